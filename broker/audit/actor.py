@@ -1,0 +1,37 @@
+"""Who did it: the name that stands in the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+ActorKind = Literal["person", "service", "agent", "system"]
+SYSTEM_PREFIX = "system:"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One identity, or a part of Stint itself (``system:sweep``), at the time of the act.
+
+    ``name`` is the user name as it was then, ``id`` the identity's key or None for a part of the system.
+    Raises ValueError for an empty name and for an identity that calls itself a part of the system.
+    """
+
+    name: str
+    id: int | None
+    kind: ActorKind
+
+    def __post_init__(self) -> None:
+        is_system = self.kind == "system"
+        if not self.name or self.name == SYSTEM_PREFIX:
+            raise ValueError("An actor needs a name.")
+        if self.name.startswith(SYSTEM_PREFIX) != is_system or (self.id is None) != is_system:
+            raise ValueError(
+                f"{self.name!r} with id {self.id} can't be a {self.kind} actor: names that begin with "
+                f"'{SYSTEM_PREFIX}' are for Stint's own parts, which have no id."
+            )
+
+    @classmethod
+    def system(cls, part: str) -> Self:
+        """Return the actor for a part of Stint, e.g. ``Actor.system("sweep")`` is ``system:sweep``."""
+        return cls(name=SYSTEM_PREFIX + part, id=None, kind="system")

@@ -1,0 +1,130 @@
+"""Every event that the record knows. A name never changes its meaning and is never used again for another."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """Dotted names: what the act was done to, then the act. The part before the dot is the event's family."""
+
+    # An identity asked for access; the data is the exact request and its digest.
+    REQUEST_CREATED = "request.created"
+    # One approver's yes; the data has the digest that it is bound to and how many are still missing.
+    REQUEST_APPROVED = "request.approved"
+    # One approver's no, which closes the request.
+    REQUEST_DENIED = "request.denied"
+    # The requester took the request back before it was decided.
+    REQUEST_WITHDRAWN = "request.withdrawn"
+    # Nobody decided within the policy's decision time, or the window passed.
+    REQUEST_LAPSED = "request.lapsed"
+    # An approver made the request smaller: shorter, fewer commands or fewer targets; earlier approvals are void.
+    REQUEST_NARROWED = "request.narrowed"
+
+    # The last approval that was needed has come; the grant exists and waits for its start.
+    GRANT_SCHEDULED = "grant.scheduled"
+    # The start has come and the connector was asked to make access.
+    GRANT_PROVISIONING = "grant.provisioning"
+    # Access exists and may be used from now to the deadline.
+    GRANT_ACTIVE = "grant.active"
+    # The end has begun, with its reason: from now nothing new is allowed and what was made is being unmade.
+    GRANT_REVOKING = "grant.revoking"
+    # Every lease was read back as gone and every session is closed.
+    GRANT_ENDED = "grant.ended"
+    # A new decision moved the deadline of a live grant.
+    GRANT_EXTENDED = "grant.extended"
+    # A target did not confirm the end; it is tried again, for ever.
+    GRANT_REVOKE_FAILING = "grant.revoke_failing"
+
+    # A holder proved who they are and a gateway let them in under a grant.
+    SESSION_OPENED = "session.opened"
+    # The session is over and its connections are closed, with the reason.
+    SESSION_CLOSED = "session.closed"
+
+    # A command matched the grant and was sent to a target.
+    COMMAND_ALLOWED = "command.allowed"
+    # A command did not match, or no grant covered it; nothing was sent.
+    COMMAND_REFUSED = "command.refused"
+    # A command matched but waits for a second person.
+    COMMAND_HELD = "command.held"
+    # A second person let a held command run once or refused it, or nobody came in time.
+    COMMAND_HOLD_DECIDED = "command.hold_decided"
+    # A command that was allowed is over: its exit status, or why it was cut.
+    COMMAND_FINISHED = "command.finished"
+    # A recording was closed; the data has its SHA-256 digest and size.
+    RECORDING_SEALED = "recording.sealed"
+
+    # A connector made something on a target for a grant.
+    LEASE_MADE = "lease.made"
+    # What was made was read back as gone, with the evidence.
+    LEASE_GONE = "lease.gone"
+    # Making, unmaking or reading back failed; the data has the error.
+    LEASE_FAILING = "lease.failing"
+
+    # A grant began without approvals under a policy that allows it, with a reason; the approvers were told.
+    BREAKGLASS_STARTED = "breakglass.started"
+    # An approver reviewed such a grant afterwards and gave a verdict.
+    BREAKGLASS_REVIEWED = "breakglass.reviewed"
+
+    # A person, service or agent was made.
+    IDENTITY_CREATED = "identity.created"
+    # An identity's kind, owner, groups or rights were changed; the data has what was before and is now.
+    IDENTITY_CHANGED = "identity.changed"
+    # An identity may no longer do anything; its grants end.
+    IDENTITY_DISABLED = "identity.disabled"
+    # A disabled identity may act again; ended grants stay ended.
+    IDENTITY_ENABLED = "identity.enabled"
+    # An SSH public key was registered; the data has its fingerprint.
+    IDENTITY_KEY_ADDED = "identity.key_added"
+    # An SSH public key was removed and opens nothing any more.
+    IDENTITY_KEY_REMOVED = "identity.key_removed"
+    # An API token was made; the data has its name, scopes and expiry, never the token.
+    IDENTITY_TOKEN_CREATED = "identity.token_created"
+    # An API token was revoked before its expiry.
+    IDENTITY_TOKEN_REVOKED = "identity.token_revoked"
+    # An identity signed in to the pages.
+    IDENTITY_SIGNED_IN = "identity.signed_in"
+    # An identity signed out of the pages.
+    IDENTITY_SIGNED_OUT = "identity.signed_out"
+    # A sign-in failed; the object is the name that was tried, whether or not it exists.
+    IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
+    # An identity's password was set by itself or by another.
+    IDENTITY_PASSWORD_CHANGED = "identity.password_changed"
+
+    # A set of catalogue files was applied in one transaction; the data has counts and the files' digest.
+    CATALOGUE_APPLIED = "catalogue.applied"
+    # A version of a command set was published and can't change any more; the data has its digest.
+    COMMAND_SET_PUBLISHED = "command_set.published"
+    # A command set was taken out of use: nothing new may be asked for on it.
+    COMMAND_SET_RETIRED = "command_set.retired"
+    # A policy was made.
+    POLICY_CREATED = "policy.created"
+    # A policy was changed; the data has what was before and is now.
+    POLICY_CHANGED = "policy.changed"
+    # A policy was removed; grants made under it end.
+    POLICY_REMOVED = "policy.removed"
+    # A cluster was made.
+    CLUSTER_CREATED = "cluster.created"
+    # A cluster or its targets were changed; the data has what was before and is now.
+    CLUSTER_CHANGED = "cluster.changed"
+    # A cluster was removed; grants on it end.
+    CLUSTER_REMOVED = "cluster.removed"
+    # An object permission was given to, or taken from, a person or group.
+    PERMISSION_CHANGED = "permission.changed"
+
+    # The key that signs the gateway's certificates was made; the data has its fingerprint.
+    CA_CREATED = "ca.created"
+    # A new signing key took over; targets should trust both until the old one is retired.
+    CA_ROTATED = "ca.rotated"
+    # An old signing key was put out of use.
+    CA_RETIRED = "ca.retired"
+
+    # A verification read the whole log, or from an entry on, and found it intact.
+    RECORD_VERIFIED = "record.verified"
+    # A verification found the log broken; the data says where and how.
+    RECORD_BROKEN = "record.broken"
+
+    @property
+    def family(self) -> str:
+        """The part before the dot."""
+        return self.value.partition(".")[0]

@@ -1,0 +1,95 @@
+"""The rows of the record, and the format that a verifier is written from.
+
+An entry's facts are in ``body``, the exact text that was hashed; the other columns repeat some of them for filters
+and are checked against the body by ``verify``. In bytes, with ``||`` for concatenation::
+
+    body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref, object_type,
+              as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with microseconds,
+              2026-11-25T09:30:00.000000Z; actor_id is an integer or null; data is an object.
+    seq       1, 2, 3 ... in each log, without gaps
+    genesis   SHA-256( "stint-audit-log-1\\n" || log )
+    hash      SHA-256( "stint-audit-entry-1\\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
+    prev_hash the hash of the entry before, or genesis for entry 1
+
+The ``1`` in both prefixes is the version of the format. No prefix begins with a byte 0 or 1, which are the domains
+of leaves and nodes in an RFC 6962 tree, so a tree over the same entries can't be confused with the chain.
+
+The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody and INSERT
+to everything but ``audit_append`` and ``audit_append_many``, which run with the rights of the schema's owner.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import models
+
+MAIN_LOG = "main"
+
+
+class AuditEntry(models.Model):
+    """One entry of a log. Read only: ``record`` is the way to write one."""
+
+    pk = models.CompositePrimaryKey("log", "seq")
+    log = models.TextField(db_collation="C")
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    event = models.TextField(db_collation="C")
+    actor = models.TextField(db_collation="C")
+    actor_id = models.BigIntegerField(null=True)
+    object_type = models.TextField(db_collation="C")
+    object_ref = models.TextField(db_collation="C")
+    body = models.TextField()
+    prev_hash = models.BinaryField()
+    hash = models.BinaryField()
+
+    class Meta:
+        # Unmanaged, so that `flush` does not try to empty what nothing may empty.
+        managed = False
+        db_table = "audit_entry"
+        verbose_name = "entry"
+        verbose_name_plural = "entries"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.seq} {self.event} {self.object_ref}"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The entry's own facts, read from the hashed text."""
+        data: dict[str, Any] = json.loads(self.body)["data"]
+        return data
+
+
+class AuditHead(models.Model):
+    """The last entry of each log; its row lock puts the entries of concurrent transactions in order."""
+
+    log = models.TextField(primary_key=True, db_collation="C")
+    seq = models.BigIntegerField()
+    hash = models.BinaryField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_head"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.seq}"
+
+
+class AuditVerification(models.Model):
+    """What the latest verification of a log found; one row a log. Earlier results are entries of the record."""
+
+    log = models.TextField(primary_key=True)
+    at = models.DateTimeField()
+    ok = models.BooleanField()
+    entries = models.BigIntegerField()
+    first_bad_seq = models.BigIntegerField(null=True)
+    problem = models.TextField(blank=True)
+    detail = models.TextField(blank=True)
+    head_hash = models.BinaryField(null=True)
+
+    class Meta:
+        db_table = "audit_verification"
+
+    def __str__(self) -> str:
+        return f"{self.log} {'intact' if self.ok else f'broken at {self.first_bad_seq}'}"
