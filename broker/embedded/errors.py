@@ -1,0 +1,7 @@
+"""The base of this package's errors."""
+
+from __future__ import annotations
+
+
+class EmbeddedError(RuntimeError):
+    """An embedded server can't be used; the message says why and what to do."""

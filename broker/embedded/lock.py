@@ -1,0 +1,100 @@
+"""One launcher for a server's files at a time, also after a launcher was killed: a lock that the server inherits."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from broker.embedded.errors import EmbeddedError
+
+# A server whose launcher was killed gets its stop signal from the kernel and needs this long, at most, to end.
+_PATIENCE_S = 15.0
+
+
+class AlreadyRunning(EmbeddedError):
+    """Another process runs this server on the same state folder."""
+
+
+class Lock:
+    """An exclusive flock(2) on `path`, which names the launcher's pid.
+
+    The server is started with `fd` open, so the lock is free only when launcher and server are both gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = -1
+
+    def acquire(self) -> None:
+        """Take the lock. Raises `AlreadyRunning` when a living launcher has it."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._wait(fd)
+        except AlreadyRunning:
+            os.close(fd)
+            raise
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self.fd = fd
+
+    def _wait(self, fd: int) -> None:
+        last = time.monotonic() + _PATIENCE_S
+        while not _try(fd, fcntl.LOCK_EX):
+            pid = _pid(self.path)
+            if pid is not None and _alive(pid):
+                raise AlreadyRunning(
+                    f"It is already running, pid {pid}, on {self.path.parent}. "
+                    "Stop that one first, or set STINT_STATE_DIR to another folder."
+                )
+            if time.monotonic() > last:
+                raise AlreadyRunning(
+                    f"A server of a launcher that is gone still runs on {self.path.parent}. "
+                    f"Stop it: `fuser -v {self.path}` lists it."
+                )
+            time.sleep(0.02)
+
+    def release(self) -> None:
+        """Give the lock back; does nothing when it isn't held."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def holder(path: Path) -> int | None:
+    """Return the pid of the living launcher that holds the lock on `path`, or None."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if _try(fd, fcntl.LOCK_SH):
+            return None
+    finally:
+        os.close(fd)
+    pid = _pid(path)
+    return pid if pid is not None and _alive(pid) else None
+
+
+def _try(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pid(path: Path) -> int | None:
+    text = path.read_text(encoding="ascii").strip()
+    return int(text) if text.isdigit() else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,161 @@
+"""A private PostgreSQL: its own cluster, one unix socket in a closed folder, passwords, two roles and no superuser login.
+
+`stint_owner` owns the database `stint` and its schema, migrates, and may create databases. `stint_app` is what the
+processes use: it gets SELECT, INSERT, UPDATE and DELETE on each table that the owner makes, in each database, and can
+change no schema. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from broker.embedded.account import launch_argv
+from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.server import PrivateServer, StartFailed, plain_env
+from broker.embedded.state import write_private
+
+OWNER = "stint_owner"
+APP = "stint_app"
+DATABASE = "stint"
+
+_SETTINGS = {
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "max_wal_size": "512MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "jit": "off",
+    "timezone": "UTC",
+    "password_encryption": "scram-sha-256",
+    # What a client does wrong, the client reports; the joined log is for the server's own state.
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
+}
+
+_ROLES = """
+CREATE ROLE {owner} LOGIN CREATEDB PASSWORD '{owner_password}';
+
+CREATE ROLE {app} LOGIN PASSWORD '{app_password}';
+
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app};
+
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT USAGE, SELECT ON SEQUENCES TO {app};
+
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT EXECUTE ON FUNCTIONS TO {app};
+
+CREATE DATABASE {database} OWNER {owner};
+"""
+
+
+class WrongVersion(EmbeddedError):
+    """The cluster in the state folder was made by another major version of PostgreSQL."""
+
+
+class EmbeddedPostgres(PrivateServer):
+    """A private PostgreSQL below `state_dir`, which must exist; `settings` go to the server as `-c name=value`."""
+
+    name = "postgres"
+    # Fast shutdown: ends connections, then checkpoints. The second is immediate shutdown; the next start recovers.
+    stop_signal = signal.SIGINT
+    last_signal = signal.SIGQUIT
+
+    def __init__(self, state_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(state_dir)
+        self.data = self.folder / "data"
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._passwords = state_dir / "postgres_passwords.json"
+        self._binaries: PostgresBinaries | None = None
+
+    @property
+    def socket(self) -> Path:
+        return self.sockets / ".s.PGSQL.5432"
+
+    @property
+    def binaries(self) -> PostgresBinaries:
+        """The programs in use. Raises `BinaryMissing`, or `WrongVersion` when they don't fit the cluster."""
+        if self._binaries is None:
+            made_by = self._cluster_major()
+            found = find_postgres(major=made_by)
+            if made_by is not None and made_by != found.major:
+                raise WrongVersion(
+                    f"The cluster in {self.data} was made by PostgreSQL {made_by}, and only {found.major} is here "
+                    f"({found.folder}). Install PostgreSQL {made_by} or name its programs in STINT_POSTGRES_BIN; "
+                    f"to move on, dump with {made_by} and restore into a new STINT_STATE_DIR."
+                )
+            self._binaries = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
+        return self._binaries
+
+    def url(self, role: str = APP, database: str = DATABASE) -> str:
+        """Return the libpq URL of `role` (`stint_owner` or `stint_app`) on `database`, with its password."""
+        password = json.loads(self._passwords.read_text(encoding="utf-8"))[role]
+        return f"postgresql://{role}:{password}@/{database}?host={quote(str(self.sockets), safe='/')}"
+
+    def is_ready(self) -> bool:
+        """Whether the running postmaster has written "ready" in its pid file (as pg_ctl looks at it)."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[7].strip() == "ready"
+
+    def _program(self) -> list[str]:
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        where = ["-D", str(self.data), "-h", "", "-k", str(self.sockets)]
+        return [str(self.binaries.postgres), *where, *options]
+
+    def _set_up(self) -> None:
+        if not self.data.is_dir():
+            self._make_cluster()
+        # With the lock held no postmaster lives, so the file is stale; its pid may be another program's by now.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _cluster_major(self) -> int | None:
+        try:
+            return int((self.data / "PG_VERSION").read_text(encoding="ascii").strip())
+        except FileNotFoundError:
+            return None
+
+    def _make_cluster(self) -> None:
+        """Make the cluster aside and rename it when it is complete, so that a kill leaves nothing half made."""
+        unfinished = self.folder / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._initdb(unfinished)
+        passwords = {role: secrets.token_urlsafe(24) for role in (OWNER, APP)}
+        names = {"owner": OWNER, "app": APP, "database": DATABASE}
+        sql = _ROLES.format(**names, owner_password=passwords[OWNER], app_password=passwords[APP])
+        # Single-user mode needs no server, no client and no login of the superuser. -j: statements end at empty lines.
+        single = ["--single", "-j", "-D", str(unfinished), "-c", "password_encryption=scram-sha-256", "template1"]
+        self._run([str(self.binaries.postgres), *single], given=sql)
+        write_private(self._passwords, json.dumps(passwords))
+        unfinished.rename(self.data)
+
+    def _initdb(self, target: Path) -> None:
+        """Run initdb with a password for the superuser that nobody keeps, so that it can't log in."""
+        password_file = self.state_dir / ".initdb_password"
+        write_private(password_file, secrets.token_urlsafe(24))
+        if self.account:
+            os.chown(password_file, self.account.uid, self.account.gid)
+        options = ["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"]
+        login = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--username=postgres"]
+        try:
+            self._run([str(self.binaries.initdb), "-D", str(target), *options, *login])
+        finally:
+            password_file.unlink()
+
+    def _run(self, argv: Sequence[str], *, given: str = "") -> None:
+        command = launch_argv(argv, account=self.account, death_signal=signal.SIGKILL)
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, cwd="/", env=plain_env(), check=False
+        )
+        if done.returncode != 0 or "ERROR:" in done.stderr:
+            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            raise StartFailed(f"{Path(argv[0]).name} failed with status {done.returncode}. It said:\n{said}")

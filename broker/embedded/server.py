@@ -1,0 +1,200 @@
+"""What the embedded servers have in common: folders, lock, start, stop, and dying with their launcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, ClassVar, Self
+
+from broker.embedded.account import launch_argv, may_enter, unprivileged_account
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.lock import Lock
+
+_START_S = 30.0
+_STOP_S = 5.0
+# sockaddr_un has 108 bytes with the closing NUL: unix(7).
+_SOCKET_PATH_BYTES = 107
+_LOG_BYTES = 5_000_000
+
+
+class StartFailed(EmbeddedError):
+    """A server ended, or didn't answer, while it was started."""
+
+
+class UnreachableStateDir(EmbeddedError):
+    """The state folder can't hold the servers' files."""
+
+
+class PrivateServer(ABC):
+    """A server process with its own folder and a unix socket, owned by the process that starts it.
+
+    `start()` and `stop()` run it directly; a supervisor instead calls `prepare()`, runs `argv()` with
+    `inherited_fd` passed on, asks `is_ready()`, and calls `finish()` when the process has ended.
+    """
+
+    name: ClassVar[str]
+    stop_signal: ClassVar[signal.Signals]
+    last_signal: ClassVar[signal.Signals] = signal.SIGKILL
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.folder = state_dir / self.name
+        self.sockets = state_dir / "run"
+        self.log = state_dir / f"{self.name}.log"
+        self.account = unprivileged_account()
+        self._lock = Lock(state_dir / f"{self.name}.lock")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abstractmethod
+    def socket(self) -> Path:
+        """The unix socket that the server listens on."""
+
+    @abstractmethod
+    def _program(self) -> list[str]:
+        """The server's own command, after `_set_up`."""
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Make what the server needs before it starts; called with the lock held, each time."""
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether the server takes connections."""
+
+    @property
+    def inherited_fd(self) -> int:
+        """The descriptor that the server process must inherit, so that the lock lives as long as it does."""
+        return self._lock.fd
+
+    def prepare(self) -> None:
+        """Take the lock and make folders and files.
+
+        Raises `AlreadyRunning`, `UnreachableStateDir`, `BinaryMissing` or `StartFailed`.
+        """
+        self._check_place()
+        self._lock.acquire()
+        try:
+            for folder in (self.folder, self.sockets):
+                self._private(folder)
+            self._set_up()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def argv(self) -> list[str]:
+        """The command that runs the server as the right account, dying with the thread that starts it."""
+        return launch_argv(self._program(), account=self.account, death_signal=self.stop_signal)
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections; does nothing when this object runs it already."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._lock.release()
+        self.prepare()
+        with self._open_log() as log:
+            self._process = subprocess.Popen(
+                self.argv(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=plain_env(),
+                pass_fds=[self.inherited_fd],
+                start_new_session=True,
+            )
+        try:
+            self._await_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server cleanly within 5 s, else hard; does nothing when it isn't running."""
+        process, self._process = self._process, None
+        if process is not None:
+            for number in (self.stop_signal, self.last_signal, signal.SIGKILL):
+                if process.poll() is None:
+                    process.send_signal(number)
+                if _ended(process, _STOP_S):
+                    break
+        self.finish()
+
+    def finish(self) -> None:
+        """Give the lock back after the server has ended."""
+        self._lock.release()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while this object runs it."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _check_place(self) -> None:
+        if not may_enter(self.state_dir, self.account):
+            who = f"uid {self.account.uid}, which the servers run as," if self.account else "this account"
+            raise UnreachableStateDir(
+                f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of a folder on "
+                "the way. Set STINT_STATE_DIR to a folder that it may pass through, such as /var/lib/stint."
+            )
+        if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
+            raise UnreachableStateDir(
+                f"The path of the socket {self.socket} is longer than the {_SOCKET_PATH_BYTES} bytes that the system "
+                "allows. Set STINT_STATE_DIR to a folder with a shorter path."
+            )
+
+    def _private(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = self.account.uid if self.account else os.geteuid()
+        if folder.stat().st_uid != owner and any(folder.iterdir()):
+            raise UnreachableStateDir(
+                f"{folder} belongs to uid {folder.stat().st_uid}, but the servers would run as uid {owner}. "
+                "Start from the same account as before, or set STINT_STATE_DIR to another folder."
+            )
+        if self.account:
+            os.chown(folder, self.account.uid, self.account.gid)
+
+    def _open_log(self) -> BinaryIO:
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.unlink()
+        return open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        last = time.monotonic() + _START_S
+        while not self.is_ready():
+            if process.poll() is not None:
+                raise StartFailed(f"{self.name} ended with status {process.returncode} at start. Its log says:\n{self.tail()}")
+            if time.monotonic() > last:
+                raise StartFailed(f"{self.name} didn't answer within {_START_S:.0f} s. Its log says:\n{self.tail()}")
+            time.sleep(0.01)
+
+    def tail(self, lines: int = 15) -> str:
+        """Return the last lines of the server's log."""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def plain_env() -> dict[str, str]:
+    """Return the environment that servers get: none of this process's secrets, none of its PG* variables."""
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/"}
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""The state folder: where it is, what in it is secret, and what tells other commands that `manage.py up` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from broker.embedded.account import may_enter, unprivileged_account
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.lock import holder
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+_SYSTEM_STATE_DIR = Path("/var/lib/stint")
+_URLS = "urls.json"
+
+
+class StateDirError(EmbeddedError):
+    """The state folder can't be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningUrls:
+    """Where the embedded servers of a running `manage.py up` are. `queue` is a Celery broker URL."""
+
+    database: str = field(repr=False)
+    owner: str = field(repr=False)
+    queue: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+def state_dir() -> Path:
+    """Return the state folder, made if missing: STINT_STATE_DIR, else `.stint` in the repository.
+
+    As root the servers run as another account; when that one can't reach the repository, it is /var/lib/stint.
+    Raises `StateDirError` when it can't be made or isn't writable.
+    """
+    chosen = os.environ.get("STINT_STATE_DIR", "").strip()
+    path = Path(chosen).absolute() if chosen else _default_state_dir()
+    try:
+        make_folder(path)
+    except OSError as error:
+        raise StateDirError(
+            f"The state folder {path} can't be made ({error.strerror}). Set STINT_STATE_DIR to a folder of this account."
+        ) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StateDirError(
+            f"The state folder {path} belongs to another account (uid {path.stat().st_uid}). "
+            "Run as that account, or set STINT_STATE_DIR to a folder of this one."
+        )
+    return path
+
+
+def _default_state_dir() -> Path:
+    account = unprivileged_account()
+    if account is None or may_enter(REPOSITORY, account):
+        return REPOSITORY / ".stint"
+    return _SYSTEM_STATE_DIR
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` if missing. Root's may be passed through by the servers' account; anyone else's is private."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+@contextmanager
+def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
+    """Give a state folder in /tmp that the servers' account can reach, deleted at the end.
+
+    In /tmp itself: a test runner's own temporary folders are closed to other accounts and have long names.
+    """
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `text` to `path`, readable by this account only, in one step that readers never see half done."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).replace(path)
+
+
+def secret_key_file(state: Path) -> Path:
+    """Return the file with this state folder's secret key, made at first use: 32 random bytes as URL-safe text."""
+    path = state / "secret_key"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path
+
+
+def write_urls(state: Path, urls: RunningUrls) -> None:
+    """Tell other commands of this machine where the servers are, for as long as this process holds their lock."""
+    write_private(state / _URLS, json.dumps(asdict(urls)))
+
+
+def forget_urls(state: Path) -> None:
+    """Take back what `write_urls` told."""
+    (state / _URLS).unlink(missing_ok=True)
+
+
+def running_urls(state: Path | None = None) -> RunningUrls | None:
+    """Return where the servers of the running `manage.py up` are; None when none runs on this state folder.
+
+    Raises `StateDirError` when it was started by another account.
+    """
+    folder = state_dir() if state is None else state
+    try:
+        told = json.loads((folder / _URLS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise StateDirError(
+            f"`manage.py up` was started by another account: {folder / _URLS} can't be read. Run this as that account."
+        ) from None
+    if holder(folder / "postgres.lock") is None:
+        return None
+    return RunningUrls(**told)

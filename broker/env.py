@@ -1,0 +1,101 @@
+"""Reads settings from environment variables; what is there but wrong is an error, never silently a default.
+
+Needs no Django, so that launchers and settings share it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class EnvError(ValueError):
+    """An environment variable is missing or wrong; the message says which, and what to set."""
+
+
+def envstr(name: str, default: str | None = None) -> str:
+    """Return variable `name`; `default` when it is not set.
+
+    Raises `EnvError` when it is not set and there is no default.
+    """
+    value = os.environ.get(name)
+    if value is not None:
+        return value.strip()
+    if default is None:
+        raise EnvError(f"{name} is not set. Set it in the environment.")
+    return default
+
+
+def envbool(name: str, default: bool) -> bool:
+    """Return variable `name` as a yes or no; `default` when it is not set or empty.
+
+    Raises `EnvError` for anything but 1, true, yes, on, 0, false, no, off.
+    """
+    value = envstr(name, "").lower()
+    if not value:
+        return default
+    if value not in _TRUE | _FALSE:
+        raise EnvError(f"{name} is {value!r}, which is neither yes nor no. Set it to 1 or 0.")
+    return value in _TRUE
+
+
+def envint(name: str, default: int) -> int:
+    """Return variable `name` as a whole number; `default` when it is not set or empty.
+
+    Raises `EnvError` when it is no whole number.
+    """
+    value = envstr(name, "")
+    if not value:
+        return default
+    try:
+        return int(value)
+    except ValueError:
+        raise EnvError(f"{name} is {value!r}, which is no whole number. Set it to one, such as {default}.") from None
+
+
+def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
+    """Return variable `name` split at commas, without empty items; a copy of `default` when it is not set.
+
+    Set but empty means an empty list.
+    """
+    if name not in os.environ:
+        return list(default)
+    return [item.strip() for item in envstr(name).split(",") if item.strip()]
+
+
+def envsecret(name: str, default: str | None = None) -> str:
+    """Return a secret: variable `name`, or the content of the file that `name`_FILE names.
+
+    `default` when neither is set. Raises `EnvError` when both are set, the file can't be read, the value is
+    empty, or nothing is set and there is no default. The message never holds the value.
+    """
+    direct, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if direct is not None and file is not None:
+        raise EnvError(f"{name} and {name}_FILE are both set. Unset one of them, so that it is clear which one counts.")
+    if file is not None:
+        return _not_empty(_read(f"{name}_FILE", file), f"the file {file} that {name}_FILE names")
+    if direct is not None:
+        return _not_empty(direct.strip(), name)
+    if default is None:
+        raise EnvError(f"{name} is not set. Set it or, better, put it in a file and name that in {name}_FILE.")
+    return default
+
+
+def _read(name: str, file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise EnvError(
+            f"{name} names {file}, which can't be read ({reason}). Name a file that this account may read."
+        ) from None
+
+
+def _not_empty(value: str, what: str) -> str:
+    if not value:
+        raise EnvError(f"The secret is empty: {what}. Put the secret there, or unset the variable.")
+    return value

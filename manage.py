@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Stint's commands: `python manage.py help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from broker.env import EnvError
+
+
+def main(argv: list[str]) -> int:
+    """Run the command that `argv` names; return the exit status."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
+    if argv[1:2] == ["up"]:
+        # Before Django: it starts the database that settings need.
+        from broker.up import main as up
+
+        return up(argv[2:])
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    from broker.embedded.errors import EmbeddedError
+
+    try:
+        execute_from_command_line(argv)
+    except (EnvError, EmbeddedError, ImproperlyConfigured) as error:
+        print(f"stint: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
