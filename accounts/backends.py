@@ -1,0 +1,22 @@
+"""Sign-in with a password: people only, one spelling of a name, one time for known and unknown names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.auth_backends import AuthenticationBackend
+from django.http import HttpRequest
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+
+
+class PasswordBackend(AuthenticationBackend):
+    """allauth's backend, with canonical names; it hashes a password for unknown names as well."""
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
+        """Return the person, or None. Machines have no password and are refused even if one was set."""
+        if username := credentials.get("username"):
+            credentials["username"] = canonical_username(username)
+        identity: Identity | None = super().authenticate(request, **credentials)
+        return identity if identity is not None and identity.is_person else None

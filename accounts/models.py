@@ -1,0 +1,151 @@
+"""Identities and what they prove themselves with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.names import checked_username
+
+
+class Kind(models.TextChoices):
+    """What an identity is. Services and agents ask and hold; they never approve."""
+
+    PERSON = "person"
+    SERVICE = "service"
+    AGENT = "agent"
+
+
+class IdentityManager(BaseUserManager["Identity"]):
+    """Makes identities with canonical names."""
+
+    def create_user(self, username: str, password: str | None = None, **fields: Any) -> Identity:
+        """Create an identity; without a password nobody can sign in as it."""
+        identity = self.model(username=checked_username(username), **fields)
+        identity.set_password(password)
+        identity.full_clean(exclude=["password"])
+        identity.save(using=self._db)
+        return identity
+
+    def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> Identity:
+        """Create an administrator. Administrators set things up; they too can't approve their own."""
+        return self.create_user(username, password, is_superuser=True, **fields)
+
+
+class IdentityQuerySet(models.QuerySet["Identity"]):
+    """Filters on identities."""
+
+    def active(self) -> IdentityQuerySet:
+        """Those who may act: enabled, and, for machines, with an enabled owner."""
+        return self.filter(is_active=True).filter(Q(kind=Kind.PERSON) | Q(owner__is_active=True))
+
+
+class Identity(AbstractBaseUser, PermissionsMixin):
+    """Who may ask or hold: a person, a service or an agent. The last two have an owner who is a person."""
+
+    username = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    email = models.EmailField(blank=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
+    owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="machines")
+    is_active = models.BooleanField("enabled", default=True)
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    created_at = models.DateTimeField(db_default=Now())
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects = IdentityManager.from_queryset(IdentityQuerySet)()
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind=Kind.PERSON, owner__isnull=True) | (~Q(kind=Kind.PERSON) & Q(owner__isnull=False)),
+                name="identity_machines_have_owners",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=Kind.PERSON) | Q(is_superuser=False), name="identity_machines_never_administer"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.username
+
+    # Properties
+
+    @property
+    def is_person(self) -> bool:
+        """Whether this is a person, who alone may approve."""
+        return self.kind == Kind.PERSON
+
+    @property
+    def is_staff(self) -> bool:
+        """Django's word for administrators."""
+        return self.is_superuser
+
+    @property
+    def initials(self) -> str:
+        """Two letters for the round picture."""
+        words = (self.name or self.username).replace(".", " ").replace("-", " ").split()
+        return "".join(word[0] for word in words[:2]).upper()
+
+
+class SSHPublicKey(models.Model):
+    """A public key that an identity proves itself with at the SSH gateway. One key belongs to one identity for ever."""
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="ssh_keys")
+    label = models.CharField(max_length=100, blank=True)
+    algorithm = models.CharField(max_length=64)
+    public_key = models.TextField()
+    fingerprint = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "SSH public key"
+
+    def __str__(self) -> str:
+        return f"{self.label or self.algorithm} {self.fingerprint}"
+
+
+class Scope(models.TextChoices):
+    """What an API token may be used for; a token never does more than its identity."""
+
+    READ = "read"
+    REQUEST = "request"
+    DECIDE = "decide"
+    END = "end"
+    ADMINISTER = "administer"
+
+
+class APIToken(models.Model):
+    """A bearer token of an identity. Shown once; only its digest is stored."""
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
+    label = models.CharField(max_length=100)
+    hint = models.CharField(max_length=16)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.hint}…"
+
+    def is_valid(self, now: dt.datetime) -> bool:
+        """Whether the token opens anything at ``now``."""
+        return self.revoked_at is None and self.expires_at > now

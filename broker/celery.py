@@ -1,0 +1,31 @@
+"""The worker: slow side effects only. Nothing here carries a promise about time; the row and the sweeps do."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
+
+app = Celery("stint")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue("revoke"), Queue("provision"), Queue("notify")]
+app.conf.task_default_queue = "notify"
+app.conf.task_routes = {
+    "grants.provision": {"queue": "provision"},
+    "grants.deprovision": {"queue": "revoke"},
+    "sweep.tick": {"queue": "revoke"},
+    "notices.send": {"queue": "notify"},
+}
+app.conf.beat_schedule = {
+    "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
+}
+app.autodiscover_tasks(["sessions_app"])
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: object) -> None:
+    """Celery would replace the root logger's handlers; Django has set up the right ones."""

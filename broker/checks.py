@@ -1,0 +1,46 @@
+"""System checks: each risky choice, with a hint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+_SHORTEST_SECRET = 32
+
+
+@register(Tags.security)
+def risky_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Name what is risky in the settings of this process."""
+    local = all(host in {"127.0.0.1", "localhost", "[::1]"} for host in settings.ALLOWED_HOSTS)
+    found: list[CheckMessage] = []
+    if len(settings.SECRET_KEY) < _SHORTEST_SECRET:
+        found.append(
+            Error(
+                "STINT_SECRET_KEY is short.",
+                hint="It seals the SSH certificate authority. Make one with `openssl rand -base64 48`.",
+                id="stint.E001",
+            )
+        )
+    if settings.DEBUG and not local:
+        found.append(Error("STINT_DEBUG is on for hosts other than this one.", hint="Unset STINT_DEBUG.", id="stint.E002"))
+    if not settings.SECURE and not local:
+        found.append(
+            Error(
+                "Pages are served without TLS to other hosts.",
+                hint="Put a TLS proxy in front and set STINT_PUBLIC_URL to its https:// address.",
+                id="stint.E003",
+            )
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        found.append(Error("STINT_ALLOWED_HOSTS allows any host.", hint="Name the hosts.", id="stint.E004"))
+    if settings.SECURE and not settings.SSH_SOURCE_ADDRESS:
+        found.append(
+            Warning(
+                "STINT_SSH_SOURCE_ADDRESS is not set.",
+                hint="Name the addresses that targets see the gateway come from; each certificate is bound to them.",
+                id="stint.W001",
+            )
+        )
+    return found

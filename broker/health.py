@@ -1,0 +1,49 @@
+"""`/healthz` (this process answers) and `/readyz` (it can do its work), before sessions and databases are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from broker.kernel import clock
+
+MAX_SKEW = 2.0
+
+
+class HealthMiddleware:
+    """Answers health paths without host checks, cookies or redirects, so that any prober may ask."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/healthz":
+            return HttpResponse("ok\n", content_type="text/plain")
+        if request.path == "/readyz":
+            return readyz()
+        return self.get_response(request)
+
+
+def readyz() -> HttpResponse:
+    """200 when the database answers, is migrated, and this node's clock is right; else 503 with what is wrong."""
+    problems: list[str] = []
+    try:
+        skew = clock.skew()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('sessions_app_grant') IS NOT NULL")
+            row = cursor.fetchone()
+            if not row[0]:
+                problems.append("the database is not migrated: run `manage.py migrate`")
+        if abs(skew) > MAX_SKEW:
+            problems.append(f"this node's clock is {skew:+.1f} s off the database's: mend NTP")
+    except DatabaseError as error:
+        problems.append(f"the database does not answer: {type(error).__name__}")
+    return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+
+
+def metrics() -> HttpResponse:
+    """The process's metrics in the Prometheus text format."""
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

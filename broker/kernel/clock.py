@@ -1,0 +1,54 @@
+"""One clock for everything: the database's.
+
+Only doors and processes read it; operations take ``now`` as an argument. The reading is the database's time at the
+last synchronisation plus this process's monotonic time since, so a node whose own clock is wrong lengthens nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from dataclasses import dataclass
+
+from django.db import connection
+
+_RESYNC_AFTER = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    database: dt.datetime
+    monotonic: float
+
+
+_lock = threading.Lock()
+_reading: _Reading | None = None
+
+
+def now() -> dt.datetime:
+    """Return the database's time, aware, in UTC. Asks the database at most every 5 s; raises its errors."""
+    reading = _reading
+    if reading is None or time.monotonic() - reading.monotonic > _RESYNC_AFTER:
+        reading = sync()
+    return reading.database + dt.timedelta(seconds=time.monotonic() - reading.monotonic)
+
+
+def sync() -> _Reading:
+    """Read the database's clock now. The middle of the round trip is taken as the moment of the reading."""
+    global _reading
+    before = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    after = time.monotonic()
+    reading = _Reading(database=row[0].astimezone(dt.UTC), monotonic=(before + after) / 2)
+    with _lock:
+        _reading = reading
+    return reading
+
+
+def skew() -> float:
+    """Return by how many seconds this node's own clock is ahead of the database's."""
+    sync()
+    return (dt.datetime.now(dt.UTC) - now()).total_seconds()

@@ -1,0 +1,32 @@
+"""Hints to the worker, sent after commit. The row is the queue: a message that is lost costs a second, never an end."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+
+log = structlog.get_logger(__name__)
+
+_SILENCE = 5.0
+_silent_until = 0.0
+
+
+def enqueue(task: str, **ids: int | str) -> None:
+    """Send the named task with ids only, once the surrounding transaction has committed."""
+    transaction.on_commit(lambda: _send(task, ids))
+
+
+def _send(task: str, ids: dict[str, int | str]) -> None:
+    global _silent_until
+    if not settings.CELERY_BROKER_URL or time.monotonic() < _silent_until:
+        return
+    try:
+        current_app.send_task(task, kwargs=ids, retry=False)
+    except (OSError, current_app.connection_for_write().connection_errors) as error:
+        # The sweep finds the row; asking a dead broker again for each row would only slow people down.
+        _silent_until = time.monotonic() + _SILENCE
+        log.warning("enqueue.failed", task=task, error=str(error))

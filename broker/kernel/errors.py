@@ -1,0 +1,60 @@
+"""The base of every error that a person may see."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StintError(Exception):
+    """An anticipated failure: says what is wrong and what to do.
+
+    Subclasses stand beside the operation that raises them and set ``code`` (stable, machine-readable)
+    and ``status`` (the HTTP status that doors answer with). ``hint`` says what to do.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str, *, hint: str = "", fields: dict[str, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields = fields or {}
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidInput(StintError):
+    """What was sent does not have the right form; ``fields`` says where."""
+
+    code = "invalid"
+    status = 400
+
+
+class NotFound(StintError):
+    """There is no such thing, or it is not for the asker: the two answers are the same."""
+
+    code = "not_found"
+    status = 404
+
+
+class Forbidden(StintError):
+    """The asker is known and may see the thing, but not do this to it."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Conflict(StintError):
+    """The thing is no longer in the state that the act needs."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unavailable(StintError):
+    """A part that is needed to do this safely does not answer; nothing was changed."""
+
+    code = "unavailable"
+    status = 503

@@ -1,0 +1,25 @@
+"""Errors as RFC 9457 problem details, one shape for every door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.kernel.errors import StintError
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem(*, status: int, code: str, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
+    """Return an RFC 9457 object; empty members are left out."""
+    body: dict[str, Any] = {"type": f"/problems/{code}", "title": title, "status": status, "code": code}
+    if detail:
+        body["detail"] = detail
+    body.update({name: value for name, value in members.items() if value})
+    return body
+
+
+def from_error(error: StintError) -> dict[str, Any]:
+    """Return the problem of an anticipated error."""
+    return problem(
+        status=error.status, code=error.code, title=error.message, detail=error.hint, fields=error.fields
+    )

@@ -1,0 +1,291 @@
+"""Settings, from the environment only; what is missing or wrong stops the start with a sentence."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+from broker.embedded.state import running_urls, state_dir
+from broker.env import envbool, envint, envlist, envsecret, envstr
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# --- Where things are -------------------------------------------------------------------------------------------
+
+PUBLIC_URL = envstr("STINT_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+SECURE = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+DEBUG = envbool("STINT_DEBUG", False)
+STATE_DIR = state_dir()
+RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
+
+SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
+SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
+# What people type; behind a load balancer it differs from where the gateway listens.
+SSH_PUBLIC_HOST = envstr("STINT_SSH_PUBLIC_HOST", "127.0.0.1")
+# The address that targets see the gateway come from; goes into each certificate. Empty: the local address in use.
+SSH_SOURCE_ADDRESS = envlist("STINT_SSH_SOURCE_ADDRESS", [])
+
+# --- Database, queue, secret ------------------------------------------------------------------------------------
+
+
+def _urls() -> tuple[str, str, str, str]:
+    """Return the URLs of database, owner and queue, and the secret key: those set, else the running embedded ones."""
+    owner = envstr("DATABASE_OWNER_URL", "")
+    database, queue = envstr("DATABASE_URL", ""), envstr("REDIS_URL", "")
+    secret = envsecret("STINT_SECRET_KEY", "")
+    embedded = None if database else running_urls()
+    if not database and embedded is None:
+        raise ImproperlyConfigured(
+            "There is no database. Set DATABASE_URL, or start the embedded one with `manage.py up`."
+        )
+    if embedded is not None:
+        return embedded.database, owner or embedded.owner, queue or embedded.queue, secret or embedded.secret_key
+    if not secret:
+        raise ImproperlyConfigured(
+            "STINT_SECRET_KEY is not set. Make one with `openssl rand -base64 48` and give it in STINT_SECRET_KEY or, "
+            "better, in a file named by STINT_SECRET_KEY_FILE."
+        )
+    return database, owner or database, queue, secret
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = dict(conninfo_to_dict(url))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "stint"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, "application_name": "stint", **parts},
+    }
+
+
+_database_url, _owner_url, _queue_url, SECRET_KEY = _urls()
+# Migrations run as the owner of the schema; everything else as a role that can't rewrite the record.
+DATABASES = {"default": _database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CELERY_BROKER_URL = _queue_url
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "visibility_timeout": 300}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+
+# --- Applications -----------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "drf_spectacular",
+    "guardian",
+    "rest_framework",
+    "broker",
+    "broker.audit",
+    "accounts",
+    "sessions_app",
+]
+ROOT_URLCONF = "broker.urls"
+WSGI_APPLICATION = "broker.wsgi.application"
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "broker.health.HealthMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.TimeZoneMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "sessions_app.web.context.shell",
+            ],
+            "builtins": ["sessions_app.web.templatetags.stint"],
+        },
+    }
+]
+
+# --- People -----------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.Identity"
+AUTHENTICATION_BACKENDS = [
+    "accounts.backends.PasswordBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+# Permission rows for an anonymous user would be standing access for everybody.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_RAISE_403 = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"login": "accounts.forms.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+
+# --- Browsers ---------------------------------------------------------------------------------------------------
+
+SESSION_COOKIE_NAME = "stint_session"
+SESSION_COOKIE_AGE = envint("STINT_SIGN_IN_HOURS", 12) * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+CSRF_COOKIE_NAME = "stint_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+CSRF_FAILURE_VIEW = "sessions_app.web.errors.csrf_failed"
+SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
+SECURE_SSL_REDIRECT = False
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if envbool("STINT_BEHIND_PROXY", False) else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "style-src": [SELF],
+        "script-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Static files, languages, time ------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = STATE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "broker" / "static"]
+WHITENOISE_USE_FINDERS = True
+USE_I18N = True
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- API --------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "sessions_app.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["sessions_app.api.permissions.ScopedAccess"],
+    "DEFAULT_PAGINATION_CLASS": "sessions_app.api.pagination.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "sessions_app.api.problems.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Stint",
+    "DESCRIPTION": "Just-in-time privileged access: ask, decide, use, end.",
+    "VERSION": "v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Mail -------------------------------------------------------------------------------------------------------
+
+EMAIL_HOST = envstr("STINT_SMTP_HOST", "")
+EMAIL_PORT = envint("STINT_SMTP_PORT", 587)
+EMAIL_HOST_USER = envstr("STINT_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = envsecret("STINT_SMTP_PASSWORD", "")
+EMAIL_USE_TLS = envbool("STINT_SMTP_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = envstr("STINT_MAIL_FROM", "stint@localhost")
+if not EMAIL_HOST:
+    # Without a server, mail is told in the log instead of being lost in silence.
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# --- Logs -------------------------------------------------------------------------------------------------------
+
+LOG_JSON = envbool("STINT_LOG_JSON", SECURE)
+_shared: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_renderer: Any = structlog.processors.JSONRenderer() if LOG_JSON else structlog.dev.ConsoleRenderer(colors=False)
+structlog.configure(
+    processors=[*_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "stint": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _shared,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _renderer,
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "stint"}},
+    "root": {"handlers": ["stderr"], "level": envstr("STINT_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "asyncssh": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+logging.captureWarnings(True)

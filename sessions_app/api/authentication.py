@@ -1,0 +1,41 @@
+"""Who calls: a bearer token of an identity."""
+
+from __future__ import annotations
+
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import APIToken, Identity
+from broker.kernel import clock
+from broker.kernel.crypto import token_digest
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer stint_…` (RFC 6750). Unknown, expired and revoked tokens get one answer."""
+
+    def authenticate(self, request: Request) -> tuple[Identity, APIToken] | None:
+        """Return the identity and its token; None without a bearer token. Raises AuthenticationFailed."""
+        parts = get_authorization_header(request).split()
+        if not parts or parts[0].lower() != b"bearer":
+            return None
+        if len(parts) != 2:
+            raise AuthenticationFailed("Send one token: `Authorization: Bearer TOKEN`.")
+        token = self._find(parts[1].decode("latin-1"))
+        return token.identity, token
+
+    def _find(self, text: str) -> APIToken:
+        now = clock.now()
+        token = (
+            APIToken.objects.select_related("identity__owner")
+            .filter(digest=token_digest(text), identity__in=Identity.objects.active())
+            .first()
+        )
+        if token is None or not token.is_valid(now):
+            raise AuthenticationFailed("The token is not valid (any more). Make a new one on your account page.")
+        APIToken.objects.filter(pk=token.pk).update(last_used_at=now)
+        return token
+
+    def authenticate_header(self, request: Request) -> str:
+        """Say how to authenticate, for the 401."""
+        return 'Bearer realm="Stint"'

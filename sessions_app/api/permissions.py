@@ -1,0 +1,25 @@
+"""What a caller may do with the way it proved itself; object permissions are checked by the operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts.models import APIToken, Scope
+
+
+class ScopedAccess(BasePermission):
+    """Signed in, and, with a token, the scope that the view names in `scope` (GET, HEAD and OPTIONS need `read`)."""
+
+    message = "This token's scopes do not cover that. Make one that has the scope on your account page."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the caller may try."""
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if not isinstance(request.auth, APIToken):
+            return True
+        wanted = Scope.READ if request.method in ("GET", "HEAD", "OPTIONS") else getattr(view, "scope", None)
+        return wanted in request.auth.scopes

@@ -1,0 +1,190 @@
+"""What the database itself refuses, announces and sweeps.
+
+- Grants and requests move along allowed edges only; what was approved about them never changes; published versions
+  of command sets never change.
+- Each change of a grant's state or deadline is announced on the channel ``stint_grant`` in the changing transaction,
+  as ids separated by spaces, so that gateways hear it without any other part being up.
+- ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
+"""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+GUARDS = """
+CREATE SEQUENCE sessions_app_request_number START 1001;
+
+CREATE FUNCTION stint_guard_grant() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Grants are never deleted.' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.state <> NEW.state AND NOT (OLD.state || '>' || NEW.state) = ANY (ARRAY[
+        'scheduled>provisioning', 'scheduled>revoking', 'scheduled>ended',
+        'provisioning>active', 'provisioning>revoking', 'active>revoking', 'revoking>ended'
+    ]) THEN
+        RAISE EXCEPTION 'A grant can''t go from % to %.', OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.state <> NEW.state AND NEW.version <= OLD.version THEN
+        RAISE EXCEPTION 'A change of state needs a new version.' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.state IN ('revoking', 'ended') AND NEW.expires_at > OLD.expires_at THEN
+        RAISE EXCEPTION 'A grant that is over can''t be extended.' USING ERRCODE = 'check_violation';
+    END IF;
+    IF (OLD.ref, OLD.request_id, OLD.holder_id, OLD.cluster_id, OLD.policy_id, OLD.command_set_version_id,
+        OLD.parameters, OLD.commands, OLD.token, OLD.starts_at, OLD.break_glass, OLD.finish_seconds)
+       IS DISTINCT FROM
+       (NEW.ref, NEW.request_id, NEW.holder_id, NEW.cluster_id, NEW.policy_id, NEW.command_set_version_id,
+        NEW.parameters, NEW.commands, NEW.token, NEW.starts_at, NEW.break_glass, NEW.finish_seconds) THEN
+        RAISE EXCEPTION 'What was approved about a grant never changes.' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.end_reason <> '' AND NEW.end_reason <> OLD.end_reason THEN
+        RAISE EXCEPTION 'The reason of an end never changes.' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+CREATE TRIGGER stint_guard_grant BEFORE UPDATE OR DELETE ON sessions_app_grant
+    FOR EACH ROW EXECUTE FUNCTION stint_guard_grant();
+
+CREATE FUNCTION stint_announce(p_channel text, p_ids bigint[]) RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    -- A payload holds 8,000 bytes, so 400 ids of 19 digits fit.
+    FOR i IN 0..(coalesce(cardinality(p_ids), 0) - 1) / 400 LOOP
+        EXIT WHEN p_ids IS NULL;
+        PERFORM pg_notify(p_channel, array_to_string(p_ids[i * 400 + 1:i * 400 + 400], ' '));
+    END LOOP;
+END
+$body$;
+
+CREATE FUNCTION stint_grant_changed() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM stint_announce('stint_grant', (
+        SELECT array_agg(n.id) FROM new_rows n JOIN old_rows o ON o.id = n.id
+         WHERE n.state <> o.state OR n.expires_at <> o.expires_at));
+    RETURN NULL;
+END
+$body$;
+CREATE TRIGGER stint_grant_changed AFTER UPDATE ON sessions_app_grant
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION stint_grant_changed();
+
+CREATE FUNCTION stint_grant_made() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM stint_announce('stint_grant', (SELECT array_agg(n.id) FROM new_rows n));
+    RETURN NULL;
+END
+$body$;
+CREATE TRIGGER stint_grant_made AFTER INSERT ON sessions_app_grant
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION stint_grant_made();
+
+CREATE FUNCTION stint_guard_request() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Requests are never deleted.' USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.state <> 'pending' AND NEW.state <> OLD.state THEN
+        RAISE EXCEPTION 'A request that is % stays so.', OLD.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF (OLD.number, OLD.kind, OLD.requester_id, OLD.cluster_id, OLD.policy_id, OLD.command_set_version_id,
+        OLD.parameters, OLD.targets, OLD.duration, OLD.digest)
+       IS DISTINCT FROM
+       (NEW.number, NEW.kind, NEW.requester_id, NEW.cluster_id, NEW.policy_id, NEW.command_set_version_id,
+        NEW.parameters, NEW.targets, NEW.duration, NEW.digest)
+       OR OLD.starts_at IS DISTINCT FROM NEW.starts_at THEN
+        RAISE EXCEPTION 'What was asked for never changes; withdraw the request and ask again.'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+CREATE TRIGGER stint_guard_request BEFORE UPDATE OR DELETE ON sessions_app_accessrequest
+    FOR EACH ROW EXECUTE FUNCTION stint_guard_request();
+
+CREATE FUNCTION stint_guard_version() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF OLD.published_at IS NOT NULL AND (TG_OP = 'DELETE' OR NEW IS DISTINCT FROM OLD) THEN
+        RAISE EXCEPTION 'A published version of a command set never changes; make a new version.'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$body$;
+CREATE TRIGGER stint_guard_version BEFORE UPDATE OR DELETE ON sessions_app_commandsetversion
+    FOR EACH ROW EXECUTE FUNCTION stint_guard_version();
+"""
+
+SWEEP = """
+CREATE FUNCTION sweep_due_grants(p_now timestamptz, p_limit integer) RETURNS bigint[]
+LANGUAGE plpgsql AS $body$
+DECLARE
+    v_ids bigint[];
+    v_refs text[];
+    v_datas jsonb[];
+BEGIN
+    WITH due AS (
+        SELECT id FROM sessions_app_grant
+         WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now
+         ORDER BY expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ), over AS (
+        UPDATE sessions_app_grant g
+           SET state = 'revoking', version = g.version + 1, revoking_at = p_now, end_reason = 'expired',
+               finish_until = CASE WHEN g.finish_seconds > 0
+                                   THEN g.expires_at + make_interval(secs => g.finish_seconds) END,
+               next_attempt_at = p_now
+          FROM due WHERE g.id = due.id
+        RETURNING g.id, g.ref, g.expires_at
+    )
+    SELECT array_agg(id), array_agg(ref),
+           array_agg(jsonb_build_object('reason', 'expired', 'expires_at', to_char(
+               expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+      INTO v_ids, v_refs, v_datas FROM over;
+    IF v_ids IS NULL THEN
+        RETURN '{}';
+    END IF;
+    PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+    RETURN v_ids;
+END
+$body$;
+
+-- One look at everything that could be due, so that an idle sweep is one round trip.
+CREATE FUNCTION sweep_look(p_now timestamptz) RETURNS text[] LANGUAGE sql STABLE AS $body$
+    SELECT array_remove(ARRAY[
+        CASE WHEN EXISTS (SELECT FROM sessions_app_grant
+            WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now) THEN 'ends' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_grant
+            WHERE state IN ('scheduled', 'provisioning') AND starts_at <= p_now
+              AND (next_attempt_at IS NULL OR next_attempt_at <= p_now)) THEN 'starts' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_grant
+            WHERE state = 'revoking' AND next_attempt_at <= p_now) THEN 'undo' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_accessrequest
+            WHERE state = 'pending' AND lapses_at <= p_now) THEN 'lapses' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_commandrun
+            WHERE state = 'held' AND hold_lapses_at <= p_now) THEN 'holds' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_grant
+            WHERE break_glass AND reviewed_at IS NULL AND review_due_at <= p_now
+              AND review_escalated_at IS NULL) THEN 'reviews' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_notice
+            WHERE mailed_at IS NULL AND next_attempt_at IS NOT NULL AND next_attempt_at <= p_now) THEN 'notices' END
+    ], NULL)
+$body$;
+"""
+
+REMOVE = """
+DROP FUNCTION sweep_look, sweep_due_grants;
+DROP TRIGGER stint_guard_version ON sessions_app_commandsetversion;
+DROP TRIGGER stint_guard_request ON sessions_app_accessrequest;
+DROP TRIGGER stint_grant_made ON sessions_app_grant;
+DROP TRIGGER stint_grant_changed ON sessions_app_grant;
+DROP TRIGGER stint_guard_grant ON sessions_app_grant;
+DROP FUNCTION stint_guard_version, stint_guard_request, stint_grant_made, stint_grant_changed, stint_guard_grant;
+DROP FUNCTION stint_announce;
+DROP SEQUENCE sessions_app_request_number;
+"""
+
+
+class Migration(migrations.Migration):
+    """Guards, announcements and the sweep."""
+
+    dependencies = [("sessions_app", "0001_initial"), ("audit", "0001_initial")]
+    operations = [migrations.RunSQL(GUARDS + SWEEP, REMOVE)]

@@ -1,0 +1,197 @@
+"""Clusters, their targets, and command sets with versions that never change once published."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from accounts.models import Identity
+from sessions_app.models.visibility import permitted
+
+
+class Kind(models.TextChoices):
+    """The kinds of cluster that Stint can enforce on."""
+
+    SSH = "ssh", "SSH"
+
+
+class Environment(models.TextChoices):
+    """What a cluster is for."""
+
+    PRODUCTION = "production"
+    STAGING = "staging"
+    DEVELOPMENT = "development"
+
+
+class Risk(models.TextChoices):
+    """How much harm a mistake does."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class ClusterQuerySet(models.QuerySet["Cluster"]):
+    """Filters on clusters."""
+
+    def live(self) -> ClusterQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def holding(self, identity: Identity, *permissions: str) -> models.QuerySet[Any]:
+        """Return the ids of clusters on which the identity itself, or its groups, hold one of the permissions."""
+        return permitted(
+            identity,
+            tuple(f"{name}_cluster" for name in permissions),
+            user_model=ClusterUserObjectPermission,
+            group_model=ClusterGroupObjectPermission,
+        )
+
+    def visible_to(self, identity: Identity) -> ClusterQuerySet:
+        """Those that the identity may see: by a permission on the cluster or on a policy that covers it."""
+        if identity.is_superuser:
+            return self
+        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
+
+        policies = AccessPolicy.objects.holding(identity, "view", "request", "approve", "administer")
+        own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
+        return self.filter(Q(pk__in=own) | Q(pk__in=AccessPolicy.clusters.through.objects.filter(
+            accesspolicy_id__in=policies).values("cluster_id")))
+
+
+class Cluster(models.Model):
+    """A named place of one kind, with environment and risk. Its targets are its hosts or its one endpoint."""
+
+    name = models.SlugField(max_length=63, unique=True)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    summary = models.CharField(max_length=200, blank=True)
+    environment = models.CharField(max_length=12, choices=Environment.choices)
+    risk = models.CharField(max_length=6, choices=Risk.choices)
+    host_ca = models.TextField("host certificate authority", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ClusterQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions: ClassVar = [
+            ("request_cluster", "May ask for access to the cluster"),
+            ("approve_cluster", "May allow held commands on the cluster"),
+            ("administer_cluster", "May set up the cluster and end grants on it"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ClusterUserObjectPermission(UserObjectPermissionBase):
+    """A permission of one identity on one cluster."""
+
+    content_object = models.ForeignKey(Cluster, on_delete=models.CASCADE)
+
+
+class ClusterGroupObjectPermission(GroupObjectPermissionBase):
+    """A permission of one group on one cluster."""
+
+    content_object = models.ForeignKey(Cluster, on_delete=models.CASCADE)
+
+
+class TargetQuerySet(models.QuerySet["Target"]):
+    """Filters on targets."""
+
+    def live(self) -> TargetQuerySet:
+        """Those that were not removed, on clusters that were not removed."""
+        return self.filter(removed_at__isnull=True, cluster__removed_at__isnull=True)
+
+
+class Target(models.Model):
+    """One host of a cluster: where the gateway connects, as whom, and how it knows the host."""
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="targets")
+    name = models.SlugField(max_length=63)
+    address = models.CharField(max_length=253)
+    port = models.PositiveIntegerField(default=22)
+    account = models.CharField(max_length=32, default="root")
+    host_key = models.TextField(blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TargetQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["cluster", "name"], name="target_name_once_per_cluster"),
+            models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="target_port_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CommandSetQuerySet(models.QuerySet["CommandSet"]):
+    """Filters on command sets."""
+
+    def live(self) -> CommandSetQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def visible_to(self, identity: Identity) -> CommandSetQuerySet:
+        """Those named by a policy that the identity may see."""
+        if identity.is_superuser:
+            return self
+        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
+
+        policies = AccessPolicy.objects.visible_to(identity).values("pk")
+        return self.filter(pk__in=AccessPolicy.command_sets.through.objects.filter(
+            accesspolicy_id__in=policies).values("commandset_id"))
+
+
+class CommandSet(models.Model):
+    """A named list of allowed commands of one kind. What it allows stands in its versions."""
+
+    name = models.SlugField(max_length=63, unique=True)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CommandSetQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def published(self) -> CommandSetVersion | None:
+        """The newest published version, or None. Uses what was prefetched."""
+        versions = [version for version in self.versions.all() if version.published_at is not None]
+        return max(versions, key=lambda version: version.number, default=None)
+
+
+class CommandSetVersion(models.Model):
+    """One version of a command set: a draft until it is published, and never changed after that (the database refuses)."""
+
+    command_set = models.ForeignKey(CommandSet, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    source = models.TextField()
+    document = models.JSONField()
+    digest = models.CharField(max_length=64)
+    findings = models.JSONField(default=list)
+    accepted = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
+    published_at = models.DateTimeField(null=True, blank=True)
+    published_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["command_set", "number"], name="command_set_version_once"),
+            models.UniqueConstraint(
+                fields=["command_set"], condition=Q(published_at__isnull=True), name="command_set_one_draft"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.command_set.name} v{self.number}"

@@ -1,0 +1,170 @@
+"""The time-boxed authority that follows approval, and what was made on targets for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
+from sessions_app.models.policy import AccessPolicy
+from sessions_app.models.request import AccessRequest
+
+
+class GrantState(models.TextChoices):
+    """SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other edge."""
+
+    SCHEDULED = "scheduled"
+    PROVISIONING = "provisioning"
+    ACTIVE = "active"
+    REVOKING = "revoking"
+    ENDED = "ended"
+
+
+class EndReason(models.TextChoices):
+    """Why a grant ended."""
+
+    EXPIRED = "expired", "its time was over"
+    RELEASED = "released", "its holder ended it"
+    REVOKED = "revoked", "it was revoked"
+    POLICY_CHANGED = "policy_changed", "what it rests on changed"
+    IDENTITY_DISABLED = "identity_disabled", "its holder was disabled"
+    PROVISION_FAILED = "provision_failed", "it could not be started"
+    CLUSTER_REMOVED = "cluster_removed", "its cluster was removed"
+
+
+class GrantQuerySet(models.QuerySet["Grant"]):
+    """Filters on grants."""
+
+    def visible_to(self, identity: Identity) -> GrantQuerySet:
+        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into."""
+        if identity.is_superuser:
+            return self
+        return self.filter(
+            Q(holder=identity)
+            | Q(holder__owner=identity)
+            | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
+            | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
+        )
+
+    def endable_by(self, identity: Identity) -> GrantQuerySet:
+        """Those that the identity may end: own, of its machines, and where it approves or administers."""
+        if identity.is_superuser:
+            return self
+        return self.filter(
+            Q(holder=identity)
+            | Q(holder__owner=identity)
+            | Q(policy__in=AccessPolicy.objects.holding(identity, "approve", "administer"))
+            | Q(cluster__in=Cluster.objects.holding(identity, "approve", "administer"))
+        )
+
+    def not_ended(self) -> GrantQuerySet:
+        """Those in any state before ENDED."""
+        return self.exclude(state=GrantState.ENDED)
+
+
+class Grant(models.Model):
+    """Identity × cluster × command set version × parameters × window.
+
+    Permission is computed at each use from ``state`` and ``expires_at``; no message has to arrive for the end.
+    ``commands`` holds the indices of the version's commands that approvers left in.
+    """
+
+    ref = models.CharField(max_length=16, unique=True)
+    request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="grant")
+    holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants")
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
+    policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
+    command_set_version = models.ForeignKey(CommandSetVersion, on_delete=models.PROTECT, related_name="grants")
+    parameters = models.JSONField(default=dict)
+    commands = models.JSONField(default=list)
+    targets = models.ManyToManyField(Target, related_name="grants")
+    # Marks every process of the grant on a target, so that what left its process group can be found and killed.
+    token = models.CharField(max_length=64, unique=True)
+    break_glass = models.BooleanField(default=False)
+    starts_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=12, choices=GrantState.choices, default=GrantState.SCHEDULED)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    activated_at = models.DateTimeField(null=True, blank=True)
+    revoking_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.CharField(max_length=20, choices=EndReason.choices, blank=True)
+    end_note = models.TextField(blank=True)
+    ended_by = models.ForeignKey(Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # The longest that a command of the grant may finish past the end, as its approvers saw it.
+    finish_seconds = models.PositiveIntegerField(default=0)
+    # Running commands whose end policy is `finish` may go on until then; None: everything is cut.
+    finish_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    warned_at = models.DateTimeField(null=True, blank=True)
+    review_due_at = models.DateTimeField(null=True, blank=True)
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    reviewed_by = models.ForeignKey(Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    review_note = models.TextField(blank=True)
+    review_escalated_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(state__in=["scheduled", "provisioning", "active"]),
+                name="grant_to_end",
+            ),
+            models.Index(
+                fields=["starts_at"], condition=Q(state__in=["scheduled", "provisioning"]), name="grant_to_start"
+            ),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="revoking"), name="grant_to_undo"),
+            models.Index(fields=["holder"], condition=Q(state="active"), name="grant_in_use"),
+            models.Index(
+                fields=["review_due_at"], condition=Q(break_glass=True, reviewed_at__isnull=True), name="grant_to_review"
+            ),
+            models.Index(fields=["-created_at"], name="grant_newest"),
+            models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(expires_at__gt=F("starts_at")), name="grant_ends_after_start"),
+            models.CheckConstraint(
+                condition=~Q(state__in=["revoking", "ended"]) | ~Q(end_reason=""), name="grant_end_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="ended") | Q(ended_at__isnull=False), name="grant_ended_has_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
+
+
+class Lease(models.Model):
+    """What was made, or may have been left, on a target for a grant, with the evidence that it is gone.
+
+    The row is written before the target is first called; it is closed only by what the target answered.
+    """
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="leases")
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="leases")
+    made_at = models.DateTimeField(db_default=Now())
+    gone_at = models.DateTimeField(null=True, blank=True)
+    evidence = models.JSONField(default=dict)
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [models.UniqueConstraint(fields=["grant", "target"], name="lease_once_per_target")]
+        indexes: ClassVar = [
+            models.Index(fields=["grant"], condition=Q(gone_at__isnull=True), name="lease_not_gone"),
+        ]
+
+    def __str__(self) -> str:
+        return f"lease of {self.grant_id} on {self.target_id}"

@@ -1,0 +1,92 @@
+"""Access policies: who may ask for which command sets on which clusters, how long, and with which approvals."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from accounts.models import Identity
+from sessions_app.models.catalogue import Cluster, CommandSet
+from sessions_app.models.visibility import permitted
+
+
+class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
+    """Filters on policies."""
+
+    def live(self) -> AccessPolicyQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def holding(self, identity: Identity, *permissions: str) -> models.QuerySet[Any]:
+        """Return the ids of policies on which the identity itself, or its groups, hold one of the permissions."""
+        return permitted(
+            identity,
+            tuple(f"{name}_accesspolicy" for name in permissions),
+            user_model=AccessPolicyUserObjectPermission,
+            group_model=AccessPolicyGroupObjectPermission,
+        )
+
+    def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
+        """Those on which the identity holds any permission, or that cover a cluster on which it does."""
+        if identity.is_superuser:
+            return self
+        own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
+        clusters = Cluster.objects.holding(identity, "view", "request", "approve", "administer")
+        return self.filter(Q(pk__in=own) | Q(pk__in=self.model.clusters.through.objects.filter(
+            cluster_id__in=clusters).values("accesspolicy_id")))
+
+    def requestable_by(self, identity: Identity) -> AccessPolicyQuerySet:
+        """Live policies under which the identity may ask, by ``request`` on the policy or on a cluster that it covers.
+
+        Administrators are not let through: setting up access is not holding it.
+        """
+        own = self.model.objects.holding(identity, "request")
+        clusters = Cluster.objects.holding(identity, "request")
+        return self.live().filter(Q(pk__in=own) | Q(pk__in=self.model.clusters.through.objects.filter(
+            cluster_id__in=clusters).values("accesspolicy_id")))
+
+
+class AccessPolicy(models.Model):
+    """Who may ask for what, where, how long, with which approvals. ``document`` holds the rules; the rest makes it findable."""
+
+    name = models.SlugField(max_length=63, unique=True)
+    version = models.PositiveIntegerField(default=1)
+    summary = models.CharField(max_length=200, blank=True)
+    source = models.TextField(blank=True)
+    document = models.JSONField()
+    digest = models.CharField(max_length=64)
+    clusters = models.ManyToManyField(Cluster, related_name="policies")
+    command_sets = models.ManyToManyField(CommandSet, related_name="policies")
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AccessPolicyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "access policies"
+        default_permissions = ("view",)
+        permissions: ClassVar = [
+            ("request_accesspolicy", "May ask for access under the policy"),
+            ("approve_accesspolicy", "May decide requests under the policy"),
+            ("administer_accesspolicy", "May change the policy and end grants under it"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccessPolicyUserObjectPermission(UserObjectPermissionBase):
+    """A permission of one identity on one policy."""
+
+    content_object = models.ForeignKey(AccessPolicy, on_delete=models.CASCADE)
+
+
+class AccessPolicyGroupObjectPermission(GroupObjectPermissionBase):
+    """A permission of one group on one policy."""
+
+    content_object = models.ForeignKey(AccessPolicy, on_delete=models.CASCADE)

@@ -1,0 +1,166 @@
+"""The ask, and the verdicts on it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+from sessions_app.models.catalogue import Cluster, CommandSetVersion
+from sessions_app.models.policy import AccessPolicy
+
+
+class RequestKind(models.TextChoices):
+    """Why somebody asks."""
+
+    PLANNED = "planned", "Planned work"
+    QUICK = "quick", "A quick look"
+    BREAK_GLASS = "break_glass", "Break glass"
+    EXTENSION = "extension", "Extension"
+
+
+class RequestState(models.TextChoices):
+    """Where a request is. All but PENDING are final."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    LAPSED = "lapsed"
+
+
+class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
+    """Filters on requests."""
+
+    def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
+        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into."""
+        if identity.is_superuser:
+            return self
+        return self.filter(
+            Q(requester=identity)
+            | Q(requester__owner=identity)
+            | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
+            | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
+        )
+
+    def decidable_by(self, identity: Identity) -> AccessRequestQuerySet:
+        """Pending ones of others on which the identity's verdict could count."""
+        if not identity.is_person:
+            return self.none()
+        return (
+            self.filter(state=RequestState.PENDING, policy__in=AccessPolicy.objects.holding(identity, "approve"))
+            .exclude(requester=identity)
+            .exclude(requester__owner=identity)
+            .exclude(approvals__approver=identity, approvals__voided_at__isnull=True)
+        )
+
+
+class AccessRequest(models.Model):
+    """An identity asks for one command set on one cluster, for a stated time and reason.
+
+    ``digest`` names the exact scope; every verdict is bound to it. ``targets`` holds target ids.
+    ``duration`` is in seconds; without ``starts_at`` the time begins with the approval.
+    """
+
+    number = models.PositiveIntegerField(unique=True)
+    kind = models.CharField(max_length=12, choices=RequestKind.choices, default=RequestKind.PLANNED)
+    requester = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="requests")
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="requests")
+    policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="requests")
+    policy_version = models.PositiveIntegerField()
+    command_set_version = models.ForeignKey(CommandSetVersion, on_delete=models.PROTECT, related_name="requests")
+    extends = models.ForeignKey(
+        "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
+    )
+    parameters = models.JSONField(default=dict)
+    targets = models.JSONField(default=list)
+    starts_at = models.DateTimeField(null=True, blank=True)
+    duration = models.PositiveIntegerField()
+    reason = models.TextField(blank=True)
+    ticket = models.CharField(max_length=200, blank=True)
+    digest = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=RequestState.choices, default=RequestState.PENDING)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    lapses_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AccessRequestQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["lapses_at"], condition=Q(state=RequestState.PENDING), name="request_to_lapse"),
+            models.Index(fields=["-created_at"], name="request_newest"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(duration__gt=0), name="request_duration_positive"),
+            models.CheckConstraint(
+                condition=Q(kind=RequestKind.EXTENSION, extends__isnull=False)
+                | (~Q(kind=RequestKind.EXTENSION) & Q(extends__isnull=True)),
+                name="request_extension_names_grant",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
+
+    @property
+    def ref(self) -> str:
+        """What people see: REQ-1042."""
+        return f"REQ-{self.number}"
+
+
+class Verdict(models.TextChoices):
+    """What an approver says."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class Approval(models.Model):
+    """One approver's verdict on one request, bound to the digest that was read.
+
+    ``narrowing`` may hold ``duration`` (seconds), ``commands`` (indices kept) and ``targets`` (ids kept).
+    """
+
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="approvals")
+    approver = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="approvals")
+    verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    digest = models.CharField(max_length=64)
+    narrowing = models.JSONField(default=dict)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    voided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["request", "approver"], condition=Q(voided_at__isnull=True), name="approval_once_per_approver"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} by {self.approver_id} on {self.request_id}"
+
+
+class IdempotencyKey(models.Model):
+    """The answer that was given to a POST with an ``Idempotency-Key``, to be given again."""
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveIntegerField(null=True)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [models.UniqueConstraint(fields=["identity", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.key

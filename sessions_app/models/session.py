@@ -1,0 +1,135 @@
+"""Live uses of grants, the commands tried in them, and the processes that enforce."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+from sessions_app.models.catalogue import Target
+from sessions_app.models.grant import Grant
+
+
+class GatewayNode(models.Model):
+    """One gateway process. Without a renewal for 10 s it drops everything, and is counted as gone."""
+
+    name = models.CharField(max_length=100, unique=True)
+    version = models.CharField(max_length=20, blank=True)
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Sweeper(models.Model):
+    """A process that ends what is due; new grants are refused when none has run for 30 s."""
+
+    name = models.CharField(max_length=100, unique=True)
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """Filters on sessions."""
+
+    def visible_to(self, identity: Identity) -> SessionQuerySet:
+        """Those of grants that the identity may see."""
+        return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
+
+
+class Session(models.Model):
+    """One live use of a grant: an SSH connection at a gateway."""
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="sessions")
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
+    gateway = models.ForeignKey(GatewayNode, on_delete=models.PROTECT, related_name="sessions")
+    client_address = models.CharField(max_length=64, blank=True)
+    proof = models.CharField(max_length=100, blank=True)
+    opened_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True, blank=True)
+    close_reason = models.CharField(max_length=40, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["grant"], condition=Q(closed_at__isnull=True), name="session_open"),
+            models.Index(fields=["gateway"], condition=Q(closed_at__isnull=True), name="session_open_at_gateway"),
+        ]
+
+    def __str__(self) -> str:
+        return f"session {self.pk}"
+
+
+class RunState(models.TextChoices):
+    """What became of a command."""
+
+    REFUSED = "refused"
+    HELD = "held"
+    HOLD_DENIED = "hold_denied"
+    HOLD_LAPSED = "hold_lapsed"
+    ALLOWED = "allowed"
+    RUNNING = "running"
+    DONE = "done"
+    CUT = "cut"
+    FAILED = "failed"
+
+
+class CommandRunQuerySet(models.QuerySet["CommandRun"]):
+    """Filters on command runs."""
+
+    def visible_to(self, identity: Identity) -> CommandRunQuerySet:
+        """Those of grants that the identity may see."""
+        return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
+
+
+class CommandRun(models.Model):
+    """One command tried in a session: allowed, held or refused; its argv, target, exit status, output recording."""
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="runs")
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs")
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
+    line = models.TextField()
+    argv = models.JSONField(default=list)
+    command_index = models.PositiveIntegerField(null=True)
+    effect = models.CharField(max_length=12, blank=True)
+    state = models.CharField(max_length=12, choices=RunState.choices)
+    reason = models.TextField(blank=True)
+    tried_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    deadline = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    exit_status = models.IntegerField(null=True)
+    signal = models.CharField(max_length=16, blank=True)
+    hold_lapses_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    recording = models.CharField(max_length=200, blank=True)
+    recording_digest = models.CharField(max_length=64, blank=True)
+    output_bytes = models.BigIntegerField(default=0)
+
+    objects = CommandRunQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["grant", "id"], name="run_of_grant"),
+            models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
+        ]
+
+    def __str__(self) -> str:
+        return self.line

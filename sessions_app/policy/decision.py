@@ -1,0 +1,58 @@
+"""What a rule answers and what an evaluation answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sessions_app.policy.policies import Clause
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The rule has nothing against it; ``message`` says why."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The rule refuses: why, what to do, and, where one click could mend it, the values that would."""
+
+    message: str
+    fix: str = ""
+    offer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule's answer, as pages and the API show it."""
+
+    rule: str
+    permitted: bool
+    message: str
+    fix: str = ""
+    offer: dict[str, Any] = field(default_factory=dict)
+
+
+class Outcome(StrEnum):
+    """What would happen if the request were made now."""
+
+    STARTS = "starts"
+    NEEDS_APPROVAL = "needs_approval"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome, with each rule's yes or no and its reason."""
+
+    outcome: Outcome
+    results: tuple[RuleResult, ...]
+    clauses: tuple[Clause, ...] = ()
+
+    @property
+    def refusals(self) -> tuple[RuleResult, ...]:
+        """The rules that said no."""
+        return tuple(result for result in self.results if not result.permitted)

@@ -1,0 +1,114 @@
+"""The document of an access policy: what stands in its YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+import re2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from sessions_app.policy.durations import Duration
+from sessions_app.policy.windows import Freeze, Window
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Person = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re2.compile(text)
+    except re2.error as error:
+        raise ValueError(f"{text!r} is not a pattern: {error}") from error
+    return text
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Who(_Document):
+    """Groups and identities, by name. Nobody listed is nobody."""
+
+    groups: tuple[Name, ...] = ()
+    identities: tuple[Person, ...] = ()
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Who:
+        if not self.groups and not self.identities:
+            raise ValueError("name at least one group or identity; an empty list means nobody")
+        return self
+
+
+class Clause(_Document):
+    """So many approvals by different people of these groups."""
+
+    count: int = Field(ge=1, le=10)
+    groups: tuple[Name, ...] = Field(alias="from", min_length=1)
+
+
+class Extension(_Document):
+    """How far a grant may be extended: so often, by so much each time."""
+
+    times: int = Field(ge=1, le=10)
+    by: Duration
+    approvals: Literal["none", "same"] = "same"
+
+
+class BreakGlass(_Document):
+    """Who may start at once with a reason, and by when somebody else must look at it."""
+
+    groups: tuple[Name, ...] = Field(min_length=1)
+    max_duration: Duration
+    review_within: Duration = 86400
+
+
+class PolicyDocument(_Document):
+    """Who may ask for which command sets on which clusters, how long, with which approvals."""
+
+    name: Name
+    summary: str = Field(default="", max_length=200)
+    clusters: tuple[Name, ...] = Field(min_length=1)
+    command_sets: tuple[Name, ...] = Field(min_length=1)
+    requesters: Who
+    viewers: Who | None = None
+    administrators: Who | None = None
+    approvals: tuple[Clause, ...] | Literal["none"]
+    max_duration: Duration
+    max_horizon: Duration = 30 * 86400
+    decision_time: Duration = 86400
+    reason: Literal["required", "optional"] = "required"
+    ticket: Annotated[str, AfterValidator(_pattern)] | None = None
+    windows: tuple[Window, ...] | None = None
+    freezes: tuple[Freeze, ...] = ()
+    extension: Extension | None = None
+    break_glass: BreakGlass | None = None
+
+    @model_validator(mode="after")
+    def _no_empty_lists(self) -> PolicyDocument:
+        if self.approvals == ():
+            raise ValueError("approvals: write `none` when nobody has to approve; an empty list means nothing")
+        if self.windows == ():
+            raise ValueError("windows: leave the key out when any time is allowed; an empty list allows no time")
+        return self
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """The approvals needed; none for `approvals: none`."""
+        return () if self.approvals == "none" else self.approvals
+
+    @property
+    def approver_groups(self) -> tuple[str, ...]:
+        """Every group that a clause names, once, in order."""
+        return tuple(dict.fromkeys(group for clause in self.clauses for group in clause.groups))
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(value: Any) -> str:
+    """Return SHA-256 in hex of the canonical JSON text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

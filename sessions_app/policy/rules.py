@@ -1,0 +1,302 @@
+"""The rules, each a frozen dataclass that answers Permit or Deny. A rule that can't tell denies.
+
+To change one: only add fields with a default; a new meaning is a new rule.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import re2
+
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import BreakGlass, Clause
+from sessions_app.policy.windows import Freeze, Window, covering, upcoming
+
+SWEEPER_SILENCE = 30.0
+START_TOLERANCE = dt.timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval."""
+
+    requester: str
+    requester_groups: frozenset[str]
+    cluster: str
+    command_set: str
+    target_count: int
+    duration: int
+    starts_at: dt.datetime | None
+    reason: str
+    ticket: str
+    break_glass: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the world, read just before. Unknown values must be given as the refusing ones."""
+
+    now: dt.datetime
+    requester_enabled: bool
+    may_request: bool
+    policy_live: bool
+    cluster_live: bool
+    command_set_published: bool
+    targets_live: bool
+    sweeper_silence: float | None
+    overdue_reviews: int
+    # For each clause of the policy, how many people could give an approval that counts.
+    available: tuple[int, ...]
+
+
+class Rule(Protocol):
+    """Anything with a tag that can verify."""
+
+    tag: ClassVar[str]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        """Answer for one ask, from the facts alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterEnabled:
+    """Disabled identities, and machines of disabled owners, get nothing."""
+
+    tag: ClassVar[str] = "requester_enabled"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.requester_enabled:
+            return Permit(f"{ask.requester} is enabled.")
+        return Deny(f"{ask.requester} is disabled.", "An administrator can enable the identity.")
+
+
+@dataclass(frozen=True, slots=True)
+class MayRequest:
+    """Only those to whom the policy or the cluster gives `request`."""
+
+    tag: ClassVar[str] = "may_request"
+    policy: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.may_request:
+            return Permit(f"{ask.requester} may ask under {self.policy}.")
+        return Deny(
+            f"{ask.requester} may not ask under {self.policy}.",
+            "Ask an administrator of the policy to add you or one of your groups.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """The policy must name the cluster and the command set, and both must be there."""
+
+    tag: ClassVar[str] = "covers"
+    policy: str
+    clusters: tuple[str, ...]
+    command_sets: tuple[str, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if not facts.policy_live:
+            return Deny(f"The policy {self.policy} was removed.", "Ask under another policy.")
+        if ask.cluster not in self.clusters or not facts.cluster_live:
+            return Deny(f"{self.policy} does not cover the cluster {ask.cluster}.", "Choose one of: " + ", ".join(self.clusters))
+        if ask.command_set not in self.command_sets:
+            return Deny(
+                f"{self.policy} does not cover the command set {ask.command_set}.",
+                "Choose one of: " + ", ".join(self.command_sets),
+            )
+        if not facts.command_set_published:
+            return Deny(f"{ask.command_set} has no published version.", "Somebody must publish it first.")
+        return Permit(f"{self.policy} covers {ask.command_set} on {ask.cluster}.")
+
+
+@dataclass(frozen=True, slots=True)
+class HasTargets:
+    """No target listed is no target; a target that is gone voids the ask."""
+
+    tag: ClassVar[str] = "has_targets"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.target_count and facts.targets_live:
+            return Permit(f"{ask.target_count} target{'s' if ask.target_count != 1 else ''} on {ask.cluster}.")
+        return Deny(f"{ask.cluster} has no such targets.", "Choose targets that the cluster has now.")
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDuration:
+    """No longer than the policy says."""
+
+    tag: ClassVar[str] = "max_duration"
+    policy: str
+    seconds: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        asked, limit = say_duration(ask.duration), say_duration(self.seconds)
+        if 0 < ask.duration <= self.seconds:
+            return Permit(f"{asked} is within the limit of {limit}.")
+        return Deny(f"{asked} is over the limit of {limit}.", f"Make it {limit}.", {"duration": self.seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Not in the past, and not further ahead than the policy allows."""
+
+    tag: ClassVar[str] = "start"
+    horizon: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.starts_at is None:
+            return Permit("Starts as soon as it is approved.")
+        if ask.starts_at + START_TOLERANCE < facts.now:
+            return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
+        if ask.starts_at > facts.now + dt.timedelta(seconds=self.horizon):
+            return Deny(
+                f"The start is more than {say_duration(self.horizon)} ahead.",
+                f"Ask again within {say_duration(self.horizon)} of the start.",
+            )
+        return Permit("Starts at the time asked for.")
+
+
+@dataclass(frozen=True, slots=True)
+class InWindow:
+    """All of the time asked for lies in one of the policy's windows."""
+
+    tag: ClassVar[str] = "in_window"
+    windows: tuple[Window, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        start = ask.starts_at or facts.now
+        if covering(self.windows, start, start + dt.timedelta(seconds=ask.duration)):
+            return Permit("The time lies in an allowed window.")
+        return self._deny(ask, facts)
+
+    def _deny(self, ask: Ask, facts: Facts) -> Deny:
+        fitting = [
+            opens for opens, closes in upcoming(self.windows, facts.now, 10)
+            if opens >= facts.now and closes - opens >= dt.timedelta(seconds=ask.duration)
+        ]
+        if not fitting:
+            return Deny("No allowed window is long enough for this.", "Ask for less time.")
+        return Deny(
+            "The time is not in an allowed window.",
+            f"The next one that is long enough starts {fitting[0]:%A %d %B %H:%M} UTC.",
+            {"starts_at": fitting[0].isoformat()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotFrozen:
+    """No planned work in a freeze."""
+
+    tag: ClassVar[str] = "not_frozen"
+    freezes: tuple[Freeze, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        start = ask.starts_at or facts.now
+        end = start + dt.timedelta(seconds=ask.duration)
+        for freeze in self.freezes:
+            if freeze.touches(start, end):
+                return Deny(
+                    f"Frozen until {freeze.end.astimezone(dt.UTC):%d %B %H:%M} UTC: {freeze.reason}.",
+                    "Start after the freeze.",
+                    {"starts_at": freeze.end.isoformat()},
+                )
+        return Permit("No freeze then.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason in words where the policy wants one."""
+
+    tag: ClassVar[str] = "reason"
+    required: bool
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.reason.strip() or not self.required:
+            return Permit("A reason is given." if ask.reason.strip() else "No reason is needed.")
+        return Deny("A reason is missing.", "Write in a sentence what you are going to do.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket of the form that the policy wants."""
+
+    tag: ClassVar[str] = "ticket"
+    pattern: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if re2.fullmatch(self.pattern, ask.ticket.strip()):
+            return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
+        if not ask.ticket.strip():
+            return Deny("A ticket is missing.", f"Give one that looks like {self.pattern}.")
+        return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", f"Give one that looks like {self.pattern}.")
+
+
+@dataclass(frozen=True, slots=True)
+class SweeperAlive:
+    """Nothing new starts while nobody could end it."""
+
+    tag: ClassVar[str] = "sweeper_alive"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.sweeper_silence is not None and facts.sweeper_silence <= SWEEPER_SILENCE:
+            return Permit("The processes that end access are running.")
+        return Deny(
+            "Nothing that ends access has run for 30 seconds, so nothing new may start.",
+            "An administrator must start the worker or the SSH gateway.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnoughApprovers:
+    """A request that nobody could ever approve is refused at once, with the reason."""
+
+    tag: ClassVar[str] = "enough_approvers"
+    clauses: tuple[Clause, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if len(facts.available) != len(self.clauses):
+            return Deny("It is not known who could approve.", "Try again.")
+        for clause, available in zip(self.clauses, facts.available, strict=True):
+            if available < clause.count:
+                groups = " or ".join(clause.groups)
+                return Deny(
+                    f"Needs {clause.count} of {groups}, and only {available} other people are there.",
+                    "Ask an administrator to add approvers; your own approval never counts.",
+                )
+        if not self.clauses:
+            return Permit("Needs no approval.")
+        needed = sum(clause.count for clause in self.clauses)
+        return Permit(f"Needs {needed} approval{'s' if needed != 1 else ''}.")
+
+
+@dataclass(frozen=True, slots=True)
+class MayBreakGlass:
+    """Only those whom the policy names, for a short time, with a reason, and with no review overdue."""
+
+    tag: ClassVar[str] = "may_break_glass"
+    policy: str
+    terms: BreakGlass | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if self.terms is None:
+            return Deny(f"{self.policy} does not allow breaking glass.", "Ask for planned access.")
+        if not ask.requester_groups.intersection(self.terms.groups):
+            return Deny(
+                "You are not in a group that may break glass here.", "Ask one of: " + ", ".join(self.terms.groups)
+            )
+        if facts.overdue_reviews:
+            return Deny(
+                f"{facts.overdue_reviews} of your earlier uses are still not reviewed and overdue.",
+                "Have an approver review them first.",
+            )
+        if not ask.reason.strip():
+            return Deny("Breaking glass needs a reason.", "Say in a few words what is wrong.")
+        if ask.starts_at is not None:
+            return Deny("Breaking glass starts at once.", "Leave the start out.", {"starts_at": None})
+        return Permit("Starts at once; all approvers are told, and somebody else reviews it.")

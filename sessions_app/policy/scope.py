@@ -1,0 +1,109 @@
+"""The exact scope of a request, its digest, and how an approver may make it smaller."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sessions_app.policy.policies import digest_of
+
+
+class CannotWiden(ValueError):
+    """A narrowing asked for more than the request did, or left nothing; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """Everything about a target that an approval is bound to."""
+
+    id: int
+    name: str
+    address: str
+    port: int
+    account: str
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """All that an approver says yes to."""
+
+    requester: str
+    kind: str
+    cluster: str
+    host_ca: str
+    command_set: str
+    command_set_version: int
+    command_set_digest: str
+    parameters: Mapping[str, str]
+    targets: Sequence[TargetFacts]
+    starts_at: dt.datetime | None
+    duration: int
+    extends: str | None = None
+
+    def digest(self) -> str:
+        """Return SHA-256 in hex over every field; any change gives another digest."""
+        targets = [
+            [target.id, target.name, target.address, target.port, target.account, target.host_key]
+            for target in sorted(self.targets, key=lambda target: target.id)
+        ]
+        return digest_of(
+            {
+                "requester": self.requester,
+                "kind": self.kind,
+                "cluster": [self.cluster, self.host_ca],
+                "command_set": [self.command_set, self.command_set_version, self.command_set_digest],
+                "parameters": dict(self.parameters),
+                "targets": targets,
+                "window": [self.starts_at.astimezone(dt.UTC).isoformat() if self.starts_at else None, self.duration],
+                "extends": self.extends,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What approvers may make smaller: seconds, indices of commands, ids of targets."""
+
+    duration: int
+    commands: frozenset[int]
+    targets: frozenset[int]
+
+    def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
+        """Return the part that a narrowing leaves. Raises CannotWiden for more than was asked, or for nothing."""
+        return Extent(
+            duration=_shorter(self.duration, narrowing.get("duration")),
+            commands=_fewer("command", self.commands, narrowing.get("commands")),
+            targets=_fewer("target", self.targets, narrowing.get("targets")),
+        )
+
+    def meet(self, others: Iterable[Extent]) -> Extent:
+        """Return what all agree on. Raises CannotWiden when nothing is left."""
+        duration, commands, targets = self.duration, self.commands, self.targets
+        for other in others:
+            duration = min(duration, other.duration)
+            commands, targets = commands & other.commands, targets & other.targets
+        if not commands or not targets:
+            raise CannotWiden("The approvers' choices have no command or no target in common.")
+        return Extent(duration, commands, targets)
+
+
+def _shorter(asked: int, wanted: int | None) -> int:
+    if wanted is None:
+        return asked
+    if not 0 < wanted <= asked:
+        raise CannotWiden("The duration can be made shorter, not longer.")
+    return wanted
+
+
+def _fewer(what: str, asked: frozenset[int], wanted: Iterable[int] | None) -> frozenset[int]:
+    if wanted is None:
+        return asked
+    kept = frozenset(wanted)
+    if not kept:
+        raise CannotWiden(f"At least one {what} must be left; deny the request instead.")
+    if not kept <= asked:
+        raise CannotWiden(f"A {what} that was not asked for can't be added.")
+    return kept

@@ -1,0 +1,119 @@
+"""Recurring windows in local time, correct over changes of daylight saving time, and freezes.
+
+Where a local time is missing or happens twice, the choice never lengthens a window: starts take the later
+instant, ends the earlier one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zoneinfo
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_LOOK_AHEAD_DAYS = 60
+
+
+def _zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError(f"{name!r} is not an IANA time zone; write it like Europe/Berlin")
+    return name
+
+
+def _clock_time(value: object) -> dt.time:
+    # YAML 1.1 reads 02:00 without quotes as a number in base sixty.
+    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a time of day; write it in quotes like "02:00"')
+    return dt.time(int(match[1]), int(match[2]))
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+ClockTime = Annotated[
+    dt.time,
+    BeforeValidator(_clock_time),
+    PlainSerializer(lambda time: f"{time:%H:%M}", return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}),
+]
+
+
+class Window(BaseModel):
+    """A recurring window: on these days, from and to these local times. `to` at or before `from` is on the next day."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1)
+    start: ClockTime = Field(alias="from")
+    end: ClockTime = Field(alias="to")
+    zone: Zone
+
+    def occurrences(self, after: dt.datetime, days: int = _LOOK_AHEAD_DAYS) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+        """Yield (start, end) in UTC of each occurrence that ends after the instant, soonest first."""
+        first = after.astimezone(zoneinfo.ZoneInfo(self.zone)).date() - dt.timedelta(days=2)
+        for offset in range(days + 3):
+            day = first + dt.timedelta(days=offset)
+            if DAYS[day.weekday()] not in self.days:
+                continue
+            last_day = day if self.end > self.start else day + dt.timedelta(days=1)
+            start = max(_instants(day, self.start, self.zone))
+            end = min(_instants(last_day, self.end, self.zone))
+            if start < end and end > after:
+                yield start, end
+
+
+class Freeze(BaseModel):
+    """A stretch of time in which nothing planned may run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    start: dt.datetime = Field(alias="from")
+    end: dt.datetime = Field(alias="to")
+    reason: str = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Freeze:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a freeze needs a zone in its times, like 2026-12-20T00:00:00+01:00")
+        if self.start >= self.end:
+            raise ValueError("a freeze must end after it starts")
+        return self
+
+    def touches(self, start: dt.datetime, end: dt.datetime) -> bool:
+        """Whether any instant of [start, end) is frozen."""
+        return self.start < end and start < self.end
+
+
+def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
+    """Return the two readings of a local time, which differ only around a change of daylight saving time."""
+    local = dt.datetime.combine(day, time, tzinfo=zoneinfo.ZoneInfo(zone))
+    first, second = (local.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1))
+    return first, second
+
+
+def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) -> bool:
+    """Whether one occurrence of one window covers all of [start, end]."""
+    return any(
+        opens <= start and end <= closes
+        for window in windows
+        for opens, closes in window.occurrences(start, days=3)
+    )
+
+
+def upcoming(windows: Iterable[Window], after: dt.datetime, count: int = 3) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return the next occurrences that have not ended, soonest first."""
+    found = [pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)]
+    return sorted(set(found))[:count]
