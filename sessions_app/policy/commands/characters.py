@@ -1,0 +1,41 @@
+"""Characters that no command and no value may hold, because a person who approves them could not see them."""
+
+import unicodedata
+
+# Printable by Unicode's categories, and yet invisible or reordering (Default_Ignorable_Code_Point, blank letters).
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0,
+            *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0),
+        ),
+    )
+)  # fmt: skip
+
+_NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
+
+
+def hidden_at(text: str) -> int | None:
+    """Offset of the first control, bidirectional, zero-width, unassigned or otherwise unseen character, or None.
+
+    Spaces other than U+0020 count as unseen: nobody can tell them from it.
+    """
+    if text.isascii() and text.isprintable():
+        return None
+    if text.isprintable() and _INVISIBLE.isdisjoint(text):
+        return None
+    return next(at for at, char in enumerate(text) if not char.isprintable() or char in _INVISIBLE)
+
+
+def show(char: str) -> str:
+    """A character as a person can read it: itself in quotes, or its code and name when it cannot be seen."""
+    if hidden_at(char) is None:
+        return f"“{char}”"
+    name = _NAMES.get(char) or unicodedata.name(char, "").lower()
+    return f"U+{ord(char):04X} ({name})" if name else f"U+{ord(char):04X}"
+
+
+def clip(text: str, *, length: int = 60) -> str:
+    """Text short enough for a message, in backquotes."""
+    return f"`{text if len(text) <= length else text[: length - 1] + '…'}`"

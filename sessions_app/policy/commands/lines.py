@@ -1,0 +1,172 @@
+"""The strict parser: a command line becomes words, or is refused. Nothing is ever guessed and nothing expands.
+
+What it accepts means the same to dash, bash and zsh: plain words, single and double quotes, and a backslash before one
+character. What any of them would interpret is refused, with the character and its place, so that the words which a person
+approved are the words which reach the target.
+"""
+
+import re
+from collections.abc import Iterator
+
+from .characters import clip, hidden_at, show
+from .quoting import quote_argv
+
+MAX_LINE_BYTES = 64 * 1024
+MAX_WORDS = 1000
+MAX_QUOTED_BYTES = (
+    100 * 1024
+)  # sshd takes a forced command of 130 000 bytes; the rest is for what is wrapped around it
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,^=-]+")
+_DOUBLE_PLAIN = re.compile(r'[^"\\$`!]+')
+
+_REASONS = {
+    ";": "is never passed to a shell: one command per run",
+    "&": "is never passed to a shell: one command per run, and none in the background",
+    "|": "is never passed to a shell: one command per run, without pipes",
+    "<": "is never passed to a shell: nothing is redirected",
+    ">": "is never passed to a shell: nothing is redirected",
+    "(": "is never passed to a shell: put the word in single quotes",
+    ")": "is never passed to a shell: put the word in single quotes",
+    "$": "is never passed to a shell: variables are not filled in; single quotes keep it as it is",
+    "`": "is never passed to a shell: no command runs inside another; single quotes keep it as it is",
+    "~": "is never passed to a shell: write the folder out, or put the word in single quotes",
+    "*": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
+    "?": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
+    "[": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
+    "]": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
+    "{": "is never passed to a shell: put the word in single quotes",
+    "}": "is never passed to a shell: put the word in single quotes",
+    "#": "would begin a comment in a shell: put the word in single quotes",
+    "!": "would recall an old command in a shell: put the word in single quotes",
+}
+
+# Words that begin something else than a command in dash, bash, zsh or fish.
+_KEYWORDS = frozenset(
+    (
+        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done", "in",
+        "function", "time", "coproc", "begin", "end", "and", "or", "not", "switch", "foreach", "repeat", "nocorrect", "noglob",
+    )
+)  # fmt: skip
+
+
+class LineRefused(ValueError):
+    """A line that is not one plain command.
+
+    `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if none).
+    """
+
+    def __init__(self, reason: str, position: int, character: str = "") -> None:
+        self.reason = reason
+        self.position = position
+        self.character = character
+        super().__init__(reason)
+
+
+def parse_line(text: str) -> tuple[str, ...]:
+    """The words of one command line of at most 64 KiB and 1000 words; never empty.
+
+    Raises LineRefused for everything that a shell would interpret, for characters that cannot be seen, for unclosed quotes,
+    and for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
+    """
+    _check_size(text)
+    at = hidden_at(text)
+    if at is not None:
+        raise LineRefused(_hidden_reason(text[at]), at, text[at])
+    argv = tuple(word for word, _ in split_words(text))
+    if len(argv) > MAX_WORDS:
+        raise LineRefused(f"the line has more than {MAX_WORDS} words", len(text))
+    check_argv(argv)
+    return argv
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_LINE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_LINE_BYTES:
+        raise LineRefused(f"the line is longer than {MAX_LINE_BYTES // 1024} KiB", 0)
+
+
+def _hidden_reason(char: str) -> str:
+    if char in "\r\n":
+        return f"{show(char)} ends a command: one command per run, on one line"
+    return f"{show(char)} cannot be seen by the people who approve: remove it"
+
+
+def check_argv(argv: tuple[str, ...]) -> None:
+    """Refuse words that sshd or a shell would take for more than one program and its arguments. Raises LineRefused."""
+    if not argv:
+        raise LineRefused("there is no command: write one", 0)
+    program = argv[0]
+    if not program:
+        raise LineRefused("the program's name is empty: write a command", 0)
+    if "=" in program:
+        raise LineRefused("the environment is not set this way: begin with the program's name", 0, "=")
+    if program.startswith("-"):
+        raise LineRefused("the line begins with an option: begin with the program's name", 0, "-")
+    if program in _KEYWORDS:
+        raise LineRefused(f"{clip(program)} is a word of the shell's own language, not a program", 0)
+    if program.rpartition("/")[2].startswith("internal-sftp"):
+        raise LineRefused("internal-sftp is file transfer inside sshd, not a command", 0)
+    if sum(map(len, argv)) > MAX_QUOTED_BYTES // 4 and len(quote_argv(argv).encode()) > MAX_QUOTED_BYTES:
+        raise LineRefused("the command is too long to reach the target: shorten it", 0)
+
+
+def split_words(text: str) -> Iterator[tuple[str, int]]:
+    """Each word with its offset. Looks at shell syntax alone: `parse_line` checks all the rest."""
+    at, end = 0, len(text)
+    while at < end:
+        if text[at] == " ":
+            at += 1
+            continue
+        if text[at] == "=":
+            raise LineRefused(
+                "“=” at the start of a word is expanded by some shells: quote the word", at, "="
+            )
+        start, parts = at, []
+        while at < end and text[at] != " ":
+            part, at = _piece(text, at)
+            parts.append(part)
+        yield "".join(parts), start
+
+
+def _piece(text: str, at: int) -> tuple[str, int]:
+    """The text of one plain run, quoted run or escaped character, and the offset behind it."""
+    if plain := _PLAIN.match(text, at):
+        return plain.group(), plain.end()
+    char = text[at]
+    if char == "'":
+        return _single(text, at)
+    if char == '"':
+        return _double(text, at)
+    if char == "\\":
+        if at + 1 == len(text):
+            raise LineRefused("the line ends in a backslash with nothing behind it: remove it", at, char)
+        return text[at + 1], at + 2
+    if char in _REASONS:
+        raise LineRefused(f"“{char}” {_REASONS[char]}", at, char)
+    return char, at + 1
+
+
+def _single(text: str, at: int) -> tuple[str, int]:
+    close = text.find("'", at + 1)
+    if close < 0:
+        raise LineRefused("a single quote is opened and not closed: close it", at, "'")
+    return text[at + 1 : close], close + 1
+
+
+def _double(text: str, opened: int) -> tuple[str, int]:
+    at, parts = opened + 1, []
+    while at < len(text):
+        if run := _DOUBLE_PLAIN.match(text, at):
+            parts.append(run.group())
+            at = run.end()
+            continue
+        char = text[at]
+        if char == '"':
+            return "".join(parts), at + 1
+        if char != "\\":
+            raise LineRefused(f"“{char}” inside double quotes is read by shells: use single quotes", at, char)
+        if text[at + 1 : at + 2] not in ('"', "\\"):
+            raise LineRefused('a backslash inside double quotes may stand before “"” or “\\” only', at, char)
+        parts.append(text[at + 1])
+        at += 2
+    raise LineRefused("a double quote is opened and not closed: close it", opened, '"')

@@ -1,0 +1,364 @@
+"""Typed parameters: what may stand in a command where a set leaves a place open.
+
+A parameter is written with the one key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
+`{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (at most so many characters),
+`{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is taken from the
+workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (but a negative number inside its
+range) or holds a character that cannot be seen.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Protocol
+
+import re2  # type: ignore[import-untyped]
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    StrictStr,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+)
+
+from .characters import clip, hidden_at, show
+
+MAX_VALUE = 4096
+MAX_PATTERN = 512
+MAX_INT = 2**63 - 1
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class ValueRefused(ValueError):
+    """A value outside its type. The message is a clause: "needs a number from 1 to 1000"."""
+
+
+class Pattern2(Protocol):
+    """A compiled RE2 pattern."""
+
+    def fullmatch(self, text: str) -> object | None: ...
+
+
+@lru_cache(maxsize=1024)
+def compile_pattern(pattern: str) -> Pattern2:
+    """An RE2 pattern, whose matching time grows with the text alone. Raises ValueError that says what is wrong."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled: Pattern2 = re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0] if error.args else "it cannot be read"
+        why = why.decode("utf-8", "replace") if isinstance(why, bytes) else why
+        raise ValueError(f"is not a pattern in RE2's syntax: {why}") from None
+    return compiled
+
+
+def parse_duration(text: str) -> int:
+    """`90s`, `5m`, `2h` or `1d` in seconds. Raises ValueRefused."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueRefused("needs a number and its unit, like 30s, 5m, 2h or 1d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def check_text(value: str) -> None:
+    """What holds for every value of every type but a number's sign. Raises ValueRefused."""
+    if not value:
+        raise ValueRefused("needs a value: it is empty")
+    if len(value) > MAX_VALUE:
+        raise ValueRefused(f"needs at most {MAX_VALUE} characters")
+    at = hidden_at(value)
+    if at is not None:
+        raise ValueRefused(f"holds {show(value[at])}, which cannot be seen: remove it")
+    if value.startswith("-"):
+        raise ValueRefused("begins with “-” and would be read as an option")
+
+
+class ParameterType(BaseModel):
+    """The base of all types: `normalise` for values given in advance, `accept` for words of a command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+    kind: ClassVar[str]
+    source: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$",
+        description="Take the value from the workflow, for example workflow.id",
+    )
+
+    @property
+    def limits(self) -> str:
+        """The type in words: "a number from 1 to 1000"."""
+        raise NotImplementedError
+
+    def normalise(self, value: str) -> str:
+        """The one spelling of a value of this type. Raises ValueRefused with the reason."""
+        check_text(value)
+        return self._normal(value)
+
+    def accept(self, word: str) -> str:
+        """A value as it stands in a command line, which must be spelled the one way. Raises ValueRefused."""
+        normal = self.normalise(word)
+        if normal != word:
+            raise ValueRefused(f"{clip(word)} must be written as {clip(normal)}")
+        return word
+
+    def _normal(self, value: str) -> str:
+        raise NotImplementedError
+
+
+def _choice_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Choice = Annotated[
+    StrictStr, BeforeValidator(_choice_text), WithJsonSchema({"type": ["string", "integer"], "minLength": 1})
+]
+
+
+class Choice(ParameterType):
+    """One of a written list. Whole numbers may be listed without quotes."""
+
+    kind: ClassVar[str] = "choice"
+    choices: tuple[_Choice, ...] = Field(alias="choice", min_length=1, max_length=500)
+
+    @field_validator("choices")
+    @classmethod
+    def _usable(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
+        for choice in choices:
+            _or_value_error(choice)
+        if len(set(choices)) < len(choices):
+            raise ValueError("lists a value twice: keep one")
+        return choices
+
+    @property
+    def limits(self) -> str:
+        return "one of " + ", ".join(self.choices)
+
+    def _normal(self, value: str) -> str:
+        if value not in self.choices:
+            raise ValueRefused(f"{clip(value)} is not {self.limits}")
+        return value
+
+
+def _or_value_error(value: str) -> None:
+    try:
+        check_text(value)
+    except ValueRefused as error:
+        raise ValueError(f"{clip(value)} {error}") from None
+
+
+class Int(ParameterType):
+    """A whole number from low to high, both included."""
+
+    kind: ClassVar[str] = "int"
+    bounds: tuple[StrictInt, StrictInt] = Field(alias="int", description="The lowest and the highest number")
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[int, int]) -> tuple[int, int]:
+        if not -MAX_INT <= bounds[0] <= bounds[1] <= MAX_INT:
+            raise ValueError("needs the lowest number first and the highest second, within 64 bits")
+        return bounds
+
+    @property
+    def limits(self) -> str:
+        return f"a number from {self.bounds[0]} to {self.bounds[1]}"
+
+    def normalise(self, value: str) -> str:
+        if not _INTEGER.fullmatch(value) or not self.bounds[0] <= int(value) <= self.bounds[1]:
+            raise ValueRefused(f"needs {self.limits}")
+        return str(int(value))
+
+
+class Pattern(ParameterType):
+    """Text that an RE2 pattern matches from its first to its last character."""
+
+    kind: ClassVar[str] = "pattern"
+    pattern: StrictStr = Field(min_length=1, max_length=MAX_PATTERN)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        if hidden_at(pattern) is not None:
+            raise ValueError("holds a character that cannot be seen: remove it")
+        compile_pattern(pattern)
+        return pattern
+
+    @property
+    def limits(self) -> str:
+        return f"text like {self.pattern}"
+
+    def _normal(self, value: str) -> str:
+        if compile_pattern(self.pattern).fullmatch(value) is None:
+            raise ValueRefused(f"{clip(value)} is not {self.limits}")
+        return value
+
+
+def _plain_path(path: str) -> bool:
+    parts = path.split("/")
+    return parts[0] == "" and not {"", ".", ".."}.intersection(parts[1:])
+
+
+class PathBelow(ParameterType):
+    """An absolute path below a folder, without `.`, `..`, `//` or a slash at its end. Links are not looked at."""
+
+    kind: ClassVar[str] = "path"
+    root: StrictStr = Field(alias="path", max_length=MAX_VALUE)
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: str) -> str:
+        _or_value_error(root)
+        if root != "/" and not _plain_path(root):
+            raise ValueError("needs an absolute folder without “..”, “//” or a slash at its end")
+        return root
+
+    @property
+    def limits(self) -> str:
+        return f"a path below {self.root}"
+
+    def _normal(self, value: str) -> str:
+        if not _plain_path(value) or not value.startswith(self.root.rstrip("/") + "/"):
+            raise ValueRefused(f"needs {self.limits}, without “..”, “//” or a slash at its end")
+        return value
+
+
+class Name(ParameterType):
+    """Letters, digits, `.`, `_`, `-`, beginning with a letter, a digit or `_`; at most so many characters."""
+
+    kind: ClassVar[str] = "name"
+    longest: StrictInt = Field(alias="name", ge=1, le=255, description="The most characters a value may have")
+
+    @property
+    def limits(self) -> str:
+        return f"a name of at most {self.longest} letters, digits, “.”, “_”, “-”"
+
+    def _normal(self, value: str) -> str:
+        if len(value) > self.longest or not _NAME.fullmatch(value):
+            raise ValueRefused(f"needs {self.limits}")
+        return value
+
+
+class WorkflowValue(ParameterType):
+    """A value of the workflow without a type of its own: a name of at most 64 characters."""
+
+    kind: ClassVar[str] = "name"
+    source: str = Field(alias="from", pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$")
+
+    @property
+    def limits(self) -> str:
+        return _WORKFLOW_NAME.limits
+
+    def _normal(self, value: str) -> str:
+        return _WORKFLOW_NAME.normalise(value)
+
+
+_WORKFLOW_NAME = Name.model_validate({"name": 64})
+
+
+class Cidr(ParameterType):
+    """An address or a network inside one of the networks."""
+
+    kind: ClassVar[str] = "cidr"
+    networks: tuple[StrictStr, ...] = Field(alias="cidr", min_length=1, max_length=100)
+
+    @field_validator("networks")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            _network(network, ValueError)
+        return networks
+
+    @property
+    def limits(self) -> str:
+        return "an address or network inside " + ", ".join(self.networks)
+
+    def _normal(self, value: str) -> str:
+        asked = _network(value, ValueRefused)
+        if not any(_inside(asked, _network(network, ValueError)) for network in self.networks):
+            raise ValueRefused(f"needs {self.limits}")
+        return str(asked) if "/" in value else str(asked.network_address)
+
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _network(text: str, error: type[ValueError]) -> _Network:
+    try:
+        if "%" not in text:
+            return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    raise error(f"{clip(text)} is not an address or a network like 10.1.0.0/16")
+
+
+def _inside(inner: _Network, outer: _Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return inner.subnet_of(outer)
+    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return inner.subnet_of(outer)
+    return False
+
+
+class Duration(ParameterType):
+    """A number and its unit, `s`, `m`, `h` or `d`, from the shortest to the longest, both included."""
+
+    kind: ClassVar[str] = "duration"
+    bounds: tuple[StrictStr, StrictStr] = Field(alias="duration", description="The shortest and the longest")
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[str, str]) -> tuple[str, str]:
+        if parse_duration(bounds[0]) > parse_duration(bounds[1]):
+            raise ValueError("needs the shortest first and the longest second")
+        return bounds
+
+    @property
+    def limits(self) -> str:
+        return f"a duration from {self.bounds[0]} to {self.bounds[1]}"
+
+    def _normal(self, value: str) -> str:
+        low, high = map(parse_duration, self.bounds)
+        if not _DURATION.fullmatch(value) or not low <= parse_duration(value) <= high:
+            raise ValueRefused(f"needs {self.limits}")
+        return str(int(value[:-1])) + value[-1]
+
+
+_TYPES: Mapping[str, type[ParameterType]] = {
+    type_.kind: type_ for type_ in (Choice, Int, Pattern, PathBelow, Name, Cidr, Duration)
+}
+
+
+def _tag(data: Any) -> str | None:
+    if isinstance(data, ParameterType):
+        return "from" if isinstance(data, WorkflowValue) else data.kind
+    keys = set(data) if isinstance(data, Mapping) else set()
+    return next((kind for kind in _TYPES if kind in keys), "from" if "from" in keys else None)
+
+
+Parameter = Annotated[
+    Annotated[Choice, Tag("choice")]
+    | Annotated[Int, Tag("int")]
+    | Annotated[Pattern, Tag("pattern")]
+    | Annotated[PathBelow, Tag("path")]
+    | Annotated[Name, Tag("name")]
+    | Annotated[Cidr, Tag("cidr")]
+    | Annotated[Duration, Tag("duration")]
+    | Annotated[WorkflowValue, Tag("from")],
+    Discriminator(
+        _tag,
+        custom_error_type="parameter_type",
+        custom_error_message="needs one type: choice, int, pattern, path, name, cidr, duration, or from",
+    ),
+]

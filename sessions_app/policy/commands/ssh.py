@@ -1,0 +1,410 @@
+"""Commands over SSH: the one function that decides for the gateway, the tester, the API and the pages.
+
+`compile_set` does the work once for a grant; `decide` then takes a line to words with the strict parser and compares them
+with each command word by word. Where several commands of a set fit, the strictest decides: held before free, destructive
+before change before read, cut off before allowed to finish. In a word with several values, such as `{a}:{b}`, a value ends
+where the text behind its place first appears, so it cannot hold that text itself.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..documents import Problem
+from .characters import clip
+from .document import CommandRule, CommandSetDocument, Contain, Effect
+from .lines import LineRefused, check_argv, parse_line
+from .parameters import Choice, Duration, Int, ParameterType, ValueRefused
+from .quoting import quote, readable
+from .templates import Slot, Template, Word, fill
+
+RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
+
+_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
+
+
+class CompileError(ValueError):
+    """Values or a choice of commands that do not fit the command set. `problems` names each."""
+
+    def __init__(self, problems: Collection[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A command that may run. `matched` holds the values of the free parameters; no finish_seconds means cut off."""
+
+    index: int
+    argv: tuple[str, ...]
+    effect: Effect
+    hold: bool
+    finish_seconds: int | None
+    contain: Contain
+    matched: Mapping[str, str]
+
+    @property
+    def line(self) -> str:
+        """The command as a person would type it; the strict parser reads it back as exactly `argv`."""
+        return readable(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that may not run: why, in a sentence, and the allowed command that comes nearest (None: none does)."""
+
+    reason: str
+    nearest: str | None
+    code: RefusalCode
+
+
+@dataclass(frozen=True, slots=True)
+class FreeParameter:
+    """A value that is free at each run. `limits` is in words; `choices`, `low` and `high` are for a form's field."""
+
+    name: str
+    kind: str
+    limits: str
+    choices: tuple[str, ...] = ()
+    low: str | None = None
+    high: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandView:
+    """One command of a grant as pages and `help` show it, with the bound values in place."""
+
+    index: int
+    text: str
+    free: tuple[FreeParameter, ...]
+    effect: Effect
+    hold: bool
+    finish_seconds: int | None
+    contain: Contain
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    index: int
+    rule: CommandRule
+    contain: Contain
+    template: Template
+    words: tuple[Word, ...]  # the template's words with the bound values in place
+    plain: tuple[str | None, ...]  # the text of words without a free value, None for the others
+    types: Mapping[str, ParameterType]
+
+    @property
+    def strictness(self) -> tuple[bool, int, int, bool, int]:
+        finish = self.rule.finish_seconds
+        rank = _EFFECT_RANK[self.rule.effect]
+        return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSet:
+    """The commands of one grant, ready for `decide`. `bindings` are the values as they are compared."""
+
+    name: str
+    bindings: Mapping[str, str]
+    commands: tuple[_Command, ...]
+    left_out: tuple[_Command, ...]
+    _by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
+
+
+def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
+    """The value of each parameter in its one spelling. Raises CompileError for each missing, unknown or refused value."""
+    problems = [
+        Problem(f"parameters.{name}", "is not a parameter of this command set: remove it")
+        for name in bindings
+        if name not in document.parameters
+    ]
+    bound = {}
+    for name, type_ in document.parameters.items():
+        try:
+            bound[name] = type_.normalise(bindings[name])
+        except KeyError:
+            problems.append(Problem(f"parameters.{name}", f"has no value: it needs {type_.limits}"))
+        except ValueRefused as error:
+            problems.append(Problem(f"parameters.{name}", str(error)))
+    if problems:
+        raise CompileError(problems)
+    return bound
+
+
+def compile_set(
+    document: CommandSetDocument, bindings: Mapping[str, str], keep: Collection[int] | None = None
+) -> CompiledSet:
+    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+
+    Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
+    """
+    unknown = sorted(set(keep or ()) - set(range(len(document.commands))))
+    if unknown:
+        raise CompileError(
+            [Problem("commands", f"has no command {index}: choose among those listed") for index in unknown]
+        )
+    bound = bind(document, bindings)
+    _check_stops(document, bound)
+    return _compile(document, bound, keep)
+
+
+def compile_open(document: CommandSetDocument) -> CompiledSet:
+    """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
+    return _compile(document, {}, None)
+
+
+def _compile(
+    document: CommandSetDocument, bound: Mapping[str, str], keep: Collection[int] | None
+) -> CompiledSet:
+    commands = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
+    kept = tuple(command for command in commands if keep is None or command.index in keep)
+    by_shape: dict[tuple[str, int], tuple[_Command, ...]] = {}
+    for command in sorted(kept, key=lambda command: command.strictness):
+        key = (command.plain[0] or "", len(command.words))
+        by_shape[key] = (*by_shape.get(key, ()), command)
+    left_out = tuple(command for command in commands if command not in kept)
+    return CompiledSet(document.name, dict(bound), kept, left_out, by_shape)
+
+
+def _compile_rule(
+    document: CommandSetDocument, index: int, rule: CommandRule, bound: Mapping[str, str]
+) -> _Command:
+    template = rule.template()
+    words = tuple(fill(word, bound) for word in template.words)
+    plain = tuple(word[0] if len(word) == 1 and isinstance(word[0], str) else None for word in words)
+    types = {name: document.type_of(rule, name) for name in template.names}
+    return _Command(index, rule, document.contain_of(rule), template, words, plain, types)
+
+
+def _check_stops(document: CommandSetDocument, bound: Mapping[str, str]) -> None:
+    """A bound value keeps to the same rule as a free one, so that `compile_open` allows no less than every grant."""
+    for index, rule in enumerate(document.commands):
+        for piece in (piece for word in rule.template().words for piece in word):
+            if isinstance(piece, Slot) and piece.stop and piece.stop in bound.get(piece.name, ""):
+                message = f"may not hold {clip(piece.stop)}, which ends it in commands[{index}]: choose another value"
+                raise CompileError([Problem(f"parameters.{piece.name}", message)])
+
+
+def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
+    """Whether this line may run, and as what. Never raises for a line."""
+    try:
+        argv = parse_line(line)
+    except LineRefused as error:
+        return Refused(error.reason, None, "syntax")
+    return decide_argv(compiled, argv)
+
+
+def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refused:
+    """As `decide`, for words that are parsed already."""
+    if not argv:
+        return Refused("there is no command: write one", None, "syntax")
+    for command in compiled._by_shape.get((argv[0], len(argv)), ()):
+        matched = _match(command, argv)
+        if matched is not None:
+            rule = command.rule
+            return Allowed(
+                command.index, argv, rule.effect, rule.hold, rule.finish_seconds, command.contain, matched
+            )
+    return _explain(compiled, argv)
+
+
+def _match(command: _Command, argv: tuple[str, ...]) -> Mapping[str, str] | None:
+    for plain, word in zip(command.plain, argv, strict=True):
+        if plain is not None and plain != word:
+            return None
+    matched: dict[str, str] = {}
+    try:
+        for spec, plain, word in zip(command.words, command.plain, argv, strict=True):
+            if plain is None:
+                _match_word(spec, word, command.types, matched)
+    except ValueRefused:
+        return None
+    return matched
+
+
+def _match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
+    """Add the values that `word` gives to `matched`. Raises ValueRefused with the reason, which names the parameter."""
+    at = 0
+    for position, piece in enumerate(spec):
+        if isinstance(piece, str):
+            if not word.startswith(piece, at) or (position == len(spec) - 1 and at + len(piece) != len(word)):
+                raise ValueRefused(f"{clip(_spec_text(spec))} is allowed here, {clip(word)} is not")
+            at += len(piece)
+            continue
+        end = _value_end(spec, position, word, at)
+        _take(piece, word[at:end], types[piece.name], matched)
+        at = end
+
+
+def _value_end(spec: Word, position: int, word: str, at: int) -> int:
+    after = spec[position + 1] if position + 1 < len(spec) else ""
+    if not isinstance(after, str) or not after:
+        return len(word)
+    if position + 2 == len(spec):
+        return max(at, len(word) - len(after))  # the last value may hold the text behind it
+    found = word.find(after, at)
+    return len(word) if found < 0 else found
+
+
+def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str]) -> None:
+    name = slot.name
+    try:
+        type_.accept(value)
+    except ValueRefused as error:
+        said = (
+            f"{name} {error}" if str(error).startswith(("needs", "begins", "holds")) else f"{name}: {error}"
+        )
+        raise ValueRefused(said if clip(value) in said else f"{said}; {clip(value)} is not allowed") from None
+    if slot.stop and slot.stop in value:
+        raise ValueRefused(f"{name} may not hold {clip(slot.stop)} here, for the next value follows it")
+    if matched.setdefault(name, value) != value:
+        raise ValueRefused(
+            f"{name} must be the same each time: {clip(matched[name])} and {clip(value)} differ"
+        )
+
+
+def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
+    """Why nothing fits: the first difference from the command that comes nearest."""
+    for command in compiled.left_out:
+        if len(command.words) == len(argv) and _match(command, argv) is not None:
+            return Refused("the approvers left this command out of the grant", None, "left_out")
+    if not compiled.commands:
+        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+    same = [command for command in compiled.commands if command.plain[0] == argv[0]]
+    if not same:
+        programs = dict.fromkeys(command.plain[0] or "" for command in compiled.commands)
+        return Refused(
+            f"{clip(argv[0])} is not one of the programs allowed here: {_some(programs)}", None, "program"
+        )
+    nearest = max(same, key=lambda command: (_likeness(command, argv), -command.index))
+    reason, code = _difference(nearest, argv, compiled.bindings)
+    return Refused(reason, _text(nearest.words), code)
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = [clip(name) for name in names]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _likeness(command: _Command, argv: tuple[str, ...]) -> float:
+    """Words that fit, the earlier ones counting more, less the difference in length."""
+    fits = 0.0
+    for position, (spec, word) in enumerate(zip(command.words, argv, strict=False)):
+        fits += (1 + 1 / (1 + position)) * (_word_fault(spec, word, command.types) is None)
+    return fits - 0.5 * abs(len(command.words) - len(argv))
+
+
+def _word_fault(spec: Word, word: str, types: Mapping[str, ParameterType]) -> str | None:
+    try:
+        _match_word(spec, word, types, {})
+    except ValueRefused as error:
+        return str(error)
+    return None
+
+
+def _difference(
+    command: _Command, argv: tuple[str, ...], bound: Mapping[str, str]
+) -> tuple[str, RefusalCode]:
+    matched: dict[str, str] = {}
+    for written, spec, word in zip(command.template.words, command.words, argv, strict=False):
+        try:
+            _match_word(spec, word, command.types, matched)
+        except ValueRefused as error:
+            has_value = any(isinstance(piece, Slot) for piece in written)
+            return _bound_fault(written, word, command, bound) or str(error), "value" if has_value else "word"
+    if len(argv) < len(command.words):
+        rest = _text(command.words[len(argv) :])
+        return f"the command ends too early: {clip(rest)} is missing", "length"
+    extra = argv[len(command.words)]
+    return f"{clip(extra)} is more than the command has: {clip(_text(command.words))} is all", "length"
+
+
+def _bound_fault(written: Word, word: str, command: _Command, bound: Mapping[str, str]) -> str | None:
+    """For a word that is one value of the grant: what it is here, and whether the type would take the other."""
+    piece = written[0]
+    if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
+        return None
+    fault = _word_fault(written, word, command.types)
+    allowed = f"{clip(bound[piece.name])} is allowed"
+    if fault is None:
+        return f"{allowed} in this grant, {clip(word)} needs a grant of its own"
+    type_ = command.types[piece.name]
+    return f"{allowed}, {clip(word)} is not {type_.limits}"
+
+
+def _spec_text(spec: Word) -> str:
+    return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in spec)
+
+
+def _text(words: Iterable[Word]) -> str:
+    return " ".join("".join(map(_piece_text, word)) for word in words)
+
+
+def _piece_text(piece: str | Slot) -> str:
+    return f"{{{piece.name}}}" if isinstance(piece, Slot) else readable([piece]) if piece else quote(piece)
+
+
+def describe(compiled: CompiledSet) -> list[CommandView]:
+    """The commands of a grant in the order of the document, with bound values and what is free at each run."""
+    return [_view(command) for command in compiled.commands]
+
+
+def _view(command: _Command) -> CommandView:
+    names = dict.fromkeys(piece.name for word in command.words for piece in word if isinstance(piece, Slot))
+    return CommandView(
+        index=command.index,
+        text=_text(command.words),
+        free=tuple(_free(name, command.types[name]) for name in names),
+        effect=command.rule.effect,
+        hold=command.rule.hold,
+        finish_seconds=command.rule.finish_seconds,
+        contain=command.contain,
+    )
+
+
+def _free(name: str, type_: ParameterType) -> FreeParameter:
+    choices = type_.choices if isinstance(type_, Choice) else ()
+    low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
+    return FreeParameter(name, type_.kind, type_.limits, choices, low, high)
+
+
+def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> Allowed | Refused:
+    """The command `index` with a form's values in place, decided like a typed line.
+
+    Refused for an unknown index, a missing or unknown value and a value outside its type.
+    """
+    command = next((command for command in compiled.commands if command.index == index), None)
+    if command is None:
+        return Refused("this command is not in the grant: choose one that is listed", None, "left_out")
+    view = _view(command)
+    fault = _values_fault({free.name for free in view.free}, values)
+    if fault:
+        return Refused(fault, view.text, "value")
+    try:
+        normal = {name: command.types[name].normalise(value) for name, value in values.items()}
+    except ValueRefused as error:
+        return Refused(_form_fault(command, values) or str(error), view.text, "value")
+    argv = tuple("".join(map(str, fill(word, normal))) for word in command.words)
+    try:
+        check_argv(argv)
+    except LineRefused as error:
+        return Refused(error.reason, view.text, "value")
+    return decide_argv(compiled, argv)
+
+
+def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
+    for name in sorted(names.symmetric_difference(values)):
+        return (
+            f"{name} has no value: give one"
+            if name in names
+            else f"{name} is not a value of this command: remove it"
+        )
+    return None
+
+
+def _form_fault(command: _Command, values: Mapping[str, str]) -> str | None:
+    for name, value in values.items():
+        fault = _word_fault((Slot(name),), value, command.types)
+        if fault:
+            return fault
+    return None

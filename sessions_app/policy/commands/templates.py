@@ -1,0 +1,111 @@
+"""A command with places for values: `journalctl -u {unit} -n {lines}`.
+
+The text is read by the strict parser after each `{name}` is replaced by a character that no command may hold, so a value is
+always inside one word and never changes how the words are divided. `{name}` is a parameter in quotes as well; a literal
+`{word}` is written `'{'word'}'`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .characters import hidden_at, show
+from .lines import LineRefused, check_argv, split_words
+
+_SLOT = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]{0,62})\}")
+_MARK = 0xF0000  # a private plane: such characters are refused in commands
+_PAD = "\U0010fffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the value of one parameter stands. The value may not hold `stop`, the text before the next slot of its word."""
+
+    name: str
+    stop: str = ""
+
+
+Word = tuple[str | Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The words of a command. Each is literal text and slots in turn; an empty word is `("",)`."""
+
+    words: tuple[Word, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters used, each once, in the order of their first use."""
+        return tuple(
+            dict.fromkeys(piece.name for word in self.words for piece in word if isinstance(piece, Slot))
+        )
+
+
+def parse_template(text: str) -> Template:
+    """Raises LineRefused as `parse_line` does, and for a slot in the program's name or two slots with nothing between."""
+    at = hidden_at(text)
+    if at is not None:
+        raise LineRefused(
+            f"{show(text[at])} cannot be seen by the people who approve: remove it", at, text[at]
+        )
+    names: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        names.append(found[1])
+        return chr(_MARK + len(names) - 1) + _PAD * (len(found[0]) - 1)  # positions stay those of the text
+
+    words = [(word.replace(_PAD, ""), start) for word, start in split_words(_SLOT.sub(mark, text))]
+    template = Template(tuple(_stopped(tuple(_pieces(word, names))) for word, _ in words))
+    for index, (word, (_, start)) in enumerate(zip(template.words, words, strict=True)):
+        _check_word(word, start, program=index == 0)
+    check_argv(tuple("".join(map(_stand_in, word)) for word in template.words))
+    return template
+
+
+def _pieces(word: str, names: list[str]) -> Iterator[str | Slot]:
+    if not word:
+        yield ""
+    for part in re.split("([\U000f0000-\U000ffffd])", word):
+        if part and ord(part[0]) >= _MARK:
+            yield Slot(names[ord(part[0]) - _MARK])
+        elif part:
+            yield part
+
+
+def _stopped(word: Word) -> Word:
+    """The word with each slot knowing the text that ends its value, where another slot follows."""
+    stopped: list[str | Slot] = []
+    for at, piece in enumerate(word):
+        after = word[at + 1] if at + 2 < len(word) else ""
+        stopped.append(
+            Slot(piece.name, after) if isinstance(piece, Slot) and isinstance(after, str) else piece
+        )
+    return tuple(stopped)
+
+
+def _check_word(word: Word, start: int, *, program: bool) -> None:
+    slots = [isinstance(piece, Slot) for piece in word]
+    if program and any(slots):
+        raise LineRefused("the program must be written out: a parameter cannot choose it", start)
+    if any(here and after for here, after in pairwise(slots)):
+        raise LineRefused(
+            "two parameters need text between them, or nobody can tell their values apart", start
+        )
+
+
+def _stand_in(piece: str | Slot) -> str:
+    return piece if isinstance(piece, str) else "x"
+
+
+def fill(word: Word, values: Mapping[str, str]) -> Word:
+    """The word with the known values in place, and literal text joined up again."""
+    filled: list[str | Slot] = []
+    for piece in word:
+        text = values.get(piece.name, piece) if isinstance(piece, Slot) else piece
+        if isinstance(text, str) and filled and isinstance(filled[-1], str):
+            filled[-1] += text
+        else:
+            filled.append(text)
+    return tuple(filled)

@@ -1,0 +1,240 @@
+"""Strict reading of the YAML documents that people write: command sets, policies, catalogue files.
+
+A document is plain data: mappings with text keys, lists, text, whole and decimal numbers, true, false and null. Everything
+in YAML that lets one text mean something else to a second reader is refused: anchors, aliases, tags, directives, merge
+keys, repeated keys, several documents in one file. Unquoted `yes`, `no`, `on`, `off`, dates and `1:30` stay text, as in
+YAML 1.2. JSON text is YAML and is read by the same function.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
+MAX_PROBLEMS = 50
+
+Path = tuple[str | int, ...]
+Lines = Mapping[Path, int]
+Model = TypeVar("Model", bound=BaseModel)
+
+_LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
+_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3})")
+_WORDS: Mapping[str, bool | None] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a document: where (`commands[2].run`, empty for the whole), what and the fix, line from 1."""
+
+    path: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (f"line {self.line}" if self.line else "", self.path) if part)
+        return f"{place}: {self.message}" if place else self.message
+
+
+class DocumentError(ValueError):
+    """A document that cannot be used. `problems` says all that was found, in the order of the document."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def path_text(path: Sequence[str | int]) -> str:
+    """`("commands", 2, "run")` as `commands[2].run`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def load_yaml(text: str) -> dict[str, Any]:
+    """The mapping that a YAML (or JSON) text holds.
+
+    Raises DocumentError with one Problem, with its line, for anything but plain data, for more than 256 KiB, for a depth
+    over 20, and for a document that is not a mapping.
+    """
+    return load_yaml_with_lines(text)[0]
+
+
+def load_yaml_with_lines(text: str) -> tuple[dict[str, Any], Lines]:
+    """As `load_yaml`, with the line (from 1) on which each value stands, by its path."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise DocumentError([Problem("", f"the document is larger than {MAX_BYTES // 1024} KiB: split it")])
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise DocumentError([Problem("", "the document is not valid UTF-8: save it as UTF-8")])
+    builder = _Builder(_events(text))
+    data = builder.document()
+    if not isinstance(data, dict):
+        raise DocumentError([Problem("", "the document must be a mapping: `key: value` lines", 1)])
+    return data, builder.lines
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+        raise DocumentError(
+            [Problem("", f"this is not valid YAML: {what}", mark.line + 1 if mark else None)]
+        ) from None
+
+
+class _Builder:
+    """Builds plain data from YAML events, refusing what plain data does not need."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self.lines: dict[Path, int] = {}
+
+    def document(self) -> Any:
+        next(self._events)  # the stream's start
+        start = next(self._events)
+        if isinstance(start, yaml.StreamEndEvent):
+            raise DocumentError([Problem("", "the document is empty")])
+        if start.version or start.tags:
+            self._refuse(start, (), "directives (lines that begin with %) are not allowed: remove them")
+        data = self._value(next(self._events), ())
+        next(self._events)  # the document's end
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self._refuse(after, (), "one file holds one document: remove the `---` and what follows it")
+        return data
+
+    def _refuse(self, event: Any, path: Path, message: str) -> None:
+        raise DocumentError([Problem(path_text(path), message, event.start_mark.line + 1)])
+
+    def _value(self, event: Any, path: Path) -> Any:
+        self._check(event, path)
+        self.lines[path] = event.start_mark.line + 1
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        return self._scalar(event, path)
+
+    def _check(self, event: Any, path: Path) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, path, f"aliases (`*{event.anchor}`) are not allowed: write the value out")
+        if event.anchor:
+            self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove it")
+        if event.tag:
+            self._refuse(event, path, f"tags (`{event.tag}`) are not allowed: write a plain value")
+        if len(path) > MAX_DEPTH:
+            self._refuse(event, path[:3], f"the document is nested deeper than {MAX_DEPTH} levels")
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._key(event, path)
+            if key in found:
+                self._refuse(event, (*path, key), f"the key `{key}` is written twice: keep one")
+            value = next(self._events)
+            found[key] = self._value(value, (*path, key))
+            self.lines[(*path, key)] = event.start_mark.line + 1
+        return found
+
+    def _key(self, event: Any, path: Path) -> str:
+        self._check(event, path)
+        key = self._scalar(event, path) if isinstance(event, yaml.ScalarEvent) else None
+        if not isinstance(key, str):
+            self._refuse(event, path, "keys must be text: put the key in quotes")
+        if key == "<<":
+            self._refuse(event, path, "merge keys (`<<`) are not allowed: write the keys out")
+        return str(key)
+
+    def _sequence(self, path: Path) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, (*path, len(found))))
+        return found
+
+    def _scalar(self, event: Any, path: Path) -> Any:
+        text: str = event.value
+        if not event.implicit[0]:
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INT.fullmatch(text):
+            return int(text)
+        return float(text) if _FLOAT.fullmatch(text) else text
+
+
+_PLAIN_WORDS: Mapping[str, str] = {
+    "missing": "is missing: add it",
+    "extra_forbidden": "is not a key that can stand here: check its spelling or remove it",
+    "string_type": "must be text: put it in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping: `key: value`",
+    "model_type": "must be a mapping: `key: value`",
+    "model_attributes_type": "must be a mapping: `key: value`",
+}
+
+
+def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"must look like {context['pattern']}"
+    if kind in ("too_short", "string_too_short"):
+        return (
+            "is empty, which allows nothing: add a value"
+            if kind == "too_short"
+            else "is empty: write a value"
+        )
+    if kind in ("too_long", "string_too_long"):
+        return f"is longer than {context['max_length']}: shorten it"
+    return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
+
+
+def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
+    """pydantic's complaints in plain words, with paths and lines of the written document; at most 50."""
+    found = []
+    for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
+        path = _written_path(detail["loc"], data)
+        message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}))
+        found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
+    return found
+
+
+def _written_path(loc: Sequence[str | int], data: Any) -> Path:
+    """Where in the written data a complaint points: pydantic's own labels for the members of a union are left out."""
+    path: list[str | int] = []
+    for position, part in enumerate(loc):
+        inside = isinstance(data, dict) and part in data or isinstance(data, list) and isinstance(part, int)
+        if inside:
+            data = data[part] if not isinstance(data, list) or int(part) < len(data) else None
+            path.append(part)
+        elif position == len(loc) - 1 and isinstance(data, dict):
+            path.append(part)
+    return tuple(path)
+
+
+def _line_of(path: Path, lines: Lines) -> int | None:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
+
+
+def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Model:
+    """`data` as a frozen `model`; raises DocumentError that names every fault, with lines where `lines` is given."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise DocumentError(problems_of(error, data=data, lines=lines)) from None
