@@ -18,7 +18,7 @@ class Event(StrEnum):
     REQUEST_WITHDRAWN = "request.withdrawn"
     # Nobody decided within the policy's decision time, or the window passed.
     REQUEST_LAPSED = "request.lapsed"
-    # An approver made the request smaller: shorter, fewer commands or fewer targets; earlier approvals are void.
+    # An approver made the request shorter or took commands or targets out; earlier approvals are void.
     REQUEST_NARROWED = "request.narrowed"
 
     # The last approval that was needed has come; the grant exists and waits for its start.

@@ -1,21 +1,24 @@
 """The rows of the record, and the format that a verifier is written from.
 
-An entry's facts are in ``body``, the exact text that was hashed; the other columns repeat some of them for filters
-and are checked against the body by ``verify``. In bytes, with ``||`` for concatenation::
+An entry's facts are in ``body``, the exact text that was hashed; the other columns repeat some of them for
+filters and are checked against the body by ``verify``. In bytes, with ``||`` for concatenation::
 
-    body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref, object_type,
-              as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with microseconds,
-              2026-11-25T09:30:00.000000Z; actor_id is an integer or null; data is an object.
+    body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref and
+              object_type, as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with
+              microseconds, 2026-11-25T09:30:00.000000Z; actor_id is an integer or null; data is an object.
     seq       1, 2, 3 ... in each log, without gaps
     genesis   SHA-256( "stint-audit-log-1\\n" || log )
     hash      SHA-256( "stint-audit-entry-1\\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
     prev_hash the hash of the entry before, or genesis for entry 1
 
-The ``1`` in both prefixes is the version of the format. No prefix begins with a byte 0 or 1, which are the domains
+The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains
 of leaves and nodes in an RFC 6962 tree, so a tree over the same entries can't be confused with the chain.
 
-The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody and INSERT
-to everything but ``audit_append`` and ``audit_append_many``, which run with the rights of the schema's owner.
+The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody, and
+INSERT to everything but ``audit_append`` and ``audit_append_many``, which run with the rights of the owner.
+
+What the chain does not show: whoever owns the database can drop the guards and write a whole new chain with a
+new head. Only a copy of an earlier head hash, kept where the owner can't reach it, gives that away.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ class AuditHead(models.Model):
 
 
 class AuditVerification(models.Model):
-    """What the latest verification of a log found; one row a log. Earlier results are entries of the record."""
+    """What the latest verification of a log found, one row a log; each result is also an entry."""
 
     log = models.TextField(primary_key=True)
     at = models.DateTimeField()

@@ -21,7 +21,7 @@ Json = _Scalar | Sequence["Json"] | Mapping[str, "Json"]
 MAX_DATA_BYTES = 64 * 1024
 MAX_DEPTH = 16
 
-# The whole last word counts: `token_id` and `password_changed_at` are facts, `token` and `new_password` are secrets.
+# The last word counts: `token_id` and `password_changed_at` are facts, `token` and `new_password` secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -57,11 +57,12 @@ def record(
 ) -> int:
     """Append one entry to the main log and return its number.
 
-    Call it in the transaction of the act, after every other row of the act is locked or written: the log's head
-    stays locked until the commit, so a transaction that waits for another row while it holds the head holds up
-    every other act. ``object_ref`` is the name people see (``GR-7F3K``); ``data`` is JSON: identifiers, text, numbers,
-    ISO dates, at most 64 KiB. ``now`` is aware. Text from outside may hold what can't be stored: pass it through
-    ``recordable``. Raises NotInTransaction, Unrecordable, and the database's errors, which must stop the act.
+    Call it in the transaction of the act, after every other row of the act is locked or written: the log's
+    head stays locked until the commit, so a transaction that waits for another row while it holds the head
+    holds up every other act, or deadlocks with one. ``object_ref`` is the name people see (``GR-7F3K``).
+    ``data`` is JSON: identifiers, text, numbers, ISO dates, at most 64 KiB; text from outside may hold what
+    can't be stored, so pass it through ``recordable``. ``now`` is aware. Raises NotInTransaction,
+    Unrecordable, and the database's errors, which must stop the act.
     """
     connection = connections[using]
     if not connection.in_atomic_block:
@@ -128,6 +129,8 @@ def _check_scalar(value: object, *, path: str) -> None:
             raise Unrecordable(f"{path} has a NUL or a lone surrogate.", hint="Pass it through recordable().")
         if _PRIVATE_KEY.search(value):
             raise Unrecordable(f"{path} holds a private key.", hint="Record its fingerprint instead.")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise Unrecordable(f"{path} does not fit in 64 bits.", hint="Record it as text.")
     elif isinstance(value, float) and not math.isfinite(value):
         raise Unrecordable(f"{path} is {value}, which JSON can't hold.", hint="Record null or text.")
     elif not (value is None or isinstance(value, bool | int | float)):

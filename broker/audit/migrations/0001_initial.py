@@ -1,11 +1,15 @@
 """The record's tables, the functions that append to them, and the guards that refuse everything else.
 
-Who may do what afterwards. The owner of the schema runs migrations and owns all of this. The application's role is
-recognised by the owner's default privileges: whoever was given INSERT on the new tables may SELECT from them and
-execute the two append functions, and nothing more; whoever was given only SELECT keeps only that. PUBLIC may nothing.
-A role that is made later gets its rights by hand:
-GRANT SELECT ON audit_entry, audit_head TO role; GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO role.
-A careless GRANT ALL does not open the record: the triggers look at who inserts and how, and refuse all other changes.
+Who may do what afterwards. The owner of the schema runs migrations and owns all of this. The application's
+role is recognised by the owner's default privileges: whoever was given INSERT on the new tables may SELECT
+from them and execute the two append functions, and change nothing; whoever was given only SELECT keeps only
+that; PUBLIC may nothing. A role that is made later gets its rights by hand::
+
+    GRANT SELECT ON audit_entry, audit_head TO role;
+    GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO role;
+
+A careless GRANT ALL does not open the record: the triggers look at who inserts and how, and refuse every
+other change to everybody.
 """
 
 from __future__ import annotations
@@ -59,7 +63,7 @@ CREATE FUNCTION {schema}.audit_body(
 $body$;
 """
 
-# stint.audit tells the insert guard that an append is under way; it is not a secret, the guard also looks at the role.
+# stint.audit tells the guard that an append is under way. Anybody can set it, so the role counts too.
 APPEND = """
 CREATE FUNCTION {schema}.audit_append(
     p_log text, p_at timestamptz, p_event text, p_actor text, p_actor_id bigint,
@@ -73,19 +77,23 @@ DECLARE
     v_hash bytea;
 BEGIN
     IF jsonb_typeof(p_data) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'The data of an entry must be a JSON object.' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'The data of an entry must be a JSON object.'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT h.seq + 1, h.hash INTO v_seq, v_prev FROM {schema}.audit_head h WHERE h.log = p_log FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no log named "%" to append to.', p_log USING ERRCODE = 'undefined_object';
     END IF;
     v_body := {schema}.audit_body(
-        p_log, {schema}.audit_instant(p_at), p_event, p_actor, p_actor_id, p_object_type, p_object_ref, p_data);
-    v_hash := sha256('stint-audit-entry-1\\012'::bytea || v_prev || int8send(v_seq) || convert_to(v_body, 'UTF8'));
+        p_log, {schema}.audit_instant(p_at), p_event, p_actor, p_actor_id, p_object_type, p_object_ref,
+        p_data);
+    v_hash := sha256('stint-audit-entry-1\\012'::bytea || v_prev || int8send(v_seq)
+                     || convert_to(v_body, 'UTF8'));
     PERFORM set_config('stint.audit', 'append', true);
     INSERT INTO {schema}.audit_entry
         (log, seq, at, event, actor, actor_id, object_type, object_ref, body, prev_hash, hash)
-    VALUES (p_log, v_seq, p_at, p_event, p_actor, p_actor_id, p_object_type, p_object_ref, v_body, v_prev, v_hash);
+    VALUES (p_log, v_seq, p_at, p_event, p_actor, p_actor_id, p_object_type, p_object_ref,
+            v_body, v_prev, v_hash);
     UPDATE {schema}.audit_head SET seq = v_seq, hash = v_hash WHERE log = p_log;
     PERFORM set_config('stint.audit', '', true);
     RETURN v_seq;
@@ -93,16 +101,17 @@ END
 $body$;
 """
 
-# p_refs[i] goes with p_datas[i], in that order, so entry i of n gets number (result - n + i). One INSERT for all: a
-# statement in the loop would cost more than the hash.
+# p_refs[i] goes with p_datas[i], in that order, so entry i of n gets number (result - n + i). One INSERT for
+# all: a statement in the loop would cost more than the hash.
 APPEND_MANY = """
 CREATE FUNCTION {schema}.audit_append_many(
-    p_log text, p_at timestamptz, p_event text, p_actor text, p_object_type text, p_refs text[], p_datas jsonb[]
+    p_log text, p_at timestamptz, p_event text, p_actor text,
+    p_object_type text, p_refs text[], p_datas jsonb[]
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     v_first bigint;
-    v_genesis bytea;
+    v_before bytea;
     v_prev bytea;
     v_count integer := cardinality(p_refs);
     v_instant text := {schema}.audit_instant(p_at);
@@ -116,9 +125,11 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF EXISTS (SELECT FROM unnest(p_datas) AS d WHERE jsonb_typeof(d) IS DISTINCT FROM 'object') THEN
-        RAISE EXCEPTION 'The data of an entry must be a JSON object.' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'The data of an entry must be a JSON object.'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT h.seq + 1, h.hash INTO v_first, v_genesis FROM {schema}.audit_head h WHERE h.log = p_log FOR UPDATE;
+    SELECT h.seq + 1, h.hash INTO v_first, v_before
+      FROM {schema}.audit_head h WHERE h.log = p_log FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no log named "%" to append to.', p_log USING ERRCODE = 'undefined_object';
     END IF;
@@ -129,8 +140,8 @@ BEGIN
                {schema}.audit_body(p_log, v_instant, p_event, p_actor, NULL, p_object_type, i.ref, i.data)
                ORDER BY i.n)
       INTO v_bodies FROM unnest(p_refs, p_datas) WITH ORDINALITY AS i (ref, data, n);
-    v_hashes := array_fill(v_genesis, ARRAY[v_count]);
-    v_prev := v_genesis;
+    v_hashes := array_fill(v_before, ARRAY[v_count]);
+    v_prev := v_before;
     FOR i IN 1..v_count LOOP
         v_prev := sha256('stint-audit-entry-1\\012'::bytea || v_prev || int8send(v_first + i - 1)
                          || convert_to(v_bodies[i], 'UTF8'));
@@ -139,8 +150,9 @@ BEGIN
     PERFORM set_config('stint.audit', 'append', true);
     INSERT INTO {schema}.audit_entry
         (log, seq, at, event, actor, actor_id, object_type, object_ref, body, prev_hash, hash)
-    SELECT p_log, v_first + e.n - 1, p_at, p_event, p_actor, NULL, p_object_type, e.ref, e.body, e.prev, e.hash
-      FROM unnest(p_refs, v_bodies, array_prepend(v_genesis, v_hashes[:v_count - 1]), v_hashes)
+    SELECT p_log, v_first + e.n - 1, p_at, p_event, p_actor, NULL, p_object_type, e.ref,
+           e.body, e.prev, e.hash
+      FROM unnest(p_refs, v_bodies, array_prepend(v_before, v_hashes[:v_count - 1]), v_hashes)
            WITH ORDINALITY AS e (ref, body, prev, hash, n);
     UPDATE {schema}.audit_head SET seq = v_first + v_count - 1, hash = v_prev WHERE log = p_log;
     PERFORM set_config('stint.audit', '', true);
@@ -153,7 +165,8 @@ GUARDS = """
 CREATE FUNCTION {schema}.audit_refuse() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    RAISE EXCEPTION '% on % is refused: the record is append-only and nobody may change it.', TG_OP, TG_TABLE_NAME
+    RAISE EXCEPTION '% on % is refused: the record is append-only and nobody may change it.',
+            TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege',
               HINT = 'Append a new entry that corrects the old one.';
 END
@@ -163,7 +176,7 @@ CREATE FUNCTION {schema}.audit_only_by_append() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
     IF current_setting('stint.audit', true) = 'append'
-       AND (SELECT relowner FROM pg_class WHERE oid = TG_RELID) = current_user::regrole THEN
+       AND (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = TG_RELID) = current_user THEN
         RETURN NULL;
     END IF;
     RAISE EXCEPTION '% on % is refused: entries are written by audit_append() alone.', TG_OP, TG_TABLE_NAME
@@ -186,14 +199,14 @@ CREATE TRIGGER audit_head_only_by_append BEFORE INSERT OR UPDATE ON {schema}.aud
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.audit_only_by_append();
 """
 
-# ALL and not only the four: TRIGGER would let a role run its code as the owner, from inside the append functions.
+# ALL and not only the writes: by TRIGGER a role could run its code as the owner, inside the append functions.
 PRIVILEGES = """
-REVOKE ALL ON FUNCTION {schema}.audit_instant(timestamptz) FROM PUBLIC;
-REVOKE ALL ON FUNCTION {schema}.audit_body(text, text, text, text, bigint, text, text, jsonb) FROM PUBLIC;
-REVOKE ALL ON FUNCTION {schema}.audit_append(text, timestamptz, text, text, bigint, text, text, jsonb) FROM PUBLIC;
-REVOKE ALL ON FUNCTION {schema}.audit_append_many(text, timestamptz, text, text, text, text[], jsonb[]) FROM PUBLIC;
-REVOKE ALL ON FUNCTION {schema}.audit_refuse() FROM PUBLIC;
-REVOKE ALL ON FUNCTION {schema}.audit_only_by_append() FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_instant FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_body FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_append FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_append_many FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_refuse FROM PUBLIC;
+REVOKE ALL ON FUNCTION {schema}.audit_only_by_append FROM PUBLIC;
 
 DO $body$
 DECLARE
@@ -213,9 +226,8 @@ BEGIN
             EXECUTE format('GRANT SELECT ON {schema}.audit_entry, {schema}.audit_head TO %s', v_role.name);
         END IF;
         IF v_role.writes THEN
-            EXECUTE format('GRANT EXECUTE ON FUNCTION'
-                ' {schema}.audit_append(text, timestamptz, text, text, bigint, text, text, jsonb),'
-                ' {schema}.audit_append_many(text, timestamptz, text, text, text, text[], jsonb[]) TO %s', v_role.name);
+            EXECUTE format(
+                'GRANT EXECUTE ON FUNCTION {schema}.audit_append, {schema}.audit_append_many TO %s', v_role.name);
         END IF;
     END LOOP;
 END

@@ -1,0 +1,88 @@
+"""The hashes of the record's format, and the comparison of an entry's columns with its body."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from json.encoder import encode_basestring as quote
+from typing import NamedTuple
+
+ENTRY_PREFIX = b"stint-audit-entry-1\n"
+LOG_PREFIX = b"stint-audit-log-1\n"
+
+
+def genesis(log: str) -> bytes:
+    """Return what the first entry of a log follows: 32 bytes that depend on the log's name alone."""
+    return hashlib.sha256(LOG_PREFIX + log.encode()).digest()
+
+
+def entry_hash(prev_hash: bytes, seq: int, body: str) -> bytes:
+    """Return the hash of an entry, 32 bytes."""
+    return hashlib.sha256(ENTRY_PREFIX + prev_hash + seq.to_bytes(8, "big") + body.encode()).digest()
+
+
+class Row(NamedTuple):
+    """One entry as it is read for verification."""
+
+    seq: int
+    prev_hash: bytes
+    body: str
+    hash: bytes
+    # The head's hash if the head names this entry.
+    head_hash: bytes | None
+    log: str
+    at: str
+    event: str
+    actor: str
+    actor_id: int | None
+    object_type: str
+    object_ref: str
+
+    def columns(self) -> dict[str, str | int | None]:
+        """Return what the columns repeat of the body."""
+        return {
+            "log": self.log,
+            "at": self.at,
+            "event": self.event,
+            "actor": self.actor,
+            "actor_id": self.actor_id,
+            "object_type": self.object_type,
+            "object_ref": self.object_ref,
+        }
+
+
+def framed(
+    body: str,
+    log: str,
+    at: str,
+    event: str,
+    actor: str,
+    actor_id: int | None,
+    object_type: str,
+    object_ref: str,
+) -> bool:
+    """Say whether the body is written around its data exactly as PostgreSQL writes these columns.
+
+    Twice as fast as parsing each body; where it says no, parsing decides.
+    """
+    number = "null" if actor_id is None else actor_id
+    return body.startswith(f'{{"at": "{at}", "log": {quote(log)}, "data": {{') and body.endswith(
+        f'}}, "actor": {quote(actor)}, "event": {quote(event)}, "actor_id": {number}, '
+        f'"object_ref": {quote(object_ref)}, "object_type": {quote(object_type)}}}'
+    )
+
+
+def disagreeing(row: Row) -> list[str]:
+    """Return which columns say something else than the body; ``body`` if it does not have its eight keys."""
+    try:
+        body = json.loads(row.body)
+    except (ValueError, RecursionError):
+        return ["body"]
+    if not isinstance(body, dict) or not isinstance(body.pop("data", None), dict):
+        return ["body"]
+    columns = row.columns()
+    if body == columns:
+        return []
+    return sorted(name for name in body.keys() | columns.keys() if body.get(name) != columns.get(name)) or [
+        "body"
+    ]

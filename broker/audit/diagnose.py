@@ -1,0 +1,129 @@
+"""Say what is wrong with a log at the entry where it stops adding up."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from broker.audit.chain import ENTRY_PREFIX, Row, disagreeing, entry_hash
+
+# How far from its place an entry is looked for before it is called altered instead of swapped.
+SWAP_REACH = 20_000
+
+# Moved whole, the entry is sound at another number; moved alone, its body fits another entry's hash.
+_PLACE = """
+    SELECT seq FROM audit_entry
+     WHERE log = %(log)s AND seq BETWEEN %(seq)s - %(reach)s AND %(seq)s + %(reach)s AND seq <> %(seq)s
+       AND (sha256(%(prefix)s || %(prev)s || int8send(seq) || convert_to(%(body)s, 'UTF8')) = %(hash)s
+            OR sha256(%(prefix)s || prev_hash || int8send(seq) || convert_to(%(body)s, 'UTF8')) = hash)
+     LIMIT 1
+"""
+
+
+class Problem(StrEnum):
+    """The kinds of break."""
+
+    # Numbers are missing between two entries.
+    GAP = "gap"
+    # An entry's body, hash or link is not what was written.
+    ALTERED = "altered"
+    # An entry was replaced by one that is sound in itself, but not the one that the next entry follows.
+    REWRITTEN = "rewritten"
+    # An entry stands at another entry's number.
+    SWAPPED = "swapped"
+    # The columns that filters use say something else than the hashed body.
+    COLUMN = "column"
+    # The log ends before the entry that its head names.
+    TAIL_CUT = "tail_cut"
+    # The head is missing, was set back, or names another hash than that of its entry.
+    HEAD = "head"
+
+
+class Broken(Exception):
+    """Where the walk stopped: the finding, and the first entry that can't be vouched for."""
+
+    def __init__(self, problem: Problem, seq: int, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.seq = seq
+        self.detail = detail
+
+
+def diagnose(connection: BaseDatabaseWrapper, *, last_seq: int, last_hash: bytes, row: Row) -> Broken:
+    """Return the finding for ``row``, the first entry that does not fit behind ``last_seq``."""
+    if row.seq != last_seq + 1:
+        last = row.seq - 1
+        missing = (
+            f"Entry {last:,} is" if last == last_seq + 1 else f"Entries {last_seq + 1:,} to {last:,} are"
+        )
+        return Broken(Problem.GAP, last_seq + 1, f"{missing} missing.")
+    if row.hash != entry_hash(row.prev_hash, row.seq, row.body):
+        return _not_as_hashed(connection, last_hash, row)
+    if row.prev_hash != last_hash:
+        return _not_following(connection, last_seq, row)
+    names = ", ".join(disagreeing(row))
+    return Broken(
+        Problem.COLUMN,
+        row.seq,
+        f"Entry {row.seq:,} is listed under other facts than were recorded ({names}); its body is as it was "
+        "written.",
+    )
+
+
+def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) -> Broken:
+    place = _place(connection, row)
+    if place is not None:
+        return Broken(
+            Problem.SWAPPED, row.seq, f"What stands at entry {row.seq:,} was written as entry {place:,}."
+        )
+    expected = entry_hash(last_hash, row.seq, row.body)
+    if row.hash == expected:
+        part = "its link to the entry before was altered; what it says is as it was written"
+    elif expected == _follower_of(connection, row.log, row.seq):
+        part = "its hash was altered; what it says is as it was written"
+    else:
+        part = "its text is not what was written"
+    return Broken(Problem.ALTERED, row.seq, f"Entry {row.seq:,} was altered: {part}.")
+
+
+def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> Broken:
+    """Two sound neighbours do not fit; the true one is the one that the entry after them vouches for."""
+    if last_seq == 0:
+        return Broken(
+            Problem.REWRITTEN, row.seq, f"Entry {row.seq:,} does not begin this log: the log was begun anew."
+        )
+    vouched = row.hash == _follower_of(connection, row.log, row.seq)
+    seq = last_seq if vouched else row.seq
+    return Broken(
+        Problem.REWRITTEN, seq, f"Entry {seq:,} was replaced by another than the one written there."
+    )
+
+
+def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes | None:
+    """Return which hash the next entry, or the head behind the last one, has for entry ``seq``."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT prev_hash FROM audit_entry WHERE log = %s AND seq = %s", [log, seq + 1])
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute("SELECT hash FROM audit_head WHERE log = %s AND seq = %s", [log, seq])
+            row = cursor.fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _place(connection: BaseDatabaseWrapper, row: Row) -> int | None:
+    """Return under which other number the entry, or its body, is sound."""
+    values: dict[str, Any] = {
+        "log": row.log,
+        "seq": row.seq,
+        "reach": SWAP_REACH,
+        "prefix": ENTRY_PREFIX,
+        "prev": row.prev_hash,
+        "body": row.body,
+        "hash": row.hash,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PLACE, values)
+        found = cursor.fetchone()
+    return None if found is None else int(found[0])

@@ -1,0 +1,58 @@
+"""``manage.py audit_verify``: check the record from its first entry to its head."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from broker.audit.actor import Actor
+from broker.audit.models import MAIN_LOG, AuditHead
+from broker.audit.note import note_verification
+from broker.audit.verify import Verdict, verify
+from broker.kernel import clock
+
+
+class Command(BaseCommand):
+    """Ends with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
+
+    help = (
+        "Check that the record is what was written: 0 means intact, 1 broken. The result is itself recorded."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--log", default=MAIN_LOG, help="which log to check (default: %(default)s)")
+        parser.add_argument("--no-record", action="store_true", help="do not record the result")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Verify, keep the result, print one line."""
+        log = options["log"]
+        if log != MAIN_LOG and not AuditHead.objects.filter(log=log).exists():
+            raise CommandError(
+                f"There is no log named {log!r}. Leave --log out for the main one.", returncode=2
+            )
+        began = time.monotonic()
+        verdict = verify(log=log, connection=connection, progress=self._progress)
+        seconds = time.monotonic() - began
+        if not options["no_record"]:
+            note_verification(verdict=verdict, actor=Actor.system("audit_verify"), now=clock.now())
+        self._say(verdict, seconds)
+
+    def _progress(self, seq: int) -> None:
+        self.stderr.write(f"{seq:,} entries read")
+
+    def _say(self, verdict: Verdict, seconds: float) -> None:
+        if not verdict.ok:
+            before = f" The {verdict.entries:,} entries before it are intact." if verdict.entries else ""
+            raise CommandError(
+                f"Record broken at entry {verdict.first_bad_seq:,} ({verdict.problem}). "
+                f"{verdict.detail}{before} Keep the database as it is and compare it with a backup.",
+                returncode=1,
+            )
+        self.stdout.write(
+            f"Record intact: {verdict.entries:,} entries, checked in {seconds:.1f} s. "
+            f"Head {verdict.head_seq:,}: {verdict.head_hash.hex()}"
+        )

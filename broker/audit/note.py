@@ -1,0 +1,65 @@
+"""Keep what a verification found: in the record itself, and in the row that pages show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from django.db import DatabaseError, transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.models import AuditVerification
+from broker.audit.record import record
+from broker.audit.verify import Verdict
+
+logger = structlog.get_logger(__name__)
+
+
+def note_verification(*, verdict: Verdict, actor: Actor, now: datetime, using: str = "default") -> None:
+    """Save the verdict as its log's latest; append ``record.verified`` or ``record.broken`` to the main log.
+
+    A broken log may refuse the entry; the finding is then kept in the row alone, and logged. Otherwise raises
+    the database's errors.
+    """
+    with transaction.atomic(using=using):
+        AuditVerification.objects.using(using).update_or_create(
+            log=verdict.log,
+            defaults={
+                "at": now,
+                "ok": verdict.ok,
+                "entries": verdict.entries,
+                "first_bad_seq": verdict.first_bad_seq,
+                "problem": verdict.problem or "",
+                "detail": verdict.detail,
+                "head_hash": verdict.head_hash,
+            },
+        )
+        try:
+            with transaction.atomic(using=using):
+                _record(verdict, actor, now, using)
+        except DatabaseError as error:
+            if verdict.ok:
+                raise
+            logger.error(
+                "record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq, error=str(error)
+            )
+
+
+def _record(verdict: Verdict, actor: Actor, now: datetime, using: str) -> None:
+    record(
+        event=Event.RECORD_VERIFIED if verdict.ok else Event.RECORD_BROKEN,
+        actor=actor,
+        object_type="log",
+        object_ref=verdict.log,
+        data={
+            "entries": verdict.entries,
+            "head_seq": verdict.head_seq,
+            "head_hash": verdict.head_hash.hex(),
+            "first_bad_seq": verdict.first_bad_seq,
+            "problem": verdict.problem,
+            "detail": verdict.detail,
+        },
+        now=now,
+        using=using,
+    )

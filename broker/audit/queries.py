@@ -1,0 +1,37 @@
+"""Reads of the record. Who may see which entries is decided by the caller."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from broker.audit.models import MAIN_LOG, AuditEntry, AuditVerification
+
+
+def entries(
+    *,
+    log: str = MAIN_LOG,
+    object_ref: str | None = None,
+    actor: str | None = None,
+    event: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    seq: int | None = None,
+) -> QuerySet[AuditEntry]:
+    """Return entries, the latest first, that fit every filter that is given.
+
+    ``event`` is a whole name (``grant.ended``) or a family (``grant``); ``since`` is included, ``until`` not.
+    """
+    exact = {"object_ref": object_ref, "actor": actor, "seq": seq, "at__gte": since, "at__lt": until}
+    found = AuditEntry.objects.filter(
+        log=log, **{name: value for name, value in exact.items() if value is not None}
+    )
+    if event is not None:
+        found = found.filter(Q(event=event) | Q(event__startswith=f"{event}."))
+    return found.order_by("-seq")
+
+
+def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
+    """Return what the latest verification of a log found, or None if there was none yet."""
+    return AuditVerification.objects.filter(log=log).first()

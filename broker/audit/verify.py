@@ -1,0 +1,188 @@
+"""Read a log from its first entry to its head and say whether it is what was written, or where and how not.
+
+Everything is read in one statement, so in one snapshot: entries that are appended meanwhile neither disturb
+the verdict nor are part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
+from broker.audit.diagnose import Broken, Problem, diagnose
+from broker.audit.models import MAIN_LOG
+
+PROGRESS_EVERY = 50_000
+
+Progress = Callable[[int], None]
+
+_ROWS = """
+    SELECT seq, prev_hash, body, hash,
+           CASE WHEN seq = (SELECT h.seq FROM audit_head h WHERE h.log = %(log)s)
+                THEN (SELECT h.hash FROM audit_head h WHERE h.log = %(log)s) END,
+           log, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           event, actor, actor_id, object_type, object_ref
+      FROM audit_entry WHERE log = %(log)s AND seq >= %(start)s ORDER BY seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found: ``entries`` are sound, ``first_bad_seq`` is the first that is not."""
+
+    log: str
+    ok: bool
+    entries: int
+    first_bad_seq: int | None
+    problem: Problem | None
+    detail: str
+    head_seq: int
+    head_hash: bytes
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The last entry that fits, and where the head was met."""
+
+    seq: int
+    hash: bytes
+    first: int
+    head_seq: int | None = None
+
+    def met(self, row: Row) -> None:
+        if row.head_hash is None:
+            return
+        if row.head_hash != row.hash:
+            raise Broken(
+                Problem.HEAD,
+                row.seq,
+                f"The head names entry {row.seq:,} with another hash than that entry has: the entry was "
+                "replaced, or the head was altered.",
+            )
+        self.head_seq = row.seq
+
+
+def verify(
+    *,
+    log: str = MAIN_LOG,
+    connection: BaseDatabaseWrapper,
+    from_seq: int = 0,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Read a log and return the verdict; it stops at the first break.
+
+    ``from_seq`` trusts the entry before it and begins there. ``progress`` gets the number of the entry that
+    was reached, every 50,000 entries. Raises only the database's errors.
+    """
+    start = max(from_seq, 1)
+    with transaction.atomic(using=connection.alias):
+        head = _read_head(connection, log)
+        walk = _Walk(seq=start - 1, hash=genesis(log), first=start)
+        try:
+            _read(connection, log, walk, progress)
+            _check_end(walk, log, head)
+        except Broken as broken:
+            return _verdict_of(log, walk, broken)
+    return Verdict(
+        log=log,
+        ok=True,
+        entries=walk.seq - start + 1,
+        first_bad_seq=None,
+        problem=None,
+        detail="",
+        head_seq=walk.seq,
+        head_hash=walk.hash,
+    )
+
+
+def _verdict_of(log: str, walk: _Walk, broken: Broken) -> Verdict:
+    return Verdict(
+        log=log,
+        ok=False,
+        entries=max(0, min(walk.seq, broken.seq - 1) - walk.first + 1),
+        first_bad_seq=broken.seq,
+        problem=broken.problem,
+        detail=broken.detail,
+        head_seq=walk.seq,
+        head_hash=walk.hash,
+    )
+
+
+def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq, hash FROM audit_head WHERE log = %s", [log])
+        row = cursor.fetchone()
+    return None if row is None else (row[0], bytes(row[1]))
+
+
+def _read(connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None) -> None:
+    # The driver's own cursor: Django's server-side one is never binary, and a million hashes as hex are slow.
+    raw: Any = connection.connection
+    with raw.cursor(name="audit_verify", binary=True) as cursor:
+        cursor.itersize = 2000
+        anchored = walk.first > 1
+        cursor.execute(_ROWS, {"log": log, "start": walk.first - anchored})
+        rows = iter(cursor)
+        if anchored:
+            _anchor(walk, next(rows, None))
+        bad = _follow(walk, rows, progress)
+    if bad is not None:
+        raise diagnose(connection, last_seq=walk.seq, last_hash=walk.hash, row=bad)
+
+
+def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
+    row = None if values is None else Row(*values)
+    if row is None or row.seq != walk.seq:
+        kind = Problem.TAIL_CUT if row is None else Problem.GAP
+        raise Broken(kind, walk.seq, f"Entry {walk.seq:,}, after which to begin, is not there.")
+    walk.hash = row.hash
+    walk.met(row)
+
+
+def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | None) -> Row | None:
+    """Go on while entries fit; return the first that does not."""
+    for values in rows:
+        seq, prev_hash, body, stored, head_hash, *columns = values
+        if seq != walk.seq + 1 or prev_hash != walk.hash or stored != entry_hash(prev_hash, seq, body):
+            return Row(*values)
+        if not framed(body, *columns) and disagreeing(Row(*values)):
+            return Row(*values)
+        if head_hash is not None:
+            walk.met(Row(*values))
+        walk.seq, walk.hash = seq, stored
+        if progress and seq % PROGRESS_EVERY == 0:
+            progress(seq)
+    return None
+
+
+def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
+    if walk.head_seq == walk.seq or (walk.seq == 0 and head == (0, walk.hash)):
+        return
+    if walk.head_seq is not None:
+        raise _set_back(walk.head_seq, walk.seq)
+    if head is None:
+        raise Broken(Problem.HEAD, walk.seq + 1, f"The log {log} has no head, so nothing says where it ends.")
+    if head[0] > walk.seq:
+        raise Broken(
+            Problem.TAIL_CUT,
+            walk.seq + 1,
+            f"The log ends at entry {walk.seq:,}, but {head[0]:,} entries were written: the last "
+            f"{head[0] - walk.seq:,} are missing.",
+        )
+    if head[0] == walk.seq:
+        raise Broken(Problem.HEAD, walk.seq + 1, "The head of the empty log was altered.")
+    raise _set_back(head[0], walk.seq)
+
+
+def _set_back(head_seq: int, last_seq: int) -> Broken:
+    return Broken(
+        Problem.HEAD,
+        head_seq + 1,
+        f"The head names entry {head_seq:,} as the last, but the log goes on to {last_seq:,}: the head was "
+        "set back, or entries were added behind it.",
+    )
