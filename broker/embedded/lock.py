@@ -1,4 +1,4 @@
-"""One launcher for a server's files at a time, also after a launcher was killed: a lock that the server inherits."""
+"""One launcher for a server's files at a time, even after a kill: a lock that the server inherits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from broker.embedded.errors import EmbeddedError
 
-# A server whose launcher was killed gets its stop signal from the kernel and needs this long, at most, to end.
+# A server whose launcher was killed gets its stop signal from the kernel and needs at most this long to end.
 _PATIENCE_S = 15.0
 
 

@@ -1,8 +1,9 @@
-"""A private PostgreSQL: its own cluster, one unix socket in a closed folder, passwords, two roles and no superuser login.
+"""A private PostgreSQL: its own cluster, one unix socket in a closed folder, two roles with passwords.
 
-`stint_owner` owns the database `stint` and its schema, migrates, and may create databases. `stint_app` is what the
-processes use: it gets SELECT, INSERT, UPDATE and DELETE on each table that the owner makes, in each database, and can
-change no schema. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
+`stint_owner` owns the database `stint` and its schema, migrates, and may create databases. `stint_app` is
+what the processes use: it gets SELECT, INSERT, UPDATE and DELETE on each table that the owner makes, in each
+database, and can change no schema. The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT
+PRIVILEGES.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ class WrongVersion(EmbeddedError):
 
 
 class EmbeddedPostgres(PrivateServer):
-    """A private PostgreSQL below `state_dir`, which must exist; `settings` go to the server as `-c name=value`."""
+    """A private PostgreSQL below `state_dir`, which must exist; `settings` are given as `-c name=value`."""
 
     name = "postgres"
-    # Fast shutdown: ends connections, then checkpoints. The second is immediate shutdown; the next start recovers.
+    # Fast shutdown ends connections and checkpoints; immediate shutdown leaves recovery to the next start.
     stop_signal = signal.SIGINT
     last_signal = signal.SIGQUIT
 
@@ -87,9 +88,10 @@ class EmbeddedPostgres(PrivateServer):
             found = find_postgres(major=made_by)
             if made_by is not None and made_by != found.major:
                 raise WrongVersion(
-                    f"The cluster in {self.data} was made by PostgreSQL {made_by}, and only {found.major} is here "
-                    f"({found.folder}). Install PostgreSQL {made_by} or name its programs in STINT_POSTGRES_BIN; "
-                    f"to move on, dump with {made_by} and restore into a new STINT_STATE_DIR."
+                    f"The cluster in {self.data} was made by PostgreSQL {made_by}, and only {found.major} is "
+                    f"here ({found.folder}). Install PostgreSQL {made_by} or name its programs in "
+                    f"STINT_POSTGRES_BIN; to move on, dump with {made_by} and restore into another "
+                    "STINT_STATE_DIR."
                 )
             self._binaries = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
         return self._binaries
@@ -115,8 +117,9 @@ class EmbeddedPostgres(PrivateServer):
     def _set_up(self) -> None:
         if not self.data.is_dir():
             self._make_cluster()
-        # With the lock held no postmaster lives, so the file is stale; its pid may be another program's by now.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # With the lock held no postmaster lives: these are stale, their pid may be another program's by now.
+        for stale in (self.data / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
+            stale.unlink(missing_ok=True)
 
     def _cluster_major(self) -> int | None:
         try:
@@ -125,16 +128,16 @@ class EmbeddedPostgres(PrivateServer):
             return None
 
     def _make_cluster(self) -> None:
-        """Make the cluster aside and rename it when it is complete, so that a kill leaves nothing half made."""
+        """Make the cluster aside and rename it when complete, so that a kill leaves nothing half made."""
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         self._initdb(unfinished)
         passwords = {role: secrets.token_urlsafe(24) for role in (OWNER, APP)}
         names = {"owner": OWNER, "app": APP, "database": DATABASE}
         sql = _ROLES.format(**names, owner_password=passwords[OWNER], app_password=passwords[APP])
-        # Single-user mode needs no server, no client and no login of the superuser. -j: statements end at empty lines.
-        single = ["--single", "-j", "-D", str(unfinished), "-c", "password_encryption=scram-sha-256", "template1"]
-        self._run([str(self.binaries.postgres), *single], given=sql)
+        # Single-user mode needs no server and no login of the superuser. -j: statements end at empty lines.
+        single = [str(self.binaries.postgres), "--single", "-j", "-D", str(unfinished)]
+        self._run([*single, "-c", "password_encryption=scram-sha-256", "template1"], given=sql)
         write_private(self._passwords, json.dumps(passwords))
         unfinished.rename(self.data)
 

@@ -92,7 +92,7 @@ class PrivateServer(ABC):
         return launch_argv(self._program(), account=self.account, death_signal=self.stop_signal)
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections; does nothing when this object runs it already."""
+        """Start the server and wait until it takes connections; no effect when it runs already."""
         if self._process is not None and self._process.poll() is None:
             return
         self._lock.release()
@@ -147,13 +147,13 @@ class PrivateServer(ABC):
         if not may_enter(self.state_dir, self.account):
             who = f"uid {self.account.uid}, which the servers run as," if self.account else "this account"
             raise UnreachableStateDir(
-                f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of a folder on "
-                "the way. Set STINT_STATE_DIR to a folder that it may pass through, such as /var/lib/stint."
+                f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of "
+                "a folder on the way. Set STINT_STATE_DIR to one that it may reach, such as /var/lib/stint."
             )
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
             raise UnreachableStateDir(
-                f"The path of the socket {self.socket} is longer than the {_SOCKET_PATH_BYTES} bytes that the system "
-                "allows. Set STINT_STATE_DIR to a folder with a shorter path."
+                f"The path of the socket {self.socket} is longer than the {_SOCKET_PATH_BYTES} bytes that "
+                "the system allows. Set STINT_STATE_DIR to a folder with a shorter path."
             )
 
     def _private(self, folder: Path) -> None:
@@ -176,9 +176,11 @@ class PrivateServer(ABC):
         last = time.monotonic() + _START_S
         while not self.is_ready():
             if process.poll() is not None:
-                raise StartFailed(f"{self.name} ended with status {process.returncode} at start. Its log says:\n{self.tail()}")
+                raise StartFailed(
+                    f"{self.name} ended with status {process.returncode}. Its log:\n{self.tail()}"
+                )
             if time.monotonic() > last:
-                raise StartFailed(f"{self.name} didn't answer within {_START_S:.0f} s. Its log says:\n{self.tail()}")
+                raise StartFailed(f"{self.name} didn't answer in {_START_S:.0f} s. Its log:\n{self.tail()}")
             time.sleep(0.01)
 
     def tail(self, lines: int = 15) -> str:

@@ -1,4 +1,4 @@
-"""The state folder: where it is, what in it is secret, and what tells other commands that `manage.py up` runs."""
+"""The state folder: where it is, its secrets, and what tells other commands that `manage.py up` runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunningUrls:
 def state_dir() -> Path:
     """Return the state folder, made if missing: STINT_STATE_DIR, else `.stint` in the repository.
 
-    As root the servers run as another account; when that one can't reach the repository, it is /var/lib/stint.
+    As root the servers run as another account; if that one can't reach the repository, it is /var/lib/stint.
     Raises `StateDirError` when it can't be made or isn't writable.
     """
     chosen = os.environ.get("STINT_STATE_DIR", "").strip()
@@ -47,7 +47,8 @@ def state_dir() -> Path:
         make_folder(path)
     except OSError as error:
         raise StateDirError(
-            f"The state folder {path} can't be made ({error.strerror}). Set STINT_STATE_DIR to a folder of this account."
+            f"The state folder {path} can't be made ({error.strerror}). "
+            "Set STINT_STATE_DIR to a folder of this account."
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateDirError(
@@ -65,7 +66,7 @@ def _default_state_dir() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` if missing. Root's may be passed through by the servers' account; anyone else's is private."""
+    """Make `path` if missing. Others may pass through root's (its servers run as another account)."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
@@ -94,7 +95,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def secret_key_file(state: Path) -> Path:
-    """Return the file with this state folder's secret key, made at first use: 32 random bytes as URL-safe text."""
+    """Return the file with this state folder's secret key: 32 random bytes as text, made at first use."""
     path = state / "secret_key"
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32) + "\n")
@@ -102,7 +103,7 @@ def secret_key_file(state: Path) -> Path:
 
 
 def write_urls(state: Path, urls: RunningUrls) -> None:
-    """Tell other commands of this machine where the servers are, for as long as this process holds their lock."""
+    """Tell other commands where the servers are, for as long as this process holds their lock."""
     write_private(state / _URLS, json.dumps(asdict(urls)))
 
 
@@ -123,7 +124,8 @@ def running_urls(state: Path | None = None) -> RunningUrls | None:
         return None
     except PermissionError:
         raise StateDirError(
-            f"`manage.py up` was started by another account: {folder / _URLS} can't be read. Run this as that account."
+            f"`manage.py up` was started by another account: {folder / _URLS} can't be read. "
+            "Run this as that account."
         ) from None
     if holder(folder / "postgres.lock") is None:
         return None

@@ -1,4 +1,4 @@
-"""A private Valkey (or Redis): one unix socket in a closed folder, a password, every write kept in a log on disk."""
+"""A private Valkey (or Redis): one unix socket in a closed folder, a password, each write logged to disk."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class EmbeddedValkey(PrivateServer):
     def binary(self) -> Path:
         """The program in use. Raises `BinaryMissing`."""
         if self._binary is None:
-            self._binary = reachable_valkey(find_valkey(), account=self.account, copies=self.state_dir / "bin")
+            copies = self.state_dir / "bin"
+            self._binary = reachable_valkey(find_valkey(), account=self.account, copies=copies)
         return self._binary
 
     def celery_url(self, db: int = 0) -> str:

@@ -1,0 +1,323 @@
+"""Runs a group of processes as one: joined logs, restarts with backoff, all stopped together.
+
+Each process leads a session of its own, so that the terminal's Ctrl-C reaches only the supervisor, which then
+stops all in reverse order. If the supervisor itself is killed, the kernel signals each process and a guard
+ends what is left of its group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from broker.embedded.account import launch_argv
+from broker.embedded.guard import signal_group
+
+_GUARD = Path(__file__).parent / "embedded" / "guard.py"
+_FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
+_LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
+# All together stop within 5 s: the first stage (databases) is asked last and gets what is left.
+_STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
+_TICK_S = 0.1
+_COLOURS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of a group.
+
+    `stage`: it starts when all of the lower stages are ready, and stops before them. `ready` says whether it
+    does its work yet. `once`: it must end with status 0, which makes it ready; any other process is restarted
+    when it ends. `env` None: the supervisor's. `inherit`: descriptors that stay open in it.
+    """
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    colour: str = ""
+    stage: int = 0
+    ready: Callable[[], bool] = _always
+    once: bool = False
+    cwd: Path | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    inherit: tuple[int, ...] = ()
+
+
+class _Child:
+    """The life of one process: what runs now, and when it may be started again."""
+
+    def __init__(self, process: Process, first_delay: float) -> None:
+        self.process = process
+        self._first_delay = first_delay
+        self.running: subprocess.Popen[bytes] | None = None
+        self.ready = False
+        self.start_at = 0.0
+        self.started = 0.0
+        self.buffer = b""
+        self._failures = 0
+        self._deaths: deque[float] = deque(maxlen=_LOUD_DEATHS)
+        self.said_loudly = False
+
+    def died(self, now: float) -> float:
+        """Note an unwanted end; return after how many seconds it starts again."""
+        if now - self.started >= _HEALTHY_S:
+            self._failures, self.said_loudly = 0, False
+        self._deaths.append(now)
+        delay: float = min(self._first_delay * 2**self._failures, _LONGEST_DELAY_S) * random.uniform(
+            0.75, 1.25
+        )
+        self._failures += 1
+        self.start_at = now + delay
+        return delay
+
+    def keeps_dying(self, now: float) -> bool:
+        """Whether this is the moment to say loudly, once, that it can't stay up."""
+        often = len(self._deaths) == _LOUD_DEATHS and now - self._deaths[0] <= _LOUD_WITHIN_S
+        self.said_loudly, say = self.said_loudly or often, often and not self.said_loudly
+        return say
+
+
+class Supervisor:
+    """Runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
+
+    When all are ready, `ready` is set and `on_ready` called, once. `run()` blocks; call it, once, in a thread
+    that lives as long as the group. `first_delay`: seconds before a first restart, doubled each time up to 30.
+    """
+
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        *,
+        on_ready: Callable[[], None] | None = None,
+        out: TextIO | None = None,
+    ) -> None:
+        self.ready = threading.Event()
+        self._children = [_Child(process, first_delay) for process in sorted(processes, key=_stage)]
+        self._on_ready = on_ready
+        self._out = out or sys.stdout
+        self._colours = self._out.isatty() and "NO_COLOR" not in os.environ
+        self._width = max((len(process.name) for process in processes), default=0)
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._stops = 0
+        self._failed = False
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Start all, keep them running, stop all. Return 0, or 1 when a `once` process failed."""
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        with self._signals(), self._guarded():
+            try:
+                while not self._stops:
+                    self._look()
+                    self._pump(_TICK_S if self.ready.is_set() else 0.02)
+            finally:
+                self._stop_all()
+        return 1 if self._failed else 0
+
+    def stop(self) -> None:
+        """Ask `run()` to stop all and return; asked twice, it kills. From any thread or signal handler."""
+        self._stops += 1
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b"x")
+
+    # --- Starting and restarting ---
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.running is not None and child.running.poll() is not None:
+                self._ended(child, now)
+        for child in self._due():
+            if child.running is None and now >= child.start_at and not (child.process.once and child.ready):
+                self._start(child)
+            if child.running is not None and not child.ready and not child.process.once:
+                child.ready = child.process.ready()
+        if not self.ready.is_set() and all(child.ready for child in self._children):
+            self.ready.set()
+            if self._on_ready:
+                self._on_ready()
+
+    def _due(self) -> list[_Child]:
+        """The children whose lower stages have been ready."""
+        waiting = min((child.process.stage for child in self._children if not child.ready), default=None)
+        return [child for child in self._children if waiting is None or child.process.stage <= waiting]
+
+    def _start(self, child: _Child) -> None:
+        process = child.process
+        argv = launch_argv(process.argv, account=None, death_signal=process.stop_signal)
+        child.running = subprocess.Popen(
+            argv,
+            env=process.env,
+            cwd=process.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=process.inherit,
+            start_new_session=True,
+        )
+        child.started = time.monotonic()
+        self._tell_guard("+", child.running.pid)
+        output = child.running.stdout
+        if output is not None:
+            os.set_blocking(output.fileno(), False)
+            self._selector.register(output, selectors.EVENT_READ, child)
+
+    def _ended(self, child: _Child, now: float) -> None:
+        status = self._reap(child)
+        if child.process.once and status == 0:
+            child.ready = True
+            return
+        if child.process.once:
+            self._say(f"{child.process.name} failed ({_describe(status)}); its lines above say why", "red")
+            self._failed = True
+            self.stop()
+            return
+        delay = child.died(now)
+        self._say(
+            f"{child.process.name} ended ({_describe(status)}); starting it again in {delay:.1f} s", "yellow"
+        )
+        if child.keeps_dying(now):
+            self._say(
+                f"{child.process.name} CAN'T STAY UP: it ended {_LOUD_DEATHS} times within "
+                f"{_LOUD_WITHIN_S:.0f} s. Its lines above say why. It is tried again for ever.",
+                "red",
+            )
+
+    def _reap(self, child: _Child) -> int:
+        """Forget the ended process, after its last lines; nobody of its group outlives it."""
+        running, child.running = child.running, None
+        if running is None:
+            return 0
+        signal_group(running.pid, signal.SIGKILL)
+        self._tell_guard("-", running.pid)
+        if running.stdout is not None:
+            self._read(child, running.stdout.fileno())
+            self._line(child, child.buffer)
+            child.buffer = b""
+            self._selector.unregister(running.stdout)
+            running.stdout.close()
+        return running.returncode
+
+    # --- Logs ---
+
+    def _pump(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            if isinstance(key.data, _Child):
+                self._read(key.data, key.fd)
+            else:
+                self._woken.recv(512)
+
+    def _read(self, child: _Child, fd: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(fd, 65536):
+                *lines, child.buffer = (child.buffer + chunk).split(b"\n")
+                for line in lines:
+                    self._line(child, line)
+
+    def _line(self, child: _Child, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        if text:
+            # A log line may hold what a stranger sent: nothing in it may steer the reader's terminal.
+            shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
+            self._write(child.process.name, child.process.colour, shown)
+
+    def _say(self, text: str, colour: str) -> None:
+        self._write("stint", colour, text)
+
+    def _write(self, name: str, colour: str, text: str) -> None:
+        prefix = f"{name:<{self._width}} |"
+        if self._colours and colour in _COLOURS:
+            prefix = f"\x1b[{_COLOURS[colour]}m{prefix}\x1b[0m"
+        # The reader of the logs may go away (a closed pipe, a lost terminal); the group runs on.
+        with contextlib.suppress(BrokenPipeError, OSError):
+            print(prefix, text, file=self._out, flush=True)
+
+    # --- Stopping ---
+
+    def _stop_all(self) -> None:
+        begun = time.monotonic()
+        stages = sorted({child.process.stage for child in self._children}, reverse=True)
+        for stage in stages:
+            limit = _STOP_ALL_S if stage == stages[-1] else _STOP_OTHERS_S
+            self._stop_stage([c for c in self._children if c.process.stage == stage], last=begun + limit)
+
+    def _stop_stage(self, children: list[_Child], *, last: float) -> None:
+        for child in children:
+            if child.running is not None:
+                child.running.send_signal(child.process.stop_signal)
+        while any(child.running is not None and child.running.poll() is None for child in children):
+            if time.monotonic() > last or self._stops > 1:
+                self._kill(children)
+            self._pump(0.02)
+        for child in children:
+            self._reap(child)
+
+    def _kill(self, children: list[_Child]) -> None:
+        for child in children:
+            if child.running is not None and child.running.poll() is None:
+                signal_group(child.running.pid, signal.SIGKILL)
+
+    # --- What surrounds a run ---
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Stop on signals while running; they can only be taken in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, on_signal) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        argv = [sys.executable, "-I", "-S", str(_GUARD), str(_STOP_OTHERS_S)]
+        # With none of our output open: who waits for that to end must not wait for the guard.
+        nowhere = subprocess.DEVNULL
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+        ) as self._guard:
+            yield
+        self._selector.close()
+
+    def _tell_guard(self, change: str, group: int) -> None:
+        if self._guard is not None and self._guard.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._guard.stdin.write(f"{change}{group}\n".encode())
+                self._guard.stdin.flush()
+
+
+def _stage(process: Process) -> int:
+    return process.stage
+
+
+def _describe(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

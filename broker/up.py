@@ -1,0 +1,254 @@
+"""`manage.py up`: all of Stint as one supervised group.
+
+Embedded servers for what DATABASE_URL and REDIS_URL don't name, the migrations, then web, streams, worker and
+SSH gateway. Runs before Django is set up: its processes get their settings by environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.postgres import OWNER, EmbeddedPostgres
+from broker.embedded.server import PrivateServer, plain_env
+from broker.embedded.state import (
+    REPOSITORY,
+    RunningUrls,
+    forget_urls,
+    secret_key_file,
+    state_dir,
+    write_urls,
+)
+from broker.embedded.valkey import EmbeddedValkey
+from broker.env import EnvError, envint, envsecret, envstr
+from broker.supervisor import Process, Supervisor
+
+_DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
+
+
+class PortTaken(RuntimeError):
+    """A port that Stint should listen on can't be used; the message says which, and how to choose another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where the processes listen. `web_workers` 0: one with the embedded database, else two."""
+
+    host: str
+    port: int
+    streams_port: int
+    ssh_host: str
+    ssh_port: int
+    web_workers: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Read the command line; each default is an environment variable's value. Raises `EnvError`."""
+    parser = argparse.ArgumentParser(
+        prog="manage.py up",
+        description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
+        "name others, the migrations, then web, streams, worker and SSH gateway. Ctrl-C stops all and ends "
+        "no grant.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default=envstr("STINT_HTTP_HOST", "127.0.0.1"), help="address of web and streams")
+    add("--port", type=int, default=envint("STINT_HTTP_PORT", 8000), help="port of pages and API")
+    add("--streams-port", type=int, default=envint("STINT_STREAMS_PORT", 8001), help="port of live streams")
+    add("--ssh-host", default=envstr("STINT_SSH_HOST", "127.0.0.1"), help="address of the SSH gateway")
+    add("--ssh-port", type=int, default=envint("STINT_SSH_PORT", 2222), help="port of the SSH gateway")
+    add("--web-workers", type=int, default=envint("STINT_WEB_WORKERS", 0), help="0: chosen by the set-up")
+    return Options(**vars(parser.parse_args(argv)))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the group until it is told to stop. Return the exit status."""
+    try:
+        options = parse(argv)
+        _check_ports(options)
+        return _run(options, state_dir())
+    except (EmbeddedError, EnvError, PortTaken) as error:
+        print(f"stint: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: Options, state: Path) -> int:
+    postgres = None if envstr("DATABASE_URL", "") else EmbeddedPostgres(state)
+    valkey = None if envstr("REDIS_URL", "") else EmbeddedValkey(state)
+    servers: list[PrivateServer] = [server for server in (postgres, valkey) if server is not None]
+    prepared: list[PrivateServer] = []
+    try:
+        for server in servers:
+            server.prepare()
+            prepared.append(server)
+        environment = _environment(options, state, postgres, valkey)
+        if postgres is not None:
+            write_urls(state, _urls(environment, state))
+        workers = options.web_workers or (1 if postgres is not None else 2)
+        processes = [
+            *(_server(server) for server in servers),
+            _migration(environment),
+            *_applications(options, environment, web_workers=workers),
+        ]
+        return Supervisor(processes, on_ready=lambda: _say_ready(options)).run()
+    finally:
+        if postgres in prepared:
+            forget_urls(state)
+        for server in prepared:
+            server.finish()
+
+
+def _environment(
+    options: Options, state: Path, postgres: EmbeddedPostgres | None, valkey: EmbeddedValkey | None
+) -> dict[str, str]:
+    """Return the environment of all processes, with the owner's database URL."""
+    found = {
+        **os.environ,
+        "STINT_STATE_DIR": str(state),
+        "STINT_SSH_HOST": options.ssh_host,
+        "STINT_SSH_PORT": str(options.ssh_port),
+        "STINT_STREAMS_PORT": str(options.streams_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    found.setdefault("STINT_PUBLIC_URL", options.url)
+    if postgres is not None:
+        found["DATABASE_URL"], found["DATABASE_OWNER_URL"] = postgres.url(), postgres.url(OWNER)
+        if not envsecret("STINT_SECRET_KEY", ""):
+            found["STINT_SECRET_KEY_FILE"] = str(secret_key_file(state))
+    if valkey is not None:
+        found["REDIS_URL"] = valkey.celery_url()
+    return found
+
+
+def _urls(environment: Mapping[str, str], state: Path) -> RunningUrls:
+    secret = envsecret("STINT_SECRET_KEY", "") or secret_key_file(state).read_text(encoding="utf-8").strip()
+    return RunningUrls(
+        database=environment["DATABASE_URL"],
+        owner=environment["DATABASE_OWNER_URL"],
+        queue=environment["REDIS_URL"],
+        secret_key=secret,
+    )
+
+
+def _server(server: PrivateServer) -> Process:
+    return Process(
+        name=server.name,
+        argv=server.argv(),
+        colour="grey",
+        stage=_DATABASES,
+        ready=server.is_ready,
+        env=plain_env(),
+        cwd=Path("/"),
+        stop_signal=server.stop_signal,
+        inherit=(server.inherited_fd,),
+    )
+
+
+def _migration(environment: Mapping[str, str]) -> Process:
+    argv = [sys.executable, "manage.py", "migrate", "--no-input", "--verbosity", "0"]
+    return Process(name="migrate", argv=argv, stage=_MIGRATION, once=True, env=environment, cwd=REPOSITORY)
+
+
+def _applications(options: Options, environment: Mapping[str, str], *, web_workers: int) -> list[Process]:
+    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool]) -> Process:
+        command = [sys.executable, *argv]
+        return Process(
+            name=name, argv=command, colour=colour, stage=_APPLICATION, ready=ready, env=env, cwd=REPOSITORY
+        )
+
+    # Only migrations get the role that could rewrite the record.
+    env = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
+    ssh = ["manage.py", "ssh_gateway"]
+    return [
+        application("web", "green", _web(options, web_workers), lambda: _answers(f"{options.url}/readyz")),
+        application(
+            "streams", "cyan", _streams(options), lambda: _listens(options.host, options.streams_port)
+        ),
+        application("worker", "magenta", _worker(), lambda: True),
+        application("gateway", "blue", ssh, lambda: _listens(options.ssh_host, options.ssh_port)),
+    ]
+
+
+def _web(options: Options, workers: int) -> list[str]:
+    where = ["--host", options.host, "--port", str(options.port)]
+    size = ["--workers", str(workers), "--blocking-threads", "4"]
+    quiet = ["--no-ws", "--log-level", "warning", "--workers-kill-timeout", "2"]
+    return ["-m", "granian", "--interface", "wsgi", *where, *size, *quiet, "broker.wsgi:application"]
+
+
+def _streams(options: Options) -> list[str]:
+    where = ["--host", options.host, "--port", str(options.streams_port)]
+    quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+    return ["-m", "uvicorn", *where, *quiet, "broker.asgi:application"]
+
+
+def _worker() -> list[str]:
+    # Threads, and the schedule in memory: it holds nothing that the database doesn't know better.
+    pool = ["-P", "threads", "-c", "4", "-B", "--scheduler", "celery.beat:Scheduler"]
+    quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
+    return [
+        "-m",
+        "celery",
+        "-A",
+        "broker.celery:app",
+        "worker",
+        *pool,
+        *quiet,
+        "-Q",
+        "revoke,provision,notify",
+    ]
+
+
+def _check_ports(options: Options) -> None:
+    """Raise `PortTaken` before anything starts, instead of letting one process fail again and again."""
+    ports = [
+        (options.host, options.port, "--port or STINT_HTTP_PORT"),
+        (options.host, options.streams_port, "--streams-port or STINT_STREAMS_PORT"),
+        (options.ssh_host, options.ssh_port, "--ssh-port or STINT_SSH_PORT"),
+    ]
+    for host, port, how in ports:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise PortTaken(
+                f"Can't listen on {host} port {port}: {reason}. Choose another with {how}."
+            ) from None
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _say_ready(options: Options) -> None:
+    print(
+        f"Stint is ready: {options.url} (SSH gateway: {options.ssh_host} port {options.ssh_port})", flush=True
+    )

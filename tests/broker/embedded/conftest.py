@@ -1,0 +1,29 @@
+"""State folders that the servers' account can reach, and the servers' programs from the wheels."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.embedded.state import temporary_state_dir
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with temporary_state_dir("stint-test-") as path:
+        yield path
+
+
+@pytest.fixture
+def wheel() -> Callable[[str], Path]:
+    """Give a function that returns where a wheel's package with servers lies."""
+
+    def find(package: str) -> Path:
+        folder = Path(sys.prefix) / "servers" / package
+        assert folder.is_dir(), f"{package} is not installed: run .ci/bootstrap"
+        return folder
+
+    return find

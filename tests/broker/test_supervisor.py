@@ -1,0 +1,227 @@
+"""A supervised group: started in order, restarted, logged together, and never outliving its supervisor."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from broker.supervisor import Process, Supervisor
+
+# Ignores polite requests, and so does its child.
+STUBBORN = "trap '' TERM INT; sh -c 'echo child $$; sleep 600' & echo own $$; wait; sleep 600"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shell(name: str, script: str, **facts: object) -> Process:
+    return Process(name=name, argv=["sh", "-c", script], **facts)  # type: ignore[arg-type]
+
+
+@contextmanager
+def running(*processes: Process, out: io.StringIO, first_delay: float = 0.5) -> Iterator[Supervisor]:
+    supervisor = Supervisor(processes, out=out, first_delay=first_delay)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> bool:
+    last = time.monotonic() + seconds
+    while not condition() and time.monotonic() < last:
+        time.sleep(0.02)
+    return condition()
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that ended may still be listed as a zombie until it is collected."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def numbers(text: str) -> list[int]:
+    return [int(found) for found in re.findall(r"(?:own|child) (\d+)", text)]
+
+
+def test_a_process_that_dies_is_started_again_after_growing_delays() -> None:
+    out = io.StringIO()
+    with running(shell("web", "echo try; exit 3"), out=out):
+        assert until(lambda: out.getvalue().count("| try") >= 4)
+    delays = [
+        float(found) for found in re.findall(r"status 3\); starting it again in ([\d.]+) s", out.getvalue())
+    ]
+    assert 0.3 <= delays[0] <= 0.7 and 0.7 <= delays[1] <= 1.3 and 1.5 <= delays[2] <= 2.5
+
+
+def test_a_process_that_keeps_dying_is_said_loudly_once_and_still_tried() -> None:
+    out = io.StringIO()
+    with running(shell("web", "exit 1"), out=out, first_delay=0.02):
+        assert until(lambda: out.getvalue().count("starting it again") >= 7)
+    assert out.getvalue().count("CAN'T STAY UP: it ended 5 times within 30 s") == 1
+
+
+def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    out = io.StringIO()
+    ending = "trap 'echo {0} ends; exit' TERM; echo {0} starts; {1} while :; do sleep 0.05; done"
+    database = shell("database", ending.format("database", f"sleep 0.3; touch {mark};"), ready=mark.exists)
+    once = shell("migrate", f"test -e {mark} && echo migrated", stage=1, once=True)
+    web = shell("web", ending.format("web", ""), stage=2)
+    with running(web, once, database, out=out) as supervisor:
+        assert supervisor.ready.wait(15)
+        assert until(lambda: "web starts" in out.getvalue())
+    said = [line.split("| ")[1] for line in out.getvalue().splitlines()]
+    assert said == ["database starts", "migrated", "web starts", "web ends", "database ends"]
+
+
+def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_starts() -> None:
+    out = io.StringIO()
+    supervisor = Supervisor(
+        [shell("database", "sleep 600"), shell("migrate", "echo broken; exit 2", stage=1, once=True),
+         shell("web", "echo web", stage=2)], out=out,
+    )  # fmt: skip
+    assert supervisor.run() == 1
+    assert "broken" in out.getvalue() and "migrate failed (status 2)" in out.getvalue()
+    assert "web |" not in out.getvalue().replace("| web", "")
+
+
+def test_a_program_that_is_missing_is_named() -> None:
+    out = io.StringIO()
+    assert Supervisor([Process(name="once", argv=["/no/such/program"], once=True)], out=out).run() == 1
+    assert "can't start /no/such/program: No such file or directory" in out.getvalue()
+
+
+def test_all_stop_within_five_seconds_even_one_that_ignores_the_request_and_its_child() -> None:
+    out = io.StringIO()
+    processes = [shell("database", "sleep 600"), *(shell(f"web{n}", STUBBORN, stage=1) for n in range(3))]
+    with running(*processes, out=out) as supervisor:
+        assert until(lambda: len(numbers(out.getvalue())) == 6)
+        begun = time.monotonic()
+        supervisor.stop()
+        assert until(lambda: not any(alive(pid) for pid in numbers(out.getvalue())), 10)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_second_request_does_not_wait() -> None:
+    out = io.StringIO()
+    with running(shell("web", STUBBORN), out=out) as supervisor:
+        assert until(lambda: len(numbers(out.getvalue())) == 2)
+        begun = time.monotonic()
+        supervisor.stop()
+        supervisor.stop()
+        assert until(lambda: not any(alive(pid) for pid in numbers(out.getvalue())))
+    assert time.monotonic() - begun < 2
+
+
+def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again() -> None:
+    out = io.StringIO()
+    with running(shell("web", "sleep 600 & echo child $!; exit 1"), out=out):
+        assert until(lambda: len(numbers(out.getvalue())) >= 2)
+        assert not alive(numbers(out.getvalue())[0])
+
+
+SUPERVISE = """
+import sys
+from broker.supervisor import Process, Supervisor
+processes = [Process(name=f"p{n}", argv=["sh", "-c", script]) for n, script in enumerate(sys.argv[1:])]
+sys.exit(Supervisor(processes).run())
+"""
+
+
+@pytest.fixture
+def supervise() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*scripts: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", SUPERVISE, *scripts]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_supervisor_leaves_no_process_not_even_stubborn_ones(
+    supervise: Callable[..., subprocess.Popen[str]],
+) -> None:
+    supervisor = supervise(STUBBORN, "sleep 600 & echo child $!; echo own $$; wait")
+    assert supervisor.stdout is not None
+    pids = [numbers(supervisor.stdout.readline())[0] for _ in range(4)]
+    assert all(alive(pid) for pid in pids)
+    supervisor.send_signal(signal.SIGKILL)
+    assert until(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_group_in_order_with_status_0(
+    supervise: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    supervisor = supervise("trap 'echo good bye; exit' TERM; echo own $$; while :; do sleep 0.05; done")
+    assert supervisor.stdout is not None
+    supervisor.stdout.readline()
+    supervisor.send_signal(number)
+    said, _ = supervisor.communicate(timeout=10)
+    assert "good bye" in said
+    assert supervisor.returncode == 0
+
+
+def test_lines_are_joined_with_names_in_colour_on_a_terminal_and_plain_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    process = shell("web", "echo one; printf two", once=True, colour="green")
+    terminal, plain, uncoloured = Terminal(), io.StringIO(), Terminal()
+    for out in (terminal, plain):
+        with running(process, out=out) as supervisor:
+            assert supervisor.ready.wait(15)
+    monkeypatch.setenv("NO_COLOR", "1")
+    with running(process, out=uncoloured) as supervisor:
+        assert supervisor.ready.wait(15)
+    assert terminal.getvalue() == "\x1b[32mweb |\x1b[0m one\n\x1b[32mweb |\x1b[0m two\n"
+    assert plain.getvalue() == uncoloured.getvalue() == "web | one\nweb | two\n"
+
+
+def test_a_log_line_cannot_steer_the_terminal() -> None:
+    out = Terminal()
+    with running(shell("web", r"printf 'a\033]0;b\007c\303\251\n'", once=True), out=out) as supervisor:
+        assert supervisor.ready.wait(15)
+    assert out.getvalue() == "web | a\\x1b]0;b\\x07cé\n"
+
+
+def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Path) -> None:
+    out = io.StringIO()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        script = "readlink /proc/self/fd/{0} || echo closed"
+        with running(
+            shell("a", script.format(fd), once=True, inherit=(fd,)),
+            shell("b", script.format(fd), once=True),
+            out=out,
+        ) as supervisor:
+            assert supervisor.ready.wait(15)
+    finally:
+        os.close(fd)
+    assert f"a | {tmp_path}" in out.getvalue()
+    assert f"b | {tmp_path}" not in out.getvalue()
