@@ -99,7 +99,7 @@ class Supervisor:
     """Runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
 
     When all are ready, `ready` is set and `on_ready` called, once. `run()` blocks; call it, once, in a thread
-    that lives as long as the group. `first_delay`: seconds before a first restart, doubled each time up to 30.
+    that lives as long as the group. `first_delay`: seconds before a first restart, then doubled up to 30.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Supervisor:
         *,
         on_ready: Callable[[], None] | None = None,
         out: TextIO | None = None,
+        first_delay: float = _FIRST_DELAY_S,
     ) -> None:
         self.ready = threading.Event()
         self._children = [_Child(process, first_delay) for process in sorted(processes, key=_stage)]
