@@ -1,9 +1,9 @@
 """Strict reading of the YAML documents that people write: command sets, policies, catalogue files.
 
-A document is plain data: mappings with text keys, lists, text, whole and decimal numbers, true, false and null. Everything
-in YAML that lets one text mean something else to a second reader is refused: anchors, aliases, tags, directives, merge
-keys, repeated keys, several documents in one file. Unquoted `yes`, `no`, `on`, `off`, dates and `1:30` stay text, as in
-YAML 1.2. JSON text is YAML and is read by the same function.
+A document is plain data: mappings with text keys, lists, text, whole and decimal numbers, true, false and
+null. Everything in YAML that lets one text mean something else to a second reader is refused: anchors,
+aliases, tags, directives, merge keys, repeated keys, several documents in one file. Unquoted `yes`, `no`,
+`on`, `off`, dates and `1:30` stay text, as in YAML 1.2. JSON text is YAML and is read by the same function.
 """
 
 import re
@@ -33,7 +33,9 @@ _WORDS: Mapping[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a document: where (`commands[2].run`, empty for the whole), what and the fix, line from 1."""
+    """One thing wrong in a document: where (`commands[2].run`, empty for the whole), what and the fix, line
+    from 1.
+    """
 
     path: str
     message: str
@@ -63,8 +65,8 @@ def path_text(path: Sequence[str | int]) -> str:
 def load_yaml(text: str) -> dict[str, Any]:
     """The mapping that a YAML (or JSON) text holds.
 
-    Raises DocumentError with one Problem, with its line, for anything but plain data, for more than 256 KiB, for a depth
-    over 20, and for a document that is not a mapping.
+    Raises DocumentError with one Problem, with its line, for anything but plain data, for more than 256 KiB,
+    for a depth over 20, and for a document that is not a mapping.
     """
     return load_yaml_with_lines(text)[0]
 
@@ -214,10 +216,14 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 
 def _written_path(loc: Sequence[str | int], data: Any) -> Path:
-    """Where in the written data a complaint points: pydantic's own labels for the members of a union are left out."""
+    """Where in the written data a complaint points: pydantic's own labels for the members of a union are left
+    out.
+    """
     path: list[str | int] = []
     for position, part in enumerate(loc):
-        inside = isinstance(data, dict) and part in data or isinstance(data, list) and isinstance(part, int)
+        inside = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int)
+        )
         if inside:
             data = data[part] if not isinstance(data, list) or int(part) < len(data) else None
             path.append(part)
@@ -233,7 +239,9 @@ def _line_of(path: Path, lines: Lines) -> int | None:
 
 
 def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Model:
-    """`data` as a frozen `model`; raises DocumentError that names every fault, with lines where `lines` is given."""
+    """`data` as a frozen `model`; raises DocumentError that names every fault, with lines where `lines` is
+    given.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:

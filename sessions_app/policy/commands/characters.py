@@ -2,7 +2,7 @@
 
 import unicodedata
 
-# Printable by Unicode's categories, and yet invisible or reordering (Default_Ignorable_Code_Point, blank letters).
+# Printable by Unicode's categories, and yet invisible (Default_Ignorable_Code_Point, blank letters).
 _INVISIBLE = frozenset(
     map(
         chr,
@@ -17,7 +17,8 @@ _NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
 
 
 def hidden_at(text: str) -> int | None:
-    """Offset of the first control, bidirectional, zero-width, unassigned or otherwise unseen character, or None.
+    """Offset of the first control, bidirectional, zero-width, unassigned or otherwise unseen character, or
+    None.
 
     Spaces other than U+0020 count as unseen: nobody can tell them from it.
     """

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, field_validator
 
-from ..documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
-from .characters import hidden_at, show
-from .lines import LineRefused
-from .parameters import Parameter, ParameterType, parse_duration
-from .templates import Template, parse_template
+from sessions_app.policy.commands.characters import hidden_at, show
+from sessions_app.policy.commands.lines import LineRefused
+from sessions_app.policy.commands.parameters import Parameter, ParameterType
+from sessions_app.policy.commands.templates import Template, parse_template
+from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
+from sessions_app.policy.durations import Duration
 
 Effect = Literal["read", "change", "destructive"]
 Contain = Literal["group", "pidns"]
@@ -41,18 +42,14 @@ class Finish(BaseModel):
     """A running command may finish after the grant's end, for at most this long."""
 
     model_config = _FROZEN
-    finish: Annotated[StrictStr, Field(pattern=r"^[0-9]{1,9}[smhd]$", description="At most 1h, like 5m")]
+    finish: Duration = Field(description="At most 1h, like 5m")
 
-    @model_validator(mode="after")
-    def _limited(self) -> "Finish":
-        if not 0 < self.seconds <= MAX_FINISH_SECONDS:
-            raise ValueError("finish needs a duration from 1s to 1h")
-        return self
-
-    @property
-    def seconds(self) -> int:
-        """How long after the end the command may still run."""
-        return parse_duration(self.finish)
+    @field_validator("finish")
+    @classmethod
+    def _limited(cls, seconds: int) -> int:
+        if seconds > MAX_FINISH_SECONDS:
+            raise ValueError("needs a duration of at most 1h, like 5m")
+        return seconds
 
 
 def _closed(schema: dict[str, Any]) -> None:
@@ -88,7 +85,7 @@ class CommandRule(BaseModel):
     @property
     def finish_seconds(self) -> int | None:
         """How long a run may go on after the grant's end; None when it is cut off."""
-        return self.end.seconds if isinstance(self.end, Finish) else None
+        return self.end.finish if isinstance(self.end, Finish) else None
 
     def template(self) -> Template:
         """The command's words. Raises LineRefused for what the strict parser refuses."""
@@ -133,7 +130,7 @@ class CommandSetDocument(BaseModel):
 
 
 def parse_document(data: Any, *, lines: Lines | None = None) -> CommandSetDocument:
-    """A command set from plain data (as `load_yaml` gives it). Raises DocumentError that names every fault."""
+    """A command set from plain data (as `load_yaml` gives it). Raises DocumentError naming each fault."""
     document = validate(CommandSetDocument, data, lines=lines)
     problems = [
         problem
@@ -191,7 +188,9 @@ def _problems(document: CommandSetDocument, index: int, rule: CommandRule) -> li
 
 
 def command_set_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the document, for editors. `run` and `from` are checked further by `parse_document`."""
+    """The JSON Schema (draft 2020-12) of the document, for editors. `run` and `from` are checked further by
+    `parse_document`.
+    """
     return {"$schema": SCHEMA_URL, **CommandSetDocument.model_json_schema(by_alias=True)}
 
 

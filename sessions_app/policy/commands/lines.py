@@ -1,15 +1,16 @@
-"""The strict parser: a command line becomes words, or is refused. Nothing is ever guessed and nothing expands.
+"""The strict parser: a command line becomes words, or is refused. Nothing is ever guessed and nothing
+expands.
 
-What it accepts means the same to dash, bash and zsh: plain words, single and double quotes, and a backslash before one
-character. What any of them would interpret is refused, with the character and its place, so that the words which a person
-approved are the words which reach the target.
+What it accepts means the same to dash, bash and zsh: plain words, single and double quotes, and a backslash
+before one character. What any of them would interpret is refused, with the character and its place, so that
+the words which a person approved are the words which reach the target.
 """
 
 import re
 from collections.abc import Iterator
 
-from .characters import clip, hidden_at, show
-from .quoting import quote_argv
+from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.quoting import quote_argv
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_WORDS = 1000
@@ -44,8 +45,9 @@ _REASONS = {
 # Words that begin something else than a command in dash, bash, zsh or fish.
 _KEYWORDS = frozenset(
     (
-        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done", "in",
-        "function", "time", "coproc", "begin", "end", "and", "or", "not", "switch", "foreach", "repeat", "nocorrect", "noglob",
+        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done",
+        "in", "function", "time", "coproc", "begin", "end", "and", "or", "not", "switch", "foreach", "repeat",
+        "nocorrect", "noglob",
     )
 )  # fmt: skip
 
@@ -53,7 +55,8 @@ _KEYWORDS = frozenset(
 class LineRefused(ValueError):
     """A line that is not one plain command.
 
-    `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if none).
+    `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if
+    none).
     """
 
     def __init__(self, reason: str, position: int, character: str = "") -> None:
@@ -66,8 +69,9 @@ class LineRefused(ValueError):
 def parse_line(text: str) -> tuple[str, ...]:
     """The words of one command line of at most 64 KiB and 1000 words; never empty.
 
-    Raises LineRefused for everything that a shell would interpret, for characters that cannot be seen, for unclosed quotes,
-    and for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
+    Raises LineRefused for everything that a shell would interpret, for characters that cannot be seen, for
+    unclosed quotes, and for a first word that is an assignment, an option, a shell keyword or sshd's
+    internal-sftp.
     """
     _check_size(text)
     at = hidden_at(text)
@@ -92,7 +96,9 @@ def _hidden_reason(char: str) -> str:
 
 
 def check_argv(argv: tuple[str, ...]) -> None:
-    """Refuse words that sshd or a shell would take for more than one program and its arguments. Raises LineRefused."""
+    """Refuse words that sshd or a shell would take for more than one program and its arguments. Raises
+    LineRefused.
+    """
     if not argv:
         raise LineRefused("there is no command: write one", 0)
     program = argv[0]

@@ -1,10 +1,10 @@
 """Typed parameters: what may stand in a command where a set leaves a place open.
 
 A parameter is written with the one key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
-`{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (at most so many characters),
-`{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is taken from the
-workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (but a negative number inside its
-range) or holds a character that cannot be seen.
+`{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (at most so many
+characters), `{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its
+value is taken from the workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with
+`-` (but a negative number inside its range) or holds a character that cannot be seen.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ from pydantic import (
     field_validator,
 )
 
-from .characters import clip, hidden_at, show
+from sessions_app.policy.commands.characters import clip, hidden_at, show
 
 MAX_VALUE = 4096
 MAX_PATTERN = 512
@@ -51,7 +51,9 @@ class Pattern2(Protocol):
 
 @lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> Pattern2:
-    """An RE2 pattern, whose matching time grows with the text alone. Raises ValueError that says what is wrong."""
+    """An RE2 pattern, whose matching time grows with the text alone. Raises ValueError that says what is
+    wrong.
+    """
     options = re2.Options()
     options.log_errors = False
     try:
@@ -63,7 +65,7 @@ def compile_pattern(pattern: str) -> Pattern2:
     return compiled
 
 
-def parse_duration(text: str) -> int:
+def seconds_of(text: str) -> int:
     """`90s`, `5m`, `2h` or `1d` in seconds. Raises ValueRefused."""
     found = _DURATION.fullmatch(text)
     if not found:
@@ -85,7 +87,7 @@ def check_text(value: str) -> None:
 
 
 class ParameterType(BaseModel):
-    """The base of all types: `normalise` for values given in advance, `accept` for words of a command line."""
+    """The base of all types: `normalise` for values given in advance, `accept` for words of a line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     kind: ClassVar[str]
@@ -211,7 +213,9 @@ def _plain_path(path: str) -> bool:
 
 
 class PathBelow(ParameterType):
-    """An absolute path below a folder, without `.`, `..`, `//` or a slash at its end. Links are not looked at."""
+    """An absolute path below a folder, without `.`, `..`, `//` or a slash at its end. Links are not looked
+    at.
+    """
 
     kind: ClassVar[str] = "path"
     root: StrictStr = Field(alias="path", max_length=MAX_VALUE)
@@ -320,7 +324,7 @@ class Duration(ParameterType):
     @field_validator("bounds")
     @classmethod
     def _ordered(cls, bounds: tuple[str, str]) -> tuple[str, str]:
-        if parse_duration(bounds[0]) > parse_duration(bounds[1]):
+        if seconds_of(bounds[0]) > seconds_of(bounds[1]):
             raise ValueError("needs the shortest first and the longest second")
         return bounds
 
@@ -329,8 +333,8 @@ class Duration(ParameterType):
         return f"a duration from {self.bounds[0]} to {self.bounds[1]}"
 
     def _normal(self, value: str) -> str:
-        low, high = map(parse_duration, self.bounds)
-        if not _DURATION.fullmatch(value) or not low <= parse_duration(value) <= high:
+        low, high = map(seconds_of, self.bounds)
+        if not _DURATION.fullmatch(value) or not low <= seconds_of(value) <= high:
             raise ValueRefused(f"needs {self.limits}")
         return str(int(value[:-1])) + value[-1]
 

@@ -1,7 +1,8 @@
 """Quoting that bash, dash, zsh and fish all undo to exactly the same words.
 
-`shlex.quote` will not do: fish reads a backslash inside single quotes as an escape, and zsh expands a bare `=name`. So every
-word is quoted, and `'` and `\\` stand outside the quotes, each behind a backslash. csh and tcsh can't be made safe this way.
+`shlex.quote` will not do: fish reads a backslash inside single quotes as an escape, and zsh expands a bare
+`=name`. So every word is quoted, and `'` and `\\` stand outside the quotes, each behind a backslash. csh and
+tcsh can't be made safe this way.
 """
 
 import re

@@ -1,22 +1,23 @@
 """Commands over SSH: the one function that decides for the gateway, the tester, the API and the pages.
 
-`compile_set` does the work once for a grant; `decide` then takes a line to words with the strict parser and compares them
-with each command word by word. Where several commands of a set fit, the strictest decides: held before free, destructive
-before change before read, cut off before allowed to finish. In a word with several values, such as `{a}:{b}`, a value ends
-where the text behind its place first appears, so it cannot hold that text itself.
+`compile_set` does the work once for a grant; `decide` then takes a line to words with the strict parser and
+compares them with each command word by word. Where several commands of a set fit, the strictest decides: held
+before free, destructive before change before read, cut off before allowed to finish. In a word with several
+values, such as `{a}:{b}`, a value ends where the text behind its place first appears, so it cannot hold that
+text itself.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..documents import Problem
-from .characters import clip
-from .document import CommandRule, CommandSetDocument, Contain, Effect
-from .lines import LineRefused, check_argv, parse_line
-from .parameters import Choice, Duration, Int, ParameterType, ValueRefused
-from .quoting import quote, readable
-from .templates import Slot, Template, Word, fill
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.document import CommandRule, CommandSetDocument, Contain, Effect
+from sessions_app.policy.commands.lines import LineRefused, check_argv, parse_line
+from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType, ValueRefused
+from sessions_app.policy.commands.quoting import quote, readable
+from sessions_app.policy.commands.templates import Slot, Template, Word, fill
+from sessions_app.policy.documents import Problem
 
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
 
@@ -33,7 +34,9 @@ class CompileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A command that may run. `matched` holds the values of the free parameters; no finish_seconds means cut off."""
+    """A command that may run. `matched` holds the values of the free parameters; no finish_seconds means cut
+    off.
+    """
 
     index: int
     argv: tuple[str, ...]
@@ -51,7 +54,9 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command that may not run: why, in a sentence, and the allowed command that comes nearest (None: none does)."""
+    """A command that may not run: why, in a sentence, and the allowed command that comes nearest (None: none
+    does).
+    """
 
     reason: str
     nearest: str | None
@@ -60,7 +65,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FreeParameter:
-    """A value that is free at each run. `limits` is in words; `choices`, `low` and `high` are for a form's field."""
+    """A value that is free at each run. `limits` is in words; `choices`, `low` and `high` are for a form's
+    field.
+    """
 
     name: str
     kind: str
@@ -112,7 +119,9 @@ class CompiledSet:
 
 
 def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
-    """The value of each parameter in its one spelling. Raises CompileError for each missing, unknown or refused value."""
+    """The value of each parameter in its one spelling. Raises CompileError for each missing, unknown or
+    refused value.
+    """
     problems = [
         Problem(f"parameters.{name}", "is not a parameter of this command set: remove it")
         for name in bindings
@@ -134,7 +143,8 @@ def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str,
 def compile_set(
     document: CommandSetDocument, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None:
+    all).
 
     Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
     """
@@ -149,7 +159,9 @@ def compile_set(
 
 
 def compile_open(document: CommandSetDocument) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
+    """The set before any grant: its parameters are free inside their types, so it allows what some grant of
+    it could.
+    """
     return _compile(document, {}, None)
 
 
@@ -177,11 +189,15 @@ def _compile_rule(
 
 
 def _check_stops(document: CommandSetDocument, bound: Mapping[str, str]) -> None:
-    """A bound value keeps to the same rule as a free one, so that `compile_open` allows no less than every grant."""
+    """A bound value keeps to the same rule as a free one, so that `compile_open` allows no less than every
+    grant.
+    """
     for index, rule in enumerate(document.commands):
         for piece in (piece for word in rule.template().words for piece in word):
             if isinstance(piece, Slot) and piece.stop and piece.stop in bound.get(piece.name, ""):
-                message = f"may not hold {clip(piece.stop)}, which ends it in commands[{index}]: choose another value"
+                message = (
+                    f"may not hold {clip(piece.stop)}, which ends it in commands[{index}]: choose another"
+                )
                 raise CompileError([Problem(f"parameters.{piece.name}", message)])
 
 
@@ -223,7 +239,9 @@ def _match(command: _Command, argv: tuple[str, ...]) -> Mapping[str, str] | None
 
 
 def _match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the values that `word` gives to `matched`. Raises ValueRefused with the reason, which names the parameter."""
+    """Add the values that `word` gives to `matched`. Raises ValueRefused with the reason, which names the
+    parameter.
+    """
     at = 0
     for position, piece in enumerate(spec):
         if isinstance(piece, str):
@@ -320,7 +338,7 @@ def _difference(
 
 
 def _bound_fault(written: Word, word: str, command: _Command, bound: Mapping[str, str]) -> str | None:
-    """For a word that is one value of the grant: what it is here, and whether the type would take the other."""
+    """For a word that is one value of the grant: what it is here, and if the type would take the other."""
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
         return None
@@ -345,7 +363,7 @@ def _piece_text(piece: str | Slot) -> str:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The commands of a grant in the order of the document, with bound values and what is free at each run."""
+    """The commands of a grant in the document's order, with bound values and what is free at each run."""
     return [_view(command) for command in compiled.commands]
 
 

@@ -1,8 +1,8 @@
 """A command with places for values: `journalctl -u {unit} -n {lines}`.
 
-The text is read by the strict parser after each `{name}` is replaced by a character that no command may hold, so a value is
-always inside one word and never changes how the words are divided. `{name}` is a parameter in quotes as well; a literal
-`{word}` is written `'{'word'}'`.
+The text is read by the strict parser after each `{name}` is replaced by a character that no command may hold,
+so a value is always inside one word and never changes how the words are divided. `{name}` is a parameter in
+quotes as well; a literal `{word}` is written `'{'word'}'`.
 """
 
 import re
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .characters import hidden_at, show
-from .lines import LineRefused, check_argv, split_words
+from sessions_app.policy.commands.characters import hidden_at, show
+from sessions_app.policy.commands.lines import LineRefused, check_argv, split_words
 
 _SLOT = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]{0,62})\}")
 _MARK = 0xF0000  # a private plane: such characters are refused in commands
@@ -20,7 +20,9 @@ _PAD = "\U0010fffd"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where the value of one parameter stands. The value may not hold `stop`, the text before the next slot of its word."""
+    """Where the value of one parameter stands. The value may not hold `stop`, the text before the next slot
+    of its word.
+    """
 
     name: str
     stop: str = ""
@@ -44,7 +46,9 @@ class Template:
 
 
 def parse_template(text: str) -> Template:
-    """Raises LineRefused as `parse_line` does, and for a slot in the program's name or two slots with nothing between."""
+    """Raises LineRefused as `parse_line` does, and for a slot in the program's name or two slots with nothing
+    between.
+    """
     at = hidden_at(text)
     if at is not None:
         raise LineRefused(

@@ -1,0 +1,133 @@
+"""Values that leave more open than their author may think: patterns, paths, numbers below zero."""
+
+from collections.abc import Iterator
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.findings import Command, Finding, Severity
+from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern, compile_pattern
+
+_OPTION_PROBES = ("-", "-a", "-1", "--a", "-oProxyCommand=a", "--rsh=a")
+_ANYTHING_PROBES = ("a", "a b", "../a", "/etc/passwd", "a;b", "$(a)", "a=b", "@a", "'a'", "é")
+_TRAVERSAL_PROBES = ("..", "../a", "a/../b", "/etc/passwd", "/a", "a/b")
+_QUOTED_PROBES = ("a b", "a;b", "$(a)", "'a'", "`a`", "a|b", "a\\b")
+
+_WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")
+_SENSITIVE = (
+    "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var",
+    "/run", "/var/lib", "/var/spool", "/opt",
+)  # fmt: skip
+
+
+def below(path: str, folders: tuple[str, ...]) -> bool:
+    """Whether a path is one of the folders or inside one."""
+    return any(path == folder or path.startswith(folder + "/") for folder in folders)
+
+
+def type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
+    """What is to be said about one declared type; `where` is its path in the document."""
+    if isinstance(type_, Pattern):
+        yield from _pattern(where, type_)
+    if isinstance(type_, PathBelow):
+        yield from _path(where, type_)
+
+
+def _admits(type_: Pattern, probes: tuple[str, ...]) -> list[str]:
+    compiled = compile_pattern(type_.pattern)
+    return [probe for probe in probes if compiled.fullmatch(probe) is not None]
+
+
+def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
+    if len(_admits(type_, _ANYTHING_PROBES)) >= len(_ANYTHING_PROBES) - 2:
+        yield Finding(
+            "error",
+            "broad_pattern",
+            where,
+            f"the pattern {clip(type_.pattern)} takes nearly any text",
+            "name the characters that may stand there, like [a-z0-9-]{1,40}, or use choice or name",
+        )
+        return
+    if options := _admits(type_, _OPTION_PROBES):
+        yield Finding(
+            "warning",
+            "option_like",
+            where,
+            f"the pattern takes {clip(options[-1])}, which is an option to a program; a run with it is refused",
+            "begin the pattern with a letter or digit, or put `--` before the value if the program knows it",
+        )
+    if paths := _admits(type_, _TRAVERSAL_PROBES):
+        yield Finding(
+            "warning",
+            "path_pattern",
+            where,
+            f"the pattern takes {clip(paths[0])}, which leads to other folders",
+            "leave “/” and “..” out of the pattern, or use path with the folder that is meant",
+        )
+    if quoted := _admits(type_, _QUOTED_PROBES):
+        yield Finding(
+            "warning",
+            "broad_pattern",
+            where,
+            f"the pattern takes {clip(quoted[0])}: harmless here, but another program may hand it to a shell",
+            "leave spaces and the shell's characters out of the pattern",
+        )
+
+
+def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
+    if type_.root == "/":
+        yield Finding(
+            "error",
+            "free_path",
+            where,
+            "a path below / is any file of the target",
+            "name the folder that is meant",
+        )
+    elif below(type_.root, _WRITABLE):
+        yield Finding(
+            "warning",
+            "writable_path",
+            where,
+            f"other accounts write below {type_.root}: a link there leads the command to any file",
+            "use a folder that only the administrator writes to",
+        )
+    elif type_.root in _SENSITIVE:
+        yield Finding(
+            "warning",
+            "free_path",
+            where,
+            f"{type_.root} holds secrets, programs or settings besides what is meant",
+            "name the folder below it that is meant",
+        )
+
+
+def value_findings(command: Command) -> Iterator[Finding]:
+    """What is to be said about the values where they stand in one command."""
+    for name, type_, position in command.whole_word_types():
+        if isinstance(type_, Int) and type_.bounds[0] < 0 and "--" not in command.texts[:position]:
+            yield command.found(
+                "warning",
+                "option_like",
+                f"{name} may be a number below zero, which a program reads as an option",
+                "begin the range at 0, or put `--` before the value if the program knows it",
+            )
+    yield from _written_paths(command)
+
+
+def _written_paths(command: Command) -> Iterator[Finding]:
+    program = command.texts[0]
+    if "/" in program and (not program.startswith("/") or "/../" in program or "/./" in program):
+        yield command.found(
+            "error",
+            "relative_program",
+            f"where {clip(program)} lies depends on the folder the login begins in",
+            "write the program's full path from /",
+        )
+    for position, text in enumerate(command.texts):
+        if below(text.rpartition("=")[2], _WRITABLE):
+            severity: Severity = "error" if position == 0 else "warning"
+            role = "what runs" if position == 0 else "what is read or changed"
+            yield command.found(
+                severity,
+                "writable_path",
+                f"other accounts write where {clip(text)} lies, and so decide {role}",
+                "keep it in a folder that only the administrator writes to",
+            )
