@@ -14,8 +14,8 @@ filters and are checked against the body by ``verify``. In bytes, with ``||`` fo
 The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains
 of leaves and nodes in an RFC 6962 tree, so a tree over the same entries can't be confused with the chain.
 
-The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody, and
-INSERT to everything but ``audit_append`` and ``audit_append_many``, which run with the rights of the owner.
+The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody,
+and INSERT to everything but ``audit_append`` and ``audit_append_many``, which run with the owner's rights.
 
 What the chain does not show: whoever owns the database can drop the guards and write a whole new chain with a
 new head. Only a copy of an earlier head hash, kept where the owner can't reach it, gives that away.

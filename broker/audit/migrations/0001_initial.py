@@ -8,8 +8,9 @@ that; PUBLIC may nothing. A role that is made later gets its rights by hand::
     GRANT SELECT ON audit_entry, audit_head TO role;
     GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO role;
 
-A careless GRANT ALL does not open the record: the triggers look at who inserts and how, and refuse every
-other change to everybody.
+A careless GRANT of INSERT, UPDATE, DELETE or TRUNCATE opens nothing: the triggers look at who inserts and
+how, and refuse every other change to everybody. GRANT ALL would also give TRIGGER, by which a role could run
+code as the owner.
 """
 
 from __future__ import annotations
@@ -226,8 +227,8 @@ BEGIN
             EXECUTE format('GRANT SELECT ON {schema}.audit_entry, {schema}.audit_head TO %s', v_role.name);
         END IF;
         IF v_role.writes THEN
-            EXECUTE format(
-                'GRANT EXECUTE ON FUNCTION {schema}.audit_append, {schema}.audit_append_many TO %s', v_role.name);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION {schema}.audit_append TO %s', v_role.name);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION {schema}.audit_append_many TO %s', v_role.name);
         END IF;
     END LOOP;
 END

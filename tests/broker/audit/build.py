@@ -1,0 +1,27 @@
+"""Fill a log with many plausible entries, for tests and measurements."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+AT = dt.datetime(2026, 11, 25, 9, 30, 0, 123456, tzinfo=dt.UTC)
+
+
+def bulk_build(
+    connection: BaseDatabaseWrapper, count: int, *, log: str = "main", batch: int = 1000, first: int = 1
+) -> int:
+    """Append ``count`` entries in batches, one statement each, and return the number of the last."""
+    last = 0
+    for start in range(first, first + count, batch):
+        numbers = range(start, min(start + batch, first + count))
+        datas = [json.dumps({"grant_id": n, "reason": "EXPIRED", "holder": "alice"}) for n in numbers]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', 'grant', %s, %s::jsonb[])",
+                [log, AT, [f"GR-{n:04X}" for n in numbers], datas],
+            )
+            (last,) = cursor.fetchone()
+    return last
