@@ -34,6 +34,7 @@ _SETTINGS = {
     "max_wal_size": "512MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "jit": "off",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",

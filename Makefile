@@ -1,0 +1,36 @@
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint bench clean
+
+help: ## Show what make can do here
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Play the main job on real servers, then serve the pages; ONCE=1 exits after the story
+	@.ci/bootstrap run
+	@$(PYTHON) manage.py demo $(if $(ONCE),--once)
+
+up: ## Start all of Stint; Ctrl-C stops it
+	@.ci/bootstrap run
+	@$(PYTHON) manage.py up
+
+test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone
+	@.ci/bootstrap test
+	@$(if $(T),,$(MAKE) --no-print-directory lint)
+	$(PYTHON) -m pytest $(T)
+
+lint: ## Check style, types, directions of imports and templates
+	@.ci/bootstrap test
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m djlint --check --lint templates
+
+bench: ## Measure speed against the limits
+	@.ci/bootstrap test
+	$(PYTHON) -m tests.bench
+
+clean: ## Remove the virtual environment and caches; .stint, with its data, stays
+	rm -rf .venv .hypothesis .cache .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
