@@ -2,7 +2,7 @@
 
 - Grants and requests move along allowed edges only; what was approved about them never changes; published versions
   of command sets never change.
-- Each change of a grant's state or deadline is announced on the channel ``stint_grant`` in the changing transaction,
+- Each change of a grant's state or deadlines is announced on the channel ``stint_grant`` in the changing transaction,
   as ids separated by spaces, so that gateways hear it without any other part being up.
 - ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
 """
@@ -61,7 +61,8 @@ CREATE FUNCTION stint_grant_changed() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     PERFORM stint_announce('stint_grant', (
         SELECT array_agg(n.id) FROM new_rows n JOIN old_rows o ON o.id = n.id
-         WHERE n.state <> o.state OR n.expires_at <> o.expires_at));
+         WHERE n.state <> o.state OR n.expires_at <> o.expires_at
+            OR n.finish_until IS DISTINCT FROM o.finish_until));
     RETURN NULL;
 END
 $body$;

@@ -1,0 +1,90 @@
+"""Register a public key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import hashlib
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from django.db import IntegrityError, transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity, SSHPublicKey
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, InvalidInput
+
+_SMALLEST_RSA = 3072
+_PLAIN = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+_HARDWARE = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
+_HINT = "Paste one line from a .pub file, such as the output of `cat ~/.ssh/id_ed25519.pub`."
+
+
+class KeyTaken(Conflict):
+    """The key is or was somebody's. One key belongs to one identity for ever."""
+
+    code = "key_taken"
+
+
+def add_ssh_key(
+    *, identity_id: int, public_key: str, label: str = "", actor: Identity, now: dt.datetime
+) -> SSHPublicKey:
+    """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
+
+    Raises InvalidInput for anything else, private keys and certificates included, and KeyTaken.
+    """
+    algorithm, blob, comment = _parse(public_key)
+    identity = Identity.objects.get(pk=identity_id)
+    fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    try:
+        with transaction.atomic():
+            key = SSHPublicKey.objects.create(
+                identity=identity, label=(label or comment)[:100], algorithm=algorithm, fingerprint=fingerprint,
+                public_key=f"{algorithm} {base64.b64encode(blob).decode()}", created_at=now,
+            )  # fmt: skip
+            record(
+                event=Event.IDENTITY_KEY_ADDED, actor=actor_of(actor), object_type="identity", now=now,
+                object_ref=identity.username, data={"fingerprint": fingerprint, "algorithm": algorithm},
+            )  # fmt: skip
+    except IntegrityError as error:
+        raise KeyTaken(
+            f"The key {fingerprint} is registered already.",
+            hint="Each identity needs a key of its own: make one with `ssh-keygen -t ed25519`.",
+        ) from error
+    return key
+
+
+def _parse(line: str) -> tuple[str, bytes, str]:
+    if "PRIVATE KEY" in line:
+        raise InvalidInput("That is a private key. Never give it to anybody; this one should be replaced.", hint=_HINT)
+    words = line.strip().split(None, 2)
+    if len(words) < 2 or "\n" in line.strip():
+        raise InvalidInput("That is not a public key.", hint=_HINT)
+    algorithm = words[0]
+    if algorithm not in _PLAIN + _HARDWARE:
+        allowed = "ed25519, ECDSA, RSA of 3072 bits or more, or a security key"
+        raise InvalidInput(f"{algorithm[:60]} keys are not accepted.", hint=f"Use one of: {allowed}.")
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("The key is damaged: its middle part is not base64.", hint=_HINT) from error
+    _check_blob(algorithm, blob)
+    return algorithm, blob, words[2] if len(words) > 2 else ""
+
+
+def _check_blob(algorithm: str, blob: bytes) -> None:
+    name = algorithm.encode()
+    if not blob.startswith(len(name).to_bytes(4, "big") + name):
+        raise InvalidInput("The key is damaged: it is not of the kind it says.", hint=_HINT)
+    try:
+        key = load_ssh_public_key(name + b" " + base64.b64encode(blob))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidInput("The key is damaged: it can't be read.", hint=_HINT) from error
+    if isinstance(key, RSAPublicKey) and key.key_size < _SMALLEST_RSA:
+        raise InvalidInput(
+            f"An RSA key of {key.key_size} bits is too short.", hint="Make one with `ssh-keygen -t ed25519`."
+        )

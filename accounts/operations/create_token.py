@@ -1,0 +1,48 @@
+"""Make an API token."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import APIToken, Identity, Scope
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.crypto import new_token, token_digest
+from broker.kernel.errors import Forbidden, InvalidInput
+
+LONGEST = dt.timedelta(days=90)
+
+
+def create_token(
+    *, identity_id: int, label: str, scopes: Iterable[str], lifetime: dt.timedelta, actor: Identity, now: dt.datetime
+) -> tuple[APIToken, str]:
+    """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
+
+    Raises InvalidInput for unknown or no scopes, no label, or a lifetime over 90 days; Forbidden for others' tokens.
+    """
+    wanted = sorted(set(scopes))
+    if not wanted or not set(wanted) <= set(Scope.values):
+        raise InvalidInput("Choose what the token may do.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]})
+    if not dt.timedelta(0) < lifetime <= LONGEST:
+        raise InvalidInput("A token lives 90 days at most.", fields={"lifetime": ["Choose 1 to 90 days."]})
+    if not label.strip():
+        raise InvalidInput("Name the token, so that you know later what it is for.", fields={"label": ["Needed."]})
+    identity = Identity.objects.get(pk=identity_id)
+    if actor.pk not in (identity.pk, identity.owner_id) and not (actor.is_superuser and not identity.is_person):
+        raise Forbidden("Nobody makes tokens for another person.")
+    text = new_token("stint")
+    with transaction.atomic():
+        token = APIToken.objects.create(
+            identity=identity, label=label.strip()[:100], hint=text[:10], digest=token_digest(text), scopes=wanted,
+            created_at=now, expires_at=now + lifetime,
+        )  # fmt: skip
+        record(
+            event=Event.IDENTITY_TOKEN_CREATED, actor=actor_of(actor), object_type="identity", now=now,
+            object_ref=identity.username,
+            data={"token_id": token.pk, "scopes": wanted, "expires_at": token.expires_at.isoformat()},
+        )  # fmt: skip
+    return token, text

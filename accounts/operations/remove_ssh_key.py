@@ -1,0 +1,31 @@
+"""Take a public key back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity, SSHPublicKey
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+
+
+def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPublicKey:
+    """Close the door that a key opens. Own keys, and as an administrator anybody's. Raises NotFound."""
+    keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
+    if not actor.is_superuser:
+        keys = keys.filter(identity__in=Identity.objects.filter(pk=actor.pk) | Identity.objects.filter(owner=actor))
+    with transaction.atomic():
+        key = keys.select_for_update(of=("self",)).filter(pk=key_id).first()
+        if key is None:
+            raise NotFound("There is no such key.")
+        key.removed_at = now
+        key.save(update_fields=["removed_at"])
+        record(
+            event=Event.IDENTITY_KEY_REMOVED, actor=actor_of(actor), object_type="identity", now=now,
+            object_ref=key.identity.username, data={"fingerprint": key.fingerprint},
+        )  # fmt: skip
+    return key

@@ -1,0 +1,68 @@
+"""`manage.py apply DIR [--plan] [--prune]`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app.operations.apply_catalogue import Plan, apply_catalogue
+from sessions_app.policy.catalogue import FOLDERS
+
+MARKS = {"create": "+", "change": "~", "remove": "-"}
+
+
+class Command(BaseCommand):
+    """Makes the catalogue from YAML files."""
+
+    help = f"Make the catalogue what the YAML files in DIR say (folders: {', '.join(FOLDERS)})."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("dir", type=Path)
+        parser.add_argument("--plan", action="store_true", help="say what would change, and change nothing")
+        parser.add_argument("--prune", action="store_true", help="remove what stands in no file")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Read, apply, tell."""
+        try:
+            plan = apply_catalogue(
+                files=read_files(options["dir"]),
+                actor=Actor.system("apply"),
+                now=clock.now(),
+                plan_only=options["plan"],
+                prune=options["prune"],
+            )
+        except StintError as error:
+            raise CommandError(str(error)) from error
+        self._tell(plan, planned=options["plan"])
+
+    def _tell(self, plan: Plan, *, planned: bool) -> None:
+        for change in plan.changes:
+            self.stdout.write(f"{MARKS[change.action]} {change.type} {change.name}")
+            for line in change.diff[2:]:
+                self.stdout.write(f"    {line}")
+            for ref in change.ends:
+                self.stdout.write(f"    {'would end' if planned else 'ended'} {ref}")
+        for unused in plan.unused:
+            self.stdout.write(f"  {unused} stands in no file and stays; --prune removes it")
+        count = len(plan.changes)
+        self.stdout.write(f"{count} change{'s' if count != 1 else ''}{' planned' if planned else ' made'}.")
+
+
+def read_files(folder: Path) -> dict[str, str]:
+    """Return the texts of all .yaml and .yml files by path relative to the folder. Raises CommandError."""
+    if not folder.is_dir():
+        raise CommandError(f"{folder} is not a folder. Name the folder that holds {', '.join(FOLDERS)}.")
+    files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
+    if not files:
+        raise CommandError(f"{folder} holds no .yaml files.")
+    try:
+        return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"A file can't be read: {error}") from error

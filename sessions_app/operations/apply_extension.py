@@ -1,0 +1,38 @@
+"""Move a grant's deadline, once the extension is approved."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict
+from django.db.models import F
+
+from sessions_app.models import AccessRequest, Grant, GrantState
+
+
+class GrantIsOver(Conflict):
+    """The grant is not active (any more)."""
+
+    code = "grant_is_over"
+
+
+def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:
+    """Let the grant that ``request`` extends end later. Call it in the approving transaction. Raises GrantIsOver.
+
+    Sessions go on; a command that runs keeps the deadline that its target was given when it started.
+    """
+    later = dt.timedelta(seconds=seconds)
+    moved = Grant.objects.filter(pk=request.extends_id, state=GrantState.ACTIVE, expires_at__gt=now).update(
+        expires_at=F("expires_at") + later, warned_at=None
+    )
+    if moved != 1:
+        raise GrantIsOver("The grant is over, so it can't be extended.", hint="Ask for a new one.")
+    grant = Grant.objects.get(pk=request.extends_id)
+    record(
+        event=Event.GRANT_EXTENDED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
+        data={"request": request.ref, "seconds": seconds, "expires_at": grant.expires_at.isoformat()},
+    )  # fmt: skip
+    return grant

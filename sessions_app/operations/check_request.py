@@ -1,0 +1,208 @@
+"""What would happen if somebody asked: the dry run, and the first half of asking."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from accounts.models import Identity
+from accounts.queries import group_names
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, Grant, RequestKind, Target
+from sessions_app.policy.commands.ssh import CompiledSet, CompileError
+from sessions_app.policy.decision import Decision, Outcome
+from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.rules import Ask
+from sessions_app.policy.scope import Scope
+from sessions_app.queries import commands, facts
+
+
+class NothingToAskFor(NotFound):
+    """There is no such cluster, command set or policy, or none that the asker may ask for."""
+
+    code = "nothing_to_ask_for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster."""
+
+    cluster: str
+    command_set: str
+    duration: int
+    policy: str | None = None
+    starts_at: dt.datetime | None = None
+    reason: str = ""
+    ticket: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] | None = None
+    kind: str = RequestKind.PLANNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What would happen: the decision, under which policy, for what exactly, and who else is there then."""
+
+    decision: Decision
+    policy: AccessPolicy
+    document: PolicyDocument
+    cluster: Cluster
+    version: CommandSetVersion
+    targets: tuple[Target, ...]
+    compiled: CompiledSet
+    approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    lapses_at: dt.datetime
+    digest: str
+    overlaps: tuple[Grant, ...]
+
+
+def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
+    """Answer what the request would lead to, with each rule's yes or no. Changes nothing.
+
+    Where several policies cover it, the one that asks least of others answers. Raises NothingToAskFor, InvalidInput.
+    """
+    cluster = Cluster.objects.live().filter(name=ask.cluster).first()
+    policies = _policies(requester, ask)
+    if cluster is None or not policies:
+        raise NothingToAskFor(
+            f"You can't ask for {ask.command_set or 'anything'} on {ask.cluster or 'no cluster'}.",
+            hint="Choose a cluster and command set from those that you are offered, or ask an administrator for access.",
+        )
+    version = _version(ask.command_set)
+    targets = _targets(cluster, ask.targets)
+    previews = [_preview(policy, cluster, version, targets, requester, ask, now) for policy in policies]
+    return min(previews, key=_cost)
+
+
+def _policies(requester: Identity, ask: NewRequest) -> list[AccessPolicy]:
+    found = AccessPolicy.objects.requestable_by(requester).filter(
+        clusters__name=ask.cluster, command_sets__name=ask.command_set
+    )
+    if ask.policy:
+        found = found.filter(name=ask.policy)
+    return list(found.distinct().order_by("name"))
+
+
+def _version(name: str) -> CommandSetVersion:
+    version = (
+        CommandSetVersion.objects.select_related("command_set")
+        .filter(command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False)
+        .order_by("-number")
+        .first()
+    )
+    if version is None:
+        raise NothingToAskFor(f"{name} has no published version.", hint="Somebody who sets up command sets must publish it.")
+    return version
+
+
+def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
+    live = {target.name: target for target in cluster.targets.filter(removed_at__isnull=True).order_by("name")}
+    if names is None:
+        return list(live.values())
+    if unknown := [name for name in names if name not in live]:
+        raise InvalidInput(
+            f"{cluster.name} has no target {', '.join(unknown)}.",
+            hint=f"Its targets are: {', '.join(live) or 'none'}.",
+            fields={"targets": [f"Unknown: {', '.join(unknown)}"]},
+        )
+    return [live[name] for name in dict.fromkeys(names)]
+
+
+def _preview(
+    policy: AccessPolicy,
+    cluster: Cluster,
+    version: CommandSetVersion,
+    targets: list[Target],
+    requester: Identity,
+    ask: NewRequest,
+    now: dt.datetime,
+) -> Preview:
+    document = facts.policy_document(policy)
+    world = facts.facts_for(
+        policy=policy, document=document, requester=requester, cluster=cluster, version=version, targets=targets, now=now
+    )
+    decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
+    starts_at = max(ask.starts_at or now, now)
+    ends_at = starts_at + dt.timedelta(seconds=ask.duration)
+    return Preview(
+        decision=decision,
+        policy=policy,
+        document=document,
+        cluster=cluster,
+        version=version,
+        targets=tuple(targets),
+        compiled=_compiled(version, ask.parameters),
+        approvers=tuple(
+            (clause, tuple(facts.eligible_approvers(policy, clause, requester))) for clause in decision.clauses
+        ),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        lapses_at=min(now + dt.timedelta(seconds=document.decision_time), ends_at) if ask.starts_at
+        else now + dt.timedelta(seconds=document.decision_time),
+        digest=_scope(requester, ask, cluster, version, targets).digest(),
+        overlaps=tuple(_overlaps(cluster, requester, starts_at, ends_at)),
+    )  # fmt: skip
+
+
+def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -> Ask:
+    return Ask(
+        requester=requester.username,
+        requester_groups=group_names(requester),
+        cluster=ask.cluster,
+        command_set=ask.command_set,
+        target_count=len(targets),
+        duration=ask.duration,
+        starts_at=ask.starts_at,
+        reason=ask.reason,
+        ticket=ask.ticket,
+        break_glass=ask.kind == RequestKind.BREAK_GLASS,
+    )
+
+
+def _compiled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
+    try:
+        return commands.compiled(version, parameters)
+    except CompileError as error:
+        raise InvalidInput(
+            "The parameters do not fit.",
+            hint=str(error),
+            fields={problem.path: [problem.message] for problem in error.problems},
+        ) from error
+
+
+def _scope(
+    requester: Identity, ask: NewRequest, cluster: Cluster, version: CommandSetVersion, targets: list[Target]
+) -> Scope:
+    return Scope(
+        requester=requester.username,
+        kind=ask.kind,
+        cluster=cluster.name,
+        host_ca=cluster.host_ca,
+        command_set=version.command_set.name,
+        command_set_version=version.number,
+        command_set_digest=version.digest,
+        parameters=ask.parameters,
+        targets=[facts.target_facts(target) for target in targets],
+        starts_at=ask.starts_at,
+        duration=ask.duration,
+    )
+
+
+def _overlaps(cluster: Cluster, requester: Identity, starts_at: dt.datetime, ends_at: dt.datetime) -> list[Grant]:
+    return list(
+        Grant.objects.not_ended()
+        .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
+        .exclude(holder=requester)
+        .select_related("holder", "command_set_version__command_set")
+        .order_by("starts_at")[:20]
+    )
+
+
+def _cost(preview: Preview) -> tuple[int, int, str]:
+    order = (Outcome.STARTS, Outcome.NEEDS_APPROVAL, Outcome.REFUSED)
+    needed = sum(clause.count for clause in preview.decision.clauses)
+    refusals = len(preview.decision.refusals)
+    return order.index(preview.decision.outcome), refusals or needed, preview.policy.name

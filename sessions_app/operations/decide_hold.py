@@ -1,0 +1,46 @@
+"""A second person allows one held command once, or denies it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from django.db import connection, transaction
+
+from sessions_app.models import CommandRun, GrantState, RunState
+from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.tell_of_hold import people_who_may_allow
+
+
+def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:
+    """Let a held command run once, exactly as it was typed, or refuse it. Raises NotFound, MayNotDecide, AlreadyDecided."""
+    with transaction.atomic():
+        run = (
+            CommandRun.objects.visible_to(actor)
+            .select_for_update(of=("self",))
+            .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
+            .filter(pk=run_id)
+            .first()
+        )
+        if run is None:
+            raise NotFound("There is no such command.")
+        if actor not in people_who_may_allow(run):
+            raise MayNotDecide("You may not decide this command.", hint="Another approver can.")
+        lapsed = run.hold_lapses_at is None or run.hold_lapses_at <= now or run.grant.state != GrantState.ACTIVE
+        if run.state != RunState.HELD or run.decided_at is not None or lapsed:
+            raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
+        run.decided_by, run.decided_at = actor, now
+        if not allow:
+            run.state, run.ended_at, run.reason = RunState.HOLD_DENIED, now, f"{actor} denied it"
+        run.save(update_fields=["decided_by", "decided_at", "state", "ended_at", "reason"])
+        record(
+            event=Event.COMMAND_HOLD_DECIDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
+            now=now, data={"run": run.pk, "allowed": allow, "argv": run.argv, "target": run.target.name},
+        )  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
+    return run

@@ -1,0 +1,246 @@
+"""One approver's verdict on one request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from accounts.queries import group_names, same_person
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from django.db import transaction
+
+from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
+from sessions_app.operations.apply_extension import apply_extension
+from sessions_app.operations.make_grant import make_grant
+from sessions_app.operations.request_access import MAX_TEXT, RequestRefused
+from sessions_app.operations.tell import tell
+from sessions_app.policy.approvals import Standing, resolve
+from sessions_app.policy.decision import Outcome
+from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.scope import CannotWiden, Extent
+from sessions_app.queries import commands, facts
+
+
+class MayNotDecide(Forbidden):
+    """The verdict would not count; the message says why."""
+
+    code = "may_not_decide"
+
+
+class ScopeChanged(Conflict):
+    """What was read is not what is asked for now, so the verdict was not counted."""
+
+    code = "scope_changed"
+
+
+class AlreadyDecided(Conflict):
+    """The request is no longer waiting."""
+
+    code = "already_decided"
+
+
+def decide_request(
+    *,
+    request_id: int,
+    approver: Identity,
+    verdict: str,
+    digest: str,
+    comment: str = "",
+    narrowing: dict[str, Any] | None = None,
+    now: dt.datetime,
+) -> AccessRequest:
+    """Record a verdict on exactly the scope with this digest, and act on it when it settles the request.
+
+    ``narrowing`` may make an approval smaller: ``duration`` in seconds, ``commands`` (indices) and ``targets`` (ids)
+    that are kept. A denial settles the request at once and needs a comment. Giving the same verdict on the same scope
+    twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused.
+    """
+    with transaction.atomic():
+        request = _load(request_id, approver)
+        why_not = may_not_decide(request, approver)
+        if why_not:
+            raise MayNotDecide(why_not, hint="Another approver can decide it.")
+        if repeated := _same_verdict(request, approver, verdict, digest, now):
+            return repeated
+        _check_open(request, now)
+        _check_scope(request, digest)
+        narrowing = _checked(request, verdict, comment, narrowing or {})
+        Approval.objects.create(
+            request=request, approver=approver, verdict=verdict, digest=digest, narrowing=narrowing,
+            comment=comment.strip(), created_at=now,
+        )  # fmt: skip
+        _settle(request, approver, comment, narrowing, now)
+    return request
+
+
+def may_not_decide(request: AccessRequest, approver: Identity) -> str:
+    """Return why this identity's verdict does not count on this request; empty when it does."""
+    if not approver.is_person:
+        return "Machines ask and hold; only people decide."
+    if approver.pk == request.requester_id:
+        return "You asked for this yourself."
+    if Identity.objects.filter(same_person(request.requester), pk=approver.pk).exists():
+        return "You and the asker are the same person, or you own the machine that asks."
+    if not Identity.objects.active().filter(pk=approver.pk).exists():
+        return "Your identity is disabled."
+    wanted = facts.policy_document(request.policy).approver_groups
+    if not group_names(approver).intersection(wanted):
+        return f"Only people in {' or '.join(wanted) or 'no group'} decide under {request.policy.name}."
+    return ""
+
+
+def _load(request_id: int, approver: Identity) -> AccessRequest:
+    request = (
+        AccessRequest.objects.visible_to(approver)
+        .select_for_update(of=("self",))
+        .select_related("requester__owner", "cluster", "policy", "command_set_version__command_set", "extends")
+        .filter(pk=request_id)
+        .first()
+    )
+    if request is None:
+        raise NotFound("There is no such request.")
+    return request
+
+
+def _same_verdict(
+    request: AccessRequest, approver: Identity, verdict: str, digest: str, now: dt.datetime
+) -> AccessRequest | None:
+    """Return the request for a double click or a replayed form: the verdict stands already.
+
+    Until the request is settled, an approver may still turn an approval into a denial.
+    """
+    given = request.approvals.filter(approver=approver, voided_at__isnull=True).first()
+    if given is None:
+        return None
+    if given.verdict == verdict and given.digest == digest:
+        return request
+    if request.state == RequestState.PENDING and (given.digest != request.digest or verdict == Verdict.DENY):
+        given.voided_at = now
+        given.save(update_fields=["voided_at"])
+        return None
+    raise AlreadyDecided("You have decided this already.", hint="Open the request to see how it stands.")
+
+
+def _check_open(request: AccessRequest, now: dt.datetime) -> None:
+    if request.state != RequestState.PENDING:
+        raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="Open it to see by whom.")
+    if request.lapses_at <= now:
+        raise AlreadyDecided(f"{request.ref} lapsed.", hint="The asker can ask again.")
+
+
+def _check_scope(request: AccessRequest, digest: str) -> None:
+    current = facts.scope_of(request).digest()
+    if digest != request.digest or current != request.digest:
+        raise ScopeChanged(
+            "What is asked for is not what you read: the request, or the targets or commands behind it, changed.",
+            hint="Open it again and read what it is now. If it can't be approved any more, ask for a new request.",
+        )
+
+
+def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> dict[str, Any]:
+    if verdict not in Verdict.values:
+        raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown."]})
+    if len(comment) > MAX_TEXT:
+        raise InvalidInput(f"The comment is longer than {MAX_TEXT} characters.", hint="Make it shorter.")
+    if verdict == Verdict.DENY:
+        if not comment.strip():
+            raise InvalidInput(
+                "A denial needs a comment.",
+                hint="Say why, so that the asker knows what to change.",
+                fields={"comment": ["Needed for a denial."]},
+            )
+        return {}
+    try:
+        extent_of(request).narrowed(narrowing)
+    except CannotWiden as error:
+        raise InvalidInput(str(error), hint="An approver may only make a request smaller.") from error
+    return {name: value for name, value in narrowing.items() if value is not None}
+
+
+def extent_of(request: AccessRequest) -> Extent:
+    """Return all that a request asks for."""
+    compiled = commands.compiled(request.command_set_version, request.parameters)
+    return Extent(
+        request.duration, frozenset(command.index for command in compiled.commands), frozenset(request.targets)
+    )
+
+
+def _settle(
+    request: AccessRequest, approver: Identity, comment: str, narrowing: dict[str, Any], now: dt.datetime
+) -> None:
+    document = facts.policy_document(request.policy)
+    resolution = resolve(clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
+    if resolution.standing is Standing.DENIED:
+        _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
+        _tell_requester(request, f"{approver} denied {request.ref}", comment, now)
+        return
+    if narrowing:
+        record(
+            event=Event.REQUEST_NARROWED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
+            now=now, data=narrowing,
+        )  # fmt: skip
+    if resolution.standing is Standing.PENDING:
+        record(
+            event=Event.REQUEST_APPROVED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
+            now=now, data={"settled": False, "missing": sum(resolution.missing), "digest": request.digest,
+                           "comment": comment},
+        )  # fmt: skip
+        return
+    _check_allowed_still(request, now)
+    extent = _agreed(request)
+    _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
+    if request.kind == RequestKind.EXTENSION:
+        apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
+    else:
+        make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
+    _tell_requester(request, f"{request.ref} is approved", comment, now)
+
+
+def _check_allowed_still(request: AccessRequest, now: dt.datetime) -> None:
+    """The policy is asked again at the moment of approval: people, clusters and windows may have changed."""
+    if request.kind == RequestKind.EXTENSION:
+        return
+    document = facts.policy_document(request.policy)
+    world = facts.facts_for(
+        policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
+        version=request.command_set_version, targets=facts.targets_of(request), now=now,
+    )  # fmt: skip
+    decision = evaluate(ask=facts.ask_of(request, now), facts=world, policy=document)
+    if decision.outcome is Outcome.REFUSED:
+        raise RequestRefused(decision)
+
+
+def _agreed(request: AccessRequest) -> Extent:
+    """Return what every approver left in."""
+    whole = extent_of(request)
+    approvals = request.approvals.filter(voided_at__isnull=True, verdict=Verdict.APPROVE, digest=request.digest)
+    try:
+        return whole.meet(whole.narrowed(approval.narrowing) for approval in approvals)
+    except CannotWiden as error:
+        raise InvalidInput(str(error), hint="Agree with the other approver, or deny.") from error
+
+
+def _close(
+    request: AccessRequest, state: RequestState, event: Event, approver: Identity, comment: str, now: dt.datetime
+) -> None:
+    request.state, request.decided_at = state, now
+    request.save(update_fields=["state", "decided_at"])
+    record(
+        event=event, actor=actor_of(approver), object_type="request", object_ref=request.ref, now=now,
+        data={"settled": True, "digest": request.digest, "comment": comment},
+    )  # fmt: skip
+
+
+def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
+    tell(
+        people=[request.requester],
+        event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
+        subject=subject,
+        body=comment,
+        path=f"/requests/{request.ref}/",
+        now=now,
+    )

@@ -1,0 +1,149 @@
+"""Undo what a grant may have left on targets, and prove it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from django.db import transaction
+from django.db.models import F
+
+from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
+from sessions_app.models import CommandRun, Grant, GrantState, Lease, RunState, Session
+from sessions_app.operations.connect import connector_for
+from sessions_app.operations.transition import StaleGrant, transition
+from sessions_app.queries import facts
+
+log = structlog.get_logger(__name__)
+
+DEPROVISIONER = Actor.system("deprovision")
+# A worker that took a grant and died is taken over after this long.
+CLAIM = dt.timedelta(seconds=30)
+WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
+LONGEST_BACKOFF = 60.0
+
+
+def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
+    """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
+
+    Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
+    grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
+    are undone meanwhile. ``now`` is called, because asking targets takes time.
+    """
+    grant = _claim(grant_id, now())
+    if grant is None:
+        return Grant.objects.get(pk=grant_id)
+    if _still_in_use(grant, now()):
+        return grant
+    results = _undo([lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant)
+    return _finish(grant, results, now())
+
+
+def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
+    """Take the grant for a while. ``attempts`` numbers the claims, so that a stale holder of one can be told apart."""
+    taken = Grant.objects.filter(pk=grant_id, state=GrantState.REVOKING, next_attempt_at__lte=now).update(
+        attempts=F("attempts") + 1, next_attempt_at=now + CLAIM
+    )
+    return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
+
+
+def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
+    """Whether a gateway has not reported a session closed; the grant is looked at again soon."""
+    if not Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
+        return False
+    again = now + WAIT_FOR_SESSIONS
+    if grant.finish_until is not None and grant.finish_until > now:
+        again = min(grant.finish_until, now + dt.timedelta(seconds=1))
+    _own(grant).update(next_attempt_at=again, last_error="Waiting for the gateway to report its sessions closed.")
+    return True
+
+
+def _own(grant: Grant):  # type: ignore[no-untyped-def]  # a queryset of this very claim
+    return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
+
+
+def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | ConnectorError]]:
+    """Ask all targets at once, so that one that hangs delays no other."""
+    if not leases:
+        return []
+    connector = connector_for(grant.cluster.kind)
+
+    with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
+        return list(pool.map(lambda lease: (lease, _ask(connector, _spec(grant, lease))), leases))
+
+
+def _spec(grant: Grant, lease: Lease) -> LeaseSpec:
+    return LeaseSpec(
+        grant_ref=grant.ref,
+        token=grant.token,
+        host_ca=grant.cluster.host_ca,
+        target=facts.target_facts(lease.target),
+    )
+
+
+def _ask(connector: Connector, spec: LeaseSpec) -> Evidence | ConnectorError:
+    try:
+        return connector.revoke(spec)
+    except ConnectorError as error:
+        return error
+
+
+def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
+    with transaction.atomic():
+        locked = _own(grant).select_for_update().first()
+        if locked is None:
+            raise StaleGrant(f"Another process has taken {grant.ref} over.", hint="Nothing has to be done.")
+        errors = [error for lease, result in results if (error := _note(locked, lease, result, now))]
+        if errors:
+            return _again(locked, errors, now)
+        CommandRun.objects.filter(
+            grant=locked, state__in=[RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
+        ).update(state=RunState.CUT, ended_at=now, reason="the grant ended")
+        took = (now - locked.revoking_at).total_seconds() if locked.revoking_at else 0.0
+        return transition(
+            grant=locked, to=GrantState.ENDED, actor=DEPROVISIONER, now=now, ended_at=now, last_error="",
+            next_attempt_at=None, data={"reason": locked.end_reason, "seconds": round(took, 3),
+                                        "targets_asked": [lease.target.name for lease, _ in results]},
+        )  # fmt: skip
+
+
+def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
+    """Write down what a target answered; return the error, if any."""
+    if isinstance(result, Evidence) and result.gone:
+        Lease.objects.filter(pk=lease.pk).update(
+            gone_at=now, evidence=result.detail, last_error="", attempts=F("attempts") + 1
+        )
+        record(
+            event=Event.LEASE_GONE, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            data={"target": lease.target.name, "evidence": result.detail},
+        )  # fmt: skip
+        return ""
+    error = result.message if isinstance(result, ConnectorError) else "Something of the grant is still there."
+    Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
+    if error != lease.last_error:
+        record(
+            event=Event.LEASE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            data={"target": lease.target.name, "error": error},
+        )  # fmt: skip
+    return f"{lease.target.name}: {error}"
+
+
+def _again(grant: Grant, errors: list[str], now: dt.datetime) -> Grant:
+    text = "; ".join(errors)
+    # Full jitter would make the first retries late; half of the wait is fixed.
+    wait = min(LONGEST_BACKOFF, 2.0 ** min(grant.attempts - 1, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+    if text != grant.last_error:
+        record(
+            event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            data={"errors": errors, "attempts": grant.attempts},
+        )  # fmt: skip
+        log.warning("revoke.failing", grant=grant.ref, errors=errors)
+    Grant.objects.filter(pk=grant.pk).update(last_error=text, next_attempt_at=now + dt.timedelta(seconds=wait))
+    grant.refresh_from_db()
+    return grant

@@ -1,0 +1,73 @@
+"""Disable an identity, and end at once all that it holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from django.db import transaction
+from django.db.models import Q
+
+from sessions_app.models import AccessRequest, EndReason, Grant, RequestState
+from sessions_app.operations.end_grant import end_grant
+
+
+class OnlyAdministrators(Forbidden):
+    """Only administrators switch identities off and on."""
+
+    code = "only_administrators"
+
+
+def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
+    """Disable an identity: its grants, and those of the machines that it owns, end; its waiting requests are withdrawn.
+
+    Raises OnlyAdministrators, NotFound, InvalidInput (oneself).
+    """
+    with transaction.atomic():
+        identity = _load(identity_id, actor)
+        if identity.pk == actor.pk:
+            raise InvalidInput("You can't disable yourself.", hint="Another administrator can.")
+        if not identity.is_active:
+            return identity
+        identity.is_active, identity.disabled_at = False, now
+        identity.save(update_fields=["is_active", "disabled_at"])
+        affected = Q(holder=identity) | Q(holder__owner=identity)
+        grants = list(Grant.objects.not_ended().filter(affected).values_list("pk", flat=True))
+        for pk in grants:
+            end_grant(grant_id=pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now)
+        requests = AccessRequest.objects.filter(
+            Q(requester=identity) | Q(requester__owner=identity), state=RequestState.PENDING
+        )
+        withdrawn = requests.update(state=RequestState.WITHDRAWN, decided_at=now)
+        record(
+            event=Event.IDENTITY_DISABLED, actor=actor_of(actor), object_type="identity", now=now,
+            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": withdrawn},
+        )  # fmt: skip
+    return identity
+
+
+def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
+    """Enable an identity again. What it held stays ended. Raises OnlyAdministrators, NotFound."""
+    with transaction.atomic():
+        identity = _load(identity_id, actor)
+        if not identity.is_active:
+            identity.is_active, identity.disabled_at = True, None
+            identity.save(update_fields=["is_active", "disabled_at"])
+            record(
+                event=Event.IDENTITY_ENABLED, actor=actor_of(actor), object_type="identity", now=now,
+                object_ref=identity.username, data={},
+            )  # fmt: skip
+    return identity
+
+
+def _load(identity_id: int, actor: Identity) -> Identity:
+    if not actor.is_superuser:
+        raise OnlyAdministrators("Only administrators switch identities off and on.")
+    identity = Identity.objects.select_for_update(of=("self",)).filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("There is no such identity.")
+    return identity

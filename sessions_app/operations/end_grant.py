@@ -1,0 +1,61 @@
+"""The one way that a grant's end begins, for button, API, clock, disabled identity, changed policy and removed cluster."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import NotFound
+from django.db import transaction
+
+from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.transition import transition
+
+
+def end_grant(
+    *,
+    grant_id: int,
+    actor: Identity | None,
+    reason: EndReason,
+    now: dt.datetime,
+    note: str = "",
+    cut: bool = True,
+) -> Grant:
+    """Close the doors of a grant at once; undoing what it left on targets follows and is proven before it is ENDED.
+
+    ``cut`` false lets running commands whose end policy is `finish` go on for as long as approvers saw. A grant that
+    is already ending stays as it is, but a cut overrules a `finish` that is under way. ``actor`` None is the clock or
+    another part of Stint. Raises NotFound.
+    """
+    with transaction.atomic():
+        grant = Grant.objects.select_for_update().filter(pk=grant_id).first()
+        if grant is None:
+            raise NotFound("There is no such grant.")
+        if grant.state == GrantState.ENDED:
+            return grant
+        if grant.state == GrantState.REVOKING:
+            return _cut_now(grant, now) if cut else grant
+        who = actor_of(actor) if actor else Actor.system("end")
+        facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
+        data = {"reason": reason.value, "note": note.strip(), "cut": cut}
+        if grant.state == GrantState.SCHEDULED:
+            transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
+            return grant
+        finish = None if cut or not grant.finish_seconds else now + dt.timedelta(seconds=grant.finish_seconds)
+        transition(
+            grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
+            revoking_at=now, next_attempt_at=now, finish_until=finish, **facts,
+        )  # fmt: skip
+        enqueue("grants.deprovision", grant_id=grant.pk)
+    return grant
+
+
+def _cut_now(grant: Grant, now: dt.datetime) -> Grant:
+    if grant.finish_until is not None and grant.finish_until > now:
+        Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
+        grant.refresh_from_db()
+        enqueue("grants.deprovision", grant_id=grant.pk)
+    return grant

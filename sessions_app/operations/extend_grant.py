@@ -1,0 +1,126 @@
+"""Ask for more time on a grant."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from django.db import transaction
+
+from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
+from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
+from sessions_app.operations.request_access import next_number
+from sessions_app.operations.tell import tell
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import Extension, PolicyDocument
+from sessions_app.policy.windows import covering
+from sessions_app.queries import facts
+
+
+class MayNotExtend(Forbidden):
+    """The policy does not allow the extension; the message says which limit."""
+
+    code = "may_not_extend"
+
+
+def extend_grant(
+    *, grant_id: int, requester: Identity, seconds: int, reason: str = "", now: dt.datetime
+) -> AccessRequest:
+    """Ask that an active grant of one's own ends later. Where the policy wants no approval, it does so at once.
+
+    Sessions go on meanwhile. Raises NotFound (not one's own), GrantIsOver, MayNotExtend, InvalidInput.
+    """
+    with transaction.atomic():
+        grant = (
+            Grant.objects.filter(holder=requester, pk=grant_id)
+            .select_for_update(of=("self",))
+            .select_related("policy", "cluster", "request", "command_set_version__command_set", "holder__owner")
+            .first()
+        )
+        if grant is None:
+            raise NotFound("There is no such grant of yours.")
+        if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
+            raise GrantIsOver(f"{grant.ref} is over, so it can't be extended.", hint="Ask for a new one.")
+        document = facts.policy_document(grant.policy)
+        terms = _checked(grant, document, requester, seconds, now)
+        request = _save(grant, requester, seconds, reason, document, now)
+        if terms.approvals == "none" or not document.clauses:
+            request.state, request.decided_at = RequestState.APPROVED, now
+            request.save(update_fields=["state", "decided_at"])
+            apply_extension(request=request, seconds=seconds, actor=actor_of(requester), now=now)
+        else:
+            _tell(request, document, now)
+    return request
+
+
+def _checked(
+    grant: Grant, document: PolicyDocument, requester: Identity, seconds: int, now: dt.datetime
+) -> Extension:
+    terms = document.extension
+    if terms is None or grant.break_glass:
+        raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
+    if seconds <= 0:
+        raise InvalidInput("Say by how much.", fields={"seconds": ["Must be more than nothing."]})
+    if seconds > terms.by:
+        raise MayNotExtend(f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}.")
+    earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
+    if earlier.filter(state=RequestState.PENDING).exists():
+        raise MayNotExtend("An extension is waiting for a decision already.", hint="Wait for it, or withdraw it.")
+    if earlier.count() >= terms.times:
+        raise MayNotExtend(f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant.")
+    end = grant.expires_at + dt.timedelta(seconds=seconds)
+    if document.windows is not None and not covering(document.windows, now, end):
+        raise MayNotExtend("The longer time would leave the allowed window.", hint="End in time, or ask for another window.")
+    if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
+        raise MayNotExtend("The longer time would run into a freeze.", hint="End before the freeze.")
+    return terms
+
+
+def _save(
+    grant: Grant, requester: Identity, seconds: int, reason: str, document: PolicyDocument, now: dt.datetime
+) -> AccessRequest:
+    request = AccessRequest(
+        number=next_number(),
+        kind=RequestKind.EXTENSION,
+        extends=grant,
+        requester=requester,
+        cluster=grant.cluster,
+        policy=grant.policy,
+        policy_version=grant.policy.version,
+        command_set_version=grant.command_set_version,
+        parameters=grant.parameters,
+        targets=sorted(grant.targets.values_list("pk", flat=True)),
+        duration=seconds,
+        reason=reason.strip(),
+        ticket=grant.request.ticket,
+        created_at=now,
+        lapses_at=min(now + dt.timedelta(seconds=document.decision_time), grant.expires_at),
+    )
+    request.digest = facts.scope_of(request).digest()
+    request.save()
+    record(
+        event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
+        data={"kind": request.kind, "extends": grant.ref, "duration": seconds, "reason": request.reason,
+              "digest": request.digest},
+    )  # fmt: skip
+    return request
+
+
+def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
+    people = {
+        person
+        for clause in document.clauses
+        for person in facts.eligible_approvers(request.policy, clause, request.requester)
+    }
+    tell(
+        people=people,
+        event=Event.REQUEST_CREATED,
+        subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
+        body=request.reason,
+        path=f"/approvals/{request.ref}/",
+        now=now,
+    )

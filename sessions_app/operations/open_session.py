@@ -1,0 +1,49 @@
+"""A use of a grant begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from django.db import transaction
+
+from sessions_app.models import Grant, GrantState, Session
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.authorize_use import Use
+
+
+def holder_of(use: Use) -> Actor:
+    """Return the actor that the record names for a use."""
+    return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
+
+
+def lock_live(use: Use, now: dt.datetime) -> Grant:
+    """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver.
+
+    So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
+    """
+    grant = (
+        Grant.objects.select_for_update(no_key=True)
+        .filter(pk=use.grant_id, state=GrantState.ACTIVE, expires_at__gt=now, holder__is_active=True)
+        .first()
+    )
+    if grant is None:
+        raise GrantIsOver(f"{use.grant_ref} is over.", hint="Ask for a new one.")
+    return grant
+
+
+def open_session(*, use: Use, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
+    """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
+    with transaction.atomic():
+        lock_live(use, now)
+        session = Session.objects.create(
+            grant_id=use.grant_id, target_id=use.target.id, gateway_id=gateway_id,
+            client_address=client_address[:64], proof=proof[:100], opened_at=now,
+        )  # fmt: skip
+        record(
+            event=Event.SESSION_OPENED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            data={"session": session.pk, "target": use.target.name, "from": client_address, "proof": proof},
+        )  # fmt: skip
+    return session.pk

@@ -1,0 +1,77 @@
+"""Start a grant whose time has come, after looking again whether it may start."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from broker.audit.actor import Actor
+from django.db import transaction
+
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestKind
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.transition import StaleGrant, transition
+from sessions_app.policy.approvals import Standing, resolve
+from sessions_app.policy.decision import Outcome
+from sessions_app.policy.evaluate import evaluate
+from sessions_app.queries import facts
+
+PROVISIONER = Actor.system("provision")
+# What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
+RETRY_AFTER = dt.timedelta(seconds=30)
+
+
+def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
+    """Move a due grant to ACTIVE, or end it when it may not start any more. Safe to call at any time, any number of times.
+
+    The verdicts are counted again, the policy is asked again, and the scope must still have the digest that was approved.
+    """
+    with transaction.atomic():
+        grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
+        if grant is None or grant.state not in (GrantState.SCHEDULED, GrantState.PROVISIONING):
+            return grant or Grant.objects.get(pk=grant_id)
+        if grant.starts_at > now or grant.expires_at <= now:
+            return grant
+        if reason := why_not_start(grant, now):
+            return end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
+        try:
+            if grant.state == GrantState.SCHEDULED:
+                transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)
+            # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
+            # command brings its own certificate. So the grant is usable as soon as it is allowed.
+            transition(grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now)
+        except StaleGrant:
+            grant.refresh_from_db()
+    return grant
+
+
+def why_not_start(grant: Grant, now: dt.datetime) -> str:
+    """Return why a grant may not start or stand now, in a sentence; empty when it may."""
+    request = AccessRequest.objects.select_related(
+        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends"
+    ).get(pk=grant.request_id)
+    if facts.scope_of(request).digest() != request.digest:
+        return "What was approved is not what would be enforced: targets or commands changed since."
+    document = facts.policy_document(request.policy)
+    if request.kind != RequestKind.BREAK_GLASS and document.clauses:
+        verdicts = facts.counted_verdicts(request)
+        standing = resolve(clauses=document.clauses, verdicts=verdicts, digest=request.digest).standing
+        if standing is not Standing.APPROVED:
+            return "Its approvals do not count any more."
+    return _refusal(request, grant, now)
+
+
+def _refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
+    document = facts.policy_document(request.policy)
+    world = facts.facts_for(
+        policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
+        version=request.command_set_version, targets=facts.targets_of(request), now=now,
+    )  # fmt: skip
+    ask = facts.ask_of(request, now)
+    decision = evaluate(ask=ask, facts=world, policy=document)
+    # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile.
+    ignored = {"start", "may_break_glass", "enough_approvers"}
+    if grant.state == GrantState.ACTIVE:
+        ignored |= {"in_window", "sweeper_alive"}
+    if decision.outcome is not Outcome.REFUSED:
+        return ""
+    return next((result.message for result in decision.refusals if result.rule not in ignored), "")

@@ -1,0 +1,88 @@
+"""Publish a draft: from then on it never changes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, NotFound, StintError
+from django.db import transaction
+
+from sessions_app.models import CommandSetVersion
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
+from sessions_app.policy.commands.examples import check_examples
+from sessions_app.queries.commands import document_of
+
+
+class NotFitToPublish(StintError):
+    """The linter found errors, warnings are not accepted, or examples do not hold; ``fields`` names each."""
+
+    code = "not_fit_to_publish"
+    status = 422
+
+
+def publish_command_set(
+    *, version_id: int, actor: Identity, accepted: Mapping[str, str] | None = None, now: dt.datetime
+) -> CommandSetVersion:
+    """Publish a draft. ``accepted`` gives a reason for each warning, by `code where`; approvers see the reasons.
+
+    Raises OnlyAdministratorsSetUp, NotFound, Conflict (published already), NotFitToPublish.
+    """
+    if not actor.is_superuser:
+        raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
+    with transaction.atomic():
+        version = (
+            CommandSetVersion.objects.select_for_update(of=("self",))
+            .select_related("command_set")
+            .filter(pk=version_id)
+            .first()
+        )
+        if version is None:
+            raise NotFound("There is no such draft.")
+        if version.published_at is not None:
+            raise Conflict(f"{version} is published already.", hint="Save a new draft to change it.")
+        version.accepted = {**version.accepted, **(accepted or {})}
+        return publish(version=version, actor=actor_of(actor), by=actor, now=now)
+
+
+def publish(*, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime) -> CommandSetVersion:
+    """Publish a locked draft whose accepted warnings are set. Raises NotFitToPublish."""
+    problems = problems_of(version)
+    if problems:
+        raise NotFitToPublish(
+            f"{version.command_set} is not fit to be published.",
+            hint=" ".join(text for texts in problems.values() for text in texts),
+            fields=problems,
+        )
+    version.published_at, version.published_by = now, by
+    version.save(update_fields=["accepted", "published_at", "published_by"])
+    record(
+        event=Event.COMMAND_SET_PUBLISHED, actor=actor, object_type="command_set", now=now,
+        object_ref=version.command_set.name,
+        data={"version": version.number, "digest": version.digest, "accepted": version.accepted},
+    )  # fmt: skip
+    return version
+
+
+def key_of(finding: Mapping[str, str]) -> str:
+    """Return the name under which a warning is accepted."""
+    return f"{finding['code']} {finding['where']}"
+
+
+def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
+    """Return what stands against publishing, by place."""
+    problems: dict[str, list[str]] = {}
+    for finding in version.findings:
+        if finding["severity"] == "error":
+            problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']}")
+        elif not version.accepted.get(key_of(finding), "").strip():
+            ask = f"To accept it, give a reason under `accept: {{\"{key_of(finding)}\": reason}}`."
+            problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']} {ask}")
+    for failure in check_examples(document_of(version)):
+        problems.setdefault(failure.where, []).append(f"{failure.line}: {failure.message}")
+    return problems

@@ -1,0 +1,19 @@
+"""A gateway says that it is there; without that for 10 s it counts as gone, and has dropped everything by itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sessions_app.models import GatewayNode
+
+LEASE = dt.timedelta(seconds=10)
+
+
+def renew_gateway(*, name: str, version: str, now: dt.datetime) -> int:
+    """Renew a gateway's lease, making its row at the first time, and return the row's id."""
+    node, made = GatewayNode.objects.get_or_create(
+        name=name, defaults={"version": version, "started_at": now, "seen_at": now}
+    )
+    if not made:
+        GatewayNode.objects.filter(pk=node.pk).update(seen_at=now, version=version, stopped_at=None)
+    return node.pk

@@ -1,0 +1,150 @@
+"""Ask for access."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import StintError
+from django.db import connection, transaction
+
+from sessions_app.models import AccessRequest, RequestKind, RequestState
+from sessions_app.operations.check_request import NewRequest, Preview, check_request
+from sessions_app.operations.make_grant import make_grant
+from sessions_app.operations.tell import tell
+from sessions_app.policy.decision import Decision, Outcome
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.scope import Extent
+
+MAX_TEXT = 4000
+
+
+class RequestRefused(StintError):
+    """The policy does not allow the request; ``decision`` holds each rule's answer."""
+
+    code = "request_refused"
+    status = 422
+
+    def __init__(self, decision: Decision) -> None:
+        first = decision.refusals[0]
+        super().__init__(
+            first.message,
+            hint=first.fix,
+            fields={result.rule: [f"{result.message} {result.fix}".strip()] for result in decision.refusals},
+        )
+        self.decision = decision
+
+
+def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
+    """Ask for one command set on one cluster. Without approvals to wait for, the grant is made at once.
+
+    Raises NothingToAskFor, InvalidInput, RequestRefused.
+    """
+    if ask.kind == RequestKind.EXTENSION:
+        raise RequestRefusedKind("An extension is asked for on the grant.", hint="Open the grant and extend it there.")
+    if len(ask.reason) > MAX_TEXT:
+        raise RequestRefusedKind(f"The reason is longer than {MAX_TEXT} characters.", hint="Link to the long version.")
+    preview = check_request(requester=requester, ask=ask, now=now)
+    if preview.decision.outcome is Outcome.REFUSED:
+        raise RequestRefused(preview.decision)
+    with transaction.atomic():
+        request = _save(requester, ask, preview, now)
+        if preview.decision.outcome is Outcome.STARTS:
+            _start(request, preview, now)
+        else:
+            _tell_approvers(request, preview, now)
+    return request
+
+
+class RequestRefusedKind(StintError):
+    """The request does not have a form that can be asked for."""
+
+    code = "invalid"
+    status = 400
+
+
+def next_number() -> int:
+    """Return the next number of a request; numbers are never used twice, and some are skipped."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('sessions_app_request_number')")
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:
+    request = AccessRequest.objects.create(
+        number=next_number(),
+        kind=ask.kind,
+        requester=requester,
+        cluster=preview.cluster,
+        policy=preview.policy,
+        policy_version=preview.policy.version,
+        command_set_version=preview.version,
+        parameters=ask.parameters,
+        targets=[target.pk for target in preview.targets],
+        starts_at=ask.starts_at,
+        duration=ask.duration,
+        reason=ask.reason.strip(),
+        ticket=ask.ticket.strip(),
+        digest=preview.digest,
+        created_at=now,
+        lapses_at=preview.lapses_at,
+    )
+    record(
+        event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
+        data={
+            "kind": request.kind, "cluster": preview.cluster.name, "command_set": str(preview.version),
+            "targets": [target.name for target in preview.targets], "parameters": ask.parameters,
+            "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
+            "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
+            "reason": request.reason, "ticket": request.ticket,
+        },
+    )  # fmt: skip
+    return request
+
+
+def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
+    AccessRequest.objects.filter(pk=request.pk).update(state=RequestState.APPROVED, decided_at=now)
+    request.state, request.decided_at = RequestState.APPROVED, now
+    record(
+        event=Event.REQUEST_APPROVED, actor=actor_of(request.requester), object_type="request",
+        object_ref=request.ref, now=now, data={"by": "policy", "policy": preview.policy.name},
+    )  # fmt: skip
+    extent = Extent(
+        request.duration,
+        frozenset(command.index for command in preview.compiled.commands),
+        frozenset(request.targets),
+    )
+    grant = make_grant(request=request, extent=extent, actor=actor_of(request.requester), now=now)
+    if request.kind == RequestKind.BREAK_GLASS:
+        record(
+            event=Event.BREAKGLASS_STARTED, actor=actor_of(request.requester), object_type="grant",
+            object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason},
+        )  # fmt: skip
+        _tell_of_broken_glass(request, preview, grant.ref, now)
+
+
+def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
+    tell(
+        people={person for _, people in preview.approvers for person in people},
+        event=Event.REQUEST_CREATED,
+        subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
+        body=f"For {say_duration(request.duration)}. {request.reason}",
+        path=f"/approvals/{request.ref}/",
+        now=now,
+    )
+
+
+def _tell_of_broken_glass(request: AccessRequest, preview: Preview, ref: str, now: dt.datetime) -> None:
+    groups = preview.document.approver_groups or (preview.document.administrators or preview.document.requesters).groups
+    tell(
+        people=Identity.objects.active().filter(groups__name__in=groups).exclude(pk=request.requester_id).distinct(),
+        event=Event.BREAKGLASS_STARTED,
+        subject=f"{request.requester} broke the glass on {preview.cluster}",
+        body=request.reason,
+        path=f"/grants/{ref}/",
+        now=now,
+    )

@@ -1,0 +1,24 @@
+"""End and Kill, as people press them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from broker.kernel.errors import NotFound
+
+from sessions_app.models import EndReason, Grant
+from sessions_app.operations.end_grant import end_grant
+
+
+def stop_grant(*, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False) -> Grant:
+    """End a grant that one holds, owns, approves or administers. ``kill`` cuts commands that would be let finish, too.
+
+    Raises NotFound for grants that one may not end.
+    """
+    grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()
+    if grant is None:
+        raise NotFound("There is no such grant that you may end.")
+    own = actor.pk in (grant.holder_id, grant.holder.owner_id)
+    reason = EndReason.RELEASED if own else EndReason.REVOKED
+    return end_grant(grant_id=grant_id, actor=actor, reason=reason, now=now, note=note, cut=kill)

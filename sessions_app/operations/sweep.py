@@ -1,0 +1,189 @@
+"""Everything that is due, in batches. Two kinds of process run it: Celery beat each second, and every gateway."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import StintError
+from django.db import connection, transaction
+from django.db.models import Q
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    CommandRun,
+    EndReason,
+    Grant,
+    GrantState,
+    RequestState,
+    RunState,
+    Sweeper,
+)
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.stop_gateway import stop_lost_gateways
+from sessions_app.operations.tell import tell
+
+log = structlog.get_logger(__name__)
+
+SWEEPER = Actor.system("sweep")
+BATCH = 1000
+# A row that can't be read is put off, so that it stops nobody else.
+PUT_OFF = dt.timedelta(seconds=30)
+_LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now."""
+
+    ended: int = 0
+    started: int = 0
+    lapsed: int = 0
+    to_undo: tuple[int, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.ended or self.started or self.lapsed or self.to_undo or self.failed)
+
+
+def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
+    """End, start and lapse what is due, and say which grants have to be undone on targets. Never calls a target.
+
+    ``now`` is called again for each batch, so that a long sweep does not run on an old time. Any number of processes
+    may sweep at once: rows that another one has are passed over.
+    """
+    due = _look(now())
+    Sweeper.objects.update_or_create(name=name, defaults={"seen_at": now()})
+    failed: dict[str, str] = {}
+    return SweepReport(
+        ended=_end_due(now, limit) if "ends" in due else 0,
+        started=_start_due(now, failed) if "starts" in due else 0,
+        lapsed=(_lapse_requests(now(), failed) if "lapses" in due else 0)
+        + (_lapse_holds(now()) if "holds" in due else 0)
+        + (_escalate_reviews(now(), failed) if "reviews" in due else 0),
+        to_undo=_to_undo(now()),
+        failed=failed,
+    )
+
+
+def end_baseless(*, now: dt.datetime) -> int:
+    """End live grants whose holder was disabled or whose cluster, policy or command set was removed, and close the
+    sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once."""
+    stop_lost_gateways(now=now)
+    live = Grant.objects.filter(state__in=_LIVE)
+    disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
+    removed = Q(cluster__removed_at__isnull=False)
+    changed = Q(policy__removed_at__isnull=False) | Q(command_set_version__command_set__removed_at__isnull=False)
+    ended = 0
+    for condition, reason in (
+        (disabled, EndReason.IDENTITY_DISABLED),
+        (removed, EndReason.CLUSTER_REMOVED),
+        (changed, EndReason.POLICY_CHANGED),
+    ):
+        for pk in list(live.filter(condition).values_list("pk", flat=True)[:BATCH]):
+            end_grant(grant_id=pk, actor=None, reason=reason, now=now)
+            ended += 1
+    return ended
+
+
+def _look(now: dt.datetime) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sweep_look(%s)", [now])
+        (due,) = cursor.fetchone()
+    return list(due)
+
+
+def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
+    total = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT cardinality(sweep_due_grants(%s, %s))", [now(), limit])
+            (count,) = cursor.fetchone()
+        total += count
+        if count < limit:
+            return total
+
+
+def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
+    due = (
+        Grant.objects.filter(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING], starts_at__lte=now())
+        .filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now()))
+        .order_by("starts_at")
+        .values_list("pk", "ref")[:BATCH]
+    )
+    started = 0
+    for pk, ref in list(due):
+        try:
+            provision_grant(grant_id=pk, now=now())
+            started += 1
+        except (StintError, ValueError) as error:
+            _put_off(pk, ref, error, now(), failed)
+    return started
+
+
+def _put_off(pk: int, ref: str, error: Exception, now: dt.datetime, failed: dict[str, str]) -> None:
+    failed[ref] = f"{type(error).__name__}: {error}"
+    log.error("sweep.row_failed", grant=ref, error=failed[ref])
+    Grant.objects.filter(pk=pk).update(next_attempt_at=now + PUT_OFF, last_error=failed[ref])
+
+
+def _lapse_requests(now: dt.datetime, failed: dict[str, str]) -> int:
+    with transaction.atomic():
+        due = list(
+            AccessRequest.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(state=RequestState.PENDING, lapses_at__lte=now)
+            .select_related("requester__owner")
+            .order_by("lapses_at")[:BATCH]
+        )
+        AccessRequest.objects.filter(pk__in=[request.pk for request in due]).update(
+            state=RequestState.LAPSED, decided_at=now
+        )
+        for request in due:
+            record(
+                event=Event.REQUEST_LAPSED, actor=SWEEPER, object_type="request", object_ref=request.ref, now=now,
+                data={"lapsed_at": request.lapses_at.isoformat()},
+            )  # fmt: skip
+            tell(
+                people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
+                subject=f"{request.ref} lapsed: nobody decided it in time", body="You can ask again.",
+            )  # fmt: skip
+    return len(due)
+
+
+def _lapse_holds(now: dt.datetime) -> int:
+    # One that was allowed and not picked up has lapsed as well.
+    return CommandRun.objects.filter(state=RunState.HELD, hold_lapses_at__lte=now).update(
+        state=RunState.HOLD_LAPSED, ended_at=now, reason="nobody allowed it in time"
+    )
+
+
+def _escalate_reviews(now: dt.datetime, failed: dict[str, str]) -> int:
+    with transaction.atomic():
+        due = list(
+            Grant.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now, review_escalated_at__isnull=True)
+            .select_related("holder", "cluster")[:BATCH]
+        )
+        administrators = list(Identity.objects.active().filter(is_superuser=True))
+        for grant in due:
+            Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
+            tell(
+                people=administrators, event=Event.BREAKGLASS_REVIEWED, now=now, path=f"/grants/{grant.ref}/",
+                subject=f"The review of {grant.ref} is overdue",
+                body=f"{grant.holder} broke the glass on {grant.cluster}, and can't do so again before it is reviewed.",
+            )  # fmt: skip
+    return len(due)
+
+
+def _to_undo(now: dt.datetime) -> tuple[int, ...]:
+    due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by("next_attempt_at")
+    return tuple(due.values_list("pk", flat=True)[:BATCH])

@@ -1,0 +1,39 @@
+"""Tell those who may allow a held command that somebody waits."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity, Kind
+from accounts.queries import same_person
+from broker.audit.events import Event
+from guardian.shortcuts import get_users_with_perms
+
+from sessions_app.models import CommandRun
+from sessions_app.operations.tell import tell
+from sessions_app.queries import facts
+
+
+def people_who_may_allow(run: CommandRun) -> list[Identity]:
+    """Return the people who may allow a held command: approvers of its policy and of its cluster, but never its holder."""
+    grant = run.grant
+    groups = facts.policy_document(grant.policy).approver_groups
+    by_cluster = get_users_with_perms(
+        grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
+    ).values("pk")
+    people = Identity.objects.active().filter(kind=Kind.PERSON)
+    wanted = people.filter(groups__name__in=groups) | people.filter(pk__in=by_cluster)
+    barred = Identity.objects.filter(same_person(grant.holder)).values("pk")
+    return list(wanted.exclude(pk__in=barred).distinct())
+
+
+def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> None:
+    """Write a notice for everybody who may allow the command."""
+    tell(
+        people=people_who_may_allow(run),
+        event=Event.COMMAND_HELD,
+        subject=f"{run.grant.holder} waits to run {run.line} on {run.target}",
+        body=f"{run.grant.ref}. Allow it once, or deny it, before {run.hold_lapses_at:%H:%M} UTC.",
+        path=f"/grants/{run.grant.ref}/",
+        now=now,
+    )

@@ -1,0 +1,125 @@
+"""One command line in a session: allowed, held or refused, and recorded before anything runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+from broker.audit.events import Event
+from broker.audit.record import Json, record, recordable
+from django.db import transaction
+
+from sessions_app.models import CommandRun, Lease, RunState
+from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.open_session import holder_of, lock_live
+from sessions_app.operations.tell_of_hold import tell_of_hold
+from sessions_app.policy.commands.ssh import Allowed, Refused, decide
+
+HOLD_LASTS = dt.timedelta(minutes=5)
+# A line longer than this is stored cut; none of that length can be allowed.
+MAX_STORED = 8000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What became of a line. ``deadline`` is when the command is dead at the latest; ``serial`` marks its certificate."""
+
+    run_id: int
+    verdict: Literal["allowed", "held", "refused"]
+    decision: Allowed | Refused
+    message: str
+    deadline: dt.datetime | None
+
+    @property
+    def serial(self) -> int:
+        """The serial number of the command's certificate, so that a target's log leads to the record."""
+        return self.run_id
+
+
+def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tried:
+    """Decide a line and write down the attempt, and the lease on the target, in one transaction.
+
+    Nothing may be sent to the target before this has returned `allowed`. Raises GrantIsOver.
+    """
+    decision = decide(use.compiled, line)
+    with transaction.atomic():
+        grant = lock_live(use, now)
+        if isinstance(decision, Refused):
+            run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
+            _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
+            return Tried(run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None)
+        if decision.hold:
+            run = _hold(use, session_id, line, decision, now)
+            tell_of_hold(run=run, now=now)
+            return Tried(
+                run_id=run.pk, verdict="held", decision=decision, deadline=None,
+                message="This command waits for a second person, for 5 minutes at most.",
+            )  # fmt: skip
+        deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
+        run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+        lease(use, now)
+        _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": list(decision.argv), "index": decision.index})
+    return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
+
+
+def explain(refused: Refused) -> str:
+    """Return a refusal as people read it, with the allowed command that comes nearest."""
+    nearest = f" Nearest: {refused.nearest}" if refused.nearest else ""
+    return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
+
+
+def lease(use: Use, now: dt.datetime) -> None:
+    """Write down that something of the grant may be on the target. A lease that was proven gone counts again."""
+    row, made = Lease.objects.get_or_create(
+        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now}
+    )
+    if row.gone_at is not None:
+        Lease.objects.filter(pk=row.pk).update(gone_at=None)
+    if made:
+        record(
+            event=Event.LEASE_MADE, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            data={"target": use.target.name},
+        )  # fmt: skip
+
+
+def _hold(use: Use, session_id: int, line: str, decision: Allowed, now: dt.datetime) -> CommandRun:
+    run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
+    run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
+    run.save(update_fields=["hold_lapses_at"])
+    _record(Event.COMMAND_HELD, use, run, now, {"argv": list(decision.argv), "index": decision.index})
+    return run
+
+
+def _save(
+    use: Use,
+    session_id: int,
+    line: str,
+    state: RunState,
+    now: dt.datetime,
+    *,
+    decision: Allowed | None = None,
+    deadline: dt.datetime | None = None,
+    reason: str = "",
+) -> CommandRun:
+    return CommandRun.objects.create(
+        grant_id=use.grant_id,
+        session_id=session_id,
+        target_id=use.target.id,
+        line=recordable(line[:MAX_STORED]),
+        argv=list(decision.argv) if decision else [],
+        command_index=decision.index if decision else None,
+        effect=decision.effect if decision else "",
+        state=state,
+        reason=reason,
+        tried_at=now,
+        started_at=now if state == RunState.RUNNING else None,
+        deadline=deadline,
+    )
+
+
+def _record(event: Event, use: Use, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
+    record(
+        event=event, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+        data={"run": run.pk, "session": run.session_id, "target": use.target.name, **data},
+    )  # fmt: skip

@@ -1,0 +1,37 @@
+"""Take a request back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from django.db import transaction
+from django.db.models import Q
+
+from sessions_app.models import AccessRequest, RequestState
+from sessions_app.operations.decide_request import AlreadyDecided
+
+
+def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
+    """Withdraw an own request, or one of a machine that one owns. Raises NotFound, AlreadyDecided."""
+    with transaction.atomic():
+        request = (
+            AccessRequest.objects.filter(Q(requester=actor) | Q(requester__owner=actor), pk=request_id)
+            .select_for_update(of=("self",))
+            .first()
+        )
+        if request is None:
+            raise NotFound("There is no such request of yours.")
+        if request.state != RequestState.PENDING:
+            raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="End the grant instead.")
+        request.state, request.decided_at = RequestState.WITHDRAWN, now
+        request.save(update_fields=["state", "decided_at"])
+        record(
+            event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref,
+            now=now, data={},
+        )  # fmt: skip
+    return request

@@ -1,0 +1,154 @@
+"""Catalogue files: clusters, groups, policies and command sets, one document a file, found by its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from sessions_app.policy.commands.document import CommandSetDocument, command_set_schema, parse_document
+from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
+from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
+
+FOLDERS = ("groups", "clusters", "command-sets", "policies")
+_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+# A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
+HostKey = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$"),
+]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
+Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetDocument(_File):
+    """One host: where to connect, as whom, and how it is known."""
+
+    name: Name
+    address: Address
+    port: int = Field(default=22, ge=1, le=65535)
+    account: Account = "root"
+    host_key: HostKey | None = None
+
+
+class ClusterDocument(_File):
+    """A cluster and its targets."""
+
+    name: Name
+    kind: Literal["ssh"]
+    summary: str = Field(default="", max_length=200)
+    environment: Literal["production", "staging", "development"]
+    risk: Literal["low", "medium", "high"]
+    host_ca: HostKey | None = None
+    targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
+    approvers: Who | None = None
+
+    @model_validator(mode="after")
+    def _known_hosts(self) -> ClusterDocument:
+        names = [target.name for target in self.targets]
+        if len(names) != len(set(names)):
+            raise ValueError("two targets have the same name; name each once")
+        unknown = [target.name for target in self.targets if not target.host_key]
+        if unknown and not self.host_ca:
+            raise ValueError(
+                f"{', '.join(unknown)}: give a host_key (the output of `ssh-keyscan`), or a host_ca for the cluster; "
+                "a host that can't be recognised is never connected to"
+            )
+        return self
+
+
+class GroupDocument(_File):
+    """A group and all of its members."""
+
+    name: Name
+    members: tuple[Person, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSetFile:
+    """A command set with the warnings that its author accepts, by `code where`, each with a reason."""
+
+    document: CommandSetDocument
+    accept: Mapping[str, str]
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The command set's name."""
+        return self.document.name
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All documents of a folder, by name."""
+
+    groups: Mapping[str, GroupDocument]
+    clusters: Mapping[str, ClusterDocument]
+    command_sets: Mapping[str, CommandSetFile]
+    policies: Mapping[str, tuple[PolicyDocument, str]]
+
+
+def read_catalogue(files: Mapping[str, str]) -> Catalogue:
+    """Return the catalogue in files by relative path (`clusters/web.yaml`).
+
+    Raises DocumentError with every problem of every file; the path of a problem begins with the file's name.
+    """
+    found: dict[str, dict[str, Any]] = {folder: {} for folder in FOLDERS}
+    problems: list[Problem] = []
+    for path, text in sorted(files.items()):
+        try:
+            folder, item = _read(path, text)
+            name = item[0].name if isinstance(item, tuple) else item.name
+            if name in found[folder]:
+                raise DocumentError([Problem("name", f"{name} stands in another file as well: name it once")])
+            found[folder][name] = item
+        except DocumentError as error:
+            problems += [Problem(f"{path}: {problem.path}", problem.message, problem.line) for problem in error.problems]
+    if problems:
+        raise DocumentError(problems)
+    return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+
+
+def _read(path: str, text: str) -> tuple[str, Any]:
+    folder = path.split("/", 1)[0]
+    if folder not in FOLDERS or "/" not in path:
+        raise DocumentError([Problem("", f"is in no folder that has a meaning; use one of: {', '.join(FOLDERS)}")])
+    data, lines = load_yaml_with_lines(text)
+    if folder == "command-sets":
+        return folder, _command_set(data, lines, text)
+    if folder == "policies":
+        return folder, (validate(PolicyDocument, data, lines=lines), text)
+    model = ClusterDocument if folder == "clusters" else GroupDocument
+    return folder, validate(model, data, lines=lines)
+
+
+def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFile:
+    accept = data.pop("accept", {})
+    if not isinstance(accept, dict) or not all(isinstance(reason, str) and reason for reason in accept.values()):
+        raise DocumentError([Problem("accept", "needs `code where: reason` for each warning that is accepted")])
+    return CommandSetFile(parse_document(data, lines=lines), accept, text)
+
+
+def read_command_set(text: str) -> CommandSetFile:
+    """Return one command set from its YAML. Raises DocumentError with lines."""
+    data, lines = load_yaml_with_lines(text)
+    return _command_set(data, lines, text)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema (draft 2020-12) of each kind of file, by folder."""
+    command_set = command_set_schema()
+    command_set["properties"]["accept"] = {
+        "type": "object",
+        "additionalProperties": {"type": "string", "minLength": 1},
+        "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
+    }
+    models = {"groups": GroupDocument, "clusters": ClusterDocument, "policies": PolicyDocument}
+    others = {folder: {"$schema": _SCHEMA, **model.model_json_schema(by_alias=True)} for folder, model in models.items()}
+    return {"command-sets": command_set, **others}

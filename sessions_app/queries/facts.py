@@ -1,0 +1,148 @@
+"""What rules and counts need to know, read from the database just before."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from django.db.models import Max
+
+from accounts.models import Identity, Kind
+from accounts.queries import group_names, same_person
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    CommandSetVersion,
+    Grant,
+    Sweeper,
+    Target,
+    Verdict,
+)
+from sessions_app.policy.approvals import CountedVerdict
+from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.rules import Ask, Facts
+from sessions_app.policy.scope import Scope, TargetFacts
+
+
+def policy_document(policy: AccessPolicy) -> PolicyDocument:
+    """Return the checked document of a stored policy."""
+    return PolicyDocument.model_validate(policy.document)
+
+
+def sweeper_silence(now: dt.datetime) -> float | None:
+    """Return for how many seconds no sweeper has run; None when none ever did."""
+    seen = Sweeper.objects.aggregate(seen=Max("seen_at"))["seen"]
+    return None if seen is None else max(0.0, (now - seen).total_seconds())
+
+
+def eligible_approvers(policy: AccessPolicy, clause: Clause, requester: Identity) -> list[Identity]:
+    """Return the people whose approval would count in the clause: enabled, permitted, and not the requester in any guise."""
+    return list(
+        Identity.objects.active()
+        .filter(kind=Kind.PERSON, groups__name__in=clause.groups)
+        .exclude(pk__in=Identity.objects.filter(same_person(requester)).values("pk"))
+        .distinct()
+        .order_by("name", "username")
+    )
+
+
+def facts_for(
+    *,
+    policy: AccessPolicy,
+    document: PolicyDocument,
+    requester: Identity,
+    cluster: Cluster,
+    version: CommandSetVersion | None,
+    targets: Sequence[Target],
+    now: dt.datetime,
+) -> Facts:
+    """Return the facts for one evaluation."""
+    return Facts(
+        now=now,
+        requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
+        may_request=AccessPolicy.objects.requestable_by(requester).filter(pk=policy.pk).exists(),
+        policy_live=policy.removed_at is None,
+        cluster_live=cluster.removed_at is None,
+        command_set_published=version is not None and version.command_set.removed_at is None,
+        targets_live=bool(targets) and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
+        sweeper_silence=sweeper_silence(now),
+        overdue_reviews=overdue_reviews(requester, now),
+        available=tuple(len(eligible_approvers(policy, clause, requester)) for clause in document.clauses),
+    )
+
+
+def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
+    """Return how many uses of broken glass of the identity should have been reviewed by now."""
+    return Grant.objects.filter(
+        holder=identity, break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now
+    ).count()
+
+
+def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
+    """Return a stored request as the rules see it now: a start that has passed means "at once"."""
+    started = request.starts_at is not None and request.starts_at <= now
+    return Ask(
+        requester=request.requester.username,
+        requester_groups=group_names(request.requester),
+        cluster=request.cluster.name,
+        command_set=request.command_set_version.command_set.name,
+        target_count=len(request.targets),
+        duration=request.duration,
+        starts_at=None if started else request.starts_at,
+        reason=request.reason,
+        ticket=request.ticket,
+        break_glass=request.kind == "break_glass",
+    )
+
+
+def targets_of(request: AccessRequest) -> list[Target]:
+    """Return the targets of a request that are still there."""
+    return list(Target.objects.live().filter(pk__in=request.targets).order_by("name"))
+
+
+def target_facts(target: Target) -> TargetFacts:
+    """Return what an approval is bound to."""
+    return TargetFacts(
+        id=target.pk,
+        name=target.name,
+        address=target.address,
+        port=target.port,
+        account=target.account,
+        host_key=target.host_key,
+    )
+
+
+def scope_of(request: AccessRequest) -> Scope:
+    """Return the exact scope of a request as the rows behind it are now; its digest tells whether anything changed."""
+    return Scope(
+        requester=request.requester.username,
+        kind=request.kind,
+        cluster=request.cluster.name,
+        host_ca=request.cluster.host_ca,
+        command_set=request.command_set_version.command_set.name,
+        command_set_version=request.command_set_version.number,
+        command_set_digest=request.command_set_version.digest,
+        parameters=request.parameters,
+        targets=[target_facts(target) for target in targets_of(request)],
+        starts_at=request.starts_at,
+        duration=request.duration,
+        extends=request.extends.ref if request.extends else None,
+    )
+
+
+def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
+    """Return the verdicts on a request, each with whether its giver may decide it now."""
+    barred = set(Identity.objects.filter(same_person(request.requester)).values_list("pk", flat=True))
+    able = set(Identity.objects.active().filter(kind=Kind.PERSON).values_list("pk", flat=True)) - barred
+    given = request.approvals.filter(voided_at__isnull=True).select_related("approver")
+    return [
+        CountedVerdict(
+            approver_id=approval.approver_id,
+            groups=group_names(approval.approver),
+            approve=approval.verdict == Verdict.APPROVE,
+            digest=approval.digest,
+            counts=approval.approver_id in able,
+        )
+        for approval in given.prefetch_related("approver__groups")
+    ]

@@ -1,0 +1,97 @@
+"""Grants as gateways and sweepers need them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import connection
+
+from sessions_app.models import CommandRun, Grant, GrantState, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantNow:
+    """How a grant stands. ``cut``: running commands may not finish; ``finish_until`` is when they must be over."""
+
+    ref: str
+    live: bool
+    expires_at: dt.datetime
+    finish_until: dt.datetime | None
+    end_reason: str
+    cut: bool
+
+
+def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
+    """Return how each of the grants stands; one that is not there, or whose holder is disabled, is not live."""
+    rows = Grant.objects.filter(pk__in=list(ids)).values_list(
+        "pk", "ref", "state", "expires_at", "finish_until", "end_reason", "holder__is_active", "holder__owner__is_active"
+    )
+    return {
+        pk: GrantNow(
+            ref=ref,
+            live=state == GrantState.ACTIVE and expires_at > now and active and owner_active is not False,
+            expires_at=expires_at,
+            finish_until=finish_until,
+            end_reason=end_reason,
+            cut=(finish_until is None or finish_until <= now) and (
+                state in (GrantState.REVOKING, GrantState.ENDED) or not active or owner_active is False),
+        )
+        for pk, ref, state, expires_at, finish_until, end_reason, active, owner_active in rows
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HoldNow:
+    """What became of a held command: `held`, `allowed`, `denied`, `lapsed` or `over`, and by whom."""
+
+    state: str
+    by: str
+    message: str
+
+
+def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
+    """Return how a held command stands. Anything unknown is over."""
+    run = CommandRun.objects.select_related("decided_by", "grant").filter(pk=run_id).first()
+    if run is None:
+        return HoldNow("over", "", "The command is not known.")
+    if run.state == RunState.HOLD_DENIED:
+        return HoldNow("denied", str(run.decided_by), f"{run.decided_by} denied it.")
+    if run.grant.state != GrantState.ACTIVE:
+        return HoldNow("over", "", f"{run.grant.ref} is over.")
+    if run.state == RunState.HELD and run.decided_at is not None:
+        return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
+    if run.state == RunState.HOLD_LAPSED or run.hold_lapses_at is None or run.hold_lapses_at <= now:
+        return HoldNow("lapsed", "", "Nobody allowed it in time.")
+    if run.state == RunState.HELD:
+        return HoldNow("held", "", "It waits for a second person.")
+    return HoldNow("over", "", f"It is {run.state} already.")
+
+
+_NEXT = """
+SELECT least(
+    (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
+    (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning')),
+    (SELECT min(next_attempt_at) FROM sessions_app_grant WHERE state = 'revoking'),
+    (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
+    (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
+"""
+
+
+def next_due(*, now: dt.datetime) -> dt.datetime | None:
+    """Return when the next thing falls due, which may be in the past; None when nothing waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        (due,) = cursor.fetchone()
+    return due  # type: ignore[no-any-return]  # a timestamptz or NULL
+
+
+def overdue_revocation_seconds(now: dt.datetime) -> float:
+    """Return for how long the oldest grant has been REVOKING; 0.0 when none is."""
+    oldest = (
+        Grant.objects.filter(state=GrantState.REVOKING).order_by("revoking_at").values_list("revoking_at", flat=True)
+    ).first()
+    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+

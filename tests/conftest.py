@@ -1,0 +1,121 @@
+"""Databases and people for every test. Alice asks, Bob approves, Dora approves too, Charlie may nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+
+from tests.environment import POSTGRES
+from tests.support.world import World, make_world
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of one test's own, and the environment in which other processes find it."""
+
+    name: str
+    env: dict[str, str]
+
+
+def _owner(sql: str) -> None:
+    with psycopg.connect(POSTGRES.url("stint_owner", "postgres"), autocommit=True) as owner:
+        owner.execute(sql)
+
+
+def _use(name: str) -> None:
+    connections.close_all()
+    for handle in connections.all():
+        handle.settings_dict["NAME"] = name
+    settings.DATABASES["default"]["NAME"] = name
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker) -> Iterator[None]:
+    """Tests that roll back share one copy of the template, as the application's own database role."""
+    with django_db_blocker.unblock():
+        _owner("CREATE DATABASE stint_shared TEMPLATE stint")
+        _use("stint_shared")
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+
+
+@pytest.fixture
+def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
+    """A fresh database in which commits are real, for threads and other processes."""
+    name = f"stint_{next(_numbers)}"
+    with django_db_blocker.unblock():
+        _use("stint_shared")
+        _owner(f"CREATE DATABASE {name} TEMPLATE stint")
+        _use(name)
+        env = {
+            **os.environ,
+            "DATABASE_URL": POSTGRES.url("stint_app", name),
+            "DATABASE_OWNER_URL": POSTGRES.url("stint_owner", name),
+        }
+        yield Database(name, env)
+        _use("stint_shared")
+        _owner(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def app_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
+    """A connection of the application's role, as a stolen one would be."""
+    with psycopg.connect(stint_db.env["DATABASE_URL"], autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def owner_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
+    """A connection of the schema's owner."""
+    with psycopg.connect(stint_db.env["DATABASE_OWNER_URL"], autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def now():
+    """The database's clock."""
+    from broker.kernel import clock
+
+    return clock.now()
+
+
+@pytest.fixture
+def world(db, now) -> World:
+    """People and a small catalogue, gone after the test."""
+    return make_world(now)
+
+
+@pytest.fixture
+def live_world(stint_db) -> World:
+    """The same in a database of its own, committed."""
+    from broker.kernel import clock
+
+    clock.sync()
+    made = make_world(clock.now())
+    assert connection.in_atomic_block is False
+    return made
+
+
+@pytest.fixture
+def alice(world):
+    return world.alice
+
+
+@pytest.fixture
+def bob(world):
+    return world.bob
+
+
+@pytest.fixture
+def charlie(world):
+    return world.charlie

@@ -1,0 +1,41 @@
+"""Loaded before Django: a private PostgreSQL for the whole run, and an environment without anything of the machine's."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from broker.embedded.postgres import EmbeddedPostgres
+from broker.embedded.state import temporary_state_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
+
+_stack = contextlib.ExitStack()
+STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
+# Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise.
+POSTGRES = EmbeddedPostgres(STATE, settings={"fsync": "off", "synchronous_commit": "off", "max_connections": "300"})
+POSTGRES.start()
+_stack.callback(POSTGRES.stop)
+atexit.register(_stack.close)
+
+for name in list(os.environ):
+    if name.startswith("STINT_") and name not in {"STINT_POSTGRES_BIN", "STINT_VALKEY_BIN"}:
+        del os.environ[name]
+os.environ.update(
+    DATABASE_URL=POSTGRES.url("stint_app", "stint"),
+    DATABASE_OWNER_URL=POSTGRES.url("stint_owner", "stint"),
+    REDIS_URL="",
+    STINT_SECRET_KEY=CANARY + "-secret-key-of-the-tests",
+    STINT_STATE_DIR=str(STATE),
+    STINT_LOG_LEVEL="WARNING",
+    DJANGO_ALLOW_ASYNC_UNSAFE="true",
+)
+# The template that every database of the tests is copied from, made as in production: by the owner of the schema.
+subprocess.run(
+    [sys.executable, str(ROOT / "manage.py"), "migrate", "--no-input", "--verbosity", "0"], check=True, cwd=ROOT
+)

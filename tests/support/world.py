@@ -1,0 +1,143 @@
+"""The people and the small catalogue that most tests speak of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+
+from broker.audit.actor import Actor
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8gQ0Xl0m0Zr3w7d6cJ3z1v9y0u8i5Z6fQkq3yXo9pB"
+PASSWORD = "correct horse battery"
+SETUP = Actor.system("test")
+
+CATALOGUE = {
+    "groups/operators.yaml": "name: operators\nmembers: [alice, robot, deployer]\n",
+    "groups/approvers.yaml": "name: approvers\nmembers: [bob, dora]\n",
+    "groups/on-call.yaml": "name: on-call\nmembers: [alice]\n",
+    "clusters/web.yaml": f"""
+name: web
+kind: ssh
+summary: Two web servers
+environment: production
+risk: medium
+targets:
+  - {{name: web-1, address: 127.0.0.1, port: 2201, account: root, host_key: {HOST_KEY}}}
+  - {{name: web-2, address: 127.0.0.1, port: 2202, account: root, host_key: {HOST_KEY}}}
+""",
+    "command-sets/restart-web.yaml": """
+name: restart-web
+kind: ssh
+summary: Restart one web service and read its log
+risk: medium
+parameters:
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: echo restart {unit}
+    effect: change
+  - run: echo log {unit} {lines}
+    where: {lines: {int: [1, 1000]}}
+    effect: read
+  - run: echo stop {unit}
+    effect: destructive
+    hold: true
+  - run: sleep {seconds}
+    where: {seconds: {int: [1, 600]}}
+    effect: read
+  - run: sleep {seconds} nightly
+    where: {seconds: {int: [1, 600]}}
+    effect: read
+    end: {finish: 5m}
+examples:
+  allow: ["echo restart nginx"]
+  refuse: ["echo restart nginx; id", "echo restart sshd"]
+""",
+    "policies/web-work.yaml": """
+name: web-work
+summary: Planned work on the web servers
+clusters: [web]
+command_sets: [restart-web]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+extension: {times: 2, by: 1h, approvals: none}
+break_glass: {groups: [on-call], max_duration: 1h}
+""",
+}
+
+
+@dataclass
+class World:
+    """Who there is, and how to ask and decide in one line."""
+
+    alice: object
+    bob: object
+    dora: object
+    charlie: object
+    admin: object
+    robot: object
+    deployer: object
+    now: dt.datetime
+    catalogue: dict[str, str] = field(default_factory=lambda: dict(CATALOGUE))
+
+    def ask(self, **changes):
+        """A request that the policy allows, unless changed."""
+        from sessions_app.operations.check_request import NewRequest
+
+        ask = NewRequest(
+            cluster="web", command_set="restart-web", duration=3600, reason="Nightly restart",
+            parameters={"unit": "nginx"},
+        )  # fmt: skip
+        return replace(ask, **changes)
+
+    def request(self, who=None, *, now=None, **changes):
+        """Alice, or who is given, asks."""
+        from sessions_app.operations.request_access import request_access
+
+        return request_access(requester=who or self.alice, ask=self.ask(**changes), now=now or self.now)
+
+    def decide(self, request, who=None, verdict="approve", *, now=None, **more):
+        """Bob, or who is given, decides what he read."""
+        from sessions_app.operations.decide_request import decide_request
+
+        return decide_request(
+            request_id=request.pk, approver=who or self.bob, verdict=verdict, now=now or self.now,
+            **{"digest": request.digest, **more},
+        )  # fmt: skip
+
+    def grant(self, *, now=None, start=True, **changes):
+        """Alice asked, Bob approved, and, unless told otherwise, the grant is active."""
+        from sessions_app.models import Grant
+        from sessions_app.operations.provision_grant import provision_grant
+
+        request = self.decide(self.request(now=now, **changes), now=now)
+        grant = Grant.objects.get(request=request)
+        return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
+
+    def apply(self, files: dict[str, str] | None = None, *, now=None, **more):
+        """Make the catalogue what the files say, on top of what the world began with."""
+        from sessions_app.operations.apply_catalogue import apply_catalogue
+
+        return apply_catalogue(
+            files={**self.catalogue, **(files or {})}, actor=SETUP, now=now or self.now, **more
+        )
+
+
+def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
+    """Make the people and the catalogue; a sweeper has just run."""
+    from accounts.operations.create_identity import create_identity
+    from sessions_app.models import Sweeper
+
+    def make(name: str, **more):
+        return create_identity(username=name, name=name.title(), actor=SETUP, now=now, **more)
+
+    people = {name: make(name, password=PASSWORD, email=f"{name}@example.com") for name in ("alice", "bob", "dora", "charlie")}
+    admin = make("admin", password=PASSWORD, is_superuser=True)
+    robot = make("robot", kind="agent", owner=people["alice"])
+    deployer = make("deployer", kind="service", owner=people["alice"])
+    Sweeper.objects.create(name="test", seen_at=now)
+    world = World(**people, admin=admin, robot=robot, deployer=deployer, now=now)
+    world.catalogue.update(files or {})
+    world.apply()
+    return world
