@@ -6,26 +6,24 @@ from __future__ import annotations
 import os
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+from broker.embedded.errors import EmbeddedError
 from broker.env import EnvError
+from broker.up import main as up
 
 
 def main(argv: list[str]) -> int:
     """Run the command that `argv` names; return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
     if argv[1:2] == ["up"]:
-        # Before Django: it starts the database that settings need.
-        from broker.up import main as up
-
+        # Before settings are read: it starts the database that they need.
         return up(argv[2:])
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-
-    from broker.embedded.errors import EmbeddedError
-
     try:
         execute_from_command_line(argv)
     except (EnvError, EmbeddedError, ImproperlyConfigured) as error:
-        print(f"stint: {error}", file=sys.stderr)
+        sys.stderr.write(f"stint: {error}\n")
         return 1
     return 0
 

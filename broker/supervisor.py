@@ -81,9 +81,8 @@ class _Child:
         if now - self.started >= _HEALTHY_S:
             self._failures, self.said_loudly = 0, False
         self._deaths.append(now)
-        delay: float = min(self._first_delay * 2**self._failures, _LONGEST_DELAY_S) * random.uniform(
-            0.75, 1.25
-        )
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads restarts, keeps no secret
+        delay: float = min(self._first_delay * 2**self._failures, _LONGEST_DELAY_S) * jitter
         self._failures += 1
         self.start_at = now + delay
         return delay
@@ -287,7 +286,7 @@ class Supervisor:
             yield
             return
 
-        def on_signal(number: int, frame: FrameType | None) -> None:
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
             self.stop()
 
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

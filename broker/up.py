@@ -34,7 +34,7 @@ from broker.supervisor import Process, Supervisor
 _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
-class PortTaken(RuntimeError):
+class PortTakenError(RuntimeError):
     """A port that Stint should listen on can't be used; the message says which, and how to choose another."""
 
 
@@ -80,8 +80,8 @@ def main(argv: Sequence[str]) -> int:
         options = parse(argv)
         _check_ports(options)
         return _run(options, state_dir())
-    except (EmbeddedError, EnvError, PortTaken) as error:
-        print(f"stint: {error}", file=sys.stderr)
+    except (EmbeddedError, EnvError, PortTakenError) as error:
+        sys.stderr.write(f"stint: {error}\n")
         return 1
 
 
@@ -213,7 +213,7 @@ def _worker() -> list[str]:
 
 
 def _check_ports(options: Options) -> None:
-    """Raise `PortTaken` before anything starts, instead of letting one process fail again and again."""
+    """Raise `PortTakenError` before anything starts, instead of letting one process fail again and again."""
     ports = [
         (options.host, options.port, "--port or STINT_HTTP_PORT"),
         (options.host, options.streams_port, "--streams-port or STINT_STREAMS_PORT"),
@@ -227,14 +227,14 @@ def _check_ports(options: Options) -> None:
                 probe.bind(address)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise PortTaken(
+            raise PortTakenError(
                 f"Can't listen on {host} port {port}: {reason}. Choose another with {how}."
             ) from None
 
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own URL, always http
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -249,6 +249,6 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _say_ready(options: Options) -> None:
-    print(
-        f"Stint is ready: {options.url} (SSH gateway: {options.ssh_host} port {options.ssh_port})", flush=True
-    )
+    gateway = f"{options.ssh_host} port {options.ssh_port}"
+    sys.stdout.write(f"Stint is ready: {options.url} (SSH gateway: {gateway})\n")
+    sys.stdout.flush()

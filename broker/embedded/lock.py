@@ -13,7 +13,7 @@ from broker.embedded.errors import EmbeddedError
 _PATIENCE_S = 15.0
 
 
-class AlreadyRunning(EmbeddedError):
+class AlreadyRunningError(EmbeddedError):
     """Another process runs this server on the same state folder."""
 
 
@@ -28,11 +28,11 @@ class Lock:
         self.fd = -1
 
     def acquire(self) -> None:
-        """Take the lock. Raises `AlreadyRunning` when a living launcher has it."""
+        """Take the lock. Raises `AlreadyRunningError` when a living launcher has it."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait(fd)
-        except AlreadyRunning:
+        except AlreadyRunningError:
             os.close(fd)
             raise
         os.ftruncate(fd, 0)
@@ -44,12 +44,12 @@ class Lock:
         while not _try(fd, fcntl.LOCK_EX):
             pid = _pid(self.path)
             if pid is not None and _alive(pid):
-                raise AlreadyRunning(
+                raise AlreadyRunningError(
                     f"It is already running, pid {pid}, on {self.path.parent}. "
                     "Stop that one first, or set STINT_STATE_DIR to another folder."
                 )
             if time.monotonic() > last:
-                raise AlreadyRunning(
+                raise AlreadyRunningError(
                     f"A server of a launcher that is gone still runs on {self.path.parent}. "
                     f"Stop it: `fuser -v {self.path}` lists it."
                 )

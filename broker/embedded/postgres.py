@@ -21,7 +21,7 @@ from urllib.parse import quote
 from broker.embedded.account import launch_argv
 from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
 from broker.embedded.errors import EmbeddedError
-from broker.embedded.server import PrivateServer, StartFailed, plain_env
+from broker.embedded.server import PrivateServer, StartFailedError, plain_env
 from broker.embedded.state import write_private
 
 OWNER = "stint_owner"
@@ -58,7 +58,7 @@ CREATE DATABASE {database} OWNER {owner};
 """
 
 
-class WrongVersion(EmbeddedError):
+class WrongVersionError(EmbeddedError):
     """The cluster in the state folder was made by another major version of PostgreSQL."""
 
 
@@ -83,12 +83,12 @@ class EmbeddedPostgres(PrivateServer):
 
     @property
     def binaries(self) -> PostgresBinaries:
-        """The programs in use. Raises `BinaryMissing`, or `WrongVersion` when they don't fit the cluster."""
+        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` when they don't fit the cluster."""
         if self._binaries is None:
             made_by = self._cluster_major()
             found = find_postgres(major=made_by)
             if made_by is not None and made_by != found.major:
-                raise WrongVersion(
+                raise WrongVersionError(
                     f"The cluster in {self.data} was made by PostgreSQL {made_by}, and only {found.major} is "
                     f"here ({found.folder}). Install PostgreSQL {made_by} or name its programs in "
                     f"STINT_POSTGRES_BIN; to move on, dump with {made_by} and restore into another "
@@ -162,4 +162,6 @@ class EmbeddedPostgres(PrivateServer):
         )
         if done.returncode != 0 or "ERROR:" in done.stderr:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise StartFailed(f"{Path(argv[0]).name} failed with status {done.returncode}. It said:\n{said}")
+            raise StartFailedError(
+                f"{Path(argv[0]).name} failed with status {done.returncode}. It said:\n{said}"
+            )

@@ -22,11 +22,11 @@ _SOCKET_PATH_BYTES = 107
 _LOG_BYTES = 5_000_000
 
 
-class StartFailed(EmbeddedError):
+class StartFailedError(EmbeddedError):
     """A server ended, or didn't answer, while it was started."""
 
 
-class UnreachableStateDir(EmbeddedError):
+class UnreachableStateDirError(EmbeddedError):
     """The state folder can't hold the servers' files."""
 
 
@@ -75,7 +75,7 @@ class PrivateServer(ABC):
     def prepare(self) -> None:
         """Take the lock and make folders and files.
 
-        Raises `AlreadyRunning`, `UnreachableStateDir`, `BinaryMissing` or `StartFailed`.
+        Raises `AlreadyRunningError`, `UnreachableStateDirError`, `BinaryMissingError` or `StartFailedError`.
         """
         self._check_place()
         self._lock.acquire()
@@ -146,12 +146,12 @@ class PrivateServer(ABC):
     def _check_place(self) -> None:
         if not may_enter(self.state_dir, self.account):
             who = f"uid {self.account.uid}, which the servers run as," if self.account else "this account"
-            raise UnreachableStateDir(
+            raise UnreachableStateDirError(
                 f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of "
                 "a folder on the way. Set STINT_STATE_DIR to one that it may reach, such as /var/lib/stint."
             )
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
-            raise UnreachableStateDir(
+            raise UnreachableStateDirError(
                 f"The path of the socket {self.socket} is longer than the {_SOCKET_PATH_BYTES} bytes that "
                 "the system allows. Set STINT_STATE_DIR to a folder with a shorter path."
             )
@@ -160,7 +160,7 @@ class PrivateServer(ABC):
         folder.mkdir(mode=0o700, exist_ok=True)
         owner = self.account.uid if self.account else os.geteuid()
         if folder.stat().st_uid != owner and any(folder.iterdir()):
-            raise UnreachableStateDir(
+            raise UnreachableStateDirError(
                 f"{folder} belongs to uid {folder.stat().st_uid}, but the servers would run as uid {owner}. "
                 "Start from the same account as before, or set STINT_STATE_DIR to another folder."
             )
@@ -176,11 +176,13 @@ class PrivateServer(ABC):
         last = time.monotonic() + _START_S
         while not self.is_ready():
             if process.poll() is not None:
-                raise StartFailed(
+                raise StartFailedError(
                     f"{self.name} ended with status {process.returncode}. Its log:\n{self.tail()}"
                 )
             if time.monotonic() > last:
-                raise StartFailed(f"{self.name} didn't answer in {_START_S:.0f} s. Its log:\n{self.tail()}")
+                raise StartFailedError(
+                    f"{self.name} didn't answer in {_START_S:.0f} s. Its log:\n{self.tail()}"
+                )
             time.sleep(0.01)
 
     def tail(self, lines: int = 15) -> str:

@@ -47,7 +47,7 @@ class EmbeddedValkey(PrivateServer):
 
     @property
     def binary(self) -> Path:
-        """The program in use. Raises `BinaryMissing`."""
+        """The program in use. Raises `BinaryMissingError`."""
         if self._binary is None:
             copies = self.state_dir / "bin"
             self._binary = reachable_valkey(find_valkey(), account=self.account, copies=copies)

@@ -11,10 +11,12 @@ from broker.up import main
 
 
 class Command(BaseCommand):
+    """The command as Django knows it."""
+
     help = "Start all of Stint: embedded servers if none are configured, web, streams, worker, SSH gateway."
 
     def run_from_argv(self, argv: list[str]) -> None:
         sys.exit(main(argv[2:]))
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **_options: Any) -> None:
         sys.exit(main([]))

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from broker.embedded.account import Account, launch_argv, unprivileged_account
-from broker.embedded.binaries import BinaryMissing, find_postgres
-from broker.embedded.lock import AlreadyRunning
-from broker.embedded.postgres import OWNER, EmbeddedPostgres, WrongVersion
-from broker.embedded.server import StartFailed, UnreachableStateDir
+from broker.embedded.binaries import BinaryMissingError, find_postgres
+from broker.embedded.lock import AlreadyRunningError
+from broker.embedded.postgres import OWNER, EmbeddedPostgres, WrongVersionError
+from broker.embedded.server import StartFailedError, UnreachableStateDirError
 from broker.embedded.state import temporary_state_dir
 
 # Starts a server and stays, until it is killed.
@@ -169,7 +169,9 @@ def test_starting_what_runs_changes_nothing_and_a_second_launcher_is_told_who_ru
     pid = server.pid
     server.start()
     assert server.pid == pid
-    with pytest.raises(AlreadyRunning, match=f"already running, pid {os.getpid()}, on {server.state_dir}"):
+    with pytest.raises(
+        AlreadyRunningError, match=f"already running, pid {os.getpid()}, on {server.state_dir}"
+    ):
         EmbeddedPostgres(server.state_dir).start()
     with psycopg.connect(server.url()) as app:
         assert app.execute("SELECT 1").fetchone() == (1,)
@@ -237,7 +239,7 @@ def test_a_cluster_of_another_major_version_is_refused_with_what_to_do(state: Pa
     server.prepare()
     server.finish()
     (server.data / "PG_VERSION").write_text("14\n")
-    with pytest.raises(WrongVersion, match=r"made by PostgreSQL 14.*Install PostgreSQL 14"):
+    with pytest.raises(WrongVersionError, match=r"made by PostgreSQL 14.*Install PostgreSQL 14"):
         EmbeddedPostgres(state).start()
 
 
@@ -246,7 +248,7 @@ def test_a_state_folder_that_the_account_cannot_reach_is_refused_with_what_to_do
     (closed / "state").mkdir(parents=True)
     closed.chmod(0o700 if os.geteuid() == 0 else 0o000)
     try:
-        with pytest.raises(UnreachableStateDir, match="Set STINT_STATE_DIR"):
+        with pytest.raises(UnreachableStateDirError, match="Set STINT_STATE_DIR"):
             EmbeddedPostgres(closed / "state").start()
     finally:
         closed.chmod(0o700)
@@ -256,13 +258,13 @@ def test_a_state_folder_that_the_account_cannot_reach_is_refused_with_what_to_do
 def test_a_socket_path_that_is_too_long_is_refused_with_what_to_do(state: Path) -> None:
     long = state / ("x" * 90)
     long.mkdir(mode=0o711)
-    with pytest.raises(UnreachableStateDir, match="longer than the 107 bytes.*Set STINT_STATE_DIR"):
+    with pytest.raises(UnreachableStateDirError, match=r"longer than the 107 bytes.*Set STINT_STATE_DIR"):
         EmbeddedPostgres(long).start()
 
 
 def test_a_setting_that_postgres_refuses_is_shown_with_its_own_words(state: Path) -> None:
     server = EmbeddedPostgres(state, settings={"max_connections": "none"})
-    with pytest.raises(StartFailed, match="max_connections"):
+    with pytest.raises(StartFailedError, match="max_connections"):
         server.start()
     assert processes_of(server.data) == []
 
@@ -298,5 +300,5 @@ def test_programs_that_are_missing_are_named_with_where_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STINT_POSTGRES_BIN", str(tmp_path))
-    with pytest.raises(BinaryMissing, match=f"STINT_POSTGRES_BIN is {tmp_path}"):
+    with pytest.raises(BinaryMissingError, match=f"STINT_POSTGRES_BIN is {tmp_path}"):
         find_postgres()

@@ -61,4 +61,5 @@ def test_urls_count_only_while_the_launcher_holds_the_lock(state: Path) -> None:
 
 
 def test_urls_are_not_shown_when_printed() -> None:
-    assert "s3cret" not in repr(URLS) and "postgresql" not in repr(URLS)
+    assert "s3cret" not in repr(URLS)
+    assert "postgresql" not in repr(URLS)

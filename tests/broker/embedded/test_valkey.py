@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from broker.embedded.account import unprivileged_account
-from broker.embedded.binaries import BinaryMissing, find_valkey
-from broker.embedded.lock import AlreadyRunning
+from broker.embedded.binaries import BinaryMissingError, find_valkey
+from broker.embedded.lock import AlreadyRunningError
 from broker.embedded.valkey import EmbeddedValkey
 
 LAUNCHER = """
@@ -77,7 +77,10 @@ def test_it_listens_on_no_network_in_a_closed_folder_and_never_runs_as_root(stat
 
 
 def test_a_second_launcher_is_told_who_runs_it(state: Path) -> None:
-    with EmbeddedValkey(state), pytest.raises(AlreadyRunning, match=f"already running, pid {os.getpid()}"):
+    with (
+        EmbeddedValkey(state),
+        pytest.raises(AlreadyRunningError, match=f"already running, pid {os.getpid()}"),
+    ):
         EmbeddedValkey(state).start()
 
 
@@ -97,5 +100,5 @@ def test_a_killed_launcher_leaves_no_server_and_the_next_start_waits_for_it(stat
 
 def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STINT_VALKEY_BIN", str(tmp_path / "none"))
-    with pytest.raises(BinaryMissing, match="STINT_VALKEY_BIN"):
+    with pytest.raises(BinaryMissingError, match="STINT_VALKEY_BIN"):
         find_valkey()
