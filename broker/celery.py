@@ -17,11 +17,13 @@ app.conf.task_default_queue = "notify"
 app.conf.task_routes = {
     "grants.provision": {"queue": "provision"},
     "grants.deprovision": {"queue": "revoke"},
+    "sweep.baseless": {"queue": "revoke"},
     "sweep.tick": {"queue": "revoke"},
     "notices.send": {"queue": "notify"},
 }
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
+    "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
 app.autodiscover_tasks(["sessions_app"])
 

@@ -148,9 +148,11 @@ BEGIN
 END
 $body$;
 
--- One look at everything that could be due, so that an idle sweep is one round trip.
-CREATE FUNCTION sweep_look(p_now timestamptz) RETURNS text[] LANGUAGE sql STABLE AS $body$
+-- One look at everything that could be due, so that an idle sweep is one round trip and writes nothing.
+CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUAGE sql STABLE AS $body$
     SELECT array_remove(ARRAY[
+        CASE WHEN NOT EXISTS (SELECT FROM sessions_app_sweeper
+            WHERE name = p_name AND seen_at > p_now - interval '5 seconds') THEN 'seen' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
             WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now) THEN 'ends' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import structlog
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
 from sessions_app.models import CommandRun, Grant, GrantState, Lease, RunState, Session
+from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.queries import facts
@@ -27,6 +29,10 @@ DEPROVISIONER = Actor.system("deprovision")
 CLAIM = dt.timedelta(seconds=30)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 LONGEST_BACKOFF = 60.0
+PLACES = 8
+PLACES_WHEN_FAILING = 1
+# The first key of the advisory locks; any number that no other part of the database uses.
+_BULKHEAD = 7_400_000
 
 
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
@@ -36,13 +42,32 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
     """
-    grant = _claim(grant_id, now())
-    if grant is None:
-        return Grant.objects.get(pk=grant_id)
-    if _still_in_use(grant, now()):
-        return grant
-    results = _undo([lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant)
-    return _finish(grant, results, now())
+    with one_of_few(Grant.objects.values_list("cluster", flat=True).get(pk=grant_id)) as free:
+        grant = _claim(grant_id, now()) if free else None
+        if grant is None or _still_in_use(grant, now()):
+            return Grant.objects.get(pk=grant_id)
+        results = _undo([lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant)
+        return _finish(grant, results, now())
+
+
+@contextmanager
+def one_of_few(cluster_id: int) -> Iterator[bool]:
+    """Give a place among the few that may call one cluster's targets at once, so that a cluster that hangs keeps only
+    that many workers waiting and delays no other. False: none is free, and the sweep comes back."""
+    failing = Lease.objects.filter(target__cluster=cluster_id, gone_at__isnull=True).exclude(last_error="").exists()
+    with connection.cursor() as cursor:
+        for place in range(PLACES_WHEN_FAILING if failing else PLACES):
+            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_BULKHEAD + place, cluster_id])
+            if cursor.fetchone()[0]:
+                break
+        else:
+            yield False
+            return
+    try:
+        yield True
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_BULKHEAD + place, cluster_id])
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
@@ -64,7 +89,8 @@ def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
     return True
 
 
-def _own(grant: Grant):  # type: ignore[no-untyped-def]  # a queryset of this very claim
+def _own(grant: Grant) -> GrantQuerySet:
+    """Return the grant only as long as this very claim of it stands."""
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 

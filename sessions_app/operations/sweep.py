@@ -21,6 +21,7 @@ from sessions_app.models import (
     EndReason,
     Grant,
     GrantState,
+    Notice,
     RequestState,
     RunState,
     Sweeper,
@@ -41,12 +42,14 @@ _LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now."""
+    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now,
+    ``to_mail`` notices whose mail is due."""
 
     ended: int = 0
     started: int = 0
     lapsed: int = 0
     to_undo: tuple[int, ...] = ()
+    to_mail: tuple[int, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -61,8 +64,9 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     ``now`` is called again for each batch, so that a long sweep does not run on an old time. Any number of processes
     may sweep at once: rows that another one has are passed over.
     """
-    due = _look(now())
-    Sweeper.objects.update_or_create(name=name, defaults={"seen_at": now()})
+    due = _look(now(), name)
+    if "seen" in due:
+        Sweeper.objects.update_or_create(name=name, defaults={"seen_at": now()})
     failed: dict[str, str] = {}
     return SweepReport(
         ended=_end_due(now, limit) if "ends" in due else 0,
@@ -70,7 +74,8 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         lapsed=(_lapse_requests(now(), failed) if "lapses" in due else 0)
         + (_lapse_holds(now()) if "holds" in due else 0)
         + (_escalate_reviews(now(), failed) if "reviews" in due else 0),
-        to_undo=_to_undo(now()),
+        to_undo=_to_undo(now()) if {"undo", "ends"} & set(due) else (),
+        to_mail=_to_mail(now()) if "notices" in due else (),
         failed=failed,
     )
 
@@ -95,9 +100,9 @@ def end_baseless(*, now: dt.datetime) -> int:
     return ended
 
 
-def _look(now: dt.datetime) -> list[str]:
+def _look(now: dt.datetime, name: str) -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sweep_look(%s)", [now])
+        cursor.execute("SELECT sweep_look(%s, %s)", [now, name])
         (due,) = cursor.fetchone()
     return list(due)
 
@@ -186,4 +191,9 @@ def _escalate_reviews(now: dt.datetime, failed: dict[str, str]) -> int:
 
 def _to_undo(now: dt.datetime) -> tuple[int, ...]:
     due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by("next_attempt_at")
+    return tuple(due.values_list("pk", flat=True)[:BATCH])
+
+
+def _to_mail(now: dt.datetime) -> tuple[int, ...]:
+    due = Notice.objects.filter(mailed_at__isnull=True, next_attempt_at__lte=now).order_by("next_attempt_at")
     return tuple(due.values_list("pk", flat=True)[:BATCH])

@@ -1,0 +1,47 @@
+"""What the worker does. Each task is a hint that a row is due; what is done is decided by the row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.kernel import clock
+from celery import current_app, shared_task
+
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.send_notice import send_notice
+from sessions_app.operations.sweep import end_baseless, sweep
+
+
+@shared_task(name="grants.provision", acks_late=True)
+def provision(*, grant_id: int, **_: Any) -> None:
+    """Start a grant that is due."""
+    provision_grant(grant_id=grant_id, now=clock.now())
+
+
+@shared_task(name="grants.deprovision", acks_late=True)
+def deprovision(*, grant_id: int, **_: Any) -> None:
+    """Undo a grant that is ending."""
+    deprovision_grant(grant_id=grant_id, now=clock.now)
+
+
+@shared_task(name="notices.send", acks_late=True)
+def send(*, notice_id: int, **_: Any) -> None:
+    """Mail a notice."""
+    send_notice(notice_id=notice_id, now=clock.now())
+
+
+@shared_task(name="sweep.tick", acks_late=True)
+def tick(**_: Any) -> None:
+    """End, start and lapse what is due, and hand out what has to be undone and mailed."""
+    report = sweep(now=clock.now, name="worker")
+    for grant_id in report.to_undo:
+        current_app.send_task("grants.deprovision", kwargs={"grant_id": grant_id})
+    for notice_id in report.to_mail:
+        current_app.send_task("notices.send", kwargs={"notice_id": notice_id})
+
+
+@shared_task(name="sweep.baseless", acks_late=True)
+def baseless(**_: Any) -> None:
+    """End grants whose holder, cluster or policy is gone."""
+    end_baseless(now=clock.now())
