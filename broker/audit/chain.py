@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from json.encoder import encode_basestring as quote
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ENTRY_PREFIX = b"stint-audit-entry-1\n"
 LOG_PREFIX = b"stint-audit-log-1\n"
@@ -51,20 +52,12 @@ class Row(NamedTuple):
         }
 
 
-def framed(
-    body: str,
-    log: str,
-    at: str,
-    event: str,
-    actor: str,
-    actor_id: int | None,
-    object_type: str,
-    object_ref: str,
-) -> bool:
+def framed(body: str, columns: Sequence[Any]) -> bool:
     """Say whether the body is written around its data exactly as PostgreSQL writes these columns.
 
-    Twice as fast as parsing each body; where it says no, parsing decides.
+    Twice as fast as parsing each body; where it says no, parsing decides. ``columns`` are in Row's order.
     """
+    log, at, event, actor, actor_id, object_type, object_ref = columns
     number = "null" if actor_id is None else actor_id
     return body.startswith(f'{{"at": "{at}", "log": {quote(log)}, "data": {{') and body.endswith(
         f'}}, "actor": {quote(actor)}, "event": {quote(event)}, "actor_id": {number}, '

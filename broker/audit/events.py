@@ -79,9 +79,9 @@ class Event(StrEnum):
     # An SSH public key was removed and opens nothing any more.
     IDENTITY_KEY_REMOVED = "identity.key_removed"
     # An API token was made; the data has its name, scopes and expiry, never the token.
-    IDENTITY_TOKEN_CREATED = "identity.token_created"
+    IDENTITY_TOKEN_CREATED = "identity.token_created"  # noqa: S105
     # An API token was revoked before its expiry.
-    IDENTITY_TOKEN_REVOKED = "identity.token_revoked"
+    IDENTITY_TOKEN_REVOKED = "identity.token_revoked"  # noqa: S105
     # An identity signed in to the pages.
     IDENTITY_SIGNED_IN = "identity.signed_in"
     # An identity signed out of the pages.
@@ -89,7 +89,7 @@ class Event(StrEnum):
     # A sign-in failed; the object is the name that was tried, whether or not it exists.
     IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
     # An identity's password was set by itself or by another.
-    IDENTITY_PASSWORD_CHANGED = "identity.password_changed"
+    IDENTITY_PASSWORD_CHANGED = "identity.password_changed"  # noqa: S105
 
     # A set of catalogue files was applied in one transaction; the data has counts and the files' digest.
     CATALOGUE_APPLIED = "catalogue.applied"

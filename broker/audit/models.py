@@ -1,4 +1,4 @@
-"""The rows of the record, and the format that a verifier is written from.
+r"""The rows of the record, and the format that a verifier is written from.
 
 An entry's facts are in ``body``, the exact text that was hashed; the other columns repeat some of them for
 filters and are checked against the body by ``verify``. In bytes, with ``||`` for concatenation::
@@ -7,8 +7,8 @@ filters and are checked against the body by ``verify``. In bytes, with ``||`` fo
               object_type, as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with
               microseconds, 2026-11-25T09:30:00.000000Z; actor_id is an integer or null; data is an object.
     seq       1, 2, 3 ... in each log, without gaps
-    genesis   SHA-256( "stint-audit-log-1\\n" || log )
-    hash      SHA-256( "stint-audit-entry-1\\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
+    genesis   SHA-256( "stint-audit-log-1\n" || log )
+    hash      SHA-256( "stint-audit-entry-1\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
     prev_hash the hash of the entry before, or genesis for entry 1
 
 The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains

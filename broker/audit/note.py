@@ -38,12 +38,10 @@ def note_verification(*, verdict: Verdict, actor: Actor, now: datetime, using: s
         try:
             with transaction.atomic(using=using):
                 _record(verdict, actor, now, using)
-        except DatabaseError as error:
+        except DatabaseError:
             if verdict.ok:
                 raise
-            logger.error(
-                "record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq, error=str(error)
-            )
+            logger.exception("record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq)
 
 
 def _record(verdict: Verdict, actor: Actor, now: datetime, using: str) -> None:

@@ -150,7 +150,7 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
         seq, prev_hash, body, stored, head_hash, *columns = values
         if seq != walk.seq + 1 or prev_hash != walk.hash or stored != entry_hash(prev_hash, seq, body):
             return Row(*values)
-        if not framed(body, *columns) and disagreeing(Row(*values)):
+        if not framed(body, columns) and disagreeing(Row(*values)):
             return Row(*values)
         if head_hash is not None:
             walk.met(Row(*values))

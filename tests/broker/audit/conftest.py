@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -13,35 +14,26 @@ from broker.audit.verify import Verdict, verify
 from tests.broker.audit.build import bulk_build
 
 LOG = "trial"
-TABLES = ("audit_entry", "audit_head")
-
-Tamper = Callable[..., None]
-
-
-@contextmanager
-def guards_down() -> Iterator[None]:
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        yield
-        for table in TABLES:
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 @pytest.fixture
-def tamper(db: None) -> Tamper:
+def tamper(owner_connection: psycopg.Connection[Any]) -> Callable[..., None]:
     """Run a statement with the guards disabled, as the owner of the database can."""
 
     def run(sql: str, *values: object) -> None:
-        with guards_down(), connection.cursor() as cursor:
+        with owner_connection.transaction(), owner_connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE audit_entry DISABLE TRIGGER USER")
+            cursor.execute("ALTER TABLE audit_head DISABLE TRIGGER USER")
             cursor.execute(sql, values)
             assert cursor.rowcount, f"nothing was changed by {sql}"
+            cursor.execute("ALTER TABLE audit_entry ENABLE TRIGGER USER")
+            cursor.execute("ALTER TABLE audit_head ENABLE TRIGGER USER")
 
     return run
 
 
 @pytest.fixture
-def trial(tamper: Tamper) -> str:
+def trial(tamper: Callable[..., None]) -> str:
     """An empty log beside the main one."""
     start = hashlib.sha256(b"stint-audit-log-1\n" + LOG.encode()).digest()
     tamper("INSERT INTO audit_head (log, seq, hash) VALUES (%s, 0, %s)", LOG, start)

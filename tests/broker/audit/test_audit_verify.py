@@ -39,7 +39,7 @@ def test_an_intact_record_is_said_and_recorded(db: None) -> None:
     assert bytes(row.head_hash or b"").hex() == entry.data["head_hash"]
 
 
-def test_a_broken_record_is_said_and_recorded_and_ends_with_one(db: None, tamper: Tamper) -> None:
+def test_a_broken_record_is_said_and_recorded_and_ends_with_one(tamper: Tamper) -> None:
     bad = bulk_build(connection, 3) - 1
     tamper("UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE log = 'main' AND seq = %s", bad)
     with pytest.raises(CommandError, match=rf"Record broken at entry {bad:,} \(altered\)") as failure:
@@ -56,7 +56,7 @@ def test_a_broken_record_is_said_and_recorded_and_ends_with_one(db: None, tamper
     assert (row.ok, row.first_bad_seq, row.problem, row.entries) == (False, bad, "altered", bad - 1)
 
 
-def test_a_record_too_broken_to_be_written_to_is_still_reported(db: None, tamper: Tamper) -> None:
+def test_a_record_too_broken_to_be_written_to_is_still_reported(tamper: Tamper) -> None:
     bulk_build(connection, 3)
     tamper("DELETE FROM audit_head WHERE log = 'main'")
     with pytest.raises(CommandError, match=r"\(head\)") as failure:
@@ -79,7 +79,8 @@ def test_only_the_latest_result_is_kept_in_the_row(db: None) -> None:
     first = latest_verification()
     run()
     second = latest_verification()
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert second.entries == first.entries + 1
     assert second.at >= first.at
 

@@ -41,18 +41,18 @@ def test_a_part_of_the_system_has_a_name_and_no_id(db: None) -> None:
     assert (entry.actor, entry.actor_id) == ("system:sweep", None)
 
 
-def test_outside_a_transaction_nothing_is_recorded(transactional_db: None) -> None:
+def test_outside_a_transaction_nothing_is_recorded(stint_db: Any) -> None:
     before = AuditHead.objects.get(log="main").seq
-    with pytest.raises(NotInTransaction, match="transaction.atomic"):
+    with pytest.raises(NotInTransaction, match=r"transaction\.atomic"):
         write({})
     assert AuditHead.objects.get(log="main").seq == before
 
 
-def test_an_act_that_fails_leaves_no_entry(transactional_db: None) -> None:
+def test_an_act_that_fails_leaves_no_entry(stint_db: Any) -> None:
     before = AuditHead.objects.get(log="main").seq
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         write({})
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert AuditHead.objects.get(log="main").seq == before
 
 
@@ -157,11 +157,11 @@ def test_hostile_text_is_recorded_after_it_was_made_recordable(db: None) -> None
 
 def test_a_time_without_a_zone_is_refused(db: None) -> None:
     with pytest.raises(Unrecordable, match="time zone"):
-        write({}, now=dt.datetime(2026, 11, 25))
+        write({}, now=NOW.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize(
-    ("name", "id", "kind"),
+    ("name", "key", "kind"),
     [
         ("", 1, "person"),
         ("system:", None, "system"),
@@ -171,14 +171,15 @@ def test_a_time_without_a_zone_is_refused(db: None) -> None:
         ("alice", None, "system"),
     ],
 )
-def test_nobody_takes_the_name_of_another_kind_of_actor(name: str, id: int | None, kind: Any) -> None:
+def test_nobody_takes_the_name_of_another_kind_of_actor(name: str, key: int | None, kind: Any) -> None:
     with pytest.raises(ValueError, match="actor"):
-        Actor(name=name, id=id, kind=kind)
+        Actor(name=name, id=key, kind=kind)
 
 
 def test_every_event_name_is_a_family_and_an_act() -> None:
     for event in Event:
         family, dot, act = event.value.partition(".")
         assert family == event.family
-        assert dot and act
+        assert dot
+        assert act
         assert event.name == event.value.replace(".", "_").upper()

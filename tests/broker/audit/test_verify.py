@@ -22,6 +22,10 @@ def entry(seq: int) -> AuditEntry:
     return AuditEntry.objects.get(log="trial", seq=seq)
 
 
+def prev_hash(seq: int) -> bytes:
+    return bytes(entry(seq).prev_hash)
+
+
 def hash_of(prev_hash: bytes, seq: int, body: str) -> bytes:
     """The format of an entry's hash, written a second time."""
     text = b"stint-audit-entry-1\n" + bytes(prev_hash) + seq.to_bytes(8, "big") + body.encode()
@@ -81,12 +85,12 @@ def test_hostile_text_in_names_and_data_is_written_and_verified(trial: str, chec
 
 def test_the_session_time_zone_does_not_change_what_is_hashed(trial: str, check: Check) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL timezone = 'Asia/Kathmandu'")
-        cursor.execute("SET LOCAL datestyle = 'SQL, DMY'")
+        cursor.execute("SET timezone = 'Asia/Kathmandu'")
+        cursor.execute("SET datestyle = 'SQL, DMY'")
         bulk_build(connection, 2, log=trial)
         assert check().ok
-        cursor.execute("SET LOCAL timezone = 'UTC'")
-        cursor.execute("SET LOCAL datestyle = 'ISO'")
+        cursor.execute("SET timezone = 'UTC'")
+        cursor.execute("SET datestyle = 'ISO'")
     assert json.loads(entry(1).body)["at"] == "2026-11-25T09:30:00.123456Z"
     assert check().ok
 
@@ -143,6 +147,16 @@ def test_missing_entries_are_a_gap(ten: str, tamper: Tamper, check: Check, seqs:
     assert verdict.entries == seqs[0] - 1
 
 
+def test_numbers_that_skip_are_a_gap_even_if_all_hashes_were_made_anew(
+    ten: str, tamper: Tamper, check: Check
+) -> None:
+    body, before = entry(10).body, prev_hash(10)
+    anew = hash_of(before, 12, body)
+    tamper("UPDATE audit_entry SET seq = 12, hash = %s WHERE log = 'trial' AND seq = 10", anew)
+    tamper("UPDATE audit_head SET seq = 12, hash = %s WHERE log = 'trial'", anew)
+    assert found(check()) == (Problem.GAP, 10)
+
+
 @pytest.mark.parametrize("first", [10, 7, 1])
 def test_a_cut_tail_is_found(ten: str, tamper: Tamper, check: Check, first: int) -> None:
     tamper("DELETE FROM audit_entry WHERE log = 'trial' AND seq >= %s", first)
@@ -187,21 +201,21 @@ def test_contents_that_changed_places_are_swapped(ten: str, tamper: Tamper, chec
     assert "written as entry 8" in verdict.detail
 
 
-def rewrite(tamper: Tamper, seq: int, prev_hash: bytes) -> None:
+def rewrite(tamper: Tamper, seq: int, before: bytes) -> None:
     """Put another entry at a number, sound in itself: its columns, body and hash agree."""
     body = entry(seq).body.replace("alice", "mallory")
     tamper(
         "UPDATE audit_entry SET body = %s, prev_hash = %s, hash = %s WHERE log = 'trial' AND seq = %s",
         body,
-        prev_hash,
-        hash_of(prev_hash, seq, body),
+        before,
+        hash_of(before, seq, body),
         seq,
     )
 
 
 @pytest.mark.parametrize("seq", [1, 5, 9])
 def test_an_entry_rewritten_with_its_hash_is_found(ten: str, tamper: Tamper, check: Check, seq: int) -> None:
-    rewrite(tamper, seq, entry(seq).prev_hash)
+    rewrite(tamper, seq, prev_hash(seq))
     assert found(check()) == (Problem.REWRITTEN, seq)
 
 
@@ -218,7 +232,7 @@ def test_a_log_begun_anew_is_found(ten: str, tamper: Tamper, check: Check) -> No
 
 
 def test_a_rewritten_last_entry_disagrees_with_the_head(ten: str, tamper: Tamper, check: Check) -> None:
-    rewrite(tamper, 10, entry(10).prev_hash)
+    rewrite(tamper, 10, prev_hash(10))
     assert found(check()) == (Problem.HEAD, 10)
 
 
@@ -269,7 +283,7 @@ def test_a_body_that_is_not_an_entry_is_found_even_if_hashed(ten: str, tamper: T
         tamper(
             "UPDATE audit_entry SET body = %s, hash = %s WHERE log = 'trial' AND seq = 10",
             body,
-            hash_of(entry(10).prev_hash, 10, body),
+            hash_of(prev_hash(10), 10, body),
         )
         assert found(check()) == (Problem.COLUMN, 10)
 

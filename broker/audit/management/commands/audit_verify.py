@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--log", default=MAIN_LOG, help="which log to check (default: %(default)s)")
         parser.add_argument("--no-record", action="store_true", help="do not record the result")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_: Any, **options: Any) -> None:
         """Verify, keep the result, print one line."""
         log = options["log"]
         if log != MAIN_LOG and not AuditHead.objects.filter(log=log).exists():
