@@ -126,7 +126,7 @@ class _Builder:
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path)
-        return self._scalar(event, path)
+        return self._scalar(event)
 
     def _check(self, event: Any, path: Path) -> None:
         if isinstance(event, yaml.AliasEvent):
@@ -151,7 +151,7 @@ class _Builder:
 
     def _key(self, event: Any, path: Path) -> str:
         self._check(event, path)
-        key = self._scalar(event, path) if isinstance(event, yaml.ScalarEvent) else None
+        key = self._scalar(event) if isinstance(event, yaml.ScalarEvent) else None
         if not isinstance(key, str):
             self._refuse(event, path, "keys must be text: put the key in quotes")
         if key == "<<":
@@ -164,7 +164,7 @@ class _Builder:
             found.append(self._value(event, (*path, len(found))))
         return found
 
-    def _scalar(self, event: Any, path: Path) -> Any:
+    def _scalar(self, event: Any) -> Any:
         text: str = event.value
         if not event.implicit[0]:
             return text
@@ -206,7 +206,7 @@ def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
 
 
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
-    """pydantic's complaints in plain words, with paths and lines of the written document; at most 50."""
+    """The complaints of pydantic in plain words, with paths and lines of the written document; at most 50."""
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
@@ -235,7 +235,7 @@ def _written_path(loc: Sequence[str | int], data: Any) -> Path:
 def _line_of(path: Path, lines: Lines) -> int | None:
     while path and path not in lines:
         path = path[:-1]
-    return lines.get(path)
+    return lines.get(path) if path else None
 
 
 def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Model:

@@ -52,7 +52,7 @@ _KEYWORDS = frozenset(
 )  # fmt: skip
 
 
-class LineRefused(ValueError):
+class LineRefused(ValueError):  # noqa: N818 — a refusal is an answer
     """A line that is not one plain command.
 
     `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if
@@ -118,20 +118,27 @@ def check_argv(argv: tuple[str, ...]) -> None:
 
 def split_words(text: str) -> Iterator[tuple[str, int]]:
     """Each word with its offset. Looks at shell syntax alone: `parse_line` checks all the rest."""
-    at, end = 0, len(text)
-    while at < end:
+    at = 0
+    while at < len(text):
         if text[at] == " ":
             at += 1
             continue
-        if text[at] == "=":
+        start = at
+        word, at = _word(text, start)
+        yield word, start
+
+
+def _word(text: str, at: int) -> tuple[str, int]:
+    """The word that begins here, and the offset behind it."""
+    word = ""
+    while at < len(text) and text[at] != " ":
+        if text[at] == "=" and not word:  # zsh expands it behind empty quotes as well
             raise LineRefused(
                 "“=” at the start of a word is expanded by some shells: quote the word", at, "="
             )
-        start, parts = at, []
-        while at < end and text[at] != " ":
-            part, at = _piece(text, at)
-            parts.append(part)
-        yield "".join(parts), start
+        part, at = _piece(text, at)
+        word += part
+    return word, at
 
 
 def _piece(text: str, at: int) -> tuple[str, int]:

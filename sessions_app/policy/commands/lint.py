@@ -145,7 +145,7 @@ def _containment(command: Command) -> Iterator[Finding]:
             "warning",
             "daemonises",
             where,
-            f"`{program}` puts itself in the background: with contain: group it may escape the sweep at the end",
+            f"`{program}` puts itself in the background and may escape the sweep at the end of contain: group",
             "write contain: pidns, or start it as a service with systemctl",
         )
 

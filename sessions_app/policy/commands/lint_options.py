@@ -9,8 +9,8 @@ from sessions_app.policy.commands.findings import Command, Finding, Severity
 _EXECUTING = (
     "--checkpoint-action", "--to-command", "--use-compress-program", "--info-script", "--new-volume-script",
     "--rsh-command", "--rmt-command", "--rsh", "--rsync-path", "--exec", "--execute", "--eval", "--pager",
-    "--editor", "--compress-program", "--upload-pack", "--receive-pack", "--exec-path", "--ext-diff", "--unzip-command",
-    "--open-files-in-pager", "--init-command", "--init-file", "--rcfile", "--preload",
+    "--editor", "--compress-program", "--upload-pack", "--receive-pack", "--exec-path", "--ext-diff",
+    "--unzip-command", "--open-files-in-pager", "--init-command", "--init-file", "--rcfile", "--preload",
     "--post-command", "--pre-command", "--post-rotate", "--shell-escape", "--use-askpass",
 )  # fmt: skip
 _EXECUTING_IN = {"split": ("--filter",), "nmap": ("--script", "--interactive"), "rg": ("--pre",)}

@@ -11,10 +11,10 @@ _ANYTHING_PROBES = ("a", "a b", "../a", "/etc/passwd", "a;b", "$(a)", "a=b", "@a
 _TRAVERSAL_PROBES = ("..", "../a", "a/../b", "/etc/passwd", "/a", "a/b")
 _QUOTED_PROBES = ("a b", "a;b", "$(a)", "'a'", "`a`", "a|b", "a\\b")
 
-_WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")
+_WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")  # noqa: S108
 _SENSITIVE = (
-    "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var",
-    "/run", "/var/lib", "/var/spool", "/opt",
+    "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64",
+    "/var", "/run", "/var/lib", "/var/spool", "/opt",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "option_like",
             where,
-            f"the pattern takes {clip(options[-1])}, which is an option to a program; a run with it is refused",
+            f"the pattern takes {clip(options[-1])}, an option to a program; a run with it is refused",
             "begin the pattern with a letter or digit, or put `--` before the value if the program knows it",
         )
     if paths := _admits(type_, _TRAVERSAL_PROBES):

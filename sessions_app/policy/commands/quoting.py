@@ -1,7 +1,7 @@
-"""Quoting that bash, dash, zsh and fish all undo to exactly the same words.
+r"""Quoting that bash, dash, zsh and fish all undo to exactly the same words.
 
 `shlex.quote` will not do: fish reads a backslash inside single quotes as an escape, and zsh expands a bare
-`=name`. So every word is quoted, and `'` and `\\` stand outside the quotes, each behind a backslash. csh and
+`=name`. So every word is quoted, and `'` and `\` stand outside the quotes, each behind a backslash. csh and
 tcsh can't be made safe this way.
 """
 
@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile(r"[\0\r\n]")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:@%+,=-]*")
 
 
-class QuoteRefused(ValueError):
+class QuoteRefused(ValueError):  # noqa: N818 — a refusal is an answer
     """A word that no shell can be handed safely: it holds NUL, carriage return or newline."""
 
 

@@ -115,7 +115,7 @@ class CompiledSet:
     bindings: Mapping[str, str]
     commands: tuple[_Command, ...]
     left_out: tuple[_Command, ...]
-    _by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
+    by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
 
 
 def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
@@ -214,7 +214,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
     """As `decide`, for words that are parsed already."""
     if not argv:
         return Refused("there is no command: write one", None, "syntax")
-    for command in compiled._by_shape.get((argv[0], len(argv)), ()):
+    for command in compiled.by_shape.get((argv[0], len(argv)), ()):
         matched = _match(command, argv)
         if matched is not None:
             rule = command.rule

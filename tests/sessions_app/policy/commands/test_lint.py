@@ -1,0 +1,160 @@
+"""The linter names what a set allows beyond what it seems to, with a reason and a fix."""
+
+from typing import Any
+
+import pytest
+
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.lint import lint
+
+
+def codes(document: CommandSetDocument) -> set[tuple[str, str]]:
+    return {(finding.severity, finding.code) for finding in lint(document) if finding.code != "no_examples"}
+
+
+ERRORS = [
+    ("sh -c ls", "shell"), ("/bin/bash x", "shell"), ("busybox ls", "shell"), ("fish", "shell"),
+    ("python3 x.py", "interpreter"), ("python3.11 -V", "interpreter"), ("perl5.36 x", "interpreter"), ("awk '{p x}' f", "interpreter"),
+    ("node x", "interpreter"), ("gdb -p 1", "interpreter"),
+    ("sudo systemctl restart x", "becomes_another"), ("su - x", "becomes_another"), ("chroot / ls", "becomes_another"),
+    ("nsenter -t 1 ls", "becomes_another"), ("systemd-run ls", "becomes_another"), ("/usr/bin/doas ls", "becomes_another"),
+    ("env ls", "starter"), ("env LD_PRELOAD=/x ls", "environment"), ("xargs ls", "starter"), ("watch ls", "starter"),
+    ("strace ls", "starter"), ("docker exec a ls", "starter"), ("docker -H x exec a", "starter"), ("kubectl -n x exec a", "starter"),
+    ("ip netns exec a ls", "starter"), ("systemctl edit x", "starter"),
+    ("nohup ls", "outlives"), ("setsid ls", "outlives"), ("at now", "outlives"), ("crontab -l", "outlives"),
+    ("vim x", "editor"), ("crontab -e", "outlives"), ("nano x", "editor"),
+    ("less x", "pager"), ("man x", "pager"), ("systemctl status x", "pager"), ("systemctl", "pager"), ("journalctl -u x", "pager"),
+    ("git log", "pager"), ("git -C /srv/x log", "pager"),
+    ("ssh x", "remote"), ("scp a b", "remote"), ("rsync a b", "remote"), ("nc -l 1", "remote"),
+    ("timeout 5 bash", "shell"), ("nice -n 5 /usr/bin/python3 x", "interpreter"), ("timeout 5 sudo ls", "becomes_another"),
+    ("find /srv -exec ls", "option_executes"), ("find /srv -ok ls", "option_executes"), ("find /srv -fprint x", "option_executes"),
+    ("tar -cf a b --checkpoint-action=exec=id", "option_executes"), ("tar --checkpoint-act=exec=id -cf a b", "option_executes"),
+    ("tar --to-command=id -xf a", "option_executes"), ("tar -I id -xf a", "option_executes"),
+    ("tcpdump -z id", "option_executes"), ("tcpdump -nz id", "option_executes"),
+    ("x -oProxyCommand=id", "option_executes"), ("x -o ProxyCommand=id", "option_executes"), ("x --rsh=id", "option_executes"),
+    ("x '-oproxycommand id'", "option_executes"), ("git -c core.pager=id log", "option_executes"),
+    ("sort --compress-program=id x", "option_executes"), ("split --filter=id x", "option_executes"),
+    ("nmap --script=x y", "option_executes"), ("x LD_PRELOAD=/y", "environment"), ("x PAGER=y", "environment"),
+    ("./deploy", "relative_program"), ("bin/deploy", "relative_program"), ("/opt/../x", "relative_program"),
+    ("/tmp/deploy", "writable_path"), ("/home/a/deploy", "writable_path"), ("cd /x", "builtin"), ("insmod x", "kernel"),
+    ("mysql", "database_client"), ("psql -c 'select {n}'", "database_client"), ("sed s/{n}/x/ f", "starter"),
+    ("docker {n} x", "free_verb"), ("systemctl {n} x", "free_verb"), ("nice {n}", "free_verb"), ("sort --output={n} x", "option_writes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "code"), ERRORS)
+def test_what_runs_anything_is_an_error(make_set: Any, run: str, code: str) -> None:
+    parameters = {"n": {"name": 20}} if "{n}" in run else {}
+    assert ("error", code) in codes(make_set(run, parameters=parameters))
+
+
+WARNINGS = [
+    ("timeout 5 ls", "wrapper"), ("tar -cf a b", "archive"), ("apt-get update", "packages"), ("ansible-playbook x", "automation"),
+    ("curl http://x", "fetch"), ("tcpdump -c 5", "capture"), ("useradd x", "accounts"), ("kubectl get pods", "cluster_tool"),
+    ("docker ps", "handed_over"), ("psql -c 'select 1'", "database_client"), ("git pull", "starter"), ("find /srv -name x", "starter"),
+    ("find /srv -delete", "writes"), ("sed -i s/a/b/ x", "writes"), ("sed s/a/b/ x", "starter"), ("sort --output=x y", "option_writes"),
+    ("dd of=x", "option_writes"), ("cat /tmp/x", "writable_path"), ("x --config=/tmp/y", "writable_path"),
+    ("cat /etc/shadow", "secret"), ("cat /root/.ssh/id", "secret"), ("service x restart", "daemonises"),
+    ("/etc/init.d/x restart", "daemonises"), ("nginx", "daemonises"), ("x --daemon", "daemonises"), ("cat naïve", "look_alike"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "code"), WARNINGS)
+def test_what_needs_a_reason_is_a_warning(make_set: Any, run: str, code: str) -> None:
+    found = codes(make_set(run))
+    assert ("warning", code) in found
+    assert not {severity for severity, _ in found} - {"warning"}
+
+
+QUIET = [
+    "systemctl restart nginx", "systemctl --no-pager status nginx", "journalctl --no-pager -u nginx -n 100", "uptime", "df -h", "ls -o",
+    "tail -n 100 /var/log/nginx/error.log", "nginx -t", "nginx -s reload", "sed --sandbox -n 1,5p /var/log/x", "sha256sum --check x",
+    "/usr/local/sbin/deploy-web v1", "pg_ctl reload", "ip addr show", "free -m", "cat /etc/hosts", "grep -e x /var/log/y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("run", QUIET)
+def test_ordinary_commands_give_no_finding(make_set: Any, run: str) -> None:
+    assert codes(make_set(run)) == set()
+
+
+def test_verbs_that_a_choice_offers_count_as_written(make_set: Any) -> None:
+    assert ("error", "starter") in codes(
+        make_set("docker {v} web", parameters={"v": {"choice": ["restart", "exec"]}})
+    )
+    assert ("error", "pager") in codes(
+        make_set("systemctl {v} web", parameters={"v": {"choice": ["restart", "status"]}})
+    )
+    assert codes(make_set("systemctl {v} web", parameters={"v": {"choice": ["restart", "reload"]}})) == set()
+
+
+TYPES = [
+    ({"pattern": ".*"}, ("error", "broad_pattern")),
+    ({"pattern": "[^ ]+"}, ("error", "broad_pattern")),
+    ({"pattern": r"\S+"}, ("error", "broad_pattern")),
+    ({"pattern": "[a-z -]+"}, ("warning", "broad_pattern")),
+    ({"pattern": "[a-z0-9-]+"}, ("warning", "option_like")),
+    ({"pattern": "[a-z0-9/]+"}, ("warning", "path_pattern")),
+    ({"pattern": r"[a-z.]+"}, ("warning", "path_pattern")),
+    ({"path": "/"}, ("error", "free_path")),
+    ({"path": "/etc"}, ("warning", "free_path")),
+    ({"path": "/tmp"}, ("warning", "writable_path")),
+    ({"path": "/home/x"}, ("warning", "writable_path")),
+    ({"int": [-1, 5]}, ("warning", "option_like")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type_", "expected"), TYPES)
+def test_values_that_leave_too_much_open_are_found_bound_or_free(
+    make_set: Any, type_: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert expected in codes(make_set("ls {x}", parameters={"x": type_}))
+    assert expected in codes(make_set({"run": "ls {x}", "where": {"x": type_}}))
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [{"pattern": "[a-z0-9][a-z0-9-]{0,40}"}, {"pattern": "v[0-9]+"}, {"path": "/var/log/nginx"}, {"int": [0, 5]}, {"name": 20},
+     {"choice": ["a"]}, {"cidr": ["10.0.0.0/8"]}, {"duration": ["1s", "5m"]}, {"from": "workflow.id"}],
+)  # fmt: skip
+def test_narrow_values_give_no_finding(make_set: Any, type_: dict[str, Any]) -> None:
+    assert codes(make_set("ls {x}", parameters={"x": type_})) == set()
+
+
+def test_a_number_below_zero_behind_two_dashes_is_no_option(make_set: Any) -> None:
+    assert codes(make_set({"run": "renice -- {n}", "where": {"n": {"int": [-5, 5]}}})) == set()
+
+
+def test_a_daemon_in_a_pid_namespace_gives_no_finding(make_set: Any) -> None:
+    assert codes(make_set({"run": "nginx", "contain": "pidns"})) == set()
+
+
+def test_a_change_that_is_called_reading_is_an_error(make_set: Any) -> None:
+    assert ("error", "effect") in codes(make_set({"run": "systemctl restart x", "effect": "read"}))
+    assert ("error", "effect") in codes(make_set({"run": "rm /srv/x", "effect": "read"}))
+    assert codes(make_set({"run": "systemctl is-active x", "effect": "read"})) == set()
+
+
+def test_commands_that_one_line_fits_are_named(make_set: Any) -> None:
+    free = {"run": "ls {x}", "where": {"x": {"name": 9}}}
+    assert ("warning", "overlap") in codes(make_set(free, {"run": "ls a", "hold": True}))
+    assert ("warning", "overlap") in codes(make_set("ls a", "ls a"))
+    assert codes(make_set(free, "ls /srv", "ls", "ls a b")) == set()
+
+
+def test_a_set_without_commands_examples_or_use_is_named(make_set: Any) -> None:
+    found = {finding.code for finding in lint(make_set(parameters={"x": {"name": 9}}))}
+    assert found == {"empty", "no_examples", "unused"}
+
+
+def test_the_example_of_the_documents_has_no_finding(restart_web: CommandSetDocument) -> None:
+    assert lint(restart_web) == []
+
+
+def test_every_finding_says_where_why_and_how_to_fix_it_and_errors_come_first(make_set: Any) -> None:
+    found = lint(make_set(*[run for run, _ in (*WARNINGS, *ERRORS)], parameters={"n": {"name": 20}}))
+    assert [finding.severity for finding in found] == sorted(finding.severity for finding in found)
+    for finding in found:
+        assert len(finding.message) > 20
+        assert len(finding.fix) > 10
+        assert finding.where.startswith(("commands", "parameters", "examples"))

@@ -1,0 +1,283 @@
+"""One function decides which lines run; it explains each refusal by the nearest allowed command."""
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.lines import parse_line
+from sessions_app.policy.commands.ssh import (
+    Allowed,
+    CompiledSet,
+    CompileError,
+    Refused,
+    bind,
+    compile_open,
+    compile_set,
+    decide,
+    decide_argv,
+    describe,
+    lines_for,
+)
+
+
+@pytest.fixture
+def nginx(restart_web: CommandSetDocument) -> CompiledSet:
+    return compile_set(restart_web, {"unit": "nginx"})
+
+
+def refused(compiled: CompiledSet, line: str) -> Refused:
+    verdict = decide(compiled, line)
+    assert isinstance(verdict, Refused), verdict
+    return verdict
+
+
+def allowed(compiled: CompiledSet, line: str) -> Allowed:
+    verdict = decide(compiled, line)
+    assert isinstance(verdict, Allowed), verdict
+    return verdict
+
+
+def test_a_listed_command_is_allowed_as_exactly_its_words(nginx: CompiledSet) -> None:
+    assert decide(nginx, "systemctl 'restart'  ngi\"nx\"") == Allowed(
+        index=0, argv=("systemctl", "restart", "nginx"), effect="change", hold=False, finish_seconds=None,
+        contain="group", matched={},
+    )  # fmt: skip
+    stop = allowed(nginx, "systemctl stop nginx")
+    assert (stop.index, stop.hold, stop.finish_seconds, stop.effect) == (2, True, 300, "destructive")
+    journal = allowed(nginx, "journalctl --no-pager -u nginx -n 1000")
+    assert journal.matched == {"lines": "1000"}
+
+
+REFUSED = [
+    ("systemctl restart sshd", "value", "`nginx` is allowed, `sshd` is not one of nginx, haproxy", "systemctl restart nginx"),
+    ("systemctl restart haproxy", "value", "`nginx` is allowed in this grant, `haproxy` needs a grant of its own",
+     "systemctl restart nginx"),
+    ("systemctl reload nginx", "word", "`restart` is allowed here, `reload` is not", "systemctl restart nginx"),
+    ("systemctl restart", "length", "the command ends too early: `nginx` is missing", "systemctl restart nginx"),
+    ("systemctl restart nginx --now", "length", "`--now` is more than the command has: `systemctl restart nginx` is all",
+     "systemctl restart nginx"),
+    ("journalctl --no-pager -u nginx -n 1001", "value", "lines needs a number from 1 to 1000; `1001` is not allowed",
+     "journalctl --no-pager -u nginx -n {lines}"),
+    ("journalctl --no-pager -u nginx -n 07", "value", "lines: `07` must be written as `7`",
+     "journalctl --no-pager -u nginx -n {lines}"),
+    ("journalctl -u nginx", "word", "`--no-pager` is allowed here, `-u` is not", "journalctl --no-pager -u nginx -n {lines}"),
+    ("id", "program", "`id` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
+    ("/usr/bin/systemctl restart nginx", "program",
+     "`/usr/bin/systemctl` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
+    ("systemctl restart nginx; id", "syntax", "“;” is never passed to a shell: one command per run", None),
+    ("", "syntax", "there is no command: write one", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "reason", "nearest"), REFUSED)
+def test_a_refusal_says_how_the_line_differs_from_the_nearest_command(
+    nginx: CompiledSet, line: str, code: str, reason: str, nearest: str | None
+) -> None:
+    assert refused(nginx, line) == Refused(reason, nearest, code)  # type: ignore[arg-type]
+
+
+NEAR_MISSES = [
+    "Systemctl restart nginx", "systemctl RESTART nginx", "systemctl restart nginx ''", "systemctl restart 'nginx '",
+    "systemctl restart ' nginx'", "systemctl restart nginxx", "systemctl restart ngin", "systemctl 'restart nginx'",
+    "'systemctl restart nginx'", "systemctl restart {unit}", "systemctl restart '{unit}'", "systemctl restart nginx.service",
+    "systemctl --now restart nginx", "systemctl restart -- nginx", "systemctl restart ''", "systemctl restart nginx nginx",
+    "journalctl --no-pager -u nginx -n -5", "journalctl --no-pager -u nginx -n ''", "journalctl --no-pager -u nginx -n 5 -f",
+    "journalctl --no-pager -u haproxy -n 5", "journalctl --no-pager -u nginx -n5", "systemctl stop haproxy",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NEAR_MISSES)
+def test_what_only_resembles_a_listed_command_is_refused(nginx: CompiledSet, line: str) -> None:
+    refused(nginx, line)
+
+
+def test_words_parsed_already_are_decided_alike(nginx: CompiledSet) -> None:
+    line = "journalctl --no-pager -u nginx -n 5"
+    assert decide_argv(nginx, parse_line(line)) == decide(nginx, line)
+    assert isinstance(decide_argv(nginx, ()), Refused)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "said"),
+    [
+        ({}, "parameters.unit: has no value: it needs one of nginx, haproxy"),
+        ({"unit": "sshd"}, "parameters.unit: `sshd` is not one of nginx, haproxy"),
+        ({"unit": ""}, "parameters.unit: needs a value"),
+        ({"unit": "-nginx"}, "parameters.unit: begins with"),
+        ({"unit": "nginx", "lines": "5"}, "parameters.lines: is not a parameter"),
+    ],
+)
+def test_a_grant_needs_a_fitting_value_for_each_parameter_and_no_other(
+    restart_web: CommandSetDocument, bindings: dict[str, str], said: str
+) -> None:
+    with pytest.raises(CompileError) as caught:
+        compile_set(restart_web, bindings)
+    assert said in str(caught.value)
+
+
+def test_values_are_bound_in_their_one_spelling(make_set: Any) -> None:
+    document = make_set("kill -s TERM {pid}", parameters={"pid": {"int": [1, 99999]}})
+    assert bind(document, {"pid": "0042"}) == {"pid": "42"}
+    allowed(compile_set(document, {"pid": "0042"}), "kill -s TERM 42")
+    refused(compile_set(document, {"pid": "0042"}), "kill -s TERM 0042")
+
+
+def test_approvers_leave_commands_out_and_the_rest_keep_their_numbers(
+    restart_web: CommandSetDocument,
+) -> None:
+    narrowed = compile_set(restart_web, {"unit": "nginx"}, [1, 2])
+    assert refused(narrowed, "systemctl restart nginx").code == "left_out"
+    assert allowed(narrowed, "systemctl stop nginx").index == 2
+    assert [view.index for view in describe(narrowed)] == [1, 2]
+    with pytest.raises(CompileError, match="no command 3"):
+        compile_set(restart_web, {"unit": "nginx"}, [0, 3])
+    with pytest.raises(CompileError, match="no command -1"):
+        compile_set(restart_web, {"unit": "nginx"}, [-1])
+
+
+def test_an_empty_list_allows_nothing(restart_web: CommandSetDocument, make_set: Any) -> None:
+    assert (
+        refused(compile_set(restart_web, {"unit": "nginx"}, []), "systemctl restart nginx").code == "left_out"
+    )
+    assert refused(compile_set(restart_web, {"unit": "nginx"}, []), "id").code == "empty"
+    assert refused(compile_set(make_set(), {}), "id").code == "empty"
+
+
+def test_where_several_commands_fit_the_strictest_decides_in_any_order(make_set: Any) -> None:
+    loose = {"run": "rm {what}", "where": {"what": {"path": "/srv"}}, "effect": "read"}
+    held = {"run": "rm /srv/data", "effect": "change", "hold": True}
+    harsh = {"run": "rm {what}", "where": {"what": {"path": "/srv/data"}}, "effect": "destructive"}
+    for commands in ([loose, held, harsh], [harsh, held, loose], [held, loose, harsh]):
+        compiled = compile_set(make_set(*commands), {})
+        assert allowed(compiled, "rm /srv/data").hold
+        assert allowed(compiled, "rm /srv/data/x").effect == "destructive"
+        assert allowed(compiled, "rm /srv/x").effect == "read"
+
+
+def test_a_command_that_is_cut_off_wins_over_one_that_may_finish(make_set: Any) -> None:
+    document = make_set(
+        {"run": "sync", "end": {"finish": "5m"}}, {"run": "sync"}, {"run": "sync", "contain": "pidns"}
+    )
+    verdict = allowed(compile_set(document, {}), "sync")
+    assert (verdict.finish_seconds, verdict.contain) == (None, "pidns")
+
+
+def test_a_value_may_be_a_part_of_a_word(make_set: Any) -> None:
+    document = make_set(
+        {"run": "a --unit={unit} {src}:{dst} {n}x{n} {host}.log", "where": {
+            "src": {"path": "/srv"}, "dst": {"name": 9}, "n": {"int": [-9, 9]}, "host": {"name": 20},
+        }},
+        parameters={"unit": {"name": 20}},
+    )  # fmt: skip
+    compiled = compile_set(document, {"unit": "web"})
+    verdict = allowed(compiled, "a --unit=web /srv/x:y 3x3 a.log.log")
+    assert verdict.matched == {"src": "/srv/x", "dst": "y", "n": "3", "host": "a.log"}
+    for line in [
+        "a --unit=web2 /srv/x:y 3x3 a.log", "a --unit= /srv/x:y 3x3 a.log", "a --unit=web /srv/x:y:z 3x3 a.log",
+        "a --unit=web /srv/x: 3x3 a.log", "a --unit=web :y 3x3 a.log", "a --unit=web /srv/x:y 3x4 a.log",
+        "a --unit=web /srv/x:y 3x3 .log", "a --unit=web /srv/x:y 3x3 a.lo", "a --unit=web /srv/x:y 3x3 log",
+        "a --unit=web /srv/xy 3x3 a.log", "a --unit=web /srv/x:-y 3x3 a.log", "a --unit=web /etc/x:y 3x3 a.log",
+    ]:  # fmt: skip
+        refused(compiled, line)
+
+
+def test_a_value_never_swallows_the_text_that_ends_it(make_set: Any) -> None:
+    where = {"a": {"pattern": "[a-z:]+"}, "b": {"pattern": "[a-z:]+"}}
+    compiled = compile_set(make_set({"run": "cp {a}:{b}", "where": where}), {})
+    assert allowed(compiled, "cp x:y:z").matched == {"a": "x", "b": "y:z"}
+    document = make_set({"run": "cp {a}:{b}", "where": {"b": where["b"]}}, parameters={"a": where["a"]})
+    with pytest.raises(CompileError, match="may not hold `:`"):
+        compile_set(document, {"a": "x:y"})
+    document = make_set({"run": "cp {a}:{b}", "where": {"a": where["a"]}}, parameters={"b": where["b"]})
+    refused(compile_set(document, {"b": "y:z"}), "cp w:x:y:z")
+    allowed(compile_set(document, {"b": "y:z"}), "cp w:y:z")
+
+
+def test_before_any_grant_a_set_allows_what_some_grant_could(restart_web: CommandSetDocument) -> None:
+    open_set = compile_open(restart_web)
+    assert allowed(open_set, "systemctl restart haproxy").matched == {"unit": "haproxy"}
+    refused(open_set, "systemctl restart sshd")
+
+
+def test_pages_see_commands_with_values_limits_and_rules(nginx: CompiledSet, make_set: Any) -> None:
+    restart, journal, stop = describe(nginx)
+    assert (restart.text, restart.free, restart.effect) == ("systemctl restart nginx", (), "change")
+    assert journal.text == "journalctl --no-pager -u nginx -n {lines}"
+    (lines,) = journal.free
+    assert (lines.name, lines.kind, lines.limits, lines.low, lines.high) == (
+        "lines",
+        "int",
+        "a number from 1 to 1000",
+        "1",
+        "1000",
+    )
+    assert (stop.hold, stop.finish_seconds) == (True, 300)
+    quoted = describe(
+        compile_set(make_set("grep 'a {x}' ''", parameters={"x": {"pattern": ".+"}}), {"x": "b;c"})
+    )
+    assert quoted[0].text == "grep 'a b;c' ''"
+
+
+def test_a_form_gives_the_same_command_as_a_typed_line(nginx: CompiledSet) -> None:
+    verdict = lines_for(nginx, 1, {"lines": "007"})
+    assert isinstance(verdict, Allowed)
+    assert verdict.line == "journalctl --no-pager -u nginx -n 7"
+    assert verdict == decide(nginx, verdict.line)
+
+
+@pytest.mark.parametrize(
+    ("index", "values", "code"),
+    [
+        (1, {"lines": "1001"}, "value"),
+        (1, {"lines": "5; id"}, "value"),
+        (1, {"lines": ""}, "value"),
+        (1, {}, "value"),
+        (1, {"lines": "5", "unit": "haproxy"}, "value"),
+        (0, {"unit": "haproxy"}, "value"),
+        (3, {}, "left_out"),
+        (-1, {}, "left_out"),
+    ],
+)
+def test_a_form_with_a_wrong_value_is_refused(
+    nginx: CompiledSet, index: int, values: dict[str, str], code: str
+) -> None:
+    verdict = lines_for(nginx, index, values)
+    assert isinstance(verdict, Refused)
+    assert verdict.code == code
+
+
+def test_a_form_cannot_run_a_command_that_was_left_out(restart_web: CommandSetDocument) -> None:
+    assert isinstance(lines_for(compile_set(restart_web, {"unit": "nginx"}, [1]), 0, {}), Refused)
+
+
+def test_wicked_values_are_one_inert_word_or_refused(make_set: Any) -> None:
+    compiled = compile_set(
+        make_set({"run": "grep {what} /var/log/x", "where": {"what": {"pattern": ".*"}}}), {}
+    )
+    assert allowed(compiled, "grep '$IFS$(id)`id`;*' /var/log/x").argv == (
+        "grep",
+        "$IFS$(id)`id`;*",
+        "/var/log/x",
+    )
+    for line in ["grep $IFS /var/log/x", "grep $(id) /var/log/x", "grep -f /var/log/x", "grep '-oProxyCommand=x' /var/log/x",
+                 "grep --rsh=x /var/log/x", "grep \\--rsh=x /var/log/x", "grep '' /var/log/x"]:  # fmt: skip
+        refused(compiled, line)
+
+
+def test_deciding_among_50_commands_takes_far_less_than_a_millisecond(make_set: Any) -> None:
+    commands = [
+        {"run": f"journalctl --no-pager -u unit{n} -n {{lines}}", "where": {"lines": {"int": [1, 1000]}}}
+        for n in range(50)
+    ]
+    compiled = compile_set(make_set(*commands), {})
+    for line in ("journalctl --no-pager -u unit49 -n 100", "journalctl --no-pager -u unit50 -n 100", "id"):
+        times = []
+        for _ in range(200):
+            start = time.perf_counter()
+            decide(compiled, line)
+            times.append(time.perf_counter() - start)
+        print(f"{line}: {statistics.median(times) * 1e6:.0f} µs")
+        assert statistics.median(times) < 0.005
