@@ -32,12 +32,9 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
 # All together stop within 5 s: the first stage (databases) is asked last and gets what is left.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
+_SETTLED_S = 2.0
 _TICK_S = 0.1
 _COLOURS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
-
-
-def _always() -> bool:
-    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +42,9 @@ class Process:
     """One process of a group.
 
     `stage`: it starts when all of the lower stages are ready, and stops before them. `ready` says whether it
-    does its work yet. `once`: it must end with status 0, which makes it ready; any other process is restarted
-    when it ends. `env` None: the supervisor's. `inherit`: descriptors that stay open in it.
+    does its work yet; without it, having lived for 2 s counts. `once`: it must end with status 0, which makes it
+    ready; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors that
+    stay open in it.
     """
 
     name: str
@@ -54,7 +52,7 @@ class Process:
     env: Mapping[str, str] | None = field(default=None, repr=False)
     colour: str = ""
     stage: int = 0
-    ready: Callable[[], bool] = _always
+    ready: Callable[[], bool] | None = None
     once: bool = False
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -75,6 +73,12 @@ class _Child:
         self._failures = 0
         self._deaths: deque[float] = deque(maxlen=_LOUD_DEATHS)
         self.said_loudly = False
+
+    def look(self, now: float) -> None:
+        """See whether it does its work yet."""
+        if self.running is not None and not self.ready and not self.process.once:
+            settled = now - self.started >= _SETTLED_S
+            self.ready = settled if self.process.ready is None else self.process.ready()
 
     def died(self, now: float) -> float:
         """Note an unwanted end; return after how many seconds it starts again."""
@@ -150,8 +154,7 @@ class Supervisor:
         for child in self._due():
             if child.running is None and now >= child.start_at and not (child.process.once and child.ready):
                 self._start(child)
-            if child.running is not None and not child.ready and not child.process.once:
-                child.ready = child.process.ready()
+            child.look(now)
         if not self.ready.is_set() and all(child.ready for child in self._children):
             self.ready.set()
             if self._on_ready:
@@ -192,6 +195,8 @@ class Supervisor:
             self._failed = True
             self.stop()
             return
+        if not self.ready.is_set():
+            child.ready = False
         delay = child.died(now)
         self._say(
             f"{child.process.name} ended ({_describe(status)}); starting it again in {delay:.1f} s", "yellow"

@@ -163,7 +163,7 @@ def _migration(environment: Mapping[str, str]) -> Process:
 
 
 def _applications(options: Options, environment: Mapping[str, str], *, web_workers: int) -> list[Process]:
-    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool]) -> Process:
+    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool] | None) -> Process:
         command = [sys.executable, *argv]
         return Process(
             name=name, argv=command, colour=colour, stage=_APPLICATION, ready=ready, env=env, cwd=REPOSITORY
@@ -177,7 +177,7 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
         application(
             "streams", "cyan", _streams(options), lambda: _listens(options.host, options.streams_port)
         ),
-        application("worker", "magenta", _worker(), lambda: True),
+        application("worker", "magenta", _worker(), None),
         application("gateway", "blue", ssh, lambda: _listens(options.ssh_host, options.ssh_port)),
     ]
 

@@ -105,6 +105,15 @@ def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_st
     assert "started" not in out.getvalue()
 
 
+def test_a_group_is_not_ready_while_one_of_it_keeps_dying() -> None:
+    out = io.StringIO()
+    with running(
+        shell("web", "sleep 600"), shell("worker", "sleep 1; exit 1"), out=out, first_delay=0.02
+    ) as group:
+        assert until(lambda: out.getvalue().count("worker ended") >= 3)
+        assert not group.ready.is_set()
+
+
 def test_a_program_that_is_missing_is_named() -> None:
     out = io.StringIO()
     assert Supervisor([Process(name="once", argv=["/no/such/program"], once=True)], out=out).run() == 1

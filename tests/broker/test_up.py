@@ -1,0 +1,169 @@
+"""`manage.py up`: all of Stint from an empty folder, and nothing of it left when it ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from broker.embedded.state import running_urls, temporary_state_dir
+from broker.up import main, parse
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGURED = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STINT_SECRET_KEY", "STINT_SECRET_KEY_FILE")
+
+
+class Up:
+    """A running `manage.py up` with a state folder and ports of its own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.ports = free_ports(3)
+        self.env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
+        self.env["STINT_STATE_DIR"] = str(state)
+        self.log = state / "up.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*self.manage("up"), *self.options()],
+                env=self.env,
+                cwd=REPOSITORY,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def manage(self, *arguments: str) -> list[str]:
+        return [sys.executable, "manage.py", *arguments]
+
+    def options(self) -> list[str]:
+        http, streams, ssh = (str(port) for port in self.ports)
+        return ["--port", http, "--streams-port", streams, "--ssh-port", ssh]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = self.manage(*arguments)
+        return subprocess.run(
+            command, env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[0]}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        assert until(lambda: "Stint is ready" in self.said() or self.process.poll() is not None, 60)
+        assert "Stint is ready" in self.said(), self.said()
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def processes(self, word: str = "") -> list[int]:
+        """The living processes of this state folder, with `word` in their command."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+                except OSError:
+                    continue
+                if str(self.state).encode() in command + environment and word.encode() in command:
+                    found.append(int(entry.name))
+        return found
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    last = time.monotonic() + seconds
+    while not condition() and time.monotonic() < last:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    with temporary_state_dir("stint-up-") as state:
+        running = Up(state)
+        try:
+            running.wait_until_ready()
+            yield running
+        finally:
+            running.process.kill()
+            running.process.wait()
+            assert until(lambda: not running.processes())
+
+
+def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_seconds(up: Up) -> None:
+    assert up.ready()
+    # Commands that are run meanwhile find the database by themselves.
+    assert "[X] 0001_initial" in up.run("showmigrations", "audit").stdout
+    # One group on one folder.
+    other = free_ports(3)
+    second = up.run(
+        "up", "--port", str(other[0]), "--streams-port", str(other[1]), "--ssh-port", str(other[2])
+    )
+    assert second.returncode == 1
+    assert f"already running, pid {up.process.pid}" in second.stderr
+    # Only migrations ever had the role that can rewrite the record.
+    for word in ("granian", "uvicorn", "celery", "ssh_gateway"):
+        for pid in up.processes(word):
+            assert b"stint_owner" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+    begun = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(10) == 0
+    assert time.monotonic() - begun < 5
+    assert up.processes() == []
+    assert running_urls(up.state) is None
+    assert "no database" in up.run("showmigrations").stderr
+
+
+def test_each_process_that_is_killed_comes_back(up: Up) -> None:
+    for word in ("granian", "uvicorn", "celery", "ssh_gateway", "valkey-server", "bin/postgres"):
+        before = up.processes(word)
+        assert before, word
+        os.kill(min(before), signal.SIGKILL)
+        assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), word  # type: ignore[misc]
+    assert until(up.ready)
+
+
+def test_when_it_is_killed_itself_nothing_is_left(up: Up) -> None:
+    assert len(up.processes()) >= 6
+    up.process.send_signal(signal.SIGKILL)
+    assert until(lambda: not up.processes())
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_state_dir() as state, socket.socket() as taken:
+        monkeypatch.setenv("STINT_STATE_DIR", str(state))
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port)]) == 1
+        assert f"port {port}: Address already in use. Choose another with --port" in capsys.readouterr().err
+        assert list(state.iterdir()) == []
+
+
+def test_options_have_their_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STINT_HTTP_PORT", "9000")
+    monkeypatch.setenv("STINT_SSH_PORT", "9022")
+    options = parse(["--ssh-port", "9023"])
+    assert (options.url, options.ssh_port) == ("http://127.0.0.1:9000", 9023)
