@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from sessions_app.connectors import registry
-from sessions_app.connectors.base import Connector
+from sessions_app.connectors.base import Connector, ConnectorError
+from sessions_app.connectors.ssh.certificates import Authority
+from sessions_app.connectors.ssh.connector import SSHConnector
+from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 
 
 def connector_for(kind: str) -> Connector:
     """Return the connector for a kind of cluster. Raises ConnectorError for a kind that nothing serves."""
     return registry.connector_for(kind)
+
+
+def _ssh() -> Connector:
+    key = active_ssh_ca()
+    if key is None:
+        raise ConnectorError(
+            "There is no SSH certificate authority; `manage.py ssh_ca` makes one.", permanent=True
+        )
+    return SSHConnector(Authority(ssh_ca_private_key(key)), source_addresses=settings.SSH_SOURCE_ADDRESS)
+
+
+registry.register("ssh", _ssh)

@@ -1,0 +1,1 @@
+"""Real servers in temporary folders, for the demonstration and for tests."""

@@ -1,0 +1,242 @@
+"""A real OpenSSH server on a free loopback port, in a folder of its own, that trusts given certificate authorities."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+_PRIVILEGE_SEPARATION = Path("/run/sshd")
+_EMPTY_KRL = b"SSHKRL\n\0" + (1).to_bytes(4, "big") + bytes(8 + 8 + 8 + 4 + 4)
+_START_TIMEOUT = 10.0
+
+
+class NoSSHServer(RuntimeError):
+    """A target can't be started here; the message says what is missing."""
+
+
+@dataclass
+class SshTarget:
+    """One target. Use it as a context manager, or call ``start`` and ``stop``; needs root, as sshd does.
+
+    ``ca_keys`` are public keys in OpenSSH's form. ``account`` logs in; others can't. ``options`` are further lines of
+    sshd_config, which win over those below. ``host_ca`` (path of a private key) signs a host certificate for
+    127.0.0.1. ``port`` 0 chooses a free one. After ``stop`` nothing is left of it but what its commands have changed.
+    """
+
+    ca_keys: Sequence[str]
+    account: str = "root"
+    options: Sequence[str] = ()
+    host_ca: Path | None = None
+    port: int = 0
+    exempt_from_penalties: bool = True
+    folder: Path = field(default=Path(), init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _made_separation: bool = field(default=False, init=False)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return "127.0.0.1"
+
+    @property
+    def host_key(self) -> str:
+        """Its public host key, as the catalogue pins it."""
+        algorithm, blob, *_ = (self.folder / "host_key.pub").read_text(encoding="ascii").split()
+        return f"{algorithm} {blob}"
+
+    @property
+    def log(self) -> str:
+        """What sshd has logged so far."""
+        return (self.folder / "sshd.log").read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """The listening process. Raises NoSSHServer when it is not running."""
+        if self._process is None:
+            raise NoSSHServer("The SSH server is not running.")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises NoSSHServer."""
+        sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if sshd is None or os.geteuid() != 0:
+            raise NoSSHServer(
+                "An SSH server needs root and the package openssh-server: run `apt install openssh-server`."
+            )
+        if not self.folder.name:
+            self._prepare()
+        self._listen(sshd)
+
+    def stop(self) -> None:
+        """Stop it with all its connections and remove its folder."""
+        self.kill()
+        if self.folder.name:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = Path()
+        if self._made_separation:
+            with contextlib.suppress(OSError):
+                _PRIVILEGE_SEPARATION.rmdir()
+
+    def kill(self) -> None:
+        """Stop it with all its connections, and keep its folder and port, so that ``start`` brings it back."""
+        if self._process is None:
+            return
+        connections = self.connections()
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        for pid in connections:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def connections(self) -> list[int]:
+        """Return the process ids of sshd's processes that serve connections."""
+        return [pid for pid in _children(self.pid) if _name(pid).startswith("sshd")]
+
+    def trust(self, ca_keys: Iterable[str]) -> None:
+        """Trust these authorities from the next connection on."""
+        self._replace("ca.pub", "".join(f"{key.strip()}\n" for key in ca_keys).encode())
+
+    def revoke_serial(self, ca_key: str, serial: int) -> None:
+        """Put one certificate of an authority on the list of revoked ones."""
+        (self.folder / "revoked_ca.pub").write_text(ca_key + "\n", encoding="ascii")
+        (self.folder / "revoked").write_text(f"serial: {serial}\n", encoding="ascii")
+        target = self.folder / "krl.new"
+        _keygen(
+            "-k", "-f", str(target), "-s", str(self.folder / "revoked_ca.pub"), str(self.folder / "revoked")
+        )
+        target.replace(self.folder / "krl")
+
+    def _prepare(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="stint-sshd-"))
+        self.folder.chmod(0o755)
+        if not _PRIVILEGE_SEPARATION.is_dir():
+            _PRIVILEGE_SEPARATION.mkdir(mode=0o755)
+            self._made_separation = True
+        _keygen("-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(self.folder / "host_key"))
+        if self.host_ca is not None:
+            _keygen(
+                "-q",
+                "-s",
+                str(self.host_ca),
+                "-I",
+                "target",
+                "-h",
+                "-n",
+                self.address,
+                str(self.folder / "host_key.pub"),
+            )
+        (self.folder / "krl").write_bytes(_EMPTY_KRL)
+        self.trust(self.ca_keys)
+        self.port = self.port or _free_port()
+        (self.folder / "sshd_config").write_text("\n".join(self._config()) + "\n", encoding="utf-8")
+
+    def _config(self) -> list[str]:
+        return [
+            *self.options,
+            f"ListenAddress {self.address}:{self.port}",
+            f"HostKey {self.folder}/host_key",
+            *([f"HostCertificate {self.folder}/host_key-cert.pub"] if self.host_ca else []),
+            f"PidFile {self.folder}/sshd.pid",
+            f"TrustedUserCAKeys {self.folder}/ca.pub",
+            f"RevokedKeys {self.folder}/krl",
+            "AuthorizedKeysFile none",
+            f"AllowUsers {self.account}",
+            "PermitRootLogin forced-commands-only",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "UsePAM no",
+            "PermitUserRC no",
+            "DisableForwarding yes",
+            "ClientAliveInterval 10",
+            "ClientAliveCountMax 2",
+            *([f"PerSourcePenaltyExemptList {self.address}"] if self.exempt_from_penalties else []),
+            "LogLevel VERBOSE",
+        ]
+
+    def _listen(self, sshd: str) -> None:
+        config = str(self.folder / "sshd_config")
+        self._process = subprocess.Popen(
+            [sshd, "-D", "-f", config, "-E", str(self.folder / "sshd.log")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            start_new_session=True,
+        )
+        until = time.monotonic() + _START_TIMEOUT
+        while not _answers(self.address, self.port):
+            if self._process.poll() is not None or time.monotonic() > until:
+                log = self.log
+                self.kill()
+                raise NoSSHServer(f"The SSH server did not start: {log.strip() or 'it said nothing'}")
+            time.sleep(0.01)
+
+    def _replace(self, name: str, content: bytes) -> None:
+        fresh = self.folder / f"{name}.new"
+        fresh.write_bytes(content)
+        fresh.replace(self.folder / name)
+
+
+def _keygen(*arguments: str) -> None:
+    subprocess.run(["ssh-keygen", *arguments], check=True, capture_output=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1) as sock:
+            return sock.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    """Return all descendants of a process."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parent = int(
+                    (entry / "stat")
+                    .read_text(encoding="utf-8", errors="replace")
+                    .rpartition(")")[2]
+                    .split()[1]
+                )
+                parents.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = parents.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

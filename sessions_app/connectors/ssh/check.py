@@ -1,0 +1,188 @@
+"""Logs in to a target and reports, step by step, whether it is set up so that Stint can keep its promises there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+
+import asyncssh
+
+from sessions_app.connectors.base import CheckStep, ConnectorError
+from sessions_app.connectors.ssh.connection import Dialer, Errand, connect_tcp
+from sessions_app.policy.commands.quoting import quote_argv
+from sessions_app.policy.scope import TargetFacts
+
+ANSWER_TIMEOUT = 20.0
+# A certificate is dated back by 30 s and lives 60 s.
+LARGEST_SKEW = 15.0
+SAFE_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ash", "ksh", "mksh"})
+UNSAFE_SHELLS = frozenset({"csh", "tcsh"})
+_SETUP = "Run `manage.py ssh_target_setup CLUSTER` and do what it prints on the target."
+_HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
+_TOOLS = ("setpriv", "timeout", "grep", "unshare")
+
+# Prints one `name=value` line for each fact; nothing in it depends on the tools that it looks for.
+_PROBE = (
+    'nonce=$1; echo "nonce=$nonce"; '
+    'me=$(id -un 2>/dev/null); echo "account=$me"; '
+    'entry=$(getent passwd "$me" 2>/dev/null || grep "^$me:" /etc/passwd 2>/dev/null); '
+    'echo "shell=${entry##*:}"; '
+    'echo "clock=$(date +%s.%N 2>/dev/null)"; '
+    "for tool in setpriv timeout grep unshare; do "
+    'echo "$tool=$($tool --version 2>/dev/null | head -n 1)"; done; '
+    "setpriv --pdeathsig KILL -- true 2>/dev/null && echo pdeathsig=yes; "
+    'if [ "$(id -u)" = 0 ]; then unshare --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; '
+    "else unshare --user --map-current-user --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; fi; "
+    'echo "exempt=$(grep -ihs "^ *PerSourcePenaltyExemptList" /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf '
+    '| head -n 1)"'
+)
+
+
+async def check_target(
+    dialer: Dialer, target: TargetFacts, host_ca: str, *, clock: Callable[[], float] = time.time
+) -> list[CheckStep]:
+    """Return the steps in order; the last one is the first that makes all that follow impossible."""
+    steps: list[CheckStep] = []
+    try:
+        (await connect_tcp(target)).close()
+    except ConnectorError as error:
+        return [
+            CheckStep("reachable", False, error.message, "Check address, port, firewall, and that sshd runs.")
+        ]
+    steps.append(CheckStep("reachable", True, f"{target.address} port {target.port} accepts connections"))
+    nonce = secrets.token_hex(8)
+
+    async def errand() -> Errand:
+        command = quote_argv(["sh", "-c", _PROBE, "stint", nonce])
+        return Errand(serial=0, key_id="check", command=f"exec {command}")
+
+    try:
+        connection = await dialer.dial(target, host_ca, errand)
+    except ConnectorError as error:
+        return [*steps, *await _not_let_in(error, target)]
+    how = "its pinned key" if target.host_key.strip() else "a certificate of the cluster's host authority"
+    steps.append(CheckStep(_HOST_KEY, True, f"the target proved {how}"))
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            before = clock()
+            answer = await connection.run("echo not-forced", stdin=asyncssh.DEVNULL, errors="replace")
+            middle = (before + clock()) / 2
+        version = str(connection.get_extra_info("server_version", ""))
+    except (TimeoutError, asyncssh.Error, OSError) as error:
+        return [*steps, CheckStep(_ACCEPTED, False, f"it went away when asked: {error}", _SETUP)]
+    finally:
+        connection.abort()
+    steps.append(CheckStep(_ACCEPTED, True, f"{version} let the certificate in as {target.account}"))
+    return [*steps, *_judge(_facts(str(answer.stdout)), nonce, target, version, middle)]
+
+
+async def _not_let_in(error: ConnectorError, target: TargetFacts) -> list[CheckStep]:
+    if isinstance(error.__cause__, asyncssh.PermissionDenied):
+        proven = CheckStep(_HOST_KEY, True, "the target proved its key")
+        return [proven, CheckStep(_ACCEPTED, False, error.message, _SETUP)]
+    if error.__cause__ is None or isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable):
+        shown = await _shown_key(target)
+        advice = (
+            f"It shows this one; compare it with `cat /etc/ssh/ssh_host_*_key.pub` there: {shown}"
+            if shown
+            else ""
+        )
+        return [CheckStep(_HOST_KEY, False, error.message, advice)]
+    return [CheckStep("handshake", False, error.message, "Read the target's log: `journalctl -u ssh`.")]
+
+
+async def _shown_key(target: TargetFacts) -> str:
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            sock = await connect_tcp(target)
+            key = await asyncssh.get_server_host_key(target.address, target.port, sock=sock, config=None)
+    except (TimeoutError, asyncssh.Error, OSError, ConnectorError):
+        return ""
+    return key.export_public_key().decode().strip() if key else ""
+
+
+def _facts(output: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in output.splitlines())
+    return {name: value.strip() for name, separator, value in pairs if separator}
+
+
+def _judge(
+    facts: dict[str, str], nonce: str, target: TargetFacts, version: str, asked: float
+) -> Iterator[CheckStep]:
+    forced = facts.get("nonce") == nonce
+    yield CheckStep(
+        "forced command", forced,
+        "the certificate's command ran, not the one asked for" if forced else "something else than the command ran",
+        "" if forced else "Remove `ForceCommand` for this account from sshd_config; it overrules certificates.",
+    )  # fmt: skip
+    if not forced:
+        return
+    account = facts.get("account", "")
+    same = account == target.account
+    yield CheckStep("account", same, f"commands run as {account or 'nobody knows whom'}",
+                    "" if same else f"Make sure that {target.account} is an account of its own.")  # fmt: skip
+    yield _shell(facts.get("shell", ""))
+    for tool in _TOOLS:
+        yield _tool(tool, facts.get(tool, ""))
+    armed = facts.get("pdeathsig") == "yes"
+    yield CheckStep("death signal", armed, "setpriv --pdeathsig works" if armed else "setpriv --pdeathsig fails",
+                    "" if armed else "Install util-linux 2.33 or newer.")  # fmt: skip
+    spaces = facts.get("pidns") == "yes"
+    yield CheckStep(
+        "PID namespaces", True, "`contain: pidns` works" if spaces else "`contain: pidns` can't work here",
+        "" if spaces else "Only `contain: group` can be used, unless the kernel allows user namespaces to this account.",
+    )  # fmt: skip
+    yield _clock(facts.get("clock", ""), asked)
+    yield _penalties(version, facts.get("exempt", ""))
+
+
+def _shell(path: str) -> CheckStep:
+    shell = path.rpartition("/")[2]
+    if shell in SAFE_SHELLS:
+        slow = (
+            "" if shell in {"sh", "dash"} else "/bin/sh is better: it runs no start-up file before a command."
+        )
+        return CheckStep("login shell", True, f"{path} hands the words over as they are", slow)
+    why = (
+        "rewrites `!` in any quotes"
+        if shell in UNSAFE_SHELLS
+        else "is not known to keep quoted words as they are"
+    )
+    return CheckStep(
+        "login shell", False, f"{path or 'unknown'} {why}", "Give the account /bin/sh: `usermod -s /bin/sh`."
+    )
+
+
+def _tool(tool: str, version: str) -> CheckStep:
+    if version:
+        return CheckStep(tool, True, version)
+    package = {"grep": "grep", "timeout": "coreutils"}.get(tool, "util-linux")
+    optional = tool == "unshare"
+    fix = f"Install {package}." if not optional else f"Install {package} if commands need `contain: pidns`."
+    return CheckStep(tool, optional, f"{tool} is not there or does not know --version", fix)
+
+
+def _clock(text: str, asked: float) -> CheckStep:
+    try:
+        skew = float(text) - asked
+    except ValueError:
+        return CheckStep("clock", False, "the target's clock can't be read", "Install coreutils.")
+    ok = abs(skew) <= LARGEST_SKEW
+    return CheckStep(
+        "clock", ok, f"the target is {skew:+.1f} s off", "" if ok else "Set up NTP on both sides."
+    )
+
+
+def _penalties(version: str, line: str) -> CheckStep:
+    found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < (9, 8):
+        return CheckStep("penalties", True, "this server gives none")
+    if line:
+        return CheckStep("penalties", True, line)
+    return CheckStep(
+        "penalties", True, "PerSourcePenaltyExemptList was not found in /etc/ssh",
+        "Put the gateway's address there: a few failed logins would lock the gateway out for everybody.",
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""Connections to targets: one for each command, with a certificate minted on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncssh
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.ssh.certificates import Credential, mint
+from sessions_app.policy.scope import TargetFacts
+
+# sshd drops connections at random when more than ten are not logged in yet (MaxStartups).
+HANDSHAKES = 4
+ATTEMPTS = 5
+CONNECT_TIMEOUT = 8.0
+KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 3
+# AES-GCM is the fastest here by half; the client's order wins.
+CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes128-ctr",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What one connection is for: the serial number and key id in the target's log, and the command it is bound to."""
+
+    serial: int
+    key_id: str
+    command: str
+
+
+class _Client(asyncssh.SSHClient):
+    """Proves itself with one certificate, once, as soon as that is there."""
+
+    def __init__(self, credential: Callable[[], Awaitable[Credential]]) -> None:
+        self._credential: Callable[[], Awaitable[Credential]] | None = credential
+        self.authenticated = False
+
+    async def public_key_auth_requested(  # type: ignore[override]  # the base allows an awaitable
+        self,
+    ) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] | None:
+        # Asked again means refused: a second try would only earn the gateway a penalty at the target.
+        if self._credential is None:
+            return None
+        wanted, self._credential = self._credential, None
+        made = await wanted()
+        return [(made.key, made.certificate)]
+
+    def auth_completed(self) -> None:
+        self.authenticated = True
+
+
+class Dialer:
+    """Opens connections to targets from one event loop, a few handshakes at a time for each target."""
+
+    def __init__(
+        self,
+        ca: Callable[[], asyncssh.SSHKey],
+        *,
+        source_addresses: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+        handshakes: int = HANDSHAKES,
+    ) -> None:
+        """``source_addresses`` go into certificates; empty means the local address of each connection."""
+        self._ca = ca
+        self._sources = tuple(source_addresses)
+        self._clock = clock
+        self._handshakes = handshakes
+        self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
+
+    async def dial(
+        self, target: TargetFacts, host_ca: str, errand: Callable[[], Awaitable[Errand]]
+    ) -> asyncssh.SSHClientConnection:
+        """Return an authenticated connection. Raises ConnectorError.
+
+        ``errand`` is awaited when the target asks for a proof, so that the handshake can go on before it is known.
+        A connection that is lost before that is tried again: nothing can have run.
+        """
+        known = known_hosts(target, host_ca)
+        slot = self._slots.setdefault((target.address, target.port), asyncio.Semaphore(self._handshakes))
+        for attempt in range(ATTEMPTS):
+            async with slot:
+                try:
+                    return await self._attempt(target, known, errand)
+                except _Lost as lost:
+                    if attempt == ATTEMPTS - 1:
+                        raise unreachable(target, lost.why) from lost
+            await asyncio.sleep((0.05 + random.random() * 0.1) * 2**attempt)  # noqa: S311  # spreads retries
+        raise AssertionError
+
+    async def _attempt(
+        self,
+        target: TargetFacts,
+        known: tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]],
+        errand: Callable[[], Awaitable[Errand]],
+    ) -> asyncssh.SSHClientConnection:
+        sock = await connect_tcp(target)
+        source = sock.getsockname()[0].partition("%")[0]
+
+        async def credential() -> Credential:
+            wanted = await errand()
+            return mint(
+                self._ca(),
+                principal=target.account,
+                serial=wanted.serial,
+                key_id=wanted.key_id,
+                force_command=wanted.command,
+                source_addresses=self._sources or (source,),
+                now=self._clock(),
+            )
+
+        client = _Client(credential)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await asyncssh.connect(
+                    target.address,
+                    target.port,
+                    sock=sock,
+                    client_factory=lambda: client,
+                    username=target.account,
+                    known_hosts=known,
+                    **CLIENT_OPTIONS,
+                )
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise ConnectorError(
+                f"{target.name} does not show the host key that the catalogue has for it. If it was set up anew, "
+                "put the new key into the catalogue; else find out who answers in its place.",
+                permanent=True,
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise ConnectorError(
+                f"{target.name} did not accept Stint's certificate for {target.account}. "
+                "`manage.py ssh_check` says what to set up there.",
+                permanent=True,
+            ) from error
+        except TimeoutError as error:
+            raise unreachable(target, f"no answer within {CONNECT_TIMEOUT:.0f} s") from error
+        except (asyncssh.Error, OSError) as error:
+            if client.authenticated or isinstance(error, asyncssh.KeyExchangeFailed):
+                raise unreachable(target, str(error)) from error
+            raise _Lost(str(error)) from error
+        finally:
+            if not client.authenticated:
+                sock.close()
+
+
+# Nothing of the account that the gateway runs as may leak into a connection: no configuration, agent or other key.
+CLIENT_OPTIONS: dict[str, object] = {
+    "config": None,
+    "agent_path": None,
+    "agent_forwarding": False,
+    "client_keys": None,
+    "preferred_auth": ["publickey"],
+    "gss_host": None,
+    "x509_trusted_certs": None,
+    "encryption_algs": list(CIPHERS),
+    "compression_algs": None,
+    "keepalive_interval": KEEPALIVE_INTERVAL,
+    "keepalive_count_max": KEEPALIVE_COUNT,
+    "login_timeout": 0,
+    "client_version": "Stint",
+}
+
+
+class _Lost(Exception):
+    """The connection broke before the target had asked for a proof."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def unreachable(target: TargetFacts, why: str) -> ConnectorError:
+    """Return the error for a target that can't be talked to."""
+    return ConnectorError(f"{target.name} ({target.address} port {target.port}) can't be reached: {why}.")
+
+
+async def connect_tcp(target: TargetFacts) -> socket.socket:
+    """Return a connected socket. Raises ConnectorError."""
+    loop = asyncio.get_running_loop()
+    why = "the name has no address"
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            for family, kind, protocol, _, address in await loop.getaddrinfo(
+                target.address, target.port, type=socket.SOCK_STREAM
+            ):
+                sock = socket.socket(family, kind, protocol)
+                try:
+                    sock.setblocking(False)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    await loop.sock_connect(sock, address)
+                except OSError as error:
+                    sock.close()
+                    why = (error.strerror or str(error)).lower()
+                except BaseException:
+                    sock.close()
+                    raise
+                else:
+                    return sock
+    except TimeoutError:
+        why = f"no answer within {CONNECT_TIMEOUT:.0f} s"
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+    raise unreachable(target, why)
+
+
+def known_hosts(
+    target: TargetFacts, host_ca: str
+) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
+    """Return what proves the host: its pinned keys, else the cluster's host authority. Raises ConnectorError."""
+    pinned = read_public_keys(target.host_key.splitlines())
+    trusted = [] if pinned else read_public_keys(host_ca.splitlines())
+    if not pinned and not trusted:
+        raise ConnectorError(
+            f"{target.name} has no host key and its cluster no host authority, so nobody knows who answers there. "
+            "Put one of them into the catalogue.",
+            permanent=True,
+        )
+    return pinned, trusted, []
+
+
+def read_public_keys(lines: Iterable[str]) -> list[asyncssh.SSHKey]:
+    """Return the keys in OpenSSH's one-line form, with or without host names before them; other lines are passed over."""
+    keys = []
+    for line in lines:
+        words = line.split()
+        for start in range(min(len(words), 3)):
+            with contextlib.suppress(asyncssh.KeyImportError):
+                keys.append(asyncssh.import_public_key(" ".join(words[start : start + 2])))
+                break
+    return keys

@@ -1,0 +1,147 @@
+"""What a certificate forces a target to run: the approved words inside a wrapper that the target itself ends.
+
+Two kernels' features carry it: the parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command when sshd's
+process for the connection goes, and coreutils' ``timeout`` is the target's own clock.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sessions_app.policy.commands.quoting import quote_argv
+
+Contain = Literal["group", "pidns"]
+
+GRANT_MARK, RUN_MARK = "STINT_GRANT", "STINT_RUN"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# sshd gone before the death signal was armed: the parent is process 1 by now, and nothing may start any more.
+_GUARD = '[ "$PPID" != 1 ] || exit 125; exec "$@"'
+# sshd takes a forced command that begins with this word for its built-in file server.
+_NEVER_FIRST = "internal-sftp"
+LONGEST = 120_000
+
+
+class CannotWrap(ValueError):
+    """The words can't be run on a target under Stint's control; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The environment entry that every process of a grant, or of one of its commands, carries on a target."""
+
+    name: str
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.value):
+            raise CannotWrap("A mark has 8 to 64 letters, digits, - and _.")
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+def run_mark(token: str, run_id: int) -> Mark:
+    """Return the mark of one command."""
+    return Mark(RUN_MARK, f"{token[:40]}-{run_id}")
+
+
+def force_command(
+    argv: Sequence[str],
+    *,
+    contain: Contain,
+    account: str,
+    token: str,
+    run_id: int,
+    seconds: float,
+) -> str:
+    """Return the command line that a certificate forces, safe for sh, bash, dash, zsh and fish.
+
+    ``seconds`` is how long the command may run. Raises CannotWrap for no words, no time left, or words that can't be
+    handed over.
+    """
+    if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
+        raise CannotWrap("There is no command that a target may be asked to run.")
+    marks = ["env", str(Mark(GRANT_MARK, token)), str(run_mark(token, run_id))]
+    inner = _group(argv, _limit(seconds)) if contain == "group" else _pidns(argv, _limit(seconds), account)
+    line = "exec " + quote_argv([*marks, *inner])
+    if len(line.encode()) > LONGEST:
+        raise CannotWrap("The command is too long for an SSH certificate.")
+    return line
+
+
+def _limit(seconds: float) -> str:
+    # `timeout 0` would mean no limit at all.
+    floored = math.floor(seconds * 1000) / 1000
+    if not 0 < floored < math.inf:
+        raise CannotWrap("There is no time left for the command.")
+    return f"{floored:.3f}"
+
+
+def _group(argv: Sequence[str], limit: str) -> list[str]:
+    return [
+        *("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", _GUARD, "stint"),
+        *("timeout", "-k", "0.2", "-s", "KILL", limit, "setpriv", "--pdeathsig", "KILL", "--"),
+        *argv,
+    ]
+
+
+def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
+    user = [] if account == "root" else ["--user", "--map-current-user"]
+    return [
+        *("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint"),
+        *("unshare", *user, "--pid", "--fork", "--kill-child=KILL", "--", "timeout", "-s", "KILL", limit),
+        *argv,
+    ]
+
+
+# Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
+# Every process that a found one starts meanwhile carries the mark as well, and the next round finds it.
+_FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
+_SWEEP = (
+    "found=0 round=0 left=1; "
+    'while [ "$left" -gt 0 ] && [ "$round" -lt 5 ]; do '
+    "round=$((round + 1)) left=0; "
+    f"for file in $({_FIND}); do "
+    "pid=${file#/proc/}; pid=${pid%/environ}; left=$((left + 1)); "
+    'kill -KILL "$pid" 2>/dev/null; done; '
+    "found=$((found + left)); "
+    'if [ "$left" -gt 0 ]; then sleep 0.02; fi; done; '
+    'echo "found=$found left=$left rounds=$round"'
+)
+_COUNT = f'set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
+
+
+def sweep_command(mark: Mark) -> str:
+    """Return the command line that kills every process with the mark until none is left, five rounds at most."""
+    return "exec " + _script(_SWEEP, str(mark))
+
+
+def count_command(mark: Mark) -> str:
+    """Return the command line that counts the processes with the mark."""
+    return "exec " + _script(_COUNT, str(mark))
+
+
+def _script(text: str, *arguments: str) -> str:
+    return quote_argv(["timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", *arguments])
+
+
+_SUMMARY = re.compile(r"found=(\d+) left=(\d+) rounds=(\d+)\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep saw: how many processes it found in all, how many were there in its last look, and how often it looked."""
+
+    found: int
+    left: int
+    rounds: int
+
+
+def parse_sweep(output: str) -> Swept | None:
+    """Return what a sweep printed; None for anything else."""
+    match = _SUMMARY.fullmatch(output)
+    return Swept(*map(int, match.groups())) if match else None
