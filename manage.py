@@ -9,6 +9,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from broker.demo.main import main as demo
 from broker.embedded.errors import EmbeddedError
 from broker.env import EnvError
 from broker.up import main as up
@@ -17,9 +18,11 @@ from broker.up import main as up
 def main(argv: list[str]) -> int:
     """Run the command that `argv` names; return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
+    # Before settings are read: these start the database that settings need.
     if argv[1:2] == ["up"]:
-        # Before settings are read: it starts the database that they need.
         return up(argv[2:])
+    if argv[1:2] == ["demo"]:
+        return demo(argv[2:])
     try:
         execute_from_command_line(argv)
     except (EnvError, EmbeddedError, ImproperlyConfigured) as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from broker.audit.actor import Actor
-
 from accounts.models import Identity
+from broker.audit.actor import Actor
 
 
 def actor_of(identity: Identity) -> Actor:

@@ -11,7 +11,7 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 
 
-class PasswordBackend(AuthenticationBackend):
+class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth ships no types
     """allauth's backend, with canonical names; it hashes a password for unknown names as well."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:

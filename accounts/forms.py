@@ -17,7 +17,10 @@ class SignInForm(LoginForm):  # type: ignore[misc]  # allauth ships no types
         self.fields.pop("remember", None)
         for name, label in (("login", "User name"), ("password", "Password")):
             self.fields[name].label = label
-            self.fields[name].widget.attrs = {"class": "ctl", "autocomplete": "username" if name == "login" else "current-password"}
+            self.fields[name].widget.attrs = {
+                "class": "ctl",
+                "autocomplete": "username" if name == "login" else "current-password",
+            }
 
     def clean_login(self) -> str:
         """Return the canonical name, so that each spelling meets the same lockout counter."""

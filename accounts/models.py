@@ -52,7 +52,9 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
-    owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="machines")
+    owner = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="machines"
+    )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
@@ -68,11 +70,13 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = "identities"
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(kind=Kind.PERSON, owner__isnull=True) | (~Q(kind=Kind.PERSON) & Q(owner__isnull=False)),
+                condition=Q(kind=Kind.PERSON, owner__isnull=True)
+                | (~Q(kind=Kind.PERSON) & Q(owner__isnull=False)),
                 name="identity_machines_have_owners",
             ),
             models.CheckConstraint(
-                condition=Q(kind=Kind.PERSON) | Q(is_superuser=False), name="identity_machines_never_administer"
+                condition=Q(kind=Kind.PERSON) | Q(is_superuser=False),
+                name="identity_machines_never_administer",
             ),
         ]
 

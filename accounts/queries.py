@@ -37,7 +37,8 @@ def group_names(identity: Identity) -> frozenset[str]:
 
 def same_person(identity: Identity) -> Q:
     """Return the condition for every account that stands for the same person: itself, its owner, its machines, and
-    accounts with the same mail address as itself or its owner."""
+    accounts with the same mail address as itself or its owner.
+    """
     owner = identity.owner or identity
     condition = Q(pk=identity.pk) | Q(pk=owner.pk) | Q(owner=owner)
     if owner.email:

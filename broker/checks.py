@@ -11,7 +11,7 @@ _SHORTEST_SECRET = 32
 
 
 @register(Tags.security)
-def risky_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """Name what is risky in the settings of this process."""
     local = all(host in {"127.0.0.1", "localhost", "[::1]"} for host in settings.ALLOWED_HOSTS)
     found: list[CheckMessage] = []
@@ -24,7 +24,11 @@ def risky_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     if settings.DEBUG and not local:
-        found.append(Error("STINT_DEBUG is on for hosts other than this one.", hint="Unset STINT_DEBUG.", id="stint.E002"))
+        found.append(
+            Error(
+                "STINT_DEBUG is on for hosts other than this one.", hint="Unset STINT_DEBUG.", id="stint.E002"
+            )
+        )
     if not settings.SECURE and not local:
         found.append(
             Error(

@@ -48,7 +48,12 @@ def _urls() -> tuple[str, str, str, str]:
             "There is no database. Set DATABASE_URL, or start the embedded one with `manage.py up`."
         )
     if embedded is not None:
-        return embedded.database, owner or embedded.owner, queue or embedded.queue, secret or embedded.secret_key
+        return (
+            embedded.database,
+            owner or embedded.owner,
+            queue or embedded.queue,
+            secret or embedded.secret_key,
+        )
     if not secret:
         raise ImproperlyConfigured(
             "STINT_SECRET_KEY is not set. Make one with `openssl rand -base64 48` and give it in STINT_SECRET_KEY or, "
@@ -79,7 +84,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = _queue_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "visibility_timeout": 300}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 1,
+    "socket_timeout": 5,
+    "visibility_timeout": 300,
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -182,7 +191,9 @@ CSRF_FAILURE_VIEW = "sessions_app.web.errors.csrf_failed"
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 SECURE_SSL_REDIRECT = False
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if envbool("STINT_BEHIND_PROXY", False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if envbool("STINT_BEHIND_PROXY", False) else None
+)
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -257,7 +268,9 @@ _shared: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_renderer: Any = structlog.processors.JSONRenderer() if LOG_JSON else structlog.dev.ConsoleRenderer(colors=False)
+_renderer: Any = (
+    structlog.processors.JSONRenderer() if LOG_JSON else structlog.dev.ConsoleRenderer(colors=False)
+)
 structlog.configure(
     processors=[*_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
     logger_factory=structlog.stdlib.LoggerFactory(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.kernel import clock
 from celery import current_app, shared_task
 
+from broker.kernel import clock
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.send_notice import send_notice

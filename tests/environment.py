@@ -18,7 +18,9 @@ CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
 _stack = contextlib.ExitStack()
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
 # Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise.
-POSTGRES = EmbeddedPostgres(STATE, settings={"fsync": "off", "synchronous_commit": "off", "max_connections": "300"})
+POSTGRES = EmbeddedPostgres(
+    STATE, settings={"fsync": "off", "synchronous_commit": "off", "max_connections": "300"}
+)
 POSTGRES.start()
 _stack.callback(POSTGRES.stop)
 atexit.register(_stack.close)
@@ -37,5 +39,7 @@ os.environ.update(
 )
 # The template that every database of the tests is copied from, made as in production: by the owner of the schema.
 subprocess.run(
-    [sys.executable, str(ROOT / "manage.py"), "migrate", "--no-input", "--verbosity", "0"], check=True, cwd=ROOT
+    [sys.executable, str(ROOT / "manage.py"), "migrate", "--no-input", "--verbosity", "0"],
+    check=True,
+    cwd=ROOT,
 )

@@ -60,7 +60,9 @@ def add_ssh_key(
 
 def _parse(line: str) -> tuple[str, bytes, str]:
     if "PRIVATE KEY" in line:
-        raise InvalidInput("That is a private key. Never give it to anybody; this one should be replaced.", hint=_HINT)
+        raise InvalidInput(
+            "That is a private key. Never give it to anybody; this one should be replaced.", hint=_HINT
+        )
     words = line.strip().split(None, 2)
     if len(words) < 2 or "\n" in line.strip():
         raise InvalidInput("That is not a public key.", hint=_HINT)

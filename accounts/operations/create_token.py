@@ -18,7 +18,13 @@ LONGEST = dt.timedelta(days=90)
 
 
 def create_token(
-    *, identity_id: int, label: str, scopes: Iterable[str], lifetime: dt.timedelta, actor: Identity, now: dt.datetime
+    *,
+    identity_id: int,
+    label: str,
+    scopes: Iterable[str],
+    lifetime: dt.timedelta,
+    actor: Identity,
+    now: dt.datetime,
 ) -> tuple[APIToken, str]:
     """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
 
@@ -26,13 +32,19 @@ def create_token(
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
-        raise InvalidInput("Choose what the token may do.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]})
+        raise InvalidInput(
+            "Choose what the token may do.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]}
+        )
     if not dt.timedelta(0) < lifetime <= LONGEST:
         raise InvalidInput("A token lives 90 days at most.", fields={"lifetime": ["Choose 1 to 90 days."]})
     if not label.strip():
-        raise InvalidInput("Name the token, so that you know later what it is for.", fields={"label": ["Needed."]})
+        raise InvalidInput(
+            "Name the token, so that you know later what it is for.", fields={"label": ["Needed."]}
+        )
     identity = Identity.objects.get(pk=identity_id)
-    if actor.pk not in (identity.pk, identity.owner_id) and not (actor.is_superuser and not identity.is_person):
+    if actor.pk not in (identity.pk, identity.owner_id) and not (
+        actor.is_superuser and not identity.is_person
+    ):
         raise Forbidden("Nobody makes tokens for another person.")
     text = new_token("stint")
     with transaction.atomic():

@@ -17,7 +17,9 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
     """Make a token worthless at once. Own ones, those of one's machines, and as an administrator any. Raises NotFound."""
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:
-        tokens = tokens.filter(identity__in=Identity.objects.filter(pk=actor.pk) | Identity.objects.filter(owner=actor))
+        tokens = tokens.filter(
+            identity__in=Identity.objects.filter(pk=actor.pk) | Identity.objects.filter(owner=actor)
+        )
     with transaction.atomic():
         token = tokens.select_for_update(of=("self",)).filter(pk=token_id).first()
         if token is None:

@@ -19,7 +19,14 @@ from sessions_app.models.policy import (
     AccessPolicyGroupObjectPermission,
     AccessPolicyUserObjectPermission,
 )
-from sessions_app.models.request import AccessRequest, Approval, IdempotencyKey, RequestKind, RequestState, Verdict
+from sessions_app.models.request import (
+    AccessRequest,
+    Approval,
+    IdempotencyKey,
+    RequestKind,
+    RequestState,
+    Verdict,
+)
 from sessions_app.models.session import CommandRun, GatewayNode, RunState, Session, Sweeper
 
 __all__ = [
@@ -51,6 +58,5 @@ __all__ = [
     "SigningKey",
     "Sweeper",
     "Target",
-    "AccessPolicy",
     "Verdict",
 ]

@@ -23,9 +23,12 @@ class SigningKey(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["purpose"], condition=Q(is_active=True), name="signing_key_one_active"),
+            models.UniqueConstraint(
+                fields=["purpose"], condition=Q(is_active=True), name="signing_key_one_active"
+            ),
             models.CheckConstraint(
-                condition=Q(is_active=False) | Q(retired_at__isnull=True), name="signing_key_retired_never_signs"
+                condition=Q(is_active=False) | Q(retired_at__isnull=True),
+                name="signing_key_retired_never_signs",
             ),
         ]
 

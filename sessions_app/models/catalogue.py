@@ -59,8 +59,14 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 
         policies = AccessPolicy.objects.holding(identity, "view", "request", "approve", "administer")
         own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
-        return self.filter(Q(pk__in=own) | Q(pk__in=AccessPolicy.clusters.through.objects.filter(
-            accesspolicy_id__in=policies).values("cluster_id")))
+        return self.filter(
+            Q(pk__in=own)
+            | Q(
+                pk__in=AccessPolicy.clusters.through.objects.filter(accesspolicy_id__in=policies).values(
+                    "cluster_id"
+                )
+            )
+        )
 
 
 class Cluster(models.Model):
@@ -146,8 +152,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
 
         policies = AccessPolicy.objects.visible_to(identity).values("pk")
-        return self.filter(pk__in=AccessPolicy.command_sets.through.objects.filter(
-            accesspolicy_id__in=policies).values("commandset_id"))
+        return self.filter(
+            pk__in=AccessPolicy.command_sets.through.objects.filter(accesspolicy_id__in=policies).values(
+                "commandset_id"
+            )
+        )
 
 
 class CommandSet(models.Model):

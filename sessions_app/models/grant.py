@@ -78,7 +78,9 @@ class Grant(models.Model):
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants")
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
-    command_set_version = models.ForeignKey(CommandSetVersion, on_delete=models.PROTECT, related_name="grants")
+    command_set_version = models.ForeignKey(
+        CommandSetVersion, on_delete=models.PROTECT, related_name="grants"
+    )
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
@@ -106,7 +108,9 @@ class Grant(models.Model):
     warned_at = models.DateTimeField(null=True, blank=True)
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
-    reviewed_by = models.ForeignKey(Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    reviewed_by = models.ForeignKey(
+        Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     review_note = models.TextField(blank=True)
     review_escalated_at = models.DateTimeField(null=True, blank=True)
 
@@ -121,12 +125,16 @@ class Grant(models.Model):
                 name="grant_to_end",
             ),
             models.Index(
-                fields=["starts_at"], condition=Q(state__in=["scheduled", "provisioning"]), name="grant_to_start"
+                fields=["starts_at"],
+                condition=Q(state__in=["scheduled", "provisioning"]),
+                name="grant_to_start",
             ),
             models.Index(fields=["next_attempt_at"], condition=Q(state="revoking"), name="grant_to_undo"),
             models.Index(fields=["holder"], condition=Q(state="active"), name="grant_in_use"),
             models.Index(
-                fields=["review_due_at"], condition=Q(break_glass=True, reviewed_at__isnull=True), name="grant_to_review"
+                fields=["review_due_at"],
+                condition=Q(break_glass=True, reviewed_at__isnull=True),
+                name="grant_to_review",
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
@@ -161,7 +169,9 @@ class Lease(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints: ClassVar = [models.UniqueConstraint(fields=["grant", "target"], name="lease_once_per_target")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["grant", "target"], name="lease_once_per_target")
+        ]
         indexes: ClassVar = [
             models.Index(fields=["grant"], condition=Q(gone_at__isnull=True), name="lease_not_gone"),
         ]

@@ -36,8 +36,14 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
             return self
         own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
         clusters = Cluster.objects.holding(identity, "view", "request", "approve", "administer")
-        return self.filter(Q(pk__in=own) | Q(pk__in=self.model.clusters.through.objects.filter(
-            cluster_id__in=clusters).values("accesspolicy_id")))
+        return self.filter(
+            Q(pk__in=own)
+            | Q(
+                pk__in=self.model.clusters.through.objects.filter(cluster_id__in=clusters).values(
+                    "accesspolicy_id"
+                )
+            )
+        )
 
     def requestable_by(self, identity: Identity) -> AccessPolicyQuerySet:
         """Live policies under which the identity may ask, by ``request`` on the policy or on a cluster that it covers.
@@ -46,8 +52,14 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         """
         own = self.model.objects.holding(identity, "request")
         clusters = Cluster.objects.holding(identity, "request")
-        return self.live().filter(Q(pk__in=own) | Q(pk__in=self.model.clusters.through.objects.filter(
-            cluster_id__in=clusters).values("accesspolicy_id")))
+        return self.live().filter(
+            Q(pk__in=own)
+            | Q(
+                pk__in=self.model.clusters.through.objects.filter(cluster_id__in=clusters).values(
+                    "accesspolicy_id"
+                )
+            )
+        )
 
 
 class AccessPolicy(models.Model):

@@ -51,7 +51,9 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         if not identity.is_person:
             return self.none()
         return (
-            self.filter(state=RequestState.PENDING, policy__in=AccessPolicy.objects.holding(identity, "approve"))
+            self.filter(
+                state=RequestState.PENDING, policy__in=AccessPolicy.objects.holding(identity, "approve")
+            )
             .exclude(requester=identity)
             .exclude(requester__owner=identity)
             .exclude(approvals__approver=identity, approvals__voided_at__isnull=True)
@@ -71,7 +73,9 @@ class AccessRequest(models.Model):
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="requests")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="requests")
     policy_version = models.PositiveIntegerField()
-    command_set_version = models.ForeignKey(CommandSetVersion, on_delete=models.PROTECT, related_name="requests")
+    command_set_version = models.ForeignKey(
+        CommandSetVersion, on_delete=models.PROTECT, related_name="requests"
+    )
     extends = models.ForeignKey(
         "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
     )
@@ -93,7 +97,9 @@ class AccessRequest(models.Model):
     class Meta:
         default_permissions = ()
         indexes: ClassVar = [
-            models.Index(fields=["lapses_at"], condition=Q(state=RequestState.PENDING), name="request_to_lapse"),
+            models.Index(
+                fields=["lapses_at"], condition=Q(state=RequestState.PENDING), name="request_to_lapse"
+            ),
             models.Index(fields=["-created_at"], name="request_newest"),
         ]
         constraints: ClassVar = [
@@ -140,7 +146,9 @@ class Approval(models.Model):
         default_permissions = ()
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["request", "approver"], condition=Q(voided_at__isnull=True), name="approval_once_per_approver"
+                fields=["request", "approver"],
+                condition=Q(voided_at__isnull=True),
+                name="approval_once_per_approver",
             )
         ]
 
@@ -160,7 +168,9 @@ class IdempotencyKey(models.Model):
 
     class Meta:
         default_permissions = ()
-        constraints: ClassVar = [models.UniqueConstraint(fields=["identity", "key"], name="idempotency_key_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["identity", "key"], name="idempotency_key_once")
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -68,7 +68,9 @@ class Session(models.Model):
         default_permissions = ()
         indexes: ClassVar = [
             models.Index(fields=["grant"], condition=Q(closed_at__isnull=True), name="session_open"),
-            models.Index(fields=["gateway"], condition=Q(closed_at__isnull=True), name="session_open_at_gateway"),
+            models.Index(
+                fields=["gateway"], condition=Q(closed_at__isnull=True), name="session_open_at_gateway"
+            ),
         ]
 
     def __str__(self) -> str:

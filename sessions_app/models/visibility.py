@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import Permission
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import Identity
 
@@ -18,13 +18,8 @@ def permitted(
         codename__in=permissions, content_type__app_label="sessions_app"
     ).values("pk")
     own = user_model.objects.filter(user=identity, permission__in=wanted).values("content_object_id")
-    by_group = group_model.objects.filter(group__user=identity, permission__in=wanted).values("content_object_id")
-    return own.union(by_group)
-
-
-def in_any(field: str, *querysets: QuerySet[Any]) -> Q:
-    """Return the condition that ``field`` is in one of the given sets of ids."""
-    condition = Q(pk__in=[])
-    for queryset in querysets:
-        condition |= Q(**{f"{field}__in": queryset})
-    return condition
+    by_group = group_model.objects.filter(group__user=identity, permission__in=wanted).values(
+        "content_object_id"
+    )
+    held: QuerySet[Any] = own.union(by_group)
+    return held

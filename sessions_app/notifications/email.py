@@ -26,6 +26,8 @@ class Email:
         try:
             mail.send()
         except smtplib.SMTPResponseException as error:
-            raise NotTold(f"The mail server said {error.smtp_code}.", permanent=error.smtp_code in _PERMANENT) from error
+            raise NotTold(
+                f"The mail server said {error.smtp_code}.", permanent=error.smtp_code in _PERMANENT
+            ) from error
         except (OSError, smtplib.SMTPException) as error:
             raise NotTold(f"The mail server can't be reached: {error}", permanent=False) from error

@@ -9,22 +9,28 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
-from broker.audit.actor import Actor
-from broker.audit.events import Event
-from broker.audit.record import record
-from broker.kernel.errors import InvalidInput
 from django.contrib.auth.models import Group
 from django.db import models, transaction
 from guardian.shortcuts import assign_perm, get_groups_with_perms, get_users_with_perms, remove_perm
 
 from accounts.models import Identity
 from accounts.names import canonical_username
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
-from sessions_app.policy.catalogue import Catalogue, ClusterDocument, CommandSetFile, GroupDocument, read_catalogue
+from sessions_app.policy.catalogue import (
+    Catalogue,
+    ClusterDocument,
+    CommandSetFile,
+    GroupDocument,
+    read_catalogue,
+)
 from sessions_app.policy.commands.document import digest as command_set_digest
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
@@ -125,7 +131,9 @@ def _check_names(catalogue: Catalogue) -> None:
             check(place, "identity", map(canonical_username, who.identities if who else ()), known)
     if problems:
         text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
-        raise InvalidInput(f"The catalogue does not fit together; nothing was changed: {text}.", fields=problems)
+        raise InvalidInput(
+            f"The catalogue does not fit together; nothing was changed: {text}.", fields=problems
+        )
 
 
 def _group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
@@ -134,7 +142,14 @@ def _group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) 
     after = sorted(canonical_username(name) for name in document.members)
     if made or before != after:
         group.user_set.set(Identity.objects.filter(username__in=after))
-        _note(plan, "create" if made else "change", "group", document.name, {"members": before}, {"members": after})
+        _note(
+            plan,
+            "create" if made else "change",
+            "group",
+            document.name,
+            {"members": before},
+            {"members": after},
+        )
         record(
             event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=document.name, now=now,
             data={"before": before, "after": after},
@@ -150,7 +165,11 @@ def _cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.dateti
     if before == after:
         return
     cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
-    cluster.environment, cluster.risk, cluster.host_ca = document.environment, document.risk, document.host_ca or ""
+    cluster.environment, cluster.risk, cluster.host_ca = (
+        document.environment,
+        document.risk,
+        document.host_ca or "",
+    )
     cluster.save()
     _targets(cluster, document, now)
     _give(cluster, "approve_cluster", document.approvers)
@@ -218,7 +237,12 @@ def _command_set(file: CommandSetFile, plan: Plan, actor: Actor, now: dt.datetim
     command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
     current = command_set.published if command_set else None
     live = command_set is not None and command_set.removed_at is None
-    if live and current and current.digest == command_set_digest(file.document) and current.accepted == dict(file.accept):
+    if (
+        live
+        and current
+        and current.digest == command_set_digest(file.document)
+        and current.accepted == dict(file.accept)
+    ):
         return
     version = write_draft(file=file, actor=None, now=now)
     try:
@@ -244,7 +268,12 @@ def _policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now
     if policy is None:
         policy = AccessPolicy(name=document.name, version=0, created_at=now)
     policy.version += 1
-    policy.summary, policy.source, policy.document, policy.digest = document.summary, source, data, digest_of(data)
+    policy.summary, policy.source, policy.document, policy.digest = (
+        document.summary,
+        source,
+        data,
+        digest_of(data),
+    )
     policy.changed_at, policy.removed_at = now, None
     policy.save()
     policy.clusters.set(Cluster.objects.live().filter(name__in=document.clusters))
@@ -267,7 +296,9 @@ def _give(thing: models.Model, permission: str, who: Who | None) -> None:
     """Make exactly these groups and identities hold the permission on the thing."""
     groups = [Group.objects.get_or_create(name=name)[0] for name in (who.groups if who else ())]
     people = list(
-        Identity.objects.filter(username__in=[canonical_username(name) for name in (who.identities if who else ())])
+        Identity.objects.filter(
+            username__in=[canonical_username(name) for name in (who.identities if who else ())]
+        )
     )
     held_by = [
         *_holders(get_groups_with_perms(thing, attach_perms=True), permission),
@@ -281,7 +312,7 @@ def _give(thing: models.Model, permission: str, who: Who | None) -> None:
             assign_perm(permission, holder, thing)
 
 
-def _holders(permissions: Mapping[Any, list[str]], permission: str) -> list[Any]:
+def _holders(permissions: Any, permission: str) -> list[Any]:
     return [holder for holder, held in permissions.items() if permission in held]
 
 
@@ -322,7 +353,9 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
             model.objects.filter(pk=row.pk).update(removed_at=now)
             ended = []
             for grant in grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
-                end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=f"The {type_} was removed.")
+                end_grant(
+                    grant_id=grant.pk, actor=None, reason=reason, now=now, note=f"The {type_} was removed."
+                )
                 ended.append(grant.ref)
             plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
             record(

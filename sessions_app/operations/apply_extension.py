@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import F
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
-from django.db.models import F
-
 from sessions_app.models import AccessRequest, Grant, GrantState
 
 
@@ -24,13 +24,14 @@ def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: 
 
     Sessions go on; a command that runs keeps the deadline that its target was given when it started.
     """
+    grant = Grant.objects.get(extensions=request)
     later = dt.timedelta(seconds=seconds)
-    moved = Grant.objects.filter(pk=request.extends_id, state=GrantState.ACTIVE, expires_at__gt=now).update(
+    moved = Grant.objects.filter(pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now).update(
         expires_at=F("expires_at") + later, warned_at=None
     )
     if moved != 1:
         raise GrantIsOver("The grant is over, so it can't be extended.", hint="Ask for a new one.")
-    grant = Grant.objects.get(pk=request.extends_id)
+    grant.refresh_from_db()
     record(
         event=Event.GRANT_EXTENDED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={"request": request.ref, "seconds": seconds, "expires_at": grant.expires_at.isoformat()},

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from broker.audit.actor import ActorKind
 from django.db import connection
 
+from broker.audit.actor import ActorKind
 from sessions_app.policy.commands.ssh import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
@@ -82,7 +82,9 @@ def _use(row: tuple[Any, ...]) -> Use | None:
         holder_kind=holder_kind,
         cluster=cluster,
         host_ca=host_ca,
-        target=TargetFacts(id=target_id, name=target, address=address, port=port, account=account, host_key=host_key),
+        target=TargetFacts(
+            id=target_id, name=target, address=address, port=port, account=account, host_key=host_key
+        ),
         compiled=found,
         expires_at=expires_at,
         finish_seconds=finish_seconds,

@@ -94,12 +94,16 @@ def _version(name: str) -> CommandSetVersion:
         .first()
     )
     if version is None:
-        raise NothingToAskFor(f"{name} has no published version.", hint="Somebody who sets up command sets must publish it.")
+        raise NothingToAskFor(
+            f"{name} has no published version.", hint="Somebody who sets up command sets must publish it."
+        )
     return version
 
 
 def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
-    live = {target.name: target for target in cluster.targets.filter(removed_at__isnull=True).order_by("name")}
+    live = {
+        target.name: target for target in cluster.targets.filter(removed_at__isnull=True).order_by("name")
+    }
     if names is None:
         return list(live.values())
     if unknown := [name for name in names if name not in live]:
@@ -122,7 +126,13 @@ def _preview(
 ) -> Preview:
     document = facts.policy_document(policy)
     world = facts.facts_for(
-        policy=policy, document=document, requester=requester, cluster=cluster, version=version, targets=targets, now=now
+        policy=policy,
+        document=document,
+        requester=requester,
+        cluster=cluster,
+        version=version,
+        targets=targets,
+        now=now,
     )
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
     starts_at = max(ask.starts_at or now, now)
@@ -136,7 +146,7 @@ def _preview(
         targets=tuple(targets),
         compiled=_compiled(version, ask.parameters),
         approvers=tuple(
-            (clause, tuple(facts.eligible_approvers(policy, clause, requester))) for clause in decision.clauses
+            (clause, tuple(facts.eligible_approvers(clause, requester))) for clause in decision.clauses
         ),
         starts_at=starts_at,
         ends_at=ends_at,
@@ -191,7 +201,9 @@ def _scope(
     )
 
 
-def _overlaps(cluster: Cluster, requester: Identity, starts_at: dt.datetime, ends_at: dt.datetime) -> list[Grant]:
+def _overlaps(
+    cluster: Cluster, requester: Identity, starts_at: dt.datetime, ends_at: dt.datetime
+) -> list[Grant]:
     return list(
         Grant.objects.not_ended()
         .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
-from django.db import transaction
-
 from sessions_app.models import CommandRun, Grant, GrantState, RunState, Session
 
 _UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import connection, transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
-from django.db import connection, transaction
-
 from sessions_app.models import CommandRun, GrantState, RunState
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.tell_of_hold import people_who_may_allow
@@ -30,7 +30,9 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
             raise NotFound("There is no such command.")
         if actor not in people_who_may_allow(run):
             raise MayNotDecide("You may not decide this command.", hint="Another approver can.")
-        lapsed = run.hold_lapses_at is None or run.hold_lapses_at <= now or run.grant.state != GrantState.ACTIVE
+        lapsed = (
+            run.hold_lapses_at is None or run.hold_lapses_at <= now or run.grant.state != GrantState.ACTIVE
+        )
         if run.state != RunState.HELD or run.decided_at is not None or lapsed:
             raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
         run.decided_by, run.decided_at = actor, now

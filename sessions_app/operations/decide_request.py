@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.db import transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from accounts.queries import group_names, same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
-from django.db import transaction
-
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
 from sessions_app.operations.apply_extension import apply_extension
 from sessions_app.operations.make_grant import make_grant
@@ -97,7 +97,9 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
     request = (
         AccessRequest.objects.visible_to(approver)
         .select_for_update(of=("self",))
-        .select_related("requester__owner", "cluster", "policy", "command_set_version__command_set", "extends")
+        .select_related(
+            "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends"
+        )
         .filter(pk=request_id)
         .first()
     )
@@ -165,7 +167,9 @@ def extent_of(request: AccessRequest) -> Extent:
     """Return all that a request asks for."""
     compiled = commands.compiled(request.command_set_version, request.parameters)
     return Extent(
-        request.duration, frozenset(command.index for command in compiled.commands), frozenset(request.targets)
+        request.duration,
+        frozenset(command.index for command in compiled.commands),
+        frozenset(request.targets),
     )
 
 
@@ -173,7 +177,9 @@ def _settle(
     request: AccessRequest, approver: Identity, comment: str, narrowing: dict[str, Any], now: dt.datetime
 ) -> None:
     document = facts.policy_document(request.policy)
-    resolution = resolve(clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
+    resolution = resolve(
+        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
+    )
     if resolution.standing is Standing.DENIED:
         _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
         _tell_requester(request, f"{approver} denied {request.ref}", comment, now)
@@ -217,7 +223,9 @@ def _check_allowed_still(request: AccessRequest, now: dt.datetime) -> None:
 def _agreed(request: AccessRequest) -> Extent:
     """Return what every approver left in."""
     whole = extent_of(request)
-    approvals = request.approvals.filter(voided_at__isnull=True, verdict=Verdict.APPROVE, digest=request.digest)
+    approvals = request.approvals.filter(
+        voided_at__isnull=True, verdict=Verdict.APPROVE, digest=request.digest
+    )
     try:
         return whole.meet(whole.narrowed(approval.narrowing) for approval in approvals)
     except CannotWiden as error:
@@ -225,7 +233,12 @@ def _agreed(request: AccessRequest) -> Extent:
 
 
 def _close(
-    request: AccessRequest, state: RequestState, event: Event, approver: Identity, comment: str, now: dt.datetime
+    request: AccessRequest,
+    state: RequestState,
+    event: Event,
+    approver: Identity,
+    comment: str,
+    now: dt.datetime,
 ) -> None:
     request.state, request.decided_at = state, now
     request.save(update_fields=["state", "decided_at"])

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import structlog
-from broker.audit.actor import Actor
-from broker.audit.events import Event
-from broker.audit.record import record
 from django.db import connection, transaction
 from django.db.models import F
 
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
 from sessions_app.models import CommandRun, Grant, GrantState, Lease, RunState, Session
 from sessions_app.models.grant import GrantQuerySet
@@ -46,15 +46,20 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         grant = _claim(grant_id, now()) if free else None
         if grant is None or _still_in_use(grant, now()):
             return Grant.objects.get(pk=grant_id)
-        results = _undo([lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant)
+        results = _undo(
+            [lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant
+        )
         return _finish(grant, results, now())
 
 
 @contextmanager
 def one_of_few(cluster_id: int) -> Iterator[bool]:
     """Give a place among the few that may call one cluster's targets at once, so that a cluster that hangs keeps only
-    that many workers waiting and delays no other. False: none is free, and the sweep comes back."""
-    failing = Lease.objects.filter(target__cluster=cluster_id, gone_at__isnull=True).exclude(last_error="").exists()
+    that many workers waiting and delays no other. False: none is free, and the sweep comes back.
+    """
+    failing = (
+        Lease.objects.filter(target__cluster=cluster_id, gone_at__isnull=True).exclude(last_error="").exists()
+    )
     with connection.cursor() as cursor:
         for place in range(PLACES_WHEN_FAILING if failing else PLACES):
             cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_BULKHEAD + place, cluster_id])
@@ -85,7 +90,9 @@ def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
     again = now + WAIT_FOR_SESSIONS
     if grant.finish_until is not None and grant.finish_until > now:
         again = min(grant.finish_until, now + dt.timedelta(seconds=1))
-    _own(grant).update(next_attempt_at=again, last_error="Waiting for the gateway to report its sessions closed.")
+    _own(grant).update(
+        next_attempt_at=again, last_error="Waiting for the gateway to report its sessions closed."
+    )
     return True
 
 
@@ -170,6 +177,8 @@ def _again(grant: Grant, errors: list[str], now: dt.datetime) -> Grant:
             data={"errors": errors, "attempts": grant.attempts},
         )  # fmt: skip
         log.warning("revoke.failing", grant=grant.ref, errors=errors)
-    Grant.objects.filter(pk=grant.pk).update(last_error=text, next_attempt_at=now + dt.timedelta(seconds=wait))
+    Grant.objects.filter(pk=grant.pk).update(
+        last_error=text, next_attempt_at=now + dt.timedelta(seconds=wait)
+    )
     grant.refresh_from_db()
     return grant

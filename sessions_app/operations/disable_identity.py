@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+from django.db.models import Q
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from django.db import transaction
-from django.db.models import Q
-
 from sessions_app.models import AccessRequest, EndReason, Grant, RequestState
 from sessions_app.operations.end_grant import end_grant
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.actor import Actor
+from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
-from django.db import transaction
-
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.transition import transition
 
@@ -40,7 +41,7 @@ def end_grant(
             return _cut_now(grant, now) if cut else grant
         who = actor_of(actor) if actor else Actor.system("end")
         facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
-        data = {"reason": reason.value, "note": note.strip(), "cut": cut}
+        data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
         if grant.state == GrantState.SCHEDULED:
             transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
             return grant

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from django.db import transaction
-
 from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
 from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
 from sessions_app.operations.request_access import next_number
@@ -38,7 +38,9 @@ def extend_grant(
         grant = (
             Grant.objects.filter(holder=requester, pk=grant_id)
             .select_for_update(of=("self",))
-            .select_related("policy", "cluster", "request", "command_set_version__command_set", "holder__owner")
+            .select_related(
+                "policy", "cluster", "request", "command_set_version__command_set", "holder__owner"
+            )
             .first()
         )
         if grant is None:
@@ -46,7 +48,7 @@ def extend_grant(
         if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
             raise GrantIsOver(f"{grant.ref} is over, so it can't be extended.", hint="Ask for a new one.")
         document = facts.policy_document(grant.policy)
-        terms = _checked(grant, document, requester, seconds, now)
+        terms = _checked(grant, document, seconds, now)
         request = _save(grant, requester, seconds, reason, document, now)
         if terms.approvals == "none" or not document.clauses:
             request.state, request.decided_at = RequestState.APPROVED, now
@@ -57,24 +59,30 @@ def extend_grant(
     return request
 
 
-def _checked(
-    grant: Grant, document: PolicyDocument, requester: Identity, seconds: int, now: dt.datetime
-) -> Extension:
+def _checked(grant: Grant, document: PolicyDocument, seconds: int, now: dt.datetime) -> Extension:
     terms = document.extension
     if terms is None or grant.break_glass:
         raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
     if seconds <= 0:
         raise InvalidInput("Say by how much.", fields={"seconds": ["Must be more than nothing."]})
     if seconds > terms.by:
-        raise MayNotExtend(f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}.")
+        raise MayNotExtend(
+            f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}."
+        )
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if earlier.filter(state=RequestState.PENDING).exists():
-        raise MayNotExtend("An extension is waiting for a decision already.", hint="Wait for it, or withdraw it.")
+        raise MayNotExtend(
+            "An extension is waiting for a decision already.", hint="Wait for it, or withdraw it."
+        )
     if earlier.count() >= terms.times:
-        raise MayNotExtend(f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant.")
+        raise MayNotExtend(
+            f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant."
+        )
     end = grant.expires_at + dt.timedelta(seconds=seconds)
     if document.windows is not None and not covering(document.windows, now, end):
-        raise MayNotExtend("The longer time would leave the allowed window.", hint="End in time, or ask for another window.")
+        raise MayNotExtend(
+            "The longer time would leave the allowed window.", hint="End in time, or ask for another window."
+        )
     if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
         raise MayNotExtend("The longer time would run into a freeze.", hint="End before the freeze.")
     return terms
@@ -114,7 +122,7 @@ def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) ->
     people = {
         person
         for clause in document.clauses
-        for person in facts.eligible_approvers(request.policy, clause, request.requester)
+        for person in facts.eligible_approvers(clause, request.requester)
     }
     tell(
         people=people,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from django.db import transaction
-
 from sessions_app.models import CommandRun, RunState
 
 _OPEN = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]

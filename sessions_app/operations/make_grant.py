@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 
+from django.db import IntegrityError, transaction
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
-from django.db import IntegrityError, transaction
-
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts

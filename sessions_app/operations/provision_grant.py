@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from broker.audit.actor import Actor
 from django.db import transaction
 
+from broker.audit.actor import Actor
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestKind
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant, transition
@@ -32,7 +32,9 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         if grant.starts_at > now or grant.expires_at <= now:
             return grant
         if reason := why_not_start(grant, now):
-            return end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
+            return end_grant(
+                grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason
+            )
         try:
             if grant.state == GrantState.SCHEDULED:
                 transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)

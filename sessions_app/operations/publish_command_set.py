@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 
+from django.db import transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
-from django.db import transaction
-
 from sessions_app.models import CommandSetVersion
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
 from sessions_app.policy.commands.examples import check_examples
@@ -50,7 +50,9 @@ def publish_command_set(
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)
 
 
-def publish(*, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime) -> CommandSetVersion:
+def publish(
+    *, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime
+) -> CommandSetVersion:
     """Publish a locked draft whose accepted warnings are set. Raises NotFitToPublish."""
     problems = problems_of(version)
     if problems:
@@ -81,7 +83,7 @@ def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
         if finding["severity"] == "error":
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']}")
         elif not version.accepted.get(key_of(finding), "").strip():
-            ask = f"To accept it, give a reason under `accept: {{\"{key_of(finding)}\": reason}}`."
+            ask = f'To accept it, give a reason under `accept: {{"{key_of(finding)}": reason}}`.'
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']} {ask}")
     for failure in check_examples(document_of(version)):
         problems.setdefault(failure.where, []).append(f"{failure.line}: {failure.message}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
-from django.db import transaction
-
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import connection, transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import StintError
-from django.db import connection, transaction
-
 from sessions_app.models import AccessRequest, RequestKind, RequestState
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
 from sessions_app.operations.make_grant import make_grant
@@ -44,9 +44,13 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     Raises NothingToAskFor, InvalidInput, RequestRefused.
     """
     if ask.kind == RequestKind.EXTENSION:
-        raise RequestRefusedKind("An extension is asked for on the grant.", hint="Open the grant and extend it there.")
+        raise RequestRefusedKind(
+            "An extension is asked for on the grant.", hint="Open the grant and extend it there."
+        )
     if len(ask.reason) > MAX_TEXT:
-        raise RequestRefusedKind(f"The reason is longer than {MAX_TEXT} characters.", hint="Link to the long version.")
+        raise RequestRefusedKind(
+            f"The reason is longer than {MAX_TEXT} characters.", hint="Link to the long version."
+        )
     preview = check_request(requester=requester, ask=ask, now=now)
     if preview.decision.outcome is Outcome.REFUSED:
         raise RequestRefused(preview.decision)
@@ -139,9 +143,15 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
 
 
 def _tell_of_broken_glass(request: AccessRequest, preview: Preview, ref: str, now: dt.datetime) -> None:
-    groups = preview.document.approver_groups or (preview.document.administrators or preview.document.requesters).groups
+    groups = (
+        preview.document.approver_groups
+        or (preview.document.administrators or preview.document.requesters).groups
+    )
     tell(
-        people=Identity.objects.active().filter(groups__name__in=groups).exclude(pk=request.requester_id).distinct(),
+        people=Identity.objects.active()
+        .filter(groups__name__in=groups)
+        .exclude(pk=request.requester_id)
+        .distinct(),
         event=Event.BREAKGLASS_STARTED,
         subject=f"{request.requester} broke the glass on {preview.cluster}",
         body=request.reason,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import transaction
+
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound
-from django.db import transaction
-
 from sessions_app.models import Grant
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, may_not_decide
 

@@ -6,10 +6,10 @@ import datetime as dt
 import json
 from dataclasses import asdict
 
-from accounts.models import Identity
-from broker.kernel.errors import Forbidden, InvalidInput
 from django.db import transaction
 
+from accounts.models import Identity
+from broker.kernel.errors import Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest

@@ -11,10 +11,13 @@ from sessions_app.operations.renew_gateway import LEASE
 
 def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped") -> int:
     """Close every session that the gateway still has open, mark it as stopped, and return how many there were."""
-    sessions = Session.objects.filter(gateway__name=name, closed_at__isnull=True).values_list("pk", flat=True)
-    closed = [close_session(session_id=pk, reason=reason, now=now) for pk in list(sessions)]
+    sessions = list(
+        Session.objects.filter(gateway__name=name, closed_at__isnull=True).values_list("pk", flat=True)
+    )
+    for pk in sessions:
+        close_session(session_id=pk, reason=reason, now=now)
     GatewayNode.objects.filter(name=name).update(stopped_at=now)
-    return len(closed)
+    return len(sessions)
 
 
 def stop_lost_gateways(*, now: dt.datetime) -> int:

@@ -6,12 +6,13 @@ import datetime as dt
 
 from accounts.models import Identity
 from broker.kernel.errors import NotFound
-
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.end_grant import end_grant
 
 
-def stop_grant(*, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False) -> Grant:
+def stop_grant(
+    *, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False
+) -> Grant:
     """End a grant that one holds, owns, approves or administers. ``kill`` cuts commands that would be let finish, too.
 
     Raises NotFound for grants that one may not end.

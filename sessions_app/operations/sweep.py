@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from broker.audit.actor import Actor
-from broker.audit.events import Event
-from broker.audit.record import record
-from broker.kernel.errors import StintError
 from django.db import connection, transaction
 from django.db.models import Q
 
 from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import StintError
 from sessions_app.models import (
     AccessRequest,
     CommandRun,
@@ -43,7 +43,8 @@ _LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
     """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now,
-    ``to_mail`` notices whose mail is due."""
+    ``to_mail`` notices whose mail is due.
+    """
 
     ended: int = 0
     started: int = 0
@@ -71,9 +72,9 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     return SweepReport(
         ended=_end_due(now, limit) if "ends" in due else 0,
         started=_start_due(now, failed) if "starts" in due else 0,
-        lapsed=(_lapse_requests(now(), failed) if "lapses" in due else 0)
+        lapsed=(_lapse_requests(now()) if "lapses" in due else 0)
         + (_lapse_holds(now()) if "holds" in due else 0)
-        + (_escalate_reviews(now(), failed) if "reviews" in due else 0),
+        + (_escalate_reviews(now()) if "reviews" in due else 0),
         to_undo=_to_undo(now()) if {"undo", "ends"} & set(due) else (),
         to_mail=_to_mail(now()) if "notices" in due else (),
         failed=failed,
@@ -82,12 +83,15 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
 
 def end_baseless(*, now: dt.datetime) -> int:
     """End live grants whose holder was disabled or whose cluster, policy or command set was removed, and close the
-    sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once."""
+    sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
+    """
     stop_lost_gateways(now=now)
     live = Grant.objects.filter(state__in=_LIVE)
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
-    changed = Q(policy__removed_at__isnull=False) | Q(command_set_version__command_set__removed_at__isnull=False)
+    changed = Q(policy__removed_at__isnull=False) | Q(
+        command_set_version__command_set__removed_at__isnull=False
+    )
     ended = 0
     for condition, reason in (
         (disabled, EndReason.IDENTITY_DISABLED),
@@ -108,12 +112,12 @@ def _look(now: dt.datetime, name: str) -> list[str]:
 
 
 def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
-    total = 0
+    total: int = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT cardinality(sweep_due_grants(%s, %s))", [now(), limit])
             (count,) = cursor.fetchone()
-        total += count
+        total += int(count)
         if count < limit:
             return total
 
@@ -141,7 +145,7 @@ def _put_off(pk: int, ref: str, error: Exception, now: dt.datetime, failed: dict
     Grant.objects.filter(pk=pk).update(next_attempt_at=now + PUT_OFF, last_error=failed[ref])
 
 
-def _lapse_requests(now: dt.datetime, failed: dict[str, str]) -> int:
+def _lapse_requests(now: dt.datetime) -> int:
     with transaction.atomic():
         due = list(
             AccessRequest.objects.select_for_update(skip_locked=True, of=("self",))
@@ -171,11 +175,16 @@ def _lapse_holds(now: dt.datetime) -> int:
     )
 
 
-def _escalate_reviews(now: dt.datetime, failed: dict[str, str]) -> int:
+def _escalate_reviews(now: dt.datetime) -> int:
     with transaction.atomic():
         due = list(
             Grant.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now, review_escalated_at__isnull=True)
+            .filter(
+                break_glass=True,
+                reviewed_at__isnull=True,
+                review_due_at__lte=now,
+                review_escalated_at__isnull=True,
+            )
             .select_related("holder", "cluster")[:BATCH]
         )
         administrators = list(Identity.objects.active().filter(is_superuser=True))
@@ -190,7 +199,9 @@ def _escalate_reviews(now: dt.datetime, failed: dict[str, str]) -> int:
 
 
 def _to_undo(now: dt.datetime) -> tuple[int, ...]:
-    due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by("next_attempt_at")
+    due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by(
+        "next_attempt_at"
+    )
     return tuple(due.values_list("pk", flat=True)[:BATCH])
 
 

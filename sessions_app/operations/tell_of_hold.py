@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
+
+from guardian.shortcuts import get_users_with_perms
 
 from accounts.models import Identity, Kind
 from accounts.queries import same_person
 from broker.audit.events import Event
-from guardian.shortcuts import get_users_with_perms
-
 from sessions_app.models import CommandRun
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
@@ -18,9 +19,10 @@ def people_who_may_allow(run: CommandRun) -> list[Identity]:
     """Return the people who may allow a held command: approvers of its policy and of its cluster, but never its holder."""
     grant = run.grant
     groups = facts.policy_document(grant.policy).approver_groups
-    by_cluster = get_users_with_perms(
+    permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
-    ).values("pk")
+    )
+    by_cluster = permitted.values("pk")
     people = Identity.objects.active().filter(kind=Kind.PERSON)
     wanted = people.filter(groups__name__in=groups) | people.filter(pk__in=by_cluster)
     barred = Identity.objects.filter(same_person(grant.holder)).values("pk")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.db.models import F
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.errors import Conflict
-from django.db.models import F
-
 from sessions_app.models import Grant, GrantState
 
 _EVENT = {

@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
-from broker.audit.events import Event
-from broker.audit.record import Json, record, recordable
 from django.db import transaction
 
+from broker.audit.events import Event
+from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandRun, Lease, RunState
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live
@@ -48,7 +48,9 @@ def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tr
         if isinstance(decision, Refused):
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
-            return Tried(run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None)
+            return Tried(
+                run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
+            )
         if decision.hold:
             run = _hold(use, session_id, line, decision, now)
             tell_of_hold(run=run, now=now)

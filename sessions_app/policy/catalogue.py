@@ -17,7 +17,10 @@ _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 # A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
 HostKey = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$"),
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$",
+    ),
 ]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
 Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
@@ -109,7 +112,10 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
                 raise DocumentError([Problem("name", f"{name} stands in another file as well: name it once")])
             found[folder][name] = item
         except DocumentError as error:
-            problems += [Problem(f"{path}: {problem.path}", problem.message, problem.line) for problem in error.problems]
+            problems += [
+                Problem(f"{path}: {problem.path}", problem.message, problem.line)
+                for problem in error.problems
+            ]
     if problems:
         raise DocumentError(problems)
     return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
@@ -118,7 +124,9 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
 def _read(path: str, text: str) -> tuple[str, Any]:
     folder = path.split("/", 1)[0]
     if folder not in FOLDERS or "/" not in path:
-        raise DocumentError([Problem("", f"is in no folder that has a meaning; use one of: {', '.join(FOLDERS)}")])
+        raise DocumentError(
+            [Problem("", f"is in no folder that has a meaning; use one of: {', '.join(FOLDERS)}")]
+        )
     data, lines = load_yaml_with_lines(text)
     if folder == "command-sets":
         return folder, _command_set(data, lines, text)
@@ -130,8 +138,12 @@ def _read(path: str, text: str) -> tuple[str, Any]:
 
 def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFile:
     accept = data.pop("accept", {})
-    if not isinstance(accept, dict) or not all(isinstance(reason, str) and reason for reason in accept.values()):
-        raise DocumentError([Problem("accept", "needs `code where: reason` for each warning that is accepted")])
+    if not isinstance(accept, dict) or not all(
+        isinstance(reason, str) and reason for reason in accept.values()
+    ):
+        raise DocumentError(
+            [Problem("accept", "needs `code where: reason` for each warning that is accepted")]
+        )
     return CommandSetFile(parse_document(data, lines=lines), accept, text)
 
 
@@ -149,6 +161,13 @@ def schemas() -> dict[str, dict[str, Any]]:
         "additionalProperties": {"type": "string", "minLength": 1},
         "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
     }
-    models = {"groups": GroupDocument, "clusters": ClusterDocument, "policies": PolicyDocument}
-    others = {folder: {"$schema": _SCHEMA, **model.model_json_schema(by_alias=True)} for folder, model in models.items()}
+    models: dict[str, type[BaseModel]] = {
+        "groups": GroupDocument,
+        "clusters": ClusterDocument,
+        "policies": PolicyDocument,
+    }
+    others = {
+        folder: {"$schema": _SCHEMA, **model.model_json_schema(by_alias=True)}
+        for folder, model in models.items()
+    }
     return {"command-sets": command_set, **others}

@@ -36,12 +36,16 @@ def show_duration(seconds: int) -> str:
 def say_duration(seconds: int) -> str:
     """Return seconds as pages speak: 5400 is `1 h 30 min`."""
     words = {"d": "d", "h": "h", "m": "min", "s": "s"}
-    return " ".join(f"{count} {words[unit]}" for count, unit in re.findall(r"(\d+)([dhms])", show_duration(seconds)))
+    return " ".join(
+        f"{count} {words[unit]}" for count, unit in re.findall(r"(\d+)([dhms])", show_duration(seconds))
+    )
 
 
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
     PlainSerializer(show_duration, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": _PATTERN, "minLength": 2, "examples": ["30m", "4h", "1h30m"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": _PATTERN, "minLength": 2, "examples": ["30m", "4h", "1h30m"]}
+    ),
 ]

@@ -88,9 +88,13 @@ class PolicyDocument(_Document):
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
         if self.approvals == ():
-            raise ValueError("approvals: write `none` when nobody has to approve; an empty list means nothing")
+            raise ValueError(
+                "approvals: write `none` when nobody has to approve; an empty list means nothing"
+            )
         if self.windows == ():
-            raise ValueError("windows: leave the key out when any time is allowed; an empty list allows no time")
+            raise ValueError(
+                "windows: leave the key out when any time is allowed; an empty list allows no time"
+            )
         return self
 
     @property

@@ -104,7 +104,10 @@ class Covers:
         if not facts.policy_live:
             return Deny(f"The policy {self.policy} was removed.", "Ask under another policy.")
         if ask.cluster not in self.clusters or not facts.cluster_live:
-            return Deny(f"{self.policy} does not cover the cluster {ask.cluster}.", "Choose one of: " + ", ".join(self.clusters))
+            return Deny(
+                f"{self.policy} does not cover the cluster {ask.cluster}.",
+                "Choose one of: " + ", ".join(self.clusters),
+            )
         if ask.command_set not in self.command_sets:
             return Deny(
                 f"{self.policy} does not cover the command set {ask.command_set}.",
@@ -123,7 +126,9 @@ class HasTargets:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.target_count and facts.targets_live:
-            return Permit(f"{ask.target_count} target{'s' if ask.target_count != 1 else ''} on {ask.cluster}.")
+            return Permit(
+                f"{ask.target_count} target{'s' if ask.target_count != 1 else ''} on {ask.cluster}."
+            )
         return Deny(f"{ask.cluster} has no such targets.", "Choose targets that the cluster has now.")
 
 
@@ -177,7 +182,8 @@ class InWindow:
 
     def _deny(self, ask: Ask, facts: Facts) -> Deny:
         fitting = [
-            opens for opens, closes in upcoming(self.windows, facts.now, 10)
+            opens
+            for opens, closes in upcoming(self.windows, facts.now, 10)
             if opens >= facts.now and closes - opens >= dt.timedelta(seconds=ask.duration)
         ]
         if not fitting:
@@ -234,7 +240,9 @@ class Ticket:
             return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
         if not ask.ticket.strip():
             return Deny("A ticket is missing.", f"Give one that looks like {self.pattern}.")
-        return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", f"Give one that looks like {self.pattern}.")
+        return Deny(
+            f"“{ask.ticket}” is not a ticket of the wanted form.", f"Give one that looks like {self.pattern}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +296,8 @@ class MayBreakGlass:
             return Deny(f"{self.policy} does not allow breaking glass.", "Ask for planned access.")
         if not ask.requester_groups.intersection(self.terms.groups):
             return Deny(
-                "You are not in a group that may break glass here.", "Ask one of: " + ", ".join(self.terms.groups)
+                "You are not in a group that may break glass here.",
+                "Ask one of: " + ", ".join(self.terms.groups),
             )
         if facts.overdue_reviews:
             return Deny(

@@ -57,7 +57,10 @@ class Scope:
                 "command_set": [self.command_set, self.command_set_version, self.command_set_digest],
                 "parameters": dict(self.parameters),
                 "targets": targets,
-                "window": [self.starts_at.astimezone(dt.UTC).isoformat() if self.starts_at else None, self.duration],
+                "window": [
+                    self.starts_at.astimezone(dt.UTC).isoformat() if self.starts_at else None,
+                    self.duration,
+                ],
                 "extends": self.extends,
             }
         )

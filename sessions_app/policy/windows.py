@@ -61,7 +61,9 @@ class Window(BaseModel):
     end: ClockTime = Field(alias="to")
     zone: Zone
 
-    def occurrences(self, after: dt.datetime, days: int = _LOOK_AHEAD_DAYS) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    def occurrences(
+        self, after: dt.datetime, days: int = _LOOK_AHEAD_DAYS
+    ) -> Iterator[tuple[dt.datetime, dt.datetime]]:
         """Yield (start, end) in UTC of each occurrence that ends after the instant, soonest first."""
         first = after.astimezone(zoneinfo.ZoneInfo(self.zone)).date() - dt.timedelta(days=2)
         for offset in range(days + 3):
@@ -113,7 +115,11 @@ def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) ->
     )
 
 
-def upcoming(windows: Iterable[Window], after: dt.datetime, count: int = 3) -> list[tuple[dt.datetime, dt.datetime]]:
+def upcoming(
+    windows: Iterable[Window], after: dt.datetime, count: int = 3
+) -> list[tuple[dt.datetime, dt.datetime]]:
     """Return the next occurrences that have not ended, soonest first."""
-    found = [pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)]
+    found = [
+        pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)
+    ]
     return sorted(set(found))[:count]

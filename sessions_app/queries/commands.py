@@ -13,7 +13,9 @@ from sessions_app.policy.commands.ssh import CompiledSet, compile_set
 _MOST = 2048
 # Keyed by the digest of the version, which names its content; a version that can't be read is never kept.
 _documents: OrderedDict[str, CommandSetDocument] = OrderedDict()
-_compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | None], CompiledSet] = OrderedDict()
+_compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | None], CompiledSet] = (
+    OrderedDict()
+)
 
 
 def document_of(version: CommandSetVersion) -> CommandSetDocument:

@@ -36,7 +36,7 @@ def sweeper_silence(now: dt.datetime) -> float | None:
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
 
-def eligible_approvers(policy: AccessPolicy, clause: Clause, requester: Identity) -> list[Identity]:
+def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
     """Return the people whose approval would count in the clause: enabled, permitted, and not the requester in any guise."""
     return list(
         Identity.objects.active()
@@ -65,10 +65,11 @@ def facts_for(
         policy_live=policy.removed_at is None,
         cluster_live=cluster.removed_at is None,
         command_set_published=version is not None and version.command_set.removed_at is None,
-        targets_live=bool(targets) and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
+        targets_live=bool(targets)
+        and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
-        available=tuple(len(eligible_approvers(policy, clause, requester)) for clause in document.clauses),
+        available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
     )
 
 

@@ -26,7 +26,14 @@ class GrantNow:
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
     """Return how each of the grants stands; one that is not there, or whose holder is disabled, is not live."""
     rows = Grant.objects.filter(pk__in=list(ids)).values_list(
-        "pk", "ref", "state", "expires_at", "finish_until", "end_reason", "holder__is_active", "holder__owner__is_active"
+        "pk",
+        "ref",
+        "state",
+        "expires_at",
+        "finish_until",
+        "end_reason",
+        "holder__is_active",
+        "holder__owner__is_active",
     )
     return {
         pk: GrantNow(
@@ -79,7 +86,7 @@ SELECT least(
 """
 
 
-def next_due(*, now: dt.datetime) -> dt.datetime | None:
+def next_due() -> dt.datetime | None:
     """Return when the next thing falls due, which may be in the past; None when nothing waits."""
     with connection.cursor() as cursor:
         cursor.execute(_NEXT)
@@ -90,8 +97,8 @@ def next_due(*, now: dt.datetime) -> dt.datetime | None:
 def overdue_revocation_seconds(now: dt.datetime) -> float:
     """Return for how long the oldest grant has been REVOKING; 0.0 when none is."""
     oldest = (
-        Grant.objects.filter(state=GrantState.REVOKING).order_by("revoking_at").values_list("revoking_at", flat=True)
+        Grant.objects.filter(state=GrantState.REVOKING)
+        .order_by("revoking_at")
+        .values_list("revoking_at", flat=True)
     ).first()
     return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-
-

@@ -26,12 +26,16 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
         "refused": [_refused(run) for run in runs if run.state in _REFUSED],
         "sessions": _sessions(grant),
         "ended": _ended(grant, now),
-        "checked": [_checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")],
+        "checked": [
+            _checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")
+        ],
     }
 
 
 def _approved(grant: Grant) -> dict[str, Any]:
-    approvals = grant.request.approvals.select_related("approver").filter(voided_at__isnull=True).order_by("pk")
+    approvals = (
+        grant.request.approvals.select_related("approver").filter(voided_at__isnull=True).order_by("pk")
+    )
     return {
         "command_set": str(grant.command_set_version),
         "commands": [view.text for view in describe(compiled(grant.command_set_version, grant.parameters, grant.commands))],

@@ -132,7 +132,10 @@ def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
     def make(name: str, **more):
         return create_identity(username=name, name=name.title(), actor=SETUP, now=now, **more)
 
-    people = {name: make(name, password=PASSWORD, email=f"{name}@example.com") for name in ("alice", "bob", "dora", "charlie")}
+    people = {
+        name: make(name, password=PASSWORD, email=f"{name}@example.com")
+        for name in ("alice", "bob", "dora", "charlie")
+    }
     admin = make("admin", password=PASSWORD, is_superuser=True)
     robot = make("robot", kind="agent", owner=people["alice"])
     deployer = make("deployer", kind="service", owner=people["alice"])

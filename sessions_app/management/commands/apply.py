@@ -1,4 +1,4 @@
-"""`manage.py apply DIR [--plan] [--prune]`"""
+"""`manage.py apply DIR [--plan] [--prune]`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import BaseCommand, CommandError
+
 from broker.audit.actor import Actor
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from django.core.management.base import BaseCommand, CommandError
-
 from sessions_app.operations.apply_catalogue import Plan, apply_catalogue
 from sessions_app.policy.catalogue import FOLDERS
 

@@ -1,0 +1,43 @@
+"""A few lines of HTTP, to ask and decide through the same door as everybody."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ApiError(Exception):
+    """The API refused; the message is the problem's title and hint."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API as one identity."""
+
+    base: str
+    token: str = field(repr=False)
+
+    def get(self, path: str) -> Any:
+        """Return the decoded answer of a GET."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the decoded answer of a POST."""
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        request = urllib.request.Request(  # noqa: S310  # our own URL, always http
+            f"{self.base}/api/v1{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            problem = json.load(error)
+            raise ApiError(f"{problem.get('title', error)} {problem.get('detail', '')}".strip()) from error

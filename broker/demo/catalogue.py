@@ -1,0 +1,141 @@
+"""The demo's people, clusters, command sets and policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+PEOPLE = {
+    "priya": ("Priya Nair", ("operators", "on-call")),
+    "mara": ("Mara Lindqvist", ("security",)),
+    "jonas": ("Jonas Berg", ("service-owners",)),
+}
+CLUSTERS = {
+    "web-eu": ("production", "medium", ("web-1", "web-2")),
+    "web-us": ("staging", "low", ("web-3", "web-4")),
+}
+
+COMMAND_SET = """\
+name: restart-web
+kind: ssh
+summary: Restart one web service and read its log
+risk: medium
+parameters:
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: webctl restart {unit}
+    effect: change
+  - run: webctl status {unit}
+    effect: read
+  - run: webctl log {unit}
+    effect: read
+  - run: webctl follow {unit}
+    effect: read
+examples:
+  allow: ["webctl restart nginx"]
+  refuse: ["webctl restart nginx; id", "webctl restart sshd", "webctl stop nginx"]
+"""
+
+LOOK = """\
+name: look-at-web
+kind: ssh
+summary: See how the web services are
+risk: low
+commands:
+  - run: webctl status {unit}
+    where: {unit: {choice: [nginx, haproxy]}}
+    effect: read
+  - run: webctl log {unit}
+    where: {unit: {choice: [nginx, haproxy]}}
+    effect: read
+examples:
+  allow: ["webctl log haproxy"]
+  refuse: ["webctl restart nginx"]
+"""
+
+PRODUCTION = """\
+name: production-change
+summary: Planned work on production web servers
+clusters: [web-eu]
+command_sets: [restart-web]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [service-owners]}
+  - {count: 1, from: [security]}
+max_duration: 4h
+reason: required
+ticket: "CHG-[0-9]+"
+extension: {times: 1, by: 30m, approvals: same}
+break_glass: {groups: [on-call], max_duration: 1h, review_within: 24h}
+"""
+
+QUICK = """\
+name: quick-look
+summary: Read-only looks at any web server
+clusters: [web-eu, web-us]
+command_sets: [look-at-web]
+requesters: {groups: [operators, service-owners]}
+approvals: none
+max_duration: 2h
+reason: optional
+"""
+
+STAGING = """\
+name: staging-change
+summary: Work on staging, one approval
+clusters: [web-us]
+command_sets: [restart-web]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [service-owners, security]}
+max_duration: 8h
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One demo target: where it listens, as whom one logs in, and its host key."""
+
+    name: str
+    port: int
+    account: str
+    host_key: str
+
+
+def files(hosts: Iterable[Host]) -> dict[str, str]:
+    """Return the catalogue's files for running hosts."""
+    by_name = {host.name: host for host in hosts}
+    members: dict[str, list[str]] = {}
+    for username, (_, groups) in PEOPLE.items():
+        for group in groups:
+            members.setdefault(group, []).append(username)
+    return {
+        **{
+            f"groups/{name}.yaml": f"name: {name}\nmembers: [{', '.join(people)}]\n"
+            for name, people in members.items()
+        },
+        **{
+            f"clusters/{name}.yaml": _cluster(
+                name, environment, risk, [by_name[target] for target in targets]
+            )
+            for name, (environment, risk, targets) in CLUSTERS.items()
+        },
+        "command-sets/restart-web.yaml": COMMAND_SET,
+        "command-sets/look-at-web.yaml": LOOK,
+        "policies/production-change.yaml": PRODUCTION,
+        "policies/quick-look.yaml": QUICK,
+        "policies/staging-change.yaml": STAGING,
+    }
+
+
+def _cluster(name: str, environment: str, risk: str, hosts: list[Host]) -> str:
+    lines = [
+        f"name: {name}", "kind: ssh", f"summary: Web servers, {environment}", f"environment: {environment}",
+        f"risk: {risk}", "targets:",
+    ]  # fmt: skip
+    for host in hosts:
+        lines += [
+            f"  - name: {host.name}", "    address: 127.0.0.1", f"    port: {host.port}", f"    account: {host.account}",
+            f"    host_key: {host.host_key}",
+        ]  # fmt: skip
+    return "\n".join(lines) + "\n"

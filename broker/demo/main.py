@@ -1,0 +1,198 @@
+"""`manage.py demo [--once]`: set up everything in a temporary folder, play the story, serve the pages, leave nothing."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.demo.targets import Targets
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.state import REPOSITORY, temporary_state_dir
+
+_READY_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the demo listens."""
+
+    web: int
+    streams: int
+    ssh: int
+
+    @property
+    def url(self) -> str:
+        """The address of the pages."""
+        return f"http://127.0.0.1:{self.web}"
+
+
+class DemoFailed(Exception):
+    """The demo could not go on; the message says why."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Play the demo. Return 0 when every step was as it should be."""
+    parser = argparse.ArgumentParser(prog="manage.py demo", description=__doc__)
+    parser.add_argument(
+        "--once", action="store_true", help="exit after the story instead of serving the pages"
+    )
+    options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with temporary_state_dir("stint-demo-") as folder:
+            return _play(folder, once=options.once)
+    except KeyboardInterrupt:
+        return 130
+    except (DemoFailed, EmbeddedError) as error:
+        sys.stderr.write(f"stint: {error}\n")
+        return 1
+
+
+def _play(folder: Path, *, once: bool) -> int:
+    say = _Progress()
+    with contextlib.ExitStack() as stack:
+        ports = _ports(serving=not once)
+        say("Starting Stint with its own PostgreSQL and Valkey")
+        log = stack.enter_context((folder / "stint.log").open("wb"))
+        stack.enter_context(_stint(folder, ports, log))
+        _use(folder, ports)
+        # Django can be set up only now that there is a database.
+        from broker.demo.world import Cast, ca_public_keys, people  # noqa: PLC0415
+
+        say("Starting four SSH targets, each a real sshd with two small services")
+        targets = stack.enter_context(Targets(folder, ca_public_keys()))
+        passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
+        cast: Cast = people(folder, targets.hosts, passwords, ports.url)
+        say("Ready. Now the story")
+        from broker.demo.story import Story  # noqa: PLC0415
+
+        good = Story(cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets).play()
+        say("Every step was as it should be" if good else "Something was not as it should be")
+        if not once:
+            _serve(ports, passwords)
+        return 0 if good else 1
+
+
+class _Progress:
+    """Says each step with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        sys.stdout.write(f"[{time.monotonic() - self._began:5.1f} s] {text}\n")
+        sys.stdout.flush()
+
+
+def _ports(*, serving: bool) -> Ports:
+    """Return the usual ports when the pages are to be served and the ports are free; else free ones."""
+    usual = (8000, 8001, 2222)
+    if serving and all(_is_free(port) for port in usual):
+        return Ports(*usual)
+    return Ports(*(_free_port() for _ in usual))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _stint(folder: Path, ports: Ports, log: object) -> Iterator[None]:
+    """Run `manage.py up` in the folder until the block ends."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STINT_") and name not in {"DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"}
+    }
+    environment |= {
+        "STINT_STATE_DIR": str(folder), "STINT_HTTP_PORT": str(ports.web), "STINT_STREAMS_PORT": str(ports.streams),
+        "STINT_SSH_PORT": str(ports.ssh), "STINT_PUBLIC_URL": ports.url, "NO_COLOR": "1",
+    }  # fmt: skip
+    command = [sys.executable, str(REPOSITORY / "manage.py"), "up"]
+    # A session of its own: Ctrl-C reaches the demo, which stops Stint after it has told what it has to tell.
+    running = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # type: ignore[call-overload]
+    )
+    try:
+        _wait(running, ports, folder)
+        yield
+    finally:
+        running.send_signal(signal.SIGINT)
+        try:
+            running.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+
+
+def _wait(running: subprocess.Popen[bytes], ports: Ports, folder: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        if running.poll() is not None:
+            break
+        if _is_ready(ports):
+            return
+        time.sleep(0.1)
+    tail = (folder / "stint.log").read_text(encoding="utf-8", errors="replace")[-3000:]
+    raise DemoFailed(f"Stint did not get ready. Its last words:\n{tail}")
+
+
+def _is_ready(ports: Ports) -> bool:
+    try:
+        with urllib.request.urlopen(f"{ports.url}/readyz", timeout=1):  # noqa: S310  # our own URL, always http
+            return not _is_free(ports.ssh)
+    except OSError:
+        return False
+
+
+def _use(folder: Path, ports: Ports) -> None:
+    """Let this process find the running Stint."""
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "STINT_STATE_DIR": str(folder), "STINT_PUBLIC_URL": ports.url, "STINT_SSH_PORT": str(ports.ssh),
+        "STINT_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "broker.settings",
+    }  # fmt: skip
+    import django  # noqa: PLC0415  # settings need the database that was just started
+
+    django.setup()
+
+
+def _serve(ports: Ports, passwords: dict[str, str]) -> None:
+    sys.stdout.write(f"\nThe pages are at {ports.url} until Ctrl-C. Sign in as:\n")
+    roles = {
+        "priya": "asks, and may break glass", "mara": "approves for security", "jonas": "approves as service owner",
+        "admin": "sets things up",
+    }  # fmt: skip
+    for name, password in passwords.items():
+        sys.stdout.write(f"  {name:6} {password}   {roles[name]}\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()

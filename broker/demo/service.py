@@ -1,0 +1,71 @@
+"""A small service of a demo target: keeps one child a unit, writes logs, and restarts a unit when it is asked.
+
+Run as `python service.py serve FOLDER` and, by the target's command `webctl`, as `python service.py ask FOLDER …`.
+Like systemd, the serving process is not a descendant of whoever asks, so what it starts outlives the asking.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+UNITS = ("nginx", "haproxy")
+
+
+def serve(folder: Path) -> None:
+    """Keep the units running until killed; answer requests on the socket `ctl`."""
+    running = {unit: _start(unit) for unit in UNITS}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "ctl"))
+        listener.listen()
+        while True:
+            client, _ = listener.accept()
+            with client:
+                verb, _, unit = client.recv(200).decode().partition(" ")
+                client.sendall(_answer(folder, running, verb, unit).encode())
+
+
+def _start(unit: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(86400)", unit])
+
+
+def _answer(folder: Path, running: dict[str, subprocess.Popen[bytes]], verb: str, unit: str) -> str:
+    if verb == "restart":
+        old = running[unit]
+        old.kill()
+        old.wait()
+        running[unit] = _start(unit)
+        text = f"restarted {unit}: process {old.pid} -> {running[unit].pid}"
+    else:
+        text = f"{unit} is running as process {running[unit].pid}"
+    with (folder / f"{unit}.log").open("a", encoding="utf-8") as log:
+        log.write(f"{dt.datetime.now(dt.UTC):%H:%M:%S} {text}\n")
+    return text + "\n"
+
+
+def ask(folder: Path, verb: str, unit: str) -> None:
+    """Do what `webctl VERB UNIT` says: restart, status, log (the last lines) or follow (the log, for ever)."""
+    if verb in ("log", "follow"):
+        path = folder / f"{unit}.log"
+        sys.stdout.write(
+            path.read_text(encoding="utf-8") if path.exists() else f"{unit} has logged nothing yet\n"
+        )
+        sys.stdout.flush()
+        while verb == "follow":
+            time.sleep(1)
+        return
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(folder / "ctl"))
+        client.sendall(f"{verb} {unit}".encode())
+        sys.stdout.write(client.recv(1000).decode())
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(Path(sys.argv[2]))
+    else:
+        ask(Path(sys.argv[2]), *sys.argv[3:5])

@@ -1,0 +1,200 @@
+"""The story: asked, approved, used, refused, cut at the deadline, proven."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.core.management import CommandError, call_command
+
+from broker.demo.targets import Targets
+from broker.demo.world import Cast
+
+_WINDOW = 14
+_SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]
+
+
+class Wrong(Exception):
+    """A step did not go as it should; the message says what was seen."""
+
+
+@dataclass
+class Story:
+    """Plays the steps in order; ``play`` is true when each was as it should be."""
+
+    cast: Cast
+    folder: Path
+    ssh_port: int
+    targets: Targets
+    grant: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+    def play(self) -> bool:
+        """Play all steps; the first that goes wrong ends the story."""
+        steps: list[tuple[str, Callable[[], str]]] = [
+            ("Priya asks for a window on web-eu with one command set", self.ask),
+            ("Two people approve what they read; the window is scheduled", self.approve),
+            ("The window opens by itself", self.open),
+            ("An allowed command runs on web-1", self.allowed),
+            ("A command outside the set is refused, with the nearest miss", self.outside),
+            ("An injection is refused before anything reaches the host", self.injection),
+            ("A long command is killed at the deadline while it runs", self.deadline),
+            ("The end is proven: the target was asked, and the receipt says so", self.proven),
+            ("The next login finds no access", self.next_login),
+            ("The record is verified", self.record),
+        ]
+        for self.number, (title, step) in enumerate(steps, 1):
+            sys.stdout.write(f"\n{self.number:2}. {title}\n")
+            try:
+                seen = step()
+            except Wrong as error:
+                sys.stdout.write(f"    WRONG: {error}\n")
+                return False
+            sys.stdout.write("".join(f"    {line}\n" for line in seen.splitlines()))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return True
+
+    # The steps
+
+    def ask(self) -> str:
+        start = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+        self.request = self.cast.priya.post("/requests", {
+            "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"},
+            "starts_at": start.isoformat(), "duration": _WINDOW, "ticket": "CHG-2291",
+            "reason": "Load the new certificates",
+        })  # fmt: skip
+        _expect(self.request["state"] == "pending", f"the request is {self.request['state']}")
+        return f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291, waits for 2 approvals"
+
+    def approve(self) -> str:
+        seen = []
+        for name, api in (("Jonas", self.cast.jonas), ("Mara", self.cast.mara)):
+            answer = api.post(f"/requests/{self.request['ref']}/verdicts", {
+                "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+            })  # fmt: skip
+            seen.append(f"{name} approved {self.request['digest'][:12]}…, now {answer['state']}")
+        _expect(answer["state"] == "approved", seen[-1])
+        return "\n".join(seen)
+
+    def open(self) -> str:
+        self.grant = self._wait_for(lambda grant: grant["state"] == "active", within=10)
+        return f"{self.grant['ref']} is active until {self.grant['expires_at']}"
+
+    def allowed(self) -> str:
+        done = self._ssh("web-1", "webctl restart nginx")
+        _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
+        return f"$ {self._shown('web-1', 'webctl restart nginx')}\n{done.stdout.strip()}"
+
+    def outside(self) -> str:
+        done = self._ssh("web-1", "webctl restart sshd")
+        _expect(done.returncode != 0 and "nginx" in done.stderr, _said(done))
+        return f"$ ssh … web-1 webctl restart sshd\n{done.stderr.strip()}"
+
+    def injection(self) -> str:
+        proof = self.folder / "injected"
+        line = f"webctl restart nginx; touch {proof}"
+        done = self._ssh("web-1", line)
+        _expect(done.returncode != 0 and not proof.exists(), _said(done))
+        return f"$ ssh … web-1 '{line}'\n{done.stderr.strip()}"
+
+    def deadline(self) -> str:
+        running = subprocess.Popen(
+            self._command("web-1", "webctl follow nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        with running:
+            process = self.targets.find_process("webctl follow nginx", within=5)
+            _expect(process is not None, "the command did not start on the target")
+            watch = os.pidfd_open(process or 0)
+            with contextlib.ExitStack() as stack:
+                stack.callback(os.close, watch)
+                until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
+                over, _, _ = select.select([watch], [], [], until - time.time() + 5)
+                late = time.time() - until
+            _expect(bool(over), "the process was still there 5 s after the deadline")
+            _expect(-0.05 < late < 2, f"the process ended {late:.3f} s after the deadline")
+            running.wait(timeout=5)
+        return f"process {process} on web-1 was gone {late * 1000:.0f} ms after the deadline"
+
+    def proven(self) -> str:
+        grant = self._wait_for(lambda found: found["state"] == "ended", within=15)
+        receipt = self.cast.priya.get(f"/grants/{grant['ref']}/receipt")
+        ended, checked = receipt["ended"], receipt["checked"]
+        _expect(bool(checked) and all(lease["gone"] for lease in checked), f"not proven: {checked}")
+        lines = [f"{grant['ref']} ended because {ended['why']}; proven {ended['seconds']} s later"]
+        lines += [f"{lease['target']}: asked, nothing of the grant is left" for lease in checked]
+        lines.append(f"{len(receipt['run'])} commands run, {len(receipt['refused'])} refused")
+        return "\n".join(lines)
+
+    def next_login(self) -> str:
+        done = self._ssh("web-1", "webctl status nginx")
+        _expect(done.returncode != 0 and "no access" in done.stderr, _said(done))
+        return f"$ ssh … web-1 webctl status nginx\n{done.stderr.strip()}"
+
+    def record(self) -> str:
+        told = io.StringIO()
+        try:
+            call_command("audit_verify", stdout=told, stderr=told)
+        except (CommandError, SystemExit) as error:
+            raise Wrong(f"{told.getvalue()} {error}") from error
+        return told.getvalue().strip().splitlines()[-1]
+
+    # Means
+
+    def _command(self, target: str, line: str) -> list[str]:
+        known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
+                 "-o", "LogLevel=ERROR"]  # fmt: skip
+        return [
+            "ssh",
+            *_SSH,
+            *known,
+            "-i",
+            str(self.cast.key),
+            "-p",
+            str(self.ssh_port),
+            f"{target}@127.0.0.1",
+            line,
+        ]
+
+    def _shown(self, target: str, line: str) -> str:
+        return f"ssh -p {self.ssh_port} {target}@127.0.0.1 {line}"
+
+    def _ssh(self, target: str, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(target, line), capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _wait_for(self, is_so: Callable[[dict[str, Any]], bool], *, within: float) -> dict[str, Any]:
+        deadline = time.monotonic() + within
+        grant: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            request = self.cast.priya.get(f"/requests/{self.request['ref']}")
+            if request.get("grant"):
+                grant = self.cast.priya.get(f"/grants/{request['grant']}")
+                if is_so(grant):
+                    return grant
+            time.sleep(0.1)
+        raise Wrong(
+            f"after {within:.0f} s the grant is {grant.get('state', 'not made')}: {grant.get('last_error', '')}"
+        )
+
+
+def _expect(condition: bool, seen: str) -> None:
+    if not condition:
+        raise Wrong(seen)
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    return f"exit {done.returncode}; stdout {done.stdout.strip()!r}; stderr {done.stderr.strip()!r}"

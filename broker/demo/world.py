@@ -1,0 +1,71 @@
+"""The demo's people and catalogue, made with the same verbs as everywhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounts.models import Identity
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_identity import create_identity
+from accounts.operations.create_token import create_token
+from broker.audit.actor import Actor
+from broker.demo.api import Api
+from broker.demo.catalogue import PEOPLE, Host, files
+from broker.kernel import clock
+from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.queries.authorities import trusted_public_keys
+
+DEMO = Actor.system("demo")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Each person's API, and Priya's private SSH key."""
+
+    priya: Api
+    mara: Api
+    jonas: Api
+    key: Path
+
+
+def ca_public_keys() -> list[str]:
+    """Return the public keys that targets have to trust."""
+    ensure_ssh_ca(now=clock.now())
+    return trusted_public_keys()
+
+
+def people(folder: Path, hosts: Sequence[Host], passwords: Mapping[str, str], url: str) -> Cast:
+    """Make the people with their passwords and the catalogue over the running hosts."""
+    now = clock.now()
+    for username, (name, groups) in PEOPLE.items():
+        create_identity(
+            username=username, name=name, password=passwords[username], groups=groups, time_zone="Europe/Berlin",
+            actor=DEMO, now=now,
+        )  # fmt: skip
+    create_identity(username="admin", password=passwords["admin"], is_superuser=True, actor=DEMO, now=now)
+    apply_catalogue(files=files(hosts), actor=DEMO, now=now)
+    priya = Identity.objects.get(username="priya")
+    key = _new_key(folder)
+    public = key.with_suffix(".pub").read_text(encoding="ascii")
+    add_ssh_key(identity_id=priya.pk, public_key=public, label="laptop", actor=priya, now=now)
+    return Cast(key=key, **{name: _api(url, name) for name in PEOPLE})
+
+
+def _new_key(folder: Path) -> Path:
+    key = folder / "priya_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "priya", "-f", str(key)], check=True)
+    return key
+
+
+def _api(url: str, username: str) -> Api:
+    identity = Identity.objects.get(username=username)
+    _, token = create_token(
+        identity_id=identity.pk, label="demo", scopes=["read", "request", "decide", "end"],
+        lifetime=dt.timedelta(days=1), actor=identity, now=clock.now(),
+    )  # fmt: skip
+    return Api(url, token)

@@ -1,0 +1,22 @@
+"""Lists `demo` among the commands. `manage.py` runs it before Django is set up, because it starts the database."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from broker.demo.main import main
+
+
+class Command(BaseCommand):
+    """The command as Django knows it."""
+
+    help = "Play the main job on real servers in a temporary folder, then serve the pages; --once exits after the story."
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        sys.exit(main(argv[2:]))
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        sys.exit(main([]))
