@@ -20,6 +20,8 @@ Json = _Scalar | Sequence["Json"] | Mapping[str, "Json"]
 
 MAX_DATA_BYTES = 64 * 1024
 MAX_DEPTH = 16
+# Names are indexed, and an index entry has room for 2,700 bytes.
+MAX_NAME = 255
 
 # The last word counts: `token_id` and `password_changed_at` are facts, `token` and `new_password` secrets.
 _SECRET_KEY = re.compile(
@@ -59,10 +61,12 @@ def record(
 
     Call it in the transaction of the act, after every other row of the act is locked or written: the log's
     head stays locked until the commit, so a transaction that waits for another row while it holds the head
-    holds up every other act, or deadlocks with one. ``object_ref`` is the name people see (``GR-7F3K``).
-    ``data`` is JSON: identifiers, text, numbers, ISO dates, at most 64 KiB; text from outside may hold what
-    can't be stored, so pass it through ``recordable``. ``now`` is aware. Raises NotInTransaction,
-    Unrecordable, and the database's errors, which must stop the act.
+    holds up every other act, or deadlocks with one.
+
+    ``object_ref`` is the name people see (``GR-7F3K``), at most 255 characters; ``data`` is JSON: identifiers,
+    text, numbers, ISO dates, at most 64 KiB; ``now`` is aware. Text from outside may hold what can't be stored,
+    so pass it through ``recordable``. Raises NotInTransaction, Unrecordable, and the database's errors, which
+    must stop the act.
     """
     connection = connections[using]
     if not connection.in_atomic_block:
@@ -72,6 +76,8 @@ def record(
         )
     if now.tzinfo is None:
         raise Unrecordable("The time of an entry needs a time zone.", hint="Pass an aware datetime.")
+    for path, name in (("actor", actor.name), ("object_type", object_type), ("object_ref", object_ref)):
+        _check_name(name, path=path)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT audit_append(%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
@@ -84,6 +90,15 @@ def record(
 def recordable(text: str) -> str:
     r"""Return text that can be stored: NUL and lone surrogates are written as ``\x00`` and ``\udc80``."""
     return _UNSTORABLE.sub(lambda match: ascii(match.group())[1:-1], text)
+
+
+def _check_name(name: str, *, path: str) -> None:
+    if not 1 <= len(name) <= MAX_NAME:
+        raise Unrecordable(
+            f"{path} has {len(name)} characters; it needs 1 to {MAX_NAME}.",
+            hint="Record a shortened name here and the whole one in the data.",
+        )
+    _check_scalar(name, path=path)
 
 
 def _encode(data: Mapping[str, Json]) -> str:

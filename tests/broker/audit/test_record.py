@@ -146,6 +146,19 @@ def test_deep_and_large_data_is_refused(db: None) -> None:
     assert len(write({"x": "a" * room}).data["x"]) == room
 
 
+@pytest.mark.parametrize("ref", ["", "x" * 256, "a\0b", "\ud800"])
+def test_a_name_that_does_not_fit_is_refused_before_it_reaches_the_database(db: None, ref: str) -> None:
+    for names in ({"object_ref": ref, "object_type": "grant"}, {"object_ref": "GR-1", "object_type": ref}):
+        with pytest.raises(Unrecordable, match=next(name for name, value in names.items() if value == ref)):
+            record(event=Event.GRANT_ENDED, actor=ALICE, data={}, now=NOW, **names)
+
+
+def test_the_longest_name_is_recorded(db: None) -> None:
+    name = "\U0001f600" * 255
+    record(event=Event.GRANT_ENDED, actor=ALICE, object_type="grant", object_ref=name, data={}, now=NOW)
+    assert AuditEntry.objects.get(object_ref=name).actor == "alice"
+
+
 def test_a_mapping_of_any_kind_is_recorded(db: None) -> None:
     assert write(MappingProxyType({"x": MappingProxyType({"y": (1, 2)})})).data == {"x": {"y": [1, 2]}}
 
