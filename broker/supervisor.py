@@ -32,7 +32,7 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
 # All together stop within 5 s: the first stage (databases) is asked last and gets what is left.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
-_SETTLED_S = 2.0
+_SETTLED_S = 1.5
 _TICK_S = 0.1
 _COLOURS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
 
@@ -42,9 +42,9 @@ class Process:
     """One process of a group.
 
     `stage`: it starts when all of the lower stages are ready, and stops before them. `ready` says whether it
-    does its work yet; without it, having lived for 2 s counts. `once`: it must end with status 0, which makes it
-    ready; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors that
-    stay open in it.
+    does its work yet; without it, having lived for 1.5 s counts. `once`: it must end with status 0, which makes
+    it ready; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors
+    that stay open in it.
     """
 
     name: str

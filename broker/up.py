@@ -196,20 +196,12 @@ def _streams(options: Options) -> list[str]:
 
 
 def _worker() -> list[str]:
+    # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
+    python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.celery:app"]
     # Threads, and the schedule in memory: it holds nothing that the database doesn't know better.
     pool = ["-P", "threads", "-c", "4", "-B", "--scheduler", "celery.beat:Scheduler"]
     quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
-    return [
-        "-m",
-        "celery",
-        "-A",
-        "broker.celery:app",
-        "worker",
-        *pool,
-        *quiet,
-        "-Q",
-        "revoke,provision,notify",
-    ]
+    return [*python, "worker", *pool, *quiet, "-Q", "revoke,provision,notify"]
 
 
 def _check_ports(options: Options) -> None:

@@ -108,7 +108,7 @@ def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_st
 def test_a_group_is_not_ready_while_one_of_it_keeps_dying() -> None:
     out = io.StringIO()
     with running(
-        shell("web", "sleep 600"), shell("worker", "sleep 1; exit 1"), out=out, first_delay=0.02
+        shell("web", "sleep 600"), shell("worker", "sleep 0.8; exit 1"), out=out, first_delay=0.02
     ) as group:
         assert until(lambda: out.getvalue().count("worker ended") >= 3)
         assert not group.ready.is_set()
