@@ -104,6 +104,11 @@ def test_a_parameter_stands_in_quotes_too_and_braces_can_be_literal() -> None:
     ]  # fmt: skip
 
 
+def test_a_brace_behind_a_backslash_begins_no_parameter(restart_web_text: str) -> None:
+    text = restart_web_text.replace("restart {unit}\n", "restart \\{unit}\n", 1)
+    assert any("commands[0].run: “}” is never passed" in fault for fault in faults(text))
+
+
 def test_the_digest_is_that_of_the_meaning(restart_web: CommandSetDocument, restart_web_text: str) -> None:
     said_again = yaml.safe_dump(load_yaml(restart_web_text), sort_keys=True)
     spelled_out = restart_web_text.replace(

@@ -31,6 +31,7 @@ FISH_SHOW = "function show; printf '%s\\0' $argv; printf '\\n'; end\n"
 NASTY = ";&|<>()$`~*?[]{}#!=^%@+:,-/\\'\" \tabn\n\r\0é€\u200b\u202e\u00a0日"
 INERT = [char for char in NASTY if char.isprintable() and char != "\u00a0"]
 WORDS = [
+    '"$HOME"', '"`id`"', '"$(id)"', '"\\$x"', '"a\\b"',
     "ls", "-n", "--x=y", "a=b", "~", "$HOME", "$(id)", "`id`", "${IFS}", "*", "?", "[a-z]", "{a,b}", "!!", "#", "=ls", "&&", "||", ";",
     ">x", "<(id)", "$'a'", "\\$x", "%self", "%1", "^", "-", "--", "a~", "a:~", "x=~", "1", "if", "done", "(", "nginx", "/etc/passwd",
 ]  # fmt: skip
@@ -68,10 +69,9 @@ def piece(rng: random.Random) -> str:
         inner = "".join(rng.choice(INERT) for _ in range(rng.randrange(6)))
         return "'" + inner.replace("'", "") + "'"
     if kind == 2:
-        inner = "".join(rng.choice(INERT) for _ in range(rng.randrange(6)))
-        return (
-            '"' + "".join("\\" + char if char in '"\\' else char for char in inner if char not in "$`!") + '"'
-        )
+        left_out = rng.choice(["$`!", "$`!", "$`!", ""])
+        inner = [char for char in rng.choices(INERT, k=rng.randrange(6)) if char not in left_out]
+        return '"' + "".join("\\" + char if char in '"\\' else char for char in inner) + '"'
     if kind == 3:
         return "\\" + rng.choice(INERT)
     if kind == 4:
