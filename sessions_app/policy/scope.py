@@ -75,7 +75,14 @@ class Extent:
     targets: frozenset[int]
 
     def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
-        """Return the part that a narrowing leaves. Raises CannotWiden for more than was asked, or for nothing."""
+        """Return the part that a narrowing leaves. Raises CannotWiden for more than was asked, for nothing, and for
+        anything else than `duration` (whole seconds), `commands` and `targets` (lists of whole numbers): an approver
+        would believe that it was made smaller.
+        """
+        if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
+            raise CannotWiden(
+                f"Only the duration, the commands and the targets can be made smaller, not {unknown[0]}."
+            )
         return Extent(
             duration=_shorter(self.duration, narrowing.get("duration")),
             commands=_fewer("command", self.commands, narrowing.get("commands")),
@@ -93,17 +100,25 @@ class Extent:
         return Extent(duration, commands, targets)
 
 
-def _shorter(asked: int, wanted: int | None) -> int:
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shorter(asked: int, wanted: Any) -> int:
     if wanted is None:
         return asked
+    if not _is_whole(wanted):
+        raise CannotWiden("The duration must be a whole number of seconds.")
     if not 0 < wanted <= asked:
         raise CannotWiden("The duration can be made shorter, not longer.")
-    return wanted
+    return int(wanted)
 
 
-def _fewer(what: str, asked: frozenset[int], wanted: Iterable[int] | None) -> frozenset[int]:
+def _fewer(what: str, asked: frozenset[int], wanted: Any) -> frozenset[int]:
     if wanted is None:
         return asked
+    if not isinstance(wanted, list | tuple | set | frozenset) or not all(map(_is_whole, wanted)):
+        raise CannotWiden(f"The {what}s that are left must be a list of whole numbers.")
     kept = frozenset(wanted)
     if not kept:
         raise CannotWiden(f"At least one {what} must be left; deny the request instead.")
