@@ -1,0 +1,131 @@
+"""Catalogue files: strict, with every problem named at its place."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+import yaml
+
+from sessions_app.policy.catalogue import FOLDERS, read_catalogue, read_command_set, schemas
+from sessions_app.policy.documents import DocumentError
+from tests.support.world import CATALOGUE
+
+CLUSTER = CATALOGUE["clusters/web.yaml"]
+SET = CATALOGUE["command-sets/restart-web.yaml"]
+
+
+def problems(files: dict[str, str]) -> str:
+    with pytest.raises(DocumentError) as refusal:
+        read_catalogue(files)
+    return str(refusal.value)
+
+
+def test_a_folder_is_read_by_name():
+    catalogue = read_catalogue(CATALOGUE)
+    assert set(catalogue.groups) == {"operators", "approvers", "on-call"}
+    assert [target.name for target in catalogue.clusters["web"].targets] == ["web-1", "web-2"]
+    assert catalogue.policies["web-work"][0].max_duration == 4 * 3600
+    assert len(catalogue.command_sets["restart-web"].document.commands) == 5
+
+
+def test_no_files_are_an_empty_catalogue():
+    catalogue = read_catalogue({})
+    assert not (catalogue.groups)
+    assert not (catalogue.clusters)
+    assert not (catalogue.command_sets)
+    assert not (catalogue.policies)
+
+
+def test_every_problem_of_every_file_is_told_at_once_with_file_and_line():
+    text = problems({
+        "clusters/web.yaml": CLUSTER + "colour: red\n",
+        "policies/web-work.yaml": CATALOGUE["policies/web-work.yaml"].replace("4h", "long"),
+        "groups/operators.yaml": "members: [alice]\n",
+    })  # fmt: skip
+    assert "clusters/web.yaml" in text
+    assert "colour" in text
+    assert "policies/web-work.yaml" in text
+    assert "is not a duration" in text
+    assert "groups/operators.yaml" in text
+    assert "line " in text
+
+
+@pytest.mark.parametrize("path", ["web.yaml", "hosts/web.yaml", "../clusters/web.yaml", "CLUSTERS/web.yaml"])
+def test_a_file_in_no_known_folder_is_refused(path):
+    assert "folder" in problems({path: CLUSTER})
+
+
+def test_two_files_that_name_the_same_thing_are_refused():
+    assert "another file" in problems({"clusters/a.yaml": CLUSTER, "clusters/b.yaml": CLUSTER})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("host_key: ", "hostkey: "),
+        ("kind: ssh", "kind: telnet"),
+        ("environment: production", "environment: prod"),
+        ("risk: medium", "risk: none"),
+        ("port: 2201", "port: 0"),
+        ("port: 2201", "port: 65536"),
+        ("address: 127.0.0.1, port: 2201", 'address: "-oProxyCommand=id", port: 2201'),
+        ("address: 127.0.0.1, port: 2201", 'address: "a b", port: 2201'),
+        ("account: root", "account: -l"),
+        ("name: web-2", "name: web-1"),
+        ("name: web\n", "name: Web\n"),
+        ("name: web\n", "name: &x web\n"),
+        ("name: web\n", "name: web\nname: db\n"),
+        ("name: web\n", "name: !!python/name:os.system web\n"),
+    ],
+)
+def test_a_cluster_file_that_is_not_plain_and_complete_is_refused(old, new):
+    assert old in CLUSTER
+    problems({"clusters/web.yaml": CLUSTER.replace(old, new, 1)})
+
+
+def test_a_host_that_can_not_be_recognised_is_refused_unless_the_cluster_has_an_authority():
+    unknown = yaml.safe_load(CLUSTER)
+    del unknown["targets"][0]["host_key"]
+    assert "host_key" in problems({"clusters/web.yaml": yaml.safe_dump(unknown)})
+    unknown["host_ca"] = unknown["targets"][1]["host_key"]
+    assert read_catalogue({"clusters/web.yaml": yaml.safe_dump(unknown)}).clusters["web"].host_ca
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "a", "- a\n- b\n", "a: 1\n---\nb: 2\n", "a: &b [*b]\n", "\0"]
+)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_file_that_is_no_mapping_is_refused_in_each_folder(folder, text):
+    problems({f"{folder}/x.yaml": text})
+
+
+def test_deep_and_huge_files_are_refused():
+    problems({"groups/x.yaml": "members: " + "[" * 5000 + "]" * 5000})
+    assert "KiB" in problems({"groups/x.yaml": "name: x\nmembers: [" + "a, " * 200_000 + "a]\n"})
+
+
+@pytest.mark.parametrize("accept", ["[]", "yes", '{"a b": ""}', '{"a b": 1}', "{1: reason}", "null"])
+def test_an_accepted_warning_needs_a_reason(accept):
+    with pytest.raises(DocumentError):
+        read_command_set(SET + f"accept: {accept}\n")
+
+
+def test_accepted_warnings_are_kept_apart_from_what_is_allowed():
+    plain, accepting = read_command_set(SET), read_command_set(SET + 'accept: {"code where": because}\n')
+    assert accepting.accept == {"code where": "because"}
+    assert accepting.document == plain.document
+
+
+@pytest.mark.parametrize("path", sorted(CATALOGUE))
+def test_the_published_schemas_accept_what_the_reader_accepts(path):
+    schema = schemas()[path.split("/")[0]]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(CATALOGUE[path]), schema)
+
+
+@pytest.mark.parametrize("path", sorted(CATALOGUE))
+def test_the_published_schemas_refuse_unknown_keys(path):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {**yaml.safe_load(CATALOGUE[path]), "colour": "red"}, schemas()[path.split("/")[0]]
+        )

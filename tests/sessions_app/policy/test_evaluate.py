@@ -1,0 +1,107 @@
+"""One evaluation: which rules are asked, and what their answers come to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app.policy.decision import Outcome
+from sessions_app.policy.evaluate import evaluate, rules_of
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.rules import Ask, Facts
+
+NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
+POLICY = {
+    "name": "web-work", "clusters": ["web"], "command_sets": ["restart-web"], "requesters": {"groups": ["operators"]},
+    "approvals": [{"count": 1, "from": ["approvers"]}], "max_duration": "4h",
+    "break_glass": {"groups": ["on-call"], "max_duration": "1h"},
+    "windows": [{"days": ["tue"], "from": "00:00", "to": "00:00", "zone": "UTC"}], "ticket": "OPS-[0-9]+",
+    "freezes": [{"from": "2026-12-20T00:00:00Z", "to": "2026-12-27T00:00:00Z", "reason": "Christmas"}],
+}  # fmt: skip
+ASK = Ask(
+    requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
+    target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
+)  # fmt: skip
+FACTS = Facts(
+    now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+)  # fmt: skip
+REFUSING = {
+    "requester_enabled": False, "may_request": False, "policy_live": False, "cluster_live": False,
+    "command_set_published": False, "targets_live": False, "sweeper_silence": None, "available": (0,),
+}  # fmt: skip
+
+
+def document(**changes) -> PolicyDocument:
+    return PolicyDocument.model_validate({**POLICY, **changes})
+
+
+def test_what_every_rule_permits_needs_the_approvals_of_the_policy():
+    decision = evaluate(ask=ASK, facts=FACTS, policy=document())
+    assert decision.outcome is Outcome.NEEDS_APPROVAL
+    assert [clause.groups for clause in decision.clauses] == [("approvers",)]
+    assert decision.refusals == ()
+
+
+def test_without_approvals_it_starts():
+    facts = replace(FACTS, available=())
+    assert evaluate(ask=ASK, facts=facts, policy=document(approvals="none")).outcome is Outcome.STARTS
+
+
+@given(st.sets(st.sampled_from(sorted(REFUSING))))
+def test_one_refusing_fact_refuses_and_every_answer_is_shown(names):
+    facts = replace(FACTS, **{name: REFUSING[name] for name in names})
+    decision = evaluate(ask=ASK, facts=facts, policy=document())
+    assert (decision.outcome is Outcome.REFUSED) == bool(names)
+    assert len(decision.results) == len(rules_of(document(), break_glass=False))
+    assert len({result.rule for result in decision.results}) == len(decision.results)
+
+
+@given(st.sets(st.sampled_from(sorted(set(REFUSING) - {"available"}))))
+def test_broken_glass_passes_over_approvals_and_over_no_fact(names):
+    facts = replace(FACTS, available=(0,), **{name: REFUSING[name] for name in names})
+    decision = evaluate(ask=replace(ASK, break_glass=True), facts=facts, policy=document())
+    assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)
+    assert decision.clauses == ()
+
+
+def test_broken_glass_is_as_short_as_the_policy_says():
+    ask = replace(ASK, break_glass=True, duration=3601)
+    assert evaluate(ask=ask, facts=FACTS, policy=document()).outcome is Outcome.REFUSED
+
+
+def test_a_policy_without_broken_glass_allows_none():
+    ask = replace(ASK, break_glass=True)
+    decision = evaluate(ask=ask, facts=FACTS, policy=document(break_glass=None))
+    assert decision.outcome is Outcome.REFUSED
+    assert {result.rule for result in decision.refusals} == {"may_break_glass", "max_duration"}
+
+
+def test_broken_glass_is_not_held_up_by_windows_and_freezes():
+    facts = replace(FACTS, now=dt.datetime(2026, 12, 21, 3, tzinfo=dt.UTC))
+    assert evaluate(ask=ASK, facts=facts, policy=document()).outcome is Outcome.REFUSED
+    assert (
+        evaluate(ask=replace(ASK, break_glass=True), facts=facts, policy=document()).outcome is Outcome.STARTS
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"duration": 5 * 3600}, "max_duration"),
+        ({"starts_at": NOW - dt.timedelta(days=1)}, "start"),
+        ({"reason": ""}, "reason"),
+        ({"ticket": "none"}, "ticket"),
+        ({"starts_at": dt.datetime(2026, 10, 21, 12, tzinfo=dt.UTC)}, "in_window"),
+        ({"cluster": "db"}, "covers"),
+        ({"target_count": 0}, "has_targets"),
+    ],
+)
+def test_each_rule_of_the_policy_is_asked(change, rule):
+    decision = evaluate(ask=replace(ASK, **change), facts=FACTS, policy=document())
+    assert decision.outcome is Outcome.REFUSED
+    assert rule in {result.rule for result in decision.refusals}

@@ -1,0 +1,151 @@
+"""Each rule alone: what it permits, what it denies, and what it offers instead."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app.policy import rules
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.policies import BreakGlass, Clause
+from sessions_app.policy.windows import Freeze, Window
+
+NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+ASK = rules.Ask(
+    requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
+    target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
+)  # fmt: skip
+FACTS = rules.Facts(
+    now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+)  # fmt: skip
+NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
+FREEZE = Freeze.model_validate({"from": NOW + 2 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})
+GLASS = BreakGlass.model_validate({"groups": ["on-call"], "max_duration": "1h"})
+COVERS = rules.Covers("web-work", ("web",), ("restart-web",))
+
+CASES = [
+    (rules.RequesterEnabled(), {}, {"requester_enabled": False}),
+    (rules.MayRequest("web-work"), {}, {"may_request": False}),
+    (COVERS, {}, {"policy_live": False}),
+    (COVERS, {}, {"cluster_live": False}),
+    (COVERS, {}, {"command_set_published": False}),
+    (COVERS, {"cluster": "db"}, {}),
+    (COVERS, {"command_set": "restart-db"}, {}),
+    (rules.HasTargets(), {"target_count": 0}, {}),
+    (rules.HasTargets(), {}, {"targets_live": False}),
+    (rules.MaxDuration("web-work", 3600), {"duration": 3601}, {}),
+    (rules.MaxDuration("web-work", 3600), {"duration": 0}, {}),
+    (rules.MaxDuration("web-work", 3600), {"duration": -3600}, {}),
+    (rules.Start(3600), {"starts_at": NOW - 2 * HOUR}, {}),
+    (rules.Start(3600), {"starts_at": NOW + HOUR + dt.timedelta(seconds=1)}, {}),
+    (rules.InWindow((NOON,)), {"starts_at": NOW + HOUR, "duration": 3601}, {}),
+    (rules.InWindow((NOON,)), {"starts_at": NOW - HOUR}, {}),
+    (rules.InWindow((NOON,)), {"duration": 3 * 3600}, {}),
+    (rules.NotFrozen((FREEZE,)), {"duration": 2 * 3600 + 1}, {}),
+    (rules.NotFrozen((FREEZE,)), {"starts_at": NOW + 3 * HOUR}, {}),
+    (rules.Reason(required=True), {"reason": " \n"}, {}),
+    (rules.Ticket("OPS-[0-9]+"), {"ticket": ""}, {}),
+    (rules.Ticket("OPS-[0-9]+"), {"ticket": "OPS-1; DROP"}, {}),
+    (rules.Ticket("OPS-[0-9]+"), {"ticket": "OPS-1\nOPS-2"}, {}),
+    (rules.SweeperAlive(), {}, {"sweeper_silence": None}),
+    (rules.SweeperAlive(), {}, {"sweeper_silence": 30.001}),
+    (rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)), {}, {"available": (1,)}),
+    (rules.EnoughApprovers((Clause(count=1, groups=("approvers",)),)), {}, {"available": ()}),
+    (rules.MayBreakGlass("web-work", None), {}, {}),
+    (rules.MayBreakGlass("web-work", GLASS), {"requester_groups": frozenset({"operators"})}, {}),
+    (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
+    (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
+    (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": 1}),
+]
+
+
+@pytest.mark.parametrize(("rule", "ask", "facts"), CASES)
+def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
+    answer = rule.verify(replace(ASK, **ask), replace(FACTS, **facts))
+    assert isinstance(answer, Deny)
+    assert answer.message.strip()
+    assert answer.fix.strip()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.RequesterEnabled(),
+        rules.MayRequest("web-work"),
+        COVERS,
+        rules.HasTargets(),
+        rules.MaxDuration("web-work", 3600),
+        rules.Start(3600),
+        rules.InWindow((NOON,)),
+        rules.NotFrozen((FREEZE,)),
+        rules.NotFrozen(()),
+        rules.Reason(required=True),
+        rules.Ticket("OPS-[0-9]+"),
+        rules.SweeperAlive(),
+        rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)),
+        rules.MayBreakGlass("web-work", GLASS),
+    ],
+)
+def test_the_rule_permits_what_fits(rule):
+    answer = rule.verify(ASK, FACTS)
+    assert isinstance(answer, Permit), answer
+    assert answer.message.strip()
+
+
+def test_a_start_a_minute_ago_is_slow_typing_and_not_the_past():
+    assert isinstance(
+        rules.Start(3600).verify(replace(ASK, starts_at=NOW - dt.timedelta(seconds=59)), FACTS), Permit
+    )
+
+
+def test_the_limit_itself_is_allowed():
+    assert isinstance(rules.Start(3600).verify(replace(ASK, starts_at=NOW + HOUR), FACTS), Permit)
+    assert isinstance(rules.SweeperAlive().verify(ASK, replace(FACTS, sweeper_silence=30.0)), Permit)
+    frozen_after = rules.NotFrozen((FREEZE,)).verify(replace(ASK, duration=7200), FACTS)
+    assert isinstance(frozen_after, Permit)
+
+
+def test_the_next_window_that_is_long_enough_is_offered():
+    short = Window.model_validate({"days": ["wed"], "from": "01:00", "to": "01:30", "zone": "UTC"})
+    long_ = Window.model_validate({"days": ["thu"], "from": "01:00", "to": "03:00", "zone": "UTC"})
+    rule = rules.InWindow((short, long_))
+    answer = rule.verify(ASK, FACTS)
+    assert answer.offer == {"starts_at": "2026-10-22T01:00:00+00:00"}
+    offered = dt.datetime.fromisoformat(answer.offer["starts_at"])
+    assert isinstance(rule.verify(replace(ASK, starts_at=offered), FACTS), Permit)
+
+
+def test_a_window_that_is_never_long_enough_is_told_as_that():
+    answer = rules.InWindow((NOON,)).verify(replace(ASK, duration=3 * 3600), FACTS)
+    assert "long enough" in answer.message
+    assert answer.offer == {}
+
+
+def test_the_end_of_a_freeze_is_offered_and_works():
+    rule = rules.NotFrozen((FREEZE,))
+    offer = rule.verify(replace(ASK, starts_at=NOW + 3 * HOUR), FACTS).offer
+    offered = dt.datetime.fromisoformat(offer["starts_at"])
+    assert isinstance(rule.verify(replace(ASK, starts_at=offered), FACTS), Permit)
+
+
+def test_the_offered_duration_is_permitted():
+    rule = rules.MaxDuration("web-work", 3600)
+    offer = rule.verify(replace(ASK, duration=9999), FACTS).offer
+    assert isinstance(rule.verify(replace(ASK, **offer), FACTS), Permit)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(0, 10**6))
+def test_no_time_over_the_limit_is_ever_permitted(duration, limit):
+    answer = rules.MaxDuration("web-work", limit).verify(replace(ASK, duration=duration), FACTS)
+    assert isinstance(answer, Permit) == (0 < duration <= limit)
+
+
+def test_empty_lists_cover_nothing():
+    assert isinstance(rules.Covers("web-work", (), ()).verify(ASK, FACTS), Deny)
+    assert isinstance(rules.InWindow(()).verify(ASK, FACTS), Deny)
