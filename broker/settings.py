@@ -73,7 +73,14 @@ def _database(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "application_name": "stint", **parts},
+        # Prepared statements keep one plan: planning the decision anew each time would cost ten decisions.
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": "stint",
+            "options": "-c plan_cache_mode=force_generic_plan",
+            "prepare_threshold": 5,
+            **parts,
+        },
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,6 +30,16 @@ class Database:
 def _owner(sql: str) -> None:
     with psycopg.connect(POSTGRES.url("stint_owner", "postgres"), autocommit=True) as owner:
         owner.execute(sql)
+
+
+def drop_database(name: str) -> None:
+    """Drop a database; a backend that is on its way out keeps it for a moment."""
+    for _ in range(50):
+        try:
+            return _owner(f"DROP DATABASE {name} WITH (FORCE)")
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            time.sleep(0.1)
+    raise RuntimeError(f"{name} is still in use: a process of the test was left behind")
 
 
 def _use(name: str) -> None:
@@ -64,7 +75,7 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
         }
         yield Database(name, env)
         _use("stint_shared")
-        _owner(f"DROP DATABASE {name} WITH (FORCE)")
+        drop_database(name)
 
 
 @pytest.fixture

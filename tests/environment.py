@@ -39,7 +39,7 @@ os.environ.update(
 )
 # The template that every database of the tests is copied from, made as in production: by the owner of the schema.
 subprocess.run(
-    [sys.executable, str(ROOT / "manage.py"), "migrate", "--no-input", "--verbosity", "0"],
+    [sys.executable, str(ROOT / "manage.py"), "migrate", "--skip-checks", "--no-input", "--verbosity", "0"],
     check=True,
     cwd=ROOT,
 )

@@ -18,7 +18,7 @@ from sessions_app.queries.commands import compiled_by_digest
 # One prepared statement over partial indexes, with the deadline in it: the clock decides, not what a worker did so far.
 _LIVE = """
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       v.digest, v.document::text, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
+       v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
   FROM sessions_app_grant g
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.removed_at IS NULL
@@ -69,9 +69,9 @@ def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, no
 
 def _use(row: tuple[Any, ...]) -> Use | None:
     (grant_id, ref, holder_id, holder, holder_kind, cluster, host_ca, target_id, target, address, port, account, host_key,
-     digest, document, parameters, commands, expires_at, finish_seconds, token) = row  # fmt: skip
+     version_id, digest, parameters, commands, expires_at, finish_seconds, token) = row  # fmt: skip
     try:
-        found = compiled_by_digest(digest, json.loads(document), json.loads(parameters), json.loads(commands))
+        found = compiled_by_digest(version_id, digest, json.loads(parameters), json.loads(commands))
     except ValueError:
         return None
     return Use(

@@ -20,7 +20,7 @@ _compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | 
 
 def document_of(version: CommandSetVersion) -> CommandSetDocument:
     """Return the checked document of a stored version. Raises DocumentError when the row can't be read."""
-    return _document(version.digest, version.document)
+    return _document(version.pk, version.digest)
 
 
 def compiled(
@@ -30,25 +30,27 @@ def compiled(
 
     Compiled once for each combination. Raises CompileError for bindings that do not fit, and DocumentError.
     """
-    return compiled_by_digest(version.digest, version.document, parameters, keep)
+    return compiled_by_digest(version.pk, version.digest, parameters, keep)
 
 
 def compiled_by_digest(
-    digest: str, data: Mapping[str, Any], parameters: Mapping[str, str], keep: Iterable[int] | None
+    version_id: int, digest: str, parameters: Mapping[str, str], keep: Iterable[int] | None
 ) -> CompiledSet:
-    """As ``compiled``, for columns that were read without the model."""
+    """As ``compiled``, for a version of which only the id and the digest were read; the rest is read once."""
     key = (digest, tuple(sorted(parameters.items())), None if keep is None else frozenset(keep))
     found = _compiled.get(key)
     if found is None:
-        found = compile_set(_document(digest, data), parameters, key[2])
+        found = compile_set(_document(version_id, digest), parameters, key[2])
         _remember(_compiled, key, found)
     return found
 
 
-def _document(digest: str, data: Mapping[str, Any]) -> CommandSetDocument:
+def _document(version_id: int, digest: str) -> CommandSetDocument:
     found = _documents.get(digest)
     if found is None:
-        found = parse_document(dict(data))
+        found = parse_document(
+            CommandSetVersion.objects.values_list("document", flat=True).get(pk=version_id)
+        )
         _remember(_documents, digest, found)
     return found
 

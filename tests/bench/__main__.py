@@ -1,0 +1,35 @@
+"""`python -m tests.bench [part …]`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+PARTS = ("decisions", "sweeping", "record", "ssh", "stack")
+
+
+def main(wanted: list[str]) -> int:
+    """Run the parts, and return 1 when a figure is over its limit."""
+    os.environ["STINT_TEST_DURABLE"] = "1"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "broker.settings"
+    importlib.import_module("tests.environment")
+    import django
+
+    django.setup()
+    from tests.bench.report import Report
+
+    report = Report()
+    for part in wanted or PARTS:
+        print(f"{part}", flush=True)
+        importlib.import_module(f"tests.bench.{part}").run(report)
+    print(
+        f"\n{len(report.over)} over the limit: {', '.join(report.over)}"
+        if report.over
+        else "\nAll limits kept."
+    )
+    return 1 if report.over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
