@@ -52,7 +52,7 @@ _KEYWORDS = frozenset(
 )  # fmt: skip
 
 
-class LineRefused(ValueError):  # noqa: N818 — a refusal is an answer
+class LineRefused(ValueError):
     """A line that is not one plain command.
 
     `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if

@@ -39,7 +39,7 @@ _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class ValueRefused(ValueError):  # noqa: N818 — a refusal is an answer
+class ValueRefused(ValueError):
     """A value outside its type. The message is a clause: "needs a number from 1 to 1000"."""
 
 

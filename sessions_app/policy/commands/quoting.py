@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile(r"[\0\r\n]")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:@%+,=-]*")
 
 
-class QuoteRefused(ValueError):  # noqa: N818 — a refusal is an answer
+class QuoteRefused(ValueError):
     """A word that no shell can be handed safely: it holds NUL, carriage return or newline."""
 
 

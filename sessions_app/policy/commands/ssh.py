@@ -307,8 +307,10 @@ def _some(names: Iterable[str]) -> str:
 def _likeness(command: _Command, argv: tuple[str, ...]) -> float:
     """Words that fit, the earlier ones counting more, less the difference in length."""
     fits = 0.0
-    for position, (spec, word) in enumerate(zip(command.words, argv, strict=False)):
-        fits += (1 + 1 / (1 + position)) * (_word_fault(spec, word, command.types) is None)
+    for position, (plain, word) in enumerate(zip(command.plain, argv, strict=False)):
+        spec = command.words[position]
+        if word == plain or (plain is None and _word_fault(spec, word, command.types) is None):
+            fits += 1 + 1 / (1 + position)
     return fits - 0.5 * abs(len(command.words) - len(argv))
 
 

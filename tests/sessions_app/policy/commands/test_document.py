@@ -126,6 +126,13 @@ def test_the_canonical_text_reads_back_as_the_same_document(restart_web: Command
     assert canonical_json(again) == canonical_json(restart_web)
 
 
+def test_the_canonical_text_leaves_out_what_is_not_said_so_that_new_keys_change_no_digest() -> None:
+    text = "{risk: low, name: a, kind: ssh, summary: é, commands: [{run: ls, effect: read, hold: false}]}"
+    assert canonical_json(parse_text(text)) == (
+        '{"commands":[{"effect":"read","run":"ls"}],"kind":"ssh","name":"a","risk":"low","summary":"é"}'
+    )
+
+
 def test_a_workflow_value_alone_survives_the_canonical_text() -> None:
     text = "{name: a, kind: ssh, summary: s, risk: low, parameters: {t: {from: workflow.id}}, commands: [{run: 'ls {t}', effect: read}]}"
     assert '{"from":"workflow.id"}' in canonical_json(parse_text(text))
