@@ -1,0 +1,89 @@
+"""Who is at the door, what they ask for, and which of their grants it is under."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+from accounts.queries import identity_by_fingerprint
+from broker.kernel.errors import StintError
+from sessions_app.operations.authorize_use import Use, authorize_use
+from sessions_app.policy.commands.ssh import Allowed, decide
+
+_REFERENCE = re.compile(r"GR-[0-9A-Z]{1,12}", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+class NoAccess(StintError):
+    """Nothing lets the holder in now; the message says where to ask."""
+
+    code = "no_access"
+    status = 403
+
+
+class SeveralGrants(StintError):
+    """More than one grant fits, and only the holder can say which one is meant."""
+
+    code = "several_grants"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An identity, and the key by which it was proven under a user name."""
+
+    identity_id: int
+    username: str
+    fingerprint: str
+    asked_as: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user name asks for: ``web-1``, or ``GR-7F3K.web-1``."""
+
+    target: str
+    grant_ref: str | None
+
+
+def parse_wish(username: str) -> Wish | None:
+    """Return what a user name asks for; None for one that can't be the name of a target."""
+    ref, dot, target = username.rpartition(".")
+    if dot and not _REFERENCE.fullmatch(ref):
+        return None
+    return Wish(target, ref.upper() if dot else None) if _NAME.fullmatch(target) else None
+
+
+def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
+    """Return the uses that the proof and its user name have now. The key is looked up again, for it may be gone."""
+    wish = parse_wish(proof.asked_as)
+    holder = identity_by_fingerprint(proof.fingerprint)
+    if wish is None or holder is None or holder.id != proof.identity_id:
+        return []
+    return authorize_use(holder_id=holder.id, target_name=wish.target, grant_ref=wish.grant_ref, now=now)
+
+
+def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Use:
+    """Return the one use that is meant. ``line`` None asks for a prompt. Raises NoAccess and SeveralGrants."""
+    wish = parse_wish(asked_as)
+    if not uses or wish is None:
+        raise NoAccess(_nothing(wish, public_url))
+    fitting = (
+        uses if line is None else [use for use in uses if isinstance(decide(use.compiled, line), Allowed)]
+    )
+    if len(uses) == 1 or not fitting:
+        return uses[0]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = " or ".join(f"{use.grant_ref}.{wish.target}" for use in fitting)
+    raise SeveralGrants(
+        f"{len(fitting)} of your grants fit.", hint=f"Say which one as the user name: {names}."
+    )
+
+
+def _nothing(wish: Wish | None, public_url: str) -> str:
+    if wish is None:
+        return "That is no target's name. Connect as TARGET, or as GRANT.TARGET, such as GR-7F3K.web-1."
+    under = f" under {wish.grant_ref}" if wish.grant_ref else ""
+    return f"You hold no access to {wish.target} now{under}. Ask for it: {public_url}/requests/new/?target={wish.target}"

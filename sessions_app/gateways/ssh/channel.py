@@ -1,0 +1,247 @@
+"""One session channel of a holder's connection: a command, or the prompt. Everything else is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import asyncssh
+import structlog
+from asyncssh.constants import EXTENDED_DATA_STDERR
+
+from broker.kernel.errors import StintError
+from sessions_app.gateways.ssh.commands import Command, Outcome
+from sessions_app.gateways.ssh.prompt import Prompt
+from sessions_app.gateways.ssh.relay import Feed
+
+if TYPE_CHECKING:
+    from sessions_app.gateways.ssh.server import Connection
+
+log = structlog.get_logger(__name__)
+
+# The exit status of everything that Stint itself refuses or ends; a command's own is passed on.
+REFUSED = 255
+# A reader that has stopped may not hold an end up; one that reads gets the last words within this.
+LAST_WORDS = 0.25
+
+
+class Channel(asyncssh.SSHServerSession[bytes]):
+    """The server's end of a channel. It is its command's input and output, and what an end of the grant stops."""
+
+    def __init__(self, connection: Connection, raw: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._connection = connection
+        # The channel below the line editor, for output that the editor need not look at.
+        self._raw = raw
+        self._editor: asyncssh.SSHServerChannel[str] | None = None
+        self._line: str | None = None
+        self._terminal = False
+        self._feed: Feed | None = None
+        self._command: Command | None = None
+        self._prompt: Prompt | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = ""
+        self._gone = False
+        self._eof = self._paused = False
+
+    # What the client asks for.
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._editor = cast("asyncssh.SSHServerChannel[str]", chan)
+        self._connection.channels.add(self)
+
+    def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:
+        del term_type, term_size, term_modes
+        self._terminal = True
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        self._line = command
+        return True
+
+    def shell_requested(self) -> bool:
+        if self._terminal:
+            self._raw.set_encoding("utf-8", "replace")
+        return True
+
+    def session_started(self) -> None:
+        if self._line is not None:
+            # Input waits until the command is there to take it.
+            self._raw.pause_reading()
+        self._task = asyncio.create_task(self._serve())
+
+    # Input.
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        del datatype
+        if self._prompt is not None:
+            self._prompt.line(cast("str", data))
+        elif self._feed is not None:
+            self._feed.write(data)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._feed is not None:
+            self._feed.eof()
+        return True
+
+    def soft_eof_received(self) -> None:
+        if self._prompt is not None:
+            self._prompt.leave()
+
+    def break_received(self, msec: int) -> bool:
+        del msec
+        self._interrupt("it was interrupted")
+        return True
+
+    def signal_received(self, signal: str) -> None:
+        self._interrupt(f"its holder sent {signal[:16]}")
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._feed is not None:
+            self._feed.pause()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._feed is not None:
+            self._feed.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._gone = True
+        self._connection.left(self)
+        self._cut("its holder's connection went away")
+
+    # Output, as a command and a prompt need it.
+
+    def output(self, data: bytes, *, error: bool) -> None:
+        if not self._raw.is_closing():
+            self._raw.write(data, EXTENDED_DATA_STDERR if error else None)
+
+    def note(self, text: str) -> None:
+        if self._prompt is not None:
+            self._prompt.note(text)
+        elif not self._raw.is_closing():
+            end = "\r\n" if self._terminal else "\n"
+            self._raw.write(f"stint: {text}{end}".encode(), EXTENDED_DATA_STDERR)
+
+    def attach(self, feed: Feed | None) -> None:
+        self._feed = feed
+        if feed is None:
+            return
+        if self._eof:
+            feed.eof()
+        if self._paused:
+            feed.pause()
+        self._raw.resume_reading()
+
+    def pause_input(self) -> None:
+        self._raw.pause_reading()
+
+    def resume_input(self) -> None:
+        self._raw.resume_reading()
+
+    # As a user of its session.
+
+    @property
+    def finish_by(self) -> dt.datetime | None:
+        """Until when what runs here may go on past the grant's end."""
+        command = self._prompt.command if self._prompt is not None else self._command
+        return command.finish_by if command is not None else None
+
+    def tell(self, text: str) -> None:
+        """Show the holder a line."""
+        self.note(text)
+
+    def stop(self, reason: str) -> None:
+        """Cut everything here at once."""
+        self._stopped = self._stopped or reason
+        self._cut(reason)
+        if self._prompt is not None:
+            self._prompt.leave()
+
+    async def _serve(self) -> None:
+        try:
+            status = await self._answer()
+        except StintError as error:
+            self.note(str(error))
+            status = REFUSED
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # the edge: one channel's fault may not touch the others
+            log.exception("channel.failed", error=type(error).__name__)
+            self.note("Something in Stint failed. Nothing runs any more; the log has the cause.")
+            status = REFUSED
+        if isinstance(status, str):
+            self._finish(lambda: self._raw.exit_with_signal(status))
+        else:
+            self._finish(lambda: self._raw.exit(status))
+
+    def _finish(self, leave: Callable[[], None]) -> None:
+        if self._gone:
+            return
+        leave()
+        if self._stopped:
+            asyncio.get_running_loop().call_later(LAST_WORDS, self._let_go)
+
+    def _let_go(self) -> None:
+        if not self._gone:
+            self._raw.abort()
+            self._connection.abort_if_unused(self)
+
+    async def _answer(self) -> int | str:
+        """Run the command or the prompt; return an exit status or the name of a signal."""
+        if self._line is None and not self._terminal:
+            self.note("There is no shell here. Give a command, or connect from a terminal for the prompt.")
+            return REFUSED
+        if self._line is not None and self._terminal:
+            self.note("A command gets no terminal here: leave out -t.")
+            return REFUSED
+        session = await self._connection.session_for(self._line)
+        session.enter(self)
+        try:
+            if self._line is None:
+                self._prompt = Prompt(
+                    self._connection.parts,
+                    session,
+                    self._raw,
+                    cast("asyncssh.SSHServerChannel[str]", self._editor),
+                    self,
+                )
+                await self._prompt.run()
+                if self._stopped:
+                    self._prompt.note(f"{session.use.grant_ref} is over: {self._stopped}.")
+                return REFUSED if self._stopped else 0
+            self._command = Command(self._connection.parts, session, self._line, self)
+            if self._gone:
+                self._command.stop("its holder's connection went away")
+            return self._pass_on(await self._command.run(), session.use.grant_ref)
+        finally:
+            session.leave(self)
+
+    def _pass_on(self, outcome: Outcome, ref: str) -> int | str:
+        if outcome.state == "refused":
+            self.note(f"not allowed: {outcome.message}")
+            return REFUSED
+        if outcome.state == "failed":
+            self.note(outcome.message)
+            return REFUSED
+        if outcome.state == "cut":
+            over = f"{ref} is over" if self._stopped else "the command was cut"
+            self.note(f"{over}: {outcome.message}.")
+            return REFUSED
+        return outcome.signal or (REFUSED if outcome.exit_status is None else outcome.exit_status)
+
+    def _interrupt(self, reason: str) -> None:
+        if self._prompt is not None:
+            self._prompt.interrupt(reason)
+        else:
+            self._cut(reason)
+
+    def _cut(self, reason: str) -> None:
+        if self._command is not None:
+            self._command.stop(reason)
+        if self._prompt is not None:
+            self._prompt.cut(reason)

@@ -1,0 +1,30 @@
+"""The database's time, read without asking the database, so that a silent database holds nothing up."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+
+
+class LoopClock:
+    """The last reading of the database's clock, carried on by this process's monotonic one."""
+
+    def __init__(self, database: dt.datetime, monotonic: float) -> None:
+        self._database = database
+        self._monotonic = monotonic
+
+    def set(self, database: dt.datetime, monotonic: float) -> None:
+        """Take a new reading: the database's time at a moment of ``time.monotonic``."""
+        self._database, self._monotonic = database, monotonic
+
+    def now(self) -> dt.datetime:
+        """Return the time now, aware."""
+        return self._database + dt.timedelta(seconds=time.monotonic() - self._monotonic)
+
+    def epoch(self) -> float:
+        """Return the same in seconds since 1970."""
+        return self.now().timestamp()
+
+    def until(self, moment: dt.datetime) -> float:
+        """Return the seconds left until a moment; negative when it has passed."""
+        return (moment - self.now()).total_seconds()

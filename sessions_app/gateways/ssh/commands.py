@@ -1,0 +1,342 @@
+"""One command: decided and recorded, then run on its own connection to the target, then reported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import asyncssh
+import structlog
+from django.db import transaction
+
+from broker.kernel.errors import StintError, Unavailable
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.ssh.connection import Dialer, Errand
+from sessions_app.connectors.ssh.connector import sweep_target
+from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
+from sessions_app.gateways.ssh import metrics
+from sessions_app.gateways.ssh.clock import LoopClock
+from sessions_app.gateways.ssh.database import Database
+from sessions_app.gateways.ssh.enders import TIME_OVER
+from sessions_app.gateways.ssh.holds import Holds
+from sessions_app.gateways.ssh.recording import Recorder, Recording
+from sessions_app.gateways.ssh.registry import Ended, OpenSession
+from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
+from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.operations.finish_run import finish_run
+from sessions_app.operations.open_session import open_session
+from sessions_app.operations.release_held import release_held
+from sessions_app.operations.try_command import Tried, try_command
+from sessions_app.policy.commands.ssh import Allowed, decide
+from sessions_app.queries.grants import hold_of
+
+log = structlog.get_logger(__name__)
+
+# Longer than this, and the database counts as not answering; nothing has run by then.
+DATABASE_TIMEOUT = 8.0
+State = Literal["done", "cut", "failed", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended. Without an exit status and a signal, ``message`` says why there is neither."""
+
+    state: State
+    exit_status: int | None = None
+    signal: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What running a command needs."""
+
+    database: Database
+    clock: LoopClock
+    dialer: Dialer
+    holds: Holds
+    reports: Reports
+    gateway_id: int
+    recordings: Path
+
+
+class Command:
+    """One line tried in a session, and run if it may be. ``stop`` may be called at any moment."""
+
+    def __init__(self, parts: Parts, session: OpenSession, line: str, io: CommandIO) -> None:
+        self._parts = parts
+        self._session = session
+        self._use = session.use
+        self._line = line
+        self._io = io
+        self._stopped = ""
+        self._waiting: asyncio.Task[asyncssh.SSHClientConnection] | None = None
+        self._target: TargetSession | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._wake = asyncio.Event()
+        self._finish_by: dt.datetime | None = None
+
+    @property
+    def finish_by(self) -> dt.datetime | None:
+        """Until when it may go on past the grant's end; None when it is cut, or has not started."""
+        return self._finish_by if self._target is not None else None
+
+    def stop(self, reason: str) -> None:
+        """Cut it: nothing of it starts any more, and what runs dies with its connection."""
+        self._stopped = self._stopped or reason
+        self._wake.set()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+
+    async def run(self) -> Outcome:
+        """Decide, record, run, report. Raises StintError when nothing could be recorded, so that nothing was run."""
+        decision = decide(self._use.compiled, self._line)
+        begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
+        if isinstance(decision, Allowed) and not decision.hold:
+            # The target's handshake goes on while the attempt is written down; the certificate waits for that.
+            self._waiting = asyncio.create_task(self._dial(begun))
+        try:
+            tried = await self._begin()
+            metrics.COMMANDS.labels(tried.verdict).inc()
+            if tried.verdict == "refused":
+                return Outcome(state="refused", message=tried.message)
+            if tried.verdict == "held":
+                outcome = await self._wait_for_release(tried)
+                if isinstance(outcome, Outcome):
+                    return outcome
+                tried = outcome
+            return await self._carry_out(tried, begun)
+        finally:
+            begun.cancel()
+            await self._drop_dial()
+
+    async def _begin(self) -> Tried:
+        """Register the session with its first command, and the attempt, in one transaction."""
+        session = self._session
+        async with session.lock:
+            session.check()
+            work = asyncio.ensure_future(
+                self._parts.database.run(
+                    _begin,
+                    session=session,
+                    gateway_id=self._parts.gateway_id,
+                    line=self._line,
+                    now=self._parts.clock.now(),
+                )
+            )
+            done, _ = await asyncio.wait([work], timeout=DATABASE_TIMEOUT)
+            if not done:
+                work.add_done_callback(self._too_late)
+                raise Unavailable(
+                    "Stint's database does not answer.", hint="Nothing was run. Try again in a moment."
+                )
+            session_id, tried = work.result()
+            session.opened(session_id)
+            return tried
+
+    def _too_late(self, work: asyncio.Future[tuple[int, Tried]]) -> None:
+        """The attempt was written down after all, when nobody waited any more."""
+        if work.cancelled() or work.exception() is not None:
+            return
+        session_id, tried = work.result()
+        self._session.opened(session_id)
+        self._report(tried, Outcome(state="failed", message="the database answered too late"), None)
+
+    async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
+        async def errand() -> Errand:
+            return await asyncio.shield(begun)
+
+        return await self._parts.dialer.dial(self._use.target, self._use.host_ca, errand)
+
+    def _errand(self, tried: Tried) -> Errand:
+        use = self._use
+        if tried.deadline is None or not isinstance(tried.decision, Allowed):
+            raise Ended(f"{use.grant_ref} does not allow it.")
+        command = force_command(
+            tried.decision.argv,
+            contain=tried.decision.contain,
+            account=use.target.account,
+            token=use.token,
+            run_id=tried.run_id,
+            seconds=self._parts.clock.until(tried.deadline),
+        )
+        return Errand(
+            serial=tried.serial, key_id=f"{use.grant_ref}/{tried.run_id} {use.holder}", command=command
+        )
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise Ended(f"{self._use.grant_ref} is over.")
+        self._session.check()
+
+    async def _wait_for_release(self, tried: Tried) -> Tried | Outcome:
+        """Wait until a second person has allowed the command, and take the allowance, which is good once."""
+        self._io.note(tried.message)
+        while not self._stopped:
+            now = self._parts.clock.now
+            try:
+                hold = await self._parts.database.run(hold_of, run_id=tried.run_id, now=now())
+                if hold.state == "allowed":
+                    self._io.note(hold.message)
+                    return await self._parts.database.run(
+                        release_held, use=self._use, run_id=tried.run_id, now=now()
+                    )
+            except Unavailable:
+                await asyncio.sleep(1)
+                continue
+            if hold.state != "held":
+                return Outcome(state="refused", message=hold.message)
+            await self._next_news(tried.run_id)
+        outcome = Outcome(state="cut", message=self._stopped)
+        self._report(tried, outcome, None)
+        return outcome
+
+    async def _next_news(self, run_id: int) -> None:
+        waits = [
+            asyncio.ensure_future(self._parts.holds.next(run_id)),
+            asyncio.ensure_future(self._wake.wait()),
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _carry_out(self, tried: Tried, begun: asyncio.Future[Errand]) -> Outcome:
+        recorder = None
+        try:
+            recorder = self._record(tried)
+            self._check()
+            begun.set_result(self._errand(tried))
+            if self._waiting is None:
+                self._waiting = asyncio.create_task(self._dial(begun))
+            connection = await self._waiting
+            self._connection = connection
+            outcome = await self._execute(connection, tried, recorder)
+        except asyncio.CancelledError:
+            if not self._stopped:
+                self._report(tried, Outcome(state="cut", message="the gateway let it go"), recorder)
+                raise
+            outcome = Outcome(state="cut", message=self._stopped)
+        except Ended as error:
+            outcome = Outcome(state="cut", message=self._stopped or error.message)
+        except (ConnectorError, CannotWrap, OSError, asyncssh.Error) as error:
+            outcome = Outcome(state="failed", message=str(error))
+        self._io.attach(None)
+        self._report(tried, outcome, recorder)
+        if outcome.state == "cut":
+            await self._sweep(tried)
+        return outcome
+
+    def _record(self, tried: Tried) -> Recorder:
+        return Recorder(
+            self._parts.recordings,
+            f"{self._use.grant_ref}/{tried.run_id}.cast",
+            title=f"{self._use.grant_ref} {self._use.holder} on {self._use.target.name}: {self._line}",
+            started=self._parts.clock.now(),
+        )
+
+    async def _execute(
+        self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder
+    ) -> Outcome:
+        target = TargetSession(self._io, recorder)
+        try:
+            self._check()
+            await connection.create_session(lambda: target, "stint", encoding=None)
+            if isinstance(tried.decision, Allowed) and tried.decision.finish_seconds:
+                self._finish_by = tried.deadline
+            self._target = target
+            self._io.attach(target)
+            if self._stopped:
+                connection.abort()
+            await target.over.wait()
+        except asyncssh.ChannelOpenError as error:
+            if self._stopped:
+                raise Ended(self._stopped) from error
+            raise
+        finally:
+            connection.abort()
+        return self._judge(target, tried)
+
+    def _judge(self, target: TargetSession, tried: Tried) -> Outcome:
+        if target.record_error is not None:
+            return Outcome(
+                state="cut", message=f"its output can't be recorded: {target.record_error.strerror}"
+            )
+        if self._stopped:
+            return Outcome(
+                state="cut", exit_status=target.exit_status, signal=target.signal, message=self._stopped
+            )
+        if target.exit_status is None and not target.signal:
+            lost = f"the connection to {self._use.target.name} was lost; whether the command went on is not known"
+            return Outcome(state="failed", message=lost)
+        killed = target.signal == "KILL" or target.exit_status == 137  # 128 + SIGKILL
+        if killed and tried.deadline is not None and self._parts.clock.until(tried.deadline) < 0.05:
+            return Outcome(
+                state="cut", exit_status=target.exit_status, signal=target.signal, message=TIME_OVER
+            )
+        return Outcome(state="done", exit_status=target.exit_status, signal=target.signal)
+
+    def _report(self, tried: Tried, outcome: Outcome, recorder: Recorder | None) -> None:
+        recording = Recording("", "", 0)
+        if recorder is not None:
+            try:
+                recording = recorder.close()
+            except OSError as error:
+                log.warning("recording.not_closed", run=tried.run_id, error=str(error))
+        self._parts.reports.send(
+            self._session,
+            finish_run,
+            run_id=tried.run_id,
+            state=outcome.state if outcome.state != "refused" else "failed",
+            exit_status=outcome.exit_status,
+            signal=outcome.signal,
+            output_bytes=recording.output_bytes,
+            recording=recording.path,
+            recording_digest=recording.digest,
+            reason=outcome.message,
+            now=self._parts.clock.now(),
+        )
+
+    async def _sweep(self, tried: Tried) -> None:
+        """Find what left the command's process group while other commands of the grant may still finish.
+
+        Otherwise the end of the grant sweeps all of it.
+        """
+        if not any(user.finish_by is not None for user in self._session.grant.users()):
+            return
+        mark = run_mark(self._use.token, tried.run_id)
+        try:
+            await sweep_target(
+                self._parts.dialer,
+                self._use.target,
+                self._use.host_ca,
+                f"{self._use.grant_ref}/{tried.run_id}",
+                mark,
+            )
+        except ConnectorError as error:
+            log.warning("command.not_swept", run=tried.run_id, error=error.message)
+
+    async def _drop_dial(self) -> None:
+        """Let go of a connection that nothing was run on."""
+        if self._waiting is None:
+            return
+        self._waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectorError, CannotWrap, StintError):
+            (await self._waiting).abort()
+
+
+def _begin(*, session: OpenSession, gateway_id: int, line: str, now: dt.datetime) -> tuple[int, Tried]:
+    with transaction.atomic():
+        session_id = session.id or open_session(
+            use=session.use,
+            gateway_id=gateway_id,
+            client_address=session.client_address,
+            proof=session.proof,
+            now=now,
+        )
+        return session_id, try_command(use=session.use, session_id=session_id, line=line, now=now)

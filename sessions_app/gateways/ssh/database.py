@@ -1,0 +1,63 @@
+"""Operations in threads, each with a database connection of its own, for an event loop that must never wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+from broker.kernel.errors import Unavailable
+
+T = TypeVar("T")
+
+# A connection that lay idle for longer is tried out before it is used.
+_FRESH = 2.0
+_used = threading.local()
+
+
+class Database:
+    """Runs functions in a few threads. Everything it raises for a database that fails is ``Unavailable``."""
+
+    def __init__(self, *, threads: int, name: str) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+
+    async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
+        """Return what the function returns. Cancelling does not stop it in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(guarded, function, **arguments))
+
+    async def warm(self) -> None:
+        """Open every thread's connection, so that the first use does not wait for it."""
+        barrier = threading.Barrier(self._threads)
+
+        def connect() -> None:
+            barrier.wait(timeout=10)
+            connection.ensure_connection()
+
+        await asyncio.gather(*(self.run(connect) for _ in range(self._threads)))
+
+    def stop(self) -> None:
+        """Take nothing new, and wait for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
+    """Call a function with this thread's connection, and drop the connection when it fails. Raises ``Unavailable``."""
+    if time.monotonic() - getattr(_used, "at", 0.0) > _FRESH:
+        connection.close_if_unusable_or_obsolete()
+    try:
+        return function(**arguments)
+    except (OperationalError, InterfaceError) as error:
+        connection.close()
+        raise Unavailable("Stint's database does not answer.", hint="Try again in a moment.") from error
+    except DatabaseError as error:
+        raise Unavailable("Stint could not write the record.", hint="Nothing was run.") from error
+    finally:
+        _used.at = time.monotonic()

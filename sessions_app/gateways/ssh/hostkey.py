@@ -1,0 +1,36 @@
+"""The gateway's own host key: made at the first start, kept in the state folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import asyncssh
+
+NAME = "ssh_gateway_host_key"
+
+
+def host_key(folder: Path) -> asyncssh.SSHKey:
+    """Return the host key of the folder, made if it is not there. Safe from several processes at once."""
+    path = folder / NAME
+    if not path.exists():
+        _make(path)
+    return asyncssh.read_private_key(path)
+
+
+def _make(path: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519", comment="stint-gateway")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A file from mkstemp is readable for its owner alone; linking it fails when another process was first.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(key.export_private_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()

@@ -1,0 +1,69 @@
+"""Hears of ends by PostgreSQL's NOTIFY, which is sent in the ending transaction itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import structlog
+from django.conf import settings
+from psycopg.conninfo import make_conninfo
+
+log = structlog.get_logger(__name__)
+
+GRANTS, HOLDS = "stint_grant", "stint_hold"
+FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+
+
+def conninfo() -> str:
+    """Return how to connect to the application's database, outside Django."""
+    database = settings.DATABASES["default"]
+    options: dict[str, Any] = {
+        name: value for name, value in database["OPTIONS"].items() if isinstance(value, str | int)
+    }
+    return make_conninfo(
+        dbname=database["NAME"], user=database["USER"], password=database["PASSWORD"], host=database["HOST"],
+        port=database["PORT"], **{**options, "application_name": "stint-listen"},
+    )  # fmt: skip
+
+
+def numbers(payload: str) -> list[int]:
+    """Return the ids in a payload; what is no number is nobody's id."""
+    return [int(word) for word in payload.split() if word.isascii() and word.isdigit()]
+
+
+async def listen(
+    *,
+    on_grants: Callable[[list[int]], Awaitable[None]],
+    on_hold: Callable[[int], None],
+    on_gap: Callable[[], Awaitable[None]],
+) -> None:
+    """Listen for ever. ``on_gap`` is called after each (re)connection: what was said meanwhile was not heard."""
+    wait = FIRST_RETRY
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
+                await connection.execute(f"LISTEN {GRANTS}")
+                await connection.execute(f"LISTEN {HOLDS}")
+                await on_gap()
+                wait = FIRST_RETRY
+                async for notice in connection.notifies():
+                    if notice.channel == GRANTS:
+                        await on_grants(numbers(notice.payload))
+                    else:
+                        for run_id in numbers(notice.payload):
+                            on_hold(run_id)
+        except (psycopg.Error, OSError) as error:
+            log.warning("listener.lost", error=str(error).strip())
+        await asyncio.sleep(wait)
+        wait = min(LAST_RETRY, wait * 2)
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is gone."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

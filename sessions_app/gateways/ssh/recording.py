@@ -1,0 +1,89 @@
+"""Recordings of what commands print, as asciicast v2 (https://docs.asciinema.org/manual/asciicast/v2/). Never input."""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+CAP = 16 * 1024 * 1024
+_BUFFER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A closed recording: its path below the recordings' folder, the SHA-256 of the file in hex, and how much was printed."""
+
+    path: str
+    digest: str
+    output_bytes: int
+
+
+class Recorder:
+    """Writes one file. What a command prints without a terminal gets carriage returns, as a terminal would add them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        path: str,
+        *,
+        title: str,
+        started: dt.datetime,
+        size: tuple[int, int] = (80, 24),
+        cap: int = CAP,
+    ) -> None:
+        """Create ``folder/path`` for its owner alone. Raises OSError; one that exists is never written over."""
+        full = folder / path
+        full.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._written = self._printed = 0
+        self._cap = cap
+        self._full = False
+        self._began = time.monotonic()
+        # One for each stream: a character may be split over packets, and the other stream's come between.
+        self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
+        width, height = size
+        self._line({
+            "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
+            "title": title, "env": {"TERM": "dumb"},
+        })  # fmt: skip
+
+    def output(self, data: bytes, *, error: bool) -> None:
+        """Add what was printed. Raises OSError."""
+        self._printed += len(data)
+        if self._full:
+            return
+        text = self._decoders[error].decode(data)
+        if text:
+            self._event(text.replace("\n", "\r\n"))
+        if self._written > self._cap:
+            self._full = True
+            self._event(f"\r\n[stint: more was printed; the recording ends here, at {self._cap} bytes]\r\n")
+
+    def close(self) -> Recording:
+        """Close the file and return what it is. Raises OSError."""
+        for decoder in self._decoders.values():
+            if (text := decoder.decode(b"", final=True)) and not self._full:
+                self._event(text)
+        self._file.flush()
+        self._file.close()
+        return Recording(self._path, self._hash.hexdigest(), self._printed)
+
+    def _event(self, text: str) -> None:
+        self._line([round(time.monotonic() - self._began, 6), "o", text])
+
+    def _line(self, value: object) -> None:
+        line = (
+            json.dumps(value, ensure_ascii=False, separators=(", ", ": ")).encode("utf-8", "replace") + b"\n"
+        )
+        self._hash.update(line)
+        self._written += len(line)
+        self._file.write(line)

@@ -1,0 +1,179 @@
+"""What is open at this gateway right now: grants, their sessions, and what runs in them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Protocol
+
+from broker.kernel.errors import StintError
+from sessions_app.gateways.ssh import metrics
+from sessions_app.gateways.ssh.clock import LoopClock
+from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.close_session import close_session
+
+
+class Ended(StintError):
+    """The grant ended between two steps."""
+
+    code = "grant_is_over"
+    status = 409
+
+
+class User(Protocol):
+    """Something that uses a session: a channel with its command or its prompt."""
+
+    @property
+    def finish_by(self) -> dt.datetime | None:
+        """Until when the command that runs in it may go on past the grant's end; None: it is cut at the end."""
+
+    def tell(self, text: str) -> None:
+        """Show the holder a line."""
+
+    def stop(self, reason: str) -> None:
+        """Cut everything at once, with the reason in a sentence for the holder."""
+
+
+class OpenSession:
+    """One connection's use of one grant. It is registered with its first command, and reported closed once."""
+
+    def __init__(self, registry: Registry, use: Use, *, client_address: str, proof: str) -> None:
+        self.use = use
+        self.client_address = client_address
+        self.proof = proof
+        self.id: int | None = None
+        self.lock = asyncio.Lock()
+        self.users: set[User] = set()
+        self.grant = registry.open(self)
+        self._registry = registry
+        self._closing = ""
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be run in it any more."""
+        return bool(self._closing or self.grant.over)
+
+    def check(self) -> None:
+        """Raise Ended when the grant is over or the session closes."""
+        if self.grant.over or self._closing:
+            raise Ended(f"{self.use.grant_ref} is over.", hint="Ask for a new one.")
+
+    def opened(self, session_id: int) -> None:
+        """Note that the session is registered."""
+        if self.id is None:
+            self.id = session_id
+            metrics.SESSIONS.inc()
+
+    def enter(self, user: User) -> None:
+        """Put a user in, so that every end reaches it. Raises Ended."""
+        self.check()
+        self.users.add(user)
+
+    def leave(self, user: User) -> None:
+        """Take out a user of whom nothing runs any more; the last one of a session that ends closes it."""
+        self.users.discard(user)
+        self._settle(self._closing or self.grant.over)
+
+    def stop(self, reason: str, *, cut: bool) -> None:
+        """Stop all users, or all but those whose command may finish."""
+        for user in list(self.users):
+            if cut or user.finish_by is None:
+                user.stop(reason)
+        self._settle(reason)
+
+    def close(self, reason: str) -> None:
+        """Cut what still runs; report the session closed once nothing does."""
+        self._closing = self._closing or reason
+        for user in list(self.users):
+            user.stop(reason)
+        self._settle(reason)
+
+    def _settle(self, reason: str) -> None:
+        if not reason or self.users or self._closed:
+            return
+        self._closed = True
+        self._registry.closed(self)
+        if self.id is not None:
+            metrics.SESSIONS.dec()
+            self._registry.reports.send(
+                self, close_session, session_id=self.id, reason=reason, now=self._registry.clock.now()
+            )
+
+
+class OpenGrant:
+    """A grant that has sessions here."""
+
+    def __init__(self, use: Use) -> None:
+        self.id = use.grant_id
+        self.ref = use.grant_ref
+        self.expires_at = use.expires_at
+        self.over = ""
+        self.sessions: set[OpenSession] = set()
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def users(self) -> list[User]:
+        """Return everything that uses it."""
+        return [user for session in self.sessions for user in session.users]
+
+    def disarm(self) -> None:
+        """Cancel its timers."""
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+
+class Watcher(Protocol):
+    """Who keeps the deadlines of open grants."""
+
+    def watch(self, grant: OpenGrant) -> None:
+        """Arm a grant's timers, in place of those it had."""
+
+
+class Registry:
+    """All open grants by their ids."""
+
+    def __init__(self, reports: Reports, clock: LoopClock) -> None:
+        self.reports = reports
+        self.clock = clock
+        self.watcher: Watcher | None = None
+        self.grants: dict[int, OpenGrant] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def open(self, session: OpenSession) -> OpenGrant:
+        """Register a session. From now on every end of the grant finds it. Raises Ended."""
+        use = session.use
+        grant = self.grants.get(use.grant_id)
+        if grant is None:
+            grant = self.grants[use.grant_id] = OpenGrant(use)
+            self._empty.clear()
+        elif grant.over:
+            raise Ended(f"{use.grant_ref} is over.", hint="Ask for a new one.")
+        grant.sessions.add(session)
+        if self.watcher is not None and (len(grant.sessions) == 1 or use.expires_at != grant.expires_at):
+            grant.expires_at = use.expires_at
+            self.watcher.watch(grant)
+        return grant
+
+    def closed(self, session: OpenSession) -> None:
+        """Take a session out, and its grant with the last one."""
+        grant = session.grant
+        grant.sessions.discard(session)
+        if not grant.sessions:
+            grant.disarm()
+            self.grants.pop(grant.id, None)
+            if not self.grants:
+                self._empty.set()
+
+    async def wait_empty(self) -> None:
+        """Return when no session is open any more."""
+        await self._empty.wait()
+
+    def stop_all(self, reason: str) -> int:
+        """Cut every session, and return how many there were."""
+        sessions = [session for grant in list(self.grants.values()) for session in list(grant.sessions)]
+        for session in sessions:
+            session.close(reason)
+        return len(sessions)

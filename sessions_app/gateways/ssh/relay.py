@@ -1,0 +1,113 @@
+"""What passes between a holder and a command on a target, with back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import asyncssh
+from asyncssh.constants import EXTENDED_DATA_STDERR
+
+from sessions_app.gateways.ssh.recording import Recorder
+
+
+class Feed(Protocol):
+    """The way to a running command."""
+
+    def write(self, data: bytes) -> None:
+        """Send input."""
+
+    def eof(self) -> None:
+        """There is no more input."""
+
+    def pause(self) -> None:
+        """Take no more output for now."""
+
+    def resume(self) -> None:
+        """Take output again."""
+
+
+class CommandIO(Protocol):
+    """Where a command's output goes and its input comes from: a channel, a prompt, a page."""
+
+    def output(self, data: bytes, *, error: bool) -> None:
+        """Take what the command printed."""
+
+    def note(self, text: str) -> None:
+        """Take a line from Stint itself."""
+
+    def attach(self, feed: Feed | None) -> None:
+        """A command runs and takes input through ``feed``; None: it is over."""
+
+    def pause_input(self) -> None:
+        """Send no input for now."""
+
+    def resume_input(self) -> None:
+        """Send input again."""
+
+
+class TargetSession(asyncssh.SSHClientSession[bytes]):
+    """The command's channel at the target. ``over`` is set when the channel is gone."""
+
+    def __init__(self, io: CommandIO, recorder: Recorder) -> None:
+        self._io = io
+        self._recorder = recorder
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self.over = asyncio.Event()
+        self.exit_status: int | None = None
+        self.signal = ""
+        self.record_error: OSError | None = None
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        error = datatype == EXTENDED_DATA_STDERR
+        try:
+            self._recorder.output(data, error=error)
+        except OSError as problem:
+            # What can't be recorded is not shown, and does not go on.
+            self.record_error = problem
+            self.abort()
+            return
+        self._io.output(data, error=error)
+
+    def exit_status_received(self, status: int) -> None:
+        self.exit_status = status
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        del core_dumped, msg, lang
+        self.signal = signal
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.over.set()
+
+    def pause_writing(self) -> None:
+        self._io.pause_input()
+
+    def resume_writing(self) -> None:
+        self._io.resume_input()
+
+    # What follows is the way in, as Feed describes it.
+
+    def write(self, data: bytes) -> None:
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write(data)
+
+    def eof(self) -> None:
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write_eof()
+
+    def pause(self) -> None:
+        if self._channel is not None:
+            self._channel.pause_reading()
+
+    def resume(self) -> None:
+        if self._channel is not None:
+            self._channel.resume_reading()
+
+    def abort(self) -> None:
+        """Cut the connection: the wrapper on the target kills what runs."""
+        if self._channel is not None:
+            self._channel.get_connection().abort()

@@ -1,0 +1,65 @@
+"""What the database has to hear about ends. Ending never waits for it, and it is told until it has heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from broker.kernel.errors import Unavailable
+from sessions_app.gateways.ssh.database import Database
+
+log = structlog.get_logger(__name__)
+
+RETRY = 1.0
+
+
+class Reports:
+    """Reports in their order, one chain for each session."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last: dict[object, asyncio.Task[None]] = {}
+        # Called after each report that the database has taken: it may have made something due.
+        self.on_delivered: Callable[[], None] = _nothing
+
+    def send(self, chain: object, function: Callable[..., object], /, **arguments: Any) -> None:
+        """Call an operation in a thread, after those sent before on the same chain, until the database has taken it."""
+        before = self._last.get(chain)
+        task = asyncio.get_running_loop().create_task(self._deliver(before, function, arguments))
+        self._last[chain] = task
+        task.add_done_callback(lambda done: self._forget(chain, done))
+
+    async def wait(self, seconds: float) -> bool:
+        """Return whether everything was delivered within so many seconds."""
+        if not self._last:
+            return True
+        _, waiting = await asyncio.wait(self._last.values(), timeout=seconds)
+        return not waiting
+
+    async def _deliver(
+        self, before: asyncio.Task[None] | None, function: Callable[..., object], arguments: dict[str, Any]
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        while True:
+            try:
+                await self._database.run(function, **arguments)
+            except Unavailable as error:
+                log.warning("report.waits", what=function.__name__, error=str(error))
+                await asyncio.sleep(RETRY)
+            else:
+                self.on_delivered()
+                return
+
+    def _forget(self, chain: object, task: asyncio.Task[None]) -> None:
+        if self._last.get(chain) is task:
+            del self._last[chain]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("report.failed", error=f"{type(error).__name__}: {error}")
+
+
+def _nothing() -> None:
+    """Nobody is waiting."""

@@ -1,0 +1,244 @@
+"""The door: what a client may do before and after it has proven who it is. All that is not named here is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import asyncssh
+import structlog
+
+from accounts.queries import KeyHolder, identity_by_fingerprint
+from broker.kernel.errors import Unavailable
+from sessions_app.connectors.ssh.connection import CIPHERS
+from sessions_app.gateways.ssh import metrics
+from sessions_app.gateways.ssh.admission import Proof, admit, choose
+from sessions_app.gateways.ssh.channel import Channel
+from sessions_app.gateways.ssh.commands import Parts
+from sessions_app.gateways.ssh.registry import OpenSession, Registry
+
+log = structlog.get_logger(__name__)
+
+LOGIN_TIMEOUT = 15
+AUTH_TRIES = 10
+UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
+CHANNELS = 8
+# Without a session, a connection is let go: at first soon, and a control master that has served one a little later.
+IDLE_FIRST, IDLE_LATER = 15.0, 300.0
+KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 3
+
+# Everything that a server of this library offers beyond sessions is turned off, most of all agent forwarding, which is
+# on by default.
+SERVER_OPTIONS: dict[str, Any] = {
+    "config": None,
+    "agent_forwarding": False,
+    "x11_forwarding": False,
+    "sftp_factory": None,
+    "allow_scp": False,
+    "process_factory": None,
+    "session_factory": None,
+    "password_auth": False,
+    "kbdint_auth": False,
+    "host_based_auth": False,
+    "gss_host": None,
+    "x509_trusted_certs": None,
+    "authorized_client_keys": None,
+    "encryption_algs": list(CIPHERS),
+    "compression_algs": None,
+    "encoding": None,
+    "line_editor": True,
+    "line_history": 200,
+    "max_line_length": 4096,
+    "login_timeout": LOGIN_TIMEOUT,
+    "keepalive_interval": KEEPALIVE_INTERVAL,
+    "keepalive_count_max": KEEPALIVE_COUNT,
+    "server_version": "Stint",
+}
+
+
+class Doorkeeper:
+    """Counts connections that have not proven who they are, and knows whether the door is open."""
+
+    def __init__(self, parts: Parts, registry: Registry, public_url: str) -> None:
+        self.parts = parts
+        self.registry = registry
+        self.public_url = public_url
+        self.closed_because = ""
+        self.connections: set[Connection] = set()
+        self._unproven: Counter[str] = Counter()
+
+    def arrive(self, address: str) -> str:
+        """Count a new connection; return why it is refused, or nothing."""
+        self._unproven[address] += 1
+        if self._unproven.total() > UNPROVEN:
+            return "too many"
+        return "too many from there" if self._unproven[address] > UNPROVEN_PER_ADDRESS else ""
+
+    def depart(self, address: str) -> None:
+        """A connection has proven who it is, or is gone."""
+        self._unproven[address] -= 1
+        if self._unproven[address] <= 0:
+            del self._unproven[address]
+
+
+class Connection(asyncssh.SSHServer):
+    """One client's connection."""
+
+    def __init__(self, door: Doorkeeper) -> None:
+        self.parts = door.parts
+        self.channels: set[Channel] = set()
+        self._door = door
+        self._conn: asyncssh.SSHServerConnection | None = None
+        self._address = ""
+        self._counted = False
+        self._tries = 0
+        self._known: dict[str, KeyHolder | None] = {}
+        # The key that was validated last; after the login it is the one that was proven.
+        self._candidate: Proof | None = None
+        self._proof: Proof | None = None
+        self._sessions: dict[int, OpenSession] = {}
+        self._idle: asyncio.TimerHandle | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._conn = conn
+        self._door.connections.add(self)
+        self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        self._counted = True
+        if why := self._door.arrive(self._address):
+            metrics.CONNECTIONS_REFUSED.labels(why).inc()
+            conn.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._door.connections.discard(self)
+        self._stop_counting()
+        self._cancel_idle()
+        for session in list(self._sessions.values()):
+            session.close("its holder's connection went away" if session.users else "done")
+
+    # Proving who it is.
+
+    def begin_auth(self, username: str) -> bool:
+        """Ask for a proof, always: False would let everybody in."""
+        del username
+        if self._door.closed_because and self._conn is not None:
+            self._conn.send_auth_banner(f"stint: {self._door.closed_because}\r\n")
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    async def validate_public_key(  # type: ignore[override]  # the base allows an awaitable
+        self, username: str, key: asyncssh.SSHKey
+    ) -> bool:
+        """Whether the key is somebody's. It is not proven yet: that the holder has it is checked after this."""
+        self._candidate = None
+        self._tries += 1
+        # A key is offered once and then used, so each takes two.
+        if self._tries > 2 * AUTH_TRIES or self._door.closed_because or self._conn is None:
+            self._refuse("too many keys")
+            return False
+        fingerprint = key.get_fingerprint()
+        holder = await self._holder(fingerprint)
+        if holder is None:
+            return False
+        self._candidate = Proof(holder.id, holder.username, fingerprint, username)
+        return True
+
+    def auth_completed(self) -> None:
+        """Remember the proof, if it was given under the very user name that the connection has now."""
+        conn, proof = self._conn, self._candidate
+        self._stop_counting()
+        if conn is None:
+            return
+        if proof is None or proof.asked_as != conn.get_extra_info("username"):
+            self._refuse("no proof")
+            return
+        self._proof = proof
+        self._wait_idle(IDLE_FIRST)
+        log.info("connection.proven", holder=proof.username, key=proof.fingerprint, address=self._address)
+
+    async def _holder(self, fingerprint: str) -> KeyHolder | None:
+        if fingerprint not in self._known:
+            try:
+                self._known[fingerprint] = await self.parts.database.run(
+                    identity_by_fingerprint, fingerprint=fingerprint
+                )
+            except Unavailable as error:
+                if self._conn is not None:
+                    self._conn.send_auth_banner(f"stint: {error}\r\n")
+                return None
+        return self._known[fingerprint]
+
+    def _refuse(self, why: str) -> None:
+        metrics.CONNECTIONS_REFUSED.labels(why).inc()
+        if self._conn is not None:
+            self._conn.abort()
+
+    # Sessions. Forwarding of ports, sockets and devices is refused by the base class.
+
+    def session_requested(self) -> Any:
+        if (
+            self._proof is None
+            or self._conn is None
+            or len(self.channels) >= CHANNELS
+            or self._door.closed_because
+        ):
+            return False
+        self._cancel_idle()
+        raw = self._conn.create_server_channel(encoding=None)
+        # Each would be kept for as long as the channel lives.
+        raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
+        return raw, Channel(self, raw)
+
+    async def session_for(self, line: str | None) -> OpenSession:
+        """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
+        if self._proof is None:
+            raise AssertionError
+        uses = await self.parts.database.run(admit, proof=self._proof, now=self.parts.clock.now())
+        use = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._door.public_url)
+        found = self._sessions.get(use.grant_id)
+        if found is None or found.closed:
+            found = OpenSession(
+                self._door.registry, use, client_address=self._address, proof=self._proof.fingerprint
+            )
+            self._sessions[use.grant_id] = found
+        else:
+            # A later command goes by the grant as it is now.
+            found.use = use
+        return found
+
+    def left(self, channel: Channel) -> None:
+        """A channel is gone."""
+        self.channels.discard(channel)
+        if not self.channels:
+            self._wait_idle(IDLE_LATER)
+
+    def abort_if_unused(self, channel: Channel) -> None:
+        """Cut the connection, unless other channels use it."""
+        if not self.channels - {channel} and self._conn is not None:
+            self._conn.abort()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._conn is not None:
+            self._conn.abort()
+
+    def _wait_idle(self, seconds: float) -> None:
+        self._cancel_idle()
+        self._idle = asyncio.get_running_loop().call_later(seconds, self._let_go)
+
+    def _let_go(self) -> None:
+        if not self.channels and self._conn is not None:
+            self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, "Nothing was asked for.")
+
+    def _cancel_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _stop_counting(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._door.depart(self._address)

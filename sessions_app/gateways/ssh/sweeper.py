@@ -1,0 +1,117 @@
+"""The gateway's own sweep: it ends what is due and undoes it on targets, with no other process's help.
+
+It sleeps until the next thing falls due and is woken by notifications. Any number of these and of workers may run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError, Unavailable
+from sessions_app.gateways.ssh import metrics
+from sessions_app.gateways.ssh.database import guarded
+from sessions_app.models import Grant, GrantState
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.sweep import end_baseless, sweep
+from sessions_app.queries.grants import next_due
+from sessions_app.queries.undoing import clusters_of
+
+log = structlog.get_logger(__name__)
+
+LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
+BASELESS_EVERY = 2.0
+# A cluster whose targets hang may not take all the threads.
+THREADS, THREADS_PER_CLUSTER = 12, 4
+
+
+class Sweeper:
+    """Two kinds of threads: one that sweeps, and a few that ask targets."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"gateway:{name}"[:100]
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="undo")
+        self._lock = threading.Lock()
+        self._under_way: dict[int, int] = {}
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: something may have fallen due."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Begin nothing new. What is under way is left to the next sweep of any process."""
+        self._stop.set()
+        self._wake.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        baseless_at = 0.0
+        while not self._stop.is_set():
+            self._wake.clear()
+            sleep = LONGEST_SLEEP
+            try:
+                if time.monotonic() >= baseless_at:
+                    guarded(lambda: end_baseless(now=clock.now()))
+                    baseless_at = time.monotonic() + BASELESS_EVERY
+                sleep = guarded(self._sweep)
+            except Unavailable as error:
+                log.warning("sweep.waits", error=str(error))
+            except Exception as error:  # the edge of a thread that must never die
+                log.exception("sweep.failed", error=type(error).__name__)
+            self._wake.wait(sleep)
+
+    def _sweep(self) -> float:
+        """Sweep once and return the seconds until the next thing falls due."""
+        report = sweep(now=clock.now, name=self._name)
+        if report.to_undo:
+            self._undo(report.to_undo)
+        due = next_due()
+        if due is None:
+            return LONGEST_SLEEP
+        return min(LONGEST_SLEEP, max(SHORTEST_SLEEP, (due - clock.now()).total_seconds()))
+
+    def _undo(self, grant_ids: Iterable[int]) -> None:
+        with self._lock:
+            fresh = [grant_id for grant_id in grant_ids if grant_id not in self._under_way]
+            busy = Counter(self._under_way.values())
+        for grant_id, cluster_id in clusters_of(fresh).items():
+            if busy[cluster_id] >= THREADS_PER_CLUSTER:
+                continue
+            busy[cluster_id] += 1
+            with self._lock:
+                self._under_way[grant_id] = cluster_id
+            self._pool.submit(self._undo_one, grant_id)
+
+    def _undo_one(self, grant_id: int) -> None:
+        try:
+            grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
+            if grant.state == GrantState.ENDED:
+                _observe(grant)
+        except StintError as error:
+            log.warning("undo.waits", grant=grant_id, error=str(error))
+        except Exception as error:  # the edge of a thread: one unreadable row may not stop the others
+            log.exception("undo.failed", grant=grant_id, error=type(error).__name__)
+        finally:
+            with self._lock:
+                del self._under_way[grant_id]
+            self._wake.set()
+
+
+def _observe(grant: Grant) -> None:
+    if grant.revoking_at is not None and grant.ended_at is not None:
+        took: dt.timedelta = grant.ended_at - grant.revoking_at
+        metrics.UNDONE.observe(max(0.0, took.total_seconds()))

@@ -1,0 +1,50 @@
+"""`manage.py ssh_check CLUSTER`: log in to each target and say what is right and what to fix."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.models import Target
+from sessions_app.operations.connect import connector_for
+from sessions_app.queries.facts import target_facts
+
+
+class Command(BaseCommand):
+    """Check a cluster's targets. Exits 1 when something has to be fixed."""
+
+    help = "Log in to each target of a cluster and report, step by step, what is right and what to fix."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("cluster", help="name of the cluster")
+        parser.add_argument("--target", default=None, help="name of one target")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        targets = (
+            Target.objects.live()
+            .filter(cluster__name=options["cluster"], cluster__kind="ssh")
+            .order_by("name")
+        )
+        if options["target"]:
+            targets = targets.filter(name=options["target"])
+        if not targets:
+            raise CommandError("There is no such target. `manage.py apply` makes them.")
+        wrong = [target.name for target in targets.select_related("cluster") if not self._check(target)]
+        if wrong:
+            raise CommandError(f"To be fixed: {', '.join(wrong)}.")
+
+    def _check(self, target: Target) -> bool:
+        self.stdout.write(f"{target.name} ({target.account}@{target.address} port {target.port})")
+        try:
+            connector = connector_for(target.cluster.kind)
+        except ConnectorError as error:
+            raise CommandError(error.message) from error
+        steps = connector.check(target=target_facts(target), host_ca=target.cluster.host_ca)
+        for step in steps:
+            self.stdout.write(f"  {'ok   ' if step.ok else 'WRONG'} {step.name}: {step.detail}")
+            if step.fix:
+                self.stdout.write(f"        {step.fix}")
+        return all(step.ok for step in steps)
