@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from dataclasses import dataclass, field, replace
 
 from broker.audit.actor import Actor
@@ -124,6 +125,14 @@ class World:
         )
 
 
+@functools.cache
+def _hashed_password() -> str:
+    """The password of everybody, hashed once: slow hashing is right for people and a waste in each test."""
+    from django.contrib.auth.hashers import make_password
+
+    return make_password(PASSWORD)
+
+
 def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
     """Make the people and the catalogue; a sweeper has just run."""
     from accounts.operations.create_identity import create_identity
@@ -132,13 +141,13 @@ def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
     def make(name: str, **more):
         return create_identity(username=name, name=name.title(), actor=SETUP, now=now, **more)
 
-    people = {
-        name: make(name, password=PASSWORD, email=f"{name}@example.com")
-        for name in ("alice", "bob", "dora", "charlie")
-    }
-    admin = make("admin", password=PASSWORD, is_superuser=True)
+    people = {name: make(name, email=f"{name}@example.com") for name in ("alice", "bob", "dora", "charlie")}
+    admin = make("admin", is_superuser=True)
     robot = make("robot", kind="agent", owner=people["alice"])
     deployer = make("deployer", kind="service", owner=people["alice"])
+    for person in (*people.values(), admin):
+        person.password = _hashed_password()
+        person.save(update_fields=["password"])
     Sweeper.objects.create(name="test", seen_at=now)
     world = World(**people, admin=admin, robot=robot, deployer=deployer, now=now)
     world.catalogue.update(files or {})

@@ -1,0 +1,137 @@
+"""What tests do with grants, sessions and the record, each in a word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from broker.audit.models import AuditEntry
+from broker.audit.verify import verify
+
+
+def after(world, **span: float) -> dt.datetime:
+    """The time so long after the world began."""
+    return world.now + dt.timedelta(**span)
+
+
+def events(ref: str | None = None) -> list[str]:
+    """The events that the record has, of one object or of all, in order."""
+    entries = AuditEntry.objects.order_by("seq")
+    return list((entries.filter(object_ref=ref) if ref else entries).values_list("event", flat=True))
+
+
+def last(event: str, ref: str | None = None) -> AuditEntry:
+    """The newest entry of an event."""
+    entries = AuditEntry.objects.filter(event=event).order_by("-seq")
+    found = (entries.filter(object_ref=ref) if ref else entries).first()
+    assert found is not None, f"nothing is recorded as {event}"
+    return found
+
+
+def intact() -> bool:
+    """Whether the record is what was written."""
+    return verify(connection=connection).ok
+
+
+def use(grant, target: str = "web-1", *, now: dt.datetime):
+    """The one use of a grant on a target."""
+    from sessions_app.operations.authorize_use import authorize_use
+
+    (found,) = authorize_use(holder_id=grant.holder_id, target_name=target, grant_ref=grant.ref, now=now)
+    return found
+
+
+def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
+    """Open a session at a gateway that is there."""
+    from sessions_app.operations.open_session import open_session
+    from sessions_app.operations.renew_gateway import renew_gateway
+
+    node = renew_gateway(name=gateway, version="1", now=now)
+    return open_session(use=use_, gateway_id=node, client_address="192.0.2.1", proof="SHA256:key", now=now)
+
+
+def run(use_, session_id: int, line: str = "echo restart nginx", *, now: dt.datetime):
+    """Try a line."""
+    from sessions_app.operations.try_command import try_command
+
+    return try_command(use=use_, session_id=session_id, line=line, now=now)
+
+
+def undo(grant, *, now: dt.datetime):
+    """Carry out the end of a grant."""
+    from sessions_app.operations.deprovision_grant import deprovision_grant
+
+    return deprovision_grant(grant_id=grant.pk, now=lambda: now)
+
+
+def policy(world, **changes: Any) -> dict[str, str]:
+    """The file of the world's policy with some keys changed; None takes one out."""
+    import yaml
+
+    data = {**yaml.safe_load(world.catalogue["policies/web-work.yaml"]), **changes}
+    kept = {key: value for key, value in data.items() if value is not None}
+    return {"policies/web-work.yaml": yaml.safe_dump(json.loads(json.dumps(kept)))}
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """Run all acts in threads of their own that start together; return each one's result or error, in order."""
+    results: list[Any] = [None] * len(acts)
+    barrier = threading.Barrier(len(acts))
+
+    def work(index: int) -> None:
+        try:
+            barrier.wait(10)
+            results[index] = acts[index]()
+        except Exception as error:  # noqa: BLE001  # the test looks at it
+            results[index] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "an act hangs"
+    return results
+
+
+class Started:
+    """An act in a thread, whose result or error is asked for later."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self._result: Any = None
+        self._thread = threading.Thread(target=self._work, args=(act,), daemon=True)
+        self._thread.start()
+
+    def _work(self, act: Callable[[], Any]) -> None:
+        try:
+            self._result = act()
+        except Exception as error:  # noqa: BLE001  # the test looks at it
+            self._result = error
+        finally:
+            connection.close()
+
+    def result(self) -> Any:
+        """Wait for the end and return what came of it."""
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the act hangs"
+        return self._result
+
+
+def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
+    """Wait until so many acts wait for a lock that another one holds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        row = owner.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()
+        if row and row[0] >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"there were never {count} acts waiting")
