@@ -2,11 +2,123 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Identity
+from broker.audit.models import AuditVerification
+from broker.audit.queries import latest_verification
+from broker.kernel import clock
+from sessions_app.web import reads
+
+THEME_COOKIE = "stint_theme"
+
+
+class Link(NamedTuple):
+    """One entry of the navigation."""
+
+    url: str
+    icon: str
+    label: str
+    current: bool
+    count: int = 0
+
+
+class Frame:
+    """The frame of one page. Everything is read when a template asks, so fragments cost nothing."""
+
+    def __init__(self, request: HttpRequest, identity: Identity) -> None:
+        self._path = request.path
+        self._identity = identity
+
+    @cached_property
+    def now(self) -> dt.datetime:
+        """The database's time in the reader's zone."""
+        return timezone.localtime(clock.now())
+
+    @property
+    def utc(self) -> dt.datetime:
+        """The same in UTC."""
+        return self.now.astimezone(dt.UTC)
+
+    @property
+    def zone_name(self) -> str:
+        """The reader's zone, as the time zone database names it."""
+        return timezone.get_current_timezone_name()
+
+    @cached_property
+    def waiting(self) -> int:
+        """How many things wait for this person's decision."""
+        return reads.count_waiting(self._identity, self.now)
+
+    @cached_property
+    def may_break_glass(self) -> bool:
+        """Whether a policy lets this person start at once."""
+        return reads.may_break_glass(self._identity)
+
+    @cached_property
+    def verification(self) -> AuditVerification | None:
+        """What the latest verification of the record found."""
+        return latest_verification()
+
+    @cached_property
+    def work(self) -> list[Link]:
+        """What one does every day."""
+        return [
+            self._link("home", "home", "Home"),
+            self._link("request_new", "plus", "Request access"),
+            self._link("approvals", "stamp", "Approvals", self.waiting),
+            self._link("grants", "term", "Grants"),
+            self._link("requests", "ticket", "Requests"),
+        ]
+
+    @cached_property
+    def assure(self) -> list[Link]:
+        """What shows that all is well."""
+        people = (
+            [self._link("people", "people", "People and machines")] if self._identity.is_superuser else []
+        )
+        return [self._link("record", "shield", "Record"), *people]
+
+    @cached_property
+    def setup(self) -> list[Link]:
+        """The catalogue."""
+        return [
+            self._link("clusters", "cluster", "Clusters"),
+            self._link("command_sets", "cmd", "Command sets"),
+            self._link("policies", "policy", "Policies"),
+        ]
+
+    @cached_property
+    def tabs(self) -> list[Link]:
+        """The bar at the bottom of small screens."""
+        return [
+            self._link("home", "home", "Home"),
+            self._link("request_new", "plus", "Request"),
+            self._link("approvals", "stamp", "Approve", self.waiting),
+            self._link("grants", "term", "Grants"),
+            self._link("more", "menu", "More"),
+        ]
+
+    def _link(self, name: str, icon: str, label: str, count: int = 0) -> Link:
+        url = reverse(name)
+        if name == "requests":
+            current = self._path.startswith(url) and not self._path.startswith(reverse("request_new"))
+        else:
+            current = self._path == url if url == "/" else self._path.startswith(url)
+        return Link(url, icon, label, current, count)
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Return nothing for people who are not signed in."""
-    return {}
+    """Return the frame for people who are signed in, and the theme they chose."""
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
+    user = getattr(request, "user", None)
+    if isinstance(user, Identity):
+        values["frame"] = Frame(request, user)
+    return values

@@ -1,5 +1,371 @@
 """Tags and filters that every page has."""
 
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
 from django import template
+from django.template.defaultfilters import date as format_date
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.models import Identity
+from broker.audit.models import AuditEntry
+from broker.kernel import clock
+from sessions_app.models import AccessRequest, CommandRun, CommandSetVersion, Grant, GrantState, Verdict
+from sessions_app.operations.check_request import Preview
+from sessions_app.operations.publish_command_set import key_of
+from sessions_app.policy.decision import RuleResult
+from sessions_app.policy.durations import say_duration
+from sessions_app.queries.facts import policy_document
+from sessions_app.web import words
+from sessions_app.web.reads.asking import AskPage, SetOption
 
 register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A glyph of the sprite; it says nothing to screen readers, for a word stands beside it."""
+    return format_html(
+        '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
+    )
+
+
+@register.simple_tag
+def face(identity: Identity, tone: str = "info") -> SafeString:
+    """The round picture of a person, or the square one of a machine."""
+    if identity.is_person:
+        return format_html('<span class="face t-{}" aria-hidden="true">{}</span>', tone, identity.initials)
+    return format_html('<span class="face bot t-{}" aria-hidden="true">{}</span>', tone, icon("robot"))
+
+
+@register.simple_tag
+def pill(look: words.Look, text: str = "") -> SafeString:
+    """A state as a tone, a glyph and a word."""
+    mark = icon(look.icon) if look.icon else format_html('<span class="live"></span>')
+    return format_html('<span class="pill t-{}">{}{}</span>', look.tone, mark, text or look.word)
+
+
+@register.filter
+def request_look(state: str) -> words.Look:
+    """How a request's state looks."""
+    return words.REQUEST.get(state, words.UNKNOWN)
+
+
+@register.filter
+def grant_look(grant: Grant) -> words.Look:
+    """How a grant's state looks."""
+    return words.grant_look(grant)
+
+
+@register.filter
+def run_look(state: str) -> words.Look:
+    """How a command run's state looks."""
+    return words.RUN.get(state, words.UNKNOWN)
+
+
+@register.filter
+def effect_look(effect: str) -> words.Look:
+    """How a command's effect looks."""
+    return words.EFFECT.get(effect, words.UNKNOWN)
+
+
+@register.filter
+def risk_look(risk: str) -> words.Look:
+    """How a risk looks."""
+    return words.RISK.get(risk, words.UNKNOWN)
+
+
+@register.filter
+def end_sentence(grant: Grant) -> str:
+    """Why a grant ended."""
+    return words.end_sentence(grant)
+
+
+# Time
+
+
+def _time(moment: dt.datetime, text: str) -> SafeString:
+    utc = moment.astimezone(dt.UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
+def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment in the reader's zone: `14:02 CET` today, `Sat 28 Nov, 02:00 CET` else, with the year if it differs."""
+    local, today = timezone.localtime(moment), timezone.localtime(now)
+    hour = f"{local:%H:%M} {local:%Z}"
+    if local.date() == today.date():
+        return hour
+    day = format_date(local, "D j M" if local.year == today.year else "D j M Y")
+    return f"{day}, {hour}"
+
+
+@register.filter
+def when(moment: dt.datetime | None) -> SafeString | str:
+    """A moment with its zone; UTC is in the title."""
+    return "" if moment is None else _time(moment, say_moment(moment, clock.now()))
+
+
+@register.filter
+def hour(moment: dt.datetime | None) -> SafeString | str:
+    """The hour and minute of a moment in the reader's zone."""
+    return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M}")
+
+
+@register.filter
+def second(moment: dt.datetime | None) -> SafeString | str:
+    """Hour, minute and second of a moment in the reader's zone."""
+    return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M:%S}")
+
+
+@register.simple_tag
+def window(start: dt.datetime, end: dt.datetime) -> SafeString:
+    """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`."""
+    now = clock.now()
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    if first.date() != last.date() or first.tzname() != last.tzname():
+        return format_html("{} to {}", when(start), when(end))
+    begin = say_moment(start, now).rpartition(" ")[0]
+    return format_html("{} to {}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"))
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as pages speak: `1 h 30 min`. Over an hour, seconds are left out."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    if whole >= 3600:
+        whole -= whole % 60
+    return say_duration(whole) or "0 s"
+
+
+@register.filter
+def ago(moment: dt.datetime | None) -> SafeString | str:
+    """How long ago, in words, with the moment in the title."""
+    if moment is None:
+        return ""
+    seconds = max(0, int((clock.now() - moment).total_seconds()))
+    return _time(moment, f"{say_rough(seconds)} ago" if seconds >= 10 else "just now")
+
+
+@register.filter
+def since(moment: dt.datetime | None) -> str:
+    """How long since, in words."""
+    return "" if moment is None else say_rough(max(0, int((clock.now() - moment).total_seconds())))
+
+
+def say_rough(seconds: int) -> str:
+    """Return seconds in the one or two units that matter: `26 min`, `3 h 10 min`, `4 d`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 86400:
+        hours, rest = divmod(seconds, 3600)
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return f"{seconds // 86400} d"
+
+
+@register.simple_tag
+def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
+    """The time left until a moment; the script counts on from what the server said."""
+    left = max(0, round((moment - clock.now()).total_seconds()))
+    hours, rest = divmod(left, 3600)
+    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return format_html(
+        '<span data-left="{}"{}>{}</span>', left, format_html(" data-say") if say else "", text
+    )
+
+
+# Odds and ends
+
+
+@register.filter
+def get(mapping: dict[Any, Any], key: Any) -> Any:
+    """The value under a key, or None."""
+    return mapping.get(key)
+
+
+@register.filter
+def plural(count: int, noun: str) -> str:
+    """`1 target`, `2 targets`; `entry,entries` gives both forms."""
+    one, _, many = noun.partition(",")
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+@register.simple_tag(takes_context=True)
+def query(context: template.Context, **changes: Any) -> str:
+    """The page's own query string with some values changed; empty ones are left out."""
+    values = {name: items for name, items in context["request"].GET.lists() if items != [""]}
+    for name, value in changes.items():
+        values.pop(name, None)
+        if value not in (None, ""):
+            values[name] = [str(value)]
+    return "?" + urlencode(values, doseq=True)
+
+
+@register.simple_tag
+def ask_link(**values: Any) -> str:
+    """The query string that fills the form for a new request."""
+    return "?" + urlencode({name: value for name, value in values.items() if value}, doseq=True)
+
+
+class Extension(NamedTuple):
+    """By how much a holder may extend a grant, and whether somebody has to approve it."""
+
+    seconds: int
+    approval: bool
+
+
+@register.simple_tag
+def extension(grant: Grant) -> Extension | None:
+    """What the policy says about extending this grant now; None when it can't be extended."""
+    document = policy_document(grant.policy)
+    if document.extension is None or grant.break_glass or grant.state != GrantState.ACTIVE:
+        return None
+    return Extension(document.extension.by, bool(document.clauses) and document.extension.approvals == "same")
+
+
+@register.filter
+def used(grant: Grant) -> str:
+    """How much of a grant's time is over, for the width of a bar: `29.4%`."""
+    whole = (grant.expires_at - grant.starts_at).total_seconds()
+    over = ((grant.ended_at or clock.now()) - grant.starts_at).total_seconds()
+    return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
+
+
+@register.filter
+def tone(grant: Grant) -> str:
+    """The tone of a grant's card."""
+    if grant.state == GrantState.ACTIVE and grant.break_glass:
+        return "glass"
+    return words.grant_look(grant).tone
+
+
+@register.filter
+def given(request: AccessRequest) -> str:
+    """How many approvals a request has of those it needs. Uses what was prefetched."""
+    needed = sum(clause.count for clause in policy_document(request.policy).clauses)
+    yes = sum(
+        1
+        for approval in request.approvals.all()
+        if approval.voided_at is None and approval.verdict == Verdict.APPROVE
+    )
+    return f"{yes} of {needed} approvals given"
+
+
+@register.filter
+def iso(moment: dt.datetime) -> str:
+    """A moment for machines."""
+    return moment.isoformat()
+
+
+@register.filter
+def needed(preview: Preview) -> int:
+    """How many approvals a request would need."""
+    return sum(clause.count for clause in preview.decision.clauses)
+
+
+@register.filter
+def approver_names(preview: Preview) -> list[str]:
+    """Who could approve, each once."""
+    return list(dict.fromkeys(str(person) for _, people in preview.approvers for person in people))
+
+
+@register.filter
+def offers(result: RuleResult) -> list[tuple[str, str]]:
+    """The fixes of a refusal as buttons: the value that the form sends, and the label."""
+    found = []
+    for name, value in result.offer.items():
+        if name == "duration":
+            found.append((f"duration={value}", f"Make it {say_duration(value)}"))
+        elif name == "starts_at" and value is None:
+            found.append(("starts_at=", "Start as soon as it is approved"))
+        elif name == "starts_at":
+            moment = dt.datetime.fromisoformat(value)
+            found.append((f"starts_at={value}", f"Start {say_moment(moment, clock.now())}"))
+    return found
+
+
+@register.filter
+def without_approval(ask: AskPage) -> SetOption | None:
+    """Another command set on the same cluster that needs no approval."""
+    return next(
+        (option for option in ask.sets if not option.approvals and option.name != ask.draft.command_set), None
+    )
+
+
+@register.filter
+def text(value: object) -> str:
+    """A value as text, to compare it with what a form sent."""
+    return str(value)
+
+
+class AcceptedFinding(NamedTuple):
+    """A warning of the linter with the reason why it was accepted."""
+
+    message: str
+    reason: str
+
+
+@register.filter
+def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
+    """The warnings that were accepted when the version was published."""
+    return [
+        AcceptedFinding(finding["message"], version.accepted[key])
+        for finding in version.findings
+        if (key := key_of(finding)) in version.accepted
+    ]
+
+
+@register.filter
+def took(run: CommandRun) -> str:
+    """How long a command ran: `0.9 s`, `11 s`, `3 min`."""
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    seconds = (run.ended_at - run.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else say_rough(int(seconds))
+
+
+@register.filter
+def accepted_reason(version: CommandSetVersion, finding: dict[str, str]) -> str:
+    """Why a warning was accepted; empty when it was not."""
+    reason: str = version.accepted.get(key_of(finding), "")
+    return reason
+
+
+@register.filter
+def linecount(text: str) -> int:
+    """How many lines a text has."""
+    return text.count("\n") + 1
+
+
+@register.filter(name="hex")
+def in_hex(data: bytes) -> str:
+    """Bytes as people compare them."""
+    return bytes(data).hex()
+
+
+@register.filter
+def entry_url(entry: AuditEntry) -> str:
+    """The page of what an entry is about; empty when it has none."""
+    name = {
+        "grant": "grant",
+        "request": "request",
+        "cluster": "cluster",
+        "command_set": "command_set",
+        "policy": "policy",
+    }
+    try:
+        return reverse(name[entry.object_type], args=[entry.object_ref])
+    except (KeyError, NoReverseMatch):
+        return ""

@@ -1,0 +1,35 @@
+"""Choose the time zone that pages speak in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import InvalidInput, NotFound
+
+
+def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.datetime) -> Identity:
+    """Set an identity's own time zone, an IANA name. Raises NotFound (not oneself), InvalidInput (no such zone)."""
+    if time_zone not in zoneinfo.available_timezones():
+        raise InvalidInput(
+            f"“{time_zone}” is not a time zone.", hint="Choose one like Europe/Berlin.",
+            fields={"time_zone": ["Unknown."]},
+        )  # fmt: skip
+    with transaction.atomic():
+        identity = Identity.objects.select_for_update().filter(pk=identity_id).first()
+        if identity is None or identity.pk != actor.pk:
+            raise NotFound("There is no such identity of yours.")
+        before = identity.time_zone
+        identity.time_zone = time_zone
+        identity.save(update_fields=["time_zone"])
+        record(
+            event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", now=now,
+            object_ref=identity.username, data={"time_zone": {"before": before, "now": time_zone}},
+        )  # fmt: skip
+    return identity

@@ -1,0 +1,76 @@
+"""What every page does the same way."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from django_htmx.middleware import HtmxDetails
+
+from accounts.models import Identity
+from broker.kernel.errors import NotFound, StintError
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+READ = ("GET", "HEAD")
+ACT = ("POST",)
+FORM = (*READ, *ACT)
+
+
+def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
+    """Make a view a page: signed-in people only, these methods only, never cached, and errors said as pages."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @functools.wraps(view)
+        def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return sign_in_first(request)
+            try:
+                return view(request, *args, **kwargs)
+            except NotFound as error:
+                raise Http404(error.message) from error
+            except StintError as error:
+                return said(request, error)
+
+        return cast(View[P], never_cache(require_http_methods(list(methods))(inner)))
+
+    return decorate
+
+
+def sign_in_first(request: HttpRequest) -> HttpResponse:
+    """Send to the sign-in page; a fragment sends its whole page there instead of showing the form in its place."""
+    current: HtmxDetails | None = getattr(request, "htmx", None)
+    if not current:
+        return redirect_to_login(request.get_full_path())
+    there = redirect_to_login(current.current_url_abs_path or "/")
+    return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]})
+
+
+def who(request: HttpRequest) -> Identity:
+    """The signed-in identity of a page."""
+    if not isinstance(request.user, Identity):
+        raise TypeError("pages are for signed-in people")
+    return request.user
+
+
+def said(request: HttpRequest, error: StintError) -> HttpResponse:
+    """An anticipated failure as a page of its own, for acts that have no form to go back to."""
+    return render(request, "ui/error.html", {"error": error}, status=error.status)
+
+
+def back(request: HttpRequest, name: str, *args: str) -> HttpResponse:
+    """Go back to the page that the form named, if it is one of ours, else to the named page."""
+    wanted = request.POST.get("next", "")
+    if wanted and url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        return redirect(wanted)
+    return redirect(name, *args)

@@ -1,0 +1,146 @@
+"""What people type, parsed; nothing typed is lost when it is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+
+from django.http import QueryDict
+from django.utils import timezone
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import RequestKind
+from sessions_app.operations.check_request import NewRequest
+from sessions_app.policy.durations import parse_duration
+
+KINDS = (RequestKind.PLANNED, RequestKind.QUICK, RequestKind.BREAK_GLASS)
+PARAMETER = "p."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster."""
+
+    kind: str = RequestKind.PLANNED
+    cluster: str = ""
+    command_set: str = ""
+    policy: str = ""
+    duration: str = ""
+    day: str = ""
+    hour: str = ""
+    ticket: str = ""
+    reason: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] | None = None
+
+    @property
+    def seconds(self) -> int:
+        """The duration in seconds; 0 when it is not one."""
+        try:
+            return parse_duration(int(self.duration) if self.duration.isdecimal() else self.duration)
+        except ValueError:
+            return 0
+
+    @property
+    def starts_later(self) -> bool:
+        """Whether a start is given, and this kind has one."""
+        return self.kind == RequestKind.PLANNED and bool(self.day)
+
+    def new_request(self) -> NewRequest:
+        """Return what is asked for. Raises InvalidInput where a value has no meaning."""
+        if not self.seconds:
+            raise InvalidInput(
+                "Say for how long.", hint="Write it like 30m, 4h or 1h30m.", fields={"duration": ["Needed."]}
+            )
+        return NewRequest(
+            cluster=self.cluster,
+            command_set=self.command_set,
+            policy=self.policy or None,
+            duration=self.seconds,
+            starts_at=parse_start(self.day, self.hour) if self.kind == RequestKind.PLANNED else None,
+            reason=self.reason,
+            ticket=self.ticket,
+            parameters={name: value for name, value in self.parameters.items() if value},
+            targets=self.targets,
+            kind=self.kind,
+        )
+
+    def applied(self, offer: str) -> Draft:
+        """Return the draft with one offer of a rule taken: `duration=14400`, `starts_at=2026-11-28T01:00:00+00:00`."""
+        name, _, value = offer.partition("=")
+        if name == "duration" and value.isdecimal():
+            return replace(self, duration=value)
+        if name == "starts_at":
+            try:
+                start = timezone.localtime(dt.datetime.fromisoformat(value)) if value else None
+            except ValueError:
+                return self
+            return replace(
+                self, day=f"{start:%Y-%m-%d}" if start else "", hour=f"{start:%H:%M}" if start else ""
+            )
+        return self
+
+
+def draft_of_form(data: QueryDict) -> Draft:
+    """Return the draft that a sent form holds."""
+    return Draft(
+        kind=_kind(data.get("kind", "")),
+        cluster=data.get("cluster", ""),
+        command_set=data.get("command_set", ""),
+        policy=data.get("policy", ""),
+        duration=data.get("other_duration", "").strip() or data.get("duration", ""),
+        day=data.get("day", ""),
+        hour=data.get("hour", ""),
+        ticket=data.get("ticket", ""),
+        reason=data.get("reason", ""),
+        parameters={
+            name.removeprefix(PARAMETER): data.get(name, "") for name in data if name.startswith(PARAMETER)
+        },
+        targets=tuple(data.getlist("target")) if data.get("targets_of") == data.get("cluster") else None,
+    )  # fmt: skip
+
+
+def draft_of_link(query: QueryDict) -> Draft:
+    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=`, and `p.NAME=` for parameters."""
+    start = query.get("start", "")
+    draft = Draft(
+        kind=_kind(query.get("kind", "")),
+        cluster=query.get("cluster", ""),
+        command_set=query.get("set", ""),
+        policy=query.get("policy", ""),
+        duration=query.get("for", ""),
+        ticket=query.get("ticket", ""),
+        reason=query.get("reason", ""),
+        parameters={
+            name.removeprefix(PARAMETER): query.get(name, "") for name in query if name.startswith(PARAMETER)
+        },
+        targets=tuple(query.getlist("target")) or None,
+    )
+    return draft.applied(f"starts_at={start}") if start else draft
+
+
+def _kind(text: str) -> str:
+    return text if text in KINDS else RequestKind.PLANNED
+
+
+def parse_start(day: str, hour: str) -> dt.datetime | None:
+    """Return the moment of a date and a time in the reader's zone; None when both are empty.
+
+    Raises InvalidInput for text that is no date or time, and for a time that the change to summer time leaves out.
+    """
+    if not day and not hour:
+        return None
+    try:
+        local = dt.datetime.fromisoformat(f"{day}T{hour or '00:00'}")
+    except ValueError as error:
+        raise InvalidInput(
+            "The start is not a date and a time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
+            fields={"start": ["Not a date and a time."]},
+        ) from error  # fmt: skip
+    moment = local.replace(tzinfo=timezone.get_current_timezone())
+    if moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None) != local:
+        raise InvalidInput(
+            f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward then.",
+            hint="Choose an earlier or a later time.", fields={"start": ["Does not exist that day."]},
+        )  # fmt: skip
+    return moment

@@ -1,0 +1,230 @@
+"""All that an approver, or the asker, needs to know about one request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    CommandRun,
+    Grant,
+    GrantState,
+    RequestState,
+    RunState,
+    Target,
+    Verdict,
+)
+from sessions_app.operations.decide_request import may_not_decide
+from sessions_app.policy.approvals import resolve
+from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.queries import commands, facts
+from sessions_app.web import timeline
+from sessions_app.web.reads.home import LIVE, with_names
+
+PAST = dt.timedelta(days=90)
+MOST = 12
+SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
+
+
+class CommandLine(NamedTuple):
+    """One command that is asked for, and whether the holder can run it already."""
+
+    view: CommandView
+    has_already: bool
+
+
+class Needed(NamedTuple):
+    """One clause: how many approvals are missing, and who may give them."""
+
+    clause: Clause
+    missing: int
+    people: Sequence[Identity]
+
+
+class PastRecord(NamedTuple):
+    """What the requester did on the cluster in the last 90 days."""
+
+    grants: int
+    early: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """One request with everything around it."""
+
+    request: AccessRequest
+    document: PolicyDocument
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    lines: Sequence[CommandLine]
+    targets: Sequence[Target]
+    all_targets: int
+    gone_targets: int
+    approvals: Sequence[Approval]
+    needed: Sequence[Needed]
+    digest_now: str
+    overlapping: Sequence[Grant]
+    past: PastRecord
+    chart: timeline.Chart
+    finish_seconds: int
+
+    @property
+    def destructive(self) -> int:
+        """How many destructive commands it has."""
+        return sum(1 for line in self.lines if line.view.effect == "destructive")
+
+    @property
+    def missing(self) -> int:
+        """How many approvals are missing in all."""
+        return sum(need.missing for need in self.needed)
+
+    @property
+    def approved(self) -> int:
+        """How many approvals were given."""
+        return sum(1 for approval in self.approvals if approval.verdict == Verdict.APPROVE)
+
+    @property
+    def changed(self) -> bool:
+        """Whether what is behind the request is no longer what was asked for."""
+        return self.request.state == RequestState.PENDING and self.digest_now != self.request.digest
+
+    @property
+    def durations(self) -> list[int]:
+        """What it may be allowed for: some shorter times, and the one asked for last."""
+        whole = self.request.duration
+        return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
+
+
+def request_facts(request: AccessRequest, now: dt.datetime) -> RequestFacts:
+    """Return one request with everything around it."""
+    document = facts.policy_document(request.policy)
+    compiled = commands.compiled(request.command_set_version, request.parameters)
+    starts_at = (
+        request.extends.expires_at if request.extends else max(request.starts_at or now, request.created_at)
+    )
+    if request.state == RequestState.PENDING and not request.extends:
+        starts_at = max(starts_at, now)
+    ends_at = starts_at + dt.timedelta(seconds=request.duration)
+    held = _held_already(request, now)
+    targets = facts.targets_of(request)
+    overlapping = _overlapping(request, starts_at, ends_at)
+    return RequestFacts(
+        request=request,
+        document=document,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        lines=[CommandLine(view, (view.text, view.hold) in held) for view in describe(compiled)],
+        targets=targets,
+        all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
+        gone_targets=len(request.targets) - len(targets),
+        approvals=list(
+            request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
+        ),
+        needed=_needed(request, document),
+        digest_now=facts.scope_of(request).digest(),
+        overlapping=overlapping,
+        past=_past(request, now),
+        chart=_chart(request, overlapping, starts_at, ends_at, now),
+        finish_seconds=max((command.rule.finish_seconds or 0 for command in compiled.commands), default=0),
+    )
+
+
+def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
+    """Return the context of the page of one request, for any reader who may see it."""
+    own = reader.pk in (request.requester_id, request.requester.owner_id)
+    return {
+        "asked": request,
+        "facts": request_facts(request, now),
+        "own": own,
+        "may_not": may_not_decide(request, reader),
+        "grant": getattr(request, "grant", None),
+        "mine": request.approvals.filter(approver=reader, voided_at__isnull=True).first(),
+        "lapsed": request.state == RequestState.PENDING and request.lapses_at <= now,
+    }
+
+
+def _needed(request: AccessRequest, document: PolicyDocument) -> list[Needed]:
+    if request.state != RequestState.PENDING:
+        return [Needed(clause, 0, []) for clause in document.clauses]
+    resolution = resolve(
+        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
+    )
+    return [
+        Needed(clause, missing, facts.eligible_approvers(clause, request.requester))
+        for clause, missing in zip(document.clauses, resolution.missing, strict=True)
+    ]
+
+
+def _held_already(request: AccessRequest, now: dt.datetime) -> set[tuple[str, bool]]:
+    """Return the commands that the requester can run on the cluster now, as text with whether they are held."""
+    grants = Grant.objects.filter(
+        holder=request.requester, cluster=request.cluster, state=GrantState.ACTIVE, expires_at__gt=now
+    ).select_related("command_set_version")
+    return {
+        (view.text, view.hold)
+        for grant in grants
+        for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
+    }
+
+
+def _overlapping(request: AccessRequest, starts_at: dt.datetime, ends_at: dt.datetime) -> list[Grant]:
+    return list(
+        with_names(Grant.objects.not_ended())
+        .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
+        .exclude(holder=request.requester)
+        .order_by("starts_at")[:MOST]
+    )
+
+
+def _past(request: AccessRequest, now: dt.datetime) -> PastRecord:
+    grants = Grant.objects.filter(
+        holder=request.requester, cluster=request.cluster, created_at__gt=now - PAST
+    )
+    ended = grants.filter(state=GrantState.ENDED).aggregate(
+        grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
+    )
+    refused = CommandRun.objects.filter(grant__in=grants, state=RunState.REFUSED).count()
+    return PastRecord(**ended, refused=refused)
+
+
+def _chart(
+    request: AccessRequest,
+    overlapping: Sequence[Grant],
+    starts_at: dt.datetime,
+    ends_at: dt.datetime,
+    now: dt.datetime,
+) -> timeline.Chart:
+    margin = max((ends_at - starts_at) / 3, dt.timedelta(minutes=30))
+    names = with_names(AccessRequest.objects.filter(state=RequestState.PENDING, cluster=request.cluster))
+    pending = names.exclude(pk=request.pk).filter(starts_at__lt=ends_at)[:MOST]
+    spans = [
+        timeline.span_of_request(
+            request, now, note=str(request.command_set_version.command_set), emphasis=True
+        )
+    ]
+    spans += [
+        timeline.span_of_grant(grant, note=str(grant.command_set_version.command_set))
+        for grant in overlapping
+    ]
+    spans += [
+        timeline.span_of_request(other, now, note=str(other.command_set_version.command_set))
+        for other in pending
+    ]
+    return timeline.draw(
+        spans, start=timezone.localtime(starts_at - margin), end=timezone.localtime(ends_at + margin), now=now
+    )
+
+
+def live_on(cluster_id: int) -> int:
+    """Return how many grants are in use on a cluster."""
+    return Grant.objects.filter(cluster=cluster_id, state__in=LIVE).count()

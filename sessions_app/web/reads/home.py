@@ -1,0 +1,164 @@
+"""What a person sees first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import Identity, Kind
+from sessions_app.models import (
+    AccessRequest,
+    CommandRun,
+    Grant,
+    GrantState,
+    RequestKind,
+    RequestState,
+    RunState,
+)
+from sessions_app.web import timeline
+from sessions_app.web.reads import waiting
+
+LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
+BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
+MOST = 12
+SOON = dt.timedelta(minutes=15)
+
+
+class Counts(NamedTuple):
+    """What was tried in a grant."""
+
+    runs: int
+    refused: int
+
+
+class Again(NamedTuple):
+    """Something asked for before that can be asked for again."""
+
+    cluster: str
+    command_set: str
+    duration: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The four figures of the home page."""
+
+    people: int
+    machines: int
+    asked: int
+    oldest: dt.datetime | None
+    ending: int
+    broken: int
+    unreviewed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """All that the home page shows."""
+
+    holds: Sequence[CommandRun]
+    requests: Sequence[AccessRequest]
+    reviews: Sequence[Grant]
+    mine: Sequence[Grant]
+    asked: Sequence[AccessRequest]
+    others: Sequence[Grant]
+    counts: dict[int, Counts]
+    endable: set[int]
+    figures: Figures
+    chart: timeline.Chart
+    again: Sequence[Again]
+
+    @property
+    def waiting(self) -> int:
+        """How many things wait for the reader."""
+        return len(self.holds) + len(self.requests) + len(self.reviews)
+
+
+def home(identity: Identity, now: dt.datetime) -> Home:
+    """Return the home page's content for one reader."""
+    live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
+    mine = list(with_names(Grant.objects.not_ended().filter(holder=identity)).order_by("expires_at")[:MOST])
+    others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
+    ids = [grant.pk for grant in (*mine, *others)]
+    return Home(
+        holds=list(waiting.holds_for(identity, now)[:MOST]),
+        requests=list(waiting.requests_for(identity, now)[:MOST]),
+        reviews=list(waiting.reviews_for(identity)[:MOST]),
+        mine=mine,
+        asked=list(with_names(pending(identity).filter(requester=identity)).order_by("-number")[:MOST]),
+        others=others,
+        counts=run_counts(ids),
+        endable=set(Grant.objects.endable_by(identity).filter(pk__in=ids).values_list("pk", flat=True)),
+        figures=_figures(identity, now),
+        chart=_chart(identity, now),
+        again=again(identity),
+    )
+
+
+def with_names(queryset: QuerySet) -> QuerySet:  # type: ignore[type-arg]  # grants and requests alike
+    """Add to grants or requests the rows that name them."""
+    person = "holder" if queryset.model is Grant else "requester"
+    return queryset.select_related(person, "cluster", "policy", "command_set_version__command_set")
+
+
+def pending(identity: Identity) -> QuerySet[AccessRequest]:
+    """Return requests that the identity may see and that wait."""
+    return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
+
+
+def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
+    """Return how many commands were tried and refused, by grant."""
+    rows = (
+        CommandRun.objects.filter(grant__in=ids)
+        .values_list("grant")
+        .annotate(runs=Count("pk"), refused=Count("pk", filter=Q(state=RunState.REFUSED)))
+    )
+    return {pk: Counts(runs, refused) for pk, runs, refused in rows}
+
+
+def again(identity: Identity, most: int = 3) -> list[Again]:
+    """Return the last different things that the identity asked for, the latest first."""
+    rows = (
+        AccessRequest.objects.filter(requester=identity)
+        .exclude(kind__in=[RequestKind.EXTENSION, RequestKind.BREAK_GLASS])
+        .order_by("-number")
+        .values_list("cluster__name", "command_set_version__command_set__name", "duration", "kind")[:40]
+    )
+    return [Again(*row) for row in dict.fromkeys(rows)][:most]
+
+
+def _figures(identity: Identity, now: dt.datetime) -> Figures:
+    grants = Grant.objects.visible_to(identity)
+    counted = grants.filter(
+        Q(state__in=LIVE) | Q(break_glass=True, created_at__gt=now - dt.timedelta(days=7))
+    ).aggregate(
+        people=Count("holder", distinct=True, filter=Q(state__in=LIVE, holder__kind=Kind.PERSON)),
+        machines=Count("holder", distinct=True, filter=Q(state__in=LIVE) & ~Q(holder__kind=Kind.PERSON)),
+        ending=Count("pk", filter=Q(state=GrantState.ACTIVE, expires_at__lte=now + SOON)),
+        broken=Count("pk", filter=Q(break_glass=True, created_at__gt=now - dt.timedelta(days=7))),
+        unreviewed=Count("pk", filter=Q(break_glass=True, reviewed_at__isnull=True)),
+    )
+    asked = pending(identity).aggregate(asked=Count("pk"), oldest=Min("created_at"))
+    return Figures(**counted, **asked)
+
+
+def _chart(identity: Identity, now: dt.datetime) -> timeline.Chart:
+    start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
+    end = start + BEHIND + AHEAD
+    grants = with_names(
+        Grant.objects.visible_to(identity)
+        .filter(starts_at__lt=end, expires_at__gt=start)
+        .filter(Q(ended_at__isnull=True) | Q(ended_at__gt=start))
+    ).order_by("starts_at")[:MOST]
+    asked = with_names(pending(identity).filter(Q(starts_at__isnull=True) | Q(starts_at__lt=end))).order_by(
+        "number"
+    )[:MOST]
+    spans = [timeline.span_of_grant(grant) for grant in grants]
+    spans += [timeline.span_of_request(request, now) for request in asked]
+    return timeline.draw(spans[:MOST], start=start, end=end, now=now)

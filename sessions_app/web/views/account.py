@@ -1,0 +1,166 @@
+"""One's own account, and, for administrators, everybody's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from accounts.models import APIToken, Identity, Scope, SSHPublicKey
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_token import create_token
+from accounts.operations.remove_ssh_key import remove_ssh_key
+from accounts.operations.revoke_token import revoke_token
+from accounts.operations.set_time_zone import set_time_zone
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.disable_identity import disable_identity, enable_identity
+from sessions_app.web.doors import ACT, page, who
+from sessions_app.web.reads.home import LIVE
+from sessions_app.web.reads.pages import page_of
+
+LIFETIMES = (1, 7, 30, 90)
+
+
+@page()
+def account(request: HttpRequest) -> HttpResponse:
+    """Keys, tokens, time zone."""
+    return _account(request)
+
+
+def _account(
+    request: HttpRequest, error: StintError | None = None, form: str = "", token: str = ""
+) -> HttpResponse:
+    me = who(request)
+    own = Q(identity=me) | Q(identity__owner=me)
+    context = {
+        "me": me,
+        "keys": SSHPublicKey.objects.filter(own, removed_at__isnull=True)
+        .select_related("identity")
+        .order_by("pk"),
+        "tokens": APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
+        .select_related("identity")
+        .order_by("pk"),
+        "groups": me.groups.order_by("name"),
+        "machines": me.machines.order_by("username"),
+        "scopes": Scope.choices,
+        "lifetimes": LIFETIMES,
+        "zones": sorted(zoneinfo.available_timezones()),
+        "error": error,
+        "form": form,
+        "typed": request.POST,
+        "typed_scopes": request.POST.getlist("scope"),
+        "token": token,
+    }
+    return render(request, "accounts/account.html", context, status=error.status if error else 200)
+
+
+def _whose(request: HttpRequest) -> int:
+    """Return whom the form is for: oneself, or a machine that one owns. Anybody else is not there."""
+    me = who(request)
+    wanted = request.POST.get("identity") or str(me.pk)
+    own = {str(me.pk): me.pk, **{str(pk): pk for pk in me.machines.values_list("pk", flat=True)}}
+    if wanted not in own:
+        raise Http404
+    return own[wanted]
+
+
+@page(ACT)
+def key_add(request: HttpRequest) -> HttpResponse:
+    """Register a public key of one's own, or of a machine that one owns."""
+    me = who(request)
+    try:
+        key = add_ssh_key(
+            identity_id=_whose(request), public_key=request.POST.get("public_key", ""), label=request.POST.get("label", ""),
+            actor=me, now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _account(request, error, "key")
+    messages.success(request, f"{key.fingerprint} is registered.")
+    return redirect("account")
+
+
+@page(ACT)
+def key_remove(request: HttpRequest, key: int) -> HttpResponse:
+    """Take a public key back."""
+    removed = remove_ssh_key(key_id=key, actor=who(request), now=clock.now())
+    messages.success(request, f"{removed.fingerprint} opens nothing any more.")
+    return redirect("account")
+
+
+@page(ACT)
+def token_add(request: HttpRequest) -> HttpResponse:
+    """Make an API token; the answer shows it, this once."""
+    me = who(request)
+    days = request.POST.get("days", "")
+    try:
+        _, text = create_token(
+            identity_id=_whose(request), label=request.POST.get("label", ""), scopes=request.POST.getlist("scope"),
+            lifetime=dt.timedelta(days=int(days) if days.isdecimal() and len(days) < 6 else 0), actor=me,
+            now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _account(request, error, "token")
+    return _account(request, token=text)
+
+
+@page(ACT)
+def token_revoke(request: HttpRequest, token: int) -> HttpResponse:
+    """Take an API token back."""
+    revoked = revoke_token(token_id=token, actor=who(request), now=clock.now())
+    messages.success(request, f"The token {revoked.label} opens nothing any more.")
+    return redirect("account")
+
+
+@page(ACT)
+def zone(request: HttpRequest) -> HttpResponse:
+    """Choose the time zone that pages speak in."""
+    try:
+        set_time_zone(
+            identity_id=who(request).pk,
+            time_zone=request.POST.get("time_zone", ""),
+            actor=who(request),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _account(request, error, "zone")
+    messages.success(request, "Pages speak in your time zone now.")
+    return redirect("account")
+
+
+@page()
+def people(request: HttpRequest) -> HttpResponse:
+    """Everybody, for administrators."""
+    _administrators_only(request)
+    text = request.GET.get("q", "").replace("\0", "").strip()[:100]
+    found = (
+        Identity.objects.select_related("owner")
+        .prefetch_related("groups")
+        .annotate(live=Count("grants", filter=Q(grants__state__in=LIVE), distinct=True))
+    )
+    if text:
+        found = found.filter(
+            Q(name__icontains=text) | Q(username__icontains=text) | Q(groups__name__icontains=text)
+        )
+    context = {"page": page_of(found, key="pk", before=request.GET.get("before", "")), "q": text}
+    return render(request, "accounts/people.html", context)
+
+
+def _administrators_only(request: HttpRequest) -> None:
+    if not who(request).is_superuser:
+        raise Http404
+
+
+@page(ACT)
+def switch(request: HttpRequest, identity: int) -> HttpResponse:
+    """Disable an identity, which ends all that it holds, or enable it again."""
+    _administrators_only(request)
+    change = enable_identity if request.POST.get("enable") == "1" else disable_identity
+    changed = change(identity_id=identity, actor=who(request), now=clock.now())
+    word = "enabled" if changed.is_active else "disabled, and all that it held is ending"
+    messages.success(request, f"{changed} is {word}.")
+    return redirect("people")

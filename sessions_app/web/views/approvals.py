@@ -1,0 +1,132 @@
+"""What waits for a decision, and the decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+
+from accounts.models import Identity
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models import AccessRequest, Approval, RequestState, Verdict
+from sessions_app.operations.decide_request import decide_request
+from sessions_app.web.doors import ACT, page, who
+from sessions_app.web.reads import waiting
+from sessions_app.web.reads.deciding import request_page
+from sessions_app.web.reads.home import pending
+from sessions_app.web.views.requests import find
+
+MOST = 50
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """What waits for me, what waits for others, what I decided."""
+    me, now = who(request), clock.now()
+    mine = list(waiting.requests_for(me, now)[:MOST])
+    context = {
+        "holds": list(waiting.holds_for(me, now)[:MOST]),
+        "requests": mine,
+        "reviews": list(waiting.reviews_for(me)[:MOST]),
+        "others": _others(me, [asked.pk for asked in mine])[:MOST],
+        "decided": _decided(me)[:20],
+    }
+    return render(request, "sessions/approvals.html", context)
+
+
+def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
+    return (
+        pending(me)
+        .exclude(pk__in=mine)
+        .select_related("requester", "cluster", "policy", "command_set_version__command_set", "extends")
+        .prefetch_related("approvals")
+        .order_by("lapses_at")
+    )
+
+
+def _decided(me: Identity) -> QuerySet[Approval]:
+    return (
+        Approval.objects.filter(approver=me)
+        .select_related("request__requester", "request__cluster", "request__command_set_version__command_set")
+        .order_by("-created_at")
+    )
+
+
+@page()
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One request, as an approver reads it."""
+    return _detail(request, find(request, ref))
+
+
+def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
+    typed = request.POST
+    context = {
+        **request_page(asked, who(request), clock.now()),
+        "error": error,
+        "without_commands": set(typed.getlist("without_command")),
+        "without_targets": set(typed.getlist("without_target")),
+        "comment": typed.get("comment", ""),
+        "duration": _whole(typed.get("duration", "")) or asked.duration,
+    }
+    return render(request, "sessions/approval.html", context, status=error.status if error else 200)
+
+
+@page(ACT)
+def decide(request: HttpRequest, ref: str) -> HttpResponse:
+    """Approve, perhaps for less, or deny."""
+    asked = find(request, ref)
+    try:
+        decided = decide_request(
+            request_id=asked.pk,
+            approver=who(request),
+            verdict=request.POST.get("verdict", ""),
+            digest=request.POST.get("digest", ""),
+            comment=request.POST.get("comment", ""),
+            narrowing=_narrowing(request.POST, asked),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, find(request, ref), error)
+    messages.success(request, _said(decided, request.POST.get("verdict", "")))
+    return redirect("approval", ref)
+
+
+def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
+    """Return what the form leaves in, where that is less than was asked for; a denial narrows nothing."""
+    if typed.get("verdict") != Verdict.APPROVE:
+        return None
+    duration = _whole(typed.get("duration", ""))
+    narrowing: dict[str, Any] = {}
+    if duration is not None and duration != asked.duration:
+        narrowing["duration"] = duration
+    if left_out := set(_numbers(typed.getlist("without_command"))):
+        every = range(len(asked.command_set_version.document["commands"]))
+        narrowing["commands"] = [index for index in every if index not in left_out]
+    if left_out := set(_numbers(typed.getlist("without_target"))):
+        narrowing["targets"] = [pk for pk in asked.targets if pk not in left_out]
+    return narrowing or None
+
+
+def _numbers(texts: list[str]) -> list[int]:
+    numbers = [_whole(text) for text in texts]
+    if None in numbers:
+        raise InvalidInput("The form was not one of ours.", hint="Reload the page and decide again.")
+    return [number for number in numbers if number is not None]
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 12 else None
+
+
+def _said(asked: AccessRequest, verdict: str) -> str:
+    if asked.state == RequestState.APPROVED:
+        return f"{asked.ref} is approved. It starts by itself and ends by itself."
+    if asked.state == RequestState.DENIED:
+        return f"{asked.ref} is denied. {asked.requester} sees your comment."
+    return f"Your verdict on {asked.ref} is counted: {verdict}. It waits for another approval."

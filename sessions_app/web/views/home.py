@@ -1,0 +1,24 @@
+"""Home, and the page that lists all others."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from broker.kernel import clock
+from sessions_app.web.doors import page, who
+from sessions_app.web.reads.home import home as read_home
+
+
+@page()
+def home(request: HttpRequest) -> HttpResponse:
+    """What needs me, what I hold, what I asked for, who has access now."""
+    return render(
+        request, "sessions/home.html", {"home": read_home(who(request), clock.now()), "now": clock.now()}
+    )
+
+
+@page()
+def more(request: HttpRequest) -> HttpResponse:
+    """Every page, for small screens."""
+    return render(request, "ui/more.html")

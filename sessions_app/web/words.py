@@ -1,0 +1,77 @@
+"""How states look on pages: a tone, a glyph and a word for each. A tone never speaks alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState
+
+
+class Look(NamedTuple):
+    """A tone of the stylesheet, an icon of the sprite and a word."""
+
+    tone: str
+    icon: str
+    word: str
+
+
+REQUEST: dict[str, Look] = {
+    RequestState.PENDING: Look("warn", "clock", "Waiting"),
+    RequestState.APPROVED: Look("ok", "check", "Approved"),
+    RequestState.DENIED: Look("bad", "x", "Denied"),
+    RequestState.WITHDRAWN: Look("mute", "x", "Withdrawn"),
+    RequestState.LAPSED: Look("mute", "clock", "Lapsed"),
+}
+
+GRANT: dict[str, Look] = {
+    GrantState.SCHEDULED: Look("info", "clock", "Scheduled"),
+    GrantState.PROVISIONING: Look("info", "plug", "Starting"),
+    GrantState.ACTIVE: Look("ok", "", "Active"),
+    GrantState.REVOKING: Look("warn", "stop", "Ending"),
+    GrantState.ENDED: Look("mute", "check", "Ended"),
+}
+
+RUN: dict[str, Look] = {
+    RunState.REFUSED: Look("bad", "x", "Refused"),
+    RunState.HELD: Look("warn", "pause", "Held for a second person"),
+    RunState.HOLD_DENIED: Look("bad", "x", "Denied by a second person"),
+    RunState.HOLD_LAPSED: Look("mute", "clock", "Nobody allowed it in time"),
+    RunState.ALLOWED: Look("info", "", "Starting"),
+    RunState.RUNNING: Look("info", "", "Running"),
+    RunState.DONE: Look("ok", "check", "Done"),
+    RunState.CUT: Look("bad", "stop", "Cut off"),
+    RunState.FAILED: Look("bad", "alert", "Could not start"),
+}
+
+EFFECT: dict[str, Look] = {
+    "read": Look("mute", "eye", "read"),
+    "change": Look("info", "cmd", "change"),
+    "destructive": Look("bad", "alert", "destructive"),
+}
+
+RISK: dict[str, Look] = {
+    Risk.LOW: Look("ok", "check", "Low"),
+    Risk.MEDIUM: Look("warn", "alert", "Medium"),
+    Risk.HIGH: Look("bad", "alert", "High"),
+    "critical": Look("bad", "alert", "Critical"),
+}
+
+UNKNOWN = Look("mute", "ask", "Unknown")
+
+
+def grant_look(grant: Grant) -> Look:
+    """Return how a grant's state looks; an end that a target does not confirm is said."""
+    if grant.state == GrantState.REVOKING and grant.last_error:
+        return Look("bad", "alert", "Revoke failing")
+    return GRANT.get(grant.state, UNKNOWN)
+
+
+def end_sentence(grant: Grant) -> str:
+    """Return why a grant ended or is ending, as the end of a sentence."""
+    by = f", by {grant.ended_by}" if grant.ended_by else ""
+    if not grant.end_reason:
+        return ""
+    if grant.end_reason in (EndReason.RELEASED, EndReason.REVOKED) and by:
+        word = "ended" if grant.end_reason == EndReason.RELEASED else "revoked"
+        return f"{word}{by}"
+    return str(EndReason(grant.end_reason).label)
