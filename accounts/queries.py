@@ -30,6 +30,15 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
     return KeyHolder(key.identity.pk, key.identity.username, key.pk) if key else None
 
 
+def may_give_credentials(actor: Identity, identity: Identity) -> bool:
+    """Whether the actor may give the identity a key or a token: its own, its machine's, and, as an administrator, any
+    machine's, but never another person's, for then the one could act as the other.
+    """
+    if actor.pk in (identity.pk, identity.owner_id):
+        return True
+    return actor.is_superuser and not identity.is_person
+
+
 def group_names(identity: Identity) -> frozenset[str]:
     """Return the names of the identity's groups."""
     return frozenset(identity.groups.values_list("name", flat=True))
@@ -41,6 +50,6 @@ def same_person(identity: Identity) -> Q:
     """
     owner = identity.owner or identity
     condition = Q(pk=identity.pk) | Q(pk=owner.pk) | Q(owner=owner)
-    if owner.email:
-        condition |= Q(email__iexact=owner.email)
+    for address in {identity.email, owner.email} - {""}:
+        condition |= Q(email__iexact=address)
     return condition

@@ -14,9 +14,10 @@ from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity, SSHPublicKey
+from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.errors import Conflict, InvalidInput
+from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 _SMALLEST_RSA = 3072
 _PLAIN = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
@@ -35,10 +36,15 @@ def add_ssh_key(
 ) -> SSHPublicKey:
     """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
 
-    Raises InvalidInput for anything else, private keys and certificates included, and KeyTaken.
+    Raises InvalidInput for anything else, private keys and certificates included, KeyTaken, NotFound, and Forbidden for
+    another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
-    identity = Identity.objects.get(pk=identity_id)
+    identity = Identity.objects.filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("There is no such identity.")
+    if not may_give_credentials(actor, identity):
+        raise Forbidden("Nobody registers keys for another person.")
     fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     try:
         with transaction.atomic():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Iterable
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import Identity, Kind
 from accounts.names import checked_username
@@ -37,10 +38,15 @@ def create_identity(
     actor: Actor,
     now: dt.datetime,
 ) -> Identity:
-    """Make an identity, and its groups where they are missing. Raises NameTaken, InvalidInput."""
-    username = checked_username(username)
+    """Make an identity, and its groups where they are missing. A machine is owned by a person, never by a machine.
+
+    Raises NameTaken, InvalidInput.
+    """
+    username, groups = checked_username(username), sorted(set(groups))
     if Identity.objects.filter(username=username).exists():
         raise NameTaken(f"{username} is taken.", hint="Choose another user name.")
+    if problems := _problems(owner, time_zone):
+        raise InvalidInput("The identity is not complete.", fields=problems)
     try:
         with transaction.atomic():
             identity = Identity.objects.create_user(
@@ -50,9 +56,24 @@ def create_identity(
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
             record(
                 event=Event.IDENTITY_CREATED, actor=actor, object_type="identity", object_ref=username, now=now,
-                data={"kind": kind, "owner": owner.username if owner else None, "groups": sorted(groups),
+                data={"kind": kind, "owner": owner.username if owner else None, "groups": groups,
                       "administrator": is_superuser},
             )  # fmt: skip
     except ValidationError as error:
+        # The name has the right form, so that only another one with it can be wrong: it came first, a moment ago.
+        if "username" in error.message_dict:
+            raise NameTaken(f"{username} is taken.", hint="Choose another user name.") from error
         raise InvalidInput("The identity is not complete.", fields=error.message_dict) from error
+    except IntegrityError as error:
+        raise NameTaken(f"{username} is taken.", hint="Choose another user name.") from error
     return identity
+
+
+def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
+    problems: dict[str, list[str]] = {}
+    # Who owns a machine that owns a machine would be nobody's approval but their own.
+    if owner is not None and not owner.is_person:
+        problems["owner"] = ["Name the person who answers for it."]
+    if time_zone not in zoneinfo.available_timezones():
+        problems["time_zone"] = ["Write an IANA time zone, like Europe/Berlin."]
+    return problems

@@ -9,10 +9,11 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import APIToken, Identity, Scope
+from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.crypto import new_token, token_digest
-from broker.kernel.errors import Forbidden, InvalidInput
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 
 LONGEST = dt.timedelta(days=90)
 
@@ -28,7 +29,7 @@ def create_token(
 ) -> tuple[APIToken, str]:
     """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
 
-    Raises InvalidInput for unknown or no scopes, no label, or a lifetime over 90 days; Forbidden for others' tokens.
+    Raises InvalidInput for unknown or no scopes, no label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
@@ -41,10 +42,10 @@ def create_token(
         raise InvalidInput(
             "Name the token, so that you know later what it is for.", fields={"label": ["Needed."]}
         )
-    identity = Identity.objects.get(pk=identity_id)
-    if actor.pk not in (identity.pk, identity.owner_id) and not (
-        actor.is_superuser and not identity.is_person
-    ):
+    identity = Identity.objects.filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("There is no such identity.")
+    if not may_give_credentials(actor, identity):
         raise Forbidden("Nobody makes tokens for another person.")
     text = new_token("stint")
     with transaction.atomic():

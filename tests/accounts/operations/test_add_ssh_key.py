@@ -1,0 +1,154 @@
+"""Registering public keys."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    SSHCertificateBuilder,
+    SSHCertificateType,
+)
+
+from accounts.models import SSHPublicKey
+from accounts.operations.add_ssh_key import KeyTaken, add_ssh_key
+from accounts.operations.remove_ssh_key import remove_ssh_key
+from accounts.queries import identity_by_fingerprint
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from tests.support.acts import last
+
+
+def line(key) -> str:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+@pytest.fixture(scope="module")
+def ed25519_line() -> str:
+    return line(ed25519.Ed25519PrivateKey.generate())
+
+
+def add(world, text: str, who=None, actor=None) -> SSHPublicKey:
+    who = who or world.alice
+    return add_ssh_key(identity_id=who.pk, public_key=text, label="laptop", actor=actor or who, now=world.now)
+
+
+def string(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+def hardware_line() -> str:
+    raw = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    name = b"sk-ssh-ed25519@openssh.com"
+    return f"{name.decode()} {base64.b64encode(string(name) + string(raw) + string(b'ssh:')).decode()}"
+
+
+def test_a_key_names_its_holder_and_the_record_has_its_fingerprint(world, ed25519_line):
+    key = add(world, ed25519_line + " alice@laptop\n")
+    assert key.fingerprint.startswith("SHA256:")
+    assert identity_by_fingerprint(key.fingerprint).username == "alice"
+    assert last("identity.key_added", "alice").data == {
+        "fingerprint": key.fingerprint,
+        "algorithm": "ssh-ed25519",
+    }
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
+def test_ecdsa_keys_are_accepted(world, curve):
+    assert add(world, line(ec.generate_private_key(curve))).algorithm.startswith("ecdsa-sha2-")
+
+
+def test_security_keys_and_long_rsa_keys_are_accepted(world):
+    assert add(world, hardware_line()).algorithm == "sk-ssh-ed25519@openssh.com"
+    assert add(world, line(rsa.generate_private_key(65537, 3072))).algorithm == "ssh-rsa"
+
+
+def test_a_short_rsa_key_is_refused(world):
+    with pytest.raises(InvalidInput, match="too short"):
+        add(world, line(rsa.generate_private_key(65537, 2048)))
+
+
+def test_a_dsa_key_is_refused(world):
+    weak = dsa.generate_private_key(1024).public_key()
+    with pytest.raises(InvalidInput, match="not accepted"):
+        add(world, "ssh-dss " + base64.b64encode(string(b"ssh-dss")).decode() + f" {weak.key_size}")
+
+
+def test_a_private_key_is_refused_and_called_what_it_is(world):
+    private = ed25519.Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    with pytest.raises(InvalidInput, match="private key") as refusal:
+        add(world, pem)
+    assert pem.splitlines()[1] not in str(refusal.value)
+
+
+def test_a_certificate_is_refused(world):
+    holder, authority = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    certificate = (
+        SSHCertificateBuilder()
+        .public_key(holder.public_key())
+        .type(SSHCertificateType.USER)
+        .valid_for_all_principals()
+        .valid_after(0)
+        .valid_before(2**32)
+        .sign(authority)
+    )
+    with pytest.raises(InvalidInput):
+        add(world, certificate.public_bytes().decode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "ssh-ed25519",
+        "ssh-ed25519 !!!!",
+        "ssh-ed25519 AAAA",
+        'command="id" {line}',
+        "{line}\n{other}",
+        "ssh-rsa {blob}",
+        "ssh-ed25519 {cut}",
+        "ssh-ed25519 {blob}AAAA",
+        'from="*",{line}',
+        "\0{line}",
+    ],
+)
+def test_anything_else_than_one_plain_key_is_refused(world, ed25519_line, text):
+    blob = ed25519_line.split()[1]
+    other = line(ed25519.Ed25519PrivateKey.generate())
+    with pytest.raises(InvalidInput):
+        add(world, text.format(line=ed25519_line, other=other, blob=blob, cut=blob[:-8]))
+    assert not SSHPublicKey.objects.exists()
+
+
+def test_one_key_belongs_to_one_identity_also_after_it_was_removed(world, ed25519_line):
+    key = add(world, ed25519_line)
+    with pytest.raises(KeyTaken):
+        add(world, ed25519_line, world.bob)
+    remove_ssh_key(key_id=key.pk, actor=world.alice, now=world.now)
+    with pytest.raises(KeyTaken):
+        add(world, ed25519_line + " another comment", world.bob)
+
+
+def test_nobody_gives_another_person_a_key_so_that_they_could_act_as_them(world, ed25519_line):
+    for actor in (world.bob, world.charlie, world.admin, world.robot):
+        with pytest.raises(Forbidden):
+            add(world, ed25519_line, world.alice, actor)
+    assert not SSHPublicKey.objects.exists()
+
+
+def test_owners_and_administrators_give_machines_their_keys(world, ed25519_line):
+    with pytest.raises(Forbidden):
+        add(world, ed25519_line, world.robot, world.bob)
+    assert add(world, ed25519_line, world.robot, world.alice).identity == world.robot
+    assert add(world, hardware_line(), world.robot, world.admin).identity == world.robot
+
+
+def test_an_identity_that_is_not_there_is_said_to_be_so(world, ed25519_line):
+    with pytest.raises(NotFound):
+        add_ssh_key(identity_id=0, public_key=ed25519_line, label="", actor=world.admin, now=world.now)

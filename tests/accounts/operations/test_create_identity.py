@@ -1,0 +1,87 @@
+"""Making identities."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Identity
+from accounts.operations.create_identity import NameTaken, create_identity
+from broker.kernel.errors import InvalidInput
+from tests.support.acts import at_once, last
+from tests.support.world import PASSWORD, SETUP
+
+
+def make(now, **fields) -> Identity:
+    return create_identity(**{"username": "erin", "actor": SETUP, "now": now, **fields})
+
+
+def test_a_person_is_made_with_groups_and_the_record_says_so(db, now):
+    erin = make(now, name="Erin", groups=iter(["ops", "dba"]), password=PASSWORD)
+    assert erin.is_person
+    assert erin.check_password(PASSWORD)
+    assert set(erin.groups.values_list("name", flat=True)) == {"ops", "dba"}
+    entry = last("identity.created", "erin")
+    assert entry.data == {"kind": "person", "owner": None, "groups": ["dba", "ops"], "administrator": False}
+
+
+def test_without_a_password_nobody_signs_in(db, now):
+    assert not make(now).has_usable_password()
+
+
+@pytest.mark.parametrize("spelling", ["erin", "ERIN", " Erin ", "ｅｒｉｎ", "Eriń".replace("ń", "n")])
+def test_all_spellings_of_a_name_are_one_identity(db, now, spelling):
+    make(now)
+    with pytest.raises(NameTaken):
+        make(now, username=spelling)
+    assert Identity.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "-erin", "er in", "erin\n", "erin\0", "erıń", "system:sweep", "a" * 101, "ег"]
+)
+def test_a_name_that_can_be_mistaken_is_refused(db, now, name):
+    if name == "erin\n":  # spaces around a name are dropped, of whatever kind
+        assert make(now, username=name).username == "erin"
+        return
+    with pytest.raises(InvalidInput):
+        make(now, username=name)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "agent"},
+        {"kind": "service"},
+        {"kind": "root"},
+        {"kind": ""},
+        {"email": "not an address"},
+        {"time_zone": "Mars/Olympus"},
+        {"time_zone": "../UTC"},
+    ],
+)
+def test_an_identity_that_does_not_fit_together_is_refused_whole(db, now, fields):
+    with pytest.raises(InvalidInput) as refusal:
+        make(now, **fields)
+    assert refusal.value.fields
+    assert not Identity.objects.exists()
+
+
+def test_a_machine_never_administers(world):
+    with pytest.raises(InvalidInput):
+        make(world.now, kind="agent", owner=world.alice, is_superuser=True)
+
+
+def test_a_person_has_no_owner(world):
+    with pytest.raises(InvalidInput):
+        make(world.now, owner=world.alice)
+
+
+def test_a_machine_belongs_to_a_person_and_not_to_another_machine(world):
+    with pytest.raises(InvalidInput):
+        make(world.now, kind="agent", owner=world.robot)
+
+
+def test_two_who_make_the_same_name_at_once_make_one(stint_db, now):
+    results = at_once(*[lambda: make(now)] * 4)
+    assert sum(isinstance(result, Identity) for result in results) == 1
+    assert sum(isinstance(result, NameTaken) for result in results) == 3

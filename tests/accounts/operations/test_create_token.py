@@ -1,0 +1,92 @@
+"""Making API tokens."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from accounts.models import APIToken
+from accounts.operations.create_token import create_token
+from broker.audit.models import AuditEntry
+from broker.kernel.crypto import token_digest
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from tests.support.acts import last
+
+DAY = dt.timedelta(days=1)
+
+
+def make(world, who=None, actor=None, **changes):
+    who = who or world.alice
+    fields = {"label": "ci", "scopes": ["read", "request"], "lifetime": DAY, **changes}
+    return create_token(identity_id=who.pk, actor=actor or who, now=world.now, **fields)
+
+
+def test_a_token_is_shown_once_and_only_its_digest_is_kept(world):
+    token, text = make(world)
+    token.refresh_from_db()
+    assert token.digest == token_digest(text)
+    stored = " ".join(str(value) for value in APIToken.objects.values().get().values())
+    assert text not in stored
+    assert text[10:] not in stored
+    assert text not in repr(token) + str(token)
+
+
+def test_the_record_has_what_the_token_may_do_and_never_the_token(world):
+    token, text = make(world)
+    assert last("identity.token_created", "alice").data == {
+        "token_id": token.pk, "scopes": ["read", "request"], "expires_at": (world.now + DAY).isoformat()
+    }  # fmt: skip
+    assert not AuditEntry.objects.filter(body__contains=text[10:]).exists()
+    assert not AuditEntry.objects.filter(body__contains=token.digest).exists()
+
+
+def test_two_tokens_are_never_the_same(world):
+    assert make(world)[1] != make(world)[1]
+
+
+def test_a_token_is_worth_nothing_from_its_expiry_on(world):
+    token, _ = make(world)
+    assert token.is_valid(world.now + DAY - dt.timedelta(microseconds=1))
+    assert not token.is_valid(world.now + DAY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scopes": []},
+        {"scopes": ["root"]},
+        {"scopes": ["read", "*"]},
+        {"lifetime": dt.timedelta(0)},
+        {"lifetime": -DAY},
+        {"lifetime": 90 * DAY + dt.timedelta(seconds=1)},
+        {"lifetime": dt.timedelta.max},
+        {"label": " "},
+    ],
+)
+def test_a_token_without_limits_is_refused(world, changes):
+    with pytest.raises(InvalidInput) as refusal:
+        make(world, **changes)
+    assert refusal.value.fields
+    assert not APIToken.objects.exists()
+
+
+def test_nobody_makes_tokens_for_another_person_not_even_an_administrator(world):
+    for actor in (world.bob, world.admin, world.robot):
+        with pytest.raises(Forbidden):
+            make(world, world.alice, actor)
+    assert not APIToken.objects.exists()
+
+
+def test_owners_and_administrators_make_tokens_for_machines(world):
+    assert make(world, world.robot, world.alice)[0].identity == world.robot
+    assert make(world, world.robot, world.admin)[0].identity == world.robot
+    with pytest.raises(Forbidden):
+        make(world, world.robot, world.bob)
+
+
+def test_an_identity_that_is_not_there_is_said_to_be_so(world):
+    with pytest.raises(NotFound):
+        create_token(
+            identity_id=0, label="ci", scopes=["read"], lifetime=DAY, actor=world.admin, now=world.now
+        )

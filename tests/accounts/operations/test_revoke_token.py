@@ -1,0 +1,46 @@
+"""Taking API tokens back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from accounts.operations.create_token import create_token
+from accounts.operations.revoke_token import revoke_token
+from broker.kernel.errors import NotFound
+from tests.support.acts import events, last
+
+
+@pytest.fixture
+def token(world):
+    return create_token(
+        identity_id=world.robot.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        now=world.now,
+    )[0]  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["robot", "alice", "admin"])
+def test_itself_its_owner_and_an_administrator_make_a_token_worthless(world, token, who):
+    revoked = revoke_token(token_id=token.pk, actor=getattr(world, who), now=world.now)
+    assert not revoked.is_valid(world.now)
+    entry = last("identity.token_revoked", "robot")
+    assert (entry.actor, entry.data) == (who, {"token_id": token.pk})
+
+
+def test_a_strangers_token_is_answered_like_one_that_is_not_there(world, token):
+    answers = []
+    for actor, pk in ((world.bob, token.pk), (world.deployer, token.pk), (world.bob, 0)):
+        with pytest.raises(NotFound) as refusal:
+            revoke_token(token_id=pk, actor=actor, now=world.now)
+        answers.append(str(refusal.value))
+    assert len(set(answers)) == 1
+    token.refresh_from_db()
+    assert token.is_valid(world.now)
+
+
+def test_a_token_is_revoked_once(world, token):
+    revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
+    with pytest.raises(NotFound):
+        revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
+    assert events("robot").count("identity.token_revoked") == 1
