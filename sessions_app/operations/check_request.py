@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from accounts.models import Identity
 from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.text import checked_text
 from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, Grant, RequestKind, Target
 from sessions_app.policy.commands.ssh import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
+from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask
 from sessions_app.policy.scope import Scope
 from sessions_app.queries import commands, facts
+
+MAX_TICKET = 200
+FARTHEST = dt.timedelta(days=3660)
 
 
 class NothingToAskFor(NotFound):
@@ -64,6 +69,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
     Where several policies cover it, the one that asks least of others answers. Raises NothingToAskFor, InvalidInput.
     """
+    _check_form(ask, now)
     cluster = Cluster.objects.live().filter(name=ask.cluster).first()
     policies = _policies(requester, ask)
     if cluster is None or not policies:
@@ -83,7 +89,46 @@ def _policies(requester: Identity, ask: NewRequest) -> list[AccessPolicy]:
     )
     if ask.policy:
         found = found.filter(name=ask.policy)
-    return list(found.distinct().order_by("name"))
+    return _readable(list(found.distinct().order_by("name")))
+
+
+def _readable(policies: list[AccessPolicy]) -> list[AccessPolicy]:
+    """Leave out what can't be read, so that it hides no other; when it is all that there is, say so."""
+    broken: facts.Unreadable | None = None
+    kept = []
+    for policy in policies:
+        try:
+            facts.policy_document(policy)
+            kept.append(policy)
+        except facts.Unreadable as error:
+            broken = error
+    if broken and not kept:
+        raise broken
+    return kept
+
+
+def _check_form(ask: NewRequest, now: dt.datetime) -> None:
+    """Refuse what no rule could look at. The limits are far beyond what any policy allows."""
+    checked_text(ask.reason, field="reason")
+    checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
+    if ask.kind not in RequestKind.values:
+        raise InvalidInput(
+            "There is no such kind of request.",
+            fields={"kind": [f"One of: {', '.join(RequestKind.values)}."]},
+        )
+    if type(ask.duration) is not int or abs(ask.duration) > FARTHEST.total_seconds():
+        raise InvalidInput(
+            "The duration is not a time that can be granted.", fields={"duration": ["Whole seconds."]}
+        )
+    if ask.starts_at is not None and (ask.starts_at.tzinfo is None or abs(ask.starts_at - now) > FARTHEST):
+        raise InvalidInput(
+            "The start is not a time that can be granted.",
+            fields={"starts_at": ["Within some years, with a time zone."]},
+        )
+    if not all(isinstance(part, str) for pair in ask.parameters.items() for part in pair):
+        raise InvalidInput(
+            "The parameters do not fit.", fields={"parameters": ["Names and values are text."]}
+        )
 
 
 def _version(name: str) -> CommandSetVersion:
@@ -175,6 +220,11 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
 def _compiled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
     try:
         return commands.compiled(version, parameters)
+    except DocumentError as error:
+        raise facts.Unreadable(
+            f"The command set {version.command_set.name} can't be read, so that it allows nothing.",
+            hint="An administrator must publish it again.",
+        ) from error
     except CompileError as error:
         raise InvalidInput(
             "The parameters do not fit.",

@@ -13,10 +13,11 @@ from accounts.queries import group_names, same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
 from sessions_app.operations.apply_extension import apply_extension
 from sessions_app.operations.make_grant import make_grant
-from sessions_app.operations.request_access import MAX_TEXT, RequestRefused
+from sessions_app.operations.request_access import RequestRefused
 from sessions_app.operations.tell import tell
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
@@ -146,8 +147,7 @@ def _check_scope(request: AccessRequest, digest: str) -> None:
 def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> dict[str, Any]:
     if verdict not in Verdict.values:
         raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown."]})
-    if len(comment) > MAX_TEXT:
-        raise InvalidInput(f"The comment is longer than {MAX_TEXT} characters.", hint="Make it shorter.")
+    checked_text(comment, field="comment")
     if verdict == Verdict.DENY:
         if not comment.strip():
             raise InvalidInput(

@@ -10,6 +10,7 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.kernel import text
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessRequest, RequestKind, RequestState
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
@@ -19,7 +20,7 @@ from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 
-MAX_TEXT = 4000
+MAX_TEXT = text.MAX_TEXT
 
 
 class RequestRefused(StintError):
@@ -46,10 +47,6 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     if ask.kind == RequestKind.EXTENSION:
         raise RequestRefusedKind(
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
-        )
-    if len(ask.reason) > MAX_TEXT:
-        raise RequestRefusedKind(
-            f"The reason is longer than {MAX_TEXT} characters.", hint="Link to the long version."
         )
     preview = check_request(requester=requester, ask=ask, now=now)
     if preview.decision.outcome is Outcome.REFUSED:

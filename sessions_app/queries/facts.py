@@ -9,6 +9,7 @@ from django.db.models import Max
 
 from accounts.models import Identity, Kind
 from accounts.queries import group_names, same_person
+from broker.kernel.errors import StintError
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -25,9 +26,22 @@ from sessions_app.policy.rules import Ask, Facts
 from sessions_app.policy.scope import Scope, TargetFacts
 
 
+class Unreadable(StintError):
+    """A stored row can't be read, so that nothing is allowed by it."""
+
+    code = "unreadable"
+    status = 500
+
+
 def policy_document(policy: AccessPolicy) -> PolicyDocument:
-    """Return the checked document of a stored policy."""
-    return PolicyDocument.model_validate(policy.document)
+    """Return the checked document of a stored policy. Raises Unreadable."""
+    try:
+        return PolicyDocument.model_validate(policy.document)
+    except ValueError as error:
+        raise Unreadable(
+            f"The policy {policy.name} can't be read, so that it allows nothing.",
+            hint="An administrator must apply its file again.",
+        ) from error
 
 
 def sweeper_silence(now: dt.datetime) -> float | None:

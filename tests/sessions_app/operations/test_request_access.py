@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-import pytest
-from broker.audit.models import AuditEntry
+import datetime as dt
 
-from sessions_app.models import Grant, Notice, RequestState
+import pytest
+
+from broker.audit.models import AuditEntry
+from broker.kernel.errors import InvalidInput, StintError
+from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
 from sessions_app.operations.request_access import RequestRefused
+from tests.support.acts import after, at_once, events, last, policy
+
+
+def told(event: str) -> set[str]:
+    return set(Notice.objects.filter(event=event).values_list("identity__username", flat=True))
 
 
 def test_a_request_that_needs_approval_waits_and_tells_the_approvers(world):
     request = world.request()
     assert request.state == RequestState.PENDING
     assert request.ref.startswith("REQ-")
-    assert set(Notice.objects.values_list("identity__username", flat=True)) == {"bob", "dora"}
+    assert told("request.created") == {"bob", "dora"}
     assert AuditEntry.objects.filter(event="request.created", object_ref=request.ref).exists()
+
+
+def test_the_record_has_the_exact_request_and_its_digest(world):
+    request = world.request(reason="  Nightly restart ", targets=("web-2",))
+    data = last("request.created", request.ref).data
+    assert data["digest"] == request.digest
+    assert data["targets"] == ["web-2"]
+    assert data["parameters"] == {"unit": "nginx"}
+    assert data["command_set"] == "restart-web v1"
+    assert data["reason"] == "Nightly restart"
+    assert last("request.created", request.ref).actor == "alice"
 
 
 def test_a_request_over_the_limit_is_refused_with_the_reason_and_the_fix(world):
@@ -23,3 +42,154 @@ def test_a_request_over_the_limit_is_refused_with_the_reason_and_the_fix(world):
     assert "over the limit of 4 h" in refusal.value.message
     assert refusal.value.hint == "Make it 4 h."
     assert not Grant.objects.exists()
+
+
+def test_a_refused_request_leaves_nothing_behind(world):
+    for changes in ({"reason": " "}, {"duration": 0}, {"targets": ()}):
+        with pytest.raises(RequestRefused):
+            world.request(**changes)
+    assert not AccessRequest.objects.exists()
+    assert not Notice.objects.exists()
+    assert "request.created" not in events()
+
+
+def test_without_approvals_the_grant_is_made_at_once_and_the_record_says_that_the_policy_decided(world):
+    world.apply(policy(world, approvals="none"))
+    request = world.request()
+    assert request.state == RequestState.APPROVED
+    grant = Grant.objects.get(request=request)
+    assert (grant.state, grant.holder) == (GrantState.SCHEDULED, world.alice)
+    assert events(request.ref) == ["request.created", "request.approved"]
+    assert last("request.approved").data["by"] == "policy"
+
+
+def test_a_machine_asks_through_the_same_door_and_its_owner_is_told(world):
+    request = world.request(world.robot)
+    world.decide(request)
+    assert told("request.approved") == {"alice"}
+
+
+def test_broken_glass_starts_at_once_and_all_approvers_are_told(world):
+    request = world.request(kind="break_glass")
+    grant = Grant.objects.get(request=request)
+    assert request.state == RequestState.APPROVED
+    assert grant.break_glass
+    assert grant.review_due_at == after(world, hours=24)
+    assert told("breakglass.started") == {"bob", "dora"}
+    assert last("breakglass.started", grant.ref).data == {"request": request.ref, "reason": "Nightly restart"}
+
+
+def test_broken_glass_needs_the_right_and_a_reason_and_is_short(world):
+    with pytest.raises(RequestRefused, match="not in a group that may break glass"):
+        world.request(world.robot, kind="break_glass")
+    with pytest.raises(RequestRefused, match="needs a reason"):
+        world.request(kind="break_glass", reason="\t ")
+    with pytest.raises(RequestRefused, match="over the limit of 1 h"):
+        world.request(kind="break_glass", duration=3601)
+    with pytest.raises(RequestRefused, match="starts at once"):
+        world.request(kind="break_glass", starts_at=after(world, hours=1))
+    assert not Grant.objects.exists()
+
+
+def test_an_overdue_review_blocks_the_next_broken_glass(world):
+    world.request(kind="break_glass")
+    world.request(kind="break_glass")
+    late = after(world, hours=24)
+    from sessions_app.models import Sweeper
+
+    Sweeper.objects.update(seen_at=late)
+    with pytest.raises(RequestRefused, match="not reviewed and overdue"):
+        world.request(kind="break_glass", now=late)
+
+
+def test_glass_broken_twice_at_once_is_two_uses_that_must_each_be_reviewed(live_world):
+    results = at_once(*[lambda: live_world.request(kind="break_glass")] * 2)
+    assert [result.state for result in results] == ["approved", "approved"]
+    grants = list(Grant.objects.all())
+    assert len({grant.ref for grant in grants}) == 2
+    assert all(grant.review_due_at == after(live_world, hours=24) for grant in grants)
+    assert events().count("breakglass.started") == 2
+
+
+def test_an_extension_is_not_asked_for_here(world):
+    with pytest.raises(StintError, match="on the grant"):
+        world.request(kind="extension")
+
+
+@pytest.mark.parametrize("kind", ["", "root", "PLANNED", None, "break-glass"])
+def test_an_unknown_kind_is_refused(world, kind):
+    with pytest.raises(StintError):
+        world.request(kind=kind)
+    assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reason": "x" * 4001},
+        {"ticket": "x" * 201},
+        {"reason": "a\0b"},
+        {"ticket": "a\0b"},
+        {"reason": "a\ud800b"},
+        {"duration": 10**15},
+        {"duration": -(10**15)},
+        {"duration": 3600.5},
+        {"duration": True},
+        {"starts_at": dt.datetime.max.replace(tzinfo=dt.UTC)},
+        {"starts_at": dt.datetime.min.replace(tzinfo=dt.UTC)},
+        {"starts_at": dt.datetime(2030, 1, 1)},  # noqa: DTZ001  # without a zone on purpose
+        {"parameters": {"unit": "nginx", "more": "x"}},
+        {"parameters": {}},
+        {"parameters": {"unit": "sshd"}},
+        {"parameters": {"unit": 5}},
+        {"parameters": {"unit": ["nginx"]}},
+        {"parameters": {"unit": "nginx\n"}},
+        {"targets": ("web-9",)},
+        {"targets": ("",)},
+    ],
+)
+def test_input_of_the_wrong_form_is_refused_with_a_clear_error(world, changes):
+    with pytest.raises(StintError) as refusal:
+        world.request(**changes)
+    assert refusal.value.message
+    assert not AccessRequest.objects.exists()
+
+
+def test_what_was_asked_for_has_no_place_for_state_or_approver(world):
+    for name in ("state", "approver", "expires_at", "requester", "digest", "lapses_at"):
+        with pytest.raises(TypeError):
+            world.ask(**{name: "x"})
+
+
+def test_a_request_lapses_after_the_decision_time_or_with_the_time_it_asks_for(world):
+    assert world.request().lapses_at == after(world, days=1)
+    soon = world.request(starts_at=after(world, hours=2))
+    assert soon.lapses_at == after(world, hours=3)
+
+
+def test_numbers_are_used_once_also_when_many_ask_at_once(live_world):
+    results = at_once(*[live_world.request] * 4)
+    assert len({request.ref for request in results}) == 4
+
+
+def test_nothing_new_starts_while_nothing_that_ends_access_runs(world):
+    with pytest.raises(RequestRefused, match="30 seconds"):
+        world.request(now=after(world, seconds=31))
+
+
+def test_a_request_that_nobody_could_approve_is_refused_at_once(world):
+    world.apply(policy(world, approvals=[{"count": 3, "from": ["approvers"]}]))
+    with pytest.raises(RequestRefused, match="only 2 other people"):
+        world.request()
+
+
+def test_targets_named_twice_are_asked_for_once(world):
+    request = world.request(targets=("web-1", "web-1"))
+    assert len(request.targets) == 1
+
+
+def test_input_errors_name_the_field(world):
+    with pytest.raises(InvalidInput) as refusal:
+        world.request(targets=("web-9",))
+    assert "targets" in refusal.value.fields
+    assert "web-1, web-2" in refusal.value.hint

@@ -1,0 +1,116 @@
+"""The dry run."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.audit.models import AuditEntry
+from broker.kernel.errors import StintError
+from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
+from sessions_app.operations.check_request import NothingToAskFor, check_request
+from sessions_app.policy.decision import Outcome
+from tests.support.acts import after, policy
+
+
+def check(world, who=None, *, now=None, **changes):
+    return check_request(requester=who or world.alice, ask=world.ask(**changes), now=now or world.now)
+
+
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(world):
+    before = AuditEntry.objects.count()
+    preview = check(world)
+    assert preview.decision.outcome is Outcome.NEEDS_APPROVAL
+    ((_, people),) = preview.approvers
+    assert [person.username for person in people] == ["bob", "dora"]
+    assert (preview.starts_at, preview.ends_at) == (world.now, after(world, hours=1))
+    assert [target.name for target in preview.targets] == ["web-1", "web-2"]
+    assert not (AccessRequest.objects.exists())
+    assert not (Grant.objects.exists())
+    assert not (Notice.objects.exists())
+    assert AuditEntry.objects.count() == before
+
+
+def test_the_request_that_follows_has_the_digest_of_the_dry_run(world):
+    for changes in ({}, {"targets": ("web-2",)}, {"starts_at": after(world, hours=3)}, {"kind": "quick"}):
+        assert world.request(**changes).digest == check(world, **changes).digest
+
+
+def test_a_refusal_shows_each_rules_answer(world):
+    preview = check(world, duration=5 * 3600, reason="")
+    assert preview.decision.outcome is Outcome.REFUSED
+    assert {result.rule for result in preview.decision.refusals} == {"max_duration", "reason"}
+    assert any(result.permitted for result in preview.decision.results)
+
+
+def test_the_requester_is_never_counted_among_the_approvers(world):
+    world.apply({"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob, robot]\n"})
+    ((_, people),) = check(world).approvers
+    assert [person.username for person in people] == ["bob"]
+    ((_, people),) = check(world, world.robot).approvers
+    assert [person.username for person in people] == ["bob"]
+
+
+def test_a_second_account_of_the_requester_is_not_counted_either(world):
+    world.dora.email = "Alice@Example.com"
+    world.dora.save()
+    ((_, people),) = check(world).approvers
+    assert [person.username for person in people] == ["bob"]
+
+
+def test_what_is_not_there_and_what_is_not_for_the_asker_get_one_answer(world):
+    answers = set()
+    for who, changes in (
+        (world.charlie, {}),
+        (world.alice, {"cluster": "db"}),
+        (world.alice, {"command_set": "other"}),
+        (world.alice, {"policy": "other"}),
+        (world.admin, {}),
+    ):
+        with pytest.raises(NothingToAskFor) as refusal:
+            check(world, who, **changes)
+        answers.add(refusal.value.hint)
+    assert len(answers) == 1
+
+
+def test_an_administrator_does_not_hold_what_he_sets_up(world):
+    with pytest.raises(NothingToAskFor):
+        check(world, world.admin)
+
+
+def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
+    for gone in ("clusters/web.yaml", "command-sets/restart-web.yaml", "policies/web-work.yaml"):
+        world_files = {name: text for name, text in world.catalogue.items() if name != gone}
+        from django.db import transaction
+
+        from sessions_app.operations.apply_catalogue import apply_catalogue
+        from tests.support.world import SETUP
+
+        step = transaction.savepoint()
+        apply_catalogue(files=world_files, actor=SETUP, now=world.now, prune=True)
+        with pytest.raises(NothingToAskFor):
+            check(world)
+        transaction.savepoint_rollback(step)
+
+
+def test_of_two_policies_the_one_that_asks_least_of_others_answers(world):
+    free = policy(world, name="free", approvals="none", max_duration="30m")["policies/web-work.yaml"]
+    world.apply({"policies/free.yaml": free})
+    assert check(world, duration=1800).policy.name == "free"
+    assert check(world, duration=3600).policy.name == "web-work"
+    assert check(world, duration=1800, policy="web-work").policy.name == "web-work"
+
+
+def test_who_else_is_there_then_is_shown(world):
+    grant = world.grant()
+    assert [other.ref for other in check(world, world.robot).overlaps] == [grant.ref]
+    assert check(world).overlaps == ()
+    assert check(world, world.robot, starts_at=grant.expires_at).overlaps == ()
+
+
+def test_an_unreadable_policy_hides_no_readable_one_and_opens_nothing(world):
+    broken = policy(world, name="broken", approvals="none")["policies/web-work.yaml"]
+    world.apply({"policies/broken.yaml": broken})
+    AccessPolicy.objects.filter(name="broken").update(document={"name": "broken", "approvals": "all"})
+    assert check(world).policy.name == "web-work"
+    with pytest.raises(StintError):
+        check(world, policy="broken")
