@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import time
@@ -202,7 +203,7 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
                     await loop.sock_connect(sock, address)
                 except OSError as error:
                     sock.close()
-                    why = (error.strerror or str(error)).lower()
+                    why = _words(error)
                 except BaseException:
                     sock.close()
                     raise
@@ -211,8 +212,14 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
     except TimeoutError:
         why = f"no answer within {CONNECT_TIMEOUT:.0f} s"
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = _words(error)
     raise unreachable(target, why)
+
+
+def _words(error: OSError) -> str:
+    # The event loop puts the address into the text; the number says what happened.
+    known = error.errno is not None and error.errno > 0 and not isinstance(error, socket.gaierror)
+    return (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
 
 
 def known_hosts(

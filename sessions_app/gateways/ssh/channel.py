@@ -38,6 +38,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._line: str | None = None
         self._terminal = False
         self._feed: Feed | None = None
+        self._early: list[bytes] = []
         self._command: Command | None = None
         self._prompt: Prompt | None = None
         self._task: asyncio.Task[None] | None = None
@@ -66,9 +67,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return True
 
     def session_started(self) -> None:
-        if self._line is not None:
-            # Input waits until the command is there to take it.
-            self._raw.pause_reading()
         self._task = asyncio.create_task(self._serve())
 
     # Input.
@@ -79,6 +77,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._prompt.line(cast("str", data))
         elif self._feed is not None:
             self._feed.write(data)
+        elif self._line is not None:
+            # Input waits until the command is there to take it; the rest of it stays in the client.
+            self._early.append(data)
+            self._raw.pause_reading()
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -131,6 +133,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._feed = feed
         if feed is None:
             return
+        for data in self._early:
+            feed.write(data)
+        self._early.clear()
         if self._eof:
             feed.eof()
         if self._paused:

@@ -1,0 +1,50 @@
+"""One live gateway with real targets for each module, in a database of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from broker.demo.sshd import SshTarget
+from tests.conftest import _owner, _use, drop_database
+from tests.environment import POSTGRES
+from tests.support.gateway import Place, write_act
+from tests.support.world import make_world
+
+
+def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) -> Iterator[Place]:
+    """Database, people, targets, gateway."""
+    from broker.kernel import clock
+    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+
+    folder = tmp_path_factory.mktemp("place")
+    name = f"stint_place_{os.getpid()}_{folder.name.removeprefix('place')}"
+    _use("stint_shared")
+    _owner(f"CREATE DATABASE {name} TEMPLATE stint")
+    _use(name)
+    state = folder / "state"
+    state.mkdir(mode=0o700)
+    env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": str(state)}
+    clock.sync()
+    ca = ensure_ssh_ca(now=clock.now())
+    options = [write_act(folder)]
+    with SshTarget([ca.public_key], options=options) as one, SshTarget([ca.public_key], options=options) as two:
+        place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
+        place.world.apply(place.catalogue(), now=clock.now())
+        try:
+            if start:
+                place.start()
+            yield place
+        finally:
+            place.stop()
+            _use("stint_shared")
+            drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    """The gateway and its targets, with `contain: group`."""
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory)

@@ -1,0 +1,216 @@
+"""One command through the gateway, as its holder sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+
+import pytest
+
+from tests.support.acts import events, intact, last
+from tests.support.gateway import eventually
+
+
+@pytest.fixture
+def grant(place):
+    """The one grant of alice; it is ended after the test, so that tests do not see each other's."""
+    made = place.grant()
+    yield made
+    end(made)
+
+
+def end(grant):
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.end_grant import end_grant
+
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    return grant
+
+
+def run_of(grant):
+    from sessions_app.models import CommandRun
+
+    over = CommandRun.objects.filter(grant=grant).exclude(state__in=["allowed", "running", "held"])
+    eventually(over.exists)
+    return CommandRun.objects.filter(grant=grant).latest("pk")
+
+
+def test_an_allowed_command_runs_on_the_target(place, grant):
+    done = place.ssh("echo", "restart", "nginx")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"restart nginx\n", b"")
+    assert "command.allowed" in events(grant.ref)
+
+
+def test_exit_status_and_both_streams_come_back(place, grant):
+    assert place.ssh("stint-act status 7").returncode == 7
+    both = place.ssh("stint-act both 0")
+    assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
+
+
+def test_a_command_that_dies_by_a_signal_ends_as_it_would_without_a_gateway(place, grant):
+    done = place.ssh("stint-act signal 0")
+    assert (done.returncode, done.stderr) == (255, b"")
+    assert (run_of(grant).state, run_of(grant).signal) == ("done", "TERM")
+
+
+def test_input_reaches_the_command_whole(place, grant):
+    data = b"x" * 3_000_000
+    assert place.ssh("stint-act count 0", stdin=data).stdout.split() == [b"3000000"]
+
+
+def test_a_run_is_written_down_with_its_end_and_the_digest_of_its_recording(place, grant):
+    place.ssh("echo", "restart", "nginx")
+    run = run_of(grant)
+    assert (run.state, run.exit_status, run.output_bytes) == ("done", 0, 14)
+    file = place.folder / "state" / "recordings" / run.recording
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == run.recording_digest
+    header, *lines = map(json.loads, file.read_text().splitlines())
+    assert header["version"] == 2
+    assert "".join(text for _, kind, text in lines if kind == "o") == "restart nginx\r\n"
+    assert last("command.finished", grant.ref).data["recording_sha256"] == run.recording_digest
+    assert intact()
+
+
+def test_recordings_are_for_their_owner_alone(place, grant):
+    place.ssh("true")
+    file = place.folder / "state" / "recordings" / run_of(grant).recording
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_the_session_is_closed_when_the_holder_has_left(place, grant):
+    from sessions_app.models import Session
+
+    place.ssh("true")
+    eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists())
+    session = Session.objects.get(grant=grant)
+    assert session.client_address == "127.0.0.1"
+    assert session.proof.startswith("SHA256:")
+
+
+def test_the_targets_own_log_leads_to_the_run(place, grant):
+    place.ssh("true")
+    run = run_of(grant)
+    assert f"{grant.ref}/{run.pk} alice" in place.targets["web-1"].log
+    assert f"serial {run.pk}" in place.targets["web-1"].log
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["echo restart sshd", "id", "sh -c id", "echo restart nginx; id", "echo restart nginx\nid", "echo restart `id`",
+     "echo restart $IFS", "echo restart nginx && id", "echo restart nginx | tee /x", "echo restart nginx > /x", "",
+     "echo restart ngin\u200bx", "echo restart \u202enginx"],
+)  # fmt: skip
+def test_everything_else_is_refused_and_nothing_reaches_the_target(place, grant, line):
+    before = place.targets["web-1"].log.count("Accepted")
+    done = place.ssh(line) if line else place.ssh("''")
+    assert done.returncode == 255
+    assert b"not allowed" in done.stderr
+    assert place.targets["web-1"].log.count("Accepted") == before
+    assert run_of(grant).state == "refused"
+
+
+def test_a_refusal_names_the_nearest_command(place, grant):
+    said = place.ssh("echo restart sshd").stderr.decode()
+    assert "`nginx` is allowed" in said
+    assert "Nearest: echo restart nginx" in said
+
+
+def test_a_line_of_bytes_that_are_no_text_runs_nothing(place, grant):
+    command = [word.encode() for word in place.command()] + [b"echo restart \xff\xfe"]
+    assert subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).returncode != 0
+
+
+def test_without_a_grant_one_is_told_where_to_ask(place):
+    done = place.ssh("true")
+    assert done.returncode == 255
+    assert b"You hold no access to web-1 now. Ask for it: " in done.stderr
+    assert b"/requests/new/?target=web-1" in done.stderr
+
+
+def test_a_target_that_is_not_there_gets_the_same_answer(place, grant):
+    done = place.ssh("true", user="no-such")
+    assert b"You hold no access to no-such now." in done.stderr
+    assert b"That is no target's name" in place.ssh("true", user="no such name").stderr
+
+
+def test_anothers_grant_opens_nothing(place, grant):
+    done = place.ssh("true", user=f"{grant.ref}.web-1", who="bob")
+    assert b"You hold no access to web-1 now" in done.stderr
+    assert done.stdout == b""
+
+
+def test_a_key_of_nobody_is_not_let_in(place, grant):
+    done = place.ssh("true", who="stranger")
+    assert done.returncode == 255
+    assert b"Permission denied" in done.stderr
+
+
+def test_two_grants_that_both_fit_must_be_told_apart(place, grant):
+    other = place.grant()
+    try:
+        done = place.ssh("true")
+        assert done.returncode == 255
+        assert f"{grant.ref}.web-1".encode() in done.stderr
+        assert f"{other.ref}.web-1".encode() in done.stderr
+        named = place.ssh("echo restart nginx", user=f"{other.ref}.web-1")
+        assert named.stdout == b"restart nginx\n"
+        assert place.ssh("true", user=f"{other.ref.lower()}.web-1").returncode == 0
+    finally:
+        end(other)
+    assert run_of(other).grant == other
+
+
+def test_of_two_grants_the_one_that_allows_the_line_is_taken(place, grant):
+    other = place.grant(parameters={"unit": "haproxy"})
+    try:
+        assert place.ssh("echo restart haproxy").stdout == b"restart haproxy\n"
+        assert place.ssh("echo restart nginx").stdout == b"restart nginx\n"
+    finally:
+        end(other)
+    assert run_of(other).line == "echo restart haproxy"
+
+
+def test_a_target_that_shows_another_key_is_not_talked_to(place):
+    from broker.kernel import clock
+
+    files = place.catalogue()
+    key = place.targets["web-2"].host_key
+    other = place.key("nobody").with_suffix(".pub").read_text().split()
+    files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(key, " ".join(other[:2]))
+    place.world.apply(files, now=clock.now())
+    grant = place.grant()
+    try:
+        done = place.ssh("true", user="web-2")
+        assert done.returncode == 255
+        assert b"does not show the host key" in done.stderr
+        assert run_of(grant).state == "failed"
+    finally:
+        end(grant)
+        place.world.apply(place.catalogue(), now=clock.now())
+
+
+def test_a_target_that_is_down_says_so(place, grant):
+    place.targets["web-2"].kill()
+    try:
+        done = place.ssh("true", user="web-2")
+        assert done.returncode == 255
+        assert b"web-2" in done.stderr
+        assert b"refused" in done.stderr
+    finally:
+        place.targets["web-2"].start()
+    assert place.ssh("true", user="web-2").returncode == 0
+
+
+def test_a_key_that_was_removed_opens_nothing(place, grant):
+    from accounts.models import SSHPublicKey
+    from accounts.operations.remove_ssh_key import remove_ssh_key
+    from broker.kernel import clock
+
+    place.key("dora")
+    key = SSHPublicKey.objects.get(identity=place.world.dora)
+    assert b"hold no access" in place.ssh("true", who="dora").stderr
+    remove_ssh_key(key_id=key.pk, actor=place.world.dora, now=clock.now())
+    assert b"Permission denied" in place.ssh("true", who="dora").stderr

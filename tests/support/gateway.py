@@ -1,0 +1,236 @@
+"""A live gateway, two real targets, and people with keys: what holders see, through the real ssh client."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from broker.demo.sshd import SshTarget
+from tests.support.world import World
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_numbers = itertools.count(random.randrange(1_000_000, 8_000_000))
+
+# What a command may do to stay alive. Each names its processes by the length of their sleep, which is the tag.
+ACT = """#!/bin/sh
+kind=$1 tag=$2
+case $kind in
+sleep) exec sleep "$tag" ;;
+nohup) nohup sleep "$tag" >/dev/null 2>&1 & wait ;;
+setsid) setsid sleep "$tag" & wait ;;
+daemon) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1; exec sleep "$tag" ;;
+fork) (trap '' HUP; (sleep "$tag" </dev/null >/dev/null 2>&1 &) &) & exec sleep "$tag" ;;
+pipe) sleep "$tag" | sleep "$tag" & wait ;;
+stubborn) trap '' HUP TERM INT; sleep "$tag"; sleep "$tag"; sleep "$tag" ;;
+flood) sh -c 'while :; do echo 0123456789012345678901234567890123456789 || exit; done' "$tag" ;;
+status) exit "$tag" ;;
+signal) kill -TERM $$ ;;
+count) wc -c ;;
+both) echo out; echo err >&2 ;;
+esac
+"""
+
+SET = """
+name: restart-web
+kind: ssh
+summary: What the tests run
+risk: medium
+contain: {contain}
+parameters:
+  unit: {{choice: [nginx, haproxy]}}
+commands:
+  - {{run: "true", effect: read}}
+  - {{run: "echo restart {{unit}}", effect: change}}
+  - run: "echo say {{word}}"
+    where: {{word: {{pattern: "[a-z]{{1,40}}"}}}}
+    effect: read
+  - run: "stint-act {{kind}} {{tag}}"
+    where:
+      kind: {{choice: [sleep, nohup, setsid, daemon, fork, pipe, stubborn, flood, status, signal, count, both]}}
+      tag: {{int: [0, 9999999]}}
+    effect: read
+  - run: "stint-act sleep {{tag}} finish"
+    where: {{tag: {{int: [0, 9999999]}}}}
+    effect: read
+    end: {{finish: 10s}}
+  - {{run: "echo held {{unit}}", effect: destructive, hold: true}}
+examples: {{allow: ["true"], refuse: ["id"]}}
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_act(folder: Path) -> str:
+    """Put what the tests run into a folder, and return the line of sshd_config by which targets find it."""
+    act = folder / "stint-act"
+    act.write_text(ACT, encoding="utf-8")
+    act.chmod(0o755)
+    return f"SetEnv PATH={folder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def new_tag() -> int:
+    """A number that no other process has among its words."""
+    return next(_numbers)
+
+
+def tagged(tag: int) -> list[int]:
+    """The processes that have the tag among their words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if str(tag).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def on_target(tag: int) -> list[int]:
+    """Those of them that belong to a command on a target, and not to the client that asked for it."""
+    return [pid for pid in tagged(tag) if not _words(pid).startswith(b"ssh\0")]
+
+
+def _words(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def eventually(truth: Callable[[], object], *, within: float = 10.0, every: float = 0.01) -> float:
+    """Wait until something is so, and return how long it took. Fails when it is not so in time."""
+    began = time.monotonic()
+    while not truth():
+        assert time.monotonic() - began < within, f"it was not so within {within} s"
+        time.sleep(every)
+    return time.monotonic() - began
+
+
+@dataclass
+class Place:
+    """The gateway, its targets, its people."""
+
+    world: World
+    folder: Path
+    env: dict[str, str]
+    targets: dict[str, SshTarget]
+    contain: str = "group"
+    port: int = field(default_factory=free_port)
+    gateway: subprocess.Popen[bytes] | None = None
+
+    def catalogue(self) -> dict[str, str]:
+        """The cluster with its real targets, and the commands."""
+        rows = [
+            f"  - {{name: {name}, address: 127.0.0.1, port: {target.port}, account: {target.account}, "
+            f'host_key: "{target.host_key}"}}'
+            for name, target in self.targets.items()
+        ]
+        head = "name: web\nkind: ssh\nsummary: Two\nenvironment: production\nrisk: medium\ntargets:\n"
+        return {
+            "clusters/web.yaml": head + "\n".join(rows) + "\n",
+            "command-sets/restart-web.yaml": SET.format(contain=self.contain),
+        }
+
+    def key(self, who: str) -> Path:
+        """The private key of a person, registered the first time it is asked for."""
+        from accounts.operations.add_ssh_key import add_ssh_key
+        from broker.kernel import clock
+
+        path = self.folder / f"id_{who}"
+        if not path.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", str(path)], check=True)
+            identity = getattr(self.world, who, None)
+            if identity is not None:
+                public = path.with_suffix(".pub").read_text(encoding="ascii")
+                add_ssh_key(identity_id=identity.pk, public_key=public, actor=identity, now=clock.now())
+        return path
+
+    def grant(self, **changes):
+        """A grant of alice that is active now."""
+        from broker.kernel import clock
+        from sessions_app.models import Sweeper
+
+        now = clock.now()
+        Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
+        return self.world.grant(now=now, **changes)
+
+    def start(self, **env: str) -> None:
+        """Start the gateway and wait until it answers."""
+        self.gateway = subprocess.Popen(
+            [sys.executable, "manage.py", "ssh_gateway", "--port", str(self.port), "--name", "tested"],
+            cwd=ROOT, env={**self.env, **env}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=(self.folder / "gateway.log").open("ab"),
+        )  # fmt: skip
+        eventually(self._answers, within=20)
+
+    def _answers(self) -> bool:
+        assert self.gateway is not None and self.gateway.poll() is None, self.log
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+            return sock.recv(4) == b"SSH-"
+        return False
+
+    def stop(self, number: int = signal.SIGKILL) -> int:
+        """End the gateway by a signal and return its exit status."""
+        if self.gateway is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.gateway.pid, signal.SIGCONT)
+            self.gateway.send_signal(number)
+        status = self.gateway.wait(10)
+        self.gateway = None
+        return status
+
+    @property
+    def log(self) -> str:
+        """What the gateway has written."""
+        with contextlib.suppress(OSError):
+            return (self.folder / "gateway.log").read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def command(self, *words: str, user: str = "web-1", who: str = "alice", options: tuple[str, ...] = ()) -> list[str]:
+        """The client's words, with nothing of this machine's configuration."""
+        return [
+            "ssh", "-F", "none", "-i", str(self.key(who)), "-p", str(self.port),
+            "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+            "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
+            "-o", "ConnectTimeout=10", *options, f"{user}@127.0.0.1", *words,
+        ]  # fmt: skip
+
+    def ssh(self, *words: str, stdin: bytes = b"", timeout: float = 30, **more) -> subprocess.CompletedProcess[bytes]:
+        """Run the client to its end."""
+        return subprocess.run(
+            self.command(*words, **more), input=stdin, capture_output=True, timeout=timeout, check=False
+        )
+
+    @contextlib.contextmanager
+    def running(self, kind: str, **more) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+        """A command that is seen to run on the target; gives its client and its tag."""
+        tag = new_tag()
+        extra = ("finish",) if more.pop("finish", False) else ()
+        words = ["stint-act", kind, str(tag), *extra]
+        client = subprocess.Popen(
+            self.command(*words, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            eventually(lambda: on_target(tag) or client.poll() is not None)
+            assert client.poll() is None, client.communicate()
+            yield client, tag
+        finally:
+            client.kill()
+            client.communicate()
+            for pid in on_target(tag):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
