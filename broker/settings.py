@@ -229,28 +229,38 @@ TIME_ZONE = "UTC"
 
 # --- API --------------------------------------------------------------------------------------------------------
 
+_API_PER_MINUTE = envint("STINT_API_PER_MINUTE", 600)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sessions_app.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["sessions_app.api.permissions.ScopedAccess"],
-    "DEFAULT_PAGINATION_CLASS": "sessions_app.api.pagination.CursorPagination",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "sessions_app.api.throttling.PerIdentity",
+        "sessions_app.api.throttling.PerStranger",
+    ],
+    "DEFAULT_THROTTLE_RATES": {"identity": f"{_API_PER_MINUTE}/min", "stranger": "60/min"},
+    # Behind a proxy the last address that it added counts; without one, nothing that the caller says.
+    "NUM_PROXIES": 1 if SECURE_PROXY_SSL_HEADER else 0,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PARSER_CLASSES": ["sessions_app.api.parsers.StrictJSON"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sessions_app.api.negotiation.OnlyJSON",
+    "DEFAULT_SCHEMA_CLASS": "sessions_app.api.schema.Description",
     "EXCEPTION_HANDLER": "sessions_app.api.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    "PAGE_SIZE": 50,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Stint",
     "DESCRIPTION": "Just-in-time privileged access: ask, decide, use, end.",
     "VERSION": "v1",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    # Bodies and answers are different classes anyway.
+    "COMPONENT_SPLIT_REQUEST": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": ["sessions_app.api.schema.tidy"],
 }
 
 # --- Mail -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,13 @@
 
 from django.urls import include, path
 
+from broker import public
+
 urlpatterns = [
     path("api/", include("sessions_app.api.urls")),
+    path("schemas/", public.schema_index, name="schemas"),
+    path("schemas/<str:folder>.json", public.schema_of, name="schema_of"),
+    # Open to whoever reaches this port: the numbers name nobody. Keep it from outside at the proxy.
+    path("metrics", public.metrics, name="metrics"),
     path("", include("sessions_app.web.urls")),
 ]

@@ -1,7 +1,10 @@
-"""Who calls: a bearer token of an identity."""
+"""Who calls: a bearer token of an identity, or a person's browser session."""
 
 from __future__ import annotations
 
+import datetime as dt
+
+from django.db.models import Q
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -9,6 +12,9 @@ from rest_framework.request import Request
 from accounts.models import APIToken, Identity
 from broker.kernel import clock
 from broker.kernel.crypto import token_digest
+
+# Each use of a token would otherwise be a write.
+_USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -32,8 +38,11 @@ class TokenAuthentication(BaseAuthentication):
             .first()
         )
         if token is None or not token.is_valid(now):
-            raise AuthenticationFailed("The token is not valid (any more). Make a new one on your account page.")
-        APIToken.objects.filter(pk=token.pk).update(last_used_at=now)
+            raise AuthenticationFailed(
+                "The token is not valid (any more). Make a new one on your account page."
+            )
+        noted_long_ago = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
+        APIToken.objects.filter(noted_long_ago, pk=token.pk).update(last_used_at=now)
         return token
 
     def authenticate_header(self, request: Request) -> str:

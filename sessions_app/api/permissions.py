@@ -11,15 +11,17 @@ from accounts.models import APIToken, Scope
 
 
 class ScopedAccess(BasePermission):
-    """Signed in, and, with a token, the scope that the view names in `scope` (GET, HEAD and OPTIONS need `read`)."""
+    """Signed in, and, with a token, the scope that the view names in `scope` (GET and HEAD need `read`)."""
 
     message = "This token's scopes do not cover that. Make one that has the scope on your account page."
+    code = "scope_missing"
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Whether the caller may try."""
         if not request.user or not request.user.is_authenticated:
             return False
-        if not isinstance(request.auth, APIToken):
+        if not isinstance(request.auth, APIToken) or not hasattr(view, str(request.method).lower()):
+            # A method that is not there gets a 405 from everybody.
             return True
-        wanted = Scope.READ if request.method in ("GET", "HEAD", "OPTIONS") else getattr(view, "scope", None)
+        wanted = Scope.READ if request.method in ("GET", "HEAD") else getattr(view, "scope", None)
         return wanted in request.auth.scopes

@@ -2,43 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+import structlog
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from broker.kernel.errors import StintError
+from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
+from sessions_app.api.parsers import TooLarge
+from sessions_app.operations.request_access import RequestRefused
+
+log = structlog.get_logger(__name__)
+
+_WHOLE_BODY = "body"
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the problem of an anticipated error; None lets the server answer 500."""
+def handle(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Return the problem of an error; what nobody anticipated is logged, and answered without a detail."""
     set_rollback()
+    request = context.get("request")
+    body, headers = _body(_translated(error))
+    body["instance"] = request.path if request is not None else ""
+    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def _translated(error: Exception) -> Exception:
+    """Return errors of Django and of the database as errors of this API."""
     if isinstance(error, Http404):
-        error = exceptions.NotFound()
-    elif isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied()
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge()
+    if isinstance(error, SuspiciousOperation | BadRequest | MultiPartParserError):
+        return exceptions.ParseError("The request can't be read.")
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("api.database_unavailable", error=type(error).__name__)
+        return Unavailable(
+            "The database did not answer in time; nothing was changed.", hint="Try again in a moment."
+        )
+    return error
+
+
+def _body(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
+    if isinstance(error, RequestRefused):
+        rules = [asdict(result) for result in error.decision.results]
+        return {**from_error(error), "rules": rules}, {}
     if isinstance(error, StintError):
-        return Response(from_error(error), status=error.status, content_type=CONTENT_TYPE)
+        return from_error(error), {"Retry-After": "1"} if error.status == Unavailable.status else {}
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
-    return None
+    log.error("api.failed", exc_info=error)
+    return problem(
+        status=500, code="internal_error", title="Something went wrong in Stint; it is logged."
+    ), {}
 
 
-def _of_framework(error: exceptions.APIException) -> Response:
-    headers = {}
+def _of_framework(error: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:
+    headers: dict[str, str] = {}
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        headers["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
-    if isinstance(error, exceptions.Throttled) and error.wait:
-        headers["Retry-After"] = str(int(error.wait) + 1)
+        headers["WWW-Authenticate"] = str(getattr(error, "auth_header", "Bearer"))
+    if isinstance(error, exceptions.Throttled):
+        headers["Retry-After"] = str(int(getattr(error, "wait", None) or 0) + 1)
+    if isinstance(error, exceptions.ValidationError):
+        fields: dict[str, list[str]] = {}
+        for name, text in _flat(error.detail):
+            fields.setdefault(name, []).append(text)
+        return problem(status=400, code="invalid", title="Some fields are not right.", fields=fields), headers
     codes = error.get_codes()
-    body = problem(
-        status=error.status_code,
-        code=codes if isinstance(codes, str) else "invalid",
-        title=str(error.detail) if isinstance(codes, str) else "Some fields are not right.",
-        fields=error.detail if isinstance(error, exceptions.ValidationError) else {},
-    )
-    return Response(body, status=error.status_code, headers=headers, content_type=CONTENT_TYPE)
+    code = codes if isinstance(codes, str) else error.default_code
+    return problem(status=error.status_code, code=code, title=str(error.detail)), headers
+
+
+def _flat(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each message with the path of its field: `parameters.unit`, `targets.0`."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            known = "" if name == "non_field_errors" else str(name)
+            yield from _flat(inner, ".".join(part for part in (path, known) if part))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _flat(inner, path)
+    else:
+        yield path or _WHOLE_BODY, str(detail)

@@ -1,5 +1,76 @@
-"""The API."""
+"""The addresses of the API."""
 
-from django.urls import URLPattern
+from __future__ import annotations
 
-urlpatterns: list[URLPattern] = []
+from django.urls import include, path, re_path
+
+from sessions_app.api import converters, docs
+from sessions_app.api.views import catalogue, grants, identities, me, requests
+from sessions_app.api.views.nowhere import Nowhere
+from sessions_app.api.views.record import Record
+
+converters.register()
+
+ME = [
+    path("", me.Me.as_view()),
+    path("/ssh-keys", me.MyKeys.as_view()),
+    path("/ssh-keys/<api_id:key_id>", me.MyKey.as_view()),
+    path("/tokens", me.MyTokens.as_view()),
+    path("/tokens/<api_id:token_id>", me.MyToken.as_view()),
+    path("/notices", me.Notices.as_view()),
+    path("/notices/<api_id:notice_id>/read", me.NoticeRead.as_view()),
+]
+COMMAND_SETS = [
+    path("", catalogue.CommandSets.as_view()),
+    path("/<api_name:name>", catalogue.OneCommandSet.as_view()),
+    path("/<api_name:name>/try", catalogue.CommandTry.as_view()),
+    path("/<api_name:name>/versions/<api_id:number>", catalogue.OneVersion.as_view()),
+    path("/<api_name:name>/versions/<api_id:number>/publish", catalogue.VersionPublish.as_view()),
+]
+REQUESTS = [
+    path("", requests.Requests.as_view()),
+    path("/preview", requests.RequestPreview.as_view()),
+    path("/<api_request:ref>", requests.OneRequest.as_view()),
+    path("/<api_request:ref>/verdicts", requests.RequestVerdicts.as_view()),
+    path("/<api_request:ref>/withdraw", requests.RequestWithdraw.as_view()),
+]
+GRANTS = [
+    path("", grants.Grants.as_view()),
+    path("/<api_grant:ref>", grants.OneGrant.as_view()),
+    path("/<api_grant:ref>/end", grants.GrantEnd.as_view()),
+    path("/<api_grant:ref>/extend", grants.GrantExtend.as_view()),
+    path("/<api_grant:ref>/receipt", grants.GrantReceipt.as_view()),
+    path("/<api_grant:ref>/review", grants.GrantReview.as_view()),
+    path("/<api_grant:ref>/runs", grants.GrantRuns.as_view()),
+    path("/<api_grant:ref>/sessions", grants.GrantSessions.as_view()),
+]
+IDENTITIES = [
+    path("", identities.Identities.as_view()),
+    path("/<api_user:username>", identities.OneIdentity.as_view()),
+    path("/<api_user:username>/disable", identities.IdentityDisable.as_view()),
+    path("/<api_user:username>/enable", identities.IdentityEnable.as_view()),
+    path("/<api_user:username>/ssh-keys", identities.IdentityKeys.as_view()),
+    path("/<api_user:username>/ssh-keys/<api_id:key_id>", identities.IdentityKey.as_view()),
+    path("/<api_user:username>/tokens", identities.IdentityTokens.as_view()),
+    path("/<api_user:username>/tokens/<api_id:token_id>", identities.IdentityToken.as_view()),
+]
+
+urlpatterns = [
+    path("v1/me", include(ME)),
+    path("v1/clusters", catalogue.Clusters.as_view()),
+    path("v1/clusters/<api_name:name>", catalogue.OneCluster.as_view()),
+    path("v1/command-sets", include(COMMAND_SETS)),
+    path("v1/policies", catalogue.Policies.as_view()),
+    path("v1/policies/<api_name:name>", catalogue.OnePolicy.as_view()),
+    path("v1/catalogue/plan", catalogue.CataloguePlan.as_view()),
+    path("v1/catalogue/apply", catalogue.CatalogueApply.as_view()),
+    path("v1/requests", include(REQUESTS)),
+    path("v1/grants", include(GRANTS)),
+    path("v1/runs", grants.Runs.as_view()),
+    path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
+    path("v1/identities", include(IDENTITIES)),
+    path("v1/record", Record.as_view()),
+    path("schema/", docs.schema, name="api_schema"),
+    path("docs/", docs.page, name="api_docs"),
+    re_path(r"^.*$", Nowhere.as_view()),
+]

@@ -1,0 +1,243 @@
+"""What can be sent. Examples are part of the published description."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as Unfit
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from accounts.models import Kind, Scope
+from sessions_app.api.fields import (
+    Body,
+    Choice,
+    Digest,
+    Duration,
+    Flag,
+    Moment,
+    Name,
+    Names,
+    Text,
+    Username,
+    Whole,
+)
+from sessions_app.api.parsers import MAX_BYTES
+from sessions_app.models import RequestKind, Verdict
+from sessions_app.operations.request_access import MAX_TEXT
+
+_LARGEST = 2**31 - 1
+
+
+def _example(value: dict[str, Any], name: str = "Example") -> OpenApiExample:
+    return OpenApiExample(name, value=value, request_only=True)
+
+
+class Nothing(Body):
+    """No field: the address says it all."""
+
+
+@extend_schema_serializer(
+    examples=[_example({"public_key": "ssh-ed25519 AAAAC3Nz… alice@laptop", "label": "laptop"})]
+)
+class NewKey(Body):
+    """One line of a .pub file."""
+
+    public_key = Text(max_length=16384)
+    label = Text(default="", allow_blank=True, max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
+
+
+@extend_schema_serializer(
+    examples=[_example({"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"})]
+)
+class NewToken(Body):
+    """A token to make; it lives 90 days at most."""
+
+    label = Text(max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
+    scopes = serializers.ListField(
+        child=Choice(choices=Scope.values), min_length=1, max_length=len(Scope.values)
+    )
+    lifetime = Duration(default=30 * 86400)
+
+
+_DRAFT = """name: restart-web
+kind: ssh
+summary: Restart one web service
+risk: medium
+parameters:
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: systemctl restart {unit}
+    effect: change
+"""
+
+
+@extend_schema_serializer(examples=[_example({"source": _DRAFT})])
+class Draft(Body):
+    """A command set as YAML, of the form that /schemas/command-sets.json describes."""
+
+    source = Text(max_length=MAX_BYTES)  # type: ignore[assignment]  # a member, not the serializer’s own
+
+
+class Acceptance(Body):
+    """A reason for each warning of the linter that is accepted, by `code where`; approvers see the reasons."""
+
+    accepted = serializers.DictField(child=Text(max_length=500), default=dict)
+
+
+@extend_schema_serializer(
+    examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
+)
+class Try(Body):
+    """A command line to try. Without parameters, what some grant could allow is tried; without version, the published one."""
+
+    line = Text(allow_blank=True, max_length=16384)
+    parameters = serializers.DictField(
+        child=Text(allow_blank=True, max_length=4096), allow_null=True, default=None
+    )
+    version = Whole(allow_null=True, default=None, min_value=1, max_value=_LARGEST)
+
+
+@extend_schema_serializer(
+    examples=[
+        _example({"files": {"groups/operators.yaml": "name: operators\nmembers: [alice]\n"}, "prune": False})
+    ]
+)
+class Files(Body):
+    """Catalogue files by path, of the forms that /schemas/ describes. `prune` removes what stands in no file."""
+
+    files = serializers.DictField(child=Text(allow_blank=True, max_length=MAX_BYTES))
+    prune = Flag(default=False)
+
+
+@extend_schema_serializer(
+    examples=[
+        _example(
+            {
+                "cluster": "web",
+                "command_set": "restart-web",
+                "duration": "1h30m",
+                "reason": "Nightly restart",
+                "parameters": {"unit": "nginx"},
+            }
+        )
+    ]
+)
+class NewRequest(Body):
+    """What is asked for. Without `starts_at` the time begins with the approval; without `targets`, all of the cluster."""
+
+    cluster = Name()
+    command_set = Name()
+    policy = Name(allow_null=True, default=None)
+    duration = Duration()
+    starts_at = Moment(allow_null=True, default=None)
+    reason = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+    ticket = Text(default="", allow_blank=True, max_length=200)
+    parameters = serializers.DictField(child=Text(allow_blank=True, max_length=4096), default=dict)
+    targets = Names(allow_null=True, default=None)
+    kind = Choice(
+        choices=[RequestKind.PLANNED.value, RequestKind.QUICK.value, RequestKind.BREAK_GLASS.value],
+        default=RequestKind.PLANNED.value,
+    )
+
+
+class Narrowing(Body):
+    """What an approval leaves of a request: a shorter time, fewer commands (by index), fewer targets (by name)."""
+
+    duration = Duration(allow_null=True, default=None)
+    commands = serializers.ListField(
+        child=Whole(min_value=0, max_value=_LARGEST), allow_null=True, default=None, max_length=1000
+    )
+    targets = Names(allow_null=True, default=None)
+
+
+@extend_schema_serializer(
+    examples=[
+        _example(
+            {"verdict": "approve", "digest": "0" * 64, "narrowing": {"duration": "30m"}},
+            "Approve for less time",
+        ),
+        _example({"verdict": "deny", "digest": "0" * 64, "comment": "Wait for the freeze to end."}, "Deny"),
+    ]
+)
+class NewVerdict(Body):
+    """A verdict on exactly what was read, which `digest` names. A denial needs a comment."""
+
+    verdict = Choice(choices=Verdict.values)
+    digest = Digest()
+    comment = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+    narrowing = Narrowing(allow_null=True, default=None)
+
+
+@extend_schema_serializer(examples=[_example({"note": "Work is done.", "kill": False})])
+class End(Body):
+    """Why, and whether commands that may finish are cut, too."""
+
+    note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+    kill = Flag(default=False)
+
+
+@extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore takes longer."})])
+class Extend(Body):
+    """By how much, and why."""
+
+    duration = Duration()
+    reason = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+
+
+class Review(Body):
+    """What was found."""
+
+    note = Text(max_length=MAX_TEXT)
+
+
+class HoldDecision(Body):
+    """Whether the held command may run, this once."""
+
+    allow = Flag()
+
+
+@extend_schema_serializer(
+    examples=[
+        _example(
+            {"username": "robot", "kind": "agent", "name": "Night robot", "owner": "alice"}, "A machine"
+        ),
+        _example(
+            {"username": "erin", "kind": "person", "name": "Erin", "email": "erin@example.com"}, "A person"
+        ),
+    ]
+)
+class NewIdentity(Body):
+    """An identity to make. Services and agents have an owner and no password."""
+
+    username = Text(max_length=100)
+    kind = Choice(choices=Kind.values)
+    name = Text(default="", allow_blank=True, max_length=200)
+    email = serializers.EmailField(default="", allow_blank=True, max_length=254)
+    owner = Username(allow_null=True, default=None)
+    password = Text(allow_null=True, default=None, max_length=256, write_only=True)
+    groups = Names(default=list)
+    administrator = Flag(default=False)
+    time_zone = Text(default="UTC", max_length=64)
+
+    def validate_time_zone(self, value: str) -> str:
+        """Pages that are shown in a zone that is not known can't be shown at all."""
+        if value not in zoneinfo.available_timezones():
+            raise serializers.ValidationError("There is no such time zone. Write it like Europe/Berlin.")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Machines prove themselves with keys and tokens alone; a password must be one that is not guessed."""
+        machine = attrs["kind"] != Kind.PERSON
+        if machine and (attrs["password"] is not None or attrs["administrator"]):
+            raise serializers.ValidationError(
+                {"kind": ["A machine has no password and is no administrator."]}
+            )
+        if attrs["password"] is not None:
+            try:
+                validate_password(attrs["password"])
+            except Unfit as error:
+                raise serializers.ValidationError({"password": error.messages}) from error
+        return attrs

@@ -1,0 +1,40 @@
+"""The parts of addresses: a text that can't name anything never reaches the database."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.urls import register_converter
+
+DESCRIBED: dict[str, dict[str, Any]] = {
+    "api_id": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    "api_name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$", "examples": ["restart-web"]},
+    "api_user": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._@+-]{0,99}$", "examples": ["alice"]},
+    "api_request": {"type": "string", "pattern": "^REQ-[0-9]{1,9}$", "examples": ["REQ-1042"]},
+    "api_grant": {"type": "string", "pattern": "^GR-[0-9A-Z]{4,16}$", "examples": ["GR-7F3K"]},
+}
+
+
+class _Text:
+    regex: ClassVar[str] = ""
+
+    def to_python(self, value: str) -> Any:
+        return value
+
+    def to_url(self, value: object) -> str:
+        return str(value)
+
+
+class _Number(_Text):
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+def register() -> None:
+    """Make the converters known to `path`."""
+    register_converter(_Number, "api_id")
+    for name, schema in DESCRIBED.items():
+        if "pattern" in schema:
+            register_converter(type(name, (_Text,), {"regex": schema["pattern"].strip("^$")}), name)

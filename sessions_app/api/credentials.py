@@ -1,0 +1,78 @@
+"""Keys and tokens of one identity: the same acts for oneself and for machines that one owns."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from rest_framework.response import Response
+
+from accounts.models import Identity
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_token import create_token
+from accounts.operations.remove_ssh_key import remove_ssh_key
+from accounts.operations.revoke_token import revoke_token
+from broker.kernel import clock
+from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.api import reads
+from sessions_app.api.bodies import NewKey, NewToken
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import ByNumber
+from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, TokenShape
+
+
+class MoreThanItself(Forbidden):
+    """A token would make one that may do more."""
+
+    code = "scope_missing"
+
+
+class Credentials(Endpoint):
+    """Acts on keys and tokens. With a token they need the scope `administer`, as they open further doors."""
+
+    shown = ""
+
+    def list_keys(self, owner: Identity) -> Response:
+        """Return a page of the keys that open something."""
+        return self.page(reads.keys(owner), KeyShape, self.query(ByNumber))
+
+    def add_key(self, owner: Identity) -> Response:
+        """Register a key."""
+        sent = self.body(NewKey)
+        key = add_ssh_key(identity_id=owner.pk, actor=self.identity, now=clock.now(), **sent)
+        return self.answer(KeyShape, key, status=201)
+
+    def remove_key(self, owner: Identity, key_id: int) -> Response:
+        """Take a key back."""
+        if not reads.keys(owner).filter(pk=key_id).exists():
+            raise NotFound("There is no such key.")
+        remove_ssh_key(key_id=key_id, actor=self.identity, now=clock.now())
+        return Response(status=204)
+
+    def list_tokens(self, owner: Identity) -> Response:
+        """Return a page of the tokens that were not revoked."""
+        return self.page(reads.tokens(owner), TokenShape, self.query(ByNumber))
+
+    def make_token(self, owner: Identity) -> Response:
+        """Make a token and show its text."""
+        sent = self.body(NewToken)
+        if self.token and not set(sent["scopes"]) <= set(self.token.scopes):
+            raise MoreThanItself(
+                "A token can't make one that may do more than itself.",
+                hint=f"Its scopes: {', '.join(self.token.scopes)}.",
+            )
+        made, self.shown = create_token(
+            identity_id=owner.pk,
+            label=sent["label"],
+            scopes=sent["scopes"],
+            lifetime=dt.timedelta(seconds=sent["lifetime"]),
+            actor=self.identity,
+            now=clock.now(),
+        )
+        return self.answer(FreshTokenShape, made, status=201)
+
+    def revoke_token(self, owner: Identity, token_id: int) -> Response:
+        """Make a token worthless."""
+        if not reads.tokens(owner).filter(pk=token_id).exists():
+            raise NotFound("There is no such token.")
+        revoke_token(token_id=token_id, actor=self.identity, now=clock.now())
+        return Response(status=204)

@@ -1,0 +1,126 @@
+"""What every endpoint does the same way: who calls, how often, what was sent, and pages of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.db.models import Model, QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts.models import APIToken, Identity, Scope
+from broker.kernel.errors import Forbidden
+from sessions_app.api.fields import Body, Query
+from sessions_app.api.parsers import NeedsLength
+
+_NUMBERS = ("pk", "seq")
+
+
+class OnlyAdministrators(Forbidden):
+    """Only administrators do that."""
+
+    code = "only_administrators"
+
+
+class Endpoint(APIView):
+    """One address. ``scope`` is what a token needs for anything but reading; a view that names none is administrators' work.
+
+    ``answers_secret``: the answer holds something that is shown once, so no copy of it is kept.
+    """
+
+    scope: ClassVar[str] = Scope.ADMINISTER
+    answers_secret: ClassVar[bool] = False
+    http_method_names: ClassVar[Sequence[str]] = ("get", "head", "post", "delete")  # type: ignore[misc]  # DRF's is a list
+    metadata_class = None
+
+    # Who
+
+    @property
+    def identity(self) -> Identity:
+        """The caller."""
+        if not isinstance(self.request.user, Identity):
+            raise TypeError("permissions let nobody but identities through")
+        return self.request.user
+
+    @property
+    def token(self) -> APIToken | None:
+        """The token that the caller used; None for a browser's session."""
+        return self.request.auth if isinstance(self.request.auth, APIToken) else None
+
+    def administrators_only(self) -> None:
+        """Raise OnlyAdministrators for everybody else."""
+        if not self.identity.is_superuser:
+            raise OnlyAdministrators("Only administrators do that.", hint="Ask one of them.")
+
+    # Before the handler
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            raise NeedsLength
+        super().initial(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        finally:
+            # Here and not later, so that guesses are counted, too.
+            super().check_throttles(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Counted already."""
+
+    # What was sent
+
+    def body(self, form: type[Body]) -> dict[str, Any]:
+        """Return the checked body. Raises ValidationError."""
+        return _checked(form, self.request.data)
+
+    def query(self, form: type[Query]) -> dict[str, Any]:
+        """Return the checked query. Raises ValidationError, for repeated and unknown names as well."""
+        given = self.request.query_params
+        repeated = {name: ["Give it once."] for name in given if len(given.getlist(name)) > 1}
+        if repeated:
+            raise ValidationError(repeated)
+        return _checked(form, given.dict())
+
+    # Answers
+
+    def answer(self, shape: type[Serializer[Any]], thing: Any, status: int = 200, **headers: str) -> Response:
+        """Return a thing in its shape."""
+        rendered = shape(thing, context={"identity": self.identity, "view": self}).data
+        return Response(rendered, status=status, headers=headers)
+
+    def page(
+        self, rows: QuerySet[Any], shape: type[Serializer[Any]], query: dict[str, Any], *, key: str = "pk"
+    ) -> Response:
+        """Return one page of rows: newest first by number, or by name; it goes on where the last one ended.
+
+        Rows that are added or removed meanwhile move no other row to another page.
+        """
+        newest_first = key in _NUMBERS
+        if (cursor := query.get("cursor")) is not None:
+            rows = rows.filter(**{f"{key}__{'lt' if newest_first else 'gt'}": cursor})
+        size: int = query["page_size"]
+        found: list[Model] = list(rows.order_by(f"-{key}" if newest_first else key)[: size + 1])
+        following = None
+        if len(found) > size:
+            asked = {**self.request.query_params.dict(), "cursor": str(getattr(found[size - 1], key))}
+            following = f"{self.request.path}?{urlencode(asked)}"
+        rendered = shape(found[:size], many=True, context={"identity": self.identity, "view": self}).data
+        return Response({"results": rendered, "next": following})
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        answered: Response = super().finalize_response(request, response, *args, **kwargs)
+        answered.headers["Cache-Control"] = "no-store"
+        return answered
+
+
+def _checked(form: type[Body], data: Any) -> dict[str, Any]:
+    serializer = form(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

@@ -1,0 +1,210 @@
+"""Fields of bodies and queries. They take a value or refuse it; nothing is turned into something else on the way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from sessions_app.policy.durations import parse_duration
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,99}$"
+DIGEST = r"^[0-9a-f]{64}$"
+EVENT = r"^[a-z_]{1,30}(\.[a-z_]{1,30})?$"
+LONGEST = 366 * 86400
+DURATION = {
+    "oneOf": [
+        {"type": "integer", "minimum": 1, "maximum": LONGEST},
+        {
+            "type": "string",
+            "pattern": r"^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$",
+            "minLength": 2,
+        },
+    ],
+    "description": "Seconds, or text like `30m`, `4h`, `1h30m`, `2d`.",
+    "examples": ["1h30m", 5400],
+}
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_YEARS = range(2000, 2101)
+
+
+Getter = TypeVar("Getter", bound=Callable[..., Any])
+
+
+def shown_as(schema: Any) -> Callable[[Getter], Getter]:
+    """Say in what form a computed member is answered: a shape, or JSON Schema."""
+    decorate: Callable[[Getter], Getter] = extend_schema_field(schema)
+    return decorate
+
+
+class Text(serializers.CharField):
+    """Text. A number is not text, and spaces stay where they are."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("trim_whitespace", False)
+        if not options.get("allow_blank"):
+            options.setdefault("min_length", 1)
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class _Patterned(Text):
+    """Text that fits a pattern as a whole."""
+
+    pattern = ""
+    says = ""
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if "\n" in text or not re.fullmatch(self.pattern, text):
+            raise serializers.ValidationError(self.says, code="pattern")
+        return text
+
+
+@extend_schema_field({"type": "string", "pattern": NAME, "examples": ["restart-web"]})
+class Name(_Patterned):
+    """The name of a cluster, target, command set, policy or group."""
+
+    pattern = NAME
+    says = "A name has small letters, digits, - and _, at most 63."
+
+
+@extend_schema_field({"type": "string", "pattern": USERNAME, "examples": ["alice"]})
+class Username(_Patterned):
+    """The user name of an identity, in its one spelling."""
+
+    pattern = USERNAME
+    says = "A user name has small letters, digits and . _ @ + -, at most 100."
+
+
+@extend_schema_field({"type": "string", "pattern": DIGEST, "description": "The digest of what was read."})
+class Digest(_Patterned):
+    """SHA-256 in hex."""
+
+    pattern = DIGEST
+    says = "Send the `digest` of the request as you read it: 64 hex digits."
+
+
+@extend_schema_field({"type": "string", "pattern": EVENT, "examples": ["grant.ended", "grant"]})
+class EventName(_Patterned):
+    """An event of the record, or the first part of its name for the whole family."""
+
+    pattern = EVENT
+    says = "An event is written like grant.ended, a family of events like grant."
+
+
+class Flag(serializers.BooleanField):
+    """True or false; in a query `true` or `false`."""
+
+    _WORDS: Mapping[Any, bool] = {"true": True, "false": False}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if isinstance(data, bool):
+            return data
+        if isinstance(self.root, Query) and isinstance(data, str) and data in self._WORDS:
+            return self._WORDS[data]
+        self.fail("invalid", input=data)
+        return False
+
+
+class Whole(serializers.IntegerField):
+    """A whole number, written without sign, point or spaces where it stands in a query."""
+
+    def to_internal_value(self, data: Any) -> int:
+        written = (
+            isinstance(self.root, Query) and isinstance(data, str) and re.fullmatch(r"[0-9]{1,18}", data)
+        )
+        if not written and (not isinstance(data, int) or isinstance(data, bool)):
+            self.fail("invalid")
+        return int(data)
+
+
+class Moment(serializers.DateTimeField):
+    """A point in time as RFC 3339 writes it, with its offset; answers are in UTC."""
+
+    def to_internal_value(self, value: Any) -> dt.datetime:
+        if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+            raise serializers.ValidationError(
+                "Write a time like 2026-11-28T02:00:00Z, with its offset.", code="invalid"
+            )
+        try:
+            moment = dt.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise serializers.ValidationError(f"There is no such time: {error}.", code="invalid") from error
+        if moment.year not in _YEARS:
+            raise serializers.ValidationError("The year must be between 2000 and 2100.", code="invalid")
+        return moment.astimezone(dt.UTC)
+
+    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # there may be no time
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if value else None
+
+
+@extend_schema_field(DURATION)
+class Duration(serializers.Field[int, Any, int, Any]):
+    """A time span; taken as seconds or as text like `1h30m`."""
+
+    def to_internal_value(self, data: Any) -> int:
+        try:
+            seconds = parse_duration(data)
+        except ValueError as error:
+            raise serializers.ValidationError(f"{error}.", code="invalid") from error
+        if seconds > LONGEST:
+            raise serializers.ValidationError("That is longer than a year.", code="invalid")
+        return seconds
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
+class Names(serializers.ListField):
+    """A list of names; an empty list means none of them."""
+
+    child = Name()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": 1000, **options})
+
+
+class Choice(serializers.ChoiceField):
+    """One of the listed words; answered as null where there is none."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return super().to_internal_value(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return str(value) if value else None
+
+
+class Body(serializers.Serializer[Any]):
+    """What a caller may send. A field that is not listed is refused by name, so that nothing can slip in."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [str(name) for name in data if name not in self.fields]
+            if unknown:
+                known = ", ".join(self.fields) or "none"
+                raise serializers.ValidationError(
+                    {name: [f"There is no such field here. There are: {known}."] for name in unknown}
+                )
+        return super().to_internal_value(data)
+
+
+class Query(Body):
+    """What a caller may put behind the `?`."""
+
+
+class Shape(serializers.Serializer[Any]):
+    """What is answered."""

@@ -1,0 +1,21 @@
+"""Answers are JSON, whatever `Accept` asks for (RFC 9110 section 12.5.1 allows that): a problem is never hidden by a 406."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class OnlyJSON(DefaultContentNegotiation):
+    """Parsers are chosen by the content type; there is one renderer."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        """Return the first renderer."""
+        only = next(iter(renderers))
+        return only, str(only.media_type)

@@ -1,0 +1,246 @@
+"""What endpoints read. Each finder starts from what the caller may see, so "not yours" and "not there" are one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db.models import Model, Q, QuerySet
+
+from accounts.models import APIToken, Identity, SSHPublicKey
+from broker.kernel.errors import NotFound
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Approval,
+    Cluster,
+    CommandRun,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    Notice,
+    RequestState,
+    Target,
+)
+from sessions_app.operations.check_request import Preview
+from sessions_app.operations.decide_request import may_not_decide
+from sessions_app.policy.approvals import resolve
+from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.decision import RuleResult
+from sessions_app.queries import commands, facts
+
+Row = TypeVar("Row", bound=Model)
+
+# Lists
+
+
+def requests(identity: Identity) -> QuerySet[AccessRequest]:
+    """Requests that the identity may see."""
+    return AccessRequest.objects.visible_to(identity).select_related(
+        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "grant"
+    )
+
+
+def grants(identity: Identity) -> QuerySet[Grant]:
+    """Grants that the identity may see."""
+    return (
+        Grant.objects.visible_to(identity)
+        .select_related(
+            "holder",
+            "cluster",
+            "policy",
+            "request",
+            "command_set_version__command_set",
+            "ended_by",
+            "reviewed_by",
+        )
+        .prefetch_related("targets")
+    )
+
+
+def runs(identity: Identity) -> QuerySet[CommandRun]:
+    """Command runs that the identity may see."""
+    return CommandRun.objects.visible_to(identity).select_related("grant__holder", "target", "decided_by")
+
+
+def clusters(identity: Identity) -> QuerySet[Cluster]:
+    """Clusters that the identity may see."""
+    return Cluster.objects.live().visible_to(identity).prefetch_related("targets")
+
+
+def command_sets(identity: Identity) -> QuerySet[CommandSet]:
+    """Command sets that the identity may see."""
+    return CommandSet.objects.live().visible_to(identity).prefetch_related("versions")
+
+
+def policies(identity: Identity) -> QuerySet[AccessPolicy]:
+    """Policies that the identity may see."""
+    return AccessPolicy.objects.live().visible_to(identity)
+
+
+def identities(identity: Identity) -> QuerySet[Identity]:
+    """Everybody for administrators; else oneself and the machines that one owns."""
+    found = Identity.objects.select_related("owner").prefetch_related("groups")
+    return found if identity.is_superuser else found.filter(Q(pk=identity.pk) | Q(owner=identity))
+
+
+def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
+    """The keys of an identity that open something."""
+    return SSHPublicKey.objects.filter(identity=identity, removed_at__isnull=True)
+
+
+def tokens(identity: Identity) -> QuerySet[APIToken]:
+    """The tokens of an identity that were not revoked."""
+    return APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
+
+
+# One thing
+
+
+def request_of(identity: Identity, ref: str) -> AccessRequest:
+    """Return a request by its reference. Raises NotFound."""
+    return _one(requests(identity).filter(number=int(ref.removeprefix("REQ-"))), "request")
+
+
+def grant_of(identity: Identity, ref: str) -> Grant:
+    """Return a grant by its reference. Raises NotFound."""
+    return _one(grants(identity).filter(ref=ref), "grant")
+
+
+def run_of(identity: Identity, run_id: int) -> CommandRun:
+    """Return a command run. Raises NotFound."""
+    return _one(runs(identity).filter(pk=run_id), "command run")
+
+
+def cluster_of(identity: Identity, name: str) -> Cluster:
+    """Return a cluster by name. Raises NotFound."""
+    return _one(clusters(identity).filter(name=name), "cluster")
+
+
+def command_set_of(identity: Identity, name: str) -> CommandSet:
+    """Return a command set by name. Raises NotFound."""
+    return _one(command_sets(identity).filter(name=name), "command set")
+
+
+def version_of(identity: Identity, name: str, number: int | None) -> CommandSetVersion:
+    """Return a version, or, without a number, the newest published one; drafts are for administrators. Raises NotFound."""
+    found = CommandSetVersion.objects.select_related("command_set", "created_by", "published_by").filter(
+        command_set__in=CommandSet.objects.live().visible_to(identity), command_set__name=name
+    )
+    if number is not None:
+        found = found.filter(number=number)
+    if number is None or not identity.is_superuser:
+        found = found.filter(published_at__isnull=False)
+    return _one(found.order_by("-number"), "version of a command set")
+
+
+def policy_of(identity: Identity, name: str) -> AccessPolicy:
+    """Return a policy by name. Raises NotFound."""
+    return _one(policies(identity).filter(name=name), "policy")
+
+
+def identity_of(identity: Identity, username: str) -> Identity:
+    """Return an identity by user name. Raises NotFound."""
+    return _one(identities(identity).filter(username=username), "identity")
+
+
+def notice_of(identity: Identity, notice_id: int) -> Notice:
+    """Return a notice of the identity's own. Raises NotFound."""
+    return _one(Notice.objects.filter(identity=identity, pk=notice_id), "notice")
+
+
+def _one(found: QuerySet[Row], what: str) -> Row:
+    thing = found.first()
+    if thing is None:
+        raise NotFound(f"There is no such {what}.")
+    return thing
+
+
+# What approvers need
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """One clause of the policy, how many approvals it lacks, and who can give them."""
+
+    count: int
+    groups: tuple[str, ...]
+    missing: int
+    approvers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDetail:
+    """One request with everything around it."""
+
+    request: AccessRequest
+    targets: list[str]
+    target_names: dict[int, str]
+    commands: Sequence[CommandView]
+    approvals: list[Approval]
+    needed: list[Needed]
+    changed: bool
+    why_not: str
+
+
+def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
+    """Return the request as its approvers read it."""
+    names = dict(Target.objects.filter(pk__in=request.targets).values_list("pk", "name"))
+    document = facts.policy_document(request.policy)
+    waits = request.state == RequestState.PENDING
+    resolution = resolve(
+        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
+    )
+    missing = resolution.missing if waits else (0,) * len(document.clauses)
+    return RequestDetail(
+        request=request,
+        targets=[target.name for target in facts.targets_of(request)],
+        target_names=names,
+        commands=describe(commands.compiled(request.command_set_version, request.parameters)),
+        approvals=list(request.approvals.select_related("approver").order_by("pk")),
+        needed=[
+            Needed(
+                clause.count,
+                clause.groups,
+                lacks,
+                _names(facts.eligible_approvers(clause, request.requester)),
+            )
+            for clause, lacks in zip(document.clauses, missing, strict=True)
+        ],
+        changed=waits and facts.scope_of(request).digest() != request.digest,
+        why_not=may_not_decide(request, identity) if waits else f"It is {request.state} already.",
+    )
+
+
+def outcome_of(preview: Preview, identity: Identity) -> dict[str, Any]:
+    """Return a dry run as it is answered, without grants that the identity may not see."""
+    seen = set(
+        Grant.objects.visible_to(identity)
+        .filter(pk__in=[g.pk for g in preview.overlaps])
+        .values_list("pk", flat=True)
+    )
+    rules: tuple[RuleResult, ...] = preview.decision.results
+    return {
+        "outcome": preview.decision.outcome.value,
+        "policy": preview.policy,
+        "cluster": preview.cluster,
+        "version": preview.version,
+        "rules": rules,
+        "needed": [
+            Needed(clause.count, clause.groups, clause.count, _names(people))
+            for clause, people in preview.approvers
+        ],
+        "targets": [target.name for target in preview.targets],
+        "commands": describe(preview.compiled),
+        "starts_at": preview.starts_at,
+        "ends_at": preview.ends_at,
+        "lapses_at": preview.lapses_at,
+        "digest": preview.digest,
+        "overlaps": [grant for grant in preview.overlaps if grant.pk in seen],
+        "others": len(preview.overlaps) - len(seen),
+    }
+
+
+def _names(people: Sequence[Identity]) -> list[str]:
+    return [person.username for person in people]

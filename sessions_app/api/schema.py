@@ -1,0 +1,176 @@
+"""How the API describes itself: OpenAPI 3.1, with every answer that an operation can give."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+from broker.kernel.problems import CONTENT_TYPE
+from sessions_app.api.converters import DESCRIBED
+from sessions_app.api.fields import Body, Query, Shape
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+_ALWAYS = ("401", "403", "429")
+_WHEN_CHANGING = ("400", "409", "411", "413", "415", "422", "503")
+_MEANINGS = {
+    "400": "Something that was sent is not right; `fields` says what",
+    "401": "No valid token or session",
+    "403": "You are known, but may not do this",
+    "404": "There is no such thing, or it is not for you",
+    "409": "It is not in the state (any more) that this needs",
+    "411": "The body came without its length",
+    "413": "The body is larger than 256 KiB",
+    "415": "The body is not JSON",
+    "422": "Understood, and refused by a rule; or the idempotency key was used for another request",
+    "429": "Too many requests; `Retry-After` says when to go on",
+    "503": "A part that is needed does not answer; nothing was changed",
+    "default": "Any other problem",
+}
+_PATH_PART = re.compile(r"<(\w+):(\w+)>")
+
+
+class RuleShape(Shape):
+    """What one rule of the policy says about a request."""
+
+    rule = serializers.CharField()
+    permitted = serializers.BooleanField()
+    message = serializers.CharField()
+    fix = serializers.CharField(help_text="What to do about a no; may be empty.")
+    offer = serializers.DictField(help_text="Values of the request that would turn the no into a yes.")
+
+
+class Problem(Shape):
+    """What went wrong, as RFC 9457 has it."""
+
+    type = serializers.CharField()
+    title = serializers.CharField(help_text="What is wrong, for people.")
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="The same, for programs.")
+    instance = serializers.CharField()
+    detail = serializers.CharField(required=False, help_text="What to do.")
+    fields = serializers.DictField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
+        required=False,
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="What is wrong, by field.",
+    )
+    rules = RuleShape(required=False, many=True, help_text="Each rule's answer, where a policy refused.")
+
+
+class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no types that are read here
+    """Names operations after their view, and adds the problems that each of them can answer with."""
+
+    def get_operation_id(self) -> str:
+        return f"{self.method.lower()}{type(self.view).__name__}"
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        return str(super().get_serializer_name(serializer, direction)).replace("Shape", "")
+
+    def get_override_parameters(self) -> list[Any]:
+        key = OpenApiParameter(
+            "Idempotency-Key",
+            {"type": "string", "pattern": "^[!-~]{1,200}$"},
+            OpenApiParameter.HEADER,
+            description="Any text of your choice, such as a UUID: a repeat with the same key does nothing again "
+            "and gets the first answer, with `Idempotent-Replayed: true`. Kept for a day.",
+        )
+        return [key] if self.method == "POST" else []
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
+        kinds = {name: kind for kind, name in _PATH_PART.findall(self.path_regex)}
+        return [
+            {"in": "path", "name": name, "required": True, "schema": dict(DESCRIBED[kinds[name]])}
+            for name in variables
+        ]
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        answers: dict[str, Any] = super()._get_response_bodies(direction)
+        codes = {*_ALWAYS, "default"}
+        if self.method != "GET":
+            codes.update(_WHEN_CHANGING)
+        elif any(parameter["in"] == "query" for parameter in self._get_parameters()):
+            codes.add("400")
+        if "{" in self.path:
+            codes.add("404")
+        if self.path.endswith(("/requests", "/preview")) and self.method == "POST":
+            codes.add("404")
+        for code in sorted(codes):
+            problem = OpenApiResponse(Problem, description=_MEANINGS[code])
+            answers[code] = self._get_response_for_code(problem, code, [CONTENT_TYPE], direction)
+        return answers
+
+
+class StrictBodies(OpenApiSerializerExtension):  # type: ignore[misc]  # as above
+    """Bodies and queries take no field that is not listed."""
+
+    target_class = "sessions_app.api.fields.Body"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema = auto_schema._map_serializer(  # noqa: SLF001  # the documented way to wrap the default
+            self.target, direction, bypass_extensions=True
+        )
+        return {**schema, "additionalProperties": False}
+
+
+class BearerTokens(OpenApiAuthenticationExtension):  # type: ignore[misc]  # as above
+    """The security scheme of API tokens."""
+
+    target_class = "sessions_app.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "description": "An API token of an identity: `stint_…`."}
+
+
+def tidy(result: Any, **_: Any) -> Any:
+    """Take out the generator's own marks."""
+    if isinstance(result, dict):
+        return {name: tidy(value) for name, value in result.items() if name != "x-spec-enum-id"}
+    return [tidy(value) for value in result] if isinstance(result, list) else result
+
+
+def described(
+    answer: type[serializers.Serializer[Any]] | None,
+    *,
+    body: type[Body] | None = None,
+    query: type[Query] | None = None,
+    status: int = 200,
+) -> Callable[[Handler], Handler]:
+    """Say what a handler takes and answers; its docstring says what it does."""
+    decorate: Callable[[Handler], Handler] = extend_schema(
+        request=body, responses={status: answer}, parameters=[query] if query else None
+    )
+    return decorate
+
+
+@functools.cache
+def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
+    """Return the shape of one page of things."""
+    following = serializers.CharField(
+        allow_null=True, help_text="Where the next page is; null on the last one."
+    )
+    members = {
+        "__doc__": "One page, and where the next one is.",
+        "results": shape(many=True),
+        "next": following,
+    }
+    return type(f"{shape.__name__}Page", (Shape,), members)
+
+
+@functools.cache
+def openapi() -> dict[str, Any]:
+    """Return the description of the whole API; it is the same for everybody."""
+    described: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return described

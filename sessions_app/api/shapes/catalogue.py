@@ -1,0 +1,174 @@
+"""Clusters, command sets and policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from sessions_app.api.fields import Choice, Moment, Shape, shown_as
+from sessions_app.models import Cluster, CommandSet, CommandSetVersion, Environment, Kind, Risk
+from sessions_app.policy.commands.ssh import compile_open, describe
+from sessions_app.queries.commands import document_of
+
+EFFECTS = ("read", "change", "destructive")
+
+
+class TargetShape(Shape):
+    """One host."""
+
+    name = serializers.CharField()
+    address = serializers.CharField()
+    port = serializers.IntegerField()
+    account = serializers.CharField()
+    host_key = serializers.CharField()
+
+
+class ClusterShape(Shape):
+    """A named place with its targets."""
+
+    name = serializers.CharField()
+    kind = Choice(choices=Kind.values)
+    summary = serializers.CharField()
+    environment = Choice(choices=Environment.values)
+    risk = Choice(choices=Risk.values)
+    host_ca = serializers.CharField()
+    targets = serializers.SerializerMethodField()
+
+    @shown_as(TargetShape(many=True))
+    def get_targets(self, cluster: Cluster) -> Any:
+        """Return the targets that were not removed, by name."""
+        live = [target for target in cluster.targets.all() if target.removed_at is None]
+        return TargetShape(sorted(live, key=lambda target: target.name), many=True).data
+
+
+class FreeParameterShape(Shape):
+    """A value that may be chosen at each run."""
+
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    limits = serializers.CharField()
+    choices = serializers.ListField(child=serializers.CharField())
+
+
+class CommandShape(Shape):
+    """One command as it is allowed."""
+
+    index = serializers.IntegerField()
+    text = serializers.CharField()
+    free = FreeParameterShape(many=True)
+    effect = Choice(choices=EFFECTS)
+    hold = serializers.BooleanField(help_text="Each run waits until a second person allows it.")
+    finish_seconds = serializers.IntegerField(
+        allow_null=True,
+        help_text="How long past the end of the grant a run may take to finish; null: it is cut.",
+    )
+
+
+class FindingShape(Shape):
+    """What the linter says about a command set."""
+
+    severity = Choice(choices=["error", "warning"])
+    code = serializers.CharField()
+    where = serializers.CharField()
+    message = serializers.CharField()
+    fix = serializers.CharField()
+
+
+class CommandSetShape(Shape):
+    """A command set and its newest published version."""
+
+    name = serializers.CharField()
+    kind = Choice(choices=Kind.values)
+    summary = serializers.SerializerMethodField()
+    risk = serializers.SerializerMethodField()
+    published = serializers.SerializerMethodField(help_text="The number of the newest published version.")
+    versions = serializers.SerializerMethodField(help_text="The numbers of the versions that you may see.")
+
+    def get_summary(self, command_set: CommandSet) -> str:
+        """Return what it is for; empty while nothing is published."""
+        return str(command_set.published.document["summary"]) if command_set.published else ""
+
+    @shown_as({"type": ["string", "null"], "enum": [*Risk.values, None]})
+    def get_risk(self, command_set: CommandSet) -> str | None:
+        """Return the risk as the document states it."""
+        return command_set.published.document["risk"] if command_set.published else None
+
+    @shown_as({"type": ["integer", "null"]})
+    def get_published(self, command_set: CommandSet) -> int | None:
+        """Return the number of the newest published version."""
+        return command_set.published.number if command_set.published else None
+
+    @shown_as({"type": "array", "items": {"type": "integer"}})
+    def get_versions(self, command_set: CommandSet) -> list[int]:
+        """Return the numbers of the versions; drafts are for administrators."""
+        everything = self.context["identity"].is_superuser
+        return sorted(v.number for v in command_set.versions.all() if everything or v.published_at)
+
+
+class VersionShape(Shape):
+    """One version of a command set. Once published it never changes."""
+
+    command_set = serializers.CharField(source="command_set.name")
+    number = serializers.IntegerField()
+    digest = serializers.CharField()
+    source = serializers.CharField(help_text="The YAML that it was made from.")  # type: ignore[assignment]  # a member, not the serializer’s own
+    commands = serializers.SerializerMethodField()
+    findings = FindingShape(many=True)
+    accepted = serializers.DictField(child=serializers.CharField())
+    created_at = Moment()
+    created_by = serializers.CharField(source="created_by.username", allow_null=True)
+    published_at = Moment(allow_null=True)
+    published_by = serializers.CharField(source="published_by.username", allow_null=True)
+
+    @shown_as(CommandShape(many=True))
+    def get_commands(self, version: CommandSetVersion) -> Any:
+        """Return the commands with parameters left open."""
+        return CommandShape(describe(compile_open(document_of(version))), many=True).data
+
+
+class PolicyShape(Shape):
+    """An access policy. `document` has the form that /schemas/policies.json describes."""
+
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    summary = serializers.CharField()
+    digest = serializers.CharField()
+    document = serializers.DictField()
+    changed_at = Moment()
+
+
+class TriedShape(Shape):
+    """What the gateway would say to a command line."""
+
+    verdict = Choice(choices=["allowed", "held", "refused"])
+    version = serializers.IntegerField()
+    index = serializers.IntegerField(allow_null=True, help_text="Which command of the set fits.")
+    argv = serializers.ListField(child=serializers.CharField())
+    effect = Choice(choices=EFFECTS, allow_null=True)
+    finish_seconds = serializers.IntegerField(allow_null=True)
+    matched = serializers.DictField(
+        child=serializers.CharField(), help_text="The values of the free parameters."
+    )
+    reason = serializers.CharField(help_text="Why not; empty when it is allowed.")
+    nearest = serializers.CharField(allow_null=True, help_text="The allowed command that comes nearest.")
+    code = serializers.CharField(allow_null=True)
+
+
+class ChangeShape(Shape):
+    """One thing that is made, changed or removed."""
+
+    action = Choice(choices=["create", "change", "remove"])
+    type = serializers.CharField()
+    name = serializers.CharField()
+    diff = serializers.ListField(child=serializers.CharField())
+    ends = serializers.ListField(child=serializers.CharField(), help_text="Grants that end with it.")
+
+
+class PlanShape(Shape):
+    """What applying the files changes, in order."""
+
+    changes = ChangeShape(many=True)
+    unused = serializers.ListField(
+        child=serializers.CharField(), help_text="What stands in no file, and stays."
+    )

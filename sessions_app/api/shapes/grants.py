@@ -1,0 +1,215 @@
+"""Grants, their sessions, command runs and receipts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from sessions_app.api.fields import Choice, Moment, Shape, shown_as
+from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape
+from sessions_app.api.shapes.requests import VersionRefShape
+from sessions_app.models import EndReason, Grant, GrantState, RunState, Verdict
+from sessions_app.policy.commands.ssh import describe
+from sessions_app.queries.commands import compiled
+
+
+class GrantShape(Shape):
+    """The time-boxed authority that followed an approval."""
+
+    ref = serializers.CharField()
+    state = Choice(choices=GrantState.values)
+    holder = serializers.CharField(source="holder.username")
+    cluster = serializers.CharField(source="cluster.name")
+    command_set = VersionRefShape(source="command_set_version")
+    policy = serializers.CharField(source="policy.name")
+    request = serializers.CharField(source="request.ref")
+    parameters = serializers.DictField(child=serializers.CharField())
+    targets = serializers.SerializerMethodField()
+    break_glass = serializers.BooleanField()
+    starts_at = Moment()
+    expires_at = Moment()
+    activated_at = Moment(allow_null=True)
+    revoking_at = Moment(allow_null=True)
+    ended_at = Moment(allow_null=True, help_text="When the end was proven on every target.")
+    end_reason = Choice(choices=EndReason.values, allow_null=True)
+    end_note = serializers.CharField()
+    ended_by = serializers.CharField(source="ended_by.username", allow_null=True)
+    last_error = serializers.CharField(help_text="Why the end is not proven yet, or why the start failed.")
+    review_due_at = Moment(allow_null=True)
+    reviewed_at = Moment(allow_null=True)
+    reviewed_by = serializers.CharField(source="reviewed_by.username", allow_null=True)
+    review_note = serializers.CharField()
+
+    def get_targets(self, grant: Grant) -> list[str]:
+        """Return the names of the targets, sorted."""
+        return sorted(target.name for target in grant.targets.all())
+
+
+class GrantDetailShape(GrantShape):
+    """A grant with what it allows and how to use it."""
+
+    commands = serializers.SerializerMethodField()
+    finish_seconds = serializers.IntegerField(
+        help_text="The longest that a run may take to finish past the end."
+    )
+    connect = serializers.SerializerMethodField(help_text="What its holder types, for each target.")
+
+    @shown_as(CommandShape(many=True))
+    def get_commands(self, grant: Grant) -> Any:
+        """Return the commands that the approvers left in."""
+        views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+        return CommandShape(views, many=True).data
+
+    def get_connect(self, grant: Grant) -> list[str]:
+        """Return one ssh command for each target."""
+        gateway = f"{settings.SSH_PUBLIC_HOST}"
+        return [
+            f"ssh -p {settings.SSH_GATEWAY_PORT} {grant.ref}.{name}@{gateway}"
+            for name in self.get_targets(grant)
+        ]
+
+
+class RunShape(Shape):
+    """One command that was tried."""
+
+    id = serializers.IntegerField()
+    grant = serializers.CharField(source="grant.ref")
+    holder = serializers.CharField(source="grant.holder.username")
+    target = serializers.CharField(source="target.name")
+    line = serializers.CharField(help_text="As it was typed.")
+    argv = serializers.ListField(child=serializers.CharField())
+    effect = Choice(choices=EFFECTS, allow_null=True)
+    state = Choice(choices=RunState.values)
+    reason = serializers.CharField()
+    tried_at = Moment()
+    started_at = Moment(allow_null=True)
+    deadline = Moment(allow_null=True)
+    ended_at = Moment(allow_null=True)
+    exit_status = serializers.IntegerField(allow_null=True)
+    signal = serializers.CharField()
+    hold_lapses_at = Moment(allow_null=True)
+    decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
+    decided_at = Moment(allow_null=True)
+    output_bytes = serializers.IntegerField()
+    recording_sha256 = serializers.CharField(source="recording_digest")
+
+
+class SessionShape(Shape):
+    """One live use of a grant."""
+
+    id = serializers.IntegerField()
+    target = serializers.CharField(source="target.name")
+    gateway = serializers.CharField(source="gateway.name")
+    client_address = serializers.CharField()
+    key = serializers.CharField(source="proof", help_text="The fingerprint of the key that was proven.")
+    opened_at = Moment()
+    closed_at = Moment(allow_null=True)
+    close_reason = serializers.CharField()
+
+
+class ReceiptVerdictShape(Shape):
+    """A verdict, as the receipt has it."""
+
+    approver = serializers.CharField()
+    verdict = Choice(choices=Verdict.values)
+    comment = serializers.CharField()
+    narrowing = serializers.DictField()
+    at = Moment()
+
+
+class ReceiptApprovedShape(Shape):
+    """What was approved."""
+
+    command_set = serializers.CharField()
+    commands = serializers.ListField(child=serializers.CharField())
+    parameters = serializers.DictField(child=serializers.CharField())
+    targets = serializers.ListField(child=serializers.CharField())
+    starts_at = Moment()
+    expires_at = Moment()
+    digest = serializers.CharField()
+    reason = serializers.CharField()
+    ticket = serializers.CharField()
+    break_glass = serializers.BooleanField()
+    by = ReceiptVerdictShape(many=True)
+
+
+class ReceiptRunShape(Shape):
+    """A command that was run."""
+
+    run = serializers.IntegerField()
+    command = serializers.CharField()
+    target = serializers.CharField()
+    state = Choice(choices=RunState.values)
+    effect = serializers.CharField()
+    at = Moment()
+    ended_at = Moment(allow_null=True)
+    exit_status = serializers.IntegerField(allow_null=True)
+    signal = serializers.CharField()
+    why = serializers.CharField()
+    recording_sha256 = serializers.CharField()
+
+
+class ReceiptRefusedShape(Shape):
+    """A command that was refused."""
+
+    run = serializers.IntegerField()
+    command = serializers.CharField()
+    target = serializers.CharField()
+    at = Moment()
+    state = Choice(choices=RunState.values)
+    why = serializers.CharField()
+
+
+class ReceiptSessionShape(Shape):
+    """A session, as the receipt has it."""
+
+    session = serializers.IntegerField()
+    target = serializers.CharField()
+    key = serializers.CharField()
+    opened_at = Moment()
+    closed_reason = serializers.CharField()
+    closed_at = Moment(allow_null=True)
+
+
+class ReceiptEndShape(Shape):
+    """How it ended."""
+
+    reason = Choice(choices=EndReason.values)
+    why = serializers.CharField()
+    note = serializers.CharField()
+    by = serializers.CharField(allow_null=True)
+    began_at = Moment()
+    proven_at = Moment(allow_null=True)
+    seconds = serializers.FloatField(help_text="How long the end took, up to the proof or up to now.")
+    early_seconds = serializers.IntegerField(help_text="How much of the time was given back.")
+    last_error = serializers.CharField()
+    attempts = serializers.IntegerField()
+
+
+class ReceiptCheckShape(Shape):
+    """What was checked on one target."""
+
+    target = serializers.CharField()
+    gone = serializers.BooleanField()
+    gone_at = Moment(allow_null=True)
+    evidence = serializers.DictField()
+    attempts = serializers.IntegerField()
+    last_error = serializers.CharField()
+
+
+class ReceiptShape(Shape):
+    """What was approved, run and refused, how it ended, and what was checked."""
+
+    grant = serializers.CharField()
+    request = serializers.CharField()
+    holder = serializers.CharField()
+    cluster = serializers.CharField()
+    state = Choice(choices=GrantState.values)
+    approved = ReceiptApprovedShape()
+    run = ReceiptRunShape(many=True)
+    refused = ReceiptRefusedShape(many=True)
+    sessions = ReceiptSessionShape(many=True)
+    ended = ReceiptEndShape(allow_null=True)
+    checked = ReceiptCheckShape(many=True)

@@ -1,0 +1,91 @@
+"""Identities and what they prove themselves with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import Identity, Kind, Scope
+from sessions_app.api.fields import Choice, Moment, Shape, shown_as
+
+
+class IdentityShape(Shape):
+    """A person, a service or an agent."""
+
+    username = serializers.CharField()
+    name = serializers.CharField()
+    kind = Choice(choices=Kind.values)
+    owner = serializers.CharField(
+        source="owner.username", allow_null=True, help_text="The person behind a machine."
+    )
+    enabled = serializers.BooleanField(source="is_active")
+    administrator = serializers.BooleanField(source="is_superuser")
+    groups = serializers.SerializerMethodField()
+    time_zone = serializers.CharField()
+    created_at = Moment()
+
+    def get_groups(self, identity: Identity) -> list[str]:
+        """Return the names of the groups, sorted."""
+        return sorted(group.name for group in identity.groups.all())
+
+
+class MeShape(IdentityShape):
+    """The caller."""
+
+    email = serializers.CharField()
+    scopes = serializers.SerializerMethodField(
+        help_text="What the token in use may do; null for a browser's session."
+    )
+
+    @shown_as({"type": ["array", "null"], "items": {"type": "string", "enum": Scope.values}})
+    def get_scopes(self, identity: Identity) -> list[str] | None:
+        """Return the scopes of the token that asks."""
+        token = self.context["view"].token
+        return token.scopes if token else None
+
+
+class KeyShape(Shape):
+    """A registered SSH public key."""
+
+    id = serializers.IntegerField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a member, not the serializer’s own
+    algorithm = serializers.CharField()
+    fingerprint = serializers.CharField(help_text="As `ssh-keygen -l` shows it: `SHA256:…`.")
+    public_key = serializers.CharField()
+    created_at = Moment()
+    last_used_at = Moment(allow_null=True)
+
+
+class TokenShape(Shape):
+    """An API token, without its text."""
+
+    id = serializers.IntegerField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a member, not the serializer’s own
+    hint = serializers.CharField(help_text="How its text begins.")
+    scopes = serializers.ListField(child=Choice(choices=Scope.values))
+    created_at = Moment()
+    expires_at = Moment()
+    last_used_at = Moment(allow_null=True)
+
+
+class FreshTokenShape(TokenShape):
+    """A token that was just made, with its text: shown this once."""
+
+    token = serializers.SerializerMethodField()
+
+    def get_token(self, token: Any) -> str:
+        """Return the text, which is kept nowhere."""
+        return str(self.context["view"].shown)
+
+
+class NoticeShape(Shape):
+    """One thing that you are told."""
+
+    id = serializers.IntegerField()
+    event = serializers.CharField()
+    subject = serializers.CharField()
+    body = serializers.CharField()
+    path = serializers.CharField(help_text="The page that it is about.")
+    created_at = Moment()
+    read_at = Moment(allow_null=True)

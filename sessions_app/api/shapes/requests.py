@@ -1,0 +1,174 @@
+"""Requests, verdicts and dry runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from sessions_app.api.fields import Choice, Moment, Shape, shown_as
+from sessions_app.api.schema import RuleShape
+from sessions_app.api.shapes.catalogue import CommandShape
+from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
+from sessions_app.policy.decision import Outcome
+
+
+class VersionRefShape(Shape):
+    """Which version of which command set."""
+
+    name = serializers.CharField(source="command_set.name")
+    version = serializers.IntegerField(source="number")
+    digest = serializers.CharField()
+
+
+class RequestShape(Shape):
+    """An identity asks for one command set on one cluster, for a stated time and reason."""
+
+    ref = serializers.CharField()
+    kind = Choice(choices=RequestKind.values)
+    state = Choice(choices=RequestState.values)
+    requester = serializers.CharField(source="requester.username")
+    cluster = serializers.CharField(source="cluster.name")
+    command_set = VersionRefShape(source="command_set_version")
+    policy = serializers.CharField(source="policy.name")
+    policy_version = serializers.IntegerField()
+    extends = serializers.CharField(
+        source="extends.ref", allow_null=True, help_text="The grant that is to end later."
+    )
+    grant = serializers.SerializerMethodField(help_text="The grant that was made.")
+    parameters = serializers.DictField(child=serializers.CharField())
+    starts_at = Moment(allow_null=True, help_text="Null: with the approval.")
+    duration = serializers.IntegerField(help_text="Seconds.")
+    reason = serializers.CharField()
+    ticket = serializers.CharField()
+    digest = serializers.CharField(help_text="Names exactly what is asked for; send it with a verdict.")
+    created_at = Moment()
+    lapses_at = Moment()
+    decided_at = Moment(allow_null=True)
+
+    @shown_as({"type": ["string", "null"]})
+    def get_grant(self, request: AccessRequest) -> str | None:
+        """Return the reference of the grant."""
+        grant = getattr(request, "grant", None)
+        return grant.ref if grant else None
+
+
+class NarrowingShape(Shape):
+    """What an approver left of it; a member that is not there was left as it was."""
+
+    duration = serializers.IntegerField(required=False)
+    commands = serializers.ListField(child=serializers.IntegerField(), required=False)
+    targets = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class ApprovalShape(Shape):
+    """One approver's verdict."""
+
+    approver = serializers.CharField(source="approver.username")
+    verdict = Choice(choices=Verdict.values)
+    digest = serializers.CharField()
+    comment = serializers.CharField()
+    narrowing = serializers.SerializerMethodField()
+    at = Moment(source="created_at")
+    voided_at = Moment(allow_null=True)
+
+    @shown_as(NarrowingShape)
+    def get_narrowing(self, approval: Approval) -> Any:
+        """Return it with targets by name."""
+        narrowing = dict(approval.narrowing)
+        if "targets" in narrowing:
+            names = self.context["target_names"]
+            narrowing["targets"] = sorted(names[pk] for pk in narrowing["targets"] if pk in names)
+        return narrowing
+
+
+class ClauseShape(Shape):
+    """So many approvals by different people of these groups."""
+
+    count = serializers.IntegerField()
+    groups = serializers.ListField(child=serializers.CharField())
+    missing = serializers.IntegerField()
+    approvers = serializers.ListField(child=serializers.CharField(), help_text="Who can give them.")
+
+
+class YouShape(Shape):
+    """What the caller can do about it."""
+
+    may_decide = serializers.BooleanField()
+    why_not = serializers.CharField(help_text="Empty when you may decide.")
+
+
+class RequestDetailShape(RequestShape):
+    """A request with all that its approvers need to know."""
+
+    targets = serializers.SerializerMethodField()
+    commands = serializers.SerializerMethodField()
+    approvals = serializers.SerializerMethodField()
+    needed = serializers.SerializerMethodField()
+    changed = serializers.SerializerMethodField(
+        help_text="What is behind it changed, so it can't be approved any more."
+    )
+    you = serializers.SerializerMethodField()
+
+    def __init__(self, detail: Any = None, **options: Any) -> None:
+        super().__init__(detail.request if detail is not None else None, **options)
+        self.detail = detail
+
+    def get_targets(self, request: AccessRequest) -> list[str]:
+        """Return the names of the targets that are still there."""
+        return list(self.detail.targets)
+
+    @shown_as(CommandShape(many=True))
+    def get_commands(self, request: AccessRequest) -> Any:
+        """Return the commands with the request's parameters in place."""
+        return CommandShape(self.detail.commands, many=True).data
+
+    @shown_as(ApprovalShape(many=True))
+    def get_approvals(self, request: AccessRequest) -> Any:
+        """Return all verdicts, the oldest first."""
+        context = {"target_names": self.detail.target_names}
+        return ApprovalShape(self.detail.approvals, many=True, context=context).data
+
+    @shown_as(ClauseShape(many=True))
+    def get_needed(self, request: AccessRequest) -> Any:
+        """Return the approvals that the policy wants."""
+        return ClauseShape(self.detail.needed, many=True).data
+
+    def get_changed(self, request: AccessRequest) -> bool:
+        """Whether the scope now is not the one that was asked for."""
+        return bool(self.detail.changed)
+
+    @shown_as(YouShape)
+    def get_you(self, request: AccessRequest) -> Any:
+        """Return what the caller can do."""
+        return {"may_decide": not self.detail.why_not, "why_not": self.detail.why_not}
+
+
+class OverlapShape(Shape):
+    """A grant of somebody else on the same cluster in that time, which you may see."""
+
+    ref = serializers.CharField()
+    holder = serializers.CharField(source="holder.username")
+    command_set = serializers.CharField(source="command_set_version.command_set.name")
+    starts_at = Moment()
+    expires_at = Moment()
+
+
+class PreviewShape(Shape):
+    """What would happen if it were asked now."""
+
+    outcome = Choice(choices=[outcome.value for outcome in Outcome])
+    policy = serializers.CharField(source="policy.name")
+    policy_version = serializers.IntegerField(source="policy.version")
+    cluster = serializers.CharField(source="cluster.name")
+    command_set = VersionRefShape(source="version")
+    rules = RuleShape(many=True)
+    needed = ClauseShape(many=True)
+    targets = serializers.ListField(child=serializers.CharField())
+    commands = CommandShape(many=True)
+    starts_at = Moment()
+    ends_at = Moment()
+    lapses_at = Moment(help_text="When it would lapse without a decision.")
+    digest = serializers.CharField()
+    overlaps = OverlapShape(many=True)
+    others = serializers.IntegerField(help_text="How many more grants overlap that you may not see.")

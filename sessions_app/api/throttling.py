@@ -1,0 +1,28 @@
+"""How often one caller may ask. Counted in each process by itself: a brake on mistakes and guessing, not a quota."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+
+class PerIdentity(SimpleRateThrottle):
+    """All tokens and sessions of one identity together."""
+
+    scope = "identity"
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        """Return where the identity's requests are counted; None for strangers."""
+        return f"throttle:identity:{request.user.pk}" if request.user.is_authenticated else None
+
+
+class PerStranger(SimpleRateThrottle):
+    """One address without a valid token or session: what is guessed there is counted before it is refused."""
+
+    scope = "stranger"
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        """Return where the address's requests are counted; None for identities."""
+        return None if request.user.is_authenticated else f"throttle:stranger:{self.get_ident(request)}"

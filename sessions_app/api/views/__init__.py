@@ -1,0 +1,1 @@
+"""The endpoints. Each parses, makes one domain call, and renders."""

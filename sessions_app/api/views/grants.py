@@ -1,0 +1,169 @@
+"""Grants: what they allow, what was done with them, and their end."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from broker.kernel import clock
+from sessions_app.api import reads
+from sessions_app.api.bodies import End, Extend, HoldDecision, Review
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import ByNumber, OfGrants, OfRuns
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.grants import GrantDetailShape, GrantShape, ReceiptShape, RunShape, SessionShape
+from sessions_app.api.shapes.requests import RequestDetailShape
+from sessions_app.models import Grant, Session
+from sessions_app.operations.decide_hold import decide_hold
+from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.review_break_glass import review_break_glass
+from sessions_app.operations.stop_grant import stop_grant
+from sessions_app.queries.receipts import receipt
+
+
+class Grants(Endpoint):
+    """The grants that the caller may see."""
+
+    @described(paged(GrantShape), query=OfGrants)
+    def get(self, request: Request) -> Response:
+        """The grants that you may see, the newest first."""
+        query = self.query(OfGrants)
+        return self.page(_fitting(reads.grants(self.identity), query, self), GrantShape, query)
+
+
+def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
+    exact = {
+        "state": query.get("state"),
+        "cluster__name": query.get("cluster"),
+        "holder__username": query.get("holder"),
+        "holder": view.identity if query["mine"] else None,
+    }
+    found = found.filter(**{name: value for name, value in exact.items() if value is not None})
+    if query["endable"]:
+        found = found.filter(pk__in=Grant.objects.endable_by(view.identity).not_ended().values("pk"))
+    return found
+
+
+class OneGrant(Endpoint):
+    """One grant."""
+
+    @described(GrantDetailShape)
+    def get(self, request: Request, ref: str) -> Response:
+        """One grant, with what it allows and how to use it."""
+        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantEnd(Endpoint):
+    """End and Kill."""
+
+    scope: ClassVar[str] = Scope.END
+
+    @described(GrantDetailShape, body=End)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """End a grant now: its doors close at once, and what it left on targets is undone and checked."""
+        sent = self.body(End)
+        grant = reads.grant_of(self.identity, ref)
+        stop_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
+        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantExtend(Endpoint):
+    """More time."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    @described(RequestDetailShape, body=Extend, status=201)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Ask that a grant of yours ends later. Its sessions go on meanwhile."""
+        sent = self.body(Extend)
+        grant = reads.grant_of(self.identity, ref)
+        asked = extend_grant(
+            grant_id=grant.pk,
+            requester=self.identity,
+            seconds=sent["duration"],
+            reason=sent["reason"],
+            now=clock.now(),
+        )
+        detail = reads.detail_of(reads.request_of(self.identity, asked.ref), self.identity)
+        return self.answer(RequestDetailShape, detail, status=201, Location=f"/api/v1/requests/{asked.ref}")
+
+
+class GrantReview(Endpoint):
+    """The review of broken glass."""
+
+    scope: ClassVar[str] = Scope.DECIDE
+
+    @described(GrantDetailShape, body=Review)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Write down what you found when you looked at somebody's use of broken glass."""
+        sent = self.body(Review)
+        grant = reads.grant_of(self.identity, ref)
+        review_break_glass(grant_id=grant.pk, reviewer=self.identity, note=sent["note"], now=clock.now())
+        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantReceipt(Endpoint):
+    """The receipt."""
+
+    @described(ReceiptShape)
+    def get(self, request: Request, ref: str) -> Response:
+        """What was approved, run and refused, how it ended, and what was checked."""
+        return self.answer(ReceiptShape, receipt(reads.grant_of(self.identity, ref), clock.now()))
+
+
+class GrantRuns(Endpoint):
+    """The command runs of a grant."""
+
+    @described(paged(RunShape), query=OfRuns)
+    def get(self, request: Request, ref: str) -> Response:
+        """What was tried with a grant, the newest first."""
+        query = self.query(OfRuns)
+        found = reads.runs(self.identity).filter(grant=reads.grant_of(self.identity, ref))
+        return self.page(_in_state(found, query), RunShape, query)
+
+
+class GrantSessions(Endpoint):
+    """The sessions of a grant."""
+
+    @described(paged(SessionShape), query=ByNumber)
+    def get(self, request: Request, ref: str) -> Response:
+        """The live uses of a grant, the newest first."""
+        query = self.query(ByNumber)
+        found = Session.objects.visible_to(self.identity).filter(grant=reads.grant_of(self.identity, ref))
+        return self.page(found.select_related("target", "gateway"), SessionShape, query)
+
+
+class Runs(Endpoint):
+    """The command runs that the caller may see."""
+
+    @described(paged(RunShape), query=OfRuns)
+    def get(self, request: Request) -> Response:
+        """What was tried with grants that you may see, the newest first; `state=held` waits for a second person."""
+        query = self.query(OfRuns)
+        return self.page(_in_state(reads.runs(self.identity), query), RunShape, query)
+
+
+def _in_state(found: Any, query: dict[str, Any]) -> Any:
+    return found.filter(state=query["state"]) if "state" in query else found
+
+
+class RunDecision(Endpoint):
+    """The decision on a held command."""
+
+    scope: ClassVar[str] = Scope.DECIDE
+
+    @described(RunShape, body=HoldDecision)
+    @once
+    def post(self, request: Request, run_id: int) -> Response:
+        """Let a held command run once, exactly as it was typed, or refuse it."""
+        sent = self.body(HoldDecision)
+        run = reads.run_of(self.identity, run_id)
+        decide_hold(run_id=run.pk, actor=self.identity, allow=sent["allow"], now=clock.now())
+        return self.answer(RunShape, reads.run_of(self.identity, run_id))

@@ -1,0 +1,153 @@
+"""People and machines."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.actors import actor_of
+from accounts.models import Identity, Kind
+from accounts.operations.create_identity import create_identity
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput
+from sessions_app.api import reads
+from sessions_app.api.bodies import NewIdentity, NewKey, NewToken, Nothing
+from sessions_app.api.credentials import Credentials
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import ByNumber, OfIdentities
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.people import FreshTokenShape, IdentityShape, KeyShape, TokenShape
+from sessions_app.operations.disable_identity import disable_identity, enable_identity
+
+
+class Identities(Endpoint):
+    """Everybody for administrators; else oneself and one's machines."""
+
+    @described(paged(IdentityShape), query=OfIdentities)
+    def get(self, request: Request) -> Response:
+        """You and your machines; everybody for administrators."""
+        query = self.query(OfIdentities)
+        exact = {"kind": query.get("kind"), "is_active": query.get("enabled")}
+        found = reads.identities(self.identity).filter(
+            **{name: v for name, v in exact.items() if v is not None}
+        )
+        return self.page(found, IdentityShape, query, key="username")
+
+    @described(IdentityShape, body=NewIdentity, status=201)
+    @once
+    def post(self, request: Request) -> Response:
+        """Make a person, service or agent. Administrators only."""
+        self.administrators_only()
+        sent = self.body(NewIdentity)
+        owner = sent.pop("owner")
+        made = create_identity(
+            owner=_owner(owner) if owner else None,
+            is_superuser=sent.pop("administrator"),
+            actor=actor_of(self.identity),
+            now=clock.now(),
+            **sent,
+        )
+        return self.answer(IdentityShape, made, status=201, Location=f"/api/v1/identities/{made.username}")
+
+
+def _owner(username: str) -> Identity:
+    owner = Identity.objects.active().filter(username=username, kind=Kind.PERSON).first()
+    if owner is None:
+        raise InvalidInput("The owner is not there.", fields={"owner": ["Name a person who is enabled."]})
+    return owner
+
+
+class OneIdentity(Endpoint):
+    """One identity."""
+
+    @described(IdentityShape)
+    def get(self, request: Request, username: str) -> Response:
+        """One identity that you may see."""
+        return self.answer(IdentityShape, reads.identity_of(self.identity, username))
+
+
+class IdentityDisable(Endpoint):
+    """Switching off."""
+
+    @described(IdentityShape, body=Nothing)
+    @once
+    def post(self, request: Request, username: str) -> Response:
+        """Disable an identity: all that it and its machines hold ends at once. Administrators only."""
+        self.body(Nothing)
+        identity = reads.identity_of(self.identity, username)
+        disable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())
+        return self.answer(IdentityShape, reads.identity_of(self.identity, username))
+
+
+class IdentityEnable(Endpoint):
+    """Switching on."""
+
+    @described(IdentityShape, body=Nothing)
+    @once
+    def post(self, request: Request, username: str) -> Response:
+        """Enable an identity again; what it held stays ended. Administrators only."""
+        self.body(Nothing)
+        identity = reads.identity_of(self.identity, username)
+        enable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())
+        return self.answer(IdentityShape, reads.identity_of(self.identity, username))
+
+
+class _Theirs(Credentials):
+    """Keys and tokens of whoever one may see: oneself, one's machines, and, for administrators, everybody's to take back."""
+
+    def theirs(self, username: str) -> Identity:
+        """Return whose they are. Raises NotFound."""
+        return reads.identity_of(self.identity, username)
+
+
+class IdentityKeys(_Theirs):
+    """SSH keys of a machine."""
+
+    @described(paged(KeyShape), query=ByNumber)
+    def get(self, request: Request, username: str) -> Response:
+        """The SSH public keys of a machine that you own."""
+        return self.list_keys(self.theirs(username))
+
+    @described(KeyShape, body=NewKey, status=201)
+    @once
+    def post(self, request: Request, username: str) -> Response:
+        """Register an SSH public key for a machine that you own."""
+        return self.add_key(self.theirs(username))
+
+
+class IdentityKey(_Theirs):
+    """One SSH key of a machine."""
+
+    @described(None, status=204)
+    def delete(self, request: Request, username: str, key_id: int) -> Response:
+        """Take a key of a machine back."""
+        return self.remove_key(self.theirs(username), key_id)
+
+
+class IdentityTokens(_Theirs):
+    """API tokens of a machine."""
+
+    answers_secret: ClassVar[bool] = True
+
+    @described(paged(TokenShape), query=ByNumber)
+    def get(self, request: Request, username: str) -> Response:
+        """The API tokens of a machine that you own, without their texts."""
+        return self.list_tokens(self.theirs(username))
+
+    @described(FreshTokenShape, body=NewToken, status=201)
+    @once
+    def post(self, request: Request, username: str) -> Response:
+        """Make an API token for a machine that you own. Its text is shown this once."""
+        return self.make_token(self.theirs(username))
+
+
+class IdentityToken(_Theirs):
+    """One API token of a machine."""
+
+    @described(None, status=204)
+    def delete(self, request: Request, username: str, token_id: int) -> Response:
+        """Make a token of a machine worthless at once."""
+        return self.revoke_token(self.theirs(username), token_id)

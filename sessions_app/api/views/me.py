@@ -1,0 +1,107 @@
+"""The caller: who it is, what it proves itself with, what it is told."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from broker.kernel import clock
+from sessions_app.api.bodies import NewKey, NewToken, Nothing
+from sessions_app.api.credentials import Credentials
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import ByNumber, OfNotices
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, MeShape, NoticeShape, TokenShape
+from sessions_app.models import Notice
+from sessions_app.operations.read_notice import read_notice
+
+
+class Me(Endpoint):
+    """The caller."""
+
+    @described(MeShape)
+    def get(self, request: Request) -> Response:
+        """Who you are, and what your token may do."""
+        return self.answer(MeShape, self.identity)
+
+
+class MyKeys(Credentials):
+    """Own SSH keys."""
+
+    @described(paged(KeyShape), query=ByNumber)
+    def get(self, request: Request) -> Response:
+        """Your registered SSH public keys."""
+        return self.list_keys(self.identity)
+
+    @described(KeyShape, body=NewKey, status=201)
+    @once
+    def post(self, request: Request) -> Response:
+        """Register an SSH public key: ed25519, ECDSA, RSA of 3072 bits or more, or a security key's."""
+        return self.add_key(self.identity)
+
+
+class MyKey(Credentials):
+    """One own SSH key."""
+
+    @described(None, status=204)
+    def delete(self, request: Request, key_id: int) -> Response:
+        """Take one of your keys back; it opens nothing any more."""
+        return self.remove_key(self.identity, key_id)
+
+
+class MyTokens(Credentials):
+    """Own API tokens."""
+
+    answers_secret: ClassVar[bool] = True
+
+    @described(paged(TokenShape), query=ByNumber)
+    def get(self, request: Request) -> Response:
+        """Your API tokens, without their texts."""
+        return self.list_tokens(self.identity)
+
+    @described(FreshTokenShape, body=NewToken, status=201)
+    @once
+    def post(self, request: Request) -> Response:
+        """Make an API token. Its text is shown this once; a token makes none that may do more than itself."""
+        return self.make_token(self.identity)
+
+
+class MyToken(Credentials):
+    """One own API token."""
+
+    @described(None, status=204)
+    def delete(self, request: Request, token_id: int) -> Response:
+        """Make one of your tokens worthless at once."""
+        return self.revoke_token(self.identity, token_id)
+
+
+class Notices(Endpoint):
+    """What the caller is told."""
+
+    @described(paged(NoticeShape), query=OfNotices)
+    def get(self, request: Request) -> Response:
+        """What you are told, the newest first."""
+        query = self.query(OfNotices)
+        notices = Notice.objects.filter(identity=self.identity)
+        return self.page(
+            notices.filter(read_at__isnull=True) if query["unread"] else notices, NoticeShape, query
+        )
+
+
+class NoticeRead(Endpoint):
+    """That one notice was read."""
+
+    scope: ClassVar[str] = Scope.READ
+
+    @described(NoticeShape, body=Nothing)
+    @once
+    def post(self, request: Request, notice_id: int) -> Response:
+        """Mark a notice as read."""
+        self.body(Nothing)
+        return self.answer(
+            NoticeShape, read_notice(notice_id=notice_id, actor=self.identity, now=clock.now())
+        )

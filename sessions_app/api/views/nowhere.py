@@ -1,0 +1,20 @@
+"""Every other address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+
+from broker.kernel.errors import NotFound
+from sessions_app.api.endpoint import Endpoint
+
+
+class Nowhere(Endpoint):
+    """An address that means nothing: whoever is known gets a 404 by any method."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is no such address.", hint="/api/docs/ lists all that there are.")

@@ -1,0 +1,139 @@
+"""Asking, and deciding on what was asked."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput
+from sessions_app.api import reads
+from sessions_app.api.bodies import NewRequest, NewVerdict, Nothing
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import OfRequests
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.requests import PreviewShape, RequestDetailShape, RequestShape
+from sessions_app.models import AccessRequest
+from sessions_app.operations import check_request as dry_run
+from sessions_app.operations.decide_request import decide_request
+from sessions_app.operations.request_access import request_access
+from sessions_app.operations.withdraw_request import withdraw_request
+
+
+class _Asking(Endpoint):
+    scope: ClassVar[str] = Scope.REQUEST
+
+    def ask(self) -> dry_run.NewRequest:
+        """Return what was sent, as operations take it."""
+        sent = self.body(NewRequest)
+        targets = sent.pop("targets")
+        return dry_run.NewRequest(targets=None if targets is None else tuple(targets), **sent)
+
+    def detail(self, ref: str, status: int = 200, **headers: str) -> Response:
+        """Answer with one request as it is now."""
+        request = reads.request_of(self.identity, ref)
+        return self.answer(
+            RequestDetailShape, reads.detail_of(request, self.identity), status=status, **headers
+        )
+
+
+class Requests(_Asking):
+    """The requests that the caller may see."""
+
+    @described(paged(RequestShape), query=OfRequests)
+    def get(self, request: Request) -> Response:
+        """The requests that you may see, the newest first."""
+        query = self.query(OfRequests)
+        return self.page(_fitting(reads.requests(self.identity), query, self), RequestShape, query)
+
+    @described(RequestDetailShape, body=NewRequest, status=201)
+    @once
+    def post(self, request: Request) -> Response:
+        """Ask for access. Where the policy wants no approval, the grant is made at once."""
+        asked = request_access(requester=self.identity, ask=self.ask(), now=clock.now())
+        return self.detail(asked.ref, 201, Location=f"/api/v1/requests/{asked.ref}")
+
+
+def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
+    exact = {
+        "state": query.get("state"),
+        "kind": query.get("kind"),
+        "cluster__name": query.get("cluster"),
+        "requester__username": query.get("requester"),
+        "requester": view.identity if query["mine"] else None,
+    }
+    found = found.filter(**{name: value for name, value in exact.items() if value is not None})
+    if query["decidable"]:
+        found = found.filter(pk__in=AccessRequest.objects.decidable_by(view.identity).values("pk"))
+    return found
+
+
+class RequestPreview(_Asking):
+    """The dry run."""
+
+    scope: ClassVar[str] = Scope.READ
+
+    @described(PreviewShape, body=NewRequest)
+    @once
+    def post(self, request: Request) -> Response:
+        """Say what would happen if you asked for this, with each rule's yes or no. Changes nothing."""
+        preview = dry_run.check_request(requester=self.identity, ask=self.ask(), now=clock.now())
+        return self.answer(PreviewShape, reads.outcome_of(preview, self.identity))
+
+
+class OneRequest(_Asking):
+    """One request."""
+
+    @described(RequestDetailShape)
+    def get(self, request: Request, ref: str) -> Response:
+        """One request with all that its approvers need to know."""
+        return self.detail(ref)
+
+
+class RequestVerdicts(_Asking):
+    """Verdicts on a request."""
+
+    scope: ClassVar[str] = Scope.DECIDE
+
+    @described(RequestDetailShape, body=NewVerdict)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Approve or deny exactly what you read. An approval may leave less of it, never more."""
+        sent = self.body(NewVerdict)
+        asked = reads.request_of(self.identity, ref)
+        narrowing = _by_id(asked, sent.pop("narrowing") or {})
+        decide_request(
+            request_id=asked.pk, approver=self.identity, narrowing=narrowing, now=clock.now(), **sent
+        )
+        return self.detail(ref)
+
+
+def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
+    """Return a narrowing with targets by id, as verdicts are stored."""
+    kept = {name: value for name, value in narrowing.items() if value is not None}
+    if "targets" in kept:
+        ids = dict(request.cluster.targets.filter(pk__in=request.targets).values_list("name", "pk"))
+        if unknown := [name for name in kept["targets"] if name not in ids]:
+            raise InvalidInput(
+                "A target that was not asked for can't be added.",
+                fields={"narrowing.targets": [f"Unknown: {', '.join(unknown)}."]},
+            )
+        kept["targets"] = [ids[name] for name in kept["targets"]]
+    return kept
+
+
+class RequestWithdraw(_Asking):
+    """Taking a request back."""
+
+    @described(RequestDetailShape, body=Nothing)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Take a request of your own back."""
+        self.body(Nothing)
+        asked = reads.request_of(self.identity, ref)
+        withdraw_request(request_id=asked.pk, actor=self.identity, now=clock.now())
+        return self.detail(ref)

@@ -1,0 +1,18 @@
+"""Mark a notice as read."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from broker.kernel.errors import NotFound
+from sessions_app.models import Notice
+
+
+def read_notice(*, notice_id: int, actor: Identity, now: dt.datetime) -> Notice:
+    """Mark an own notice as read; the first time counts. Raises NotFound."""
+    Notice.objects.filter(pk=notice_id, identity=actor, read_at__isnull=True).update(read_at=now)
+    notice = Notice.objects.filter(pk=notice_id, identity=actor).first()
+    if notice is None:
+        raise NotFound("There is no such notice.")
+    return notice

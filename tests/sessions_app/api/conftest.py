@@ -1,0 +1,75 @@
+"""Callers of the API: each of the people and machines, with a token or with a browser's session."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client
+
+ALL_SCOPES = ("read", "request", "decide", "end", "administer")
+GONE = ("GR-ZZZZ", "REQ-999999", "nothing", "nobody")
+
+
+@dataclass
+class Caller:
+    """Sends JSON as one identity, and gives answers back with their body read."""
+
+    identity: object
+    token: str = ""
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def __call__(self, method: str, path: str, body=None, **headers: str):
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        response = self.client.generic(
+            method, f"/api/v1{path}", data, content_type="application/json", headers=headers
+        )
+        response.body = json.loads(response.content) if response.content else None
+        return response
+
+    def get(self, path: str, **headers: str):
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body=None, **headers: str):
+        return self("POST", path, body, **headers)
+
+    def delete(self, path: str, **headers: str):
+        return self("DELETE", path, **headers)
+
+
+def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta(days=1)) -> str:
+    from accounts.operations.create_token import create_token
+
+    _, text = create_token(
+        identity_id=identity.pk, label="test", scopes=scopes or ALL_SCOPES, lifetime=lifetime, actor=identity, now=now
+    )
+    return text
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked_before():
+    """Each test begins with its full number of requests a minute."""
+    cache.clear()
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
+
+
+@pytest.fixture
+def api(world):
+    """`api("alice")` calls as Alice with a token; `api("alice", "read")` with that scope alone; `api()` as a stranger."""
+    callers: dict[tuple[str, ...], Caller] = {}
+
+    def caller(name: str = "", *scopes: str) -> Caller:
+        if not name:
+            return Caller(None)
+        if (name, *scopes) not in callers:
+            identity = getattr(world, name)
+            callers[name, *scopes] = Caller(identity, token_for(identity, world.now, *scopes))
+        return callers[name, *scopes]
+
+    return caller
