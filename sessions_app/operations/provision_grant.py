@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 from django.db import transaction
 
@@ -13,6 +14,7 @@ from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
 
 PROVISIONER = Actor.system("provision")
@@ -29,7 +31,7 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
         if grant is None or grant.state not in (GrantState.SCHEDULED, GrantState.PROVISIONING):
             return grant or Grant.objects.get(pk=grant_id)
-        if grant.starts_at > now or grant.expires_at <= now:
+        if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):
             return grant
         if reason := why_not_start(grant, now):
             return end_grant(
@@ -44,6 +46,12 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         except StaleGrant:
             grant.refresh_from_db()
     return grant
+
+
+def _could_be_ended(now: dt.datetime) -> bool:
+    """Whether something that ends access runs. If not, the grant waits: a sweep says that it is there, then starts it."""
+    silence = facts.sweeper_silence(now)
+    return silence is not None and silence <= SWEEPER_SILENCE
 
 
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
@@ -68,12 +76,16 @@ def _refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
         version=request.command_set_version, targets=facts.targets_of(request), now=now,
     )  # fmt: skip
-    ask = facts.ask_of(request, now)
+    # The time is that of the grant, not that of this moment: a start a moment late fits its window all the same, and
+    # what approvers made shorter is measured as that. An extension is no part of what was asked for.
+    span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
+    starts_at = grant.expires_at - dt.timedelta(seconds=span)
+    ask = replace(facts.ask_of(request, now), starts_at=starts_at, duration=span)
     decision = evaluate(ask=ask, facts=world, policy=document)
     # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile.
-    ignored = {"start", "may_break_glass", "enough_approvers"}
+    ignored = {"start", "may_break_glass", "enough_approvers", "sweeper_alive"}
     if grant.state == GrantState.ACTIVE:
-        ignored |= {"in_window", "sweeper_alive"}
+        ignored |= {"in_window"}
     if decision.outcome is not Outcome.REFUSED:
         return ""
     return next((result.message for result in decision.refusals if result.rule not in ignored), "")

@@ -135,3 +135,17 @@ def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"there were never {count} acts waiting")
+
+
+def change(world, files: dict[str, str]) -> None:
+    """Change files of the world's catalogue for good and apply it."""
+    world.catalogue.update(files)
+    world.apply()
+
+
+def awake(now: dt.datetime) -> dt.datetime:
+    """Let a sweeper have run at that time."""
+    from sessions_app.models import Sweeper
+
+    Sweeper.objects.update(seen_at=now)
+    return now
