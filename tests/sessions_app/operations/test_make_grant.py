@@ -1,0 +1,73 @@
+"""From an approved request to a grant."""
+
+from __future__ import annotations
+
+from sessions_app.models import Grant, GrantState, Target
+from sessions_app.operations.make_grant import make_grant
+from sessions_app.policy.scope import Extent
+from tests.support.acts import after, awake, last
+from tests.support.world import SETUP
+
+
+def test_waiting_does_not_eat_the_granted_time(world):
+    request = world.request(starts_at=after(world, minutes=5))
+    world.decide(request, now=awake(after(world, minutes=20)))
+    grant = Grant.objects.get()
+    assert (grant.starts_at, grant.expires_at) == (after(world, minutes=20), after(world, minutes=80))
+
+
+def test_a_planned_start_is_kept(world):
+    world.decide(world.request(starts_at=after(world, hours=2)))
+    grant = Grant.objects.get()
+    assert grant.state == GrantState.SCHEDULED
+    assert (grant.starts_at, grant.expires_at) == (after(world, hours=2), after(world, hours=3))
+
+
+def test_the_record_has_the_whole_scope(world):
+    world.decide(
+        world.request(), narrowing={"commands": [0, 2], "targets": [Target.objects.get(name="web-2").pk]}
+    )
+    grant = Grant.objects.get()
+    data = last("grant.scheduled", grant.ref).data
+    assert data["holder"] == "alice"
+    assert data["commands"] == [0, 2]
+    assert data["targets"] == ["web-2"]
+    assert data["parameters"] == {"unit": "nginx"}
+    assert data["expires_at"] == grant.expires_at.isoformat()
+
+
+def test_the_mark_on_targets_is_unguessable_and_never_recorded(world):
+    from broker.audit.models import AuditEntry
+
+    grants = [world.grant(), world.grant()]
+    assert len({grant.token for grant in grants}) == 2
+    assert all(len(bytes.fromhex(grant.token)) == 16 for grant in grants)
+    assert not AuditEntry.objects.filter(body__contains=grants[0].token).exists()
+
+
+def test_commands_that_may_finish_are_counted_only_if_they_were_left_in(world):
+    first, second = world.request(), world.request()
+    world.decide(first)
+    world.decide(second, narrowing={"commands": [0, 1, 2, 3]})
+    assert Grant.objects.get(request=first).finish_seconds == 300
+    assert Grant.objects.get(request=second).finish_seconds == 0
+
+
+def test_references_are_readable_aloud(world):
+    ref = world.grant().ref
+    assert ref.startswith("GR-")
+    assert not set(ref[3:]) & set("01ILOU")
+
+
+def test_a_grant_holds_nothing_that_was_not_given_to_it(world):
+    request = world.request()
+    request.approvals.all().delete()
+    grant = make_grant(
+        request=request,
+        extent=Extent(60, frozenset({3}), frozenset(request.targets[:1])),
+        actor=SETUP,
+        now=world.now,
+    )
+    assert grant.commands == [3]
+    assert list(grant.targets.values_list("pk", flat=True)) == request.targets[:1]
+    assert grant.expires_at == after(world, seconds=60)
