@@ -26,7 +26,7 @@ class Link(NamedTuple):
     icon: str
     label: str
     current: bool
-    count: int = 0
+    waiting: int = 0
 
 
 class Frame:
@@ -42,9 +42,14 @@ class Frame:
         return timezone.localtime(clock.now())
 
     @property
-    def utc(self) -> dt.datetime:
-        """The same in UTC."""
-        return self.now.astimezone(dt.UTC)
+    def clock(self) -> str:
+        """Hour and minute in the reader's zone."""
+        return f"{self.now:%H:%M}"
+
+    @property
+    def utc_clock(self) -> str:
+        """Hour and minute in UTC, where the reader's zone differs from it."""
+        return f"{self.now.astimezone(dt.UTC):%H:%M}" if self.now.utcoffset() else ""
 
     @property
     def zone_name(self) -> str:

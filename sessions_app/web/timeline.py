@@ -78,7 +78,7 @@ def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt
     now_x = (now - start).total_seconds() / length * 100
     inside = 0 <= now_x <= 100
     return Chart(
-        ticks=[tick for tick in _ticks(start, end, at) if not inside or abs(float(tick.x[:-1]) - now_x) > 5],
+        ticks=[tick for tick in _ticks(start, end, at) if not inside or abs(float(tick.x[:-1]) - now_x) > 8],
         bars=[_bar(span, shown, at) for span in shown],
         now_x=_per_cent(now_x) if inside else "",
         now_label=f"{timezone.localtime(now):%H:%M}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import NamedTuple
 
 from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState
@@ -59,8 +60,10 @@ RISK: dict[str, Look] = {
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
-def grant_look(grant: Grant) -> Look:
-    """Return how a grant's state looks; an end that a target does not confirm is said."""
+def grant_look(grant: Grant, now: dt.datetime) -> Look:
+    """Return how a grant's state looks; the clock decides before any worker, and an unconfirmed end is said."""
+    if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
+        return Look("warn", "clock", "Time is over")
     if grant.state == GrantState.REVOKING and grant.last_error:
         return Look("bad", "alert", "Revoke failing")
     return GRANT.get(grant.state, UNKNOWN)

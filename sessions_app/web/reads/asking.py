@@ -47,6 +47,16 @@ class SetOption:
         return f"{many}, up to {say_duration(self.longest)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """One policy with the live clusters and the published command sets that it covers."""
+
+    name: str
+    document: PolicyDocument
+    clusters: Sequence[Cluster]
+    versions: Sequence[CommandSetVersion]
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterField:
     """One parameter as a field of the form."""
@@ -81,6 +91,16 @@ class AskPage:
     may_break_glass: bool
 
     @property
+    def price(self) -> str:
+        """What the chosen command set costs."""
+        return next((option.price for option in self.sets if option.name == self.draft.command_set), "")
+
+    @property
+    def still_open(self) -> list[str]:
+        """The parameters that have no value yet."""
+        return [field.name for field in self.parameters if not field.value]
+
+    @property
     def target_choices(self) -> list[tuple[Target, bool]]:
         """Each target of the cluster, and whether it is in the draft."""
         chosen = self.draft.targets
@@ -89,11 +109,13 @@ class AskPage:
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     """Return the form for a draft; what the draft leaves open is filled with the first possible choice."""
-    every = _policies(identity)
+    every = _terms(identity)
     glass = _breakable(every, group_names(identity))
     usable = glass if draft.kind == RequestKind.BREAK_GLASS else every
+    if draft.policy:
+        usable = [terms for terms in usable if terms.name == draft.policy]
     clusters = sorted(
-        {cluster.pk: cluster for policy, _ in usable for cluster in policy.live_clusters}.values(),
+        {cluster.pk: cluster for terms in usable for cluster in terms.clusters}.values(),
         key=lambda cluster: cluster.name,
     )
     cluster = next(
@@ -102,16 +124,13 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     sets = _sets(usable, cluster, draft.kind) if cluster else []
     chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
     document, terms = _documents(usable, chosen)
-    targets = cluster.live_targets if cluster else []
+    targets = list(cluster.targets.all()) if cluster else []
     longest = chosen.longest if chosen else 0
     draft = replace(
         draft,
-        cluster=draft.cluster or (cluster.name if cluster else ""),
-        command_set=draft.command_set
-        if any(o.name == draft.command_set for o in sets)
-        else chosen.name
-        if chosen
-        else "",
+        cluster=cluster.name if cluster else "",
+        command_set=chosen.name if chosen else "",
+        parameters={name: draft.parameters.get(name, "") for name in document.parameters} if document else {},
         duration=draft.duration
         or str(min(longest, QUICK if draft.kind == RequestKind.QUICK else USUAL) or ""),
     )
@@ -131,84 +150,75 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     )
 
 
-def _policies(identity: Identity) -> list[tuple[AccessPolicy, PolicyDocument]]:
+def _terms(identity: Identity) -> list[Terms]:
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
+    targets = Prefetch("targets", Target.objects.live().order_by("name"))
     found = (
         AccessPolicy.objects.requestable_by(identity)
         .distinct()
         .order_by("name")
         .prefetch_related(
+            Prefetch("clusters", Cluster.objects.live().prefetch_related(targets)),
             Prefetch(
-                "clusters",
-                Cluster.objects.live().prefetch_related(
-                    Prefetch("targets", Target.objects.live().order_by("name"), to_attr="live_targets")
-                ),
-                to_attr="live_clusters",
-            ),
-            Prefetch(
-                "command_sets",
-                CommandSet.objects.live().prefetch_related(
-                    Prefetch("versions", published, to_attr="published_versions")
-                ),
-                to_attr="live_sets",
+                "command_sets", CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
             ),
         )
     )
-    return [(policy, facts.policy_document(policy)) for policy in found]
-
-
-def _breakable(
-    policies: list[tuple[AccessPolicy, PolicyDocument]], groups: frozenset[str]
-) -> list[tuple[AccessPolicy, PolicyDocument]]:
     return [
-        (policy, document)
-        for policy, document in policies
-        if document.break_glass and groups.intersection(document.break_glass.groups)
+        Terms(
+            name=policy.name,
+            document=facts.policy_document(policy),
+            clusters=list(policy.clusters.all()),
+            versions=[one for command_set in policy.command_sets.all() if (one := command_set.published)],
+        )
+        for policy in found
     ]
 
 
-def _sets(
-    policies: list[tuple[AccessPolicy, PolicyDocument]], cluster: Cluster, kind: str
-) -> list[SetOption]:
+def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
+    return [
+        one
+        for one in terms
+        if one.document.break_glass and groups.intersection(one.document.break_glass.groups)
+    ]
+
+
+def _sets(terms: list[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
     found: dict[str, SetOption] = {}
-    for policy, document in policies:
-        if cluster not in policy.live_clusters:
+    for one in terms:
+        if cluster not in one.clusters:
             continue
-        for command_set in policy.live_sets:
-            if not command_set.published_versions:
-                continue
-            option = _option(command_set.published_versions[0], policy, document, kind)
+        for version in one.versions:
+            option = _option(version, one, kind)
             earlier = found.get(option.name)
             cheaper = earlier is None or option.approvals < earlier.approvals
-            names = (*(earlier.policies if earlier else ()), policy.name)
+            names = (*(earlier.policies if earlier else ()), one.name)
             found[option.name] = replace(option if cheaper or earlier is None else earlier, policies=names)
     return sorted(found.values(), key=lambda option: (option.approvals, option.name))
 
 
-def _option(
-    version: CommandSetVersion, policy: AccessPolicy, document: PolicyDocument, kind: str
-) -> SetOption:
-    terms = document.break_glass if kind == RequestKind.BREAK_GLASS else None
+def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
+    glass = terms.document.break_glass if kind == RequestKind.BREAK_GLASS else None
     listed = version.document.get("commands", [])
     return SetOption(
         name=version.document["name"],
         summary=version.document["summary"],
         size=len(listed),
         destructive=sum(1 for command in listed if command["effect"] == "destructive"),
-        approvals=0 if terms else sum(clause.count for clause in document.clauses),
-        longest=terms.max_duration if terms else document.max_duration,
-        policies=(policy.name,),
+        approvals=0 if glass else sum(clause.count for clause in terms.document.clauses),
+        longest=glass.max_duration if glass else terms.document.max_duration,
+        policies=(terms.name,),
     )
 
 
 def _documents(
-    policies: list[tuple[AccessPolicy, PolicyDocument]], option: SetOption | None
+    terms: list[Terms], option: SetOption | None
 ) -> tuple[CommandSetDocument | None, PolicyDocument | None]:
     """Return the chosen set's document and the terms of the first policy that covers it."""
-    for policy, terms in policies:
-        for command_set in policy.live_sets:
-            if option and command_set.name == option.name and policy.name in option.policies:
-                return commands.document_of(command_set.published_versions[0]), terms
+    for one in terms:
+        for version in one.versions:
+            if option and version.document["name"] == option.name and one.name in option.policies:
+                return commands.document_of(version), one.document
     return None, None
 
 
@@ -217,7 +227,7 @@ def _field(name: str, type_: ParameterType, draft: Draft) -> ParameterField:
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
     return ParameterField(
         name=name, kind=type_.kind, limits=type_.limits, choices=choices, low=low, high=high,
-        value=draft.parameters.get(name, ""),
+        value=draft.parameters.get(name, "") or (choices[0] if len(choices) == 1 else ""),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,7 +115,7 @@ def request_facts(request: AccessRequest, now: dt.datetime) -> RequestFacts:
     if request.state == RequestState.PENDING and not request.extends:
         starts_at = max(starts_at, now)
     ends_at = starts_at + dt.timedelta(seconds=request.duration)
-    held = _held_already(request, now)
+    held = _held_already(request, starts_at)
     targets = facts.targets_of(request)
     overlapping = _overlapping(request, starts_at, ends_at)
     return RequestFacts(
@@ -156,20 +156,36 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
 def _needed(request: AccessRequest, document: PolicyDocument) -> list[Needed]:
     if request.state != RequestState.PENDING:
         return [Needed(clause, 0, []) for clause in document.clauses]
+    given = set(request.approvals.filter(voided_at__isnull=True).values_list("approver", flat=True))
     resolution = resolve(
         clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
     )
     return [
-        Needed(clause, missing, facts.eligible_approvers(clause, request.requester))
+        Needed(clause, missing, _others(facts.eligible_approvers(clause, request.requester), given))
         for clause, missing in zip(document.clauses, resolution.missing, strict=True)
     ]
 
 
-def _held_already(request: AccessRequest, now: dt.datetime) -> set[tuple[str, bool]]:
-    """Return the commands that the requester can run on the cluster now, as text with whether they are held."""
-    grants = Grant.objects.filter(
-        holder=request.requester, cluster=request.cluster, state=GrantState.ACTIVE, expires_at__gt=now
-    ).select_related("command_set_version")
+def _others(people: Iterable[Identity], given: set[int]) -> list[Identity]:
+    return [person for person in people if person.pk not in given]
+
+
+def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[str, bool]]:
+    """Return the commands that the requester can run at the start on all the targets anyway, and whether each is held."""
+    around = (
+        Grant.objects.not_ended()
+        .exclude(state=GrantState.REVOKING)
+        .filter(
+            holder=request.requester,
+            cluster=request.cluster,
+            starts_at__lte=starts_at,
+            expires_at__gt=starts_at,
+        )
+        .select_related("command_set_version")
+        .prefetch_related("targets")
+    )
+    wanted = set(request.targets)
+    grants = [grant for grant in around if wanted <= {target.pk for target in grant.targets.all()}]
     return {
         (view.text, view.hold)
         for grant in grants

@@ -151,9 +151,8 @@ def _runnable(grant: Grant, target: Target | None, now: dt.datetime) -> list[Run
     account = _account(grant, target, now)
     found = []
     for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands)):
-        line = (
-            f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {_for_shell(view.text)}"
-        )
+        command = view.text if view.free else _for_shell(view.text)
+        line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
         found.append(Runnable(view, line, "" if view.free else line))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
@@ -23,6 +23,7 @@ from sessions_app.models import (
 from sessions_app.web import timeline
 from sessions_app.web.reads import waiting
 
+Named = TypeVar("Named", Grant, AccessRequest)
 LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
@@ -101,7 +102,7 @@ def home(identity: Identity, now: dt.datetime) -> Home:
     )
 
 
-def with_names(queryset: QuerySet) -> QuerySet:  # type: ignore[type-arg]  # grants and requests alike
+def with_names(queryset: QuerySet[Named]) -> QuerySet[Named]:
     """Add to grants or requests the rows that name them."""
     person = "holder" if queryset.model is Grant else "requester"
     return queryset.select_related(person, "cluster", "policy", "command_set_version__command_set")
@@ -130,7 +131,10 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
         .order_by("-number")
         .values_list("cluster__name", "command_set_version__command_set__name", "duration", "kind")[:40]
     )
-    return [Again(*row) for row in dict.fromkeys(rows)][:most]
+    latest: dict[tuple[str, str], Again] = {}
+    for cluster, command_set, duration, kind in rows:
+        latest.setdefault((cluster, command_set), Again(cluster, command_set, duration, kind))
+    return list(latest.values())[:most]
 
 
 def _figures(identity: Identity, now: dt.datetime) -> Figures:

@@ -17,7 +17,15 @@ from django.utils.safestring import SafeString
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
-from sessions_app.models import AccessRequest, CommandRun, CommandSetVersion, Grant, GrantState, Verdict
+from sessions_app.models import (
+    AccessRequest,
+    CommandRun,
+    CommandSetVersion,
+    Grant,
+    GrantState,
+    RunState,
+    Verdict,
+)
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
 from sessions_app.policy.decision import RuleResult
@@ -61,13 +69,32 @@ def request_look(state: str) -> words.Look:
 @register.filter
 def grant_look(grant: Grant) -> words.Look:
     """How a grant's state looks."""
-    return words.grant_look(grant)
+    return words.grant_look(grant, clock.now())
 
 
 @register.filter
-def run_look(state: str) -> words.Look:
-    """How a command run's state looks."""
-    return words.RUN.get(state, words.UNKNOWN)
+def run_look(run: CommandRun) -> words.Look:
+    """How a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
+    if (
+        run.state == RunState.HELD
+        and not run.decided_at
+        and run.hold_lapses_at
+        and run.hold_lapses_at <= clock.now()
+    ):
+        return words.RUN[RunState.HOLD_LAPSED]
+    return words.RUN.get(run.state, words.UNKNOWN)
+
+
+@register.filter
+def is_running(grant: Grant) -> bool:
+    """Whether a grant is in use and its time is not over."""
+    return grant.state == GrantState.ACTIVE and grant.expires_at > clock.now()
+
+
+@register.filter
+def rough(seconds: float) -> str:
+    """Seconds in the one or two units that matter."""
+    return say_rough(int(seconds))
 
 
 @register.filter
@@ -230,7 +257,7 @@ class Extension(NamedTuple):
 def extension(grant: Grant) -> Extension | None:
     """What the policy says about extending this grant now; None when it can't be extended."""
     document = policy_document(grant.policy)
-    if document.extension is None or grant.break_glass or grant.state != GrantState.ACTIVE:
+    if document.extension is None or grant.break_glass or not is_running(grant):
         return None
     return Extension(document.extension.by, bool(document.clauses) and document.extension.approvals == "same")
 
@@ -248,7 +275,7 @@ def tone(grant: Grant) -> str:
     """The tone of a grant's card."""
     if grant.state == GrantState.ACTIVE and grant.break_glass:
         return "glass"
-    return words.grant_look(grant).tone
+    return words.grant_look(grant, clock.now()).tone
 
 
 @register.filter

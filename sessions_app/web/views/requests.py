@@ -23,7 +23,7 @@ from sessions_app.web.reads.home import again, with_names
 from sessions_app.web.reads.pages import page_of
 
 # What is missing because nobody has typed it yet is said as a question, not as a refusal.
-SOFT = ("reason", "ticket", "may_break_glass")
+SOFT = ("reason", "ticket")
 
 
 @page(FORM)
@@ -81,16 +81,15 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
     """Return the answer of the evaluator, or why it can't answer yet."""
-    if not ask.sets:
-        return {"preview": None, "open": None, "soft": SOFT}
+    context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False}
+    if not ask.sets or ask.still_open:
+        return context
     try:
-        return {
-            "preview": check_request(requester=identity, ask=ask.draft.new_request(), now=clock.now()),
-            "open": None,
-            "soft": SOFT,
-        }
+        preview = check_request(requester=identity, ask=ask.draft.new_request(), now=clock.now())
     except StintError as error:
-        return {"preview": None, "open": error, "soft": SOFT}
+        return {**context, "open": error}
+    refused = any(result.rule not in SOFT for result in preview.decision.refusals)
+    return {**context, "preview": preview, "refused": refused}
 
 
 @page()
