@@ -10,5 +10,5 @@ class BrokerConfig(AppConfig):
     verbose_name = "Stint"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from broker import checks  # noqa: F401, PLC0415  # registering needs the applications to be loaded
+        """Register the system checks, and make the worker's application the one that messages are sent by."""
+        from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded

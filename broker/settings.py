@@ -229,7 +229,11 @@ TIME_ZONE = "UTC"
 
 # --- API --------------------------------------------------------------------------------------------------------
 
-_API_PER_MINUTE = envint("STINT_API_PER_MINUTE", 600)
+# How often one identity, and one address of strangers, may call each web process.
+_API_RATES = {
+    "identity": f"{envint('STINT_API_PER_MINUTE', 600)}/min",
+    "stranger": f"{envint('STINT_API_STRANGERS_PER_MINUTE', 60)}/min",
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sessions_app.api.authentication.TokenAuthentication",
@@ -240,7 +244,7 @@ REST_FRAMEWORK = {
         "sessions_app.api.throttling.PerIdentity",
         "sessions_app.api.throttling.PerStranger",
     ],
-    "DEFAULT_THROTTLE_RATES": {"identity": f"{_API_PER_MINUTE}/min", "stranger": "60/min"},
+    "DEFAULT_THROTTLE_RATES": _API_RATES,
     # Behind a proxy the last address that it added counts; without one, nothing that the caller says.
     "NUM_PROXIES": 1 if SECURE_PROXY_SSL_HEADER else 0,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

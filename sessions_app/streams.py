@@ -20,7 +20,8 @@ from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import close_old_connections
 from django.http import HttpRequest
-from psycopg.conninfo import make_conninfo
+
+from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,9 @@ class Streams:
         """Wake every stream at each notification, and once after each new connection, for what was missed."""
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(_conninfo(), autocommit=True) as connection:
+                async with await psycopg.AsyncConnection.connect(
+                    conninfo(application_name="stint-streams"), autocommit=True
+                ) as connection:
                     for channel in CHANNELS:
                         await connection.execute(f"LISTEN {channel}")
                     self._wake()
@@ -152,12 +155,6 @@ def _is_somebody(session_key: str) -> bool:
     request = HttpRequest()
     request.session = SessionStore(session_key)
     return get_user(request).is_active
-
-
-def _conninfo() -> str:
-    database = settings.DATABASES["default"]
-    parts = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    return make_conninfo(**{name: database[key] for name, key in parts.items() if database[key]})
 
 
 application = Streams()

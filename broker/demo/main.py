@@ -78,7 +78,11 @@ def _play(folder: Path, *, once: bool) -> int:
         from broker.demo.story import Story  # noqa: PLC0415
 
         good = Story(cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets).play()
-        say("Every step was as it should be" if good else "Something was not as it should be")
+        say(
+            "Every step was as it should be"
+            if good
+            else f"Something was not as it should be\n{_last_words(folder)}"
+        )
         if not once:
             _serve(ports, passwords)
         return 0 if good else 1
@@ -160,8 +164,12 @@ def _wait(running: subprocess.Popen[bytes], ports: Ports, folder: Path) -> None:
         if _is_ready(ports):
             return
         time.sleep(0.1)
-    tail = (folder / "stint.log").read_text(encoding="utf-8", errors="replace")[-3000:]
-    raise DemoFailed(f"Stint did not get ready. Its last words:\n{tail}")
+    raise DemoFailed(f"Stint did not get ready.\n{_last_words(folder)}")
+
+
+def _last_words(folder: Path) -> str:
+    log = (folder / "stint.log").read_text(encoding="utf-8", errors="replace")
+    return f"The last words of Stint's log:\n{log[-4000:]}"
 
 
 def _is_ready(ports: Ports) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.core.management import CommandError, call_command
 
+from broker.demo.api import ApiError
 from broker.demo.targets import Targets
 from broker.demo.world import Cast
 
@@ -57,7 +58,7 @@ class Story:
             sys.stdout.write(f"\n{self.number:2}. {title}\n")
             try:
                 seen = step()
-            except Wrong as error:
+            except (Wrong, ApiError) as error:
                 sys.stdout.write(f"    WRONG: {error}\n")
                 return False
             sys.stdout.write("".join(f"    {line}\n" for line in seen.splitlines()))

@@ -18,7 +18,7 @@ from broker.demo.catalogue import PEOPLE, Host, files
 from broker.kernel import clock
 from sessions_app.operations.apply_catalogue import apply_catalogue
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.queries.authorities import trusted_public_keys
+from sessions_app.queries.authority import trusted_ssh_cas
 
 DEMO = Actor.system("demo")
 
@@ -36,7 +36,7 @@ class Cast:
 def ca_public_keys() -> list[str]:
     """Return the public keys that targets have to trust."""
     ensure_ssh_ca(now=clock.now())
-    return trusted_public_keys()
+    return [key.public_key for key in trusted_ssh_cas()]
 
 
 def people(folder: Path, hosts: Sequence[Host], passwords: Mapping[str, str], url: str) -> Cast:

@@ -62,8 +62,8 @@ def fill_grants(name: str, count: int, *, state: str, expires: str, first: int) 
             'approved', 1, now(), now()
         FROM generate_series(1, {count}) AS i, sessions_app_cluster c, sessions_app_accesspolicy p,
             sessions_app_commandsetversion v,
-            (SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS people FROM accounts_identity) h
-        WHERE h.n = i % h.people + 1
+            (SELECT id, row_number() OVER () AS n FROM accounts_identity) h
+        WHERE h.n = i % (SELECT count(*) FROM accounts_identity) + 1
         """,
         f"""
         INSERT INTO sessions_app_grant (ref, request_id, holder_id, cluster_id, policy_id, command_set_version_id,

@@ -21,13 +21,13 @@ def run(report: Report) -> None:
 def _measure(report: Report, count: int, *, guardian: bool = False) -> tuple[float, float]:
     from accounts.models import Identity
     from broker.kernel import clock
-    from sessions_app.models import Cluster
+    from sessions_app.models import Cluster, Grant
     from sessions_app.operations.authorize_use import authorize_use
 
     with database() as (name, _):
         fill_people(name, count)
         fill_grants(name, count, state="active", expires="now() + interval '1 hour'", first=10_000)
-        holders = list(Identity.objects.filter(username__startswith="p").values_list("pk", flat=True)[:200])
+        holders = list(Grant.objects.values_list("holder", flat=True)[:200])
         now = clock.now()
 
         def use(holder: int) -> None:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psycopg
 import structlog
-from django.conf import settings
-from psycopg.conninfo import make_conninfo
+
+from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)
 
 GRANTS, HOLDS = "stint_grant", "stint_hold"
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
-
-
-def conninfo() -> str:
-    """Return how to connect to the application's database, outside Django."""
-    database = settings.DATABASES["default"]
-    options: dict[str, Any] = {
-        name: value for name, value in database["OPTIONS"].items() if isinstance(value, str | int)
-    }
-    return make_conninfo(
-        dbname=database["NAME"], user=database["USER"], password=database["PASSWORD"], host=database["HOST"],
-        port=database["PORT"], **{**options, "application_name": "stint-listen"},
-    )  # fmt: skip
 
 
 def numbers(payload: str) -> list[int]:
@@ -45,7 +32,9 @@ async def listen(
     wait = FIRST_RETRY
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
+            async with await psycopg.AsyncConnection.connect(
+                conninfo(application_name="stint-listen"), autocommit=True
+            ) as connection:
                 await connection.execute(f"LISTEN {GRANTS}")
                 await connection.execute(f"LISTEN {HOLDS}")
                 await on_gap()
