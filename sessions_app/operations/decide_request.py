@@ -14,8 +14,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
+from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict
 from sessions_app.operations.apply_extension import apply_extension
+from sessions_app.operations.extend_grant import check_extension
 from sessions_app.operations.make_grant import make_grant
 from sessions_app.operations.request_access import RequestRefused
 from sessions_app.operations.tell import tell
@@ -58,7 +59,8 @@ def decide_request(
 
     ``narrowing`` may make an approval smaller: ``duration`` in seconds, ``commands`` (indices) and ``targets`` (ids)
     that are kept. A denial settles the request at once and needs a comment. Giving the same verdict on the same scope
-    twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused.
+    twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and
+    for extensions MayNotExtend and GrantIsOver.
     """
     with transaction.atomic():
         request = _load(request_id, approver)
@@ -95,6 +97,9 @@ def may_not_decide(request: AccessRequest, approver: Identity) -> str:
 
 
 def _load(request_id: int, approver: Identity) -> AccessRequest:
+    # Whoever ends a grant locks it first and writes the record then; so does this, or the two could wait for each other.
+    extends = AccessRequest.objects.visible_to(approver).filter(pk=request_id).values("extends_id")
+    Grant.objects.select_for_update().filter(pk__in=extends).first()
     request = (
         AccessRequest.objects.visible_to(approver)
         .select_for_update(of=("self",))
@@ -156,11 +161,17 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
                 fields={"comment": ["Needed for a denial."]},
             )
         return {}
+    kept = {name: value for name, value in narrowing.items() if value is not None}
+    if request.kind == RequestKind.EXTENSION and set(kept) - {"duration"}:
+        raise InvalidInput(
+            "An extension can only be made shorter: its commands and targets are those of the grant.",
+            hint="Deny it, and ask the holder for a new request.",
+        )
     try:
         extent_of(request).narrowed(narrowing)
     except CannotWiden as error:
         raise InvalidInput(str(error), hint="An approver may only make a request smaller.") from error
-    return {name: value for name, value in narrowing.items() if value is not None}
+    return kept
 
 
 def extent_of(request: AccessRequest) -> Extent:
@@ -196,8 +207,8 @@ def _settle(
                            "comment": comment},
         )  # fmt: skip
         return
-    _check_allowed_still(request, now)
     extent = _agreed(request)
+    _check_allowed_still(request, extent, now)
     _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
     if request.kind == RequestKind.EXTENSION:
         apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
@@ -206,9 +217,10 @@ def _settle(
     _tell_requester(request, f"{request.ref} is approved", comment, now)
 
 
-def _check_allowed_still(request: AccessRequest, now: dt.datetime) -> None:
+def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetime) -> None:
     """The policy is asked again at the moment of approval: people, clusters and windows may have changed."""
-    if request.kind == RequestKind.EXTENSION:
+    if request.extends is not None:
+        check_extension(grant=request.extends, seconds=extent.duration, now=now, deciding=request)
         return
     document = facts.policy_document(request.policy)
     world = facts.facts_for(

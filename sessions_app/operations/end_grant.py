@@ -9,7 +9,8 @@ from django.db import transaction
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.actor import Actor
-from broker.audit.record import Json
+from broker.audit.events import Event
+from broker.audit.record import Json, record
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
@@ -38,25 +39,34 @@ def end_grant(
         if grant.state == GrantState.ENDED:
             return grant
         if grant.state == GrantState.REVOKING:
-            return _cut_now(grant, now) if cut else grant
-        who = actor_of(actor) if actor else Actor.system("end")
+            return _cut_now(grant, actor, note, now) if cut else grant
+        who = _who(actor)
         facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
         data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
         if grant.state == GrantState.SCHEDULED:
             transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
             return grant
-        finish = None if cut or not grant.finish_seconds else now + dt.timedelta(seconds=grant.finish_seconds)
+        # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
+        finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)
         transition(
             grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
-            revoking_at=now, next_attempt_at=now, finish_until=finish, **facts,
+            revoking_at=now, next_attempt_at=now, finish_until=None if cut or not grant.finish_seconds else finish, **facts,
         )  # fmt: skip
         enqueue("grants.deprovision", grant_id=grant.pk)
     return grant
 
 
-def _cut_now(grant: Grant, now: dt.datetime) -> Grant:
+def _who(actor: Identity | None) -> Actor:
+    return actor_of(actor) if actor else Actor.system("end")
+
+
+def _cut_now(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
     if grant.finish_until is not None and grant.finish_until > now:
         Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
+        record(
+            event=Event.GRANT_REVOKING, actor=_who(actor), object_type="grant", object_ref=grant.ref, now=now,
+            data={"from": grant.state, "reason": grant.end_reason, "note": note.strip(), "cut": True},
+        )  # fmt: skip
         grant.refresh_from_db()
         enqueue("grants.deprovision", grant_id=grant.pk)
     return grant

@@ -11,8 +11,10 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
 from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
+from sessions_app.operations.provision_grant import refusal
 from sessions_app.operations.request_access import next_number
 from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
@@ -34,6 +36,7 @@ def extend_grant(
 
     Sessions go on meanwhile. Raises NotFound (not one's own), GrantIsOver, MayNotExtend, InvalidInput.
     """
+    reason = checked_text(reason, field="reason")
     with transaction.atomic():
         grant = (
             Grant.objects.filter(holder=requester, pk=grant_id)
@@ -48,18 +51,29 @@ def extend_grant(
         if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
             raise GrantIsOver(f"{grant.ref} is over, so it can't be extended.", hint="Ask for a new one.")
         document = facts.policy_document(grant.policy)
-        terms = _checked(grant, document, seconds, now)
+        terms = check_extension(grant=grant, seconds=seconds, now=now)
         request = _save(grant, requester, seconds, reason, document, now)
         if terms.approvals == "none" or not document.clauses:
             request.state, request.decided_at = RequestState.APPROVED, now
             request.save(update_fields=["state", "decided_at"])
+            record(
+                event=Event.REQUEST_APPROVED, actor=actor_of(requester), object_type="request",
+                object_ref=request.ref, now=now, data={"by": "policy", "policy": grant.policy.name},
+            )  # fmt: skip
             apply_extension(request=request, seconds=seconds, actor=actor_of(requester), now=now)
         else:
             _tell(request, document, now)
     return request
 
 
-def _checked(grant: Grant, document: PolicyDocument, seconds: int, now: dt.datetime) -> Extension:
+def check_extension(
+    *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
+) -> Extension:
+    """Return the policy's terms if they allow it now. ``deciding`` is the extension that is about to be approved.
+
+    Raises MayNotExtend, InvalidInput.
+    """
+    document = facts.policy_document(grant.policy)
     terms = document.extension
     if terms is None or grant.break_glass:
         raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
@@ -69,7 +83,11 @@ def _checked(grant: Grant, document: PolicyDocument, seconds: int, now: dt.datet
         raise MayNotExtend(
             f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}."
         )
+    if why_not := refusal(grant.request, grant, now):
+        raise MayNotExtend(why_not, hint="Ask for a new grant.")
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
+    if deciding is not None:
+        earlier = earlier.exclude(pk=deciding.pk)
     if earlier.filter(state=RequestState.PENDING).exists():
         raise MayNotExtend(
             "An extension is waiting for a decision already.", hint="Wait for it, or withdraw it."
@@ -103,7 +121,7 @@ def _save(
         parameters=grant.parameters,
         targets=sorted(grant.targets.values_list("pk", flat=True)),
         duration=seconds,
-        reason=reason.strip(),
+        reason=reason,
         ticket=grant.request.ticket,
         created_at=now,
         lapses_at=min(now + dt.timedelta(seconds=document.decision_time), grant.expires_at),

@@ -67,10 +67,11 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         standing = resolve(clauses=document.clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals do not count any more."
-    return _refusal(request, grant, now)
+    return refusal(request, grant, now)
 
 
-def _refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
+def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
+    """Return why the policy does not carry the grant of ``request`` any more, in a sentence; empty when it does."""
     document = facts.policy_document(request.policy)
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,

@@ -1,0 +1,98 @@
+"""The one way that an end begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.errors import NotFound
+from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.end_grant import end_grant
+from tests.support.acts import after, at_once, events, intact, last
+
+
+def end(world, grant: Grant, actor=None, *, now=None, **more) -> Grant:
+    more.setdefault("reason", EndReason.REVOKED)
+    return end_grant(grant_id=grant.pk, actor=actor, now=now or world.now, **more)
+
+
+def test_the_doors_close_at_once_and_the_record_says_who_and_why(world):
+    grant = end(world, world.grant(), world.bob, note=" wrong host ")
+    assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.REVOKING, "revoked", world.bob)
+    assert (grant.revoking_at, grant.next_attempt_at, grant.ended_at) == (world.now, world.now, None)
+    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    entry = last("grant.revoking", grant.ref)
+    assert entry.actor == "bob"
+    assert entry.data == {"from": "active", "reason": "revoked", "note": "wrong host", "cut": True}
+
+
+def test_what_never_started_has_nothing_to_undo(world):
+    grant = end(world, world.grant(start=False), world.bob)
+    assert (grant.state, grant.ended_at) == (GrantState.ENDED, world.now)
+    assert events(grant.ref) == ["grant.scheduled", "grant.ended"]
+
+
+def test_the_clock_is_named_as_the_system(world):
+    grant = end(world, world.grant(), None, reason=EndReason.EXPIRED)
+    assert last("grant.revoking", grant.ref).actor == "system:end"
+    assert grant.ended_by is None
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_an_end_that_comes_again_changes_neither_reason_nor_time(world, start):
+    grant = end(world, world.grant(start=start), world.bob)
+    before = events(grant.ref)
+    again = end(world, grant, world.alice, reason=EndReason.RELEASED, now=after(world, seconds=5))
+    assert (again.end_reason, again.version, again.ended_by) == ("revoked", grant.version, world.bob)
+    assert again.revoking_at == grant.revoking_at
+    assert events(grant.ref) == before
+
+
+def test_commands_that_may_finish_are_let_finish_as_long_as_approvers_saw(world):
+    grant = end(world, world.grant(), world.alice, cut=False)
+    assert grant.finish_until == after(world, minutes=5)
+
+
+def test_they_never_finish_later_than_that_after_the_deadline_even_when_the_end_comes_late(world):
+    grant = world.grant()
+    late = end(world, grant, None, reason=EndReason.EXPIRED, cut=False, now=after(world, hours=1, minutes=2))
+    assert late.finish_until == after(world, hours=1, minutes=5)
+
+
+def test_a_cut_overrules_a_finish_and_is_recorded_with_who_did_it(world):
+    grant = end(world, world.grant(), world.alice, reason=EndReason.RELEASED, cut=False)
+    cut = end(world, grant, world.bob, now=after(world, seconds=10))
+    assert cut.finish_until == after(world, seconds=10)
+    assert cut.next_attempt_at == after(world, seconds=10)
+    assert (cut.state, cut.end_reason) == (GrantState.REVOKING, "released")
+    entry = last("grant.revoking", grant.ref)
+    assert (entry.actor, entry.data["cut"]) == ("bob", True)
+
+
+def test_a_finish_never_softens_a_cut(world):
+    grant = end(world, world.grant(), world.bob)
+    again = end(world, grant, world.alice, cut=False)
+    assert again.finish_until is None
+
+
+def test_a_grant_that_is_not_there_is_said_to_be_so(world):
+    with pytest.raises(NotFound):
+        end_grant(grant_id=0, actor=None, reason=EndReason.EXPIRED, now=world.now)
+
+
+def test_ended_by_many_at_once_it_ends_once(live_world):
+    grant = live_world.grant()
+    results = at_once(
+        *[
+            lambda who=who, reason=reason: end(live_world, grant, who, reason=reason)
+            for who, reason in (
+                (live_world.alice, EndReason.RELEASED),
+                (live_world.bob, EndReason.REVOKED),
+                (None, EndReason.EXPIRED),
+                (live_world.admin, EndReason.REVOKED),
+            )
+        ]
+    )
+    assert {(result.state, result.end_reason) for result in results} == {("revoking", results[0].end_reason)}
+    assert events(grant.ref).count("grant.revoking") == 1
+    assert intact()

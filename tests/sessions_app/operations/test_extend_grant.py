@@ -1,0 +1,257 @@
+"""Asking for more time."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.models import EndReason, Grant, Notice, RequestState, Target
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
+from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.withdraw_request import withdraw_request
+from tests.support.acts import (
+    Started,
+    after,
+    at_once,
+    change,
+    events,
+    intact,
+    last,
+    policy,
+    session,
+    use,
+    wait_for_waiters,
+)
+
+ASKED = {"extension": {"times": 2, "by": "1h", "approvals": "same"}}
+
+
+def extend(world, grant: Grant, seconds: int = 1800, who=None, *, now=None, **more):
+    return extend_grant(
+        grant_id=grant.pk, requester=who or world.alice, seconds=seconds, now=now or world.now, **more
+    )
+
+
+def end_of(grant: Grant) -> dt.datetime:
+    grant.refresh_from_db()
+    return grant.expires_at
+
+
+def test_without_approvals_the_deadline_moves_at_once_and_no_session_is_dropped(world):
+    grant = world.grant()
+    opened = session(use(grant, now=world.now), now=world.now)
+    request = extend(world, grant, reason="not done yet")
+    assert request.state == RequestState.APPROVED
+    assert end_of(grant) == after(world, minutes=90)
+    assert last("grant.extended", grant.ref).data["expires_at"] == grant.expires_at.isoformat()
+    assert grant.sessions.get(pk=opened).closed_at is None
+    assert events(request.ref) == ["request.created", "request.approved"]
+    assert intact()
+
+
+def test_with_approvals_the_deadline_moves_with_the_decision_and_not_before(world):
+    change(world, policy(world, **ASKED))
+    grant = world.grant()
+    request = extend(world, grant)
+    assert end_of(grant) == after(world, minutes=60)
+    assert set(Notice.objects.filter(path=f"/approvals/{request.ref}/").values_list("identity__username", flat=True)) == {
+        "bob", "dora"
+    }  # fmt: skip
+    world.decide(request)
+    assert end_of(grant) == after(world, minutes=90)
+    assert last("grant.extended", grant.ref).actor == "bob"
+
+
+def test_nobody_approves_the_extension_of_their_own_grant(world):
+    change(
+        world, {**policy(world, **ASKED), "groups/approvers.yaml": "name: approvers\nmembers: [alice, bob]\n"}
+    )
+    grant = world.grant()
+    with pytest.raises(MayNotDecide):
+        world.decide(extend(world, grant), world.alice)
+    assert end_of(grant) == after(world, minutes=60)
+
+
+@pytest.mark.parametrize("who", ["bob", "charlie", "admin", "robot"])
+def test_others_can_not_extend_it(world, who):
+    grant = world.grant()
+    with pytest.raises(NotFound):
+        extend(world, grant, who=getattr(world, who))
+    assert end_of(grant) == after(world, minutes=60)
+
+
+def test_what_is_over_can_not_be_extended(world):
+    grant = world.grant()
+    with pytest.raises(GrantIsOver):
+        extend(world, grant, now=grant.expires_at)
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    with pytest.raises(GrantIsOver):
+        extend(world, grant)
+    scheduled = world.grant(start=False)
+    with pytest.raises(GrantIsOver):
+        extend(world, scheduled)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, -3600])
+def test_no_time_and_less_time_are_no_extension(world, seconds):
+    with pytest.raises(InvalidInput):
+        extend(world, world.grant(), seconds)
+
+
+def test_each_extension_and_their_number_have_the_policys_limit(world):
+    grant = world.grant()
+    with pytest.raises(MayNotExtend, match="At most 1 h"):
+        extend(world, grant, 3601)
+    extend(world, grant, 3600)
+    extend(world, grant, 3600)
+    with pytest.raises(MayNotExtend, match="2 times"):
+        extend(world, grant, 1)
+    assert end_of(grant) == after(world, hours=3)
+
+
+def test_one_extension_waits_at_a_time_and_a_withdrawn_one_does_not_count(world):
+    change(world, policy(world, extension={"times": 1, "by": "1h"}))
+    grant = world.grant()
+    request = extend(world, grant)
+    with pytest.raises(MayNotExtend, match="waiting"):
+        extend(world, grant)
+    withdraw_request(request_id=request.pk, actor=world.alice, now=world.now)
+    world.decide(extend(world, grant))
+    with pytest.raises(MayNotExtend):
+        extend(world, grant)
+
+
+def test_a_policy_without_extensions_and_broken_glass_have_none(world):
+    change(world, policy(world, extension=None))
+    with pytest.raises(MayNotExtend):
+        extend(world, world.grant())
+    change(world, policy(world, extension={"times": 1, "by": "1h", "approvals": "none"}))
+    from sessions_app.operations.provision_grant import provision_grant
+
+    world.request(kind="break_glass")
+    glass = provision_grant(grant_id=Grant.objects.get(break_glass=True).pk, now=world.now)
+    with pytest.raises(MayNotExtend):
+        extend(world, glass)
+
+
+def test_an_extension_stays_in_its_window_and_out_of_freezes(world):
+    grant = world.grant()
+    freeze = {
+        "from": after(world, minutes=75).isoformat(),
+        "to": after(world, hours=9).isoformat(),
+        "reason": "Sale",
+    }
+    change(world, policy(world, freezes=[freeze]))
+    with pytest.raises(MayNotExtend, match="freeze"):
+        extend(world, grant)
+    extend(world, grant, 900)
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    edge = after(world, minutes=90)
+    window = {"days": days, "from": f"{after(world, hours=-2):%H:%M}", "to": f"{edge:%H:%M}", "zone": "UTC"}
+    change(world, policy(world, freezes=[], windows=[window]))
+    with pytest.raises(MayNotExtend, match="window"):
+        extend(world, grant, 1800)
+
+
+def test_an_extension_asked_for_before_the_end_and_approved_after_it_revives_nothing(world):
+    change(world, policy(world, **ASKED))
+    grant = world.grant()
+    request = extend(world, grant)
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=world.now)
+    with pytest.raises(GrantIsOver):
+        world.decide(request)
+    request.refresh_from_db()
+    assert request.state == RequestState.PENDING
+    assert end_of(grant) == after(world, minutes=60)
+    with pytest.raises(AlreadyDecided, match="lapsed"):
+        world.decide(request, world.dora, now=after(world, minutes=60))
+
+
+def test_an_approver_shortens_an_extension(world):
+    change(world, policy(world, **ASKED))
+    grant = world.grant()
+    world.decide(extend(world, grant), narrowing={"duration": 300})
+    assert end_of(grant) == after(world, minutes=65)
+
+
+def test_an_approver_is_not_left_to_believe_that_an_extension_takes_commands_or_targets_away(world):
+    change(world, policy(world, **ASKED))
+    grant = world.grant()
+    request = extend(world, grant)
+    for narrowing in ({"commands": [0]}, {"targets": request.targets[:1]}):
+        with pytest.raises(InvalidInput):
+            world.decide(request, narrowing=narrowing)
+    assert end_of(grant) == after(world, minutes=60)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extension": None},
+        {"extension": {"times": 2, "by": "10m"}},
+        {"requesters": {"groups": ["on-call-not"]}},
+    ],
+)
+def test_the_policy_is_asked_again_when_an_extension_is_approved(world, changes):
+    change(world, policy(world, **ASKED))
+    grant = world.grant()
+    request = extend(world, grant)
+    from sessions_app.models import AccessPolicy
+
+    wanted = {**AccessPolicy.objects.get().document, **changes}
+    AccessPolicy.objects.update(document=wanted)
+    if "requesters" in changes:
+        AccessPolicy.objects.update(removed_at=world.now)
+    with pytest.raises((MayNotExtend, RequestRefused)):
+        world.decide(request)
+    assert end_of(grant) == after(world, minutes=60)
+
+
+def test_a_target_that_changed_voids_a_waiting_extension(world):
+    from sessions_app.operations.decide_request import ScopeChanged
+
+    change(world, policy(world, **ASKED))
+    request = extend(world, world.grant())
+    Target.objects.filter(name="web-1").update(port=9)
+    with pytest.raises(ScopeChanged):
+        world.decide(request)
+
+
+@pytest.mark.parametrize("reason", ["x" * 4001, "a\0b", "a\udc80"])
+def test_a_reason_that_can_not_be_kept_is_refused(world, reason):
+    with pytest.raises(InvalidInput):
+        extend(world, world.grant(), reason=reason)
+
+
+def test_clicked_twice_it_is_extended_as_often_as_the_policy_allows_and_no_more(live_world):
+    grant = live_world.grant()
+    results = at_once(*[lambda: extend(live_world, grant, 3600)] * 4)
+    assert sum(isinstance(result, MayNotExtend) for result in results) == 2
+    assert end_of(grant) == after(live_world, hours=3)
+
+
+def test_an_end_and_the_approval_of_an_extension_at_once_do_not_lock_each_other_out(
+    live_world, owner_connection
+):
+    change(live_world, policy(live_world, **ASKED))
+    grant = live_world.grant()
+    request = extend(live_world, grant)
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        decided = Started(lambda: live_world.decide(request))
+        wait_for_waiters(owner_connection, 1)
+        ended = Started(
+            lambda: end_grant(
+                grant_id=grant.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=live_world.now
+            )
+        )
+        wait_for_waiters(owner_connection, 2)
+    assert not isinstance(ended.result(), Exception), ended.result()
+    assert not isinstance(decided.result(), Exception), decided.result()
+    grant.refresh_from_db()
+    assert grant.end_reason == "revoked"
