@@ -48,3 +48,17 @@ def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Plac
     """The gateway and its targets, with `contain: group`."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_over(request) -> Iterator[None]:
+    """Grants of one test are none of the next one's business."""
+    yield
+    if "place" not in request.fixturenames:
+        return
+    from broker.kernel import clock
+    from sessions_app.models import EndReason, Grant
+    from sessions_app.operations.end_grant import end_grant
+
+    for pk in Grant.objects.filter(state="active").values_list("pk", flat=True):
+        end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())

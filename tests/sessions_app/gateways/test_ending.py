@@ -1,0 +1,262 @@
+"""Nothing outlives its grant: what a command may do to stay alive, against every way that a grant ends."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sessions_app.gateways.conftest import make_place
+from tests.support.gateway import Place, eventually, new_tag, on_target
+
+LIMIT = 2.0
+CONTAINED = ["sleep", "nohup", "setsid", "pipe", "stubborn", "daemon", "fork"]
+
+
+@pytest.fixture(scope="module", params=["group", "pidns"])
+def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory, contain=request.param)
+
+
+def revoke(grant, *, cut: bool = True) -> None:
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.end_grant import end_grant
+
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
+
+
+def seconds_over(grant) -> float:
+    """How long the grant has been over by the database's clock; negative while it is not."""
+    from broker.kernel import clock
+
+    return (clock.now() - grant.expires_at).total_seconds()
+
+
+def ended(grant):
+    grant.refresh_from_db()
+    return grant.state == "ended"
+
+
+@pytest.mark.parametrize("kind", CONTAINED)
+def test_a_revoke_leaves_no_process(place, kind):
+    grant = place.grant()
+    with place.running(kind) as (client, tag):
+        revoke(grant)
+        eventually(lambda: not on_target(tag), within=LIMIT)
+        assert client.wait(LIMIT) == 255
+        assert f"{grant.ref} is over: it was revoked." in client.stderr.read().decode()
+    eventually(lambda: ended(grant))
+    (lease,) = grant.leases.all()
+    assert lease.evidence["processes_left"] == 0
+    assert {"asked_at", "answered_at", "processes_found", "rounds"} <= set(lease.evidence)
+
+
+@pytest.mark.parametrize("kind", CONTAINED)
+def test_the_deadline_leaves_no_process(place, kind):
+    grant = place.grant(duration=3)
+    with place.running(kind) as (client, tag):
+        eventually(lambda: not on_target(tag))
+        late = seconds_over(grant)
+        assert -0.1 < late < LIMIT
+        assert client.wait(LIMIT) == 255
+        assert b"its time was over" in client.stderr.read()
+    eventually(lambda: ended(grant))
+    assert grant.end_reason == "expired"
+
+
+def test_a_grant_of_seven_seconds_is_over_by_the_eighth(place):
+    grant = place.grant(duration=7)
+    with place.running("sleep") as (client, tag):
+        eventually(lambda: not on_target(tag), within=9)
+        assert client.wait(LIMIT) == 255
+        assert 0 <= seconds_over(grant) < 1
+    denied = place.ssh("true")
+    assert b"You hold no access to web-1 now" in denied.stderr
+
+
+@pytest.mark.parametrize("by", ["revoke", "deadline"])
+def test_a_flood_whose_reader_has_stopped_is_cut(place, by):
+    grant = place.grant(duration=4 if by == "deadline" else 3600)
+    # The client's output goes into a pipe that nobody reads.
+    with place.running("flood") as (client, tag):
+        time.sleep(1)
+        if by == "revoke":
+            revoke(grant)
+        eventually(lambda: not on_target(tag), within=LIMIT + 4)
+        if by == "deadline":
+            assert seconds_over(grant) < LIMIT
+        eventually(lambda: ended(grant), within=LIMIT)
+        assert client.poll() is None or client.poll() == 255
+
+
+def test_a_client_that_is_stopped_can_not_hold_an_end_up(place):
+    grant = place.grant()
+    with place.running("flood") as (client, tag):
+        client.send_signal(19)  # SIGSTOP: its socket stays open and full
+        time.sleep(0.5)
+        revoke(grant)
+        eventually(lambda: not on_target(tag), within=LIMIT)
+        eventually(lambda: ended(grant), within=LIMIT)
+        client.send_signal(18)
+
+
+def test_a_revoke_at_any_moment_leaves_nothing(place):
+    chance = random.Random(7)
+    tags, clients, grants = [], [], []
+    for _ in range(24):
+        grant = place.grant()
+        tag = new_tag()
+        words = place.command("stint-act", "nohup", str(tag), user=f"{grant.ref}.web-1")
+        clients.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        time.sleep(chance.uniform(0.0, 0.35))
+        revoke(grant)
+        tags.append(tag)
+        grants.append(grant)
+    assert all(client.wait(10) == 255 for client in clients)
+    eventually(lambda: not any(on_target(tag) for tag in tags), within=LIMIT)
+    eventually(lambda: all(ended(grant) for grant in grants))
+
+
+def test_a_client_that_goes_away_takes_its_command_along(place):
+    place.grant()
+    with place.running("nohup") as (client, tag):
+        client.kill()
+        eventually(lambda: not on_target(tag), within=LIMIT)
+
+
+def test_ending_one_of_two_grants_leaves_the_other(place):
+    one, two = place.grant(), place.grant()
+    with place.running("setsid", user=f"{one.ref}.web-1") as (first, tag):
+        with place.running("setsid", user=f"{two.ref}.web-1") as (second, other):
+            revoke(one)
+            eventually(lambda: not on_target(tag), within=LIMIT)
+            eventually(lambda: ended(one))
+            assert first.wait(LIMIT) == 255
+            assert on_target(other)
+            assert second.poll() is None
+            revoke(two)
+            eventually(lambda: not on_target(other), within=LIMIT)
+            assert second.wait(LIMIT) == 255
+
+
+def test_two_grants_on_one_connection_end_apart(place):
+    one, two = place.grant(), place.grant(parameters={"unit": "haproxy"})
+    master = place.folder / f"master-{one.ref}"
+    options = ("-o", "ControlMaster=auto", "-o", f"ControlPath={master}", "-o", "ControlPersist=20")
+    assert place.ssh("echo restart nginx", options=options).returncode == 0
+    try:
+        assert place.ssh("echo restart haproxy", options=options).returncode == 0
+        revoke(one)
+        eventually(lambda: ended(one))
+        assert place.ssh("echo restart haproxy", options=options).stdout == b"restart haproxy\n"
+        assert place.ssh("echo restart nginx", options=options).returncode == 255
+        revoke(two)
+        assert b"hold no access" in place.ssh("echo restart haproxy", options=options).stderr
+    finally:
+        subprocess.run(["ssh", "-F", "none", "-o", f"ControlPath={master}", "-O", "exit", "x"], check=False, capture_output=True)
+
+
+def test_a_command_that_may_finish_goes_on_and_nothing_new_starts(place):
+    grant = place.grant(duration=3)
+    with place.running("sleep", finish=True) as (client, tag), place.running("nohup") as (_, other):
+        eventually(lambda: not on_target(other), within=6)
+        assert seconds_over(grant) < LIMIT
+        assert on_target(tag)
+        assert b"hold no access" in place.ssh("true").stderr
+        eventually(lambda: not on_target(tag), within=14)
+        assert 9.5 < seconds_over(grant) < 10 + LIMIT
+        assert client.wait(LIMIT) == 255
+        said = client.stderr.read().decode()
+        assert "This command may finish until" in said
+    eventually(lambda: ended(grant))
+
+
+def test_a_kill_does_not_let_it_finish(place):
+    grant = place.grant(duration=2)
+    with place.running("sleep", finish=True) as (client, tag):
+        eventually(lambda: seconds_over(grant) > 0.5)
+        assert on_target(tag)
+        revoke(grant)
+        eventually(lambda: not on_target(tag), within=LIMIT)
+        assert client.wait(LIMIT) == 255
+
+
+def test_what_left_a_cut_command_is_found_while_another_finishes(place):
+    grant = place.grant(duration=3)
+    with place.running("sleep", finish=True) as (_, tag), place.running("daemon") as (_, other):
+        eventually(lambda: not on_target(other), within=8)
+        assert seconds_over(grant) < LIMIT
+        assert on_target(tag)
+        revoke(grant)
+    eventually(lambda: ended(grant))
+
+
+def test_a_disabled_holder_is_cut(place):
+    from broker.kernel import clock
+    from sessions_app.operations.disable_identity import disable_identity, enable_identity
+
+    grant = place.grant()
+    world = place.world
+    with place.running("nohup") as (client, tag):
+        disable_identity(identity_id=world.alice.pk, actor=world.admin, now=clock.now())
+        eventually(lambda: not on_target(tag), within=5)
+        assert client.wait(LIMIT) == 255
+    assert b"Permission denied" in place.ssh("true").stderr
+    enable_identity(identity_id=world.alice.pk, actor=world.admin, now=clock.now())
+    eventually(lambda: ended(grant))
+    assert b"hold no access" in place.ssh("true").stderr
+
+
+def test_a_target_that_is_down_keeps_the_grant_revoking_until_it_answers(place):
+    target = place.targets["web-2"]
+    grant, other = place.grant(), place.grant()
+    assert place.ssh("true", user=f"{grant.ref}.web-2").returncode == 0
+    assert place.ssh("true", user=f"{other.ref}.web-1").returncode == 0
+    target.kill()
+    try:
+        revoke(grant)
+        revoke(other)
+        eventually(lambda: ended(other), within=3)
+
+        def failing() -> bool:
+            grant.refresh_from_db()
+            return "refused" in grant.last_error
+
+        eventually(failing, within=5)
+        assert grant.state == "revoking"
+    finally:
+        target.start()
+    eventually(lambda: ended(grant), within=20)
+
+
+def test_a_target_that_hangs_delays_no_other(place):
+    from broker.kernel import clock
+
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(64)
+        files = place.catalogue()
+        grants = []
+        others = [place.grant() for _ in range(4)]
+        for other in others:
+            assert place.ssh("true", user=f"{other.ref}.web-1").returncode == 0
+        grants = [place.grant() for _ in range(8)]
+        for grant in grants:
+            assert place.ssh("true", user=f"{grant.ref}.web-2").returncode == 0
+        port = place.targets["web-2"].port
+        files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(f"port: {port}", f"port: {hole.getsockname()[1]}")
+        place.world.apply(files, now=clock.now())
+        for grant in [*grants, *others]:
+            grant.refresh_from_db()
+            if grant.state == "active":
+                revoke(grant)
+        eventually(lambda: all(ended(other) for other in others), within=12)
+        assert not any(ended(grant) for grant in grants)
+        place.world.apply(place.catalogue(), now=clock.now())
+    eventually(lambda: all(ended(grant) for grant in grants), within=60, every=0.1)

@@ -1,0 +1,284 @@
+"""What an SSH server usually offers and this one refuses, asked for with the real client and with a hostile one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from tests.support.gateway import eventually, free_port
+
+
+@pytest.fixture
+def grant(place):
+    return place.grant()
+
+
+def offered(place, key, *, username="web-1", **more):
+    """A client of our own, which can be as rude as it wants."""
+    return asyncssh.connect(
+        "127.0.0.1", place.port, username=username, client_keys=[key], known_hosts=None, config=None, agent_path=None,
+        **more,
+    )  # fmt: skip
+
+
+def rss(place) -> int:
+    """Resident memory of the gateway in kB."""
+    status = Path(f"/proc/{place.gateway.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_there_is_no_shell(place, grant):
+    done = place.ssh(stdin=b"id\n")
+    assert done.returncode == 255
+    assert b"no shell" in done.stderr
+    assert done.stdout == b""
+
+
+def test_a_command_gets_no_terminal(place, grant):
+    done = place.ssh("true", options=("-tt",))
+    assert done.returncode == 255
+    assert b"gets no terminal" in done.stderr
+
+
+@pytest.mark.parametrize("old", [[], ["-O"]])
+def test_scp_copies_nothing(place, grant, tmp_path, old):
+    local = tmp_path / "file"
+    local.write_text("x")
+    options = [word for word in place.command()[1:-1] if word != "-p"]
+    options.remove(str(place.port))
+    for pair in ([str(local), "web-1@127.0.0.1:/tmp/stint-copied"], ["web-1@127.0.0.1:/etc/hostname", str(tmp_path / "got")]):
+        done = subprocess.run(["scp", "-P", str(place.port), *old, *options, *pair], capture_output=True, check=False)
+        assert done.returncode != 0
+    assert not Path("/tmp/stint-copied").exists()
+    assert not (tmp_path / "got").exists()
+
+
+def test_there_are_no_subsystems(place, grant):
+    assert place.ssh("sftp", options=("-s",)).returncode != 0
+    assert place.ssh("netconf", options=("-s",)).returncode != 0
+
+
+def test_no_stream_is_forwarded_to_the_target_or_elsewhere(place, grant):
+    port = place.targets["web-1"].port
+    done = place.ssh(options=("-W", f"127.0.0.1:{port}"))
+    assert done.returncode == 255
+    assert b"SSH-" not in done.stdout
+
+
+def test_a_local_forwarding_opens_nothing(place, grant):
+    local, port = free_port(), place.targets["web-1"].port
+    client = subprocess.Popen(
+        place.command("stint-act", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")), stderr=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: _connects(local))
+        with socket.create_connection(("127.0.0.1", local), timeout=5) as sock:
+            assert sock.recv(10) == b""
+    finally:
+        client.kill()
+        client.wait()
+
+
+def _connects(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("forward", ["tcp", "socket"])
+def test_nothing_is_forwarded_back(place, grant, tmp_path, forward):
+    port = free_port()
+    where = str(port) if forward == "tcp" else str(tmp_path / "back")
+    done = place.ssh("true", options=("-o", "ExitOnForwardFailure=yes", "-R", f"{where}:127.0.0.1:22"))
+    assert done.returncode == 255
+    assert not _connects(port)
+    assert not (tmp_path / "back").exists()
+
+
+def test_there_are_no_tunnel_devices(place, grant):
+    done = place.ssh("true", options=("-o", "ExitOnForwardFailure=yes", "-w", "9:9"))
+    assert done.returncode == 255
+    assert not Path("/sys/class/net/tun9").exists()
+
+
+def test_no_agent_is_forwarded(place, grant, tmp_path):
+    agent = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: (tmp_path / "agent").exists())
+        before = set(Path("/tmp").glob("asyncssh-*"))
+        done = place.ssh("true", options=("-A", "-o", f"IdentityAgent={tmp_path}/agent"))
+        assert done.returncode == 0
+        assert set(Path("/tmp").glob("asyncssh-*")) == before
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+def test_no_display_is_forwarded(place, grant):
+    async def ask() -> bool:
+        async with offered(place, str(place.key("alice"))) as conn:
+            with pytest.raises(asyncssh.ChannelOpenError):
+                await conn.create_process("true", x11_forwarding=True, x11_display=":9", x11_auth_path="/dev/null")
+            return True
+
+    assert asyncio.run(ask())
+
+
+def test_environment_is_dropped_and_floods_of_it_cost_nothing(place, grant):
+    async def flood() -> None:
+        async with offered(place, str(place.key("alice"))) as conn:
+            env = {f"V{i}": "x" * 20_000 for i in range(300)}
+            result = await conn.run("echo restart nginx", env=env)
+            assert result.stdout == "restart nginx\n"
+
+    before = rss(place)
+    for _ in range(4):
+        asyncio.run(flood())
+    assert rss(place) - before < 12_000
+    assert place.ssh("true", options=("-o", "SetEnv=LD_PRELOAD=/x.so")).returncode == 0
+
+
+def test_passwords_are_not_asked_for(place, grant):
+    done = place.ssh("true", options=("-o", "PreferredAuthentications=password,keyboard-interactive", "-v"))
+    assert b"Authentications that can continue: publickey" in done.stderr
+    assert done.returncode == 255
+
+
+def test_a_key_that_is_offered_and_not_proven_opens_nothing(place, grant):
+    """The public half is known to everybody; another key signs."""
+    mine = asyncssh.generate_private_key("ssh-ed25519")
+    hers = asyncssh.read_private_key(place.key("alice"))
+
+    class Liar(type(mine)):  # type: ignore[misc]
+        pass
+
+    stolen = asyncssh.load_keypairs([mine])[0]
+    stolen.public_data = hers.public_data
+
+    async def ask() -> None:
+        async with offered(place, stolen) as conn:
+            await conn.run("true")
+
+    with pytest.raises(asyncssh.PermissionDenied):
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize("principals", [["web-1"], ["alice"], []])
+def test_certificates_of_others_prove_nothing(place, grant, principals):
+    """Not even over a registered key, and not one without principals, which a careless server takes for anybody's."""
+    ca = asyncssh.generate_private_key("ssh-ed25519")
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    certificate = ca.generate_user_certificate(key, "x", principals=principals)
+
+    async def ask() -> None:
+        async with offered(place, (key, certificate)) as conn:
+            await conn.run("true")
+
+    with pytest.raises(asyncssh.PermissionDenied):
+        asyncio.run(ask())
+
+
+def test_the_user_name_that_counts_is_the_one_that_was_proven(place, grant):
+    """A client that proves itself as one name and then asks as another is judged by what it proved at the end."""
+
+    class Switcher(asyncssh.SSHClientConnection):
+        pass
+
+    async def ask() -> str:
+        async with offered(place, str(place.key("bob")), username="web-1") as conn:
+            result = await conn.run("true")
+            return str(result.stderr)
+
+    assert "You hold no access to web-1" in asyncio.run(ask())
+
+
+def test_channels_before_the_login_are_cut(place, grant):
+    reader = socket.create_connection(("127.0.0.1", place.port), timeout=5)
+    with reader:
+        assert reader.recv(255).startswith(b"SSH-2.0-Stint")
+        # A channel open request in the clear, where a key exchange has to be.
+        packet = b"\x5a" + b"\x00\x00\x00\x07session" + b"\x00" * 12
+        padding = 8 - (len(packet) + 5) % 8 + 8
+        reader.sendall(b"SSH-2.0-x\r\n" + (len(packet) + padding + 1).to_bytes(4, "big") + bytes([padding]) + packet + bytes(padding))
+        seen = b""
+        while chunk := reader.recv(65536):
+            seen += chunk
+    assert place.ssh("true").returncode == 0
+
+
+def test_garbage_instead_of_ssh_is_cut(place, grant):
+    for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 70_000, b"SSH-1.5-old\r\n"):
+        with socket.create_connection(("127.0.0.1", place.port), timeout=20) as sock:
+            with contextlib.suppress(OSError):
+                sock.sendall(garbage)
+                while sock.recv(65536):
+                    pass
+    assert place.ssh("true").returncode == 0
+
+
+def test_many_keys_are_cut_off(place, grant):
+    keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(40)]
+
+    async def ask() -> None:
+        async with asyncssh.connect(
+            "127.0.0.1", place.port, username="web-1", client_keys=keys, known_hosts=None, config=None, agent_path=None
+        ):
+            pass
+
+    with pytest.raises((asyncssh.PermissionDenied, asyncssh.ConnectionLost, ConnectionError)):
+        asyncio.run(ask())
+    assert place.ssh("true").returncode == 0
+
+
+def test_hundreds_of_channels_are_refused_and_harm_nobody(place, grant):
+    async def ask() -> tuple[int, int]:
+        async with offered(place, str(place.key("alice"))) as conn:
+            opened, refused = [], 0
+            for _ in range(200):
+                try:
+                    opened.append(await conn.create_process("stint-act sleep 5"))
+                except asyncssh.ChannelOpenError:
+                    refused += 1
+            return len(opened), refused
+
+    assert asyncio.run(ask()) == (8, 192)
+    assert place.ssh("true").returncode == 0
+
+
+def test_connections_that_say_nothing_are_limited_for_each_address(place, grant):
+    socks = [socket.create_connection(("127.0.0.1", place.port), timeout=5) for _ in range(60)]
+    try:
+        time.sleep(0.5)
+        cut = 0
+        for sock in socks:
+            sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                data = sock.recv(255)
+                cut += data == b"" or sock.recv(255) == b""
+        assert cut >= 20
+    finally:
+        for sock in socks:
+            sock.close()
+    eventually(lambda: place.ssh("true").returncode == 0)
+
+
+def test_a_connection_without_a_session_is_let_go(place, grant):
+    began = time.monotonic()
+    done = place.ssh(options=("-N",), timeout=30)
+    assert done.returncode == 255
+    assert 13 < time.monotonic() - began < 20
+
+
+def test_nothing_on_this_machine_is_left_of_it():
+    assert shutil.which("ssh")
+    assert not list(Path("/tmp").glob("asyncssh-*"))
