@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import structlog
 from django.db import connection
 
 from broker.audit.actor import ActorKind
 from sessions_app.policy.commands.ssh import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
+
+log = structlog.get_logger(__name__)
 
 # One prepared statement over partial indexes, with the deadline in it: the clock decides, not what a worker did so far.
 _LIVE = """
@@ -71,8 +74,11 @@ def _use(row: tuple[Any, ...]) -> Use | None:
     (grant_id, ref, holder_id, holder, holder_kind, cluster, host_ca, target_id, target, address, port, account, host_key,
      version_id, digest, parameters, commands, expires_at, finish_seconds, token) = row  # fmt: skip
     try:
-        found = compiled_by_digest(version_id, digest, json.loads(parameters), json.loads(commands))
-    except ValueError:
+        found = compiled_by_digest(
+            version_id, digest, _bound(json.loads(parameters)), _kept(json.loads(commands))
+        )
+    except ValueError as error:
+        log.warning("grant.unreadable", grant=ref, error=str(error))
         return None
     return Use(
         grant_id=grant_id,
@@ -90,3 +96,17 @@ def _use(row: tuple[Any, ...]) -> Use | None:
         finish_seconds=finish_seconds,
         token=token,
     )
+
+
+def _bound(data: Any) -> dict[str, str]:
+    """Return stored parameters. Raises ValueError for anything that this code never stores."""
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        raise ValueError("The parameters are not names with texts.")
+    return data
+
+
+def _kept(data: Any) -> list[int]:
+    """Return the stored indices of commands. Raises ValueError, also for none, which elsewhere could mean all."""
+    if not isinstance(data, list) or not all(type(index) is int for index in data):
+        raise ValueError("The commands are not a list of numbers.")
+    return data

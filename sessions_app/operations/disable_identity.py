@@ -35,19 +35,36 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
             return identity
         identity.is_active, identity.disabled_at = False, now
         identity.save(update_fields=["is_active", "disabled_at"])
+        # All are locked before the first is ended: that one's entry keeps the record locked until the end, and who holds
+        # a grant may be waiting for the record.
         affected = Q(holder=identity) | Q(holder__owner=identity)
-        grants = list(Grant.objects.not_ended().filter(affected).values_list("pk", flat=True))
-        for pk in grants:
-            end_grant(grant_id=pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now)
-        requests = AccessRequest.objects.filter(
-            Q(requester=identity) | Q(requester__owner=identity), state=RequestState.PENDING
+        grants = list(
+            Grant.objects.not_ended().select_for_update(of=("self",)).filter(affected).order_by("pk")
         )
-        withdrawn = requests.update(state=RequestState.WITHDRAWN, decided_at=now)
+        asked = Q(requester=identity) | Q(requester__owner=identity)
+        requests = list(
+            AccessRequest.objects.select_for_update(of=("self",))
+            .filter(asked, state=RequestState.PENDING)
+            .order_by("pk")
+        )
+        for grant in grants:
+            end_grant(grant_id=grant.pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now)
+        for request in requests:
+            _withdraw(request, identity, actor, now)
         record(
             event=Event.IDENTITY_DISABLED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": withdrawn},
+            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": len(requests)},
         )  # fmt: skip
     return identity
+
+
+def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: dt.datetime) -> None:
+    request.state, request.decided_at = RequestState.WITHDRAWN, now
+    request.save(update_fields=["state", "decided_at"])
+    record(
+        event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref, now=now,
+        data={"disabled": identity.username},
+    )  # fmt: skip
 
 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
@@ -67,7 +84,8 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators switch identities off and on.")
-    identity = Identity.objects.select_for_update(of=("self",)).filter(pk=identity_id).first()
+    # A lock that lets others go on naming the identity, in notices and grants.
+    identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("There is no such identity.")
     return identity

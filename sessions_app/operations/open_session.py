@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
+from django.db.models import Q
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
@@ -24,9 +25,11 @@ def lock_live(use: Use, now: dt.datetime) -> Grant:
 
     So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
     """
+    # Only the grant is locked, not its holder, so that what one holder does in two grants does not wait for each other.
     grant = (
-        Grant.objects.select_for_update(no_key=True)
+        Grant.objects.select_for_update(no_key=True, of=("self",))
         .filter(pk=use.grant_id, state=GrantState.ACTIVE, expires_at__gt=now, holder__is_active=True)
+        .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
         .first()
     )
     if grant is None:

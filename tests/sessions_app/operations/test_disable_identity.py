@@ -1,0 +1,137 @@
+"""Switching identities off and on."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Identity
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.models import EndReason, Grant, GrantState, RequestState
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.disable_identity import OnlyAdministrators, disable_identity, enable_identity
+from sessions_app.operations.end_grant import end_grant
+from tests.support.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
+
+
+def disable(world, who: Identity, actor=None) -> Identity:
+    return disable_identity(identity_id=who.pk, actor=actor or world.admin, now=world.now)
+
+
+def test_all_that_a_person_and_their_machines_hold_ends_at_once(world):
+    own, coming = world.grant(), world.grant(start=False, starts_at=after(world, hours=2))
+    world.decide(world.request(world.robot))
+    theirs = Grant.objects.get(holder=world.robot)
+    disabled = disable(world, world.alice)
+    assert (disabled.is_active, disabled.disabled_at) == (False, world.now)
+    for grant, state in ((own, "revoking"), (coming, "ended"), (theirs, "ended")):
+        grant.refresh_from_db()
+        assert (grant.state, grant.end_reason) == (state, "identity_disabled")
+        assert last(f"grant.{state}", grant.ref).actor == "admin"
+    assert last("identity.disabled", "alice").data == {"grants_ended": 3, "requests_withdrawn": 0}
+    assert intact()
+
+
+def test_it_also_cuts_what_was_being_let_finish(world):
+    grant = world.grant()
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
+    disable(world, world.alice)
+    grant.refresh_from_db()
+    assert grant.finish_until == world.now
+
+
+def test_waiting_requests_are_withdrawn_and_each_is_recorded(world):
+    requests = [world.request(), world.request(world.robot)]
+    decided = world.request()
+    world.decide(decided, verdict="deny", comment="no")
+    disable(world, world.alice)
+    for request in requests:
+        request.refresh_from_db()
+        assert request.state == RequestState.WITHDRAWN
+        assert last("request.withdrawn", request.ref).actor == "admin"
+    decided.refresh_from_db()
+    assert decided.state == RequestState.DENIED
+
+
+def test_a_use_that_was_authorised_before_runs_nothing_after(world):
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    disable(world, world.alice)
+    with pytest.raises(GrantIsOver):
+        run(used, opened, now=world.now)
+    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+
+
+def test_a_disabled_flag_alone_opens_nothing_also_before_any_grant_was_ended(world):
+    world.decide(world.request(world.robot))
+    from sessions_app.operations.provision_grant import provision_grant
+
+    grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
+    assert authorize_use(holder_id=world.robot.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    with pytest.raises(GrantIsOver):
+        run(used, opened, now=world.now)
+
+
+def test_enabled_again_nothing_comes_back(world):
+    grant = world.grant()
+    disable(world, world.alice)
+    enabled = enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    assert (enabled.is_active, enabled.disabled_at) == (True, None)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert events("alice")[-2:] == ["identity.disabled", "identity.enabled"]
+
+
+def test_doing_it_twice_changes_nothing(world):
+    disable(world, world.alice)
+    before = events()
+    disable(world, world.alice)
+    enable_identity(identity_id=world.bob.pk, actor=world.admin, now=world.now)
+    assert events() == before
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "robot"])
+def test_only_administrators_do_it(world, who):
+    actor = getattr(world, who)
+    for verb in (disable_identity, enable_identity):
+        with pytest.raises(OnlyAdministrators):
+            verb(identity_id=world.charlie.pk, actor=actor, now=world.now)
+
+
+def test_nobody_disables_themselves_or_somebody_who_is_not_there(world):
+    with pytest.raises(InvalidInput):
+        disable(world, world.admin)
+    with pytest.raises(NotFound):
+        disable_identity(identity_id=0, actor=world.admin, now=world.now)
+
+
+def test_somebody_who_types_meanwhile_does_not_hold_it_up(live_world, owner_connection):
+    """The record's head is held, so that all wait for it in the order in which they came."""
+    first, second = live_world.grant(), live_world.grant()
+    used = use(second, now=live_world.now)
+    opened = session(used, now=live_world.now)
+    assert first.pk < second.pk
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        disabled = Started(lambda: disable(live_world, live_world.alice))
+        wait_for_waiters(owner_connection, 1)
+        typed = Started(lambda: run(used, opened, now=live_world.now))
+        wait_for_waiters(owner_connection, 2)
+    assert isinstance(disabled.result(), Identity), disabled.result()
+    assert isinstance(typed.result(), GrantIsOver), typed.result()
+
+
+def test_a_request_to_somebody_who_is_disabled_meanwhile_does_not_hold_it_up(live_world, owner_connection):
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        asked = Started(live_world.request)
+        wait_for_waiters(owner_connection, 1)
+        disabled = Started(lambda: disable(live_world, live_world.bob))
+        wait_for_waiters(owner_connection, 2)
+    assert isinstance(disabled.result(), Identity), disabled.result()
+    assert not isinstance(asked.result(), Exception), asked.result()
