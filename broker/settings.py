@@ -91,9 +91,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = _queue_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A message is a hint: a queue that does not answer is not waited for, because the row is found without it.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 0,
     "socket_connect_timeout": 1,
-    "socket_timeout": 5,
+    "socket_timeout": 2,
     "visibility_timeout": 300,
 }
 CELERY_TASK_IGNORE_RESULT = True

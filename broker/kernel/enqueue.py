@@ -9,6 +9,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
         return
     try:
         current_app.send_task(task, kwargs=ids, retry=False)
-    except (OSError, OperationalError) as error:
+    except (OSError, OperationalError, RedisError) as error:
         # The sweep finds the row; asking a dead broker again for each row would only slow people down.
         _silent_until = time.monotonic() + _SILENCE
         log.warning("enqueue.failed", task=task, error=str(error))

@@ -73,9 +73,10 @@ class Grant(models.Model):
     ``commands`` holds the indices of the version's commands that approvers left in.
     """
 
-    ref = models.CharField(max_length=16, unique=True)
+    ref = models.CharField(max_length=16)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="grant")
-    holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants")
+    # No index of its own: `grant_of_holder` begins with it.
+    holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
     command_set_version = models.ForeignKey(
@@ -85,7 +86,7 @@ class Grant(models.Model):
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
     # Marks every process of the grant on a target, so that what left its process group can be found and killed.
-    token = models.CharField(max_length=64, unique=True)
+    token = models.CharField(max_length=64)
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -97,7 +98,9 @@ class Grant(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(max_length=20, choices=EndReason.choices, blank=True)
     end_note = models.TextField(blank=True)
-    ended_by = models.ForeignKey(Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    ended_by = models.ForeignKey(
+        Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     # The longest that a command of the grant may finish past the end, as its approvers saw it.
     finish_seconds = models.PositiveIntegerField(default=0)
     # Running commands whose end policy is `finish` may go on until then; None: everything is cut.
@@ -109,7 +112,7 @@ class Grant(models.Model):
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
-        Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+        Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
     review_note = models.TextField(blank=True)
     review_escalated_at = models.DateTimeField(null=True, blank=True)
@@ -140,6 +143,9 @@ class Grant(models.Model):
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
         ]
         constraints: ClassVar = [
+            # Not `unique=True`, which would add an index for LIKE: every index costs each sweep.
+            models.UniqueConstraint(fields=["ref"], name="grant_ref_once"),
+            models.UniqueConstraint(fields=["token"], name="grant_token_once"),
             models.CheckConstraint(condition=Q(expires_at__gt=F("starts_at")), name="grant_ends_after_start"),
             models.CheckConstraint(
                 condition=~Q(state__in=["revoking", "ended"]) | ~Q(end_reason=""), name="grant_end_has_reason"
