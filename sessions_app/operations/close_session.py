@@ -10,9 +10,8 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
-from sessions_app.models import CommandRun, Grant, GrantState, RunState, Session
-
-_UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
+from sessions_app.models import Grant, GrantState, Session
+from sessions_app.operations.finish_run import cut_unfinished, record_finished
 
 
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
@@ -32,8 +31,10 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
         # A command whose end nobody reported went with its connection.
-        session.runs.filter(state__in=_UNFINISHED).update(state=RunState.CUT, ended_at=now, reason=reason)
+        cut = cut_unfinished(runs=session.runs.all(), reason=reason, now=now)
         _hurry_end(session.grant, now)
+        for run in cut:
+            record_finished(run=run, now=now)
         record(
             event=Event.SESSION_CLOSED, actor=Actor.system("gateway"), object_type="grant",
             object_ref=session.grant.ref, now=now,
@@ -46,8 +47,3 @@ def _hurry_end(grant: Grant, now: dt.datetime) -> None:
         return
     if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(next_attempt_at=now):
         enqueue("grants.deprovision", grant_id=grant.pk)
-
-
-def unfinished_runs(grant: Grant) -> int:
-    """Return how many commands of the grant are not reported as over."""
-    return CommandRun.objects.filter(grant=grant, state__in=_UNFINISHED).count()

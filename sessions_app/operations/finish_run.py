@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import CommandRun, RunState
 
-_OPEN = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
+UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
+_ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
 
 
 def finish_run(
@@ -28,27 +30,49 @@ def finish_run(
 ) -> None:
     """Write down how a command ended, with the SHA-256 digest of its recording. One that is over stays as it is.
 
-    ``state`` is `done` (it ended by itself), `cut` (it was ended) or `failed` (it could not be started).
+    ``state`` is `done` (it ended by itself), `cut` (it was ended) or `failed` (it could not be started); anything
+    else raises ValueError.
     """
+    end = RunState(state)
+    if end not in _ENDS:
+        raise ValueError(f"{state} is not a state in which a command is over.")
     with transaction.atomic():
         run = (
             CommandRun.objects.select_for_update(of=("self",))
             .select_related("grant", "target")
-            .filter(pk=run_id, state__in=_OPEN)
+            .filter(pk=run_id, state__in=UNFINISHED)
             .first()
         )
         if run is None:
             return
-        run.state, run.exit_status, run.signal, run.ended_at = RunState(state), exit_status, signal[:16], now
+        run.state, run.exit_status, run.signal, run.ended_at = end, exit_status, signal[:16], now
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
         run.reason = reason
         run.save()
-        record(
-            event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
-            object_ref=run.grant.ref, now=now,
-            data={
-                "run": run.pk, "target": run.target.name, "state": state, "exit_status": exit_status,
-                "signal": signal, "reason": reason, "output_bytes": output_bytes,
-                "recording": recording, "recording_sha256": recording_digest,
-            },
-        )  # fmt: skip
+        record_finished(run=run, now=now)
+
+
+def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
+    """Mark what nobody reported as over among ``runs`` as cut, and return it. ``record_finished`` must follow for each,
+    once the caller has written every other row: from the first entry on, the record is locked.
+    """
+    cut = list(
+        runs.filter(state__in=UNFINISHED).select_for_update(of=("self",)).select_related("grant", "target")
+    )
+    for run in cut:
+        run.state, run.ended_at, run.reason = RunState.CUT, now, reason
+    CommandRun.objects.bulk_update(cut, ["state", "ended_at", "reason"])
+    return cut
+
+
+def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
+    """Append how a command ended to the record."""
+    record(
+        event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
+        object_ref=run.grant.ref, now=now,
+        data={
+            "run": run.pk, "target": run.target.name, "state": str(run.state), "exit_status": run.exit_status,
+            "signal": run.signal, "reason": run.reason, "output_bytes": run.output_bytes,
+            "recording": run.recording, "recording_sha256": run.recording_digest,
+        },
+    )  # fmt: skip

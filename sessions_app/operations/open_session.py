@@ -20,6 +20,12 @@ def holder_of(use: Use) -> Actor:
     return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
 
 
+class SessionIsOver(GrantIsOver):
+    """The session is closed, or is one of another grant or target."""
+
+    code = "session_is_over"
+
+
 def lock_live(use: Use, now: dt.datetime) -> Grant:
     """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver.
 
@@ -35,6 +41,19 @@ def lock_live(use: Use, now: dt.datetime) -> Grant:
     if grant is None:
         raise GrantIsOver(f"{use.grant_ref} is over.", hint="Ask for a new one.")
     return grant
+
+
+def lock_open(use: Use, session_id: int) -> None:
+    """Lock an open session of the use against closing until the surrounding transaction is over. Raises SessionIsOver.
+
+    An end waits only for sessions that are open, so nothing may begin in one that was closed: by the gateway, or for a
+    gateway that was silent for too long and then woke up.
+    """
+    mine = Session.objects.filter(
+        pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True
+    )
+    if mine.select_for_update(no_key=True, of=("self",)).first() is None:
+        raise SessionIsOver("The session is closed.", hint="Connect again.")
 
 
 def open_session(*, use: Use, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:

@@ -28,7 +28,13 @@ def release_held(*, use: Use, run_id: int, now: dt.datetime) -> Tried:
         grant = lock_live(use, now)
         run = (
             CommandRun.objects.select_for_update()
-            .filter(pk=run_id, grant_id=use.grant_id, state=RunState.HELD, decided_at__isnull=False)
+            .filter(
+                pk=run_id,
+                grant_id=use.grant_id,
+                state=RunState.HELD,
+                decided_at__isnull=False,
+                hold_lapses_at__gt=now,
+            )
             .first()
         )
         if run is None:

@@ -170,9 +170,23 @@ def _lapse_requests(now: dt.datetime) -> int:
 
 def _lapse_holds(now: dt.datetime) -> int:
     # One that was allowed and not picked up has lapsed as well.
-    return CommandRun.objects.filter(state=RunState.HELD, hold_lapses_at__lte=now).update(
-        state=RunState.HOLD_LAPSED, ended_at=now, reason="nobody allowed it in time"
-    )
+    with transaction.atomic():
+        due = list(
+            CommandRun.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(state=RunState.HELD, hold_lapses_at__lte=now)
+            .select_related("grant", "target")
+            .order_by("hold_lapses_at")[:BATCH]
+        )
+        CommandRun.objects.filter(pk__in=[run.pk for run in due]).update(
+            state=RunState.HOLD_LAPSED, ended_at=now, reason="nobody allowed it in time"
+        )
+        for run in due:
+            record(
+                event=Event.COMMAND_HOLD_DECIDED, actor=SWEEPER, object_type="grant", object_ref=run.grant.ref,
+                now=now,
+                data={"run": run.pk, "allowed": False, "argv": run.argv, "target": run.target.name, "lapsed": True},
+            )  # fmt: skip
+    return len(due)
 
 
 def _escalate_reviews(now: dt.datetime) -> int:

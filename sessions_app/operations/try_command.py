@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandRun, Lease, RunState
 from sessions_app.operations.authorize_use import Use
-from sessions_app.operations.open_session import holder_of, lock_live
+from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.ssh import Allowed, Refused, decide
 
@@ -40,11 +40,12 @@ class Tried:
 def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tried:
     """Decide a line and write down the attempt, and the lease on the target, in one transaction.
 
-    Nothing may be sent to the target before this has returned `allowed`. Raises GrantIsOver.
+    Nothing may be sent to the target before this has returned `allowed`. Raises GrantIsOver, SessionIsOver.
     """
     decision = decide(use.compiled, line)
     with transaction.atomic():
         grant = lock_live(use, now)
+        lock_open(use, session_id)
         if isinstance(decision, Refused):
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
