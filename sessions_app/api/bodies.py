@@ -24,11 +24,12 @@ from sessions_app.api.fields import (
     Username,
     Whole,
 )
-from sessions_app.api.parsers import MAX_BYTES
 from sessions_app.models import RequestKind, Verdict
 from sessions_app.operations.request_access import MAX_TEXT
 
 _LARGEST = 2**31 - 1
+# Leaves room for the rest of the body.
+LONGEST_FILE = 200_000
 
 
 def _example(value: dict[str, Any], name: str = "Example") -> OpenApiExample:
@@ -78,7 +79,7 @@ commands:
 class Draft(Body):
     """A command set as YAML, of the form that /schemas/command-sets.json describes."""
 
-    source = Text(max_length=MAX_BYTES)  # type: ignore[assignment]  # a member, not the serializer’s own
+    source = Text(max_length=LONGEST_FILE)  # type: ignore[assignment]  # a member, not the serializer’s own
 
 
 class Acceptance(Body):
@@ -108,7 +109,7 @@ class Try(Body):
 class Files(Body):
     """Catalogue files by path, of the forms that /schemas/ describes. `prune` removes what stands in no file."""
 
-    files = serializers.DictField(child=Text(allow_blank=True, max_length=MAX_BYTES))
+    files = serializers.DictField(child=Text(allow_blank=True, max_length=LONGEST_FILE))
     prune = Flag(default=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.urls import register_converter
 
@@ -16,7 +16,7 @@ DESCRIBED: dict[str, dict[str, Any]] = {
 
 
 class _Text:
-    regex: ClassVar[str] = ""
+    regex = ""
 
     def to_python(self, value: str) -> Any:
         return value

@@ -147,7 +147,8 @@ class Moment(serializers.DateTimeField):
         return moment.astimezone(dt.UTC)
 
     def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # there may be no time
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if value else None
+        moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 @extend_schema_field(DURATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ _MEANINGS = {
     "503": "A part that is needed does not answer; nothing was changed",
     "default": "Any other problem",
 }
+_generating = threading.Lock()
 _PATH_PART = re.compile(r"<(\w+):(\w+)>")
 
 
@@ -169,8 +171,14 @@ def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
     return type(f"{shape.__name__}Page", (Shape,), members)
 
 
-@functools.cache
 def openapi() -> dict[str, Any]:
     """Return the description of the whole API; it is the same for everybody."""
+    # The generator changes shared state while it works, so two threads must not ask it at once.
+    with _generating:
+        return _generated()
+
+
+@functools.cache
+def _generated() -> dict[str, Any]:
     described: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return described

@@ -72,5 +72,5 @@ urlpatterns = [
     path("v1/record", Record.as_view()),
     path("schema/", docs.schema, name="api_schema"),
     path("docs/", docs.page, name="api_docs"),
-    re_path(r"^.*$", Nowhere.as_view()),
+    re_path("", Nowhere.as_view()),
 ]

@@ -53,7 +53,7 @@ class RequestShape(Shape):
         return grant.ref if grant else None
 
 
-class NarrowingShape(Shape):
+class GivenNarrowingShape(Shape):
     """What an approver left of it; a member that is not there was left as it was."""
 
     duration = serializers.IntegerField(required=False)
@@ -72,7 +72,7 @@ class ApprovalShape(Shape):
     at = Moment(source="created_at")
     voided_at = Moment(allow_null=True)
 
-    @shown_as(NarrowingShape)
+    @shown_as(GivenNarrowingShape)
     def get_narrowing(self, approval: Approval) -> Any:
         """Return it with targets by name."""
         narrowing = dict(approval.narrowing)

@@ -47,7 +47,12 @@ def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta
     from accounts.operations.create_token import create_token
 
     _, text = create_token(
-        identity_id=identity.pk, label="test", scopes=scopes or ALL_SCOPES, lifetime=lifetime, actor=identity, now=now
+        identity_id=identity.pk,
+        label="test",
+        scopes=scopes or ALL_SCOPES,
+        lifetime=lifetime,
+        actor=identity,
+        now=now,
     )
     return text
 

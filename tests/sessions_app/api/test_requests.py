@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from sessions_app.models import Grant
 
-from sessions_app.models import AccessRequest, Grant
-
-ASK = {"cluster": "web", "command_set": "restart-web", "duration": "1h30m", "reason": "Nightly", "parameters": {"unit": "nginx"}}
+ASK = {
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h30m",
+    "reason": "Nightly",
+    "parameters": {"unit": "nginx"},
+}
 
 
 def test_alice_asks_and_is_told_who_can_approve(api):
@@ -15,15 +19,21 @@ def test_alice_asks_and_is_told_who_can_approve(api):
     asked = answer.body
     assert answer["Location"] == f"/api/v1/requests/{asked['ref']}"
     assert (asked["state"], asked["duration"], asked["requester"]) == ("pending", 5400, "alice")
-    assert asked["needed"] == [{"count": 1, "groups": ["approvers"], "missing": 1, "approvers": ["bob", "dora"]}]
+    assert asked["needed"] == [
+        {"count": 1, "groups": ["approvers"], "missing": 1, "approvers": ["bob", "dora"]}
+    ]
     assert asked["targets"] == ["web-1", "web-2"]
-    assert [command["text"] for command in asked["commands"]][0] == "echo restart nginx"
+    assert asked["commands"][0]["text"] == "echo restart nginx"
     assert asked["you"] == {"may_decide": False, "why_not": "You asked for this yourself."}
 
 
 def test_bob_approves_and_alice_has_a_grant(api):
     asked = api("alice").post("/requests", ASK).body
-    verdict = {"verdict": "approve", "digest": asked["digest"], "narrowing": {"duration": 1800, "targets": ["web-1"]}}
+    verdict = {
+        "verdict": "approve",
+        "digest": asked["digest"],
+        "narrowing": {"duration": 1800, "targets": ["web-1"]},
+    }
     answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict)
     assert answer.status_code == 200, answer.body
     grant = Grant.objects.get(ref=answer.body["grant"])

@@ -1,0 +1,99 @@
+"""The API against its own description: schemathesis, a live server, a token of an operator and one of an administrator."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.environment import ROOT
+from tests.sessions_app.api.conftest import token_for
+
+# What no schema can say, such as which names there are, is refused with 400; so valid data may well be refused.
+UNSAYABLE = "positive_data_acceptance"
+# They would take away the token that the run calls with.
+SUICIDAL = ("deleteMyToken", "deleteIdentityToken")
+HURTS_ALICE = ("postIdentityDisable",)
+# For others they have one answer, 403, and cost as much time.
+FOR_ADMINISTRATORS = ("postCatalogueApply", "postCataloguePlan", "postIdentities", "postCommandSets")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the web process answers, and what it said."""
+
+    url: str
+    log: Path
+
+
+@pytest.fixture
+def server(live_world, stint_db, tmp_path):
+    """The web process as it is run in production, on a database of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**stint_db.env, "STINT_API_PER_MINUTE": "1000000", "STINT_API_STRANGERS_PER_MINUTE": "1000000"}
+    log = tmp_path / "web.log"
+    command = [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "broker.wsgi:application",
+    ]  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(f"{url}/readyz", process, log)
+        yield Server(url, log)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+def _run(url: str, token: str, folder: Path, *excluded: str) -> subprocess.Popen:
+    folder.mkdir()
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/api/schema/",
+        "--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", UNSAYABLE,
+        "--phases", "examples,coverage,fuzzing", "--max-examples", os.environ.get("STINT_TEST_EXAMPLES", "3"),
+        "--generation-deterministic", "--no-shrink", "--continue-on-failure", "--warnings", "off", "--no-color",
+        *(word for operation in excluded for word in ("--exclude-operation-id", operation)),
+    ]  # fmt: skip
+    with (folder / "out").open("wb") as out:
+        return subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+
+
+def test_every_answer_is_one_that_the_schema_promises(server, live_world, tmp_path):
+    live_world.request()
+    live_world.grant()
+    runs = {
+        "alice": SUICIDAL + FOR_ADMINISTRATORS,
+        "admin": SUICIDAL + HURTS_ALICE,
+    }
+    processes = {
+        name: _run(
+            server.url, token_for(getattr(live_world, name), live_world.now), tmp_path / name, *excluded
+        )
+        for name, excluded in runs.items()
+    }
+    status = {name: process.wait(300) for name, process in processes.items()}
+    said = "".join((tmp_path / name / "out").read_text() for name, code in status.items() if code)
+    assert not any(status.values()), "\n".join(line[:300] for line in said.splitlines())
+    assert "Traceback" not in server.log.read_text()
