@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError
 from sessions_app.connectors.ssh.certificates import Authority
@@ -22,7 +23,11 @@ def _ssh() -> Connector:
         raise ConnectorError(
             "There is no SSH certificate authority; `manage.py ssh_ca` makes one.", permanent=True
         )
-    return SSHConnector(Authority(ssh_ca_private_key(key)), source_addresses=settings.SSH_SOURCE_ADDRESS)
+    try:
+        private_key = ssh_ca_private_key(key)
+    except CannotDecrypt as error:
+        raise ConnectorError(str(error), permanent=True) from error
+    return SSHConnector(Authority(private_key), source_addresses=settings.SSH_SOURCE_ADDRESS)
 
 
 registry.register("ssh", _ssh)

@@ -16,9 +16,10 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
-from sessions_app.models import CommandRun, Grant, GrantState, Lease, RunState, Session
+from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for
+from sessions_app.operations.finish_run import cut_unfinished, record_finished
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.queries import facts
 
@@ -105,8 +106,10 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
     """Ask all targets at once, so that one that hangs delays no other."""
     if not leases:
         return []
-    connector = connector_for(grant.cluster.kind)
-
+    try:
+        connector = connector_for(grant.cluster.kind)
+    except ConnectorError as error:
+        return [(lease, error) for lease in leases]
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
         return list(pool.map(lambda lease: (lease, _ask(connector, _spec(grant, lease))), leases))
 
@@ -132,12 +135,12 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
         locked = _own(grant).select_for_update().first()
         if locked is None:
             raise StaleGrant(f"Another process has taken {grant.ref} over.", hint="Nothing has to be done.")
+        # No session is open any more, so neither is a command.
+        for run in cut_unfinished(runs=locked.runs.all(), reason="the grant ended", now=now):
+            record_finished(run=run, now=now)
         errors = [error for lease, result in results if (error := _note(locked, lease, result, now))]
         if errors:
-            return _again(locked, errors, now)
-        CommandRun.objects.filter(
-            grant=locked, state__in=[RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
-        ).update(state=RunState.CUT, ended_at=now, reason="the grant ended")
+            return _again(locked, errors, max(lease.attempts for lease, _ in results), now)
         took = (now - locked.revoking_at).total_seconds() if locked.revoking_at else 0.0
         return transition(
             grant=locked, to=GrantState.ENDED, actor=DEPROVISIONER, now=now, ended_at=now, last_error="",
@@ -167,10 +170,10 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
     return f"{lease.target.name}: {error}"
 
 
-def _again(grant: Grant, errors: list[str], now: dt.datetime) -> Grant:
+def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:
     text = "; ".join(errors)
     # Full jitter would make the first retries late; half of the wait is fixed.
-    wait = min(LONGEST_BACKOFF, 2.0 ** min(grant.attempts - 1, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+    wait = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311
     if text != grant.last_error:
         record(
             event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,

@@ -1,0 +1,304 @@
+"""Undoing a grant, and proving it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connection
+
+from broker.audit.models import AuditEntry
+from sessions_app.connectors import registry
+from sessions_app.connectors.base import ConnectorError, Evidence
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
+from sessions_app.operations.close_session import close_session
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.transition import StaleGrant
+from tests.support.acts import Started, after, at_once, events, intact, last, run, session, undo, use
+
+
+def used_grant(world, *targets: str) -> Grant:
+    """A grant with a lease on each target, and its sessions closed."""
+    grant = world.grant()
+    for target in targets:
+        used = use(grant, target, now=world.now)
+        opened = session(used, now=world.now)
+        run(used, opened, now=world.now)
+        close_session(session_id=opened, reason="left", now=world.now)
+    return grant
+
+
+def end(world, grant: Grant, **more) -> Grant:
+    return end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=world.now, **more)
+
+
+def leave_something(fake: FakeConnector, grant: Grant, *targets: str) -> None:
+    for target in targets:
+        fake.left[target, grant.token] = 2
+
+
+def test_a_grant_is_ended_when_each_used_target_said_that_nothing_is_left(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1", "web-2"))
+    leave_something(fake_targets, grant, "web-1", "web-2")
+    ended = undo(grant, now=after(world, seconds=1))
+    assert (ended.state, ended.ended_at, ended.next_attempt_at, ended.last_error) == (
+        GrantState.ENDED, after(world, seconds=1), None, ""
+    )  # fmt: skip
+    assert fake_targets.left == {}
+    for lease in Lease.objects.all():
+        assert (lease.gone_at, lease.evidence) == (after(world, seconds=1), {"left": 0})
+    data = last("grant.ended", grant.ref).data
+    assert (data["reason"], data["seconds"], sorted(data["targets_asked"])) == (
+        "revoked",
+        1.0,
+        ["web-1", "web-2"],
+    )
+    assert events(grant.ref)[-3:] == ["lease.gone", "lease.gone", "grant.ended"]
+    assert intact()
+
+
+def test_a_grant_that_was_never_used_asks_no_target(world, fake_targets):
+    fake_targets.down = {"web-1", "web-2"}
+    assert undo(end(world, world.grant()), now=world.now).state == GrantState.ENDED
+
+
+def test_an_open_session_keeps_the_grant_from_being_ended(world, fake_targets):
+    grant = world.grant()
+    opened = session(use(grant, now=world.now), now=world.now)
+    end(world, grant)
+    waiting = undo(grant, now=world.now)
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, after(world, milliseconds=250))
+    assert "sessions closed" in waiting.last_error
+    close_session(session_id=opened, reason="cut", now=after(world, milliseconds=100))
+    assert undo(grant, now=after(world, milliseconds=100)).state == GrantState.ENDED
+
+
+def test_a_target_that_is_down_leaves_it_revoking_visibly_and_the_others_are_undone(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1", "web-2"))
+    leave_something(fake_targets, grant, "web-1", "web-2")
+    fake_targets.down = {"web-1"}
+    failing = undo(grant, now=world.now)
+    assert failing.state == GrantState.REVOKING
+    assert failing.last_error == "web-1: web-1 does not answer."
+    assert after(world, seconds=0.5) <= failing.next_attempt_at <= after(world, seconds=1)
+    assert ("web-2", grant.token) not in fake_targets.left
+    assert Lease.objects.get(target__name="web-2").gone_at == world.now
+    assert {"lease.failing", "grant.revoke_failing"} <= set(events(grant.ref))
+    assert "grant.ended" not in events(grant.ref)
+
+
+def test_it_is_retried_for_ever_with_capped_backoff_and_recorded_once_per_error(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1"))
+    fake_targets.down = {"web-1"}
+    now, waits = world.now, []
+    for _ in range(12):
+        failing = undo(grant, now=now)
+        waits.append((failing.next_attempt_at - now).total_seconds())
+        now = failing.next_attempt_at
+    assert all(min(60, 2**n) / 2 <= wait <= min(60, 2**n) for n, wait in enumerate(waits)), waits
+    assert events(grant.ref).count("grant.revoke_failing") == 1
+    fake_targets.down = set()
+    assert undo(grant, now=now).state == GrantState.ENDED
+
+
+def test_waiting_for_a_session_does_not_make_the_first_retry_late(world, fake_targets):
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    run(used, opened, now=world.now)
+    end(world, grant)
+    now = world.now
+    for _ in range(20):
+        now = undo(grant, now=now).next_attempt_at
+    close_session(session_id=opened, reason="cut", now=now)
+    fake_targets.down = {"web-1"}
+    failing = undo(grant, now=now)
+    assert failing.next_attempt_at - now <= dt.timedelta(seconds=1)
+
+
+def test_a_target_on_which_something_is_left_is_not_believed_to_be_clean(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1"))
+    leave_something(fake_targets, grant, "web-1")
+    fake_targets.stubborn = {"web-1"}
+    assert undo(grant, now=world.now).state == GrantState.REVOKING
+    assert Lease.objects.get().gone_at is None
+    assert "still there" in last("lease.failing", grant.ref).data["error"]
+
+
+def test_commands_nobody_reported_are_marked_as_cut_and_recorded(world, fake_targets):
+    grant = used_grant(world, "web-1")
+    CommandRun.objects.update(state=RunState.RUNNING, ended_at=None, reason="")
+    undo(end(world, grant), now=world.now)
+    tried = CommandRun.objects.get()
+    assert (tried.state, tried.reason) == (RunState.CUT, "the grant ended")
+    assert AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref).count() == 2
+
+
+def test_overlapping_grants_do_not_end_each_other(world, fake_targets):
+    one, other = used_grant(world, "web-1"), used_grant(world, "web-1")
+    leave_something(fake_targets, one, "web-1")
+    leave_something(fake_targets, other, "web-1")
+    assert undo(end(world, one), now=world.now).state == GrantState.ENDED
+    assert list(fake_targets.left) == [("web-1", other.token)]
+    other.refresh_from_db()
+    assert other.state == GrantState.ACTIVE
+    undo(end(world, other), now=world.now)
+    assert fake_targets.left == {}
+
+
+@pytest.mark.parametrize("state", ["scheduled", "active", "ended"])
+def test_a_forged_or_late_message_ends_nothing_that_is_not_ending(world, fake_targets, state):
+    grant = world.grant(start=state == "active")
+    if state == "ended":
+        end(world, grant)
+    before = events()
+    assert undo(grant, now=after(world, hours=9)).state == state
+    assert events() == before
+
+
+def test_a_message_that_comes_before_the_next_try_is_due_asks_nobody(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1"))
+    fake_targets.down = {"web-1"}
+    undo(grant, now=world.now)
+    attempts = Grant.objects.get(pk=grant.pk).attempts
+    undo(grant, now=world.now)
+    assert Grant.objects.get(pk=grant.pk).attempts == attempts
+
+
+def test_a_kind_that_nothing_serves_stays_revoking_with_the_error(world):
+    grant = end(world, used_grant(world, "web-1"))
+    registry.register(
+        "ssh", lambda: _raise(ConnectorError("There is no SSH certificate authority.", permanent=True))
+    )
+    try:
+        failing = undo(grant, now=world.now)
+    finally:
+        from sessions_app.operations.connect import _ssh
+
+        registry.register("ssh", _ssh)
+    assert (failing.state, failing.attempts) == (GrantState.REVOKING, 1)
+    assert "certificate authority" in failing.last_error
+    assert "lease.failing" in events(grant.ref)
+
+
+def _raise(error: Exception):
+    raise error
+
+
+class Slow(FakeConnector):
+    """A target that answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(kind="ssh")
+        self.asked = threading.Event()
+        self.answer = threading.Event()
+        self.calls = 0
+
+    def revoke(self, lease) -> Evidence:
+        self.calls += 1
+        self.asked.set()
+        assert self.answer.wait(20)
+        return super().revoke(lease)
+
+
+@pytest.fixture
+def slow(live_world):
+    from sessions_app.operations.connect import _ssh
+
+    connector = Slow()
+    registry.register("ssh", lambda: connector)
+    yield connector
+    connector.answer.set()
+    registry.register("ssh", _ssh)
+
+
+def test_a_worker_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes(live_world, slow):
+    world = live_world
+    grant = end(world, used_grant(world, "web-1"))
+    sleeper = Started(lambda: undo(grant, now=world.now))
+    assert slow.asked.wait(20)
+    slow.asked.clear()
+    taken_over = Started(lambda: undo(grant, now=after(world, seconds=31)))
+    assert slow.asked.wait(20)
+    slow.answer.set()
+    assert taken_over.result().state == GrantState.ENDED or isinstance(taken_over.result(), StaleGrant)
+    assert isinstance(sleeper.result(), StaleGrant)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ENDED
+    assert events(grant.ref).count("grant.ended") == 1
+    assert events(grant.ref).count("lease.gone") == 1
+
+
+def test_undone_by_many_at_once_each_target_is_asked_once(live_world, slow):
+    grant = end(live_world, used_grant(live_world, "web-1"))
+    slow.answer.set()
+    results = at_once(*[lambda: undo(grant, now=live_world.now)] * 4)
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert slow.calls == 1
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ENDED
+    assert events(grant.ref).count("grant.ended") == 1
+
+
+def test_a_revoke_of_one_grant_does_not_hold_up_that_of_another(live_world, slow):
+    grants = [end(live_world, used_grant(live_world, "web-1")), end(live_world, live_world.grant())]
+    hanging = Started(lambda: undo(grants[0], now=live_world.now))
+    assert slow.asked.wait(20)
+    assert undo(grants[1], now=live_world.now).state == GrantState.ENDED
+    slow.answer.set()
+    assert hanging.result().state == GrantState.ENDED
+
+
+def test_a_cluster_that_fails_keeps_one_place_and_another_cluster_has_its_own(live_world, slow):
+    from sessions_app.operations.deprovision_grant import one_of_few
+
+    grant = end(live_world, used_grant(live_world, "web-1"))
+    Lease.objects.update(last_error="does not answer")
+    hanging = Started(lambda: undo(grant, now=live_world.now))
+    assert slow.asked.wait(20)
+    with one_of_few(grant.cluster_id) as free:
+        assert not free
+    with one_of_few(grant.cluster_id + 1) as free:
+        assert free
+    slow.answer.set()
+    hanging.result()
+    with one_of_few(grant.cluster_id) as free:
+        assert free
+
+
+def test_a_place_is_given_back_also_after_an_error(live_world):
+    from sessions_app.operations.deprovision_grant import one_of_few
+
+    with pytest.raises(RuntimeError), one_of_few(1):
+        raise RuntimeError
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeated(live_world):
+    class Dies(FakeConnector):
+        def revoke(self, lease):
+            super().revoke(lease)
+            raise KeyboardInterrupt
+
+    world = live_world
+    grant = end(world, used_grant(world, "web-1"))
+    dies, works = Dies(kind="ssh"), FakeConnector(kind="ssh")
+    from sessions_app.operations.connect import _ssh
+
+    registry.register("ssh", lambda: dies)
+    with pytest.raises(KeyboardInterrupt):
+        undo(grant, now=world.now)
+    registry.register("ssh", lambda: works)
+    assert (
+        deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=29)).state
+        == GrantState.REVOKING
+    )
+    assert (
+        deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=30)).state == GrantState.ENDED
+    )
+    registry.register("ssh", _ssh)

@@ -1,0 +1,212 @@
+"""Everything that is due, whatever messages were lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Sweeper
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.sweep import end_baseless, sweep
+from sessions_app.queries.grants import next_due, overdue_revocation_seconds
+from tests.support.acts import after, at_once, change, events, intact, last, policy, session, use
+
+
+def swept(now: dt.datetime, **more):
+    return sweep(now=lambda: now, name="test", **more)
+
+
+def test_what_is_due_ends_and_each_end_is_recorded(world):
+    grants = [world.grant(), world.grant(), world.grant(duration=7200)]
+    report = swept(after(world, hours=1))
+    assert (report.ended, set(report.to_undo)) == (2, {grants[0].pk, grants[1].pk})
+    for grant in grants[:2]:
+        grant.refresh_from_db()
+        assert (grant.state, grant.end_reason, grant.revoking_at) == (
+            "revoking",
+            "expired",
+            after(world, hours=1),
+        )
+        entry = last("grant.revoking", grant.ref)
+        assert (entry.actor, entry.data["reason"]) == ("system:sweep", "expired")
+    grants[2].refresh_from_db()
+    assert grants[2].state == GrantState.ACTIVE
+    assert intact()
+
+
+def test_a_late_sweep_lets_nothing_finish_later_than_approvers_saw(world):
+    grant = world.grant()
+    swept(after(world, hours=1, minutes=3))
+    grant.refresh_from_db()
+    assert grant.finish_until == after(world, hours=1, minutes=5)
+
+
+def test_more_than_a_batch_is_ended_in_one_sweep(world):
+    for _ in range(5):
+        world.grant()
+    assert swept(after(world, hours=1), limit=2).ended == 5
+
+
+def test_swept_again_nothing_happens_twice(world):
+    grant = world.grant()
+    swept(after(world, hours=1))
+    before = events()
+    report = swept(after(world, hours=1))
+    assert (report.ended, report.to_undo) == (0, (grant.pk,))
+    assert events() == before
+
+
+def test_an_idle_sweep_writes_nothing(world):
+    Notice.objects.all().delete()
+    before = events()
+    report = swept(after(world, seconds=1))
+    assert report.idle
+    assert events() == before
+    assert Sweeper.objects.get().seen_at == world.now
+
+
+def test_a_sweeper_says_that_it_is_there(world):
+    swept(after(world, seconds=6))
+    assert Sweeper.objects.get(name="test").seen_at == after(world, seconds=6)
+
+
+def test_a_start_whose_message_was_lost_is_found(world):
+    grant = world.grant(start=False, starts_at=after(world, hours=1))
+    assert swept(after(world, minutes=59)).started == 0
+    assert swept(after(world, hours=1)).started == 1
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_a_start_that_a_dead_process_left_half_way_is_finished(world):
+    from sessions_app.operations.transition import transition
+    from tests.support.world import SETUP
+
+    grant = world.grant(start=False)
+    transition(grant=grant, to=GrantState.PROVISIONING, actor=SETUP, now=world.now)
+    swept(after(world, seconds=31))
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_what_was_never_started_in_its_time_ends_and_never_starts(world):
+    grant = world.grant(start=False)
+    swept(after(world, hours=1))
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, "expired")
+    assert "grant.active" not in events(grant.ref)
+
+
+def test_a_request_that_nobody_decided_lapses_and_its_asker_is_told(world):
+    request = world.request()
+    assert swept(after(world, hours=23)).lapsed == 0
+    assert swept(after(world, hours=24)).lapsed == 1
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED
+    assert last("request.lapsed", request.ref).actor == "system:sweep"
+    assert Notice.objects.filter(event="request.lapsed", identity=world.alice).exists()
+
+
+def test_an_overdue_review_is_escalated_once(world):
+    world.request(kind="break_glass")
+    grant = Grant.objects.get()
+    for _ in range(2):
+        swept(after(world, hours=24))
+    told = Notice.objects.filter(path=f"/grants/{grant.ref}/", subject__contains="overdue")
+    assert [notice.identity for notice in told] == [world.admin]
+
+
+def test_an_unreadable_row_delays_no_end(world):
+    from sessions_app.models import AccessPolicy
+
+    grants = [world.grant(), world.grant()]
+    waiting = world.grant(start=False, starts_at=after(world, minutes=30))
+    AccessPolicy.objects.update(document={})
+    report = swept(after(world, hours=1))
+    assert report.ended == 2
+    assert list(report.failed) == [waiting.ref]
+    for grant in grants:
+        grant.refresh_from_db()
+        assert grant.state == GrantState.REVOKING
+
+
+def test_the_next_due_moment_is_known_and_may_be_in_the_past(world):
+    Notice.objects.all().delete()
+    assert next_due() is None
+    request = world.request()
+    assert next_due() == request.lapses_at
+    grant = world.grant()
+    assert next_due() == grant.expires_at
+    world.grant(start=False, starts_at=after(world, minutes=5))
+    assert next_due() == after(world, minutes=5)
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    assert next_due() == world.now
+
+
+def test_for_how_long_a_revoke_has_been_overdue_is_known(world):
+    assert overdue_revocation_seconds(world.now) == 0.0
+    end_grant(grant_id=world.grant().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    assert overdue_revocation_seconds(after(world, seconds=5)) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason"),
+    [("holder", "identity_disabled"), ("owner", "identity_disabled"), ("cluster", "cluster_removed"),
+     ("policy", "policy_changed"), ("command_set", "policy_changed")],
+)  # fmt: skip
+def test_the_net_below_ends_what_has_lost_its_ground(world, gone, reason):
+    from sessions_app.models import AccessPolicy, Cluster, CommandSet
+    from sessions_app.operations.provision_grant import provision_grant
+
+    world.decide(world.request(world.robot if gone == "owner" else world.alice))
+    grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
+    assert end_baseless(now=world.now) == 0
+    if gone in ("holder", "owner"):
+        type(world.alice).objects.filter(pk=world.alice.pk).update(is_active=False)
+    else:
+        model = {"cluster": Cluster, "policy": AccessPolicy, "command_set": CommandSet}[gone]
+        model.objects.update(removed_at=world.now)
+    assert end_baseless(now=world.now) == 1
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, reason)
+    assert end_baseless(now=world.now) == 0
+
+
+def test_the_net_below_closes_the_sessions_of_gateways_that_are_gone(world):
+    grant = world.grant()
+    opened = session(use(grant, now=world.now), now=world.now)
+    end_baseless(now=after(world, seconds=13))
+    assert grant.sessions.get(pk=opened).close_reason == "gateway lost"
+
+
+def test_two_sweepers_at_once_do_each_thing_once(live_world):
+    grants = [live_world.grant() for _ in range(6)]
+    starting = live_world.grant(start=False, starts_at=after(live_world, minutes=30), duration=7200)
+    request = live_world.request(starts_at=after(live_world, minutes=10), duration=600)
+    due = after(live_world, hours=1)
+    reports = at_once(
+        *[
+            lambda: sweep(now=lambda: due, name="a", limit=2),
+            lambda: sweep(now=lambda: due, name="b", limit=2),
+        ]
+        * 2
+    )
+    assert not [report for report in reports if isinstance(report, Exception)], reports
+    assert sum(report.ended for report in reports) == len(grants)
+    for grant in grants:
+        assert events(grant.ref).count("grant.revoking") == 1
+    assert events(starting.ref).count("grant.active") == 1
+    assert events(request.ref).count("request.lapsed") == 1
+    assert intact()
+
+
+def test_a_sweep_and_a_change_of_the_catalogue_at_once_both_come_through(live_world):
+    for _ in range(4):
+        live_world.grant()
+    files = policy(live_world, max_duration="30m")
+    results = at_once(
+        lambda: sweep(now=lambda: after(live_world, hours=1), name="a"), lambda: change(live_world, files)
+    )
+    assert not [result for result in results if isinstance(result, Exception)], results
+    assert set(Grant.objects.values_list("state", flat=True)) == {GrantState.REVOKING}
