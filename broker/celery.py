@@ -23,6 +23,7 @@ app.conf.task_routes = {
 }
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
+    "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
 app.autodiscover_tasks(["sessions_app"])

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from celery import current_app, shared_task
+from django.db import connection
 
+from broker.audit.actor import Actor
+from broker.audit.note import note_verification
+from broker.audit.verify import verify
 from broker.kernel import clock
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.provision_grant import provision_grant
@@ -39,6 +43,13 @@ def tick(**_: Any) -> None:
         current_app.send_task("grants.deprovision", kwargs={"grant_id": grant_id})
     for notice_id in report.to_mail:
         current_app.send_task("notices.send", kwargs={"notice_id": notice_id})
+
+
+@shared_task(name="record.verify", acks_late=True)
+def verify_record(**_: Any) -> None:
+    """Read the whole record again, so that pages say when it was last intact."""
+    verdict = verify(connection=connection)
+    note_verification(verdict=verdict, actor=Actor.system("verify"), now=clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)

@@ -11,8 +11,8 @@ PEOPLE = {
     "jonas": ("Jonas Berg", ("service-owners",)),
 }
 CLUSTERS = {
-    "web-eu": ("production", "medium", ("web-1", "web-2")),
-    "web-us": ("staging", "low", ("web-3", "web-4")),
+    "web-eu": ("Shop and checkout, Europe", "production", "medium", ("web-1", "web-2")),
+    "web-us": ("Shop and checkout, next release", "staging", "low", ("web-3", "web-4")),
 }
 
 COMMAND_SET = """\
@@ -116,9 +116,9 @@ def files(hosts: Iterable[Host]) -> dict[str, str]:
         },
         **{
             f"clusters/{name}.yaml": _cluster(
-                name, environment, risk, [by_name[target] for target in targets]
+                name, summary, environment, risk, [by_name[target] for target in targets]
             )
-            for name, (environment, risk, targets) in CLUSTERS.items()
+            for name, (summary, environment, risk, targets) in CLUSTERS.items()
         },
         "command-sets/restart-web.yaml": COMMAND_SET,
         "command-sets/look-at-web.yaml": LOOK,
@@ -128,9 +128,9 @@ def files(hosts: Iterable[Host]) -> dict[str, str]:
     }
 
 
-def _cluster(name: str, environment: str, risk: str, hosts: list[Host]) -> str:
+def _cluster(name: str, summary: str, environment: str, risk: str, hosts: list[Host]) -> str:
     lines = [
-        f"name: {name}", "kind: ssh", f"summary: Web servers, {environment}", f"environment: {environment}",
+        f"name: {name}", "kind: ssh", f"summary: {summary}", f"environment: {environment}",
         f"risk: {risk}", "targets:",
     ]  # fmt: skip
     for host in hosts:

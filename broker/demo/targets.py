@@ -31,7 +31,7 @@ class Targets:
     def __enter__(self) -> Self:
         """Start all."""
         with self._stack:
-            for _, _, names in CLUSTERS.values():
+            for *_, names in CLUSTERS.values():
                 for name in names:
                     self._start(name)
             self._stack = self._stack.pop_all()
