@@ -1,0 +1,201 @@
+"""Ends are on time whatever happens to worker, beat and queue, and messages do nothing that rows do not justify."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+from broker.embedded.state import temporary_state_dir
+from broker.embedded.valkey import EmbeddedValkey
+from tests.sessions_app.gateways.conftest import make_place
+from tests.support.gateway import ROOT, Place, eventually
+
+MANY = 500
+_numbers = itertools.count(500_000)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    """A live gateway."""
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory)
+
+
+@pytest.fixture
+def valkey() -> Iterator[EmbeddedValkey]:
+    """A real queue of the test's own."""
+    with temporary_state_dir("stint-queue-") as folder, EmbeddedValkey(folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def worker(place: Place, queue: EmbeddedValkey, name: str = "one") -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker with beat."""
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "broker.celery:app",
+            "worker",
+            "-B",
+            "-P",
+            "threads",
+            "-c",
+            "4",
+        ),
+        *(
+            "--scheduler",
+            "celery.beat:Scheduler",
+            "-Q",
+            "revoke,provision,notify",
+            "-l",
+            "WARNING",
+            "-n",
+            f"{name}@test",
+        ),
+        *("--without-gossip", "--without-mingle"),
+    ]
+    log = (place.folder / f"worker-{name}.log").open("wb")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**place.env, "REDIS_URL": queue.celery_url()}, stdout=log, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+def sweeps(name: str) -> bool:
+    """Whether a sweeper of that name has been there in the last seconds."""
+    from broker.kernel import clock
+    from sessions_app.models import Sweeper
+
+    return Sweeper.objects.filter(
+        name__startswith=name, seen_at__gt=clock.now() - dt.timedelta(seconds=8)
+    ).exists()
+
+
+def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0) -> list[int]:
+    """Active grants of alice whose deadlines lie close together."""
+    from django.db import connection
+
+    from broker.kernel import clock
+    from sessions_app.models import Grant
+
+    now = clock.now()
+    first = place.world.grant(now=now)
+    template = Grant.objects.get(pk=first.pk)
+    made = []
+    for number in range(count):
+        request = template.request
+        request.pk, request.number = None, next(_numbers)
+        request.save(force_insert=True)
+        template.pk, template.request = None, request
+        template.ref, template.token = f"GR-T{request.number}", f"token-{request.number}"
+        template.expires_at = now + dt.timedelta(seconds=seconds + spread * number / count)
+        template.save(force_insert=True)
+        made.append(template.pk)
+    assert not connection.in_atomic_block
+    return made
+
+
+def lateness(ids: list[int]) -> list[float]:
+    """By how many seconds each end began after its deadline; waits until all have ended."""
+    from sessions_app.models import Grant
+
+    ended = Grant.objects.filter(pk__in=ids, revoking_at__isnull=False)
+    eventually(lambda: ended.count() == len(ids), within=40, every=0.2)
+    return [(g.revoking_at - g.expires_at).total_seconds() for g in ended]
+
+
+def test_a_queue_that_stops_during_500_expiries_makes_no_end_late(place, valkey):
+    with worker(place, valkey):
+        eventually(lambda: sweeps("worker"), within=30)
+        ids = grants_due_in(place, 12, MANY)
+        time.sleep(6)
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            late = lateness(ids)
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+    assert min(late) >= 0
+    assert max(late) <= 2
+
+
+def test_a_queue_that_is_emptied_and_killed_loses_no_end(place, valkey):
+    from sessions_app.models import Grant
+
+    with worker(place, valkey):
+        eventually(lambda: sweeps("worker"), within=30)
+        ids = grants_due_in(place, 5, 50)
+        os.kill(valkey.pid, signal.SIGKILL)
+        assert max(lateness(ids)) <= 2
+    eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
+
+
+def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey):
+    from sessions_app.models import Grant
+
+    with worker(place, valkey):
+        eventually(lambda: sweeps("worker"), within=30)
+        place.stop()
+        try:
+            ids = grants_due_in(place, 2, 20)
+            assert max(lateness(ids)) <= 2
+            eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
+        finally:
+            place.start()
+
+
+def test_two_workers_with_a_beat_each_do_nothing_twice(place, valkey):
+    from broker.audit.models import AuditEntry
+    from sessions_app.models import Grant
+
+    with worker(place, valkey, "one"), worker(place, valkey, "two"):
+        eventually(lambda: sweeps("worker"), within=30)
+        ids = grants_due_in(place, 4, 60)
+        assert max(lateness(ids)) <= 2
+        refs = list(Grant.objects.filter(pk__in=ids).values_list("ref", flat=True))
+        eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
+        time.sleep(2)
+    entries = Counter(AuditEntry.objects.filter(object_ref__in=refs).values_list("object_ref", "event"))
+    assert {entries[ref, event] for ref in refs for event in ("grant.revoking", "grant.ended")} == {1}
+
+
+def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justify(place, valkey):
+    from broker.kernel import clock
+    from sessions_app.models import Grant
+
+    active = place.world.grant(now=clock.now())
+    later = place.world.grant(now=clock.now(), start=False, starts_at=clock.now() + dt.timedelta(hours=2))
+    with worker(place, valkey), Celery(broker=valkey.celery_url()) as forger:
+        eventually(lambda: sweeps("worker"), within=30)
+        for _ in range(2):
+            forger.send_task("grants.deprovision", kwargs={"grant_id": active.pk}, queue="revoke")
+            forger.send_task("grants.provision", kwargs={"grant_id": later.pk}, queue="provision")
+            forger.send_task("grants.provision", kwargs={"grant_id": active.pk}, queue="provision")
+            forger.send_task("grants.deprovision", kwargs={"grant_id": 10**12}, queue="revoke")
+            forger.send_task("grants.deprovision", kwargs={"grant_id": "1; DROP TABLE"}, queue="revoke")
+            forger.send_task("grants.everything", kwargs={}, queue="revoke")
+        time.sleep(3)
+        states = dict(Grant.objects.filter(pk__in=[active.pk, later.pk]).values_list("pk", "state"))
+        assert states == {active.pk: "active", later.pk: "scheduled"}
+        ids = grants_due_in(place, 1, 5)
+        assert max(lateness(ids)) <= 2, "the worker did not survive the forgeries"
