@@ -22,7 +22,7 @@ def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.
             fields={"time_zone": ["Unknown."]},
         )  # fmt: skip
     with transaction.atomic():
-        identity = Identity.objects.select_for_update().filter(pk=identity_id).first()
+        identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
             raise NotFound("There is no such identity of yours.")
         before = identity.time_zone

@@ -18,12 +18,12 @@ from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.errors import InvalidInput
+from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
-from sessions_app.operations.save_draft import write_draft
+from sessions_app.operations.save_draft import lock_catalogue, write_draft
 from sessions_app.policy.catalogue import (
     Catalogue,
     ClusterDocument,
@@ -34,6 +34,7 @@ from sessions_app.policy.catalogue import (
 from sessions_app.policy.commands.document import digest as command_set_digest
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
+from sessions_app.queries import facts
 
 Action = Literal["create", "change", "remove"]
 
@@ -80,12 +81,23 @@ def apply_catalogue(
     plan = Plan()
     try:
         with transaction.atomic():
+            lock_catalogue()
+            _lock_live_grants()
             _apply(catalogue, plan, actor, now, prune=prune)
             if plan_only:
                 raise _OnlyPlanned
     except _OnlyPlanned:
         pass
     return plan
+
+
+def _lock_live_grants() -> None:
+    """Lock what may have to end before anything is recorded: from the first entry on the record is locked, and who holds
+    a grant may be waiting for it.
+    """
+    live = Grant.objects.filter(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE])
+    for _ in live.order_by("pk").select_for_update(of=("self",)).values_list("pk").iterator():
+        pass
 
 
 def _apply(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
@@ -264,7 +276,7 @@ def _policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now
     live = policy is not None and policy.removed_at is None
     if policy and live and policy.digest == digest_of(data):
         return
-    before = _plain(PolicyDocument.model_validate(policy.document)) if policy and live else None
+    before = _policy_data(policy) if policy and live else None
     if policy is None:
         policy = AccessPolicy(name=document.name, version=0, created_at=now)
     policy.version += 1
@@ -290,6 +302,14 @@ def _policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now
         object_ref=document.name, now=now,
         data={"version": policy.version, "digest": policy.digest, "grants_ended": list(ends)},
     )  # fmt: skip
+
+
+def _policy_data(policy: AccessPolicy) -> dict[str, Any]:
+    """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
+    try:
+        return _plain(facts.policy_document(policy))
+    except facts.Unreadable as error:
+        return {"unreadable": error.message}
 
 
 def _give(thing: models.Model, permission: str, who: Who | None) -> None:
@@ -329,10 +349,17 @@ def _end_those_without_ground(grants: models.QuerySet[Grant], now: dt.datetime) 
     """End live grants that would not be made any more, and return their references. Scheduled ones are asked at their start."""
     ended = []
     for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
-        if reason := why_not_start(grant, now):
+        if reason := _why_not_stand(grant, now):
             end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
             ended.append(grant.ref)
     return tuple(ended)
+
+
+def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
+    try:
+        return why_not_start(grant, now)
+    except (StintError, ValueError) as error:
+        return f"It can't be judged any more: {error}"
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:

@@ -14,7 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
 from sessions_app.models import CommandSetVersion
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, lock_catalogue
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 
@@ -36,6 +36,7 @@ def publish_command_set(
     if not actor.is_superuser:
         raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
     with transaction.atomic():
+        lock_catalogue()
         version = (
             CommandSetVersion.objects.select_for_update(of=("self",))
             .select_related("command_set")
@@ -53,7 +54,10 @@ def publish_command_set(
 def publish(
     *, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a locked draft whose accepted warnings are set. Raises NotFitToPublish."""
+    """Publish a locked draft whose accepted warnings are set. A command set that was removed is back with it.
+
+    Raises NotFitToPublish.
+    """
     problems = problems_of(version)
     if problems:
         raise NotFitToPublish(
@@ -61,6 +65,9 @@ def publish(
             hint=" ".join(text for texts in problems.values() for text in texts),
             fields=problems,
         )
+    if version.command_set.removed_at is not None:
+        version.command_set.removed_at = None
+        version.command_set.save(update_fields=["removed_at"])
     version.published_at, version.published_by = now, by
     version.save(update_fields=["accepted", "published_at", "published_by"])
     record(

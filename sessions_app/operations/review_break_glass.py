@@ -8,9 +8,11 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from accounts.queries import same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.text import checked_text
 from sessions_app.models import Grant
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, may_not_decide
 
@@ -34,9 +36,10 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             raise MayNotDecide(why_not, hint="Another approver can review it.")
         if grant.reviewed_at is not None:
             raise AlreadyDecided("It was reviewed already.")
-        if not note.strip():
+        note = checked_text(note, field="note")
+        if not note:
             raise InvalidInput("Say what you found.", fields={"note": ["Needed."]})
-        grant.reviewed_at, grant.reviewed_by, grant.review_note = now, reviewer, note.strip()
+        grant.reviewed_at, grant.reviewed_by, grant.review_note = now, reviewer, note
         grant.save(update_fields=["reviewed_at", "reviewed_by", "review_note"])
         record(
             event=Event.BREAKGLASS_REVIEWED, actor=actor_of(reviewer), object_type="grant", object_ref=grant.ref,
@@ -48,6 +51,6 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
 def may_not_review(grant: Grant, reviewer: Identity) -> str:
     """Return why this identity may not review the grant; empty when it may."""
     why_not = may_not_decide(grant.request, reviewer)
-    own = reviewer.pk in (grant.holder_id, grant.request.requester_id)
+    own = Identity.objects.filter(same_person(grant.request.requester), pk=reviewer.pk).exists()
     # Where a policy has no approvers, administrators are the second pair of eyes.
     return "" if reviewer.is_superuser and not own else why_not

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from dataclasses import asdict
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Identity
 from broker.kernel.errors import Forbidden, InvalidInput
@@ -15,6 +15,9 @@ from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError
+
+# The key of the advisory lock; any number that no other part of the database uses.
+_CATALOGUE = 7_400_100
 
 
 class OnlyAdministratorsSetUp(Forbidden):
@@ -39,7 +42,14 @@ def save_draft(*, source: str, actor: Identity, now: dt.datetime) -> CommandSetV
             fields={"source": [str(problem) for problem in error.problems]},
         ) from error
     with transaction.atomic():
+        lock_catalogue()
         return write_draft(file=file, actor=actor, now=now)
+
+
+def lock_catalogue() -> None:
+    """Let one transaction at a time change the catalogue: others wait here, before they hold anything else."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CATALOGUE])
 
 
 def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetime) -> CommandSetVersion:
@@ -48,9 +58,6 @@ def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetim
     command_set, _ = CommandSet.objects.get_or_create(
         name=document.name, defaults={"kind": document.kind, "created_at": now}
     )
-    if command_set.removed_at is not None:
-        command_set.removed_at = None
-        command_set.save(update_fields=["removed_at"])
     command_set.versions.filter(published_at__isnull=True).delete()
     newest = command_set.versions.order_by("-number").values_list("number", flat=True).first()
     return CommandSetVersion.objects.create(

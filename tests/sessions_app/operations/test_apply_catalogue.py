@@ -1,0 +1,333 @@
+"""Making the catalogue what the files say."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from accounts.models import Identity
+from broker.audit.models import AuditEntry
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    GrantState,
+    Target,
+)
+from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.extend_grant import extend_grant
+from tests.support.acts import (
+    Started,
+    after,
+    at_once,
+    change,
+    events,
+    intact,
+    last,
+    policy,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
+from tests.support.world import SETUP
+
+SET = "command-sets/restart-web.yaml"
+
+
+def plan_of(world, files=None, **more) -> list[str]:
+    return [f"{change.action} {change.type} {change.name}" for change in world.apply(files, **more).changes]
+
+
+def without(world, *paths: str):
+    files = {path: text for path, text in world.catalogue.items() if path not in paths}
+    return apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
+
+
+def snapshot():
+    from sessions_app.models import ClusterGroupObjectPermission
+
+    return (
+        [
+            sorted(model.objects.values_list())
+            for model in (Cluster, Target, CommandSet, ClusterGroupObjectPermission)
+        ],
+        sorted(AccessPolicy.objects.values_list("name", "version", "digest", "removed_at")),
+        CommandSetVersion.objects.count(),
+        AuditEntry.objects.count(),
+    )
+
+
+def test_applied_again_it_changes_nothing(world):
+    before = snapshot()
+    plan = world.apply()
+    assert (plan.changes, plan.unused) == ([], [])
+    assert snapshot() == before
+
+
+def test_order_and_comments_that_mean_nothing_are_no_change(world):
+    data = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    data["targets"].reverse()
+    files = {
+        "clusters/web.yaml": yaml.safe_dump(data),
+        "groups/operators.yaml": "# a comment\nmembers: [deployer, Robot, ' alice ']\nname: operators\n",
+        SET: "# a comment\n" + world.catalogue[SET],
+    }
+    assert plan_of(world, files) == []
+
+
+def test_a_plan_shows_what_would_change_and_changes_nothing(world):
+    grant = world.grant()
+    before = snapshot()
+    files = {
+        **policy(world, clusters=["db"]),
+        "clusters/db.yaml": world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: db\n"),
+    }
+    plan = world.apply(files, plan_only=True)
+    assert [(change.action, change.name) for change in plan.changes] == [
+        ("create", "db"),
+        ("change", "web-work"),
+    ]
+    assert plan.changes[1].ends == (grant.ref,)
+    assert any(line.startswith("+- db") for line in plan.changes[1].diff)
+    assert snapshot() == before
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_one_wrong_file_and_nothing_is_changed(world):
+    before = snapshot()
+    files = {**policy(world, max_duration="1h"), "clusters/web.yaml": "name: web\nkind: telnet\n"}
+    with pytest.raises(InvalidInput) as refusal:
+        world.apply(files)
+    assert any("clusters/web.yaml" in place for place in refusal.value.fields)
+    assert snapshot() == before
+
+
+def test_names_that_mean_nothing_are_all_told_at_once(world):
+    files = {
+        **policy(
+            world,
+            clusters=["web", "dbb"],
+            command_sets=["restart-web", "drop-db"],
+            requesters={"identities": ["zed"]},
+        ),
+        "groups/operators.yaml": "name: operators\nmembers: [alice, nobody]\n",
+    }
+    with pytest.raises(InvalidInput) as refusal:
+        world.apply(files)
+    for name in ("dbb", "drop-db", "zed", "nobody"):
+        assert name in refusal.value.message
+
+
+def test_a_command_set_that_is_not_fit_stops_everything(world):
+    before = snapshot()
+    bad = world.catalogue[SET].replace("echo restart {unit}", "bash -c {unit}")
+    with pytest.raises(InvalidInput, match="not fit"):
+        world.apply({SET: bad, **policy(world, max_duration="1h")})
+    assert snapshot() == before
+
+
+def test_each_change_is_recorded_by_the_one_who_made_it(world):
+    change(world, policy(world, max_duration="1h"))
+    entry = last("policy.changed", "web-work")
+    assert (entry.actor, entry.data["version"]) == ("system:test", 2)
+    assert last("catalogue.applied").data["changes"] == ["change policy web-work"]
+    assert intact()
+
+
+def test_a_changed_command_set_is_a_new_version_and_the_old_one_stays(world):
+    grant = world.grant()
+    change(world, {SET: world.catalogue[SET].replace("echo stop", "echo halt")})
+    assert list(CommandSetVersion.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
+    grant.refresh_from_db()
+    assert (grant.state, grant.command_set_version.number) == (GrantState.ACTIVE, 1)
+
+
+# Grants whose ground is taken away end.
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        ({"clusters/web.yaml": ("port: 2201", "port: 2299")}, "changed since"),
+        ({"clusters/web.yaml": ("account: root, host_key", "account: app, host_key")}, "changed since"),
+        ({"policies/web-work.yaml": ("groups: [operators]", "groups: [approvers]")}, "may not ask"),
+        ({"policies/web-work.yaml": ("max_duration: 4h", "max_duration: 30m")}, "over the limit"),
+        ({"policies/web-work.yaml": ("count: 1", "count: 2")}, "approvals"),
+    ],
+)
+def test_a_change_that_takes_a_grants_ground_away_ends_it(world, files, note):
+    grant = world.grant()
+    changed = {path: world.catalogue[path].replace(*edit, 1) for path, edit in files.items()}
+    assert all(changed[path] != world.catalogue[path] for path in changed)
+    plan = world.apply(changed)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, "policy_changed")
+    assert note in grant.end_note
+    assert grant.ref in plan.changes[0].ends
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"clusters/web.yaml": ("summary: Two web servers", "summary: Web servers")},
+        {"policies/web-work.yaml": ("summary: Planned work", "summary: All work")},
+        {"policies/web-work.yaml": ("max_duration: 4h", "max_duration: 1h")},
+        {SET: ("echo stop", "echo halt")},
+    ],
+)
+def test_a_change_that_takes_nothing_away_ends_nothing(world, files):
+    grant = world.grant()
+    world.apply({path: world.catalogue[path].replace(*edit, 1) for path, edit in files.items()})
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_an_extended_grant_is_not_over_the_limit_because_it_was_extended(world):
+    change(world, policy(world, max_duration="1h"))
+    grant = world.grant()
+    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=3600, now=world.now)
+    change(world, policy(world, summary="Other words"))
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_a_freeze_that_comes_ends_only_what_runs_into_it(world):
+    before_it, into_it = world.grant(duration=600), world.grant()
+    freeze = {
+        "from": after(world, minutes=30).isoformat(),
+        "to": after(world, hours=9).isoformat(),
+        "reason": "Sale",
+    }
+    change(world, policy(world, freezes=[freeze]))
+    before_it.refresh_from_db()
+    into_it.refresh_from_db()
+    assert (before_it.state, into_it.state) == (GrantState.ACTIVE, GrantState.REVOKING)
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason"),
+    [
+        ("clusters/web.yaml", "cluster_removed"),
+        ("policies/web-work.yaml", "policy_changed"),
+        (SET, "policy_changed"),
+    ],
+)
+@pytest.mark.parametrize("start", [True, False])
+def test_pruning_ends_all_that_rests_on_it(world, gone, reason, start):
+    grant = world.grant(start=start)
+    plan = without(world, gone)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == ("revoking" if start else "ended", reason)
+    assert [change.ends for change in plan.changes] == [(grant.ref,)]
+    assert events(grant.ref)[-1] == f"grant.{grant.state}"
+
+
+def test_without_prune_what_stands_in_no_file_stays_and_is_told(world):
+    files = {path: text for path, text in world.catalogue.items() if path != "clusters/web.yaml"}
+    plan = apply_catalogue(files=files, actor=SETUP, now=world.now)
+    assert plan.unused == ["cluster web"]
+    assert Cluster.objects.live().exists()
+
+
+def test_an_empty_folder_removes_nothing_unless_told_to(world):
+    assert apply_catalogue(files={}, actor=SETUP, now=world.now).changes == []
+    grant = world.grant()
+    apply_catalogue(files={}, actor=SETUP, now=world.now, prune=True)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert not (Cluster.objects.live().exists())
+    assert not (AccessPolicy.objects.live().exists())
+
+
+def test_what_comes_back_is_the_same_again_and_revives_no_grant(world):
+    grant = world.grant()
+    without(world, "clusters/web.yaml", "policies/web-work.yaml", SET)
+    world.apply()
+    assert Cluster.objects.live().get().name == "web"
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert world.request().state == "pending"
+
+
+def test_a_target_that_was_taken_out_is_marked_and_not_deleted(world):
+    data = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    data["targets"].pop()
+    world.apply({"clusters/web.yaml": yaml.safe_dump(data)})
+    assert Target.objects.get(name="web-2").removed_at == world.now
+
+
+def test_permissions_are_exactly_what_the_file_says(world):
+    visible = AccessPolicy.objects.visible_to
+    change(world, policy(world, viewers={"identities": ["charlie"]}))
+    assert visible(world.charlie).exists()
+    change(world, policy(world, viewers=None))
+    assert not visible(world.charlie).exists()
+    assert visible(world.bob).exists()
+    change(world, policy(world, approvals=[{"count": 1, "from": ["on-call"]}]))
+    assert not visible(world.bob).exists()
+
+
+def test_a_policy_row_that_can_not_be_read_is_mended_by_its_file(world):
+    grant = world.grant()
+    AccessPolicy.objects.update(document={}, digest="broken")
+    world.apply()
+    assert AccessPolicy.objects.get().document["name"] == "web-work"
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
+    fine, bad = world.grant(), world.grant()
+    other = policy(world, name="other")["policies/web-work.yaml"]
+    change(world, {"policies/other.yaml": other})
+    Grant.objects.filter(pk=bad.pk)
+    from sessions_app.operations.request_access import request_access
+
+    request = request_access(requester=world.alice, ask=world.ask(policy="other"), now=world.now)
+    world.decide(request)
+    from sessions_app.operations.provision_grant import provision_grant
+
+    odd = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
+    AccessPolicy.objects.filter(name="other").update(document={})
+    change(world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("Two web", "Some web")})
+    for grant, state in ((fine, "active"), (odd, "revoking")):
+        grant.refresh_from_db()
+        assert grant.state == state
+
+
+def test_people_who_type_meanwhile_do_not_hold_it_up(live_world, owner_connection):
+    world = live_world
+    grants = [world.grant(), world.grant()]
+    used = use(grants[1], now=world.now)
+    opened = session(used, now=world.now)
+    files = {
+        **policy(world, max_duration="30m"),
+        "groups/on-call.yaml": "name: on-call\nmembers: [alice, dora]\n",
+    }
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        applied = Started(lambda: world.apply(files))
+        wait_for_waiters(owner_connection, 1)
+        typed = Started(lambda: run(used, opened, now=world.now))
+        wait_for_waiters(owner_connection, 2)
+    assert not isinstance(applied.result(), Exception), applied.result()
+    assert isinstance(typed.result(), GrantIsOver) or typed.result().verdict == "allowed"
+    assert set(Grant.objects.values_list("state", flat=True)) == {"revoking"}
+
+
+def test_applied_by_two_at_once_it_is_applied_twice_in_some_order(live_world):
+    world = live_world
+    files = [policy(world, max_duration="1h"), policy(world, max_duration="2h")]
+    files[0]["groups/on-call.yaml"] = "name: on-call\nmembers: [bob]\n"
+    files[1]["groups/on-call.yaml"] = "name: on-call\nmembers: [dora]\n"
+    results = at_once(lambda: world.apply(files[0]), lambda: world.apply(files[1]))
+    assert not [result for result in results if isinstance(result, Exception)], results
+    assert AccessPolicy.objects.get().version == 3
+    assert Identity.objects.filter(groups__name="on-call").count() == 1
+    assert intact()

@@ -1,0 +1,67 @@
+"""Drafts of command sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import CommandSet, CommandSetVersion
+from sessions_app.operations.check_request import NothingToAskFor
+from sessions_app.operations.publish_command_set import publish_command_set
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, save_draft
+from tests.support.acts import change
+
+
+def draft(world, *, who=None, old="echo stop", new="echo halt", more=""):
+    source = world.catalogue["command-sets/restart-web.yaml"].replace(old, new) + more
+    return save_draft(source=source, actor=who or world.admin, now=world.now)
+
+
+def test_a_draft_allows_nothing_until_it_is_published(world):
+    version = draft(world)
+    assert (version.number, version.published_at, version.created_by) == (2, None, world.admin)
+    request = world.request()
+    assert request.command_set_version.number == 1
+
+
+def test_a_second_draft_replaces_the_first(world):
+    draft(world)
+    second = draft(world, new="echo pause")
+    assert second.number == 2
+    assert list(CommandSetVersion.objects.filter(published_at__isnull=True)) == [second]
+
+
+def test_what_the_linter_finds_is_kept_with_the_draft(world):
+    version = draft(world, old="echo stop {unit}", new="vi {unit}")
+    assert version.findings
+
+
+@pytest.mark.parametrize(
+    "source", ["", "[]", "name: x", "name: restart-web\nkind: telnet\n", "a: &b [*b]", "x" * 300_000]
+)
+def test_a_text_that_is_no_command_set_is_refused_with_its_problems(world, source):
+    with pytest.raises(InvalidInput) as refusal:
+        save_draft(source=source, actor=world.admin, now=world.now)
+    assert refusal.value.fields["source"]
+    assert CommandSetVersion.objects.count() == 1
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "robot"])
+def test_only_administrators_set_up_command_sets(world, who):
+    with pytest.raises(OnlyAdministratorsSetUp):
+        draft(world, who=getattr(world, who))
+
+
+def test_a_draft_does_not_bring_a_removed_command_set_back_and_its_publication_does(world):
+    CommandSet.objects.update(removed_at=world.now)
+    version = draft(world)
+    with pytest.raises(NothingToAskFor):
+        world.request()
+    publish_command_set(version_id=version.pk, actor=world.admin, now=world.now)
+    assert world.request().command_set_version == version
+
+
+def test_a_draft_is_no_obstacle_to_applying_files(world):
+    draft(world)
+    change(world, {})
+    assert CommandSetVersion.objects.filter(published_at__isnull=False).count() == 1
