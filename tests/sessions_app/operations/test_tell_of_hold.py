@@ -1,0 +1,44 @@
+"""Who may allow a held command, and is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import CommandRun, Notice
+from sessions_app.operations.tell_of_hold import people_who_may_allow
+from tests.support.acts import change, run, session, use
+
+
+@pytest.fixture
+def held(world) -> CommandRun:
+    used = use(world.grant(), now=world.now)
+    return CommandRun.objects.get(
+        pk=run(used, session(used, now=world.now), "echo stop nginx", now=world.now).run_id
+    )
+
+
+def names(held) -> list[str]:
+    return sorted(person.username for person in people_who_may_allow(held))
+
+
+def test_approvers_are_told_which_command_waits_where(world, held):
+    notice = Notice.objects.filter(event="command.held", identity=world.bob).get()
+    assert "Alice waits to run echo stop nginx on web-1" in notice.subject
+    assert notice.path == f"/grants/{held.grant.ref}/"
+
+
+def test_only_enabled_people_who_are_not_the_holder_in_any_guise_may_allow_it(world, held):
+    assert names(held) == ["bob", "dora"]
+    change(world, {"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob, dora, robot, charlie]\n"})
+    assert names(held) == ["bob", "charlie", "dora"]
+    type(world.bob).objects.filter(pk=world.bob.pk).update(is_active=False)
+    type(world.dora).objects.filter(pk=world.dora.pk).update(email="ALICE@example.com")
+    assert names(held) == ["charlie"]
+
+
+def test_a_person_in_both_lists_is_named_once(world, held):
+    change(
+        world,
+        {"clusters/web.yaml": world.catalogue["clusters/web.yaml"] + "approvers: {groups: [approvers]}\n"},
+    )
+    assert names(held) == ["bob", "dora"]
