@@ -36,6 +36,8 @@ flood) sh -c 'while :; do echo 0123456789012345678901234567890123456789 || exit;
 status) exit "$tag" ;;
 signal) kill -TERM $$ ;;
 count) wc -c ;;
+big) head -c "$tag" /dev/zero ;;
+ignored) grep SigIgn /proc/self/status ;;
 both) echo out; echo err >&2 ;;
 esac
 """
@@ -56,7 +58,7 @@ commands:
     effect: read
   - run: "stint-act {{kind}} {{tag}}"
     where:
-      kind: {{choice: [sleep, nohup, setsid, daemon, fork, pipe, stubborn, flood, status, signal, count, both]}}
+      kind: {{choice: [sleep, nohup, setsid, daemon, fork, pipe, stubborn, flood, status, signal, count, big, ignored, both]}}
       tag: {{int: [0, 9999999]}}
     effect: read
   - run: "stint-act sleep {{tag}} finish"
@@ -151,7 +153,9 @@ class Place:
 
         path = self.folder / f"id_{who}"
         if not path.exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", str(path)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", str(path)], check=True
+            )
             identity = getattr(self.world, who, None)
             if identity is not None:
                 public = path.with_suffix(".pub").read_text(encoding="ascii")
@@ -178,7 +182,10 @@ class Place:
 
     def _answers(self) -> bool:
         assert self.gateway is not None and self.gateway.poll() is None, self.log
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock,
+        ):
             return sock.recv(4) == b"SSH-"
         return False
 
@@ -200,16 +207,20 @@ class Place:
             return (self.folder / "gateway.log").read_text(encoding="utf-8", errors="replace")
         return ""
 
-    def command(self, *words: str, user: str = "web-1", who: str = "alice", options: tuple[str, ...] = ()) -> list[str]:
+    def command(
+        self, *words: str, user: str = "web-1", who: str = "alice", options: tuple[str, ...] = ()
+    ) -> list[str]:
         """The client's words, with nothing of this machine's configuration."""
         return [
             "ssh", "-F", "none", "-i", str(self.key(who)), "-p", str(self.port),
-            "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+            "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
             "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
-            "-o", "ConnectTimeout=10", *options, f"{user}@127.0.0.1", *words,
+            "-o", "ConnectTimeout=10", *options, "-o", "LogLevel=ERROR", f"{user}@127.0.0.1", *words,
         ]  # fmt: skip
 
-    def ssh(self, *words: str, stdin: bytes = b"", timeout: float = 30, **more) -> subprocess.CompletedProcess[bytes]:
+    def ssh(
+        self, *words: str, stdin: bytes = b"", timeout: float = 30, **more
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run the client to its end."""
         return subprocess.run(
             self.command(*words, **more), input=stdin, capture_output=True, timeout=timeout, check=False
@@ -222,7 +233,10 @@ class Place:
         extra = ("finish",) if more.pop("finish", False) else ()
         words = ["stint-act", kind, str(tag), *extra]
         client = subprocess.Popen(
-            self.command(*words, **more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            self.command(*words, **more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         try:
             eventually(lambda: on_target(tag) or client.poll() is not None)

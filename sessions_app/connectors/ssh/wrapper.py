@@ -19,7 +19,25 @@ Contain = Literal["group", "pidns"]
 GRANT_MARK, RUN_MARK = "STINT_GRANT", "STINT_RUN"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # sshd gone before the death signal was armed: the parent is process 1 by now, and nothing may start any more.
-_GUARD = '[ "$PPID" != 1 ] || exit 125; exec "$@"'
+_CHECK = '[ "$PPID" != 1 ] || exit 125; '
+_GUARD = _CHECK + 'exec "$@"'
+_FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
+_KILL = 'pid=${file#/proc/}; pid=${pid%/environ}; kill -KILL "$pid" 2>/dev/null; '
+# Stays above the command and carries no mark itself. When sshd goes, or the command's time is over, it kills the group
+# and then whatever else has the command's mark, so that what left the group dies although no gateway asks for it.
+# `$!` is known before any trap can run; what was just forked is found by the second look.
+_SUPERVISOR = (
+    _CHECK + "mark=$1; shift; "
+    f'sweep() {{ for round in 1 2 3 4 5; do set -- "$mark"; set -- $({_FIND}); [ $# -gt 0 ] || return 0; '
+    f'for file in "$@"; do {_KILL}done; done; }}; '
+    "end() { trap '' TERM HUP; kill -TERM $!; "
+    "for round in 1 2 3 4 5 6; do sleep 0.05; kill -0 $! || break; done; "
+    "kill -KILL -- -$! $!; sweep; exit 143; }; "
+    "trap 'end 2>/dev/null' TERM HUP; "
+    # A shell gives what it puts into the background an empty input, unless it comes by another number.
+    'exec 3<&0; "$@" <&3 3<&- & exec 3<&- </dev/null >/dev/null 2>&1; '
+    "wait $!; status=$?; [ $status != 137 ] || sweep; exit $status"
+)
 # sshd takes a forced command that begins with this word for its built-in file server.
 _NEVER_FIRST = "internal-sftp"
 LONGEST = 120_000
@@ -65,12 +83,20 @@ def force_command(
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
         raise CannotWrap("There is no command that a target may be asked to run.")
-    marks = ["env", str(Mark(GRANT_MARK, token)), str(run_mark(token, run_id))]
-    inner = _group(argv, _limit(seconds)) if contain == "group" else _pidns(argv, _limit(seconds), account)
-    line = "exec " + quote_argv([*marks, *inner])
+    mark = str(run_mark(token, run_id))
+    marked = ["env", str(Mark(GRANT_MARK, token)), mark]
+    limit = _limit(seconds)
+    if contain == "group":
+        words = [*_SUPERVISED, mark, *marked, *_group(argv, limit)]
+    else:
+        words = [*marked, *_pidns(argv, limit, account)]
+    line = "exec " + quote_argv(words)
     if len(line.encode()) > LONGEST:
         raise CannotWrap("The command is too long for an SSH certificate.")
     return line
+
+
+_SUPERVISED = ("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", _SUPERVISOR, "stint")
 
 
 def _limit(seconds: float) -> str:
@@ -82,11 +108,7 @@ def _limit(seconds: float) -> str:
 
 
 def _group(argv: Sequence[str], limit: str) -> list[str]:
-    return [
-        *("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", _GUARD, "stint"),
-        *("timeout", "-k", "0.2", "-s", "KILL", limit, "setpriv", "--pdeathsig", "KILL", "--"),
-        *argv,
-    ]
+    return ["timeout", "-k", "0.2", "-s", "KILL", limit, "setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
 def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
@@ -100,14 +122,11 @@ def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
 
 # Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
 # Every process that a found one starts meanwhile carries the mark as well, and the next round finds it.
-_FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
 _SWEEP = (
     "found=0 round=0 left=1; "
     'while [ "$left" -gt 0 ] && [ "$round" -lt 5 ]; do '
     "round=$((round + 1)) left=0; "
-    f"for file in $({_FIND}); do "
-    "pid=${file#/proc/}; pid=${pid%/environ}; left=$((left + 1)); "
-    'kill -KILL "$pid" 2>/dev/null; done; '
+    f"for file in $({_FIND}); do left=$((left + 1)); {_KILL}done; "
     "found=$((found + left)); "
     'if [ "$left" -gt 0 ]; then sleep 0.02; fi; done; '
     'echo "found=$found left=$left rounds=$round"'

@@ -125,7 +125,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def note(self, text: str) -> None:
         if self._prompt is not None:
             self._prompt.note(text)
-        elif not self._raw.is_closing():
+        elif self._raw.is_closing():
+            return
+        elif self._line is None and self._terminal:
+            # The channel of a prompt is encoded, and a terminal has one stream.
+            cast("asyncssh.SSHServerChannel[str]", self._raw).write(f"stint: {text}\r\n")
+        else:
             end = "\r\n" if self._terminal else "\n"
             self._raw.write(f"stint: {text}{end}".encode(), EXTENDED_DATA_STDERR)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -49,15 +50,37 @@ def test_exit_status_and_both_streams_come_back(place, grant):
     assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
 
 
-def test_a_command_that_dies_by_a_signal_ends_as_it_would_without_a_gateway(place, grant):
+def test_a_command_that_dies_by_a_signal_says_so_as_shells_do(place, grant):
     done = place.ssh("stint-act signal 0")
-    assert (done.returncode, done.stderr) == (255, b"")
-    assert (run_of(grant).state, run_of(grant).signal) == ("done", "TERM")
+    assert (done.returncode, done.stderr) == (128 + 15, b"")
+    assert (run_of(grant).state, run_of(grant).exit_status) == ("done", 128 + 15)
 
 
 def test_input_reaches_the_command_whole(place, grant):
-    data = b"x" * 3_000_000
-    assert place.ssh("stint-act count 0", stdin=data).stdout.split() == [b"3000000"]
+    done = place.ssh("stint-act count 0", stdin=b"x" * 3_000_000)
+    assert (done.stdout.strip(), done.stderr) == (b"3000000", b"")
+
+
+def test_output_comes_whole_to_a_reader_that_is_slow(place, grant):
+    with subprocess.Popen(
+        place.command("stint-act big 9000000"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as client:
+        time.sleep(1.5)
+        assert len(client.stdout.read()) == 9_000_000
+    assert client.returncode == 0
+
+
+def test_a_long_recording_says_where_it_ends(place, grant):
+    assert len(place.ssh("stint-act big 9000000").stdout) == 9_000_000
+    run = run_of(grant)
+    text = (place.folder / "state" / "recordings" / run.recording).read_text()
+    assert run.output_bytes == 9_000_000
+    assert len(text) < 17_000_000
+    assert "the recording ends here" in text.splitlines()[-1]
+
+
+def test_a_command_finds_no_signal_ignored(place, grant):
+    assert place.ssh("stint-act ignored 0").stdout.split() == [b"SigIgn:", b"0000000000000000"]
 
 
 def test_a_run_is_written_down_with_its_end_and_the_digest_of_its_recording(place, grant):

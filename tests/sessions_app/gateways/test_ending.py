@@ -113,7 +113,11 @@ def test_a_revoke_at_any_moment_leaves_nothing(place):
         grant = place.grant()
         tag = new_tag()
         words = place.command("stint-act", "nohup", str(tag), user=f"{grant.ref}.web-1")
-        clients.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        clients.append(
+            subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
         time.sleep(chance.uniform(0.0, 0.35))
         revoke(grant)
         tags.append(tag)
@@ -159,7 +163,11 @@ def test_two_grants_on_one_connection_end_apart(place):
         revoke(two)
         assert b"hold no access" in place.ssh("echo restart haproxy", options=options).stderr
     finally:
-        subprocess.run(["ssh", "-F", "none", "-o", f"ControlPath={master}", "-O", "exit", "x"], check=False, capture_output=True)
+        subprocess.run(
+            ["ssh", "-F", "none", "-o", f"ControlPath={master}", "-O", "exit", "x"],
+            check=False,
+            capture_output=True,
+        )
 
 
 def test_a_command_that_may_finish_goes_on_and_nothing_new_starts(place):
@@ -250,7 +258,9 @@ def test_a_target_that_hangs_delays_no_other(place):
         for grant in grants:
             assert place.ssh("true", user=f"{grant.ref}.web-2").returncode == 0
         port = place.targets["web-2"].port
-        files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(f"port: {port}", f"port: {hole.getsockname()[1]}")
+        files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(
+            f"port: {port}", f"port: {hole.getsockname()[1]}"
+        )
         place.world.apply(files, now=clock.now())
         for grant in [*grants, *others]:
             grant.refresh_from_db()

@@ -103,7 +103,9 @@ def test_help_lists_what_is_allowed_and_until_when(place, grant, terminal):
     terminal.wait_for(r"echo restart nginx +\(change\)")
     terminal.wait_for(r"\{word\}: ")
     terminal.wait_for(r"echo held nginx +\(destructive, waits for a second person\)")
-    assert re.fullmatch(rf"{grant.ref} web-1 59m> |{grant.ref} web-1 1h 0m> ", terminal.wait_for(ASKS).group())
+    assert re.fullmatch(
+        rf"{grant.ref} web-1 59m> |{grant.ref} web-1 1h 0m> ", terminal.wait_for(ASKS).group()
+    )
 
 
 def test_lines_can_be_edited_and_called_back(terminal):

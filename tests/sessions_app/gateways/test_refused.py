@@ -54,8 +54,13 @@ def test_scp_copies_nothing(place, grant, tmp_path, old):
     local.write_text("x")
     options = [word for word in place.command()[1:-1] if word != "-p"]
     options.remove(str(place.port))
-    for pair in ([str(local), "web-1@127.0.0.1:/tmp/stint-copied"], ["web-1@127.0.0.1:/etc/hostname", str(tmp_path / "got")]):
-        done = subprocess.run(["scp", "-P", str(place.port), *old, *options, *pair], capture_output=True, check=False)
+    for pair in (
+        [str(local), "web-1@127.0.0.1:/tmp/stint-copied"],
+        ["web-1@127.0.0.1:/etc/hostname", str(tmp_path / "got")],
+    ):
+        done = subprocess.run(
+            ["scp", "-P", str(place.port), *old, *options, *pair], capture_output=True, check=False
+        )
         assert done.returncode != 0
     assert not Path("/tmp/stint-copied").exists()
     assert not (tmp_path / "got").exists()
@@ -76,7 +81,8 @@ def test_no_stream_is_forwarded_to_the_target_or_elsewhere(place, grant):
 def test_a_local_forwarding_opens_nothing(place, grant):
     local, port = free_port(), place.targets["web-1"].port
     client = subprocess.Popen(
-        place.command("stint-act", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")), stderr=subprocess.DEVNULL
+        place.command("stint-act", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")),
+        stderr=subprocess.DEVNULL,
     )
     try:
         eventually(lambda: _connects(local))
@@ -111,7 +117,9 @@ def test_there_are_no_tunnel_devices(place, grant):
 
 def test_no_agent_is_forwarded(place, grant, tmp_path):
     agent = subprocess.Popen(
-        ["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["ssh-agent", "-D", "-a", str(tmp_path / "agent")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         eventually(lambda: (tmp_path / "agent").exists())
@@ -128,7 +136,9 @@ def test_no_display_is_forwarded(place, grant):
     async def ask() -> bool:
         async with offered(place, str(place.key("alice"))) as conn:
             with pytest.raises(asyncssh.ChannelOpenError):
-                await conn.create_process("true", x11_forwarding=True, x11_display=":9", x11_auth_path="/dev/null")
+                await conn.create_process(
+                    "true", x11_forwarding=True, x11_display=":9", x11_auth_path="/dev/null"
+                )
             return True
 
     assert asyncio.run(ask())
@@ -158,10 +168,6 @@ def test_a_key_that_is_offered_and_not_proven_opens_nothing(place, grant):
     """The public half is known to everybody; another key signs."""
     mine = asyncssh.generate_private_key("ssh-ed25519")
     hers = asyncssh.read_private_key(place.key("alice"))
-
-    class Liar(type(mine)):  # type: ignore[misc]
-        pass
-
     stolen = asyncssh.load_keypairs([mine])[0]
     stolen.public_data = hers.public_data
 
@@ -189,17 +195,29 @@ def test_certificates_of_others_prove_nothing(place, grant, principals):
 
 
 def test_the_user_name_that_counts_is_the_one_that_was_proven(place, grant):
-    """A client that proves itself as one name and then asks as another is judged by what it proved at the end."""
+    """A client that begins under one name and then proves itself under another is judged by the other."""
+    keys = [asyncssh.read_private_key(place.key("alice"))]
 
-    class Switcher(asyncssh.SSHClientConnection):
-        pass
+    class Switcher(asyncssh.SSHClient):
+        def connection_made(self, conn):
+            self.conn = conn
+
+        def public_key_auth_requested(self):
+            self.conn._username = "web-2"
+            return keys.pop() if keys else None
 
     async def ask() -> str:
-        async with offered(place, str(place.key("bob")), username="web-1") as conn:
-            result = await conn.run("true")
-            return str(result.stderr)
+        conn, _ = await asyncssh.create_connection(
+            Switcher, "127.0.0.1", place.port, username=f"{grant.ref}.no-such", known_hosts=None, config=None,
+            agent_path=None, client_keys=None,
+        )  # fmt: skip
+        async with conn:
+            return str((await conn.run("echo restart nginx")).stdout)
 
-    assert "You hold no access to web-1" in asyncio.run(ask())
+    assert asyncio.run(ask()) == "restart nginx\n"
+    from sessions_app.models import CommandRun
+
+    assert CommandRun.objects.filter(grant=grant).latest("pk").target.name == "web-2"
 
 
 def test_channels_before_the_login_are_cut(place, grant):
@@ -209,7 +227,13 @@ def test_channels_before_the_login_are_cut(place, grant):
         # A channel open request in the clear, where a key exchange has to be.
         packet = b"\x5a" + b"\x00\x00\x00\x07session" + b"\x00" * 12
         padding = 8 - (len(packet) + 5) % 8 + 8
-        reader.sendall(b"SSH-2.0-x\r\n" + (len(packet) + padding + 1).to_bytes(4, "big") + bytes([padding]) + packet + bytes(padding))
+        reader.sendall(
+            b"SSH-2.0-x\r\n"
+            + (len(packet) + padding + 1).to_bytes(4, "big")
+            + bytes([padding])
+            + packet
+            + bytes(padding)
+        )
         seen = b""
         while chunk := reader.recv(65536):
             seen += chunk
@@ -231,7 +255,13 @@ def test_many_keys_are_cut_off(place, grant):
 
     async def ask() -> None:
         async with asyncssh.connect(
-            "127.0.0.1", place.port, username="web-1", client_keys=keys, known_hosts=None, config=None, agent_path=None
+            "127.0.0.1",
+            place.port,
+            username="web-1",
+            client_keys=keys,
+            known_hosts=None,
+            config=None,
+            agent_path=None,
         ):
             pass
 

@@ -1,0 +1,226 @@
+"""What fails, and what holders and targets see of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.sessions_app.gateways.conftest import make_place
+from tests.sessions_app.gateways.test_ending import ended, revoke, seconds_over
+from tests.support.acts import intact
+from tests.support.gateway import ROOT, Place, eventually, free_port, on_target
+from tests.support.proxy import SOCKET, BlackHole
+
+
+@pytest.fixture(scope="module", params=["group", "pidns"])
+def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    """Each test starts and ends the gateway by itself."""
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory, contain=request.param, start=False)
+
+
+@pytest.fixture
+def gateway(place) -> Iterator[Place]:
+    place.start()
+    yield place
+    place.stop()
+
+
+def open_sessions(grant) -> int:
+    from sessions_app.models import Session
+
+    return Session.objects.filter(grant=grant, closed_at__isnull=True).count()
+
+
+@pytest.mark.parametrize("kind", ["sleep", "nohup", "setsid", "daemon", "fork", "stubborn"])
+def test_a_gateway_that_is_killed_takes_all_commands_along(gateway, kind):
+    grant = gateway.grant()
+    with gateway.running(kind) as (client, tag):
+        gateway.stop(signal.SIGKILL)
+        eventually(lambda: not on_target(tag), within=2)
+        assert client.wait(5) == 255
+        assert open_sessions(grant) == 1
+        gateway.start()
+        # The new process of that name closes what the old one had open.
+        assert open_sessions(grant) == 0
+    revoke(grant)
+    eventually(lambda: ended(grant))
+    assert grant.runs.get().state == "cut"
+
+
+@pytest.mark.parametrize("kind", ["sleep", "nohup", "setsid", "daemon", "fork", "stubborn"])
+def test_a_gateway_that_is_frozen_does_not_lengthen_anything(gateway, kind):
+    grant = gateway.grant(duration=4)
+    with gateway.running(kind) as (_, tag):
+        os.kill(gateway.gateway.pid, signal.SIGSTOP)
+        eventually(lambda: not on_target(tag), within=8)
+        assert -0.1 < seconds_over(grant) < 2
+        os.kill(gateway.gateway.pid, signal.SIGCONT)
+    eventually(lambda: ended(grant))
+
+
+def test_a_gateway_that_is_told_to_stop_closes_its_sessions_and_ends_no_grant(gateway):
+    grant = gateway.grant()
+    with gateway.running("nohup") as (client, tag):
+        began = time.monotonic()
+        assert gateway.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 5
+        assert not on_target(tag)
+        assert client.wait(2) == 255
+    grant.refresh_from_db()
+    assert grant.state == "active"
+    assert open_sessions(grant) == 0
+    assert grant.sessions.get().close_reason == "the gateway is stopping"
+    run = grant.runs.get()
+    assert (run.state, bool(run.recording_digest)) == ("cut", True)
+    gateway.start()
+    assert gateway.ssh("true").returncode == 0
+    assert intact()
+
+
+def test_a_gateway_stops_in_time_with_clients_that_do_not_read(gateway):
+    gateway.grant()
+    with gateway.running("flood") as (client, tag):
+        client.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert gateway.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 5
+        eventually(lambda: not on_target(tag), within=2)
+
+
+def socket_folder(url: str) -> Path:
+    """Where PostgreSQL's socket lies."""
+    return Path(parse_qs(urlsplit(url).query)["host"][0])
+
+
+@pytest.fixture
+def hole(place) -> Iterator[BlackHole]:
+    """A gateway that reaches its database through something that can be frozen."""
+    folder = place.folder / "hole"
+    folder.mkdir(exist_ok=True)
+    (folder / SOCKET).unlink(missing_ok=True)
+    real = socket_folder(place.env["DATABASE_URL"])
+    url = (
+        place.env["DATABASE_URL"]
+        .replace(str(real), str(folder))
+        .replace(str(real).replace("/", "%2F"), str(folder))
+    )
+    with BlackHole(folder, real / SOCKET) as proxy:
+        place.start(DATABASE_URL=url)
+        yield proxy
+        proxy.thaw()
+        place.stop()
+
+
+def test_without_its_database_a_gateway_drops_everything_after_ten_seconds(place, hole):
+    grant = place.grant()
+    with place.running("nohup") as (client, tag):
+        began = time.monotonic()
+        hole.freeze()
+        time.sleep(6)
+        assert on_target(tag)
+        eventually(lambda: not on_target(tag), within=6)
+        assert 8 < time.monotonic() - began < 12
+        assert client.wait(2) == 255
+        assert b"lost its database" in client.stderr.read()
+        refused = place.ssh("true", options=("-o", "LogLevel=INFO"))
+        assert refused.returncode == 255
+        assert b"has lost its database" in refused.stderr
+        hole.thaw()
+    eventually(lambda: place.ssh("true").returncode == 0, every=0.2)
+    eventually(lambda: open_sessions(grant) == 0)
+    grant.refresh_from_db()
+    assert grant.state == "active"
+    assert [run.state for run in grant.runs.order_by("pk")][0] == "cut"
+
+
+def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
+    grant = place.grant(duration=4)
+    with place.running("nohup") as (client, tag):
+        hole.freeze()
+        eventually(lambda: not on_target(tag), within=8)
+        assert -0.1 < seconds_over(grant) < 1
+        assert client.wait(2) == 255
+        hole.thaw()
+    eventually(lambda: ended(grant))
+
+
+def test_without_its_database_a_gateway_starts_nothing(place, hole):
+    place.grant()
+    hole.freeze()
+    before = place.targets["web-1"].log.count("Accepted certificate")
+    client = subprocess.Popen(place.command("true"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        assert client.wait(25) == 255
+    finally:
+        client.kill()
+        client.communicate()
+    assert place.targets["web-1"].log.count("Accepted certificate") == before
+    hole.thaw()
+
+
+def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway):
+    port = free_port()
+    second = subprocess.Popen(
+        [sys.executable, "manage.py", "ssh_gateway", "--port", str(port), "--name", "second"],
+        cwd=ROOT, env=gateway.env, stderr=(gateway.folder / "second.log").open("ab"),
+    )  # fmt: skip
+    first_port = gateway.port
+    try:
+        grant = gateway.grant()
+        with gateway.running("sleep") as (client, tag):
+            gateway.port = port
+            eventually(lambda: gateway.ssh("true").returncode == 0, within=20)
+            with gateway.running("sleep") as (other, other_tag):
+                second.terminate()
+                assert second.wait(5) == 0
+                eventually(lambda: not on_target(other_tag), within=2)
+                assert other.wait(2) == 255
+            assert on_target(tag)
+            assert client.poll() is None
+            revoke(grant)
+            eventually(lambda: not on_target(tag), within=2)
+        eventually(lambda: ended(grant))
+    finally:
+        gateway.port = first_port
+        second.kill()
+        second.wait()
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(gateway):
+    done = subprocess.run(
+        [sys.executable, "manage.py", "ssh_gateway", "--port", str(gateway.port), "--name", "late"],
+        cwd=ROOT, env=gateway.env, capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"Can't listen on 127.0.0.1 port {gateway.port}".encode() in done.stderr
+
+
+def test_the_host_key_stays_and_is_for_the_gateway_alone(gateway):
+    path = gateway.folder / "state" / "ssh_gateway_host_key"
+    before = path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    gateway.stop(signal.SIGTERM)
+    gateway.start()
+    assert path.read_bytes() == before
+
+
+def test_a_recording_that_can_not_be_written_stops_the_command(gateway):
+    grant = gateway.grant()
+    blocked = gateway.folder / "state" / "recordings" / grant.ref
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_text("a file where a folder has to be")
+    before = gateway.targets["web-1"].log.count("Starting session")
+    done = gateway.ssh("true")
+    assert done.returncode == 255
+    assert gateway.targets["web-1"].log.count("Starting session") == before
+    eventually(lambda: grant.runs.get().state == "failed")

@@ -1,0 +1,71 @@
+"""A way to PostgreSQL that can be made to swallow everything, as a broken network does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+
+SOCKET = ".s.PGSQL.5432"
+
+
+class BlackHole:
+    """Listens on a socket in a folder and passes everything on to another socket, unless it is frozen."""
+
+    def __init__(self, folder: Path, behind: Path) -> None:
+        self._path, self._behind = folder / SOCKET, behind
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._ready = threading.Event()
+
+    def __enter__(self) -> BlackHole:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def freeze(self) -> None:
+        """Pass nothing on any more, and close nothing."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def thaw(self) -> None:
+        """Pass everything on again, what was held back included."""
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, str(self._path)))
+        self._ready.set()
+        self._loop.run_forever()
+        self._server.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await self._open.wait()
+            upstream, downstream = await asyncio.open_unix_connection(str(self._behind))
+            pumps = [
+                asyncio.ensure_future(self._pump(reader, downstream)),
+                asyncio.ensure_future(self._pump(upstream, writer)),
+            ]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pumps:
+                pump.cancel()
+            downstream.close()
+        writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._open.wait()
+            writer.write(data)
+            await writer.drain()
