@@ -221,7 +221,6 @@ CONTENT_SECURITY_POLICY = {
 # --- Static files, languages, time ------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "broker" / "static"]
 WHITENOISE_USE_FINDERS = True
 USE_I18N = True

@@ -7,7 +7,6 @@ serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -108,6 +107,13 @@ class Streams:
             self._waiting.discard(changed)
             gone.cancel()
 
+    @staticmethod
+    async def _news(changed: asyncio.Event, gone: asyncio.Task[None]) -> None:
+        """Wait until something changed, the browser is gone, or it is time for a sign of life."""
+        change = asyncio.create_task(changed.wait())
+        await asyncio.wait({change, gone}, timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+        change.cancel()
+
     async def _nudge(
         self, scope: Scope, changed: asyncio.Event, gone: asyncio.Task[None], send: Send
     ) -> None:
@@ -115,8 +121,9 @@ class Streams:
         check_at = loop.time() + CHECK_AGAIN_AFTER
         await _write(send, b"retry: 3000\n\n")
         while not gone.done():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
+            await self._news(changed, gone)
+            if gone.done():
+                return
             if loop.time() > check_at:
                 if not await _signed_in(scope):
                     break

@@ -1,0 +1,57 @@
+"""What probers ask."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+
+import pytest
+from django.test import Client
+
+from broker.kernel import clock
+from tests.conftest import _use
+
+
+@pytest.fixture
+def prober() -> Client:
+    """Asks by address, as probers do."""
+    return Client(headers={"host": "10.0.0.9:8000"})
+
+
+def test_a_live_process_says_so_without_a_database(prober):
+    assert prober.get("/healthz").content == b"ok\n"
+
+
+def test_a_migrated_database_makes_it_ready(db, prober):
+    answer = prober.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "problems": []}
+
+
+def test_a_node_whose_clock_is_off_is_not_ready(db, prober, monkeypatch):
+    class Ahead(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return dt.datetime.now(tz) + dt.timedelta(hours=1)
+
+    # The node's own clock is the outside world.
+    node = SimpleNamespace(datetime=Ahead, timedelta=dt.timedelta, UTC=dt.UTC)
+    monkeypatch.setattr(clock, "dt", node)
+    answer = prober.get("/readyz")
+    assert answer.status_code == 503
+    assert "clock" in answer.json()["problems"][0]
+
+
+def test_without_its_database_it_is_not_ready(stint_db, prober):
+    _use("there_is_no_such_database")
+    try:
+        answer = prober.get("/readyz")
+    finally:
+        _use(stint_db.name)
+    assert answer.status_code == 503
+    assert "does not answer" in answer.json()["problems"][0]
+
+
+def test_the_clock_never_goes_back_between_two_readings(db):
+    readings = [clock.now() for _ in range(50)]
+    assert readings == sorted(readings)

@@ -1,0 +1,64 @@
+"""Settings fail closed, with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.environment import ROOT
+
+
+def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Start a command with a changed environment."""
+    env = {**os.environ, **{name: value for name, value in changes.items() if value is not None}}
+    for name, value in changes.items():
+        if value is None:
+            env.pop(name, None)
+    command = [sys.executable, str(ROOT / "manage.py"), "check", "--deploy"]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_without_a_secret_nothing_starts():
+    done = start(STINT_SECRET_KEY=None)
+    assert done.returncode == 1
+    assert "STINT_SECRET_KEY is not set" in done.stderr
+    assert "openssl rand" in done.stderr
+
+
+def test_without_a_database_one_is_told_how_to_get_one(tmp_path):
+    done = start(DATABASE_URL=None, STINT_STATE_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "DATABASE_URL" in done.stderr
+    assert "manage.py up" in done.stderr
+
+
+def test_a_secret_given_twice_is_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 50)
+    done = start(STINT_SECRET_KEY_FILE=str(secret))
+    assert done.returncode == 1
+    assert "STINT_SECRET_KEY_FILE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"STINT_SECRET_KEY": "short"}, "stint.E001"),
+        ({"STINT_DEBUG": "1", "STINT_ALLOWED_HOSTS": "stint.example.com"}, "stint.E002"),
+        ({"STINT_ALLOWED_HOSTS": "stint.example.com"}, "stint.E003"),
+        ({"STINT_ALLOWED_HOSTS": "*"}, "stint.E004"),
+        ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W001"),
+    ],
+)
+def test_a_risky_choice_is_named_with_a_hint(changes, finding):
+    done = start(**changes)
+    assert finding in done.stderr
+    assert "HINT" in done.stderr
+
+
+def test_the_secret_is_in_no_output():
+    done = start(STINT_SECRET_KEY="short")
+    assert os.environ["STINT_SECRET_KEY"] not in done.stdout + done.stderr
