@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from broker.kernel import clock
+from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
 
 MAX_SKEW = 2.0
 
@@ -44,6 +45,21 @@ def readyz() -> HttpResponse:
     return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
 
+OVERDUE = Gauge(
+    "stint_oldest_overdue_revocation_seconds", "Since when the longest revoke has not been proven, in seconds"
+)
+LIVE = Gauge("stint_grants", "Grants that are not over, by state", ["state"])
+TOOK = Gauge(
+    "stint_revoke_proven_seconds", "From the begin of an end to its proof, over the last 500 ends", ["quantile"]
+)
+
+
 def metrics() -> HttpResponse:
-    """The process's metrics in the Prometheus text format."""
+    """The process's metrics, and how ending stands, in the Prometheus text format."""
+    now = clock.now()
+    OVERDUE.set(overdue_revocation_seconds(now))
+    for state, count in live_grants().items():
+        LIVE.labels(state).set(count)
+    for quantile, seconds in revoke_quantiles().items():
+        TOOK.labels(quantile).set(seconds)
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

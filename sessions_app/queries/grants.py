@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import Count
 
 from sessions_app.models import CommandRun, Grant, GrantState, RunState
 
@@ -102,3 +103,25 @@ def overdue_revocation_seconds(now: dt.datetime) -> float:
         .values_list("revoking_at", flat=True)
     ).first()
     return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+def live_grants() -> dict[str, int]:
+    """Return how many grants are in each state before ENDED."""
+    counts = Grant.objects.not_ended().order_by().values_list("state").annotate(count=Count("pk"))
+    return {**dict.fromkeys(LIVE_STATES, 0), **dict(counts)}
+
+
+def revoke_quantiles() -> dict[str, float]:
+    """Return the median and the 99th percentile of how long the last 500 ends took to be proven, in seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(_QUANTILES)
+        median, high = cursor.fetchone()
+    return {} if median is None else {"0.5": median, "0.99": high}
+
+
+LIVE_STATES = [state.value for state in GrantState if state != GrantState.ENDED]
+_QUANTILES = """
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took), percentile_cont(0.99) WITHIN GROUP (ORDER BY took)
+  FROM (SELECT extract(epoch FROM ended_at - revoking_at)::float8 AS took FROM sessions_app_grant
+         WHERE state = 'ended' AND revoking_at IS NOT NULL ORDER BY created_at DESC LIMIT 500) latest
+"""

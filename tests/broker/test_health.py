@@ -55,3 +55,12 @@ def test_without_its_database_it_is_not_ready(stint_db, prober):
 def test_the_clock_never_goes_back_between_two_readings(db):
     readings = [clock.now() for _ in range(50)]
     assert readings == sorted(readings)
+
+
+def test_metrics_say_how_ending_stands(world, prober):
+    grant = world.grant()
+    text = Client().get("/metrics").content.decode()
+    assert 'stint_grants{state="active"} 1.0' in text
+    assert "stint_oldest_overdue_revocation_seconds 0.0" in text
+    assert grant.ref not in text
+    assert "alice" not in text
