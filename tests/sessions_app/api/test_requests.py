@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sessions_app.models import Grant
+import pytest
+
+from sessions_app.models import AccessRequest, Approval, Grant
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.support.acts import change
 
 ASK = {
     "cluster": "web",
@@ -13,30 +17,250 @@ ASK = {
 }
 
 
+@pytest.fixture
+def asked(api):
+    return api("alice").post("/requests", ASK).body
+
+
+def verdict(asked: dict, **changes) -> dict:
+    return {"verdict": "approve", "digest": asked["digest"], **changes}
+
+
+# Asking
+
+
 def test_alice_asks_and_is_told_who_can_approve(api):
     answer = api("alice").post("/requests", ASK)
     assert answer.status_code == 201, answer.body
     asked = answer.body
     assert answer["Location"] == f"/api/v1/requests/{asked['ref']}"
     assert (asked["state"], asked["duration"], asked["requester"]) == ("pending", 5400, "alice")
-    assert asked["needed"] == [
-        {"count": 1, "groups": ["approvers"], "missing": 1, "approvers": ["bob", "dora"]}
-    ]
+    assert asked["needed"] == [{"count": 1, "groups": ["approvers"], "missing": 1, "approvers": ["bob", "dora"]}]
     assert asked["targets"] == ["web-1", "web-2"]
     assert asked["commands"][0]["text"] == "echo restart nginx"
     assert asked["you"] == {"may_decide": False, "why_not": "You asked for this yourself."}
+    assert asked["created_at"].endswith("Z")
 
 
-def test_bob_approves_and_alice_has_a_grant(api):
-    asked = api("alice").post("/requests", ASK).body
-    verdict = {
-        "verdict": "approve",
-        "digest": asked["digest"],
-        "narrowing": {"duration": 1800, "targets": ["web-1"]},
-    }
-    answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict)
+def test_a_machine_asks_like_a_person(api):
+    assert api("robot").post("/requests", ASK).body["requester"] == "robot"
+
+
+@pytest.mark.parametrize("who", ["charlie", "bob", "admin"])
+def test_who_may_not_ask_is_told_the_same_as_for_what_is_not_there(api, who):
+    refused = api(who).post("/requests", ASK)
+    absent = api(who).post("/requests", {**ASK, "cluster": "zzz"})
+    assert (refused.status_code, absent.status_code) == (404, 404)
+    assert refused.content == absent.content.replace(b"zzz", b"web")
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_refusal_by_the_policy_says_each_rules_answer_and_the_fix(api):
+    answer = api("alice").post("/requests", {**ASK, "duration": "5h", "reason": ""})
+    assert (answer.status_code, answer.body["code"]) == (422, "request_refused")
+    no = {rule["rule"]: rule for rule in answer.body["rules"] if not rule["permitted"]}
+    assert set(no) == {"max_duration", "reason"}
+    assert no["max_duration"]["offer"] == {"duration": 14400}
+    assert not AccessRequest.objects.exists()
+
+
+def test_parameters_that_do_not_fit_are_refused_by_name(api):
+    answer = api("alice").post("/requests", {**ASK, "parameters": {"unit": "sshd"}})
+    assert answer.status_code == 400
+    assert "parameters.unit" in answer.body["fields"]
+
+
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(api):
+    answer = api("alice").post("/requests/preview", ASK)
+    assert answer.status_code == 200, answer.body
+    told = answer.body
+    assert (told["outcome"], told["policy"]) == ("needs_approval", "web-work")
+    assert told["needed"] == [{"count": 1, "groups": ["approvers"], "missing": 1, "approvers": ["bob", "dora"]}]
+    assert all(rule["permitted"] and rule["message"] for rule in told["rules"])
+    assert not AccessRequest.objects.exists()
+    assert api("alice").post("/requests", ASK).body["digest"] == told["digest"]
+
+
+def test_a_dry_run_that_would_be_refused_is_an_answer_and_no_error(api):
+    told = api("alice").post("/requests/preview", {**ASK, "duration": "5h"}).body
+    assert told["outcome"] == "refused"
+    assert [rule["fix"] for rule in told["rules"] if not rule["permitted"]] == ["Make it 4 h."]
+
+
+def test_a_dry_run_names_only_grants_that_one_may_see(api, world):
+    world.decide(world.request(world.deployer))
+    mine = api("alice").post("/requests/preview", ASK).body
+    assert ([grant["holder"] for grant in mine["overlaps"]], mine["others"]) == (["deployer"], 0)
+    theirs = api("robot").post("/requests/preview", ASK).body
+    assert (theirs["overlaps"], theirs["others"]) == ([], 1)
+
+
+# Seeing
+
+
+def test_those_who_may_see_it_read_it_and_for_others_it_is_not_there(api, asked):
+    for who in ("alice", "bob", "dora", "admin"):
+        assert api(who).get(f"/requests/{asked['ref']}").status_code == 200, who
+    for who in ("charlie", "robot", "deployer"):
+        hidden, absent = api(who).get(f"/requests/{asked['ref']}"), api(who).get("/requests/REQ-999999")
+        assert (hidden.status_code, absent.status_code) == (404, 404)
+        assert hidden.content.replace(asked["ref"].encode(), b"REQ-999999") == absent.content
+
+
+def test_an_owner_sees_what_the_machine_asks(api):
+    ref = api("robot").post("/requests", ASK).body["ref"]
+    assert api("alice").get(f"/requests/{ref}").status_code == 200
+
+
+def refs(caller: Caller, query: str = "") -> list[str]:
+    answer = caller.get(f"/requests{query}")
+    assert answer.status_code == 200, answer.body
+    return [row["ref"] for row in answer.body["results"]]
+
+
+def test_lists_are_filtered_by_the_same_rule_as_reads(api, asked):
+    assert refs(api("alice")) == refs(api("bob")) == refs(api("admin")) == [asked["ref"]]
+    assert refs(api("charlie")) == refs(api("robot")) == []
+
+
+def test_filters_narrow_the_list(api, world, asked):
+    ours = api("robot").post("/requests", ASK).body["ref"]
+    api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert refs(api("bob"), "?state=pending") == [ours]
+    assert refs(api("bob"), "?state=approved") == [asked["ref"]]
+    assert refs(api("bob"), "?requester=robot") == [ours]
+    assert refs(api("bob"), "?cluster=web") == [ours, asked["ref"]]
+    assert refs(api("bob"), "?cluster=db") == []
+    assert refs(api("bob"), "?kind=quick") == []
+    assert refs(api("alice"), "?mine=true") == [asked["ref"]]
+    assert refs(api("alice"), "?mine=false") == [ours, asked["ref"]]
+    assert refs(api("bob"), "?decidable=true") == [ours]
+    assert refs(api("alice"), "?decidable=true") == []
+    assert refs(api("robot"), "?decidable=true") == []
+
+
+@pytest.mark.parametrize(
+    "query", ["?state=open", "?mine=yes", "?cluster=%00", "?stat=pending", "?state=pending&state=denied", "?requester=A%20b"]
+)
+def test_a_filter_that_means_nothing_is_refused_and_not_ignored(api, asked, query):
+    answer = api("alice").get(f"/requests{query}")
+    assert (answer.status_code, answer.body["code"]) == (400, "invalid")
+
+
+# Deciding
+
+
+def test_bob_approves_less_and_alice_has_exactly_that(api, asked):
+    left = {"duration": 1800, "targets": ["web-1"], "commands": [0, 1]}
+    answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked, narrowing=left))
     assert answer.status_code == 200, answer.body
     grant = Grant.objects.get(ref=answer.body["grant"])
     assert (grant.expires_at - grant.starts_at).total_seconds() == 1800
     assert [target.name for target in grant.targets.all()] == ["web-1"]
-    assert answer.body["approvals"][0]["narrowing"] == {"duration": 1800, "targets": ["web-1"]}
+    assert grant.commands == [0, 1]
+    assert answer.body["approvals"][0]["narrowing"] == left
+    assert answer.body["state"] == "approved"
+
+
+@pytest.mark.parametrize(
+    "left", [{"duration": "2h"}, {"targets": ["web-3"]}, {"targets": []}, {"commands": [99]}, {"commands": []}, {"grants": 1}]
+)
+def test_an_approver_never_widens(api, asked, left):
+    answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked, narrowing=left))
+    assert answer.status_code == 400, answer.body
+    assert not Grant.objects.exists()
+
+
+def test_a_denial_needs_a_comment(api, asked):
+    path = f"/requests/{asked['ref']}/verdicts"
+    assert api("bob").post(path, verdict(asked, verdict="deny")).body["fields"] == {"comment": ["Needed for a denial."]}
+    denied = api("bob").post(path, verdict(asked, verdict="deny", comment="Not tonight"))
+    assert (denied.status_code, denied.body["state"]) == (200, "denied")
+
+
+def test_nobody_approves_their_own_through_the_api(api, world, asked):
+    change(world, {"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob, dora, admin]\n"})
+    refused = api("alice").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_decide")
+    ours = api("robot").post("/requests", ASK).body
+    refused = api("alice").post(f"/requests/{ours['ref']}/verdicts", verdict(ours))
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_decide")
+    assert not Approval.objects.exists()
+
+
+def test_an_administrator_does_not_approve_their_own_either(api, world):
+    change(world, {
+        "groups/operators.yaml": "name: operators\nmembers: [alice, admin]\n",
+        "groups/approvers.yaml": "name: approvers\nmembers: [admin, bob]\n",
+    })  # fmt: skip
+    own = api("admin").post("/requests", ASK).body
+    refused = api("admin").post(f"/requests/{own['ref']}/verdicts", verdict(own))
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_decide")
+
+
+def test_a_machine_never_approves_not_even_as_a_member_of_the_approvers(api, world, asked):
+    change(world, {"groups/approvers.yaml": "name: approvers\nmembers: [bob, deployer]\n"})
+    refused = api("deployer").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_decide")
+    assert not Approval.objects.exists()
+
+
+def test_who_may_not_see_it_gets_the_same_answer_as_for_nothing(api, asked):
+    hidden = api("charlie").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    absent = api("charlie").post("/requests/REQ-999999/verdicts", verdict(asked))
+    assert hidden.status_code == 404
+    assert hidden.content.replace(asked["ref"].encode(), b"REQ-999999") == absent.content
+
+
+def test_a_verdict_on_what_was_not_read_is_not_counted(api, asked):
+    refused = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked, digest="0" * 64))
+    assert (refused.status_code, refused.body["code"]) == (409, "scope_changed")
+
+
+def test_a_verdict_after_a_change_of_a_target_is_not_counted_and_the_change_is_shown(api, world, asked):
+    cluster = world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")
+    change(world, {"clusters/web.yaml": cluster})
+    assert api("bob").get(f"/requests/{asked['ref']}").body["changed"] is True
+    assert api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked)).body["code"] == "scope_changed"
+
+
+def test_a_decided_request_is_not_decided_again(api, asked):
+    path = f"/requests/{asked['ref']}/verdicts"
+    assert api("bob").post(path, verdict(asked)).status_code == 200
+    assert api("bob").post(path, verdict(asked)).status_code == 200  # the same verdict twice is one
+    late = api("dora").post(path, verdict(asked, verdict="deny", comment="No"))
+    assert (late.status_code, late.body["code"]) == (409, "already_decided")
+    assert Grant.objects.count() == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_looking_at_a_verdict_decides_nothing(api, asked, method):
+    assert api("bob")(method, f"/requests/{asked['ref']}/verdicts").status_code == 405
+    assert not Approval.objects.exists()
+
+
+def test_fields_that_a_verdict_does_not_take_are_refused(api, asked):
+    for extra in ("approver", "created_at", "voided_at", "state"):
+        answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked, **{extra: "dora"}))
+        assert (answer.status_code, list(answer.body["fields"])) == (400, [extra])
+
+
+# Withdrawing
+
+
+def test_the_requester_and_the_owner_of_a_machine_withdraw(api, asked):
+    assert api("alice").post(f"/requests/{asked['ref']}/withdraw").body["state"] == "withdrawn"
+    ours = api("robot").post("/requests", ASK).body["ref"]
+    assert api("alice").post(f"/requests/{ours}/withdraw", {}).body["state"] == "withdrawn"
+
+
+@pytest.mark.parametrize("who", ["bob", "charlie", "robot", "admin"])
+def test_nobody_else_withdraws(api, asked, who):
+    assert api(who).post(f"/requests/{asked['ref']}/withdraw").status_code == 404
+    assert AccessRequest.objects.get().state == "pending"
+
+
+def test_a_second_account_is_the_same_person(api, world, asked):
+    type(world.dora).objects.filter(pk=world.dora.pk).update(email="ALICE@example.com")
+    caller = Caller(world.dora, token_for(world.dora, world.now))
+    assert caller.post(f"/requests/{asked['ref']}/verdicts", verdict(asked)).body["code"] == "may_not_decide"

@@ -1,0 +1,184 @@
+"""/clusters, /command-sets, /policies and /catalogue"""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import CommandSetVersion, Grant
+from tests.support.acts import run, session, use
+
+DRAFT = """
+name: restart-web
+kind: ssh
+summary: Restart one web service
+risk: medium
+parameters:
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: echo restart {unit}
+    effect: change
+examples:
+  allow: ["echo restart nginx"]
+  refuse: ["echo restart sshd"]
+"""
+OTHER = DRAFT.replace("restart-web", "unused")
+SHELL = DRAFT.replace("echo restart {unit}", "bash -c {unit}").replace("name: restart-web", "name: shell")
+READS = ["/clusters/web", "/command-sets/restart-web", "/command-sets/restart-web/versions/1", "/policies/web-work"]
+
+
+@pytest.mark.parametrize("path", READS)
+def test_those_whom_a_policy_names_see_it_and_for_others_it_is_not_there(api, path):
+    for who in ("alice", "robot", "bob", "admin"):
+        assert api(who).get(path).status_code == 200, who
+    hidden, absent = api("charlie").get(path), api("charlie").get(path.replace("web", "zzz"))
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert hidden.content == absent.content.replace(b"zzz", b"web")
+
+
+@pytest.mark.parametrize("path", ["/clusters", "/command-sets", "/policies"])
+def test_lists_hold_what_one_may_see(api, path):
+    assert len(api("alice").get(path).body["results"]) == 1
+    assert api("charlie").get(path).body == {"results": [], "next": None}
+
+
+def test_a_cluster_shows_its_targets_and_a_set_its_commands(api, world):
+    cluster = api("alice").get("/clusters/web").body
+    assert [(t["name"], t["port"]) for t in cluster["targets"]] == [("web-1", 2201), ("web-2", 2202)]
+    shown = api("alice").get("/command-sets/restart-web").body
+    assert (shown["published"], shown["versions"], shown["risk"]) == (1, [1], "medium")
+    version = api("alice").get("/command-sets/restart-web/versions/1").body
+    assert version["commands"][0]["text"] == "echo restart {unit}"
+    assert version["commands"][0]["free"][0]["choices"] == ["nginx", "haproxy"]
+    policy = api("alice").get("/policies/web-work").body
+    assert policy["document"]["approvals"] == [{"count": 1, "from": ["approvers"]}]
+    world.apply({"command-sets/unused.yaml": OTHER})
+    assert [row["name"] for row in api("alice").get("/command-sets").body["results"]] == ["restart-web"]
+
+
+# Drafts
+
+
+def test_an_administrator_saves_and_publishes_and_others_see_it_only_then(api):
+    draft = api("admin").post("/command-sets", {"source": DRAFT})
+    assert (draft.status_code, draft.body["number"], draft.body["published_at"]) == (201, 2, None)
+    assert draft["Location"] == "/api/v1/command-sets/restart-web/versions/2"
+    assert api("alice").get("/command-sets/restart-web/versions/2").status_code == 404
+    assert api("alice").get("/command-sets/restart-web").body["versions"] == [1]
+    assert api("admin").get("/command-sets/restart-web").body["versions"] == [1, 2]
+    published = api("admin").post("/command-sets/restart-web/versions/2/publish")
+    assert (published.status_code, published.body["published_by"]) == (200, "admin")
+    assert api("alice").get("/command-sets/restart-web").body["published"] == 2
+    again = api("admin").post("/command-sets/restart-web/versions/2/publish")
+    assert again.status_code == 409
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "robot"])
+def test_nobody_else_saves_or_publishes(api, who):
+    assert api(who).post("/command-sets", {"source": OTHER}).status_code == 403
+    assert api(who).post("/command-sets/restart-web/versions/1/publish").status_code == 403
+    assert CommandSetVersion.objects.count() == 1
+
+
+def test_a_draft_that_can_not_be_read_names_its_lines(api):
+    answer = api("admin").post("/command-sets", {"source": "name: x\nkind: shell\n"})
+    assert answer.status_code == 400
+    assert any("line 2" in text for text in answer.body["fields"]["source"])
+
+
+def test_what_the_linter_says_stops_the_publishing_or_needs_a_reason(api):
+    draft = api("admin").post("/command-sets", {"source": SHELL}).body
+    assert {finding["severity"] for finding in draft["findings"]} & {"error", "warning"}
+    path = f"/command-sets/shell/versions/{draft['number']}/publish"
+    refused = api("admin").post(path)
+    assert (refused.status_code, refused.body["code"]) == (422, "not_fit_to_publish")
+    odd = api("admin").post(path, {"accepted": {"password": "x"}})
+    assert (odd.status_code, list(odd.body["fields"])) == (400, ["accepted.password"])
+
+
+# Trying
+
+
+@pytest.mark.parametrize(
+    ("sent", "verdict", "says"),
+    [
+        ({"line": "echo restart nginx", "parameters": {"unit": "nginx"}}, "allowed", ""),
+        ({"line": "echo restart haproxy", "parameters": {"unit": "nginx"}}, "refused", "haproxy"),
+        ({"line": "echo restart haproxy"}, "allowed", ""),
+        ({"line": "echo stop nginx", "parameters": {"unit": "nginx"}}, "held", ""),
+        ({"line": "echo restart nginx; id"}, "refused", ";"),
+        ({"line": "echo restart sshd"}, "refused", "sshd"),
+        ({"line": ""}, "refused", "no command"),
+        ({"line": "echo log nginx 5000", "version": 1}, "refused", "5000"),
+    ],
+)
+def test_a_line_is_tried(api, sent, verdict, says):
+    answer = api("alice", "read").post("/command-sets/restart-web/try", sent)
+    assert (answer.status_code, answer.body["verdict"]) == (200, verdict), answer.body
+    assert says in answer.body["reason"]
+
+
+def test_the_nearest_miss_is_told(api):
+    tried = api("alice").post("/command-sets/restart-web/try", {"line": "echo restart sshd"}).body
+    assert tried["nearest"] == "echo restart {unit}"
+
+
+def test_the_tester_says_what_the_gateway_says(api, world):
+    used = use(world.grant(), now=world.now)
+    opened = session(used, now=world.now)
+    for line in ("echo restart nginx", "echo restart haproxy", "echo stop nginx", "echo log nginx 7", "id", "echo 'a'b"):
+        sent = {"line": line, "parameters": {"unit": "nginx"}}
+        told = api("alice").post("/command-sets/restart-web/try", sent).body
+        done = run(used, opened, line, now=world.now)
+        assert told["verdict"] == done.verdict, line
+        if done.verdict == "refused":
+            assert done.message.startswith(told["reason"])
+
+
+def test_drafts_and_sets_of_others_are_not_tried(api):
+    api("admin").post("/command-sets", {"source": DRAFT})
+    assert api("admin").post("/command-sets/restart-web/try", {"line": "x", "version": 2}).status_code == 200
+    assert api("alice").post("/command-sets/restart-web/try", {"line": "x", "version": 2}).status_code == 404
+    assert api("charlie").post("/command-sets/restart-web/try", {"line": "x"}).status_code == 404
+
+
+def test_parameters_that_do_not_fit_are_named(api):
+    answer = api("alice").post("/command-sets/restart-web/try", {"line": "x", "parameters": {"unit": "sshd", "more": "1"}})
+    assert answer.status_code == 400
+    assert set(answer.body["fields"]) == {"parameters.unit", "parameters.more"}
+
+
+# Files
+
+
+def test_a_plan_says_what_would_change_and_changes_nothing(api, world):
+    files = {"files": {"command-sets/unused.yaml": OTHER}}
+    plan = api("admin").post("/catalogue/plan", files).body
+    assert [(row["action"], row["type"], row["name"]) for row in plan["changes"]] == [("create", "command set", "unused")]
+    assert not CommandSetVersion.objects.filter(command_set__name="unused").exists()
+    assert api("admin").post("/catalogue/apply", files).body == plan
+    assert CommandSetVersion.objects.filter(command_set__name="unused").exists()
+
+
+def test_pruning_says_which_grants_end(api, world):
+    grant = world.grant()
+    kept = {path: text for path, text in world.catalogue.items() if not path.startswith("policies")}
+    plan = api("admin").post("/catalogue/plan", {"files": kept, "prune": True}).body
+    assert [(row["action"], row["name"], row["ends"]) for row in plan["changes"]] == [("remove", "web-work", [grant.ref])]
+    assert Grant.objects.get(pk=grant.pk).state == "active"
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "robot"])
+@pytest.mark.parametrize("act", ["plan", "apply"])
+def test_nobody_else_plans_or_applies(api, who, act):
+    refused = api(who).post(f"/catalogue/{act}", {"files": {"groups/approvers.yaml": f"name: approvers\nmembers: [{who}]\n"}})
+    assert (refused.status_code, refused.body["code"]) == (403, "only_administrators")
+
+
+def test_files_that_do_not_fit_change_nothing(api):
+    bad = {"files": {"groups/ok.yaml": "name: ok\n", "policies/x.yaml": "name: x\nwho: everybody\n"}}
+    answer = api("admin").post("/catalogue/apply", bad)
+    assert answer.status_code == 400
+    assert all(name.startswith("policies/x.yaml") for name in answer.body["fields"])
+    from django.contrib.auth.models import Group
+
+    assert not Group.objects.filter(name="ok").exists()

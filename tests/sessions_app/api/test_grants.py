@@ -1,0 +1,226 @@
+"""/grants and /runs"""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import CommandRun, Grant, GrantState
+from tests.support.acts import after, run, session, undo, use
+
+
+@pytest.fixture
+def grant(world):
+    return world.grant()
+
+
+@pytest.fixture
+def held(world, grant):
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    run(used, opened, "echo restart nginx", now=world.now)
+    run(used, opened, "echo restart sshd", now=world.now)
+    return run(used, opened, "echo stop nginx", now=world.now).run_id
+
+
+@pytest.fixture
+def broken_glass(world):
+    from sessions_app.operations.provision_grant import provision_grant
+
+    world.request(kind="break_glass", reason="The site is down")
+    return provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
+
+
+def refs(caller, query: str = "") -> list[str]:
+    answer = caller.get(f"/grants{query}")
+    assert answer.status_code == 200, answer.body
+    return [row["ref"] for row in answer.body["results"]]
+
+
+# Seeing
+
+
+def test_a_grant_says_what_it_allows_and_how_to_use_it(api, grant):
+    shown = api("alice").get(f"/grants/{grant.ref}").body
+    assert (shown["state"], shown["holder"], shown["request"]) == ("active", "alice", grant.request.ref)
+    assert [command["hold"] for command in shown["commands"]] == [False, False, True, False, False]
+    assert shown["finish_seconds"] == 300
+    assert shown["connect"] == [f"ssh -p 2222 {grant.ref}.web-{n}@127.0.0.1" for n in (1, 2)]
+    assert "token" not in shown
+    assert grant.token not in str(shown)
+
+
+@pytest.mark.parametrize("tail", ["", "/receipt", "/runs", "/sessions"])
+def test_those_who_may_see_it_read_it_and_for_others_it_is_not_there(api, grant, tail):
+    for who in ("alice", "bob", "dora", "admin"):
+        assert api(who).get(f"/grants/{grant.ref}{tail}").status_code == 200, who
+    for who in ("charlie", "robot", "deployer"):
+        hidden, absent = api(who).get(f"/grants/{grant.ref}{tail}"), api(who).get(f"/grants/GR-ZZZZ{tail}")
+        assert (hidden.status_code, absent.status_code) == (404, 404)
+        assert hidden.content.replace(grant.ref.encode(), b"GR-ZZZZ") == absent.content
+
+
+def test_lists_are_filtered_by_the_same_rule_and_narrowed_by_filters(api, world, grant):
+    world.decide(world.request(world.robot))
+    ours = Grant.objects.get(holder=world.robot).ref
+    assert refs(api("alice")) == refs(api("bob")) == refs(api("admin")) == [ours, grant.ref]
+    assert refs(api("charlie")) == []
+    assert refs(api("robot")) == [ours]
+    assert refs(api("bob"), "?state=active") == [grant.ref]
+    assert refs(api("bob"), "?state=scheduled") == [ours]
+    assert refs(api("bob"), "?holder=robot") == [ours]
+    assert refs(api("bob"), "?cluster=db") == []
+    assert refs(api("alice"), "?mine=true") == [grant.ref]
+    assert refs(api("robot"), "?endable=true") == [ours]
+    api("alice").post(f"/grants/{ours}/end")
+    assert refs(api("alice"), "?endable=true") == [grant.ref]
+
+
+def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):
+    (opened,) = api("bob").get(f"/grants/{grant.ref}/sessions").body["results"]
+    assert (opened["target"], opened["gateway"], opened["closed_at"]) == ("web-1", "gateway-1", None)
+    runs = api("bob").get(f"/grants/{grant.ref}/runs").body["results"]
+    assert [(row["line"], row["state"]) for row in runs] == [
+        ("echo stop nginx", "held"),
+        ("echo restart sshd", "refused"),
+        ("echo restart nginx", "running"),
+    ]
+    assert runs[1]["reason"].startswith("sshd is not one of") or "sshd" in runs[1]["reason"]
+    refused = api("bob").get(f"/grants/{grant.ref}/runs?state=refused").body["results"]
+    assert [row["line"] for row in refused] == ["echo restart sshd"]
+
+
+def test_the_receipt_says_what_was_approved_run_refused_and_checked(api, world, grant, held, fake_targets):
+    receipt = api("bob").get(f"/grants/{grant.ref}/receipt").body
+    assert receipt["ended"] is None
+    assert [row["approver"] for row in receipt["approved"]["by"]] == ["bob"]
+    assert [row["command"] for row in receipt["run"]] == ["echo restart nginx"]
+    assert [row["command"] for row in receipt["refused"]] == ["echo restart sshd"]
+    api("alice").post(f"/grants/{grant.ref}/end", {"note": "Done"})
+    ended = api("alice").get(f"/grants/{grant.ref}/receipt").body["ended"]
+    assert (ended["reason"], ended["note"], ended["by"], ended["proven_at"]) == ("released", "Done", "alice", None)
+
+
+# Ending
+
+
+@pytest.mark.parametrize(("who", "reason"), [("alice", "released"), ("bob", "revoked"), ("admin", "revoked")])
+def test_its_holder_approvers_and_administrators_end_it(api, grant, who, reason):
+    answer = api(who).post(f"/grants/{grant.ref}/end", {"note": "Enough", "kill": True})
+    assert answer.status_code == 200, answer.body
+    assert (answer.body["state"], answer.body["end_reason"], answer.body["ended_by"]) == ("revoking", reason, who)
+    assert answer.body["end_note"] == "Enough"
+    again = api(who).post(f"/grants/{grant.ref}/end")
+    assert (again.status_code, again.body["end_reason"]) == (200, reason)
+
+
+def test_an_owner_ends_what_the_machine_holds_and_the_machine_its_own(api, world):
+    for who in ("alice", "robot"):
+        world.decide(world.request(world.robot))
+        grant = Grant.objects.latest("pk")
+        assert api(who).post(f"/grants/{grant.ref}/end").body["end_reason"] == "released"
+
+
+@pytest.mark.parametrize("who", ["charlie", "robot", "deployer"])
+def test_for_others_there_is_nothing_to_end(api, grant, who):
+    hidden, absent = api(who).post(f"/grants/{grant.ref}/end"), api(who).post("/grants/GR-ZZZZ/end")
+    assert hidden.status_code == 404
+    assert hidden.content.replace(grant.ref.encode(), b"GR-ZZZZ") == absent.content
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_end_lets_finish_what_may_and_kill_does_not(api, grant):
+    api("alice").post(f"/grants/{grant.ref}/end", {"kill": False})
+    grant.refresh_from_db()
+    assert grant.finish_until is not None
+    before = grant.finish_until
+    api("alice").post(f"/grants/{grant.ref}/end", {"kill": True})
+    grant.refresh_from_db()
+    assert grant.finish_until < before
+
+
+@pytest.mark.parametrize("body", [{"kill": "yes"}, {"kill": 1}, {"reason": "expired"}, {"state": "active"}, {"note": 5}])
+def test_an_end_takes_a_note_and_kill_and_nothing_else(api, grant, body):
+    assert api("alice").post(f"/grants/{grant.ref}/end", body).status_code == 400
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+# Extending
+
+
+def test_its_holder_extends_it_within_the_policy(api, world, grant):
+    answer = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "30m", "reason": "Slow"})
+    assert (answer.status_code, answer.body["state"], answer.body["extends"]) == (201, "approved", grant.ref)
+    later = Grant.objects.get(pk=grant.pk).expires_at
+    assert (later - grant.expires_at).total_seconds() == 1800
+    refused = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "2h"})
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_extend")
+
+
+@pytest.mark.parametrize("who", ["bob", "admin", "charlie", "robot"])
+def test_nobody_else_extends_it(api, grant, who):
+    assert api(who).post(f"/grants/{grant.ref}/extend", {"duration": "30m"}).status_code == 404
+    assert Grant.objects.get(pk=grant.pk).expires_at == grant.expires_at
+
+
+def test_what_is_over_is_not_extended(api, grant):
+    api("alice").post(f"/grants/{grant.ref}/end")
+    refused = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "30m"})
+    assert (refused.status_code, refused.body["code"]) == (409, "grant_is_over")
+
+
+# Broken glass
+
+
+def test_an_approver_reviews_broken_glass_once(api, broken_glass):
+    path = f"/grants/{broken_glass.ref}/review"
+    assert api("bob").post(path, {"note": ""}).status_code == 400
+    answer = api("bob").post(path, {"note": "It was needed"})
+    assert answer.status_code == 200, answer.body
+    assert (answer.body["reviewed_by"], answer.body["review_note"]) == ("bob", "It was needed")
+    assert api("dora").post(path, {"note": "Me too"}).body["code"] == "already_decided"
+
+
+@pytest.mark.parametrize(("who", "status"), [("alice", 403), ("robot", 404), ("charlie", 404)])
+def test_the_holder_and_strangers_do_not_review(api, broken_glass, who, status):
+    assert api(who).post(f"/grants/{broken_glass.ref}/review", {"note": "Fine"}).status_code == status
+    broken_glass.refresh_from_db()
+    assert broken_glass.reviewed_at is None
+
+
+# Held commands
+
+
+def test_held_commands_are_found_and_let_through_by_a_second_person(api, held):
+    (waiting,) = api("bob").get("/runs?state=held").body["results"]
+    assert (waiting["id"], waiting["holder"], waiting["argv"]) == (held, "alice", ["echo", "stop", "nginx"])
+    answer = api("bob").post(f"/runs/{held}/decision", {"allow": True})
+    assert (answer.status_code, answer.body["decided_by"]) == (200, "bob")
+    again = api("dora").post(f"/runs/{held}/decision", {"allow": False})
+    assert (again.status_code, again.body["code"]) == (409, "already_decided")
+
+
+@pytest.mark.parametrize(("who", "status"), [("alice", 403), ("admin", 403), ("robot", 404), ("charlie", 404)])
+def test_its_holder_machines_and_strangers_let_nothing_through(api, held, who, status):
+    answer = api(who).post(f"/runs/{held}/decision", {"allow": True})
+    assert answer.status_code == status
+    if status == 404:
+        absent = api(who).post("/runs/999999/decision", {"allow": True})
+        assert answer.content.replace(f"/{held}/".encode(), b"/999999/") == absent.content
+        assert api(who).get("/runs").body["results"] == []
+    assert CommandRun.objects.get(pk=held).decided_at is None
+
+
+@pytest.mark.parametrize("body", [{}, {"allow": "true"}, {"allow": 1}, {"allow": None}, {"allow": True, "argv": ["id"]}])
+def test_a_decision_is_yes_or_no(api, held, body):
+    assert api("bob").post(f"/runs/{held}/decision", body).status_code == 400
+    assert CommandRun.objects.get(pk=held).decided_at is None
+
+
+def test_after_the_proof_the_grant_is_ended_and_its_receipt_says_how_long_it_took(api, world, grant, fake_targets):
+    api("bob").post(f"/grants/{grant.ref}/end", {"kill": True})
+    undo(Grant.objects.get(pk=grant.pk), now=after(world, seconds=5))
+    shown = api("alice").get(f"/grants/{grant.ref}").body
+    assert (shown["state"], shown["end_reason"]) == ("ended", "revoked")
+    assert api("alice").get(f"/grants/{grant.ref}/receipt").body["ended"]["proven_at"] is not None

@@ -1,0 +1,146 @@
+"""One POST, one act."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import connection
+from django.urls import get_resolver
+
+from broker.kernel import clock
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.models import AccessRequest, Grant, IdempotencyKey
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.sessions_app.api.test_me import TOKEN
+from tests.support.acts import Started, at_once, events, wait_for_waiters
+
+ASK = {"cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"}}
+KEY = {"Idempotency-Key": "9c1f-7"}
+
+
+def test_a_repeat_gets_the_first_answer_and_does_nothing(api):
+    first = api("alice").post("/requests", ASK, **KEY)
+    again = api("alice").post("/requests", {**dict(reversed(ASK.items()))}, **KEY)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (again.content, again["Location"]) == (first.content, first["Location"])
+    assert (first.get("Idempotent-Replayed"), again["Idempotent-Replayed"]) == (None, "true")
+    assert AccessRequest.objects.count() == 1
+    assert events(first.body["ref"]) == ["request.created"]
+
+
+def test_without_a_key_each_is_an_act_of_its_own(api):
+    api("alice").post("/requests", ASK)
+    api("alice").post("/requests", ASK)
+    assert AccessRequest.objects.count() == 2
+
+
+def test_the_key_of_another_request_is_refused(api):
+    asked = api("alice").post("/requests", ASK, **KEY).body
+    for path, body in (("/requests", {**ASK, "reason": "y"}), ("/requests/preview", ASK), (f"/requests/{asked['ref']}/withdraw", {})):
+        refused = api("alice").post(path, body, **KEY)
+        assert (refused.status_code, refused.body["code"]) == (422, "idempotency_key_reused")
+    assert AccessRequest.objects.get().state == "pending"
+
+
+def test_each_identity_has_keys_of_its_own(api):
+    api("alice").post("/requests", ASK, **KEY)
+    assert api("robot").post("/requests", ASK, **KEY).status_code == 201
+    assert AccessRequest.objects.count() == 2
+
+
+def test_an_error_is_not_kept_so_that_the_same_key_can_be_tried_again(api, world):
+    from sessions_app.models import Sweeper
+
+    Sweeper.objects.update(seen_at=world.now - dt.timedelta(hours=1))
+    assert api("alice").post("/requests", ASK, **KEY).status_code == 422
+    assert not IdempotencyKey.objects.exists()
+    Sweeper.objects.update(seen_at=clock.now())
+    assert api("alice").post("/requests", ASK, **KEY).status_code == 201
+
+
+def test_a_secret_that_is_shown_once_is_neither_kept_nor_shown_again(api):
+    made = api("alice").post("/me/tokens", TOKEN, **KEY)
+    again = api("alice").post("/me/tokens", TOKEN, **KEY)
+    assert (again.status_code, again.body["code"]) == (409, "shown_once")
+    assert made.body["token"] not in again.content.decode()
+    assert IdempotencyKey.objects.get().body == {"shown_once": True}
+    assert len([event for event in events("alice") if event == "identity.token_created"]) == 2  # the caller's own is one
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 201, "schlüssel"])
+def test_a_key_is_some_visible_text(api, key):
+    assert api("alice").post("/requests", ASK, **{"Idempotency-Key": key}).status_code == 400
+    assert not AccessRequest.objects.exists()
+
+
+def test_answers_are_kept_for_a_day(api):
+    api("alice").post("/requests", ASK, **KEY)
+    IdempotencyKey.objects.update(created_at=clock.now() - dt.timedelta(hours=25))
+    assert api("alice").post("/requests", {**ASK, "reason": "y"}, **KEY).status_code == 201
+    assert IdempotencyKey.objects.count() == 1
+
+
+def test_while_the_first_is_worked_on_a_second_is_told_so_at_once(live_world, owner_connection):
+    caller = Caller(live_world.alice, token_for(live_world.alice, live_world.now))
+    owner_connection.autocommit = False
+    # The record stands still, so the first request hangs in the middle of its act.
+    owner_connection.execute("SELECT * FROM audit_head FOR UPDATE")
+    first = Started(lambda: caller.post("/requests", ASK, **KEY))
+    try:
+        wait_for_waiters_of(owner_connection)
+        second = caller.post("/requests", ASK, **KEY)
+        assert (second.status_code, second.body["code"]) == (409, "idempotency_key_in_use")
+    finally:
+        owner_connection.rollback()
+    assert first.result().status_code == 201
+    assert caller.post("/requests", ASK, **KEY)["Idempotent-Replayed"] == "true"
+    assert AccessRequest.objects.count() == 1
+
+
+def wait_for_waiters_of(owner) -> None:
+    import time
+
+    for _ in range(1000):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("the first request never came to its act")
+
+
+def test_many_at_once_are_one_act(live_world):
+    token = token_for(live_world.alice, live_world.now)
+    answers = at_once(*[lambda: Caller(live_world.alice, token).post("/requests", ASK, **KEY) for _ in range(8)])
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert [answer for answer in answers if answer.status_code == 201]
+    assert AccessRequest.objects.count() == IdempotencyKey.objects.count() == 1
+    connection.close()
+
+
+def test_the_act_and_its_kept_answer_are_one_transaction(live_world, app_connection):
+    # Whatever stops the answer from being kept undoes the act.
+    token = token_for(live_world.alice, live_world.now)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM sessions_app_accessrequest")
+    from unittest.mock import patch
+
+    caller = Caller(live_world.alice, token)
+    with patch.object(IdempotencyKey.objects, "create", side_effect=RuntimeError("the disk is full")):
+        assert caller.post("/requests", ASK, **KEY).status_code == 500
+    assert not AccessRequest.objects.exists()
+    assert not Grant.objects.exists()
+
+
+def test_every_post_takes_a_key():
+    def endpoints(patterns):
+        for pattern in patterns:
+            if hasattr(pattern, "url_patterns"):
+                yield from endpoints(pattern.url_patterns)
+            elif issubclass(view := getattr(pattern.callback, "cls", object), Endpoint):
+                yield view
+
+    posts = {view for view in endpoints(get_resolver().url_patterns) if hasattr(view, "post")}
+    assert len(posts) > 20
+    assert {view.__name__ for view in posts if not hasattr(view.post, "__wrapped__")} == set()

@@ -1,0 +1,134 @@
+"""/identities"""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Identity
+from sessions_app.models import Grant
+from tests.sessions_app.api.conftest import Caller
+from tests.sessions_app.api.test_me import TOKEN, public_key
+
+AGENT = {"username": "night-robot", "kind": "agent", "name": "Night robot", "owner": "bob"}
+PERSON = {"username": "erin", "kind": "person", "name": "Erin", "email": "erin@example.com", "password": "tr0ub4dor-and-3"}
+
+
+def names(caller, query: str = "") -> list[str]:
+    answer = caller.get(f"/identities{query}")
+    assert answer.status_code == 200, answer.body
+    return [row["username"] for row in answer.body["results"]]
+
+
+def test_administrators_see_everybody_and_others_themselves_and_their_machines(api):
+    assert names(api("admin")) == ["admin", "alice", "bob", "charlie", "deployer", "dora", "robot"]
+    assert names(api("alice")) == ["alice", "deployer", "robot"]
+    assert names(api("bob")) == ["bob"]
+    assert names(api("robot")) == ["robot"]
+    assert names(api("admin"), "?kind=agent") == ["robot"]
+    assert names(api("admin"), "?enabled=false") == []
+
+
+@pytest.mark.parametrize("who", ["alice", "robot"])
+def test_others_are_not_there(api, who):
+    hidden, absent = api(who).get("/identities/bob"), api(who).get("/identities/nobody")
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert hidden.content.replace(b"bob", b"nobody") == absent.content
+
+
+def test_an_administrator_makes_people_and_machines(api):
+    made = api("admin").post("/identities", AGENT)
+    assert made.status_code == 201, made.body
+    assert made["Location"] == "/api/v1/identities/night-robot"
+    assert (made.body["owner"], made.body["kind"], made.body["administrator"]) == ("bob", "agent", False)
+    person = api("admin").post("/identities", {**PERSON, "groups": ["operators"]})
+    assert (person.status_code, person.body["groups"]) == (201, ["operators"])
+    assert Identity.objects.get(username="erin").check_password(PERSON["password"])
+    assert PERSON["password"] not in person.content.decode()
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "robot"])
+def test_nobody_else_makes_identities(api, who):
+    refused = api(who).post("/identities", AGENT)
+    assert (refused.status_code, refused.body["code"]) == (403, "only_administrators")
+    assert not Identity.objects.filter(username="night-robot").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"owner": None}, 400),
+        ({"owner": "nobody"}, 400),
+        ({"owner": "robot"}, 400),
+        ({"password": "tr0ub4dor-and-3"}, 400),
+        ({"administrator": True}, 400),
+        ({"is_superuser": True}, 400),
+        ({"time_zone": "Mars/Olympus"}, 400),
+        ({"username": "Ro bot"}, 400),
+        ({"username": "ALICE", "owner": "alice"}, 409),
+        ({"kind": "person"}, 400),
+        ({"email": "not-an-address"}, 400),
+        ({"groups": ["No Group"]}, 400),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(api, changes, status):
+    before = Identity.objects.count()
+    answer = api("admin").post("/identities", {**AGENT, **changes})
+    assert answer.status_code == status, answer.body
+    assert Identity.objects.count() == before
+
+
+def test_a_password_that_is_guessed_is_refused(api):
+    refused = api("admin").post("/identities", {**PERSON, "password": "password123"})
+    assert (refused.status_code, list(refused.body["fields"])) == (400, ["password"])
+    assert "password123" not in refused.content.decode()
+
+
+def test_a_disabled_identity_is_out_at_once_and_its_grants_end(api, world):
+    grant = world.grant()
+    assert api("alice").get("/me").status_code == 200
+    answer = api("admin").post("/identities/alice/disable")
+    assert (answer.status_code, answer.body["enabled"]) == (200, False)
+    assert (api("alice").get("/me").status_code, api("robot").get("/me").status_code) == (401, 401)
+    assert Grant.objects.get(pk=grant.pk).end_reason == "identity_disabled"
+    assert names(api("admin"), "?enabled=false") == ["alice"]
+    assert api("admin").post("/identities/alice/enable").body["enabled"] is True
+    assert api("alice").get("/me").status_code == 200
+    assert Grant.objects.get(pk=grant.pk).state == "revoking"
+
+
+def test_nobody_disables_themselves_and_only_administrators_disable(api):
+    assert api("admin").post("/identities/admin/disable").status_code == 400
+    assert api("alice").post("/identities/alice/disable").status_code == 403
+    assert api("alice").post("/identities/robot/disable").status_code == 403
+    hidden, absent = api("alice").post("/identities/bob/disable"), api("alice").post("/identities/nobody/disable")
+    assert hidden.status_code == 404
+    assert hidden.content.replace(b"bob", b"nobody") == absent.content
+    assert not Identity.objects.filter(is_active=False).exists()
+
+
+@pytest.mark.parametrize("who", ["alice", "admin", "robot"])
+def test_the_owner_and_administrators_give_a_machine_keys_and_tokens(api, world, who):
+    made = api(who).post("/identities/robot/tokens", TOKEN)
+    assert made.status_code == 201, made.body
+    assert Caller(world.robot, made.body["token"]).get("/me").body["username"] == "robot"
+    key = api(who).post("/identities/robot/ssh-keys", {"public_key": public_key()})
+    assert key.status_code == 201, key.body
+    assert [row["id"] for row in api("alice").get("/identities/robot/ssh-keys").body["results"]] == [key.body["id"]]
+    assert api(who).delete(f"/identities/robot/ssh-keys/{key.body['id']}").status_code == 204
+    assert api(who).delete(f"/identities/robot/tokens/{made.body['id']}").status_code == 204
+
+
+def test_nobody_gives_another_person_a_key_or_a_token_administrators_neither(api):
+    assert api("admin").post("/identities/bob/tokens", TOKEN).status_code == 403
+    assert api("admin").post("/identities/bob/ssh-keys", {"public_key": public_key()}).status_code == 403
+    for path in ("tokens", "ssh-keys"):
+        hidden = api("charlie").post(f"/identities/robot/{path}", TOKEN)
+        absent = api("charlie").post(f"/identities/nobody/{path}", TOKEN)
+        assert hidden.status_code == 404
+        assert hidden.content.replace(b"robot", b"nobody") == absent.content
+
+
+def test_a_key_of_one_machine_is_not_found_at_another(api):
+    key = api("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()}).body["id"]
+    assert api("alice").delete(f"/identities/deployer/ssh-keys/{key}").status_code == 404
+    assert len(api("alice").get("/identities/robot/ssh-keys").body["results"]) == 1

@@ -1,0 +1,143 @@
+"""/me"""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from accounts.models import APIToken, SSHPublicKey
+from sessions_app.models import Notice
+from tests.sessions_app.api.conftest import Caller
+from tests.support.acts import events
+
+TOKEN = {"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"}
+
+
+def public_key() -> str:
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " me@laptop"
+
+
+@pytest.mark.parametrize(("who", "kind", "owner"), [("alice", "person", None), ("robot", "agent", "alice")])
+def test_one_learns_who_one_is_and_what_the_token_may_do(api, who, kind, owner):
+    me = api(who, "read").get("/me").body
+    assert (me["username"], me["kind"], me["owner"], me["scopes"]) == (who, kind, owner, ["read"])
+    assert me["groups"] == ["on-call", "operators"] if who == "alice" else ["operators"]
+    assert "password" not in me
+
+
+# Keys
+
+
+def test_a_key_is_registered_listed_and_taken_back(api):
+    made = api("alice").post("/me/ssh-keys", {"public_key": public_key()})
+    assert made.status_code == 201, made.body
+    assert made.body["label"] == "me@laptop"
+    assert made.body["fingerprint"].startswith("SHA256:")
+    assert [key["id"] for key in api("alice").get("/me/ssh-keys").body["results"]] == [made.body["id"]]
+    assert api("bob").get("/me/ssh-keys").body["results"] == []
+    gone = api("alice").delete(f"/me/ssh-keys/{made.body['id']}")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert api("alice").get("/me/ssh-keys").body["results"] == []
+
+
+def test_a_key_belongs_to_one_identity_for_ever(api):
+    key = {"public_key": public_key()}
+    assert api("alice").post("/me/ssh-keys", key).status_code == 201
+    taken = api("bob").post("/me/ssh-keys", key)
+    assert (taken.status_code, taken.body["code"]) == (409, "key_taken")
+
+
+@pytest.mark.parametrize("sent", ["", "ssh-dss AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", "x" * 20000])
+def test_what_is_no_public_key_is_refused(api, sent):
+    assert api("alice").post("/me/ssh-keys", {"public_key": sent}).status_code == 400
+    assert not SSHPublicKey.objects.exists()
+
+
+@pytest.mark.parametrize("who", ["bob", "robot", "charlie", "admin"])
+def test_anothers_key_is_not_among_ones_own(api, who):
+    made = api("alice").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
+    hidden, absent = api(who).delete(f"/me/ssh-keys/{made}"), api(who).delete("/me/ssh-keys/999999")
+    assert hidden.status_code == 404
+    assert hidden.content.replace(f"/{made}".encode(), b"/999999") == absent.content
+    assert SSHPublicKey.objects.get().removed_at is None
+
+
+# Tokens
+
+
+def test_a_token_is_shown_once_works_and_is_worthless_after_it_was_revoked(api, world):
+    made = api("alice").post("/me/tokens", TOKEN)
+    assert made.status_code == 201, made.body
+    fresh = Caller(world.alice, made.body["token"])
+    assert fresh.get("/me").body["scopes"] == ["read", "request"]
+    listed = api("alice").get("/me/tokens")
+    assert made.body["id"] in [token["id"] for token in listed.body["results"]]
+    assert made.body["token"] not in listed.content.decode()
+    assert api("alice").delete(f"/me/tokens/{made.body['id']}").status_code == 204
+    assert fresh.get("/me").status_code == 401
+
+
+def test_the_text_of_a_token_is_nowhere_but_in_its_one_answer(api):
+    text = api("alice").post("/me/tokens", TOKEN, **{"Idempotency-Key": "k1"}).body["token"]
+    from broker.audit.models import AuditEntry
+    from sessions_app.models import IdempotencyKey
+
+    assert all(text not in entry.body for entry in AuditEntry.objects.all())
+    assert all(text not in str(kept.body) for kept in IdempotencyKey.objects.all())
+    assert not APIToken.objects.filter(digest__contains=text).exists()
+
+
+def test_a_token_makes_none_that_may_do_more_than_itself(api):
+    narrow = api("alice", "administer", "read")
+    refused = narrow.post("/me/tokens", {**TOKEN, "scopes": ["read", "decide"]})
+    assert (refused.status_code, refused.body["code"]) == (403, "scope_missing")
+    assert narrow.post("/me/tokens", {**TOKEN, "scopes": ["read"]}).status_code == 201
+
+
+def test_a_browser_session_makes_any_token(world):
+    caller = Caller(world.alice)
+    caller.client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
+    assert caller.get("/me").body["scopes"] is None
+    assert caller.post("/me/tokens", {**TOKEN, "scopes": ["read", "decide", "end"]}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scopes": []}, {"scopes": ["everything"]}, {"scopes": "read"}, {"lifetime": "91d"}, {"lifetime": 0}, {"label": ""},
+     {"label": " "}, {"expires_at": "2100-01-01T00:00:00Z"}, {"identity": "bob"}, {"digest": "x"}],
+)  # fmt: skip
+def test_a_token_has_some_scopes_a_label_and_an_end(api, changes):
+    caller = api("alice")
+    before = APIToken.objects.count()
+    assert caller.post("/me/tokens", {**TOKEN, **changes}).status_code == 400
+    assert APIToken.objects.count() == before
+
+
+@pytest.mark.parametrize("who", ["bob", "robot", "charlie"])
+def test_anothers_token_is_not_among_ones_own(api, who):
+    made = api("alice").post("/me/tokens", TOKEN).body["id"]
+    hidden, absent = api(who).delete(f"/me/tokens/{made}"), api(who).delete("/me/tokens/999999")
+    assert hidden.status_code == 404
+    assert hidden.content.replace(f"/{made}".encode(), b"/999999") == absent.content
+    assert "identity.token_revoked" not in events("alice")
+
+
+# Notices
+
+
+def test_notices_are_listed_and_marked_as_read_by_their_reader_alone(api, world):
+    world.request()
+    (notice,) = api("bob").get("/me/notices?unread=true").body["results"]
+    assert (notice["event"], notice["read_at"]) == ("request.created", None)
+    assert api("alice").get("/me/notices").body["results"] == []
+    hidden, absent = api("dora").post(f"/me/notices/{notice['id']}/read"), api("dora").post("/me/notices/999999/read")
+    assert hidden.status_code == 404
+    assert hidden.content.replace(f"/{notice['id']}/".encode(), b"/999999/") == absent.content
+    read = api("bob").post(f"/me/notices/{notice['id']}/read").body
+    assert read["read_at"] is not None
+    assert api("bob").post(f"/me/notices/{notice['id']}/read").body["read_at"] == read["read_at"]
+    assert api("bob").get("/me/notices?unread=true").body["results"] == []
+    assert len(api("bob").get("/me/notices").body["results"]) == 1
+    assert Notice.objects.get(identity=world.dora).read_at is None

@@ -1,0 +1,63 @@
+"""/record"""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.audit.models import AuditEntry
+from sessions_app.models import Grant
+
+
+def rows(caller, query: str = "") -> list[dict]:
+    answer = caller.get(f"/record{query}")
+    assert answer.status_code == 200, answer.body
+    return answer.body["results"]
+
+
+def test_administrators_see_all_and_others_what_is_about_what_they_may_see(api, world):
+    grant = world.grant()
+    assert len(rows(api("admin"), "?page_size=200")) == AuditEntry.objects.count()
+    assert {row["object_ref"] for row in rows(api("alice"))} >= {grant.ref, grant.request.ref, "alice", "robot", "web"}
+    assert {row["object_ref"] for row in rows(api("bob"))} >= {grant.ref, grant.request.ref, "bob", "web-work"}
+    assert {row["object_ref"] for row in rows(api("bob"))}.isdisjoint({"alice", "robot", "charlie"})
+    assert {row["object_ref"] for row in rows(api("charlie"))} == {"charlie"}
+
+
+def test_a_machine_sees_its_own_and_not_its_owners(api, world):
+    grant = world.grant()
+    world.request(world.robot)
+    seen = {row["object_ref"] for row in rows(api("robot"))}
+    assert "robot" in seen
+    assert seen.isdisjoint({grant.ref, grant.request.ref, "alice"})
+
+
+def test_filters_narrow_it(api, world):
+    grant = world.grant()
+    admin = api("admin")
+    assert [row["event"] for row in rows(admin, f"?object={grant.ref}")] == [
+        "grant.active", "grant.provisioning", "grant.scheduled",
+    ]  # fmt: skip
+    assert {row["actor"] for row in rows(admin, "?actor=bob")} == {"bob"}
+    assert {row["event"] for row in rows(admin, "?event=request")} == {"request.created", "request.approved"}
+    assert [row["object_ref"] for row in rows(admin, "?event=request.created")] == [grant.request.ref]
+    moment = world.now.isoformat().replace("+00:00", "Z")
+    assert rows(admin, f"?until={moment}") == []
+    assert len(rows(admin, f"?since={moment}&page_size=200")) == AuditEntry.objects.count()
+
+
+def test_entries_can_be_checked_against_each_other(api, world):
+    world.grant()
+    found = rows(api("admin"), "?page_size=200")
+    assert all(later["previous_hash"] == earlier["hash"] for later, earlier in zip(found, found[1:], strict=False))
+    assert len({row["hash"] for row in found}) == len(found)
+
+
+@pytest.mark.parametrize("query", ["?event=Grant", "?since=today", "?object=%00", "?cursor=-1", "?cursor=x", "?seq=1"])
+def test_a_filter_that_means_nothing_is_refused(api, query):
+    assert api("admin").get(f"/record{query}").status_code == 400
+
+
+def test_the_token_of_a_grant_stands_nowhere(api, world):
+    grant = world.grant()
+    assert grant.token not in api("admin").get("/record?page_size=200").content.decode()
+    assert Grant.objects.get(token=grant.token)
