@@ -36,6 +36,9 @@ from sessions_app.web.reads.asking import AskPage, SetOption
 
 register = template.Library()
 
+_DOT = SafeString('<span class="live"></span>')
+_SAY = SafeString(" data-say")
+
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
@@ -56,7 +59,7 @@ def face(identity: Identity, tone: str = "info") -> SafeString:
 @register.simple_tag
 def pill(look: words.Look, text: str = "") -> SafeString:
     """A state as a tone, a glyph and a word."""
-    mark = icon(look.icon) if look.icon else format_html('<span class="live"></span>')
+    mark = icon(look.icon) if look.icon else _DOT
     return format_html('<span class="pill t-{}">{}{}</span>', look.tone, mark, text or look.word)
 
 
@@ -209,7 +212,7 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
     return format_html(
-        '<span data-left="{}"{}>{}</span>', left, format_html(" data-say") if say else "", text
+        '<span data-left="{}"{}>{}</span>', left, _SAY if say else "", text
     )
 
 

@@ -1,0 +1,202 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.test import Client
+
+from accounts.models import Identity
+from tests.support.world import PASSWORD
+
+URL = "/sign-in/"
+
+
+@pytest.fixture(autouse=True)
+def fresh(world) -> None:
+    """No failures are counted yet."""
+    cache.clear()
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+def sign_in(client: Client, name: str = "alice", password: str = PASSWORD, **more):
+    return client.post(URL, {"login": name, "password": password, **more})
+
+
+def errors(answer) -> str:
+    return " ".join(answer.context["form"].non_field_errors())
+
+
+def test_the_right_password_leads_home(client):
+    answer = sign_in(client)
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert client.get("/").status_code == 200
+
+
+def test_one_returns_to_where_one_was_going(client):
+    there = client.get("/requests/?show=all")["Location"]
+    assert there == "/sign-in/?next=/requests/%3Fshow%3Dall"
+    page = client.get(there).content.decode()
+    assert 'name="next" value="/requests/?show=all"' in page
+    assert sign_in(client, next="/requests/?show=all")["Location"] == "/requests/?show=all"
+
+
+@pytest.mark.parametrize(
+    "next_url",
+    [
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "http:///evil.example",
+        "\t//evil.example",
+    ],
+)
+def test_nobody_is_sent_to_another_site(client, next_url):
+    assert sign_in(client, next=next_url)["Location"] == "/"
+    again = client.get(URL, {"next": next_url})
+    assert (again.status_code, again["Location"]) == (302, "/")
+    out = client.post("/sign-out/", {"next": next_url})
+    assert out["Location"] == "/sign-in/"
+
+
+def test_the_session_changes_at_sign_in_so_a_planted_one_is_worth_nothing(client):
+    client.get(URL)
+    session = client.session
+    session["planted"] = True
+    session.save()
+    client.cookies["stint_session"] = session.session_key
+    sign_in(client)
+    assert client.cookies["stint_session"].value != session.session_key
+    assert not Session.objects.filter(session_key=session.session_key).exists()
+    stolen = Client()
+    stolen.cookies["stint_session"] = session.session_key
+    assert stolen.get("/").status_code == 302
+
+
+def test_unknown_and_known_names_get_the_same_answer(client):
+    known = sign_in(client, "alice", "wrong password")
+    unknown = sign_in(client, "nobody", "wrong password")
+    machine = sign_in(client, "robot", "wrong password")
+    assert known.status_code == unknown.status_code == machine.status_code == 200
+    assert errors(known) == errors(unknown) == errors(machine) != ""
+
+    def page(answer, name: str) -> str:
+        text = answer.content.decode().replace(name, "NAME")
+        return text.replace(answer.context["csrf_token"].__str__(), "TOKEN")
+
+    assert page(known, "alice") == page(unknown, "nobody")
+
+
+def test_an_unknown_name_takes_a_password_hash_as_well(client, monkeypatch):
+    from django.contrib.auth.hashers import ScryptPasswordHasher
+
+    hashed: list[str] = []
+    encode = ScryptPasswordHasher.encode
+    monkeypatch.setattr(
+        ScryptPasswordHasher,
+        "encode",
+        lambda self, password, *args, **kw: hashed.append(password) or encode(self, password, *args, **kw),
+    )
+    sign_in(client, "alice", "guess one")
+    sign_in(client, "nobody", "guess two")
+    assert {"guess one", "guess two"} <= set(hashed)
+
+
+@pytest.mark.parametrize("spelling", ["ALICE", " alice ", "ａｌｉｃｅ", "Alice"])
+def test_every_spelling_is_the_same_person(client, spelling):
+    assert sign_in(client, spelling).status_code == 302
+
+
+def test_failures_are_counted_over_all_spellings(client):
+    for spelling in ("alice", "ALICE", " alice", "Alice ", "ａｌｉｃｅ"):
+        sign_in(client, spelling, "wrong password")
+    locked = sign_in(client)
+    assert locked.status_code == 200
+    assert "Too many failed login attempts" in errors(locked)
+    assert "_auth_user_id" not in client.session
+
+
+def test_locking_tells_nothing_about_who_exists(client):
+    for name in ("nobody",) * 5:
+        sign_in(client, name, "wrong password")
+    assert "Too many failed login attempts" in errors(sign_in(client, "nobody", "wrong password"))
+
+
+def test_another_person_is_not_locked_out_by_it(client):
+    for _ in range(5):
+        sign_in(client, "alice", "wrong password")
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.9"), "bob").status_code == 302
+
+
+def test_too_many_tries_from_one_place_are_answered_with_a_page(client):
+    codes = [sign_in(client, f"nobody-{number}", "wrong password").status_code for number in range(35)]
+    assert codes[-1] == 429
+    assert "Too many tries" in sign_in(client).content.decode()
+
+
+def test_machines_never_sign_in_even_with_a_password(client, world):
+    world.robot.set_password(PASSWORD)
+    world.robot.save()
+    assert sign_in(client, "robot").status_code == 200
+
+
+def test_a_disabled_person_does_not_get_in(client, world):
+    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
+    answer = sign_in(client)
+    assert "_auth_user_id" not in client.session
+    assert client.get("/").status_code == 302
+    assert answer.status_code in (200, 302)
+    if answer.status_code == 302:
+        assert "disabled" in client.get(answer["Location"]).content.decode()
+
+
+def test_signing_in_needs_the_token_of_our_form():
+    client = Client(enforce_csrf_checks=True)
+    assert sign_in(client).status_code == 403
+    assert client.get("/").status_code == 302
+
+
+def test_signing_out_is_an_act_and_ends_the_session(client):
+    sign_in(client)
+    key = client.session.session_key
+    assert "Sign out?" in client.get("/sign-out/").content.decode()
+    assert client.get("/").status_code == 200
+    assert client.post("/sign-out/")["Location"] == "/sign-in/"
+    assert client.get("/").status_code == 302
+    assert not Session.objects.filter(session_key=key).exists()
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client):
+    sign_in(client)
+    cookie = client.cookies["stint_session"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+    assert client.cookies["stint_csrf"]["httponly"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "accounts/signup/",
+        "signup/",
+        "accounts/login/",
+        "password/reset/",
+        "sign-in/code/",
+        "email/",
+        "accounts/password/reset/",
+    ],
+)
+def test_nothing_else_of_the_sign_in_library_is_there(client, path):
+    assert client.get(f"/{path}").status_code == 404
+
+
+def test_the_password_is_never_sent_back(client):
+    page = sign_in(client, "alice", "my-secret-guess").content.decode()
+    assert "my-secret-guess" not in page
+    assert 'value="alice"' in page

@@ -1,0 +1,36 @@
+"""Browsers of people, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+
+@pytest.fixture
+def browser(world) -> Callable[..., Client]:
+    """Make a client that is signed in as somebody of the world, or as nobody."""
+
+    def make(name: str | None = None, **options) -> Client:
+        client = Client(**options)
+        if name is not None:
+            client.force_login(getattr(world, name), backend="accounts.backends.PasswordBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def as_alice(browser) -> Client:
+    return browser("alice")
+
+
+@pytest.fixture
+def as_bob(browser) -> Client:
+    return browser("bob")
+
+
+@pytest.fixture
+def as_charlie(browser) -> Client:
+    return browser("charlie")

@@ -1,0 +1,153 @@
+"""Who gets which page, and what a GET never does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import pytest
+from django.test import Client
+
+from accounts.models import Identity
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_token import create_token
+from broker.audit.models import AuditEntry
+from sessions_app.models import Approval, CommandRun, Grant, GrantState, RequestState, RunState
+from tests.sessions_app.web.pages import ACTS, ACTS_WITHOUT_AN_OBJECT, OPEN, READABLE, address, page_names
+from tests.support import acts
+
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
+
+
+@dataclass
+class Things:
+    """One of everything, all of alice."""
+
+    request: object
+    grant: Grant
+    run: CommandRun
+    key: object
+    token: object
+    identity: Identity
+
+    def address(self, name: str) -> str:
+        return address(name, **self.__dict__)
+
+
+@pytest.fixture
+def things(world, now) -> Things:
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    tried = acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
+    key = add_ssh_key(identity_id=world.alice.pk, public_key=PUBLIC_KEY, actor=world.alice, now=now)
+    token, _ = create_token(
+        identity_id=world.alice.pk,
+        label="t",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
+        now=now,
+    )
+    return Things(world.request(), grant, CommandRun.objects.get(pk=tried.run_id), key, token, world.dora)
+
+
+def test_every_page_is_in_these_tests():
+    assert page_names() == {*READABLE, *ACTS, *OPEN}
+
+
+def test_a_page_answers_those_who_may_see_it_and_is_not_there_for_others(browser, things):
+    for person in ("alice", "bob", "charlie", "admin"):
+        client = browser(person)
+        answers = {name: client.get(things.address(name)).status_code for name in READABLE}
+        assert answers == {name: 200 if person in who.split() else 404 for name, who in READABLE.items()}, (
+            person
+        )
+
+
+def test_nobody_is_sent_to_the_sign_in_page(browser, things):
+    client = browser()
+    for name in {*READABLE, *ACTS}:
+        answer = client.post(things.address(name)) if name in ACTS else client.get(things.address(name))
+        assert answer.status_code == 302, name
+        assert answer["Location"].startswith("/sign-in/?next=/")
+
+
+def test_an_act_is_no_page_so_get_and_head_are_refused_and_change_nothing(browser, things):
+    before = _state()
+    for person in ("alice", "bob", "admin"):
+        client = browser(person)
+        for name in ACTS:
+            assert client.get(things.address(name)).status_code == 405, name
+            assert client.head(things.address(name)).status_code == 405, name
+    assert _state() == before
+
+
+def test_reading_changes_nothing(browser, things):
+    before = _state()
+    for person in ("alice", "bob", "admin"):
+        client = browser(person)
+        for name in READABLE:
+            client.get(things.address(name), {"verdict": "approve", "kill": "1", "send": "1", "allow": "1"})
+            client.head(things.address(name))
+            assert _state() == before, name
+
+
+def test_every_act_needs_the_token_of_a_form_of_ours(browser, things):
+    before = _state()
+    client = browser("bob", enforce_csrf_checks=True)
+    for name in {*ACTS, "request_new"}:
+        answer = client.post(things.address(name), {"verdict": "deny", "comment": "no"})
+        assert answer.status_code == 403, name
+        assert b"That form was too old" in answer.content
+    assert _state() == before
+
+
+def test_what_is_not_yours_is_not_there_for_an_act_either(as_charlie, things):
+    before = _state()
+    form = {"verdict": "deny", "comment": "no", "line": "echo restart nginx"}
+    for name in ACTS - ACTS_WITHOUT_AN_OBJECT:
+        assert as_charlie.post(things.address(name), form).status_code == 404, name
+    assert _state() == before
+
+
+def test_another_persons_object_and_none_at_all_get_the_same_answer(as_charlie, things):
+    hidden = as_charlie.get(things.address("grant"))
+    missing = as_charlie.get("/grants/GR-ZZZZ/")
+    assert hidden.status_code == missing.status_code == 404
+    assert hidden.content == missing.content
+
+
+def test_a_machines_grant_is_seen_by_its_owner_and_not_by_others(world, browser, now):
+    grant = Grant.objects.get(request=world.decide(world.request(world.robot)))
+    assert browser("alice").get(f"/grants/{grant.ref}/").status_code == 200
+    assert browser("charlie").get(f"/grants/{grant.ref}/").status_code == 404
+
+
+def test_a_disabled_person_is_signed_out_at_once(world, as_alice):
+    assert as_alice.get("/").status_code == 200
+    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
+    assert as_alice.get("/").status_code == 302
+
+
+def test_a_fragment_whose_reader_is_signed_out_sends_the_whole_page_to_sign_in(browser, things):
+    answer = Client().get(
+        things.address("grant_live"),
+        headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/grants/"},
+    )
+    assert answer.status_code == 204
+    assert answer["HX-Redirect"] == "/sign-in/?next=/grants/"
+
+
+def test_pages_are_never_kept_by_caches(as_alice, things):
+    assert "no-store" in as_alice.get(things.address("grant"))["Cache-Control"]
+
+
+def _state() -> tuple[object, ...]:
+    return (
+        AuditEntry.objects.count(),
+        Approval.objects.count(),
+        Grant.objects.exclude(state=GrantState.ACTIVE).count(),
+        CommandRun.objects.exclude(state=RunState.HELD).count(),
+        list(Identity.objects.order_by("pk").values_list("is_active", "time_zone")),
+        RequestState.PENDING,
+    )

@@ -1,0 +1,108 @@
+"""One's own account, and everybody's for administrators."""
+
+from __future__ import annotations
+
+import re
+
+from accounts.models import APIToken, Identity, SSHPublicKey
+from broker.kernel.crypto import token_digest
+from tests.sessions_app.web.test_access import PUBLIC_KEY
+from tests.support import acts
+
+
+def test_a_key_is_added_and_removed(world, as_alice):
+    as_alice.post("/account/keys/", {"public_key": PUBLIC_KEY, "label": "Laptop"})
+    key = SSHPublicKey.objects.get()
+    assert (key.identity, key.label) == (world.alice, "Laptop")
+    assert key.fingerprint in as_alice.get("/account/").content.decode()
+    said = as_alice.post(f"/account/keys/{key.pk}/remove/", follow=True).content.decode()
+    assert f"{key.fingerprint} opens nothing any more" in said
+    assert key.fingerprint not in as_alice.get("/account/").content.decode()
+    key.refresh_from_db()
+    assert key.removed_at is not None
+
+
+def test_a_key_that_is_none_is_refused_beside_the_form(as_alice):
+    answer = as_alice.post("/account/keys/", {"public_key": "ssh-dss AAAA", "label": "<Old>"})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "ssh-dss keys are not accepted" in page
+    assert "ssh-dss AAAA</textarea>" in page
+    assert 'value="&lt;Old&gt;"' in page
+
+
+def test_nobody_removes_anothers_key_or_token(world, as_alice, as_bob):
+    as_alice.post("/account/keys/", {"public_key": PUBLIC_KEY})
+    as_alice.post("/account/tokens/", {"label": "ci", "scope": ["read"], "days": "7"})
+    assert as_bob.post(f"/account/keys/{SSHPublicKey.objects.get().pk}/remove/").status_code == 404
+    assert as_bob.post(f"/account/tokens/{APIToken.objects.get().pk}/revoke/").status_code == 404
+    assert APIToken.objects.get().revoked_at is None
+
+
+def test_a_token_is_shown_this_once(world, as_alice):
+    page = as_alice.post(
+        "/account/tokens/", {"label": "ci", "scope": ["read", "request"], "days": "7"}
+    ).content.decode()
+    text = re.search(r"stint_[\w-]{43}", page)[0]
+    token = APIToken.objects.get()
+    assert token.digest == token_digest(text)
+    assert (token.identity, token.scopes) == (world.alice, ["read", "request"])
+    later = as_alice.get("/account/").content.decode()
+    assert text not in later
+    assert token.hint in later
+    as_alice.post(f"/account/tokens/{token.pk}/revoke/")
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+
+
+def test_a_token_without_a_purpose_is_refused_and_nothing_is_lost(as_alice):
+    answer = as_alice.post("/account/tokens/", {"label": "ci", "days": "7"})
+    assert answer.status_code == 400
+    assert 'value="ci"' in answer.content.decode()
+    assert not APIToken.objects.exists()
+
+
+def test_an_owner_gives_a_key_to_a_machine_and_to_nobody_elses(world, as_alice):
+    as_alice.post("/account/keys/", {"public_key": PUBLIC_KEY, "identity": world.robot.pk})
+    assert SSHPublicKey.objects.get().identity == world.robot
+    assert (
+        as_alice.post(
+            "/account/tokens/", {"label": "x", "scope": ["read"], "days": "1", "identity": world.bob.pk}
+        ).status_code
+        == 404
+    )
+
+
+def test_the_time_zone_is_ones_own_choice(world, as_alice):
+    as_alice.post("/account/time-zone/", {"time_zone": "Asia/Tokyo"})
+    world.alice.refresh_from_db()
+    assert world.alice.time_zone == "Asia/Tokyo"
+    assert "JST" in as_alice.get("/").content.decode()
+    answer = as_alice.post("/account/time-zone/", {"time_zone": "Mars/Base"})
+    assert answer.status_code == 400
+    assert "is not a time zone" in answer.content.decode()
+    assert acts.last("identity.changed", "alice").data == {
+        "time_zone": {"before": "UTC", "now": "Asia/Tokyo"}
+    }
+
+
+def test_an_administrator_disables_and_enables(world, browser):
+    grant = world.grant()
+    admin = browser("admin")
+    admin.post(f"/people/{world.alice.pk}/switch/")
+    grant.refresh_from_db()
+    assert grant.end_reason == "identity_disabled"
+    assert not Identity.objects.get(pk=world.alice.pk).is_active
+    admin.post(f"/people/{world.alice.pk}/switch/", {"enable": "1"})
+    assert Identity.objects.get(pk=world.alice.pk).is_active
+
+
+def test_administrators_find_people_by_name_or_group(browser):
+    page = browser("admin").get("/people/?q=approvers").content.decode()
+    assert "Bob" in page
+    assert "Charlie" not in page
+
+
+def test_an_administrator_can_not_disable_themselves(world, browser):
+    assert browser("admin").post(f"/people/{world.admin.pk}/switch/").status_code == 400
+    assert Identity.objects.get(pk=world.admin.pk).is_active

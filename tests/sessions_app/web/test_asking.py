@@ -1,0 +1,184 @@
+"""Asking for access in the pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.http import QueryDict
+from django.utils import timezone
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper
+from sessions_app.web.forms import draft_of_form, draft_of_link, parse_start
+from tests.support import acts
+
+FORM = {
+    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Nightly restart",
+    "p.unit": "nginx", "targets_of": "web", "target": ["web-1", "web-2"],
+}  # fmt: skip
+
+
+def test_the_form_offers_only_what_one_may_ask_for(as_alice, as_charlie):
+    page = as_alice.get("/requests/new/").content.decode()
+    assert 'value="restart-web"' in page
+    assert "1 approval, up to 4 h" in page
+    assert "You cannot ask for any cluster yet" in as_charlie.get("/requests/new/").content.decode()
+
+
+def test_sending_asks_and_tells_who_decides(world, as_alice):
+    answer = as_alice.post("/requests/new/", {**FORM, "send": "1", "ticket": "CHG-1"}, follow=True)
+    request = AccessRequest.objects.get()
+    assert answer.redirect_chain == [(f"/requests/{request.ref}/", 302)]
+    assert (request.requester, request.duration, request.ticket) == (world.alice, 3600, "CHG-1")
+    assert request.parameters == {"unit": "nginx"}
+    assert len(request.targets) == 2
+    page = answer.content.decode()
+    assert "Its approvers are told" in page
+    assert "Bob, Dora" in page
+
+
+def test_without_a_send_the_form_only_says_what_would_happen(as_alice):
+    page = as_alice.post("/requests/new/", {**FORM, "update": "1"}).content.decode()
+    assert "Needs 1 approval" in page
+    assert "Send to 2 approvers" in page
+    assert not AccessRequest.objects.exists()
+
+
+def test_the_panel_is_the_answer_of_the_same_evaluator_and_changes_nothing(as_alice, now):
+    panel = as_alice.post(
+        "/requests/preview/", {**FORM, "duration": "36000"}, headers={"HX-Request": "true"}
+    ).content.decode()
+    assert panel.lstrip().startswith('<section class="card" id="outcome"')
+    assert "10 h is over the limit of 4 h" in panel
+    assert 'name="apply" value="duration=14400"' in panel
+    Sweeper.objects.update(seen_at=now - dt.timedelta(minutes=2))
+    stopped = as_alice.post("/requests/preview/", FORM).content.decode()
+    assert "Nothing that ends access has run for 30 seconds" in stopped
+    assert not AccessRequest.objects.exists()
+
+
+def test_choosing_another_set_brings_its_fields_and_choosing_none_leaves_them(as_alice):
+    changed = as_alice.post("/requests/preview/", {**FORM, "shown_set": "other"}).content.decode()
+    assert 'id="fields" class="stack" hx-swap-oob="true"' in changed
+    shown = {"shown_kind": "planned", "shown_cluster": "web", "shown_set": "restart-web"}
+    assert 'id="fields"' not in as_alice.post("/requests/preview/", {**FORM, **shown}).content.decode()
+
+
+def test_the_fix_of_a_refusal_is_one_button_and_keeps_what_was_typed(as_alice):
+    page = as_alice.post(
+        "/requests/new/", {**FORM, "duration": "36000", "apply": "duration=14400", "reason": "Kept"}
+    )
+    assert page.context["ask"].draft.duration == "14400"
+    assert page.context["ask"].draft.reason == "Kept"
+    assert page.context["preview"].decision.outcome == "needs_approval"
+
+
+def test_a_refused_request_says_why_and_loses_nothing_typed(as_alice):
+    answer = as_alice.post(
+        "/requests/new/",
+        {
+            **FORM,
+            "send": "1",
+            "duration": "",
+            "other_duration": "10h",
+            "ticket": "CHG-77",
+            "reason": "All of <this>",
+            "target": ["web-2"],
+        },
+    )
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "10 h is over the limit of 4 h" in page
+    assert 'value="CHG-77"' in page
+    assert "All of &lt;this&gt;" in page
+    assert [name.name for name, chosen in answer.context["ask"].target_choices if chosen] == ["web-2"]
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_duration_that_is_none_is_answered_beside_the_form(as_alice):
+    answer = as_alice.post("/requests/new/", {**FORM, "send": "1", "other_duration": "soon"})
+    assert answer.status_code == 400
+    assert "Say for how long" in answer.content.decode()
+
+
+def test_no_target_chosen_is_no_target(as_alice):
+    form = {name: value for name, value in FORM.items() if name != "target"}
+    answer = as_alice.post("/requests/new/", {**form, "send": "1"})
+    assert answer.status_code == 422
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_link_fills_the_form(as_alice):
+    link = "/requests/new/?cluster=web&set=restart-web&for=30m&ticket=CHG-5&target=web-2&p.unit=haproxy"
+    draft = as_alice.get(link).context["ask"].draft
+    assert (draft.cluster, draft.command_set, draft.seconds, draft.ticket) == (
+        "web",
+        "restart-web",
+        1800,
+        "CHG-5",
+    )
+    assert (draft.targets, draft.parameters) == (("web-2",), {"unit": "haproxy"})
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["?cluster=no&set=no&for=-1&kind=no&start=never", "?for=" + "9" * 40, "?target=web-9&p.unit=nginx"],
+)
+def test_a_link_with_nonsense_is_a_form_all_the_same(as_alice, link):
+    assert as_alice.get(f"/requests/new/{link}").status_code == 200
+
+
+def test_what_needs_no_approval_leads_to_the_grant(world, as_alice):
+    world.apply(acts.policy(world, approvals="none"))
+    answer = as_alice.post("/requests/new/", {**FORM, "send": "1"})
+    assert answer["Location"] == f"/grants/{Grant.objects.get().ref}/"
+
+
+def test_breaking_the_glass_starts_at_once_with_a_reason(as_alice, browser):
+    form = {**FORM, "kind": "break_glass", "send": "1"}
+    assert as_alice.post("/requests/new/", {**form, "reason": ""}).status_code == 422
+    answer = as_alice.post("/requests/new/", {**form, "reason": "Site is down"})
+    grant = Grant.objects.get()
+    assert grant.break_glass
+    assert answer["Location"] == f"/grants/{grant.ref}/"
+    assert "Review a broken glass" in browser("bob").get("/").content.decode()
+
+
+def test_the_break_glass_button_is_shown_to_those_who_may(as_alice, as_bob):
+    assert "Break glass" in as_alice.get("/").content.decode()
+    assert "Break glass" not in as_bob.get("/").content.decode()
+
+
+def test_withdrawing_takes_an_own_request_back(world, as_alice, as_bob):
+    request = world.request()
+    assert as_bob.post(f"/requests/{request.ref}/withdraw/").status_code == 404
+    answer = as_alice.post(f"/requests/{request.ref}/withdraw/", {"next": "/"})
+    assert answer["Location"] == "/"
+    request.refresh_from_db()
+    assert request.state == RequestState.WITHDRAWN
+    again = as_alice.post(f"/requests/{request.ref}/withdraw/")
+    assert again.status_code == 409
+    assert "is withdrawn already" in again.content.decode()
+
+
+def test_an_act_goes_back_to_our_own_pages_only(world, as_alice):
+    request = world.request()
+    answer = as_alice.post(f"/requests/{request.ref}/withdraw/", {"next": "//evil.example/"})
+    assert answer["Location"] == f"/requests/{request.ref}/"
+
+
+def test_a_start_is_read_in_the_readers_zone():
+    with timezone.override("Europe/Berlin"):
+        assert parse_start("2026-11-28", "02:00").astimezone(dt.UTC).hour == 1
+        assert parse_start("", "") is None
+        with pytest.raises(InvalidInput, match="does not exist"):
+            parse_start("2027-03-28", "02:30")
+        with pytest.raises(InvalidInput, match="not a date and a time"):
+            parse_start("soon", "02:00")
+
+
+def test_targets_of_another_cluster_are_not_carried_over():
+    form = QueryDict("cluster=db&targets_of=web&target=web-1")
+    assert draft_of_form(form).targets is None
+    assert draft_of_link(QueryDict("")).targets is None

@@ -1,0 +1,178 @@
+"""What every page has in common: the policy of what may run, the frame, and no page that tells more than it should."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from tests.support import acts
+
+INLINE = re.compile(r"\sstyle=|<style|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascript:", re.IGNORECASE)
+
+
+@pytest.fixture
+def addresses(world, now) -> list[str]:
+    """The pages of a world in which something happens."""
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    session = acts.session(used, now=now)
+    for line in ("echo restart nginx", "echo stop nginx", "echo restart sshd"):
+        acts.run(used, session, line, now=now)
+    glass = world.request(kind="break_glass", reason="Down").grant
+    pending = world.request()
+    fixed = [
+        "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
+        "/requests/new/?p.unit=nginx&for=9h", "/approvals/", "/grants/?show=all", "/clusters/", "/clusters/web/",
+        "/command-sets/", "/command-sets/restart-web/", "/policies/", "/policies/web-work/", "/account/", "/people/",
+        "/record/", "/nothing-here/",
+    ]  # fmt: skip
+    objects = [
+        f"/requests/{pending.ref}/",
+        f"/approvals/{pending.ref}/",
+        f"/grants/{grant.ref}/",
+        f"/grants/{glass.ref}/",
+    ]
+    return [*fixed, *objects]
+
+
+def test_no_page_has_anything_inline(addresses, browser):
+    for person in ("alice", "bob", "charlie", "admin"):
+        client = browser(person)
+        for url in addresses:
+            page = client.get(url).content.decode()
+            assert not INLINE.search(page), (person, url, INLINE.search(page))
+    for url in ("/sign-in/", "/sign-out/", "/sign-in/disabled/"):
+        assert not INLINE.search(browser().get(url, follow=True).content.decode())
+
+
+def test_every_page_forbids_what_is_not_ours(addresses, as_alice):
+    for url in addresses:
+        policy = as_alice.get(url)["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_every_form_that_acts_carries_its_token(addresses, as_bob):
+    for url in addresses:
+        page = as_bob.get(url).content.decode()
+        for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", page, re.DOTALL):
+            assert "csrfmiddlewaretoken" in form, url
+
+
+def test_every_page_has_one_heading_a_title_and_a_way_past_the_frame(addresses, as_alice):
+    for url in addresses:
+        page = as_alice.get(url).content.decode()
+        assert page.count("<h1") == 1, url
+        assert "Stint</title>" in page
+        assert 'href="#main"' in page
+        ids = re.findall(r'\sid="([^"]+)"', page)
+        assert len(ids) == len(set(ids)), (url, [one for one in ids if ids.count(one) > 1])
+
+
+def test_every_field_has_a_label(addresses, browser):
+    for person in ("alice", "bob", "admin"):
+        client = browser(person)
+        for url in addresses:
+            page = client.get(url).content.decode()
+            for field in re.findall(r"<(?:input|select|textarea)\b[^>]*\bid=\"([^\"]+)\"", page):
+                assert f'for="{field}"' in page, (url, field)
+
+
+def test_every_address_on_a_page_is_there(addresses, as_bob):
+    seen: set[str] = set()
+    for url in addresses:
+        seen.update(re.findall(r'href="(/[^"#]*)', as_bob.get(url).content.decode()))
+    for link in sorted(link for link in seen if not link.startswith("/static/")):
+        assert as_bob.get(link.replace("&amp;", "&"), follow=True).status_code == 200, link
+    statics = {link for link in seen if link.startswith("/static/")}
+    assert {"/static/stint.css", "/static/favicon.svg"} <= statics
+    for link in statics:
+        assert Client().get(link).status_code == 200, link
+
+
+def test_every_icon_is_in_the_sprite(addresses, as_alice):
+    sprite = b"".join(Client().get("/static/icons.svg").streaming_content).decode()
+    for url in addresses:
+        for name in re.findall(r"icons\.svg#([\w-]*)", as_alice.get(url).content.decode()):
+            assert f'id="{name}"' in sprite, name
+
+
+def test_the_frame_counts_what_waits_for_me_alone(world, as_bob, as_alice):
+    world.request()
+    assert '<span class="count">1<span class="vh"> waiting' in as_bob.get("/record/").content.decode()
+    assert 'class="count"' not in as_alice.get("/record/").content.decode()
+
+
+def test_navigation_shows_where_one_is(as_alice):
+    for url, label in (
+        ("/", "Home"),
+        ("/requests/", "Requests"),
+        ("/requests/new/", "Request access"),
+        ("/grants/", "Grants"),
+    ):
+        page = as_alice.get(url).content.decode()
+        side = page[page.index('<nav class="side"') : page.index('<header class="top"')]
+        assert side.count('aria-current="page"') == 1
+        assert re.search(rf'aria-current="page">.*?<span>{label}</span>', side), url
+
+
+def test_the_chosen_theme_comes_from_a_cookie_and_nothing_else(as_alice):
+    as_alice.cookies["stint_theme"] = "dark"
+    assert '<html lang="en" data-theme="dark">' in as_alice.get("/").content.decode()
+    as_alice.cookies["stint_theme"] = 'x"><script>'
+    assert '<html lang="en">' in as_alice.get("/").content.decode()
+
+
+def test_times_are_said_in_the_readers_zone_with_utc_in_the_title(world, as_alice):
+    world.alice.time_zone = "Asia/Tokyo"
+    world.alice.save()
+    request = world.request()
+    page = as_alice.get(f"/requests/{request.ref}/").content.decode()
+    assert re.search(r'<time datetime="[^"]+\+00:00" title="[\d-]+ [\d:]+ UTC">[^<]* JST</time>', page)
+
+
+def test_error_pages_say_what_to_do(as_alice, settings):
+    assert "Not found" in Client().get("/nothing/").content.decode()
+    assert "There is no such page, or it is not for you" in as_alice.get("/nothing/").content.decode()
+    settings.ALLOWED_HOSTS = ["stint.example"]
+    refused = Client().get("/")
+    assert refused.status_code == 400
+    assert "That was not understood" in refused.content.decode()
+
+
+def test_a_page_that_breaks_is_said_and_tells_nothing(browser, monkeypatch):
+    from sessions_app.web.views import home
+
+    def broken(*args):
+        raise RuntimeError("the secret detail")
+
+    monkeypatch.setattr(home, "read_home", broken)
+    answer = browser("alice", raise_request_exception=False).get("/")
+    assert answer.status_code == 500
+    assert "Something broke" in answer.content.decode()
+    assert "secret detail" not in answer.content.decode()
+
+
+def test_the_script_is_small_and_htmx_may_not_evaluate(as_alice):
+    script = b"".join(Client().get("/static/stint.js").streaming_content)
+    assert len(script) < 10_000
+    page = as_alice.get("/").content.decode()
+    assert '"allowEval": false' in page
+    assert '"includeIndicatorStyles": false' in page
+
+
+def test_the_lists_are_empty_with_words(as_charlie):
+    for name, said in (
+        ("/", "Nothing waits for you"),
+        ("/approvals/", "Nothing waits for you"),
+        ("/requests/", "No requests here"),
+        ("/grants/", "No grants here"),
+        ("/clusters/", "No cluster that you may see"),
+        ("/command-sets/", "No command set that you may see"),
+        ("/policies/", "No policy that you may see"),
+        ("/requests/new/", "You cannot ask for any cluster yet"),
+    ):
+        assert said in as_charlie.get(name).content.decode(), name

@@ -1,0 +1,200 @@
+"""The page of a grant: live while it lasts, a receipt after that."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+
+import pytest
+from django.conf import settings
+
+from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant, GrantState
+from sessions_app.operations.finish_run import finish_run
+from tests.support import acts
+
+
+@pytest.fixture
+def grant(world):
+    return world.grant(ticket="CHG-2291")
+
+
+@pytest.fixture
+def opened(grant, now):
+    used = acts.use(grant, now=now)
+    return used, acts.session(used, now=now)
+
+
+def finish(run_id: int, output: str, now, name: str = "") -> str:
+    """End a run with a recording on the disk, as the gateway does."""
+    folder = settings.RECORDINGS_DIR
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (name or f"{run_id}.cast")
+    path.write_text('{"version": 2, "width": 80, "height": 24}\n' + json.dumps([0.1, "o", output]) + "\n")
+    finish_run(
+        run_id=run_id, state="done", exit_status=0, output_bytes=len(output), recording=path.name,
+        recording_digest=hashlib.sha256(path.read_bytes()).hexdigest(), now=now,
+    )  # fmt: skip
+    return path.name
+
+
+def test_the_holder_reads_what_they_may_run_and_the_line_that_runs_it(grant, as_alice):
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    line = f"ssh -p {settings.SSH_GATEWAY_PORT} web-1@{settings.SSH_PUBLIC_HOST} echo restart nginx"
+    assert f'data-copy="{line}"' in page
+    assert "Your access to <em>web</em>" in page
+    assert "Ends by itself" in page
+    assert 'data-left="' in page
+    assert (
+        f'data-copy="{line.replace("web-1", "web-2")}"'
+        in as_alice.get(f"/grants/{grant.ref}/?target=web-2").content.decode()
+    )
+
+
+def test_with_two_grants_that_fit_the_line_names_the_grant(world, grant, as_alice):
+    world.grant(parameters={"unit": "haproxy"})
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert f" {grant.ref}.web-1@" in page
+
+
+def test_others_are_not_shown_lines_to_copy(grant, as_bob):
+    page = as_bob.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Only Alice can run them" in page
+    assert "data-copy" not in page
+
+
+def test_the_log_shows_allowed_held_and_refused(grant, opened, as_alice, now):
+    done = acts.run(*opened, "echo restart nginx", now=now)
+    finish(done.run_id, "restarted", now + dt.timedelta(seconds=2))
+    acts.run(*opened, "echo stop nginx", now=now)
+    acts.run(*opened, "echo restart sshd", now=now)
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    for said in (
+        "<b>Done</b>, exit 0, 2.0 s",
+        "<b>Held for a second person</b>",
+        "<b>Refused</b>",
+        "Nothing reached the target",
+    ):
+        assert said in page
+    refused = as_alice.get(f"/grants/{grant.ref}/?show=refused").content.decode()
+    assert "echo restart sshd" in refused
+    assert "<b>Done</b>" not in refused
+
+
+def test_output_is_shown_as_text_and_nothing_in_it_is_alive(grant, opened, as_alice, now):
+    run = acts.run(*opened, "echo restart nginx", now=now)
+    finish(run.run_id, "\x1b[31mred\x1b[0m <script>alert(1)</script>\x1b]0;title\x07\r\ndone", now)
+    page = as_alice.get(f"/grants/{grant.ref}/?open={run.run_id}").content.decode()
+    assert "red &lt;script&gt;alert(1)&lt;/script&gt;\ndone" in page
+    assert "\x1b" not in page
+    assert "<script>alert" not in page
+
+
+def test_a_recording_outside_the_folder_is_not_read(grant, opened, as_alice, now, tmp_path):
+    secret = tmp_path / "secret.cast"
+    secret.write_text('{}\n[0, "o", "the secret"]\n')
+    run = acts.run(*opened, "echo restart nginx", now=now)
+    for path in (str(secret), "../" * 12 + str(secret)[1:]):
+        CommandRun.objects.filter(pk=run.run_id).update(recording=path)
+        page = as_alice.get(f"/grants/{grant.ref}/?open={run.run_id}").content.decode()
+        assert "the secret" not in page
+        assert "not on this machine any more" in page
+
+
+def test_a_poll_without_news_changes_nothing_and_one_with_news_does(grant, opened, as_alice, now):
+    page = as_alice.get(f"/grants/{grant.ref}/").context["live"]
+    url = f"/grants/{grant.ref}/live/?seen={page.seen}"
+    assert as_alice.get(url).status_code == 204
+    acts.run(*opened, "echo restart sshd", now=now)
+    answer = as_alice.get(url)
+    assert answer.status_code == 200
+    assert b"echo restart sshd" in answer.content
+    assert b"<html" not in answer.content
+
+
+def test_the_holder_ends_and_the_same_address_is_the_receipt(grant, opened, as_alice, now):
+    run = acts.run(*opened, "echo restart nginx", now=now)
+    finish(run.run_id, "ok", now)
+    answer = as_alice.post(f"/grants/{grant.ref}/end/")
+    assert answer["Location"] == f"/grants/{grant.ref}/"
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.RELEASED)
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Receipt" in page
+    assert "does not confirm" in page
+    assert "Ended, by Alice" in page
+
+
+def test_killing_takes_two_presses_and_cuts_what_might_finish(world, grant, opened, as_bob, now):
+    page = as_bob.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Kill now</summary>" in page
+    assert f"Kill {grant.ref}</button>" in page
+    as_bob.post(f"/grants/{grant.ref}/end/", {"kill": "1", "note": "Wrong host"})
+    grant.refresh_from_db()
+    assert grant.finish_until is None
+    assert (grant.end_reason, grant.end_note, grant.ended_by) == (EndReason.REVOKED, "Wrong host", world.bob)
+
+
+def test_ending_lets_a_command_finish_that_approvers_let_finish(grant, as_alice):
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    grant.refresh_from_db()
+    assert grant.finish_until is not None
+
+
+def test_a_charlie_ends_nothing(grant, as_charlie):
+    assert as_charlie.post(f"/grants/{grant.ref}/end/").status_code == 404
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+def test_a_time_that_is_over_is_said_before_any_worker_came(world, as_alice):
+    grant = world.grant(now=world.now - dt.timedelta(hours=2))
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Time is over" in page
+    assert "Your access" in as_alice.get("/").content.decode()
+
+
+def test_a_target_that_does_not_confirm_is_said(grant, opened, as_alice, now):
+    acts.run(*opened, "echo restart nginx", now=now)
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    Grant.objects.filter(pk=grant.pk).update(last_error="web-1 does not answer.", attempts=3)
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Revoke failing" in page
+    assert "web-1 does not answer." in page
+    assert "tried 3 times" in page
+
+
+def test_the_holder_extends_in_one_press(world, grant, as_alice, as_bob):
+    until = grant.expires_at
+    assert as_bob.post(f"/grants/{grant.ref}/extend/", {"seconds": "3600"}).status_code == 404
+    as_alice.post(f"/grants/{grant.ref}/extend/", {"seconds": "3600", "reason": "Slow"})
+    grant.refresh_from_db()
+    assert grant.expires_at == until + dt.timedelta(hours=1)
+
+
+def test_an_extension_that_is_too_long_is_refused_beside_the_form(grant, as_alice):
+    answer = as_alice.post(f"/grants/{grant.ref}/extend/", {"seconds": "90000", "reason": "Very slow"})
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "At most 1 h at a time" in page
+    assert 'value="Very slow"' in page
+    assert as_alice.post(f"/grants/{grant.ref}/extend/", {"seconds": "x"}).status_code == 400
+    assert AccessRequest.objects.filter(kind="extension").count() == 0
+
+
+def test_a_review_needs_words_and_is_not_for_the_one_who_broke_the_glass(world, as_alice, as_bob):
+    request = world.request(kind="break_glass", reason="Site is down")
+    grant = request.grant
+    assert as_alice.post(f"/grants/{grant.ref}/review/", {"note": "Fine"}).status_code == 403
+    empty = as_bob.post(f"/grants/{grant.ref}/review/", {"note": " "})
+    assert empty.status_code == 400
+    assert "Say what you found" in empty.content.decode()
+    as_bob.post(f"/grants/{grant.ref}/review/", {"note": "One restart, as said"})
+    page = as_bob.get(f"/grants/{grant.ref}/").content.decode()
+    assert "One restart, as said" in page
+    assert "Reviewed by Bob" in page
+
+
+def test_a_scheduled_grant_says_when_it_starts(world, as_alice, now):
+    grant = world.grant(start=False, starts_at=now + dt.timedelta(hours=3))
+    assert "to the start" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
