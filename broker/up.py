@@ -177,7 +177,7 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
         application(
             "streams", "cyan", _streams(options), lambda: _listens(options.host, options.streams_port)
         ),
-        application("worker", "magenta", _worker(), None),
+        application("worker", "magenta", worker_argv(), None),
         application("gateway", "blue", ssh, lambda: _listens(options.ssh_host, options.ssh_port)),
     ]
 
@@ -195,7 +195,8 @@ def _streams(options: Options) -> list[str]:
     return ["-m", "uvicorn", *where, *quiet, "broker.asgi:application"]
 
 
-def _worker() -> list[str]:
+def worker_argv() -> list[str]:
+    """Return what Python is called with for the worker and its schedule."""
     # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
     python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.celery:app"]
     # Threads, and the schedule in memory: it holds nothing that the database doesn't know better.

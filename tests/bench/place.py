@@ -1,0 +1,94 @@
+"""A live gateway for the benches: a database of its own, real targets, and a worker with its queue when asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from broker.demo.sshd import SshTarget
+from broker.embedded.valkey import EmbeddedValkey
+from broker.up import worker_argv
+from tests.bench.database import database
+from tests.environment import POSTGRES
+from tests.support.gateway import ROOT, Place, eventually, write_act
+
+
+@contextlib.contextmanager
+def bare_place() -> Iterator[tuple[str, Place]]:
+    """A gateway that nobody connects to, and the name of its database."""
+    with database() as (name, world), _folder() as folder:
+        place = Place(world, folder, _env(name, folder), {})
+        place.start()
+        try:
+            yield name, place
+        finally:
+            place.stop()
+
+
+@contextlib.contextmanager
+def place_with_targets(**env: str) -> Iterator[Place]:
+    """A gateway with two targets."""
+    from broker.kernel import clock
+    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+
+    with database() as (name, world), _folder() as folder:
+        options = [write_act(folder)]
+        keys = [ensure_ssh_ca(now=clock.now()).public_key]
+        with SshTarget(keys, options=options) as one, SshTarget(keys, options=options) as two:
+            place = Place(world, folder, {**_env(name, folder), **env}, {"web-1": one, "web-2": two})
+            world.apply(place.catalogue(), now=clock.now())
+            place.start()
+            try:
+                yield place
+            finally:
+                place.stop()
+
+
+@contextlib.contextmanager
+def queue() -> Iterator[EmbeddedValkey]:
+    """A running Valkey."""
+    with _folder() as folder:
+        valkey = EmbeddedValkey(folder)
+        with valkey:
+            yield valkey
+
+
+@contextlib.contextmanager
+def worker(place: Place) -> Iterator[None]:
+    """The worker with its schedule, on the queue of the gateway's environment; it has swept once."""
+    from sessions_app.models import Sweeper
+
+    log = (place.folder / "worker.log").open("ab")
+    process = subprocess.Popen(
+        [sys.executable, *worker_argv()], cwd=ROOT, env=place.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        eventually(
+            lambda: Sweeper.objects.filter(name="worker").exists() or process.poll() is not None, within=30
+        )
+        assert process.poll() is None, (place.folder / "worker.log").read_text(encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+
+
+def _env(name: str, folder: Path) -> dict[str, str]:
+    state = folder / "state"
+    state.mkdir(mode=0o700)
+    return {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": str(state)}
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="stint-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
