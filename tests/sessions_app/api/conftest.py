@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 
@@ -61,7 +60,6 @@ def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta
 def nobody_asked_before():
     """Each test begins with its full number of requests a minute."""
     cache.clear()
-    settings.STATIC_ROOT.mkdir(exist_ok=True)
 
 
 @pytest.fixture

@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from sessions_app.models import AccessRequest
 
-ASK = {"cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"}}
+ASK = {
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": 3600,
+    "reason": "x",
+    "parameters": {"unit": "nginx"},
+}
 
 
 def deep(levels: int) -> bytes:
     return b'{"cluster": ' + b"[" * levels + b"]" * levels + b"}"
 
 
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b'{"cluster": "web", "cluster": "db"}', "'cluster' stands twice"),
-        (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' stands twice"),
-        (b'{"duration": NaN}', "not a number"),
-        (b'{"duration": 1e999}', "too large"),
-        (b'{"duration": 99999999999999999999}', "64 bits"),
-        (b'{"duration": ' + b"9" * 5000 + b"}", "not JSON"),
-        (b'{"reason": "a\\u0000b"}', "NUL"),
-        (b'{"a\\u0000b": 1}', "NUL"),
-        (b'{"reason": "\\ud800"}', "surrogate"),
-        (deep(30), "deeper than 20"),
-        (deep(100_000), "deeper than 20"),
-    ],
-)
-def test_what_two_readers_could_read_differently_is_refused(api, body, says):
-    answer = api("alice").post("/requests", body)
-    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
-    assert says in answer.body["title"]
+UNREADABLE = [
+    (b"{", "not JSON"),
+    (b"\xff\xfe", "not JSON"),
+    (b'{"cluster": "web", "cluster": "db"}', "'cluster' stands twice"),
+    (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' stands twice"),
+    (b'{"duration": NaN}', "not a number"),
+    (b'{"duration": 1e999}', "too large"),
+    (b'{"duration": 99999999999999999999}', "64 bits"),
+    (b'{"duration": ' + b"9" * 5000 + b"}", "not JSON"),
+    (b'{"reason": "a\\u0000b"}', "NUL"),
+    (b'{"a\\u0000b": 1}', "NUL"),
+    (b'{"reason": "\\ud800"}', "surrogate"),
+    (deep(30), "deeper than 20"),
+    (deep(100_000), "deeper than 20"),
+]
+
+
+def test_what_two_readers_could_read_differently_is_refused(api, subtests):
+    for body, says in UNREADABLE:
+        with subtests.test(str(body)[:60]):
+            answer = api("alice").post("/requests", body)
+            assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+            assert says in answer.body["title"]
 
 
 def test_a_body_that_is_too_large_is_refused(api):
@@ -44,10 +49,14 @@ def test_a_body_that_is_too_large_is_refused(api):
     assert (answer.status_code, answer.body["code"]) == (413, "too_large")
 
 
-@pytest.mark.parametrize("value", [[], "text", 7, None, True])
-def test_a_body_is_an_object(api, value):
-    answer = api("alice").post("/requests", json.dumps(value).encode())
-    assert (answer.status_code, answer.body["code"]) == (400, "invalid")
+NO_OBJECTS = [[], "text", 7, None, True]
+
+
+def test_a_body_is_an_object(api, subtests):
+    for value in NO_OBJECTS:
+        with subtests.test(str(value)[:60]):
+            answer = api("alice").post("/requests", json.dumps(value).encode())
+            assert (answer.status_code, answer.body["code"]) == (400, "invalid")
 
 
 def test_other_media_types_are_refused_also_for_browsers(api, world):
@@ -55,14 +64,21 @@ def test_other_media_types_are_refused_also_for_browsers(api, world):
 
     client = Client()
     client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
-    for media_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"):
+    for media_type in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+    ):
         answer = client.generic("POST", "/api/v1/requests", "--x\r\n", content_type=media_type)
         assert answer.status_code in {400, 415}, media_type
         assert answer["Content-Type"] == "application/problem+json"
 
 
 def test_a_body_without_a_length_is_not_taken_for_no_body(api):
-    answer = api("alice").post("/grants/GR-ZZZZ/end", b"", **{"Transfer-Encoding": "chunked", "Content-Length": ""})
+    answer = api("alice").post(
+        "/grants/GR-ZZZZ/end", b"", **{"Transfer-Encoding": "chunked", "Content-Length": ""}
+    )
     assert answer.status_code in {404, 411}
 
 
@@ -76,60 +92,84 @@ def test_a_chunked_body_is_refused(api):
     assert answer.status_code == 411
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_a_method_that_is_not_there_is_named_as_such(api, method):
-    answer = api("alice")(method, "/requests")
-    assert (answer.status_code, answer.body["code"]) == (405, "method_not_allowed")
-    assert set(answer["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+OTHER_METHODS = ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
-@pytest.mark.parametrize("accept", ["text/html", "image/png", "application/problem+json", "*/*"])
-def test_answers_are_json_whatever_is_accepted(api, accept):
-    assert api("alice").get("/me", Accept=accept)["Content-Type"] == "application/json"
+def test_a_method_that_is_not_there_is_named_as_such(api, subtests):
+    for method in OTHER_METHODS:
+        with subtests.test(str(method)[:60]):
+            answer = api("alice")(method, "/requests")
+            assert (answer.status_code, answer.body["code"]) == (405, "method_not_allowed")
+            assert set(answer["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
-@pytest.mark.parametrize(
-    "extra",
-    ["state", "approver", "requester", "expires_at", "owner", "digest", "number", "id", "policy_version", "grant", "__class__"],
-)
-def test_fields_that_a_request_does_not_take_are_refused_by_name(api, extra):
-    answer = api("alice").post("/requests", {**ASK, extra: "x"})
-    assert answer.status_code == 400
-    assert list(answer.body["fields"]) == [extra]
-    assert not AccessRequest.objects.exists()
+ACCEPTED = ["text/html", "image/png", "application/problem+json", "*/*"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"duration": 0}, "duration"),
-        ({"duration": -5}, "duration"),
-        ({"duration": True}, "duration"),
-        ({"duration": 1.5}, "duration"),
-        ({"duration": "soon"}, "duration"),
-        ({"duration": "9999d"}, "duration"),
-        ({"starts_at": "tomorrow"}, "starts_at"),
-        ({"starts_at": "2026-11-28T02:00:00"}, "starts_at"),
-        ({"starts_at": "2026-13-28T02:00:00Z"}, "starts_at"),
-        ({"starts_at": "9999-12-31T23:59:59Z"}, "starts_at"),
-        ({"starts_at": 7}, "starts_at"),
-        ({"cluster": 7}, "cluster"),
-        ({"cluster": "Web"}, "cluster"),
-        ({"cluster": "web\n"}, "cluster"),
-        ({"cluster": None}, "cluster"),
-        ({"targets": "web-1"}, "targets"),
-        ({"targets": [7]}, "targets.0"),
-        ({"parameters": {"unit": 7}}, "parameters.unit"),
-        ({"parameters": []}, "parameters"),
-        ({"kind": "extension"}, "kind"),
-        ({"reason": "x" * 5000}, "reason"),
-    ],
-)
-def test_values_are_taken_or_refused_and_never_bent(api, changes, field):
-    answer = api("alice").post("/requests", {**ASK, **changes})
-    assert answer.status_code == 400, answer.body
-    assert field in {name.split(".0")[0] if field.count(".") == 0 else name for name in answer.body["fields"]}
-    assert not AccessRequest.objects.exists()
+def test_answers_are_json_whatever_is_accepted(api, subtests):
+    for accept in ACCEPTED:
+        with subtests.test(str(accept)[:60]):
+            assert api("alice").get("/me", Accept=accept)["Content-Type"] == "application/json"
+
+
+EXTRA = [
+    "state",
+    "approver",
+    "requester",
+    "expires_at",
+    "owner",
+    "digest",
+    "number",
+    "id",
+    "policy_version",
+    "grant",
+    "__class__",
+]
+
+
+def test_fields_that_a_request_does_not_take_are_refused_by_name(api, subtests):
+    for extra in EXTRA:
+        with subtests.test(str(extra)[:60]):
+            answer = api("alice").post("/requests", {**ASK, extra: "x"})
+            assert answer.status_code == 400
+            assert list(answer.body["fields"]) == [extra]
+            assert not AccessRequest.objects.exists()
+
+
+BENT = [
+    ({"duration": 0}, "duration"),
+    ({"duration": -5}, "duration"),
+    ({"duration": True}, "duration"),
+    ({"duration": 1.5}, "duration"),
+    ({"duration": "soon"}, "duration"),
+    ({"duration": "9999d"}, "duration"),
+    ({"starts_at": "tomorrow"}, "starts_at"),
+    ({"starts_at": "2026-11-28T02:00:00"}, "starts_at"),
+    ({"starts_at": "2026-13-28T02:00:00Z"}, "starts_at"),
+    ({"starts_at": "9999-12-31T23:59:59Z"}, "starts_at"),
+    ({"starts_at": 7}, "starts_at"),
+    ({"cluster": 7}, "cluster"),
+    ({"cluster": "Web"}, "cluster"),
+    ({"cluster": "web\n"}, "cluster"),
+    ({"cluster": None}, "cluster"),
+    ({"targets": "web-1"}, "targets"),
+    ({"targets": [7]}, "targets.0"),
+    ({"parameters": {"unit": 7}}, "parameters.unit"),
+    ({"parameters": []}, "parameters"),
+    ({"kind": "extension"}, "kind"),
+    ({"reason": "x" * 5000}, "reason"),
+]
+
+
+def test_values_are_taken_or_refused_and_never_bent(api, subtests):
+    for changes, field in BENT:
+        with subtests.test(str(changes)[:60]):
+            answer = api("alice").post("/requests", {**ASK, **changes})
+            assert answer.status_code == 400, answer.body
+            assert field in {
+                name.split(".0")[0] if field.count(".") == 0 else name for name in answer.body["fields"]
+            }
+            assert not AccessRequest.objects.exists()
 
 
 def test_text_is_answered_as_it_was_sent(api):

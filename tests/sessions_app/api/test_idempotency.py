@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-import pytest
 from django.db import connection
 from django.urls import get_resolver
 
@@ -13,9 +12,15 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import AccessRequest, Grant, IdempotencyKey
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
-from tests.support.acts import Started, at_once, events, wait_for_waiters
+from tests.support.acts import Started, at_once, events
 
-ASK = {"cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"}}
+ASK = {
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": 3600,
+    "reason": "x",
+    "parameters": {"unit": "nginx"},
+}
 KEY = {"Idempotency-Key": "9c1f-7"}
 
 
@@ -37,7 +42,11 @@ def test_without_a_key_each_is_an_act_of_its_own(api):
 
 def test_the_key_of_another_request_is_refused(api):
     asked = api("alice").post("/requests", ASK, **KEY).body
-    for path, body in (("/requests", {**ASK, "reason": "y"}), ("/requests/preview", ASK), (f"/requests/{asked['ref']}/withdraw", {})):
+    for path, body in (
+        ("/requests", {**ASK, "reason": "y"}),
+        ("/requests/preview", ASK),
+        (f"/requests/{asked['ref']}/withdraw", {}),
+    ):
         refused = api("alice").post(path, body, **KEY)
         assert (refused.status_code, refused.body["code"]) == (422, "idempotency_key_reused")
     assert AccessRequest.objects.get().state == "pending"
@@ -65,13 +74,19 @@ def test_a_secret_that_is_shown_once_is_neither_kept_nor_shown_again(api):
     assert (again.status_code, again.body["code"]) == (409, "shown_once")
     assert made.body["token"] not in again.content.decode()
     assert IdempotencyKey.objects.get().body == {"shown_once": True}
-    assert len([event for event in events("alice") if event == "identity.token_created"]) == 2  # the caller's own is one
+    assert (
+        len([event for event in events("alice") if event == "identity.token_created"]) == 2
+    )  # the caller's own is one
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 201, "schlüssel"])
-def test_a_key_is_some_visible_text(api, key):
-    assert api("alice").post("/requests", ASK, **{"Idempotency-Key": key}).status_code == 400
-    assert not AccessRequest.objects.exists()
+NO_KEYS = ["", " ", "a b", "x" * 201, "schlüssel"]
+
+
+def test_a_key_is_some_visible_text(api, subtests):
+    for key in NO_KEYS:
+        with subtests.test(str(key)[:60]):
+            assert api("alice").post("/requests", ASK, **{"Idempotency-Key": key}).status_code == 400
+            assert not AccessRequest.objects.exists()
 
 
 def test_answers_are_kept_for_a_day(api):
@@ -112,7 +127,9 @@ def wait_for_waiters_of(owner) -> None:
 
 def test_many_at_once_are_one_act(live_world):
     token = token_for(live_world.alice, live_world.now)
-    answers = at_once(*[lambda: Caller(live_world.alice, token).post("/requests", ASK, **KEY) for _ in range(8)])
+    answers = at_once(
+        *[lambda: Caller(live_world.alice, token).post("/requests", ASK, **KEY) for _ in range(8)]
+    )
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert [answer for answer in answers if answer.status_code == 201]
     assert AccessRequest.objects.count() == IdempotencyKey.objects.count() == 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sessions_app.models import AccessRequest
 
 
@@ -31,7 +29,9 @@ def test_the_next_page_keeps_the_filters(api, world):
     pages = walk(api("alice"), "/requests?page_size=2&mine=true")
     refs = [ref for page in pages for ref in page]
     assert len(refs) == 3
-    assert AccessRequest.objects.filter(number__in=[ref[4:] for ref in refs], requester=world.alice).count() == 3
+    assert (
+        AccessRequest.objects.filter(number__in=[ref[4:] for ref in refs], requester=world.alice).count() == 3
+    )
 
 
 def test_lists_by_name_go_on_by_name(api):
@@ -46,10 +46,24 @@ def test_a_full_last_page_has_no_next(api, world):
     assert api("alice").get("/requests?page_size=2").body["next"] is None
 
 
-@pytest.mark.parametrize("query", ["page_size=0", "page_size=201", "page_size=x", "page_size=", "cursor=x", "cursor=-5",
-                                   "cursor=1&cursor=2", "cursor=" + "9" * 30, "page=2", "offset=1"])  # fmt: skip
-def test_a_page_that_can_not_be_is_refused(api, query):
-    assert api("alice").get(f"/requests?{query}").status_code == 400
+IMPOSSIBLE = [
+    "page_size=0",
+    "page_size=201",
+    "page_size=x",
+    "page_size=",
+    "cursor=x",
+    "cursor=-5",
+    "cursor=1&cursor=2",
+    "cursor=" + "9" * 30,
+    "page=2",
+    "offset=1",
+]
+
+
+def test_a_page_that_can_not_be_is_refused(api, subtests):
+    for query in IMPOSSIBLE:
+        with subtests.test(str(query)[:60]):
+            assert api("alice").get(f"/requests?{query}").status_code == 400
 
 
 def test_a_cursor_shows_nothing_that_one_may_not_see(api, world):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import Grant
@@ -17,8 +17,19 @@ def rows(caller, query: str = "") -> list[dict]:
 def test_administrators_see_all_and_others_what_is_about_what_they_may_see(api, world):
     grant = world.grant()
     assert len(rows(api("admin"), "?page_size=200")) == AuditEntry.objects.count()
-    assert {row["object_ref"] for row in rows(api("alice"))} >= {grant.ref, grant.request.ref, "alice", "robot", "web"}
-    assert {row["object_ref"] for row in rows(api("bob"))} >= {grant.ref, grant.request.ref, "bob", "web-work"}
+    assert {row["object_ref"] for row in rows(api("alice"))} >= {
+        grant.ref,
+        grant.request.ref,
+        "alice",
+        "robot",
+        "web",
+    }
+    assert {row["object_ref"] for row in rows(api("bob"))} >= {
+        grant.ref,
+        grant.request.ref,
+        "bob",
+        "web-work",
+    }
     assert {row["object_ref"] for row in rows(api("bob"))}.isdisjoint({"alice", "robot", "charlie"})
     assert {row["object_ref"] for row in rows(api("charlie"))} == {"charlie"}
 
@@ -48,13 +59,17 @@ def test_filters_narrow_it(api, world):
 def test_entries_can_be_checked_against_each_other(api, world):
     world.grant()
     found = rows(api("admin"), "?page_size=200")
-    assert all(later["previous_hash"] == earlier["hash"] for later, earlier in zip(found, found[1:], strict=False))
+    assert all(later["previous_hash"] == earlier["hash"] for later, earlier in itertools.pairwise(found))
     assert len({row["hash"] for row in found}) == len(found)
 
 
-@pytest.mark.parametrize("query", ["?event=Grant", "?since=today", "?object=%00", "?cursor=-1", "?cursor=x", "?seq=1"])
-def test_a_filter_that_means_nothing_is_refused(api, query):
-    assert api("admin").get(f"/record{query}").status_code == 400
+MEANINGLESS = ["?event=Grant", "?since=today", "?object=%00", "?cursor=-1", "?cursor=x", "?seq=1"]
+
+
+def test_a_filter_that_means_nothing_is_refused(api, subtests):
+    for query in MEANINGLESS:
+        with subtests.test(str(query)[:60]):
+            assert api("admin").get(f"/record{query}").status_code == 400
 
 
 def test_the_token_of_a_grant_stands_nowhere(api, world):
