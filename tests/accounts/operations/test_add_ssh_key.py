@@ -57,9 +57,12 @@ def test_a_key_names_its_holder_and_the_record_has_its_fingerprint(world, ed2551
     }
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
-def test_ecdsa_keys_are_accepted(world, curve):
-    assert add(world, line(ec.generate_private_key(curve))).algorithm.startswith("ecdsa-sha2-")
+CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()]
+
+
+def test_ecdsa_keys_are_accepted(world):
+    for curve in CURVES:
+        assert add(world, line(ec.generate_private_key(curve))).algorithm.startswith("ecdsa-sha2-")
 
 
 def test_security_keys_and_long_rsa_keys_are_accepted(world):
@@ -101,29 +104,29 @@ def test_a_certificate_is_refused(world):
         add(world, certificate.public_bytes().decode())
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "ssh-ed25519",
-        "ssh-ed25519 !!!!",
-        "ssh-ed25519 AAAA",
-        'command="id" {line}',
-        "{line}\n{other}",
-        "ssh-rsa {blob}",
-        "ssh-ed25519 {cut}",
-        "ssh-ed25519 {blob}AAAA",
-        'from="*",{line}',
-        "\0{line}",
-    ],
-)
-def test_anything_else_than_one_plain_key_is_refused(world, ed25519_line, text):
-    blob = ed25519_line.split()[1]
-    other = line(ed25519.Ed25519PrivateKey.generate())
-    with pytest.raises(InvalidInput):
-        add(world, text.format(line=ed25519_line, other=other, blob=blob, cut=blob[:-8]))
-    assert not SSHPublicKey.objects.exists()
+NO_KEYS = [
+    "",
+    " ",
+    "ssh-ed25519",
+    "ssh-ed25519 !!!!",
+    "ssh-ed25519 AAAA",
+    'command="id" {line}',
+    "{line}\n{other}",
+    "ssh-rsa {blob}",
+    "ssh-ed25519 {cut}",
+    "ssh-ed25519 {blob}AAAA",
+    'from="*",{line}',
+    "\0{line}",
+]
+
+
+def test_anything_else_than_one_plain_key_is_refused(world, ed25519_line):
+    for text in NO_KEYS:
+        blob = ed25519_line.split()[1]
+        other = line(ed25519.Ed25519PrivateKey.generate())
+        with pytest.raises(InvalidInput):
+            add(world, text.format(line=ed25519_line, other=other, blob=blob, cut=blob[:-8]))
+        assert not SSHPublicKey.objects.exists()
 
 
 def test_one_key_belongs_to_one_identity_also_after_it_was_removed(world, ed25519_line):

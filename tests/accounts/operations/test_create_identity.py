@@ -28,42 +28,43 @@ def test_without_a_password_nobody_signs_in(db, now):
     assert not make(now).has_usable_password()
 
 
-@pytest.mark.parametrize("spelling", ["erin", "ERIN", " Erin ", "ｅｒｉｎ", "Eriń".replace("ń", "n")])
-def test_all_spellings_of_a_name_are_one_identity(db, now, spelling):
+SPELLINGS = ["erin", "ERIN", " Erin ", "ｅｒｉｎ", "Eriń".replace("ń", "n")]
+
+
+def test_all_spellings_of_a_name_are_one_identity(db, now):
     make(now)
-    with pytest.raises(NameTaken):
-        make(now, username=spelling)
-    assert Identity.objects.count() == 1
+    for spelling in SPELLINGS:
+        with pytest.raises(NameTaken):
+            make(now, username=spelling)
+        assert Identity.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", "-erin", "er in", "erin\n", "erin\0", "erıń", "system:sweep", "a" * 101, "ег"]
-)
-def test_a_name_that_can_be_mistaken_is_refused(db, now, name):
-    if name == "erin\n":  # spaces around a name are dropped, of whatever kind
-        assert make(now, username=name).username == "erin"
-        return
-    with pytest.raises(InvalidInput):
-        make(now, username=name)
+NO_NAMES = ["", " ", "-erin", "er in", "er\nin", "erin\0", "erıń", "system:sweep", "a" * 101, "ег"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"kind": "agent"},
-        {"kind": "service"},
-        {"kind": "root"},
-        {"kind": ""},
-        {"email": "not an address"},
-        {"time_zone": "Mars/Olympus"},
-        {"time_zone": "../UTC"},
-    ],
-)
-def test_an_identity_that_does_not_fit_together_is_refused_whole(db, now, fields):
-    with pytest.raises(InvalidInput) as refusal:
-        make(now, **fields)
-    assert refusal.value.fields
-    assert not Identity.objects.exists()
+def test_a_name_that_can_be_mistaken_is_refused(db, now):
+    for name in NO_NAMES:
+        with pytest.raises(InvalidInput):
+            make(now, username=name)
+
+
+UNFIT = [
+    {"kind": "agent"},
+    {"kind": "service"},
+    {"kind": "root"},
+    {"kind": ""},
+    {"email": "not an address"},
+    {"time_zone": "Mars/Olympus"},
+    {"time_zone": "../UTC"},
+]
+
+
+def test_an_identity_that_does_not_fit_together_is_refused_whole(db, now):
+    for fields in UNFIT:
+        with pytest.raises(InvalidInput) as refusal:
+            make(now, **fields)
+        assert refusal.value.fields
+        assert not Identity.objects.exists()
 
 
 def test_a_machine_never_administers(world):

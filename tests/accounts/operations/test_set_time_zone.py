@@ -17,10 +17,13 @@ def test_a_person_chooses_and_the_record_has_before_and_after(world):
     assert last("identity.changed", "alice").data == {"time_zone": {"before": "UTC", "now": "Europe/Berlin"}}
 
 
-@pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../UTC", "europe/berlin"])
-def test_a_zone_that_is_none_is_refused(world, zone):
-    with pytest.raises(InvalidInput):
-        set_time_zone(identity_id=world.alice.pk, time_zone=zone, actor=world.alice, now=world.now)
+NO_ZONES = ["", "Mars/Olympus", "../UTC", "europe/berlin"]
+
+
+def test_a_zone_that_is_none_is_refused(world):
+    for zone in NO_ZONES:
+        with pytest.raises(InvalidInput):
+            set_time_zone(identity_id=world.alice.pk, time_zone=zone, actor=world.alice, now=world.now)
 
 
 def test_nobody_chooses_for_another(world):

@@ -317,26 +317,33 @@ def test_approvers_who_leave_nothing_in_common_grant_nothing(world):
     assert state(request) == RequestState.PENDING
 
 
-@pytest.mark.parametrize(
-    "narrowing", [{"duration": 7200}, {"commands": [0, 9]}, {"targets": []}, {"until": "x"}, {"token": "x"}]
-)
-def test_a_narrowing_that_is_none_is_refused_and_nothing_is_approved(world, narrowing):
-    request = world.request()
-    with pytest.raises(InvalidInput):
-        world.decide(request, narrowing=narrowing)
-    assert not Approval.objects.exists()
-    assert state(request) == RequestState.PENDING
+NO_NARROWINGS = [
+    {"duration": 7200},
+    {"commands": [0, 9]},
+    {"targets": []},
+    {"until": "x"},
+    {"token": "x"},
+]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "comment"),
-    [("APPROVE", ""), ("", ""), ("maybe", "x"), ("approve", "a\0b"), ("approve", "x" * 4001)],
-)
-def test_an_odd_verdict_is_refused(world, verdict, comment):
-    request = world.request()
-    with pytest.raises(InvalidInput):
-        world.decide(request, verdict=verdict, comment=comment)
-    assert state(request) == RequestState.PENDING
+def test_a_narrowing_that_is_none_is_refused_and_nothing_is_approved(world):
+    for narrowing in NO_NARROWINGS:
+        request = world.request()
+        with pytest.raises(InvalidInput):
+            world.decide(request, narrowing=narrowing)
+        assert not Approval.objects.exists()
+        assert state(request) == RequestState.PENDING
+
+
+ODD_VERDICTS = [("APPROVE", ""), ("", ""), ("maybe", "x"), ("approve", "a\0b"), ("approve", "x" * 4001)]
+
+
+def test_an_odd_verdict_is_refused(world):
+    for verdict, comment in ODD_VERDICTS:
+        request = world.request()
+        with pytest.raises(InvalidInput):
+            world.decide(request, verdict=verdict, comment=comment)
+        assert state(request) == RequestState.PENDING
 
 
 # At the same moment.

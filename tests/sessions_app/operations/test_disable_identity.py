@@ -95,12 +95,15 @@ def test_doing_it_twice_changes_nothing(world):
     assert events() == before
 
 
-@pytest.mark.parametrize("who", ["alice", "bob", "robot"])
-def test_only_administrators_do_it(world, who):
-    actor = getattr(world, who)
-    for verb in (disable_identity, enable_identity):
-        with pytest.raises(OnlyAdministrators):
-            verb(identity_id=world.charlie.pk, actor=actor, now=world.now)
+OTHERS = ["alice", "bob", "robot"]
+
+
+def test_only_administrators_do_it(world):
+    for who in OTHERS:
+        actor = getattr(world, who)
+        for verb in (disable_identity, enable_identity):
+            with pytest.raises(OnlyAdministrators):
+                verb(identity_id=world.charlie.pk, actor=actor, now=world.now)
 
 
 def test_nobody_disables_themselves_or_somebody_who_is_not_there(world):

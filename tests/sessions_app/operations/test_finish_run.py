@@ -36,11 +36,14 @@ def test_a_command_ends_once_and_late_news_change_nothing(world, tried):
     assert events() == before
 
 
-@pytest.mark.parametrize("state", ["running", "held", "refused", "allowed", "gone", ""])
-def test_only_the_ends_of_a_command_are_ends(world, tried, state):
-    with pytest.raises(ValueError, match=r"state|RunState"):
-        finish_run(run_id=tried.run_id, state=state, now=world.now)
-    assert CommandRun.objects.get(pk=tried.run_id).state == RunState.RUNNING
+NO_ENDS = ["running", "held", "refused", "allowed", "gone", ""]
+
+
+def test_only_the_ends_of_a_command_are_ends(world, tried):
+    for state in NO_ENDS:
+        with pytest.raises(ValueError, match=r"state|RunState"):
+            finish_run(run_id=tried.run_id, state=state, now=world.now)
+        assert CommandRun.objects.get(pk=tried.run_id).state == RunState.RUNNING
 
 
 def test_a_refused_command_never_ran_and_does_not_finish(world):

@@ -68,10 +68,13 @@ def test_strangers_and_machines_find_nothing_to_review(world, glass):
         review(world, world.grant())
 
 
-@pytest.mark.parametrize("note", ["", " \n", "a\0b", "x" * 5000])
-def test_a_review_says_something_that_can_be_kept(world, glass, note):
-    with pytest.raises(InvalidInput):
-        review(world, glass, note=note)
+NO_NOTES = ["", " \n", "a\0b", "x" * 5000]
+
+
+def test_a_review_says_something_that_can_be_kept(world, glass):
+    for note in NO_NOTES:
+        with pytest.raises(InvalidInput):
+            review(world, glass, note=note)
 
 
 def test_a_review_is_given_once(world, glass):
