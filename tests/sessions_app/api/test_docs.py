@@ -1,0 +1,102 @@
+"""The description, for programs and for people."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from jsonschema import Draft202012Validator
+
+from sessions_app.api import schema
+
+
+@pytest.fixture
+def described(db) -> dict:
+    answer = Client().get("/api/schema/")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/vnd.oai.openapi+json")
+    return answer.json()
+
+
+def operations(described: dict):
+    for path, methods in described["paths"].items():
+        for method, said in methods.items():
+            yield path, method, said
+
+
+def test_it_is_openapi_3_1_and_the_generator_has_nothing_to_complain_of(described, capsys):
+    from drf_spectacular.drainage import GENERATOR_STATS
+
+    assert described["openapi"] == "3.1.0"
+    GENERATOR_STATS.reset()
+    schema._generated.__wrapped__()
+    assert (dict(GENERATOR_STATS._warn_cache), dict(GENERATOR_STATS._error_cache)) == ({}, {})
+
+
+def test_every_operation_says_what_it_does_and_all_that_it_can_answer(described):
+    for path, method, said in operations(described):
+        codes = set(said["responses"])
+        assert said["description"].endswith((".", "person.")), path
+        assert {"401", "403", "429", "default"} <= codes, path
+        assert codes & {"200", "201", "204"}, path
+        if "{" in path:
+            assert "404" in codes, path
+        if method != "get":
+            assert {"400", "409", "422"} <= codes, path
+        if method == "post":
+            assert "Idempotency-Key" in {parameter["name"] for parameter in said["parameters"]}, path
+        for code, answer in said["responses"].items():
+            if code not in {"200", "201", "204"}:
+                (media_type,) = answer["content"]
+                assert media_type == "application/problem+json", (path, code)
+
+
+def test_names_of_operations_are_each_given_once(described):
+    names = [said["operationId"] for _, _, said in operations(described)]
+    assert len(names) == len(set(names)) > 40
+
+
+def test_examples_of_bodies_fit_their_schema(described):
+    checked = 0
+    for path, _, said in operations(described):
+        content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+        document = {**content.get("schema", {}), "components": described["components"]}
+        for example in content.get("examples", {}).values():
+            assert list(Draft202012Validator(document).iter_errors(example["value"])) == [], path
+            checked += 1
+    assert checked >= 10
+
+
+def test_enums_are_listed(described):
+    shapes = described["components"]["schemas"]
+    assert shapes["Grant"]["properties"]["state"]["enum"] == [
+        "scheduled",
+        "provisioning",
+        "active",
+        "revoking",
+        "ended",
+    ]
+    assert shapes["NewVerdict"]["properties"]["verdict"]["enum"] == ["approve", "deny"]
+    assert shapes["NewVerdict"]["additionalProperties"] is False
+
+
+def test_the_page_shows_each_operation_and_shape_without_script_from_elsewhere(described):
+    answer = Client().get("/api/docs/")
+    text = answer.content.decode()
+    assert answer.status_code == 200
+    for path, method, said in operations(described):
+        assert f"{method.upper()} {path}" in text
+        assert f'id="{said["operationId"]}"' in text
+    targets = set(re.findall(r'href="#([^"]+)"', text))
+    assert targets <= set(re.findall(r'id="([^"]+)"', text))
+    assert re.findall(r"<script(?![^>]*src=)", text) == []
+    assert re.findall(r' on\w+="|style="', text) == []
+    assert all(url.startswith(("/", "#")) for url in re.findall(r'(?:src|href)="([^"]+)"', text))
+    policy = answer["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "script-src 'self'" in policy
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
+def test_it_is_only_read(db, path):
+    assert Client().post(path).status_code == 405
