@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='machines', to=settings.AUTH_USER_MODEL)),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
-            options={
+            options={"constraints": [models.CheckConstraint(condition=models.Q(models.Q(('kind', 'person'), ('owner__isnull', True)), models.Q(models.Q(('kind', 'person'), _negated=True), ('owner__isnull', False)), _connector='OR'), name='identity_machines_have_owners'), models.CheckConstraint(condition=models.Q(('kind', 'person'), ('is_superuser', False), _connector='OR'), name='identity_machines_never_administer')], 
                 'verbose_name_plural': 'identities',
             },
         ),
@@ -72,13 +72,5 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'SSH public key',
             },
-        ),
-        migrations.AddConstraint(
-            model_name='identity',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'person'), ('owner__isnull', True)), models.Q(models.Q(('kind', 'person'), _negated=True), ('owner__isnull', False)), _connector='OR'), name='identity_machines_have_owners'),
-        ),
-        migrations.AddConstraint(
-            model_name='identity',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'person'), ('is_superuser', False), _connector='OR'), name='identity_machines_never_administer'),
         ),
     ]

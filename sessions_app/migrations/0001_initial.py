@@ -107,6 +107,7 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('published_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
+options={"constraints": [models.UniqueConstraint(fields=('command_set', 'number'), name='command_set_version_once'), models.UniqueConstraint(condition=models.Q(('published_at__isnull', True)), fields=('command_set',), name='command_set_one_draft')], },
         ),
         migrations.CreateModel(
             name='AccessRequest',
@@ -132,7 +133,7 @@ class Migration(migrations.Migration):
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='sessions_app.cluster')),
                 ('command_set_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='sessions_app.commandsetversion')),
             ],
-            options={
+            options={"indexes": [models.Index(condition=models.Q(('state', 'pending')), fields=['lapses_at'], name='request_to_lapse'), models.Index(fields=['-created_at'], name='request_newest')], "constraints": [models.CheckConstraint(condition=models.Q(('duration__gt', 0)), name='request_duration_positive')], 
                 'default_permissions': (),
             },
         ),
@@ -173,7 +174,7 @@ class Migration(migrations.Migration):
                 ('request', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='grant', to='sessions_app.accessrequest')),
                 ('reviewed_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
-            options={
+            options={"indexes": [models.Index(condition=models.Q(('state__in', ['scheduled', 'provisioning', 'active'])), fields=['expires_at'], name='grant_to_end'), models.Index(condition=models.Q(('state__in', ['scheduled', 'provisioning'])), fields=['starts_at'], name='grant_to_start'), models.Index(condition=models.Q(('state', 'revoking')), fields=['next_attempt_at'], name='grant_to_undo'), models.Index(condition=models.Q(('state', 'active')), fields=['holder'], name='grant_in_use'), models.Index(condition=models.Q(('break_glass', True), ('reviewed_at__isnull', True)), fields=['review_due_at'], name='grant_to_review'), models.Index(fields=['-created_at'], name='grant_newest'), models.Index(fields=['holder', '-created_at'], name='grant_of_holder')], "constraints": [models.UniqueConstraint(fields=('ref',), name='grant_ref_once'), models.UniqueConstraint(fields=('token',), name='grant_token_once'), models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('starts_at'))), name='grant_ends_after_start'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['revoking', 'ended']), _negated=True), models.Q(('end_reason', ''), _negated=True), _connector='OR'), name='grant_end_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'ended'), _negated=True), ('ended_at__isnull', False), _connector='OR'), name='grant_ended_has_time')], 
                 'default_permissions': (),
             },
         ),
@@ -193,7 +194,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('identity', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
-            options={
+            options={"constraints": [models.UniqueConstraint(fields=('identity', 'key'), name='idempotency_key_once')], 
                 'default_permissions': (),
             },
         ),
@@ -212,6 +213,7 @@ class Migration(migrations.Migration):
                 ('next_attempt_at', models.DateTimeField(blank=True, db_default=django.db.models.functions.datetime.Now(), null=True)),
                 ('identity', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notices', to=settings.AUTH_USER_MODEL)),
             ],
+options={"indexes": [models.Index(condition=models.Q(('mailed_at__isnull', True), ('next_attempt_at__isnull', False)), fields=['next_attempt_at'], name='notice_to_mail')], },
         ),
         migrations.CreateModel(
             name='SigningKey',
@@ -242,6 +244,7 @@ class Migration(migrations.Migration):
                 ('removed_at', models.DateTimeField(blank=True, null=True)),
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='targets', to='sessions_app.cluster')),
             ],
+options={"constraints": [models.UniqueConstraint(fields=('cluster', 'name'), name='target_name_once_per_cluster'), models.CheckConstraint(condition=models.Q(('port__gte', 1), ('port__lte', 65535)), name='target_port_in_range')], },
         ),
         migrations.CreateModel(
             name='Session',
@@ -256,7 +259,7 @@ class Migration(migrations.Migration):
                 ('grant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to='sessions_app.grant')),
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sessions_app.target')),
             ],
-            options={
+            options={"indexes": [models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['grant'], name='session_open'), models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['gateway'], name='session_open_at_gateway')], 
                 'default_permissions': (),
             },
         ),
@@ -272,7 +275,7 @@ class Migration(migrations.Migration):
                 ('grant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leases', to='sessions_app.grant')),
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='leases', to='sessions_app.target')),
             ],
-            options={
+            options={"indexes": [models.Index(condition=models.Q(('gone_at__isnull', True)), fields=['grant'], name='lease_not_gone')], "constraints": [models.UniqueConstraint(fields=('grant', 'target'), name='lease_once_per_target')], 
                 'default_permissions': (),
             },
         ),
@@ -307,7 +310,7 @@ class Migration(migrations.Migration):
                 ('session', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='sessions_app.session')),
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sessions_app.target')),
             ],
-            options={
+            options={"indexes": [models.Index(fields=['grant', 'id'], name='run_of_grant'), models.Index(condition=models.Q(('state', 'held')), fields=['hold_lapses_at'], name='run_held')], 
                 'default_permissions': (),
             },
         ),
@@ -382,115 +385,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddConstraint(
-            model_name='commandsetversion',
-            constraint=models.UniqueConstraint(fields=('command_set', 'number'), name='command_set_version_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='commandsetversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('published_at__isnull', True)), fields=('command_set',), name='command_set_one_draft'),
-        ),
-        migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['lapses_at'], name='request_to_lapse'),
-        ),
-        migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['-created_at'], name='request_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('duration__gt', 0)), name='request_duration_positive'),
-        ),
-        migrations.AddConstraint(
             model_name='accessrequest',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('extends__isnull', False), ('kind', 'extension')), models.Q(models.Q(('kind', 'extension'), _negated=True), ('extends__isnull', True)), _connector='OR'), name='request_extension_names_grant'),
-        ),
-        migrations.AddConstraint(
-            model_name='idempotencykey',
-            constraint=models.UniqueConstraint(fields=('identity', 'key'), name='idempotency_key_once'),
-        ),
-        migrations.AddIndex(
-            model_name='notice',
-            index=models.Index(condition=models.Q(('mailed_at__isnull', True), ('next_attempt_at__isnull', False)), fields=['next_attempt_at'], name='notice_to_mail'),
-        ),
-        migrations.AddConstraint(
-            model_name='target',
-            constraint=models.UniqueConstraint(fields=('cluster', 'name'), name='target_name_once_per_cluster'),
-        ),
-        migrations.AddConstraint(
-            model_name='target',
-            constraint=models.CheckConstraint(condition=models.Q(('port__gte', 1), ('port__lte', 65535)), name='target_port_in_range'),
-        ),
-        migrations.AddIndex(
-            model_name='session',
-            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['grant'], name='session_open'),
-        ),
-        migrations.AddIndex(
-            model_name='session',
-            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['gateway'], name='session_open_at_gateway'),
-        ),
-        migrations.AddIndex(
-            model_name='lease',
-            index=models.Index(condition=models.Q(('gone_at__isnull', True)), fields=['grant'], name='lease_not_gone'),
-        ),
-        migrations.AddConstraint(
-            model_name='lease',
-            constraint=models.UniqueConstraint(fields=('grant', 'target'), name='lease_once_per_target'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('state__in', ['scheduled', 'provisioning', 'active'])), fields=['expires_at'], name='grant_to_end'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('state__in', ['scheduled', 'provisioning'])), fields=['starts_at'], name='grant_to_start'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('state', 'revoking')), fields=['next_attempt_at'], name='grant_to_undo'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('state', 'active')), fields=['holder'], name='grant_in_use'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('break_glass', True), ('reviewed_at__isnull', True)), fields=['review_due_at'], name='grant_to_review'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['-created_at'], name='grant_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['holder', '-created_at'], name='grant_of_holder'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(fields=('ref',), name='grant_ref_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(fields=('token',), name='grant_token_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('starts_at'))), name='grant_ends_after_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['revoking', 'ended']), _negated=True), models.Q(('end_reason', ''), _negated=True), _connector='OR'), name='grant_end_has_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'ended'), _negated=True), ('ended_at__isnull', False), _connector='OR'), name='grant_ended_has_time'),
-        ),
-        migrations.AddIndex(
-            model_name='commandrun',
-            index=models.Index(fields=['grant', 'id'], name='run_of_grant'),
-        ),
-        migrations.AddIndex(
-            model_name='commandrun',
-            index=models.Index(condition=models.Q(('state', 'held')), fields=['hold_lapses_at'], name='run_held'),
         ),
     ]
