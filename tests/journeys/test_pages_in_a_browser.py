@@ -1,0 +1,223 @@
+"""The pages in a real browser: ask, decide, use and end, on a desk and on a phone, with scripts and without."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.environment import ROOT
+from tests.support import acts
+from tests.support.world import PASSWORD
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+DESK, PHONE, SMALLEST = (
+    {"width": width, "height": height} for width, height in ((1280, 800), (390, 844), (320, 640))
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(live_world, stint_db, tmp_path) -> Iterator[str]:
+    """The web process as in production, on a database of its own, in which a sweeper counts as alive."""
+    from sessions_app.models import Sweeper
+
+    Sweeper.objects.update(seen_at=live_world.now + dt.timedelta(hours=1))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path / "web.log"
+    command = [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "broker.wsgi:application",
+    ]  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=stint_db.env, stdout=out, stderr=out)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(f"{url}/readyz", process, log)
+        yield url
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(url, process, log) -> None:
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture
+def visit(chromium, site) -> Iterator[Callable[..., Page]]:
+    """Open a browser of somebody's own, signed in; whatever its console complains about fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_as(name: str, viewport=DESK, **options) -> Page:
+        context = chromium.new_context(viewport=viewport, base_url=site, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console",
+            lambda message: (
+                message.type in ("error", "warning") and complaints.append(f"{page.url}: {message.text}")
+            ),
+        )
+        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        page.goto("/sign-in/")
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{site}/")
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _start(world) -> object:
+    """What the worker does: start the newest grant."""
+    from broker.kernel import clock
+    from sessions_app.models import Grant
+    from sessions_app.operations.provision_grant import provision_grant
+
+    return provision_grant(grant_id=Grant.objects.latest("pk").pk, now=clock.now())
+
+
+def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
+    from broker.kernel import clock
+
+    alice = visit("alice")
+    alice.get_by_role("link", name="Request access").first.click()
+    panel = alice.locator("#outcome")
+    expect(panel).to_contain_text("Still to choose: unit")
+    alice.locator(".seg label", has_text="nginx").click()
+    expect(panel).to_contain_text("A reason is missing")
+    alice.get_by_label("Why").fill("Certificate renewal")
+    expect(panel).to_contain_text("Needs 1 approval")
+    expect(panel).not_to_contain_text("A reason is missing")
+    alice.get_by_label("Another duration").fill("9h")
+    expect(panel).to_contain_text("9 h is over the limit of 4 h")
+    panel.get_by_role("button", name="Make it 4 h").click()
+    expect(alice.get_by_label("Why")).to_have_value("Certificate renewal")
+    alice.locator("#outcome").get_by_role("button", name="Send to 2 approvers").click()
+    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+
+    bob = visit("bob", PHONE, has_touch=True)
+    bob.get_by_role("link", name="Decide").click()
+    expect(bob.locator("h1")).to_contain_text("Alice asks to run restart-web on web for 4 h")
+    bob.locator(".decide").get_by_role("button", name="Approve").click()
+    expect(bob.locator(".messages")).to_contain_text("is approved")
+
+    grant = _start(live_world)
+    alice.goto(f"/grants/{grant.ref}/")
+    left = alice.locator(".clockbox [data-left]")
+    expect(left).not_to_have_text(left.inner_text())
+    moment = clock.now()
+    used = acts.use(grant, now=moment)
+    acts.run(used, acts.session(used, now=moment), "echo restart sshd", now=moment)
+    expect(alice.locator("#log")).to_contain_text("echo restart sshd")
+    expect(alice.locator("#log")).to_contain_text("Nothing reached the target")
+
+    alice.locator("summary", has_text="Kill now").click()
+    alice.get_by_role("button", name=f"Kill {grant.ref}").click()
+    expect(alice.locator("h2", has_text="Receipt")).to_be_visible()
+    expect(alice.locator("main")).to_contain_text("Ended, by Alice")
+
+
+def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
+    alice = visit("alice", java_script_enabled=False)
+    alice.goto("/requests/new/")
+    alice.locator(".seg label", has_text="haproxy").click()
+    alice.get_by_label("Why").fill("Look at it")
+    alice.get_by_role("button", name="Show what will happen").click()
+    expect(alice.locator("#outcome")).to_contain_text("Needs 1 approval")
+    alice.locator("#outcome").get_by_role("button", name="Send to 2 approvers").click()
+    bob = visit("bob", java_script_enabled=False)
+    bob.get_by_role("link", name="Decide").click()
+    bob.get_by_text("Leave out commands", exact=True).first.click()
+    bob.locator("label.tick", has_text="echo stop haproxy").locator("input").check()
+    bob.locator("aside").get_by_role("button", name="Approve").click()
+    expect(bob.locator(".messages")).to_contain_text("is approved")
+    grant = _start(live_world)
+    assert len(grant.commands) == 4
+    bob.goto(f"/grants/{grant.ref}/")
+    bob.locator("summary", has_text="Kill now").click()
+    bob.get_by_role("button", name=f"Kill {grant.ref}").click()
+    expect(bob.locator("main")).to_contain_text("Revoked, by Bob")
+    bob.goto("/command-sets/restart-web/")
+    bob.get_by_label("Command", exact=True).fill("echo restart nginx; id")
+    bob.get_by_role("button", name="Try", exact=True).click()
+    expect(bob.locator("#tried")).to_contain_text("refused")
+
+
+def test_the_tester_answers_while_one_types(visit):
+    alice = visit("alice")
+    alice.goto("/command-sets/restart-web/")
+    alice.get_by_label("Command", exact=True).fill("echo restart nginx")
+    expect(alice.locator("#tried")).to_contain_text("allowed")
+    alice.get_by_label("Command", exact=True).fill("echo restart nginx; id")
+    expect(alice.locator("#tried")).to_contain_text("one command per run")
+
+
+def test_light_and_dark_and_the_search_key(visit):
+    alice = visit("alice", color_scheme="light")
+    alice.get_by_role("button", name="Switch light or dark").click()
+    expect(alice.locator("html")).to_have_attribute("data-theme", "dark")
+    alice.reload()
+    expect(alice.locator("html")).to_have_attribute("data-theme", "dark")
+    alice.keyboard.press("/")
+    expect(alice.locator("#find")).to_be_focused()
+    alice.keyboard.type("restart-web")
+    alice.keyboard.press("Enter")
+    expect(alice.locator("h1")).to_contain_text("What fits “restart-web”")
+
+
+def test_no_page_complains_or_scrolls_sideways_and_targets_are_large_enough_for_thumbs(live_world, visit):
+    grant = live_world.grant()
+    pending = live_world.request(reason="w" * 300, ticket="CHG-" + "9" * 100)
+    glass = live_world.request(kind="break_glass", reason="Site is down").grant
+    pages = [
+        "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
+        f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/", "/grants/?show=all", f"/grants/{grant.ref}/",
+        f"/grants/{glass.ref}/", "/clusters/", "/clusters/web/", "/command-sets/", "/command-sets/restart-web/", "/policies/",
+        "/policies/web-work/", "/account/", "/people/", "/record/", "/sign-out/",
+    ]  # fmt: skip
+    for name in ("alice", "bob", "admin"):
+        page = visit(name, SMALLEST, has_touch=True)
+        for url in pages if name == "admin" else [one for one in pages if one != "/people/"]:
+            page.goto(url)
+            assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], (name, url)
+            small = page.evaluate(
+                "[...document.querySelectorAll('main .btn, main .ctl, .tabbar a, .decide .btn, main .seg label')]"
+                ".filter(el => el.offsetParent && el.getBoundingClientRect().height < 44)"
+                ".map(el => el.className + ' ' + el.textContent.trim().slice(0, 40) + ' ' + el.getBoundingClientRect().height)"
+            )
+            assert small == [], (name, url)
