@@ -105,7 +105,7 @@ class RequestFacts:
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
 
-def request_facts(request: AccessRequest, now: dt.datetime) -> RequestFacts:
+def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
     """Return one request with everything around it."""
     document = facts.policy_document(request.policy)
     compiled = commands.compiled(request.command_set_version, request.parameters)
@@ -117,7 +117,7 @@ def request_facts(request: AccessRequest, now: dt.datetime) -> RequestFacts:
     ends_at = starts_at + dt.timedelta(seconds=request.duration)
     held = _held_already(request, starts_at)
     targets = facts.targets_of(request)
-    overlapping = _overlapping(request, starts_at, ends_at)
+    overlapping = _overlapping(request, reader, starts_at, ends_at)
     return RequestFacts(
         request=request,
         document=document,
@@ -134,7 +134,7 @@ def request_facts(request: AccessRequest, now: dt.datetime) -> RequestFacts:
         digest_now=facts.scope_of(request).digest(),
         overlapping=overlapping,
         past=_past(request, now),
-        chart=_chart(request, overlapping, starts_at, ends_at, now),
+        chart=_chart(request, reader, overlapping, starts_at, ends_at, now),
         finish_seconds=max((command.rule.finish_seconds or 0 for command in compiled.commands), default=0),
     )
 
@@ -144,7 +144,7 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
     own = reader.pk in (request.requester_id, request.requester.owner_id)
     return {
         "asked": request,
-        "facts": request_facts(request, now),
+        "facts": request_facts(request, reader, now),
         "own": own,
         "may_not": may_not_decide(request, reader),
         "grant": getattr(request, "grant", None),
@@ -193,9 +193,11 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[s
     }
 
 
-def _overlapping(request: AccessRequest, starts_at: dt.datetime, ends_at: dt.datetime) -> list[Grant]:
+def _overlapping(
+    request: AccessRequest, reader: Identity, starts_at: dt.datetime, ends_at: dt.datetime
+) -> list[Grant]:
     return list(
-        with_names(Grant.objects.not_ended())
+        with_names(Grant.objects.visible_to(reader).not_ended())
         .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
         .exclude(holder=request.requester)
         .order_by("starts_at")[:MOST]
@@ -215,13 +217,16 @@ def _past(request: AccessRequest, now: dt.datetime) -> PastRecord:
 
 def _chart(
     request: AccessRequest,
+    reader: Identity,
     overlapping: Sequence[Grant],
     starts_at: dt.datetime,
     ends_at: dt.datetime,
     now: dt.datetime,
 ) -> timeline.Chart:
     margin = max((ends_at - starts_at) / 3, dt.timedelta(minutes=30))
-    names = with_names(AccessRequest.objects.filter(state=RequestState.PENDING, cluster=request.cluster))
+    names = with_names(
+        AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
+    )
     pending = names.exclude(pk=request.pk).filter(starts_at__lt=ends_at)[:MOST]
     spans = [
         timeline.span_of_request(

@@ -211,9 +211,7 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
     left = max(0, round((moment - clock.now()).total_seconds()))
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-    return format_html(
-        '<span data-left="{}"{}>{}</span>', left, _SAY if say else "", text
-    )
+    return format_html('<span data-left="{}"{}>{}</span>', left, _SAY if say else "", text)
 
 
 # Odds and ends
@@ -229,7 +227,7 @@ def get(mapping: dict[Any, Any], key: Any) -> Any:
 def plural(count: int, noun: str) -> str:
     """`1 target`, `2 targets`; `entry,entries` gives both forms."""
     one, _, many = noun.partition(",")
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 @register.simple_tag(takes_context=True)

@@ -101,10 +101,10 @@ def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
     """Return what the form leaves in, where that is less than was asked for; a denial narrows nothing."""
     if typed.get("verdict") != Verdict.APPROVE:
         return None
-    duration = _whole(typed.get("duration", ""))
     narrowing: dict[str, Any] = {}
-    if duration is not None and duration != asked.duration:
-        narrowing["duration"] = duration
+    for duration in _numbers([text for text in typed.getlist("duration") if text]):
+        if duration != asked.duration:
+            narrowing["duration"] = duration
     if left_out := set(_numbers(typed.getlist("without_command"))):
         every = range(len(asked.command_set_version.document["commands"]))
         narrowing["commands"] = [index for index in every if index not in left_out]

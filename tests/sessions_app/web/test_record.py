@@ -53,7 +53,7 @@ def test_the_integrity_line_says_when_and_what(as_alice, now):
     assert "Record not checked yet" in as_alice.get("/").content.decode()
     AuditVerification.objects.create(log="main", at=now, ok=True, entries=48211)
     assert "Record intact" in as_alice.get("/").content.decode()
-    assert "48211 entries" in as_alice.get("/record/").content.decode()
+    assert "48,211 entries" in as_alice.get("/record/").content.decode()
     AuditVerification.objects.update(ok=False, first_bad_seq=47902, problem="hash")
     assert "Record broken at entry 47902" in as_alice.get("/record/").content.decode()
 
