@@ -41,10 +41,11 @@ _COLOURS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magen
 class Process:
     """One process of a group.
 
-    `stage`: it starts when all of the lower stages are ready, and stops before them. `ready` says whether it
-    does its work yet; without it, having lived for 1.5 s counts. `once`: it must end with status 0, which makes
-    it ready; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors
-    that stay open in it.
+    `stage`: it starts when all of the lower stages are ready, and stops before them; `early`: together with the
+    stage below, because it waits for that one itself. `ready` says whether it does its work yet; without it,
+    having lived for 1.5 s counts. `once`: it must end with status 0, which makes it ready, and then `then` is
+    called; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors that
+    stay open in it.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Process:
     stage: int = 0
     ready: Callable[[], bool] | None = None
     once: bool = False
+    early: bool = False
+    then: Callable[[], None] | None = None
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     inherit: tuple[int, ...] = ()
@@ -73,6 +76,11 @@ class _Child:
         self._failures = 0
         self._deaths: deque[float] = deque(maxlen=_LOUD_DEATHS)
         self.said_loudly = False
+
+    def may_start(self, now: float) -> bool:
+        """Whether it should run and doesn't."""
+        done = self.process.once and self.ready
+        return self.running is None and now >= self.start_at and not done
 
     def look(self, now: float) -> None:
         """See whether it does its work yet."""
@@ -151,19 +159,22 @@ class Supervisor:
         for child in self._children:
             if child.running is not None and child.running.poll() is not None:
                 self._ended(child, now)
-        for child in self._due():
-            if child.running is None and now >= child.start_at and not (child.process.once and child.ready):
+        reached = self._reached()
+        for child in self._children:
+            stage = child.process.stage
+            if stage - child.process.early <= reached and child.may_start(now):
                 self._start(child)
-            child.look(now)
+            if stage <= reached:
+                child.look(now)
         if not self.ready.is_set() and all(child.ready for child in self._children):
             self.ready.set()
             if self._on_ready:
                 self._on_ready()
 
-    def _due(self) -> list[_Child]:
-        """The children whose lower stages have been ready."""
-        waiting = min((child.process.stage for child in self._children if not child.ready), default=None)
-        return [child for child in self._children if waiting is None or child.process.stage <= waiting]
+    def _reached(self) -> int:
+        """The stage whose lower ones have all been ready."""
+        stages = [child.process.stage for child in self._children]
+        return min((child.process.stage for child in self._children if not child.ready), default=max(stages))
 
     def _start(self, child: _Child) -> None:
         process = child.process
@@ -189,6 +200,8 @@ class Supervisor:
         status = self._reap(child)
         if child.process.once and status == 0:
             child.ready = True
+            if child.process.then is not None:
+                child.process.then()
             return
         if child.process.once:
             self._say(f"{child.process.name} failed ({_describe(status)}); its lines above say why", "red")

@@ -29,6 +29,7 @@ from broker.embedded.state import (
 )
 from broker.embedded.valkey import EmbeddedValkey
 from broker.env import EnvError, envint, envsecret, envstr
+from broker.gate import VARIABLE, Gate
 from broker.supervisor import Process, Supervisor
 
 _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
@@ -98,10 +99,12 @@ def _run(options: Options, state: Path) -> int:
         if postgres is not None:
             write_urls(state, _urls(environment, state))
         workers = options.web_workers or (1 if postgres is not None else 2)
+        gate = Gate(state / "migrating")
+        gate.close()
         processes = [
             *(_server(server) for server in servers),
-            _migration(environment),
-            *_applications(options, environment, web_workers=workers),
+            _migration(environment, gate),
+            *_applications(options, {**environment, VARIABLE: str(gate.path)}, web_workers=workers),
         ]
         return Supervisor(processes, on_ready=lambda: _say_ready(options)).run()
     finally:
@@ -122,6 +125,8 @@ def _environment(
         "STINT_SSH_PORT": str(options.ssh_port),
         "STINT_STREAMS_PORT": str(options.streams_port),
         "PYTHONUNBUFFERED": "1",
+        # The worker would check all of the code again, and so hold the pages and the API in memory.
+        "CELERY_SKIP_CHECKS": "1",
     }
     found.setdefault("STINT_PUBLIC_URL", options.url)
     if postgres is not None:
@@ -157,16 +162,31 @@ def _server(server: PrivateServer) -> Process:
     )
 
 
-def _migration(environment: Mapping[str, str]) -> Process:
+def _migration(environment: Mapping[str, str], gate: Gate) -> Process:
     argv = [sys.executable, "manage.py", "migrate", "--no-input", "--verbosity", "0"]
-    return Process(name="migrate", argv=argv, stage=_MIGRATION, once=True, env=environment, cwd=REPOSITORY)
+    return Process(
+        name="migrate",
+        argv=argv,
+        stage=_MIGRATION,
+        once=True,
+        then=gate.open,
+        env=environment,
+        cwd=REPOSITORY,
+    )
 
 
 def _applications(options: Options, environment: Mapping[str, str], *, web_workers: int) -> list[Process]:
     def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool] | None) -> Process:
         command = [sys.executable, *argv]
         return Process(
-            name=name, argv=command, colour=colour, stage=_APPLICATION, ready=ready, env=env, cwd=REPOSITORY
+            name=name,
+            argv=command,
+            colour=colour,
+            stage=_APPLICATION,
+            early=True,
+            ready=ready,
+            env=env,
+            cwd=REPOSITORY,
         )
 
     # Only migrations get the role that could rewrite the record.
@@ -198,11 +218,9 @@ def _streams(options: Options) -> list[str]:
 def worker_argv() -> list[str]:
     """Return what Python is called with for the worker and its schedule."""
     # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
-    python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.celery:app"]
-    # Threads, and the schedule in memory: it holds nothing that the database doesn't know better.
-    pool = ["-P", "threads", "-c", "4", "-B", "--scheduler", "celery.beat:Scheduler"]
+    python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.worker:app"]
     quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
-    return [*python, "worker", *pool, *quiet, "-Q", "revoke,provision,notify"]
+    return [*python, "worker", "-P", "threads", "-c", "4", "--ticks", *quiet, "-Q", "revoke,provision,notify"]
 
 
 def _check_ports(options: Options) -> None:

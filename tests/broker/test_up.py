@@ -11,8 +11,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from broker.embedded.state import running_urls, temporary_state_dir
@@ -141,6 +143,24 @@ def test_each_process_that_is_killed_comes_back(up: Up) -> None:
         os.kill(min(before), signal.SIGKILL)
         assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), word  # type: ignore[misc]
     assert until(up.ready)
+
+
+def test_the_schedule_runs_in_the_worker_and_outlives_a_queue_that_dies(up: Up) -> None:
+    urls = running_urls(up.state)
+    assert urls is not None
+
+    def seen() -> datetime | None:
+        with psycopg.connect(urls.database) as connection:
+            row = connection.execute(
+                "SELECT seen_at FROM sessions_app_sweeper WHERE name = 'worker'"
+            ).fetchone()
+        return row[0] if row else None
+
+    assert until(lambda: seen() is not None)
+    os.kill(min(up.processes("valkey-server")), signal.SIGKILL)
+    # By then no message from before is left.
+    later = datetime.now(UTC) + timedelta(seconds=3)
+    assert until(lambda: (seen() or later) > later, 30)
 
 
 def test_when_it_is_killed_itself_nothing_is_left(up: Up) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from broker import gate
 from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh.process import Gateway, Options, raise_file_limit
 
@@ -41,6 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"] or f"{socket.gethostname()}:{options['port']}"
+        gate.wait()
         raise_file_limit()
         settings.DATABASES["default"]["OPTIONS"].update(_TCP)
         try:
