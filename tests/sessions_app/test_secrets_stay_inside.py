@@ -1,0 +1,90 @@
+"""A canary in every secret: it is in no log, no entry of the record, no message to a worker, no error and no repr."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import logging
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_identity import create_identity
+from accounts.operations.create_token import create_token
+from broker.kernel.crypto import token_digest
+from broker.kernel.errors import StintError
+from sessions_app import tasks
+from sessions_app.operations.connect import connector_for
+from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.queries.authority import ssh_ca_private_key
+from sessions_app.queries.receipts import receipt
+from tests.environment import CANARY
+from tests.support.acts import run, session, use
+from tests.support.world import SETUP
+
+PASSWORD = "canary-pa55word-of-erin"
+
+
+def test_no_secret_is_seen_anywhere(world, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    erin = create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
+    token, text = create_token(
+        identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        now=world.now,
+    )  # fmt: skip
+    authority = ensure_ssh_ca(now=world.now)
+    private = ssh_ca_private_key(authority).decode()
+    secrets = [CANARY, PASSWORD, text[6:], token_digest(text), *private.splitlines()[2:-1]]
+    errors = []
+    for wrong in (private, f"ssh-ed25519 {text}"):
+        with pytest.raises(StintError) as refusal:
+            add_ssh_key(identity_id=erin.pk, public_key=wrong, label="", actor=erin, now=world.now)
+        errors.append(f"{refusal.value!r} {refusal.value} {refusal.value.fields}")
+
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    tried = run(used, session(used, now=world.now), now=world.now)
+    shown = [
+        *errors, repr(erin), repr(token), repr(authority), repr(grant), repr(used), repr(tried),
+        repr(connector_for("ssh")), str(receipt(grant, world.now)), caplog.text, *capsys.readouterr(),
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT body FROM audit_entry")
+        shown += [body for (body,) in cursor.fetchall()]
+        cursor.execute("SELECT subject || body || path FROM sessions_app_notice")
+        shown += [text_ for (text_,) in cursor.fetchall()]
+    for secret in secrets:
+        assert len(secret) > 8
+        assert not [place for place in shown if secret in place], f"{secret[:6]}… is seen"
+
+
+def test_nothing_secret_is_stored_in_the_clear(world):
+    text = create_token(
+        identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        now=world.now,
+    )[1]  # fmt: skip
+    create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
+    private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode().splitlines()[2]
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT t::text FROM {table} t")
+            rows = " ".join(row for (row,) in cursor.fetchall())
+            for secret in (CANARY, PASSWORD, text, private, private.encode().hex()):
+                assert secret not in rows, table
+
+
+def test_messages_to_workers_hold_ids_and_nothing_else():
+    for name, task in vars(tasks).items():
+        if hasattr(task, "delay"):
+            parameters = inspect.signature(task.run).parameters.values()
+            named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+            assert all(parameter.endswith("_id") for parameter in named), name
+
+
+def test_the_settings_that_pages_of_errors_could_show_hide_the_key():
+    from django.views.debug import SafeExceptionReporterFilter
+
+    assert CANARY in django_settings.SECRET_KEY
+    assert CANARY not in str(SafeExceptionReporterFilter().get_safe_settings())
