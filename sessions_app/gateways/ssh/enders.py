@@ -95,7 +95,8 @@ class Enders:
             session.stop(reason, cut=cut)
         grant.disarm()
         for user in grant.users():
-            self._let_finish(grant, user, until, tell=first)
+            # Those that were cut are still on their way out.
+            self._let_finish(grant, user, until, tell=first and not cut and user.finish_by is not None)
 
     def _let_finish(self, grant: OpenGrant, user: User, until: dt.datetime | None, *, tell: bool) -> None:
         limits = [moment for moment in (user.finish_by, until) if moment is not None]

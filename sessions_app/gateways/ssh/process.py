@@ -138,10 +138,11 @@ class Gateway:
         self._sweeper.start()
 
     async def _heard(self, grant_ids: list[int]) -> None:
-        self._sweeper.wake()
         # What fails here is caught up by the next renewal.
         with contextlib.suppress(Unavailable):
             await self._lease.look(grant_ids)
+        # After the cut, which is the more urgent one.
+        self._sweeper.wake()
 
     def _current_ca(self) -> asyncssh.SSHKey:
         if self._ca is None:

@@ -57,6 +57,14 @@ def test_a_revoke_leaves_no_process(place, kind):
     assert {"asked_at", "answered_at", "processes_found", "rounds"} <= set(lease.evidence)
 
 
+def test_who_is_cut_is_told_that_alone(place):
+    grant = place.grant()
+    with place.running("sleep") as (client, _):
+        revoke(grant)
+        client.wait(LIMIT)
+        assert client.stderr.read().decode() == f"stint: {grant.ref} is over: it was revoked.\n"
+
+
 @pytest.mark.parametrize("kind", CONTAINED)
 def test_the_deadline_leaves_no_process(place, kind):
     grant = place.grant(duration=3)
