@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -31,12 +32,16 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
-    """Whether the actor may give the identity a key or a token: its own, its machine's, and, as an administrator, any
-    machine's, but never another person's, for then the one could act as the other.
+    """Whether the actor may give the identity a key or a token: its own and its machines', and nobody else's, for then
+    the one could act as the other: also an administrator, who could ask as a machine and approve as a person.
     """
-    if actor.pk in (identity.pk, identity.owner_id):
-        return True
-    return actor.is_superuser and not identity.is_person
+    return actor.pk in (identity.pk, identity.owner_id)
+
+
+def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
+    """Return those of the fingerprints whose key was removed. One fingerprint is one key for ever."""
+    removed = SSHPublicKey.objects.filter(fingerprint__in=list(fingerprints), removed_at__isnull=False)
+    return frozenset(removed.values_list("fingerprint", flat=True))
 
 
 def group_names(identity: Identity) -> frozenset[str]:

@@ -7,6 +7,7 @@ import datetime as dt
 from django.db import transaction
 from django.db.models import Q
 
+from accounts.queries import removed_keys
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -52,14 +53,23 @@ def lock_open(use: Use, session_id: int) -> None:
     mine = Session.objects.filter(
         pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True
     )
-    if mine.select_for_update(no_key=True, of=("self",)).first() is None:
+    session = mine.select_for_update(no_key=True, of=("self",)).first()
+    if session is None:
         raise SessionIsOver("The session is closed.", hint="Connect again.")
+    check_proof(session.proof)
+
+
+def check_proof(fingerprint: str) -> None:
+    """Raise SessionIsOver when the key that proved the holder was removed meanwhile."""
+    if removed_keys([fingerprint]):
+        raise SessionIsOver("The key that you came with was removed.", hint="Connect with another key.")
 
 
 def open_session(*, use: Use, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
     """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
     with transaction.atomic():
         lock_live(use, now)
+        check_proof(proof)
         session = Session.objects.create(
             grant_id=use.grant_id, target_id=use.target.id, gateway_id=gateway_id,
             client_address=client_address[:64], proof=proof[:100], opened_at=now,

@@ -161,6 +161,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         command = self._prompt.command if self._prompt is not None else self._command
         return command.finish_by if command is not None else None
 
+    @property
+    def finish_seconds(self) -> int:
+        """For how long what runs here may go on past the grant's end."""
+        command = self._prompt.command if self._prompt is not None else self._command
+        return command.finish_seconds if command is not None else 0
+
     def tell(self, text: str) -> None:
         """Show the holder a line."""
         self.note(text)

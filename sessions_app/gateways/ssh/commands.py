@@ -79,11 +79,17 @@ class Command:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._wake = asyncio.Event()
         self._finish_by: dt.datetime | None = None
+        self._finish_seconds = 0
 
     @property
     def finish_by(self) -> dt.datetime | None:
         """Until when it may go on past the grant's end; None when it is cut, or has not started."""
         return self._finish_by if self._target is not None else None
+
+    @property
+    def finish_seconds(self) -> int:
+        """For how long it may go on past the grant's end; 0 when it is cut, or has not started."""
+        return self._finish_seconds if self._target is not None else 0
 
     def stop(self, reason: str) -> None:
         """Cut it: nothing of it starts any more, and what runs dies with its connection."""
@@ -145,8 +151,8 @@ class Command:
         if work.cancelled() or work.exception() is not None:
             return
         session_id, tried = work.result()
-        self._session.opened(session_id)
         self._report(tried, Outcome(state="failed", message="the database answered too late"), None)
+        self._session.opened_late(session_id)
 
     async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
         async def errand() -> Errand:
@@ -249,6 +255,7 @@ class Command:
             await connection.create_session(lambda: target, "stint", encoding=None)
             if isinstance(tried.decision, Allowed) and tried.decision.finish_seconds:
                 self._finish_by = tried.deadline
+                self._finish_seconds = tried.decision.finish_seconds
             self._target = target
             self._io.attach(target)
             if self._stopped:

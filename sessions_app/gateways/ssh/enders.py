@@ -99,7 +99,11 @@ class Enders:
             self._let_finish(grant, user, until, tell=first and not cut and user.finish_by is not None)
 
     def _let_finish(self, grant: OpenGrant, user: User, until: dt.datetime | None, *, tell: bool) -> None:
-        limits = [moment for moment in (user.finish_by, until) if moment is not None]
+        # `until` allows what the longest of the grant's commands may; this one has its own allowance.
+        less = dt.timedelta(seconds=max(0, grant.finish_seconds - user.finish_seconds))
+        limits = [
+            moment for moment in (user.finish_by, until - less if until else None) if moment is not None
+        ]
         limit = min(limits, default=self._clock.now())
         grant.timers.append(self._loop.call_later(max(0.0, self._clock.until(limit)), user.stop, TIME_OVER))
         if tell:

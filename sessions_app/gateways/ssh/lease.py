@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from accounts.queries import removed_keys
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.ssh import metrics
@@ -36,6 +37,7 @@ class Renewal:
     database_time: dt.datetime
     monotonic: float
     grants: dict[int, GrantNow]
+    removed_keys: frozenset[str]
     ca: tuple[str, bytes] | None
 
 
@@ -69,13 +71,20 @@ class Lease:
         began = self._loop.time()
         asked = list(self._registry.grants)
         renewal = await self._database.run(
-            _renew, name=self._name, version=self._version, grant_ids=asked, known_ca=self._ca
+            _renew,
+            name=self._name,
+            version=self._version,
+            grant_ids=asked,
+            proofs={session.proof for session in self._registry.sessions()},
+            known_ca=self._ca,
         )
         self._clock.set(renewal.database_time, renewal.monotonic)
         if renewal.ca is not None:
             self._ca = renewal.ca[0]
             self._on_ca(*renewal.ca)
         self._enders.apply(asked, renewal.grants)
+        if renewal.removed_keys:
+            self._registry.stop_proven_by(renewal.removed_keys, "the key that you came with was removed")
         # It counts from before the question: the answer may have been long on its way.
         self._hold_until(began + LEASE.total_seconds())
         return renewal.gateway_id
@@ -117,7 +126,7 @@ class Lease:
         log.error("lease.lost", sessions=self._registry.stop_all("the gateway lost its database"))
 
 
-def _renew(*, name: str, version: str, grant_ids: list[int], known_ca: str) -> Renewal:
+def _renew(*, name: str, version: str, grant_ids: list[int], proofs: set[str], known_ca: str) -> Renewal:
     reading = clock.sync()
     now = reading.database
     gateway_id = renew_gateway(name=name, version=version, now=now)
@@ -128,5 +137,6 @@ def _renew(*, name: str, version: str, grant_ids: list[int], known_ca: str) -> R
         database_time=now,
         monotonic=reading.monotonic,
         grants=grants_now(grant_ids, now) if grant_ids else {},
+        removed_keys=removed_keys(proofs) if proofs else frozenset(),
         ca=(key.fingerprint, ssh_ca_private_key(key)) if key is not None and changed else None,
     )

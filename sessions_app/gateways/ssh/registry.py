@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Collection
 from typing import Protocol
 
 from broker.kernel.errors import StintError
@@ -27,6 +28,10 @@ class User(Protocol):
     @property
     def finish_by(self) -> dt.datetime | None:
         """Until when the command that runs in it may go on past the grant's end; None: it is cut at the end."""
+
+    @property
+    def finish_seconds(self) -> int:
+        """For how long after the end its command may go on at most; 0: it is cut."""
 
     def tell(self, text: str) -> None:
         """Show the holder a line."""
@@ -66,6 +71,13 @@ class OpenSession:
             self.id = session_id
             metrics.SESSIONS.inc()
 
+    def opened_late(self, session_id: int) -> None:
+        """Take in a registration that nobody waited for any more; one that nothing will close is closed at once."""
+        if self.id is None and not self._closed:
+            self.opened(session_id)
+        elif self.id != session_id:
+            self._report_closed(session_id, "the database answered too late")
+
     def enter(self, user: User) -> None:
         """Put a user in, so that every end reaches it. Raises Ended."""
         self.check()
@@ -97,9 +109,12 @@ class OpenSession:
         self._registry.closed(self)
         if self.id is not None:
             metrics.SESSIONS.dec()
-            self._registry.reports.send(
-                self, close_session, session_id=self.id, reason=reason, now=self._registry.clock.now()
-            )
+            self._report_closed(self.id, reason)
+
+    def _report_closed(self, session_id: int, reason: str) -> None:
+        self._registry.reports.send(
+            self, close_session, session_id=session_id, reason=reason, now=self._registry.clock.now()
+        )
 
 
 class OpenGrant:
@@ -108,6 +123,7 @@ class OpenGrant:
     def __init__(self, use: Use) -> None:
         self.id = use.grant_id
         self.ref = use.grant_ref
+        self.finish_seconds = use.finish_seconds
         self.expires_at = use.expires_at
         self.over = ""
         self.sessions: set[OpenSession] = set()
@@ -171,9 +187,19 @@ class Registry:
         """Return when no session is open any more."""
         await self._empty.wait()
 
+    def sessions(self) -> list[OpenSession]:
+        """Return all open sessions."""
+        return [session for grant in self.grants.values() for session in grant.sessions]
+
     def stop_all(self, reason: str) -> int:
         """Cut every session, and return how many there were."""
-        sessions = [session for grant in list(self.grants.values()) for session in list(grant.sessions)]
+        sessions = self.sessions()
         for session in sessions:
             session.close(reason)
         return len(sessions)
+
+    def stop_proven_by(self, fingerprints: Collection[str], reason: str) -> None:
+        """Cut the sessions of holders who proved themselves with one of these keys."""
+        for session in self.sessions():
+            if session.proof in fingerprints:
+                session.close(reason)

@@ -145,11 +145,12 @@ def test_nobody_gives_another_person_a_key_so_that_they_could_act_as_them(world,
     assert not SSHPublicKey.objects.exists()
 
 
-def test_owners_and_administrators_give_machines_their_keys(world, ed25519_line):
+def test_only_the_owner_gives_a_machine_its_keys(world, ed25519_line):
     with pytest.raises(Forbidden):
         add(world, ed25519_line, world.robot, world.bob)
     assert add(world, ed25519_line, world.robot, world.alice).identity == world.robot
-    assert add(world, hardware_line(), world.robot, world.admin).identity == world.robot
+    with pytest.raises(Forbidden):
+        add(world, hardware_line(), world.robot, world.admin)
 
 
 def test_an_identity_that_is_not_there_is_said_to_be_so(world, ed25519_line):

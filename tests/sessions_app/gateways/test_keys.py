@@ -1,0 +1,59 @@
+"""A key that is taken back takes along what was opened with it, and a late database leaves nothing open."""
+
+from __future__ import annotations
+
+import threading
+
+from django.db import connection, transaction
+
+from broker.kernel import clock
+from sessions_app.models import Grant, Session
+from tests.support.gateway import eventually, on_target
+
+
+def take_back_key(place) -> None:
+    """Alice takes her key back; the next time she needs one, she makes another."""
+    from accounts.models import SSHPublicKey
+    from accounts.operations.remove_ssh_key import remove_ssh_key
+
+    alice = place.world.alice
+    for key in SSHPublicKey.objects.filter(identity=alice, removed_at__isnull=True):
+        remove_ssh_key(key_id=key.pk, actor=alice, now=clock.now())
+    for path in (place.key("alice"), place.key("alice").with_suffix(".pub")):
+        path.unlink()
+
+
+def test_a_removed_key_cuts_what_runs(place):
+    place.grant()
+    with place.running("nohup") as (client, tag):
+        take_back_key(place)
+        eventually(lambda: not on_target(tag), within=3)
+        assert client.wait(3) == 255
+        assert b"the key that you came with was removed" in client.stderr.read()
+
+
+def test_a_session_that_the_database_opens_too_late_is_closed(place):
+    grant = place.grant()
+    held = threading.Event()
+    done = threading.Event()
+
+    def hold_the_row() -> None:
+        try:
+            with transaction.atomic():
+                Grant.objects.select_for_update().get(pk=grant.pk)
+                held.set()
+                done.wait(20)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold_the_row)
+    holder.start()
+    held.wait(5)
+    try:
+        refused = place.ssh("true", timeout=20)
+        assert b"does not answer" in refused.stderr
+    finally:
+        done.set()
+        holder.join()
+    eventually(lambda: Session.objects.filter(grant=grant).exists(), within=5)
+    eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=5)
