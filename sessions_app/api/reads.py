@@ -213,13 +213,8 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     )
 
 
-def outcome_of(preview: Preview, identity: Identity) -> dict[str, Any]:
-    """Return a dry run as it is answered, without grants that the identity may not see."""
-    seen = set(
-        Grant.objects.visible_to(identity)
-        .filter(pk__in=[g.pk for g in preview.overlaps])
-        .values_list("pk", flat=True)
-    )
+def outcome_of(preview: Preview) -> dict[str, Any]:
+    """Return a dry run as it is answered."""
     rules: tuple[RuleResult, ...] = preview.decision.results
     return {
         "outcome": preview.decision.outcome.value,
@@ -237,8 +232,8 @@ def outcome_of(preview: Preview, identity: Identity) -> dict[str, Any]:
         "ends_at": preview.ends_at,
         "lapses_at": preview.lapses_at,
         "digest": preview.digest,
-        "overlaps": [grant for grant in preview.overlaps if grant.pk in seen],
-        "others": len(preview.overlaps) - len(seen),
+        "overlaps": preview.overlaps,
+        "others": preview.others,
     }
 
 

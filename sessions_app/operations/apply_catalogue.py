@@ -20,10 +20,11 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
+from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
-from sessions_app.operations.save_draft import lock_catalogue, write_draft
+from sessions_app.operations.save_draft import write_draft
 from sessions_app.policy.catalogue import (
     Catalogue,
     ClusterDocument,

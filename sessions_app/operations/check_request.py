@@ -10,6 +10,7 @@ from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, Grant, RequestKind, Target
+from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.ssh import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
@@ -47,7 +48,10 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What would happen: the decision, under which policy, for what exactly, and who else is there then."""
+    """What would happen: the decision, under which policy, for what exactly, and who else is there then.
+
+    ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest.
+    """
 
     decision: Decision
     policy: AccessPolicy
@@ -62,6 +66,7 @@ class Preview:
     lapses_at: dt.datetime
     digest: str
     overlaps: tuple[Grant, ...]
+    others: int
 
 
 def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
@@ -182,6 +187,7 @@ def _preview(
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
     starts_at = max(ask.starts_at or now, now)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)
+    there = _there(cluster, requester, starts_at, ends_at)
     return Preview(
         decision=decision,
         policy=policy,
@@ -198,7 +204,8 @@ def _preview(
         lapses_at=min(now + dt.timedelta(seconds=document.decision_time), ends_at) if ask.starts_at
         else now + dt.timedelta(seconds=document.decision_time),
         digest=_scope(requester, ask, cluster, version, targets).digest(),
-        overlaps=tuple(_overlaps(cluster, requester, starts_at, ends_at)),
+        overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
+        others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
     )  # fmt: skip
 
 
@@ -251,15 +258,15 @@ def _scope(
     )
 
 
-def _overlaps(
+def _there(
     cluster: Cluster, requester: Identity, starts_at: dt.datetime, ends_at: dt.datetime
-) -> list[Grant]:
-    return list(
+) -> GrantQuerySet:
+    """Return the grants of others that overlap. Who they are is told only to those who may see them."""
+    return (
         Grant.objects.not_ended()
         .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
         .exclude(holder=requester)
-        .select_related("holder", "command_set_version__command_set")
-        .order_by("starts_at")[:20]
+        .order_by("starts_at")
     )
 
 

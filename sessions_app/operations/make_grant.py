@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
 
@@ -52,13 +53,18 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         event=Event.GRANT_SCHEDULED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={
             "request": request.ref, "holder": request.requester.username, "cluster": request.cluster.name,
-            "command_set": str(version), "commands": grant.commands, "parameters": request.parameters,
+            "command_set": str(version), "commands": grant.commands, "parameters": as_words(request.parameters),
             "targets": sorted(grant.targets.values_list("name", flat=True)),
             "starts_at": starts_at.isoformat(), "expires_at": grant.expires_at.isoformat(),
         },
     )  # fmt: skip
     enqueue("grants.provision", grant_id=grant.pk)
     return grant
+
+
+def as_words(parameters: Mapping[str, str]) -> list[str]:
+    """Return parameters as the record holds them: as values, for a parameter may well be called `token`."""
+    return [f"{name}={value}" for name, value in sorted(parameters.items())]
 
 
 def _insert(**fields: object) -> Grant:

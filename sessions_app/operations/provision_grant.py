@@ -9,6 +9,7 @@ from django.db import transaction
 
 from broker.audit.actor import Actor
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestKind
+from sessions_app.operations.catalogue_lock import catalogue_stands
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.policy.approvals import Standing, resolve
@@ -32,6 +33,8 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         if grant is None or grant.state not in (GrantState.SCHEDULED, GrantState.PROVISIONING):
             return grant or Grant.objects.get(pk=grant_id)
         if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):
+            return grant
+        if not catalogue_stands():
             return grant
         if reason := why_not_start(grant, now):
             return end_grant(

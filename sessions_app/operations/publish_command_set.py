@@ -14,7 +14,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
 from sessions_app.models import CommandSetVersion
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, lock_catalogue
+from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 

@@ -14,7 +14,7 @@ from broker.kernel import text
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessRequest, RequestKind, RequestState
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
-from sessions_app.operations.make_grant import make_grant
+from sessions_app.operations.make_grant import as_words, make_grant
 from sessions_app.operations.tell import tell
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
@@ -98,7 +98,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
         event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
         data={
             "kind": request.kind, "cluster": preview.cluster.name, "command_set": str(preview.version),
-            "targets": [target.name for target in preview.targets], "parameters": ask.parameters,
+            "targets": [target.name for target in preview.targets], "parameters": as_words(ask.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
             "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
             "reason": request.reason, "ticket": request.ticket,

@@ -6,18 +6,16 @@ import datetime as dt
 import json
 from dataclasses import asdict
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import Identity
 from broker.kernel.errors import Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
+from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError
-
-# The key of the advisory lock; any number that no other part of the database uses.
-_CATALOGUE = 7_400_100
 
 
 class OnlyAdministratorsSetUp(Forbidden):
@@ -44,12 +42,6 @@ def save_draft(*, source: str, actor: Identity, now: dt.datetime) -> CommandSetV
     with transaction.atomic():
         lock_catalogue()
         return write_draft(file=file, actor=actor, now=now)
-
-
-def lock_catalogue() -> None:
-    """Let one transaction at a time change the catalogue: others wait here, before they hold anything else."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CATALOGUE])
 
 
 def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetime) -> CommandSetVersion:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
 from accounts.models import Identity
@@ -69,16 +69,32 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     if "seen" in due:
         Sweeper.objects.update_or_create(name=name, defaults={"seen_at": now()})
     failed: dict[str, str] = {}
+    # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
+    ended = _end_due(now, limit) if "ends" in due else 0
+    to_undo = _to_undo(now()) if {"undo", "ends"} & set(due) else ()
+    started = _start_due(now, failed) if "starts" in due else 0
+    lapsed = 0
+    for what, lapse in (("lapses", _lapse_requests), ("holds", _lapse_holds), ("reviews", _escalate_reviews)):
+        if what in due:
+            lapsed += _guarded(what, lapse, now(), failed)
     return SweepReport(
-        ended=_end_due(now, limit) if "ends" in due else 0,
-        started=_start_due(now, failed) if "starts" in due else 0,
-        lapsed=(_lapse_requests(now()) if "lapses" in due else 0)
-        + (_lapse_holds(now()) if "holds" in due else 0)
-        + (_escalate_reviews(now()) if "reviews" in due else 0),
-        to_undo=_to_undo(now()) if {"undo", "ends"} & set(due) else (),
+        ended=ended,
+        started=started,
+        lapsed=lapsed,
+        to_undo=to_undo,
         to_mail=_to_mail(now()) if "notices" in due else (),
         failed=failed,
     )
+
+
+def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
+    """Do one step of housekeeping; one that fails is reported, and stops no other."""
+    try:
+        return step(now)
+    except (StintError, DatabaseError, ValueError) as error:
+        failed[what] = f"{type(error).__name__}: {error}"
+        log.exception("sweep.step_failed", step=what)
+        return 0
 
 
 def end_baseless(*, now: dt.datetime) -> int:
@@ -99,8 +115,11 @@ def end_baseless(*, now: dt.datetime) -> int:
         (changed, EndReason.POLICY_CHANGED),
     ):
         for pk in list(live.filter(condition).values_list("pk", flat=True)[:BATCH]):
-            end_grant(grant_id=pk, actor=None, reason=reason, now=now)
-            ended += 1
+            try:
+                end_grant(grant_id=pk, actor=None, reason=reason, now=now)
+                ended += 1
+            except (StintError, DatabaseError) as error:
+                log.exception("sweep.row_failed", grant=pk, error=type(error).__name__)
     return ended
 
 
@@ -134,7 +153,7 @@ def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
         try:
             provision_grant(grant_id=pk, now=now())
             started += 1
-        except (StintError, ValueError) as error:
+        except (StintError, DatabaseError, ValueError) as error:
             _put_off(pk, ref, error, now(), failed)
     return started
 

@@ -82,7 +82,7 @@ class RequestPreview(_Asking):
     def post(self, request: Request) -> Response:
         """Say what would happen if you asked for this, with each rule's yes or no. Changes nothing."""
         preview = dry_run.check_request(requester=self.identity, ask=self.ask(), now=clock.now())
-        return self.answer(PreviewShape, reads.outcome_of(preview, self.identity))
+        return self.answer(PreviewShape, reads.outcome_of(preview))
 
 
 class OneRequest(_Asking):

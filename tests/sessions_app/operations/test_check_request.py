@@ -102,9 +102,17 @@ def test_of_two_policies_the_one_that_asks_least_of_others_answers(world):
 
 def test_who_else_is_there_then_is_shown(world):
     grant = world.grant()
+    assert check(world, world.robot).others == 1
+    assert check(world).others == 0
+    assert check(world, world.robot, starts_at=grant.expires_at).others == 0
+
+
+def test_who_it_is_is_told_only_to_those_who_may_see_it(world):
+    grant = world.grant()
+    assert check(world, world.robot).overlaps == ()
+    policy = world.catalogue["policies/web-work.yaml"] + "viewers: {identities: [robot]}\n"
+    world.apply({"policies/web-work.yaml": policy})
     assert [other.ref for other in check(world, world.robot).overlaps] == [grant.ref]
-    assert check(world).overlaps == ()
-    assert check(world, world.robot, starts_at=grant.expires_at).overlaps == ()
 
 
 def test_an_unreadable_policy_hides_no_readable_one_and_opens_nothing(world):

@@ -32,7 +32,7 @@ def test_the_record_has_the_whole_scope(world):
     assert data["holder"] == "alice"
     assert data["commands"] == [0, 2]
     assert data["targets"] == ["web-2"]
-    assert data["parameters"] == {"unit": "nginx"}
+    assert data["parameters"] == ["unit=nginx"]
     assert data["expires_at"] == grant.expires_at.isoformat()
 
 

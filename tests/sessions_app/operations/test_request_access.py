@@ -30,7 +30,7 @@ def test_the_record_has_the_exact_request_and_its_digest(world):
     data = last("request.created", request.ref).data
     assert data["digest"] == request.digest
     assert data["targets"] == ["web-2"]
-    assert data["parameters"] == {"unit": "nginx"}
+    assert data["parameters"] == ["unit=nginx"]
     assert data["command_set"] == "restart-web v1"
     assert data["reason"] == "Nightly restart"
     assert last("request.created", request.ref).actor == "alice"

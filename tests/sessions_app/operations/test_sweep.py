@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from broker.kernel import clock
 from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Sweeper
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.sweep import end_baseless, sweep
@@ -210,3 +211,15 @@ def test_a_sweep_and_a_change_of_the_catalogue_at_once_both_come_through(live_wo
     )
     assert not [result for result in results if isinstance(result, Exception)], results
     assert set(Grant.objects.values_list("state", flat=True)) == {GrantState.REVOKING}
+
+
+def test_housekeeping_that_fails_keeps_no_end_from_being_carried_out(live_world, owner_connection):
+    grant = live_world.grant(now=clock.now())
+    live_world.request(now=clock.now())
+    # Requests can't be lapsed: as if a row or the disk refused.
+    owner_connection.execute("REVOKE UPDATE ON sessions_app_accessrequest FROM stint_app")
+    late = clock.now() + dt.timedelta(days=2)
+    report = sweep(now=lambda: late, name="test")
+    assert report.ended == 1
+    assert report.to_undo == (grant.pk,)
+    assert "lapses" in report.failed

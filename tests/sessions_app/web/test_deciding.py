@@ -69,6 +69,12 @@ def test_a_longer_time_can_not_be_slipped_in(asked, as_bob):
     assert not Grant.objects.exists()
 
 
+def test_a_time_that_can_not_be_read_does_not_mean_all_of_it(asked, as_bob):
+    assert verdict(as_bob, asked, duration="15m").status_code == 400
+    asked.refresh_from_db()
+    assert asked.state == "pending"
+
+
 def test_denying_needs_a_comment_that_the_asker_sees(asked, as_bob, as_alice):
     refused = verdict(as_bob, asked, "deny")
     assert refused.status_code == 400
