@@ -6,8 +6,42 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError, connection
 
 _SHORTEST_SECRET = 32
+
+
+@register(Tags.database, deploy=True)
+def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
+    """Say when the application's database role could rewrite the record: it owns it, or is a superuser."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_ROLE)
+            (risky,) = cursor.fetchone()
+    except DatabaseError as error:
+        return [
+            Error(
+                f"The database does not answer: {type(error).__name__}.",
+                hint="See DATABASE_URL.",
+                id="stint.E005",
+            )
+        ]
+    if not risky:
+        return []
+    return [
+        Error(
+            "The application's database role owns the record or is a superuser, so it could forge entries.",
+            hint="Let DATABASE_OWNER_URL migrate, and give DATABASE_URL a role of its own; the README has the SQL.",
+            id="stint.E006",
+        )
+    ]
+
+
+_ROLE = """
+SELECT coalesce(bool_or(r.rolsuper OR pg_has_role(r.oid, c.relowner, 'USAGE')), false)
+  FROM pg_roles r LEFT JOIN pg_class c ON c.oid = to_regclass('audit_entry')
+ WHERE r.rolname = current_user
+"""
 
 
 @register(Tags.security)

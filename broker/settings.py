@@ -89,6 +89,12 @@ _database_url, _owner_url, _queue_url, SECRET_KEY = _urls()
 DATABASES = {"default": _database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+CACHES = {
+    # In the database, so that failed sign-ins are counted once for all processes, and outlive the queue.
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "stint_cache"},
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+
 CELERY_BROKER_URL = _queue_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message is a hint: a queue that does not answer is not waited for, because the row is found without it.
@@ -184,6 +190,8 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
+# Else the proxy would be everybody's address, and one stranger's failed sign-ins would lock all people out.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 
 # --- Browsers ---------------------------------------------------------------------------------------------------

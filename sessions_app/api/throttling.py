@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.cache import caches
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
@@ -11,6 +12,7 @@ from rest_framework.throttling import SimpleRateThrottle
 class PerIdentity(SimpleRateThrottle):
     """All tokens and sessions of one identity together."""
 
+    cache = caches["local"]
     scope = "identity"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
@@ -21,6 +23,7 @@ class PerIdentity(SimpleRateThrottle):
 class PerStranger(SimpleRateThrottle):
     """One address without a valid token or session: what is guessed there is counted before it is refused."""
 
+    cache = caches["local"]
     scope = "stranger"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:

@@ -17,7 +17,7 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
     for name, value in changes.items():
         if value is None:
             env.pop(name, None)
-    command = [sys.executable, str(ROOT / "manage.py"), "check", "--deploy"]
+    command = [sys.executable, str(ROOT / "manage.py"), "check", "--deploy", "--database", "default"]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -62,3 +62,12 @@ def test_a_risky_choice_is_named_with_a_hint(changes, finding):
 def test_the_secret_is_in_no_output():
     done = start(STINT_SECRET_KEY="short")
     assert os.environ["STINT_SECRET_KEY"] not in done.stdout + done.stderr
+
+
+def test_an_application_that_owns_the_record_is_named():
+    assert "stint.E006" in start(DATABASE_URL=os.environ["DATABASE_OWNER_URL"]).stderr
+    assert "stint.E006" not in start().stderr
+
+
+def test_a_database_that_is_not_there_is_named():
+    assert "stint.E005" in start(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none").stderr
