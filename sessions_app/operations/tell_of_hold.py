@@ -30,7 +30,14 @@ def people_who_may_allow(run: CommandRun) -> list[Identity]:
 
 
 def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> None:
-    """Write a notice for everybody who may allow the command."""
+    """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
+    trying it again and again tells nobody more.
+    """
+    earlier = CommandRun.objects.filter(
+        grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
+    )
+    if earlier.exclude(pk=run.pk).exists():
+        return
     tell(
         people=people_who_may_allow(run),
         event=Event.COMMAND_HELD,

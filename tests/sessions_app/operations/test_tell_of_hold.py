@@ -42,3 +42,10 @@ def test_a_person_in_both_lists_is_named_once(world, held):
         {"clusters/web.yaml": world.catalogue["clusters/web.yaml"] + "approvers: {groups: [approvers]}\n"},
     )
     assert names(held) == ["bob", "dora"]
+
+
+def test_trying_the_same_again_and_again_tells_nobody_more(world, held):
+    used = use(held.grant, now=world.now)
+    for _ in range(5):
+        run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+    assert Notice.objects.filter(event="command.held", identity=world.bob).count() == 1
