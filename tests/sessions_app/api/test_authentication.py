@@ -52,12 +52,12 @@ def test_unknown_expired_revoked_and_disabled_get_one_answer(world):
     )
     disable_identity(identity_id=world.dora.pk, actor=world.admin, now=world.now)
     assert answer_to(f"Bearer {of_machine}").status_code == 200
-    type(world.alice).objects.filter(pk=world.alice.pk).update(is_active=False)
     answers = {
         answer_to(f"Bearer {text}").content
-        for text in ("stint_unknown", "", "\xff", expired, revoked, of_disabled, of_machine)
-        if text
+        for text in ("stint_unknown", "\xff", expired, revoked, of_disabled)
     }
+    type(world.alice).objects.filter(pk=world.alice.pk).update(is_active=False)
+    answers.add(answer_to(f"Bearer {of_machine}").content)
     assert len(answers) == 1
     assert b"not valid" in answers.pop()
 

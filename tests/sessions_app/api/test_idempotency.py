@@ -104,7 +104,7 @@ def test_while_the_first_is_worked_on_a_second_is_told_so_at_once(live_world, ow
     first = Started(lambda: caller.post("/requests", ASK, **KEY))
     try:
         wait_for_waiters_of(owner_connection)
-        second = caller.post("/requests", ASK, **KEY)
+        second = Started(lambda: caller.post("/requests", ASK, **KEY)).result()
         assert (second.status_code, second.body["code"]) == (409, "idempotency_key_in_use")
     finally:
         owner_connection.rollback()

@@ -116,8 +116,8 @@ def test_nobody_disables_themselves_and_only_administrators_disable(api):
     assert not Identity.objects.filter(is_active=False).exists()
 
 
-@pytest.mark.parametrize("who", ["alice", "admin", "robot"])
-def test_the_owner_and_administrators_give_a_machine_keys_and_tokens(api, world, who):
+@pytest.mark.parametrize("who", ["alice", "robot"])
+def test_the_owner_and_the_machine_itself_make_its_keys_and_tokens(api, world, who):
     made = api(who).post("/identities/robot/tokens", TOKEN)
     assert made.status_code == 201, made.body
     assert Caller(world.robot, made.body["token"]).get("/me").body["username"] == "robot"
@@ -130,9 +130,14 @@ def test_the_owner_and_administrators_give_a_machine_keys_and_tokens(api, world,
     assert api(who).delete(f"/identities/robot/tokens/{made.body['id']}").status_code == 204
 
 
-def test_nobody_gives_another_person_a_key_or_a_token_administrators_neither(api):
-    assert api("admin").post("/identities/bob/tokens", TOKEN).status_code == 403
-    assert api("admin").post("/identities/bob/ssh-keys", {"public_key": public_key()}).status_code == 403
+def test_nobody_else_does_administrators_neither_but_they_take_them_back(api):
+    for whose in ("bob", "robot"):
+        assert api("admin").post(f"/identities/{whose}/tokens", TOKEN).status_code == 403
+        refused = api("admin").post(f"/identities/{whose}/ssh-keys", {"public_key": public_key()})
+        assert refused.status_code == 403
+    key = api("bob").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
+    assert [row["id"] for row in api("admin").get("/identities/bob/ssh-keys").body["results"]] == [key]
+    assert api("admin").delete(f"/identities/bob/ssh-keys/{key}").status_code == 204
     for path in ("tokens", "ssh-keys"):
         hidden = api("charlie").post(f"/identities/robot/{path}", TOKEN)
         absent = api("charlie").post(f"/identities/nobody/{path}", TOKEN)
