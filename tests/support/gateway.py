@@ -169,7 +169,10 @@ class Place:
 
         now = clock.now()
         Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
-        return self.world.grant(now=now, **changes)
+        grant = self.world.grant(now=now, **changes)
+        # The gateway's own sweep may be starting it at this moment.
+        eventually(lambda: grant.refresh_from_db() or grant.state == "active")
+        return grant
 
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
@@ -181,7 +184,8 @@ class Place:
         eventually(self._answers, within=20)
 
     def _answers(self) -> bool:
-        assert self.gateway is not None and self.gateway.poll() is None, self.log
+        assert self.gateway is not None
+        assert self.gateway.poll() is None, self.log
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from pathlib import Path
+from typing import Self
 
 SOCKET = ".s.PGSQL.5432"
 
@@ -22,7 +23,7 @@ class BlackHole:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
 
-    def __enter__(self) -> BlackHole:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self

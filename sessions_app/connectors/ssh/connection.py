@@ -48,15 +48,14 @@ class _Client(asyncssh.SSHClient):
         self._credential: Callable[[], Awaitable[Credential]] | None = credential
         self.authenticated = False
 
-    async def public_key_auth_requested(  # type: ignore[override]  # the base allows an awaitable
-        self,
-    ) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]] | None:
+    async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:  # type: ignore[override]  # awaitable
         # Asked again means refused: a second try would only earn the gateway a penalty at the target.
         if self._credential is None:
             return None
         wanted, self._credential = self._credential, None
         made = await wanted()
-        return [(made.key, made.certificate)]
+        # The bare key, which nobody trusts, would be offered after its certificate.
+        return list(asyncssh.load_keypairs([(made.key, made.certificate)]))[:1]
 
     def auth_completed(self) -> None:
         self.authenticated = True
@@ -131,6 +130,8 @@ class Dialer:
                     client_factory=lambda: client,
                     username=target.account,
                     known_hosts=known,
+                    # With an authority alone, also a bare key is looked at, so that it can be said to be wrong.
+                    server_host_key_algs=() if known[0] else "default",
                     **CLIENT_OPTIONS,
                 )
         except asyncssh.HostKeyNotVerifiable as error:

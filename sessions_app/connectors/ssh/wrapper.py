@@ -25,11 +25,13 @@ _FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
 _KILL = 'pid=${file#/proc/}; pid=${pid%/environ}; kill -KILL "$pid" 2>/dev/null; '
 # Stays above the command and carries no mark itself. When sshd goes, or the command's time is over, it kills the group
 # and then whatever else has the command's mark, so that what left the group dies although no gateway asks for it.
-# `$!` is known before any trap can run; what was just forked is found by the second look.
+# `$!` is known before any trap can run. A program that is just being started has no environment to be seen for a moment,
+# so only two looks that find nothing count.
 _SUPERVISOR = (
     _CHECK + "mark=$1; shift; "
-    f'sweep() {{ for round in 1 2 3 4 5; do set -- "$mark"; set -- $({_FIND}); [ $# -gt 0 ] || return 0; '
-    f'for file in "$@"; do {_KILL}done; done; }}; '
+    "sweep() { none=0; for round in 1 2 3 4 5 6; do "
+    f'set -- "$mark"; set -- $({_FIND}); for file in "$@"; do {_KILL}done; '
+    "if [ $# -gt 0 ]; then none=0; else none=$((none + 1)); [ $none -lt 2 ] || return 0; sleep 0.02; fi; done; }; "
     "end() { trap '' TERM HUP; kill -TERM $!; "
     "for round in 1 2 3 4 5 6; do sleep 0.05; kill -0 $! || break; done; "
     "kill -KILL -- -$! $!; sweep; exit 143; }; "
@@ -101,8 +103,8 @@ _SUPERVISED = ("setpriv", "--pdeathsig", "TERM", "--", "sh", "-c", _SUPERVISOR, 
 
 def _limit(seconds: float) -> str:
     # `timeout 0` would mean no limit at all.
-    floored = math.floor(seconds * 1000) / 1000
-    if not 0 < floored < math.inf:
+    floored = math.floor(seconds * 1000) / 1000 if math.isfinite(seconds) else 0.0
+    if floored <= 0:
         raise CannotWrap("There is no time left for the command.")
     return f"{floored:.3f}"
 
@@ -123,19 +125,20 @@ def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
 # Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
 # Every process that a found one starts meanwhile carries the mark as well, and the next round finds it.
 _SWEEP = (
-    "found=0 round=0 left=1; "
-    'while [ "$left" -gt 0 ] && [ "$round" -lt 5 ]; do '
+    "found=0 round=0 left=1 none=0 seen=; "
+    'while [ "$none" -lt 2 ] && [ "$round" -lt 6 ]; do '
     "round=$((round + 1)) left=0; "
-    f"for file in $({_FIND}); do left=$((left + 1)); {_KILL}done; "
-    "found=$((found + left)); "
-    'if [ "$left" -gt 0 ]; then sleep 0.02; fi; done; '
+    f"for file in $({_FIND}); do left=$((left + 1)); {_KILL}"
+    # One that is on its way out may be seen twice.
+    'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; '
+    'if [ "$left" -gt 0 ]; then none=0; else none=$((none + 1)); fi; sleep 0.02; done; '
     'echo "found=$found left=$left rounds=$round"'
 )
 _COUNT = f'set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
 
 
 def sweep_command(mark: Mark) -> str:
-    """Return the command line that kills every process with the mark until none is left, five rounds at most."""
+    """Return the command line that kills every process with the mark until two looks find none, six looks at most."""
     return "exec " + _script(_SWEEP, str(mark))
 
 

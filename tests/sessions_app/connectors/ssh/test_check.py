@@ -1,0 +1,114 @@
+"""The check of a target, on targets that are wrong in one way each."""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+import subprocess
+
+import pytest
+
+from broker.demo.sshd import SshTarget
+from sessions_app.connectors.base import CheckStep
+from tests.sessions_app.connectors.conftest import facts_of
+
+
+def checked(connector, target, host_ca="") -> dict[str, CheckStep]:
+    return {step.name: step for step in connector.check(target=target, host_ca=host_ca)}
+
+
+def test_a_good_target_has_everything(connector, target):
+    steps = checked(connector, target)
+    assert all(step.ok for step in steps.values())
+    assert list(steps) == [
+        "reachable", "host key matches", "certificate accepted", "forced command", "account", "login shell", "setpriv",
+        "timeout", "grep", "unshare", "death signal", "PID namespaces", "clock", "penalties",
+    ]  # fmt: skip
+    assert "util-linux" in steps["setpriv"].detail
+
+
+def test_another_host_key_is_shown(connector, sshd, public_ca):
+    steps = checked(connector, facts_of(sshd, host_key=public_ca))
+    assert not steps["host key matches"].ok
+    assert sshd.host_key.split()[1] in steps["host key matches"].fix
+
+
+def test_a_missing_host_key_is_offered(connector, sshd):
+    steps = checked(connector, facts_of(sshd, host_key=""))
+    assert sshd.host_key.split()[1] in steps["host key matches"].fix
+
+
+def test_a_target_that_does_not_know_the_authority_is_sent_to_the_setup(connector):
+    with SshTarget([]) as sshd:
+        steps = checked(connector, facts_of(sshd))
+    assert not steps["certificate accepted"].ok
+    assert "ssh_target_setup" in steps["certificate accepted"].fix
+    assert steps["host key matches"].ok
+
+
+def test_a_command_of_the_targets_own_is_noticed(connector, public_ca):
+    with SshTarget([public_ca], options=["ForceCommand echo hello"]) as sshd:
+        steps = checked(connector, facts_of(sshd))
+    assert not steps["forced command"].ok
+    assert "ForceCommand" in steps["forced command"].fix
+
+
+@pytest.fixture
+def account(request):
+    """An account with a given login shell, for as long as the test runs."""
+    name = "stint-test-login"
+    subprocess.run(
+        ["useradd", "--no-create-home", "--password", "*", "--shell", request.param, name], check=True
+    )
+    yield name
+    subprocess.run(["userdel", "--force", name], check=True)
+
+
+@pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
+def test_an_account_that_is_not_root_is_checked_as_itself(connector, public_ca, account):
+    with SshTarget([public_ca], account=account) as sshd:
+        steps = checked(connector, facts_of(sshd))
+    assert steps["account"].detail.endswith(account)
+    assert steps["login shell"].ok
+    assert steps["death signal"].ok
+
+
+@pytest.mark.parametrize("account", ["/usr/bin/env"], indirect=True)
+def test_a_login_shell_that_is_none_lets_nothing_run(connector, public_ca, account):
+    with SshTarget([public_ca], account=account) as sshd:
+        steps = checked(connector, facts_of(sshd))
+    assert not all(step.ok for step in steps.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "ok"),
+    [("/bin/sh", True), ("/usr/bin/zsh", True), ("/usr/bin/fish", True), ("/bin/csh", False), ("/bin/tcsh", False),
+     ("/opt/odd", False), ("", False)],
+)  # fmt: skip
+def test_only_shells_that_keep_quoted_words_are_safe(path, ok):
+    from sessions_app.connectors.ssh.check import _shell
+
+    assert _shell(path).ok is ok
+
+
+@pytest.mark.parametrize(("skew", "ok"), [(0, True), (14, True), (-14, True), (16, False), (-3600, False)])
+def test_a_clock_that_is_off_is_noticed(skew, ok):
+    from sessions_app.connectors.ssh.check import _clock
+
+    assert _clock(f"{1000 + skew}.5", 1000.5).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("version", "line", "said"),
+    [("SSH-2.0-OpenSSH_9.7p1", "", "gives none"), ("SSH-2.0-OpenSSH_10.0p2", "", "was not found"),
+     ("SSH-2.0-OpenSSH_9.8p1", "PerSourcePenaltyExemptList 10.0.0.5", "10.0.0.5"), ("SSH-2.0-dropbear", "", "gives none")],
+)  # fmt: skip
+def test_penalties_are_pointed_out_where_there_are_any(version, line, said):
+    from sessions_app.connectors.ssh.check import _penalties
+
+    assert said in _penalties(version, line).detail
+
+
+def test_this_machine_has_what_these_tests_need():
+    assert shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    assert pwd.getpwnam("root").pw_shell

@@ -1,0 +1,157 @@
+"""Connecting to targets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from broker.demo.sshd import SshTarget
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.ssh.connection import Dialer, Errand, known_hosts, read_public_keys
+from tests.sessions_app.connectors.conftest import facts_of
+
+
+def dial(ca, target, *, host_ca="", command="echo hello", dialer=None):
+    """Connect, run, and return what was printed."""
+
+    async def run() -> str:
+        async def errand() -> Errand:
+            return Errand(serial=1, key_id="test", command=command)
+
+        connection = await (dialer or Dialer(lambda: ca)).dial(target, host_ca, errand)
+        try:
+            return str((await connection.run("x")).stdout)
+        finally:
+            connection.abort()
+
+    return asyncio.run(run())
+
+
+def test_a_pinned_key_proves_the_host(ca, target):
+    assert dial(ca, target) == "hello\n"
+
+
+def test_another_key_is_refused_for_good(ca, target, public_ca, sshd):
+    with pytest.raises(ConnectorError, match="does not show the host key") as caught:
+        dial(ca, facts_of(sshd, host_key=public_ca))
+    assert caught.value.permanent
+
+
+def test_without_any_key_nothing_is_talked_to(ca, sshd):
+    with pytest.raises(ConnectorError, match="no host key"):
+        dial(ca, facts_of(sshd, host_key=""))
+
+
+def test_a_host_authority_proves_the_host(ca, public_ca, tmp_path):
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "host_ca")], check=True
+    )
+    host_ca = (tmp_path / "host_ca.pub").read_text()
+    with SshTarget([public_ca], host_ca=tmp_path / "host_ca") as sshd:
+        assert dial(ca, facts_of(sshd, host_key=""), host_ca=host_ca) == "hello\n"
+        with pytest.raises(ConnectorError, match="does not show the host key"):
+            dial(ca, facts_of(sshd, host_key=""), host_ca=public_ca)
+
+
+def test_a_host_that_only_shows_a_bare_key_is_not_proven_by_an_authority(ca, sshd, public_ca):
+    with pytest.raises(ConnectorError, match="does not show the host key"):
+        dial(ca, facts_of(sshd, host_key=""), host_ca=public_ca)
+
+
+def test_an_error_of_the_errand_reaches_the_caller_and_opens_nothing(ca, target, sshd):
+    before = sshd.log.count("Starting session")
+
+    async def run() -> None:
+        async def errand() -> Errand:
+            raise ConnectorError("it was not allowed")
+
+        await Dialer(lambda: ca).dial(target, "", errand)
+
+    with pytest.raises(ConnectorError, match="not allowed"):
+        asyncio.run(run())
+    assert sshd.log.count("Starting session") == before
+
+
+def test_connections_lost_before_the_login_are_tried_again(ca, sshd):
+    """A listener that drops the first ones, as sshd does when too many come at once."""
+    dropped = []
+    front = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while len(dropped) < 3:
+            client, _ = front.accept()
+            dropped.append(client)
+            client.close()
+        client, _ = front.accept()
+        behind = socket.create_connection((sshd.address, sshd.port))
+        threading.Thread(target=_pump, args=(client, behind), daemon=True).start()
+        _pump(behind, client)
+
+    threading.Thread(target=serve, daemon=True).start()
+    with front:
+        assert dial(ca, facts_of(sshd, port=front.getsockname()[1])) == "hello\n"
+    assert len(dropped) == 3
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    finally:
+        sink.close()
+
+
+def test_two_hundred_at_once_all_come_through_a_server_with_its_usual_limits(ca, sshd, target):
+    async def run() -> list[str]:
+        dialer = Dialer(lambda: ca)
+
+        async def errand() -> Errand:
+            return Errand(serial=1, key_id="test", command="echo hello")
+
+        async def one() -> str:
+            connection = await dialer.dial(target, "", errand)
+            try:
+                return str((await connection.run("x")).stdout)
+            finally:
+                connection.abort()
+
+        return await asyncio.gather(*(one() for _ in range(60)))
+
+    assert asyncio.run(run()) == ["hello\n"] * 60
+
+
+def test_a_refused_certificate_is_not_offered_twice(ca, public_ca):
+    """Each refusal earns the gateway's address a penalty."""
+    import asyncssh
+
+    with SshTarget([public_ca]) as sshd:
+        stranger = asyncssh.generate_private_key("ssh-ed25519")
+        with pytest.raises(ConnectorError, match="did not accept"):
+            dial(stranger, facts_of(sshd))
+        assert sshd.log.count("Failed publickey") == 1
+
+
+def test_nothing_of_this_accounts_configuration_or_agent_is_used(ca, target, tmp_path, monkeypatch):
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  ProxyCommand touch " + str(tmp_path / "used") + "\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    assert dial(ca, target) == "hello\n"
+    assert not (tmp_path / "used").exists()
+
+
+@pytest.mark.parametrize("before", ["", "web-1 ", "@cert-authority * "])
+def test_keys_are_read_with_or_without_names_before_them(public_ca, before):
+    (key,) = read_public_keys([before + public_ca, "# a comment", "", "nonsense here too"])
+    assert key.export_public_key().decode().split()[:2] == public_ca.split()[:2]
+
+
+def test_a_pinned_key_counts_alone_when_there_is_one(target, public_ca):
+    pinned, authorities, revoked = known_hosts(target, public_ca)
+    assert (len(pinned), authorities, revoked) == (1, [], [])

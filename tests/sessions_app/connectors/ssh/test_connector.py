@@ -1,0 +1,111 @@
+"""Sweeping a real target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.ssh.certificates import Authority
+from sessions_app.connectors.ssh.connector import SSHConnector
+from tests.sessions_app.connectors.conftest import facts_of
+from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
+from tests.sessions_app.connectors.contract import Case
+from tests.support.gateway import eventually, free_port
+
+
+@pytest.fixture
+def case(connector, sshd, target) -> Iterator[Case]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def leave(lease) -> None:
+        # A sleep with the grant's mark, such as a command would leave.
+        started.append(subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_GRANT": lease.token}))
+        eventually(lambda: b"sleep" in _words(started[-1].pid))
+
+    yield Case(connector, target, facts_of(sshd, name="web-2", port=free_port()), leave)
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _words(pid: int) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+def test_the_evidence_says_when_it_was_asked_and_what_was_found(case):
+    lease = case.lease()
+    case.leave(lease)
+    case.leave(lease)
+    detail = case.connector.revoke(lease).detail
+    assert (detail["processes_found"], detail["processes_left"]) == (2, 0)
+    assert detail["rounds"] >= 2
+    assert str(detail["asked_at"]) < str(detail["answered_at"])
+
+
+def test_a_mark_that_only_begins_the_same_is_not_swept(case):
+    lease = case.lease()
+    longer = case.lease()
+    object.__setattr__(longer, "token", lease.token + "0")
+    case.leave(longer)
+    assert case.connector.revoke(lease).detail["processes_found"] == 0
+    assert not case.connector.observe(longer).gone
+    case.connector.revoke(longer)
+
+
+def test_a_target_that_trusts_another_authority_is_an_error(target):
+    import asyncssh
+
+    stranger = SSHConnector(Authority(asyncssh.generate_private_key("ssh-ed25519").export_private_key()))
+    case = Case(stranger, target, target, lambda _: None)
+    with pytest.raises(ConnectorError) as caught:
+        stranger.revoke(case.lease())
+    assert "did not accept Stint's certificate" in caught.value.message
+    assert caught.value.permanent
+
+
+def test_an_answer_that_proves_nothing_counts_as_no_answer(connector, public_ca):
+    """A target whose own configuration overrules the certificate's command."""
+    from broker.demo.sshd import SshTarget
+
+    with SshTarget([public_ca], options=["ForceCommand echo hello"]) as sshd:
+        case = Case(connector, facts_of(sshd), facts_of(sshd), lambda _: None)
+        with pytest.raises(ConnectorError, match="no answer that proves anything"):
+            connector.revoke(case.lease())
+
+
+def test_a_target_that_accepts_and_says_nothing_is_given_up(connector, sshd):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        case = Case(connector, facts_of(sshd, port=silent.getsockname()[1]), facts_of(sshd), lambda _: None)
+        with pytest.raises(ConnectorError, match="no answer within"):
+            connector.revoke(case.lease())
+
+
+def test_many_sweeps_at_once_all_come_through(connector, target):
+    """More than sshd takes at a time before they are logged in."""
+    case = Case(connector, target, target, lambda _: None)
+    gone: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: gone.append(connector.revoke(case.lease()).gone)) for _ in range(24)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert gone == [True] * 24
+
+
+def test_the_private_key_is_in_no_text(ca):
+    authority = Authority(ca.export_private_key())
+    assert "PRIVATE" not in repr(authority)
+    assert repr(authority) == "Authority()"

@@ -1,0 +1,191 @@
+"""The wrappers, run by the shells that accounts on targets have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from sessions_app.connectors.ssh.wrapper import (
+    GRANT_MARK,
+    CannotWrap,
+    Mark,
+    count_command,
+    force_command,
+    parse_sweep,
+    run_mark,
+    sweep_command,
+)
+from tests.support.gateway import eventually, new_tag, on_target
+
+SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]
+HARD = [
+    "",
+    " ",
+    "'",
+    '"',
+    "\\",
+    "\\'\" (touch F) #",
+    "$HOME",
+    "`id`",
+    "a;b",
+    "*",
+    "~",
+    "=ls",
+    "é€",
+    "-n",
+    "{a,b}",
+    "!x",
+    "a\tb",
+]
+
+
+def wrapped(*argv: str, contain: str = "group", seconds: float = 30.0, run_id: int | None = None) -> str:
+    # A run of its own: one that dies sweeps for a moment after it seems to be gone.
+    run_id = run_id or new_tag()
+    return force_command(
+        argv, contain=contain, account="root", token="token-of-grant", run_id=run_id, seconds=seconds
+    )
+
+
+def test_all_shells_that_targets_may_have_are_tried():
+    assert set(SHELLS) == {"sh", "bash", "dash", "zsh", "fish"}
+
+
+@pytest.mark.parametrize("contain", ["group", "pidns"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_word_arrives_as_it_was_approved(shell, contain):
+    line = wrapped("printf", "%s\\0", *HARD, contain=contain)
+    done = subprocess.run([shell, "-c", line], capture_output=True, check=True)
+    assert done.stdout.split(b"\0")[:-1] == [word.encode() for word in HARD]
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("contain", ["group", "pidns"])
+def test_exit_status_input_and_marks_pass(contain):
+    done = subprocess.run(
+        ["sh", "-c", wrapped("sh", "-c", "wc -c; env | grep -E STINT_GRANT\\|STINT_RUN; exit 3", contain=contain, run_id=7)],
+        input=b"x" * 200_000, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert sorted(done.stdout.split()) == [
+        b"200000",
+        b"STINT_GRANT=token-of-grant",
+        b"STINT_RUN=token-of-grant-7",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["sleep {}", "setsid -f sleep {}; sleep {}", "trap '' TERM HUP; sleep {}; sleep {}",
+                                  "(setsid sleep {} &) & sleep {}"])  # fmt: skip
+@pytest.mark.parametrize("contain", ["group", "pidns"])
+def test_the_targets_own_clock_ends_all_of_it(contain, kind):
+    tag = new_tag()
+    began = time.monotonic()
+    line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain, seconds=0.6)
+    with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        assert process.wait(10) in (137, -signal.SIGKILL)
+    assert 0.5 < time.monotonic() - began < 3
+    eventually(lambda: not on_target(tag), within=2)
+
+
+@pytest.mark.parametrize("kind", ["sleep {}", "setsid -f sleep {}; sleep {}", "trap '' TERM HUP; sleep {}; sleep {}",
+                                  "(setsid sleep {} &) & sleep {}"])  # fmt: skip
+@pytest.mark.parametrize("contain", ["group", "pidns"])
+def test_it_dies_with_the_process_that_started_it(contain, kind):
+    """As a command does with sshd's process for its connection."""
+    tag = new_tag()
+    line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain)
+    # The shell that starts the line is killed; the line is not its last word, so that it stays the parent.
+    parent = subprocess.Popen(
+        ["bash", "-c", f"({line}) ; true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    eventually(lambda: on_target(tag))
+    parent.kill()
+    parent.wait()
+    eventually(lambda: not on_target(tag), within=2)
+
+
+@pytest.mark.parametrize("contain", ["group", "pidns"])
+def test_nothing_starts_when_the_connection_is_gone_already(contain, tmp_path):
+    """The parent is process 1 by then, or who adopts orphans in its place."""
+    made = tmp_path / "made"
+    line = wrapped("touch", str(made), contain=contain)
+    guard = line.replace('\'[ "$PPID" != 1 ]', "'[ 1 != 1 ]")
+    assert guard != line
+    done = subprocess.run(["sh", "-c", guard], capture_output=True, check=False)
+    assert done.returncode == 125
+    assert not made.exists()
+
+
+def test_a_command_that_ends_by_itself_may_leave_a_daemon_until_the_grant_ends():
+    tag = new_tag()
+    subprocess.run(["sh", "-c", wrapped("setsid", "-f", "sleep", str(tag))], check=True, stdout=subprocess.DEVNULL,
+                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    assert len(on_target(tag)) == 1
+    swept = subprocess.run(
+        ["sh", "-c", sweep_command(Mark(GRANT_MARK, "token-of-grant"))], capture_output=True, check=True
+    )
+    found = parse_sweep(swept.stdout.decode())
+    assert (found.found, found.left) == (1, 0)
+    eventually(lambda: not on_target(tag), within=1)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_sweep_finds_all_and_only_what_has_the_mark(shell):
+    mark = run_mark("another-token", 9)
+    processes = [
+        subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_RUN": value})
+        for value in (mark.value, mark.value, f"{mark.value}0", f"x{mark.value}")
+    ]
+    try:
+        eventually(
+            lambda: (
+                b"left=2"
+                in subprocess.run([shell, "-c", count_command(mark)], capture_output=True, check=True).stdout
+            )
+        )
+        swept = subprocess.run([shell, "-c", sweep_command(mark)], capture_output=True, check=True)
+        assert parse_sweep(swept.stdout.decode()).left == 0
+        assert [process.wait(5) for process in processes[:2]] == [-9, -9]
+        assert [process.poll() for process in processes[2:]] == [None, None]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 0.0004, float("inf"), float("nan")])
+def test_without_time_left_there_is_no_command(seconds):
+    """`timeout 0` would mean for ever."""
+    with pytest.raises(CannotWrap, match="no time left"):
+        wrapped("true", seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "argv", [(), ("",), ("internal-sftp",), ("/usr/lib/internal-sftp",), ("a\nb",), ("a\0",), ("a\r",)]
+)
+def test_words_that_can_not_be_handed_over_are_refused(argv):
+    with pytest.raises(ValueError, match="."):
+        wrapped(*argv)
+
+
+def test_a_command_that_no_certificate_can_hold_is_refused():
+    with pytest.raises(CannotWrap, match="too long"):
+        wrapped("echo", "x" * 130_000)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "found=1 left=0", "found=1 left=0 rounds=2\nmore", "found=-1 left=0 rounds=1", "hello"]
+)
+def test_what_is_not_exactly_a_summary_proves_nothing(text):
+    assert parse_sweep(text) is None
+
+
+@pytest.mark.parametrize("value", ["", "short", "has space", "x" * 65, "a;b;c;d;e", "../../../x"])
+def test_a_mark_has_plain_characters_alone(value):
+    with pytest.raises(CannotWrap):
+        Mark(GRANT_MARK, value)
