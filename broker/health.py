@@ -50,7 +50,9 @@ OVERDUE = Gauge(
 )
 LIVE = Gauge("stint_grants", "Grants that are not over, by state", ["state"])
 TOOK = Gauge(
-    "stint_revoke_proven_seconds", "From the begin of an end to its proof, over the last 500 ends", ["quantile"]
+    "stint_revoke_proven_seconds",
+    "From the begin of an end to its proof, over the last 500 ends",
+    ["quantile"],
 )
 
 
