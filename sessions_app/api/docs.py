@@ -85,9 +85,7 @@ def _groups() -> dict[str, list[Operation]]:
 def _shapes() -> dict[str, tuple[str, tuple[Member, ...]]]:
     """Return what each shape means, with its fields."""
     shapes = openapi()["components"]["schemas"]
-    return {
-        name: (said.get("description", ""), tuple(_members(said))) for name, said in sorted(shapes.items())
-    }
+    return {name: (_plain(said), tuple(_members(said))) for name, said in sorted(shapes.items())}
 
 
 def _operation(method: str, path: str, said: Mapping[str, Any]) -> Operation:
@@ -98,34 +96,45 @@ def _operation(method: str, path: str, said: Mapping[str, Any]) -> Operation:
         id=said["operationId"],
         method=method.upper(),
         path=path,
-        says=said.get("description", ""),
+        says=_plain(said),
         parameters=tuple(_parameter(parameter) for parameter in said.get("parameters", [])),
         body=body,
         members=tuple(_members(openapi()["components"]["schemas"][body])) if body else (),
         example=json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
-        answers=tuple(_answer(code, answer) for code, answer in said["responses"].items()),
+        answers=_answers(said["responses"]),
     )
 
 
 def _parameter(said: Mapping[str, Any]) -> Member:
     kind, shape = _kind(said["schema"])
-    return Member(
-        said["name"], said["in"], kind, shape, said.get("required", False), said.get("description", "")
-    )
+    return Member(said["name"], said["in"], kind, shape, said.get("required", False), _plain(said))
 
 
 def _members(shape: Mapping[str, Any]) -> Iterator[Member]:
     required = shape.get("required", [])
     for name, said in shape.get("properties", {}).items():
         kind, inner = _kind(said)
-        yield Member(name, "", kind, inner, name in required, said.get("description", ""))
+        yield Member(name, "", kind, inner, name in required, _plain(said))
 
 
-def _answer(code: str, said: Mapping[str, Any]) -> Answer:
-    shapes = [_shape_name(content["schema"]) for content in said.get("content", {}).values()]
-    return Answer(
-        "other" if code == "default" else code, said.get("description", ""), shapes[0] if shapes else ""
-    )
+def _answers(said: Mapping[str, Any]) -> tuple[Answer, ...]:
+    """Return the answers; all problems have one shape and mean the same everywhere, so they stand in one line."""
+    good = [
+        Answer(
+            code,
+            _plain(answer),
+            _shape_name(next(iter(answer.get("content", {"": {"schema": {}}}).values()))["schema"]),
+        )
+        for code, answer in said.items()
+        if code.startswith("2")
+    ]
+    problems = ", ".join(code for code in sorted(said) if code.isdecimal() and not code.startswith("2"))
+    return (*good, Answer(problems, "", "Problem"))
+
+
+def _plain(said: Mapping[str, Any]) -> str:
+    """Return a description without the marks of Markdown."""
+    return str(said.get("description", "")).replace("`", "")
 
 
 def _shape_name(said: Mapping[str, Any]) -> str:
