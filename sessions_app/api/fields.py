@@ -32,6 +32,7 @@ DURATION = {
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _YEARS = range(2000, 2101)
 
 
@@ -45,7 +46,7 @@ def shown_as(schema: Any) -> Callable[[Getter], Getter]:
 
 
 class Text(serializers.CharField):
-    """Text. A number is not text, and spaces stay where they are."""
+    """Text. A number is not text, spaces stay where they are, and a private key is never taken."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
@@ -56,6 +57,11 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if _PRIVATE_KEY.search(data):
+            raise serializers.ValidationError(
+                "This holds a private key. Never give it to anybody; this one should be replaced.",
+                code="private_key",
+            )
         return super().to_internal_value(data)
 
 

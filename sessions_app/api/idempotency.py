@@ -113,7 +113,9 @@ def _again(kept: IdempotencyKey) -> Response:
             "This was done, and its secret was shown then; it is kept nowhere.",
             hint="If you lost it, revoke it and make a new one with a new key.",
         )
-    return Response(json.loads(body["text"]), status=kept.status, headers={**body["headers"], REPLAYED: "true"})
+    return Response(
+        json.loads(body["text"]), status=kept.status, headers={**body["headers"], REPLAYED: "true"}
+    )
 
 
 def _keep(view: Endpoint, key: str, response: Response) -> None:

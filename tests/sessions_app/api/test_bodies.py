@@ -179,3 +179,21 @@ def test_text_is_answered_as_it_was_sent(api):
     assert answer.body["reason"] == odd.strip()
     assert answer["Content-Type"] == "application/json"
     assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_private_key_is_not_taken_anywhere_and_the_answer_does_not_repeat_it(api, world):
+    leaked = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk="
+    asked, grant = world.request(), world.grant()
+    verdict = {"verdict": "deny", "digest": asked.digest, "comment": leaked}
+    for who, path, body in (
+        ("alice", "/requests", {**ASK, "reason": leaked}),
+        ("bob", f"/requests/{asked.ref}/verdicts", verdict),
+        ("alice", f"/grants/{grant.ref}/end", {"note": leaked}),
+        ("alice", f"/grants/{grant.ref}/extend", {"duration": "5m", "reason": leaked}),
+        ("alice", "/me/ssh-keys", {"public_key": leaked}),
+        ("alice", "/me/tokens", {"label": leaked, "scopes": ["read"]}),
+    ):
+        answer = api(who).post(path, body)
+        assert (answer.status_code, answer.body["code"]) == (400, "invalid"), path
+        assert "private key" in str(answer.body["fields"])
+        assert "b3BlbnNz" not in answer.content.decode()
