@@ -15,7 +15,7 @@ from django.db import transaction
 
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.ssh.connection import Dialer, Errand
+from sessions_app.connectors.ssh.connection import Dialer, Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
 from sessions_app.gateways.ssh import metrics
@@ -98,7 +98,7 @@ class Command:
         if self._waiting is not None:
             self._waiting.cancel()
         if self._connection is not None:
-            self._connection.abort()
+            cut(self._connection)
 
     async def run(self) -> Outcome:
         """Decide, record, run, report. Raises StintError when nothing could be recorded, so that nothing was run."""
