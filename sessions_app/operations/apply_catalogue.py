@@ -37,6 +37,9 @@ from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.queries import facts
 
+# Each change has its own entry; the entry of the whole names so many.
+MOST_TOLD = 200
+
 Action = Literal["create", "change", "remove"]
 
 
@@ -115,7 +118,10 @@ def _apply(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, 
     if plan.changes:
         record(
             event=Event.CATALOGUE_APPLIED, actor=actor, object_type="catalogue", object_ref="catalogue", now=now,
-            data={"changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes]},
+            data={
+                "count": len(plan.changes),
+                "changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]],
+            },
         )  # fmt: skip
 
 
@@ -387,7 +393,7 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
                 ended.append(grant.ref)
             plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
             record(
-                event=event, actor=actor, object_type=type_, object_ref=row.name, now=now,
+                event=event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,
                 data={"grants_ended": ended},
             )  # fmt: skip
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from broker.audit.queries import latest_verification
+from broker.audit.queries import entries, latest_verification
 from sessions_app.models import Grant
+from sessions_app.queries.record import visible_entries
 from sessions_app.web.doors import page, who
-from sessions_app.web.reads.entries import FAMILIES, filtered, visible_entries
+from sessions_app.web.reads.entries import FAMILIES, filtered
 from sessions_app.web.reads.pages import page_of
 from sessions_app.web.reads.search import exact, search
 
@@ -23,7 +24,7 @@ def record(request: HttpRequest) -> HttpResponse:
         for name in ("event", "actor", "object", "since", "until")
     }
     found = filtered(
-        visible_entries(who(request)), event=asked["event"], actor=asked["actor"], about=asked["object"],
+        visible_entries(entries(), who(request)), event=asked["event"], actor=asked["actor"], about=asked["object"],
         since=asked["since"], until=asked["until"],
     )  # fmt: skip
     context = {
