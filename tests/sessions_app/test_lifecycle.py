@@ -81,7 +81,12 @@ PEOPLE = st.one_of(
         )
     ]
     * 3,
-    act("hold_a_grant", who=st.sampled_from(("alice", "robot")), duration=st.sampled_from((600, 3600))),
+    act(
+        "hold_a_grant",
+        who=st.sampled_from(("alice", "robot")),
+        duration=st.sampled_from((600, 3600)),
+        narrowing=st.sampled_from(({}, {"duration": 300}, {"commands": [0, 3]})),
+    ),
     act("withdraw", pick=PICK, who=st.sampled_from(("alice", "robot", "bob"))),
     act(
         "extend",
@@ -97,13 +102,13 @@ GATEWAYS = st.one_of(
     *[act("use_what_was_authorised_before", pick=PICK, line=st.sampled_from(LINES))] * 2,
     act("decide_a_hold_and_release_it", pick=PICK, who=st.sampled_from(DECIDERS), allow=st.booleans()),
     act("close_a_session", pick=PICK),
-    act("lose_the_gateway"),
+    *[act("lose_the_gateway")] * 2,
 )
 WORKERS = st.one_of(
     act("start_message", pick=PICK),
     act("start_and_die_half_way", pick=PICK),
     *[act("report_and_undo", pick=PICK)] * 2,
-    act("undo_message", pick=PICK, down=st.sets(HOST), skew=st.sampled_from((0, 31))),
+    act("undo_message", pick=PICK, down=st.sets(HOST, min_size=1), skew=st.sampled_from((0, 31))),
     act("undo_and_die_before_it_is_written_down", pick=PICK),
     act("sweep", baseless=st.booleans()),
 )
@@ -163,7 +168,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.fake.left.clear()
         self.fake.down.clear()
         for who in ("alice", "robot"):
-            self.hold_a_grant(duration=3600, who=who)
+            self.hold_a_grant(3600, who, {})
         self.grants_only_move_forward_and_only_as_recorded()
         self.use("web-1", "alice", "echo restart nginx")
         self.use("web-2", "robot", "echo stop nginx")
@@ -232,7 +237,7 @@ class Lifecycle(RuleBasedStateMachine):
                 **more,
             )
 
-    def hold_a_grant(self, duration, who) -> None:
+    def hold_a_grant(self, duration, who, narrowing) -> None:
         """The usual road, so that there is something to use and to end."""
         from sessions_app.models import Grant
         from sessions_app.operations.provision_grant import provision_grant
@@ -240,7 +245,7 @@ class Lifecycle(RuleBasedStateMachine):
         with contextlib.suppress(StintError):
             request = self.world.request(self._person(who), now=self.now, duration=duration)
             for approver in ("bob", "dora"):
-                self.world.decide(request, self._person(approver), now=self.now)
+                self.world.decide(request, self._person(approver), now=self.now, narrowing=narrowing)
         for grant in Grant.objects.filter(state="scheduled"):
             provision_grant(grant_id=grant.pk, now=self.now)
 
