@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import shutil
 import subprocess
@@ -56,12 +57,15 @@ def test_a_command_of_the_targets_own_is_noticed(connector, public_ca):
 @pytest.fixture
 def account(request):
     """An account with a given login shell, for as long as the test runs."""
-    name = "stint-test-login"
+    # Of this run alone: another one, or the rest of one that was killed, may not get in its way.
+    name = f"stint-test-{os.getpid()}"
     subprocess.run(
         ["useradd", "--no-create-home", "--password", "*", "--shell", request.param, name], check=True
     )
-    yield name
-    subprocess.run(["userdel", "--force", name], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["userdel", "--force", name], check=True)
 
 
 @pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
