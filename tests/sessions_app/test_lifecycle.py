@@ -513,7 +513,7 @@ def test_whatever_happens_in_whatever_order_the_promises_hold(db, now, fake_targ
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=35,
+            max_examples=22,
             report_multiple_bugs=False,
             stateful_step_count=25,
             deadline=None,
