@@ -29,6 +29,8 @@ DEPROVISIONER = Actor.system("deprovision")
 # A worker that took a grant and died is taken over after this long.
 CLAIM = dt.timedelta(seconds=30)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
+# A gateway that lives has cut everything long before.
+PATIENCE = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = 60.0
 PLACES = 8
 PLACES_WHEN_FAILING = 1
@@ -39,18 +41,23 @@ _BULKHEAD = 7_400_000
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 
-    Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
+    A gateway that has not reported them after a second is not waited for: the targets are asked to kill what is left,
+    though the grant is not ENDED before both have answered. Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
     """
     with one_of_few(Grant.objects.values_list("cluster", flat=True).get(pk=grant_id)) as free:
         grant = _claim(grant_id, now()) if free else None
-        if grant is None or _still_in_use(grant, now()):
+        if grant is None:
             return Grant.objects.get(pk=grant_id)
-        results = _undo(
-            [lease for lease in grant.leases.select_related("target") if lease.gone_at is None], grant
-        )
-        return _finish(grant, results, now())
+        leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
+        if _still_in_use(grant, now()):
+            if _is_late(grant, now()):
+                # A gateway that is frozen cuts nothing, so the targets are asked without it. What they answer proves
+                # nothing yet: they are asked again when the sessions are closed.
+                _undo(leases, grant)
+            return Grant.objects.get(pk=grant_id)
+        return _finish(grant, _undo(leases, grant), now())
 
 
 @contextmanager
@@ -95,6 +102,12 @@ def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
         next_attempt_at=again, last_error="Waiting for the gateway to report its sessions closed."
     )
     return True
+
+
+def _is_late(grant: Grant, now: dt.datetime) -> bool:
+    """Whether the sessions should have been closed by now, and nothing may finish."""
+    finishing = grant.finish_until is not None and grant.finish_until > now
+    return not finishing and grant.revoking_at is not None and now - grant.revoking_at >= PATIENCE
 
 
 def _own(grant: Grant) -> GrantQuerySet:

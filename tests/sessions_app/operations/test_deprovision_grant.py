@@ -302,3 +302,29 @@ def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeat
         deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=30)).state == GrantState.ENDED
     )
     registry.register("ssh", _ssh)
+
+
+def test_a_gateway_that_is_frozen_does_not_keep_targets_from_being_asked(world, fake_targets):
+    grant = world.grant()
+    used = use(grant, "web-1", now=world.now)
+    opened = session(used, now=world.now)
+    run(used, opened, now=world.now)
+    end(world, grant)
+    leave_something(fake_targets, grant, "web-1")
+    assert undo(grant, now=after(world, seconds=0.5)).state == GrantState.REVOKING
+    assert fake_targets.left != {}, "a gateway that lives is given a second"
+    waiting = undo(grant, now=after(world, seconds=1.5))
+    assert fake_targets.left == {}
+    assert (waiting.state, Lease.objects.get().gone_at) == (GrantState.REVOKING, None)
+    close_session(session_id=opened, reason="gateway lost", now=after(world, seconds=12))
+    assert undo(grant, now=after(world, seconds=12)).state == GrantState.ENDED
+
+
+def test_what_may_finish_is_not_killed_before_its_time(world, fake_targets):
+    grant = world.grant()
+    used = use(grant, "web-1", now=world.now)
+    run(used, session(used, now=world.now), "sleep 60 nightly", now=world.now)
+    end(world, grant, cut=False)
+    leave_something(fake_targets, grant, "web-1")
+    assert undo(grant, now=after(world, seconds=5)).state == GrantState.REVOKING
+    assert fake_targets.left != {}
