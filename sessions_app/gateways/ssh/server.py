@@ -21,7 +21,8 @@ from sessions_app.gateways.ssh.registry import OpenSession, Registry
 log = structlog.get_logger(__name__)
 
 LOGIN_TIMEOUT = 15
-AUTH_TRIES = 10
+# The key that fits takes two: it is offered, and then used.
+AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
 CHANNELS = 8
 # Without a session, a connection is let go: at first soon, and a control master that has served one a little later.
@@ -135,8 +136,7 @@ class Connection(asyncssh.SSHServer):
         """Whether the key is somebody's. It is not proven yet: that the holder has it is checked after this."""
         self._candidate = None
         self._tries += 1
-        # A key is offered once and then used, so each takes two.
-        if self._tries > 2 * AUTH_TRIES or self._door.closed_because or self._conn is None:
+        if self._tries > AUTH_TRIES or self._door.closed_because or self._conn is None:
             self._refuse("too many keys")
             return False
         fingerprint = key.get_fingerprint()

@@ -189,3 +189,46 @@ def test_several_grants_must_be_told_apart_before_the_prompt(place, grant):
         assert other.ref in named.wait_for(ASKS).group()
     finally:
         named.close()
+
+
+def test_an_extension_drops_no_session(place):
+    from broker.kernel import clock
+    from sessions_app.operations.extend_grant import extend_grant
+
+    grant = place.grant(duration=5)
+    terminal = Terminal(place.command(options=("-tt",)))
+    try:
+        terminal.wait_for(ASKS)
+        extend_grant(
+            grant_id=grant.pk,
+            requester=place.world.alice,
+            seconds=1800,
+            reason="not done yet",
+            now=clock.now(),
+        )
+        terminal.wait_for(f"{grant.ref} was extended to")
+        eventually(lambda: clock.now() > grant.expires_at)
+        time.sleep(1)
+        terminal.type("echo restart nginx\r")
+        terminal.wait_for(r"\nrestart nginx\r\n")
+        assert re.search(r" (29|30)m> ", terminal.wait_for(ASKS).group())
+    finally:
+        terminal.close()
+
+
+def test_a_key_that_is_taken_back_closes_the_prompt(place, grant):
+    from accounts.models import SSHPublicKey
+    from accounts.operations.remove_ssh_key import remove_ssh_key
+    from broker.kernel import clock
+
+    place.key("dora")
+    first = SSHPublicKey.objects.get(identity=place.world.dora)
+    SSHPublicKey.objects.filter(pk=first.pk).update(identity=place.world.alice)
+    terminal = Terminal(place.command(who="dora", options=("-tt",)))
+    try:
+        terminal.wait_for(ASKS)
+        remove_ssh_key(key_id=first.pk, actor=place.world.alice, now=clock.now())
+        terminal.wait_for("the key that you came with was removed", within=5)
+        assert terminal.client.wait(3) == 255
+    finally:
+        terminal.close()

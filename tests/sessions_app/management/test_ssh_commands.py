@@ -1,0 +1,88 @@
+"""`ssh_target_setup`, `ssh_check` and `ssh_ca`, as an administrator runs them."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from broker.demo.sshd import SshTarget
+from tests.support.acts import events
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
+
+
+def authorities() -> dict[str, str]:
+    """What the command lists: fingerprint to state."""
+    return {line.split()[1]: line.split()[0] for line in run("ssh_ca").splitlines()}
+
+
+def catalogue(world, sshd: SshTarget) -> None:
+    head = "name: web\nkind: ssh\nsummary: One\nenvironment: production\nrisk: medium\ntargets:\n"
+    row = f'  - {{name: web-1, address: 127.0.0.1, port: {sshd.port}, account: root, host_key: "{sshd.host_key}"}}\n'
+    world.apply({"clusters/web.yaml": head + row})
+
+
+def test_the_set_up_of_a_cluster_has_all_authorities_and_the_gateways_address(world):
+    text = run("ssh_target_setup", "web", "--gateway", "192.0.2.5")
+    assert "Match User root Address 192.0.2.5" in text
+    call_command("ssh_ca", "prepare", stdout=StringIO())
+    assert run("ssh_target_setup", "web").count("ssh-ed25519 ") == 2
+
+
+@pytest.mark.parametrize("command", ["ssh_target_setup", "ssh_check"])
+def test_a_cluster_that_is_not_there_is_told(world, command):
+    with pytest.raises(CommandError, match="manage.py apply"):
+        run(command, "no-such")
+
+
+def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
+    run("ssh_ca")
+    with SshTarget([]) as sshd:
+        catalogue(world, sshd)
+        out = StringIO()
+        with pytest.raises(CommandError, match="To be fixed: web-1"):
+            call_command("ssh_check", "web", stdout=out)
+        assert "WRONG certificate accepted" in out.getvalue()
+        sshd.trust([line.split(maxsplit=2)[2] for line in run("ssh_ca").splitlines()])
+        # The penalty list spares this address, so that the next login is not held up.
+        said = run("ssh_check", "web")
+    assert "web-1 (root@127.0.0.1" in said
+    assert "WRONG" not in said
+
+
+def test_an_authority_is_changed_without_a_gap(world):
+    """Trusted before it signs, and trusted for as long as anything signed by it may be in use."""
+    (first,) = authorities()
+    run("ssh_ca", "prepare")
+    states = authorities()
+    (second,) = set(states) - {first}
+    assert states == {first: "signs", second: "prepared"}
+    run("ssh_ca", "rotate")
+    assert authorities() == {first: "trusted", second: "signs"}
+    run("ssh_ca", "retire", first)
+    assert authorities() == {second: "signs"}
+    assert events(first) == ["ca.created", "ca.retired"]
+    assert events(second) == ["ca.created", "ca.rotated"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(("rotate",), "No authority is prepared"), (("retire", "SHA256:none"), "There is no authority"),
+     (("retire", ""), "There is no authority")],
+)  # fmt: skip
+def test_a_step_that_can_not_be_done_says_why(world, words, why):
+    run("ssh_ca")
+    with pytest.raises(CommandError, match=why):
+        run("ssh_ca", *words)
+
+
+def test_the_one_that_signs_can_not_be_retired(world):
+    (first,) = authorities()
+    with pytest.raises(CommandError, match="signs now"):
+        run("ssh_ca", "retire", first)
