@@ -12,7 +12,8 @@ import structlog
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from broker.kernel.errors import StintError
-from sessions_app.gateways.ssh.commands import Command, Outcome
+from sessions_app.gateways.ssh.commands import Command
+from sessions_app.gateways.ssh.parts import Outcome
 from sessions_app.gateways.ssh.prompt import Prompt
 from sessions_app.gateways.ssh.relay import Feed
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import asyncssh
 import structlog
@@ -15,18 +12,15 @@ from django.db import transaction
 
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.ssh.connection import Dialer, Errand, cut
+from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
 from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.enders import TIME_OVER
-from sessions_app.gateways.ssh.holds import Holds
+from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.recording import Recorder, Recording
 from sessions_app.gateways.ssh.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
-from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.operations.finish_run import finish_run
 from sessions_app.operations.open_session import open_session
 from sessions_app.operations.release_held import release_held
@@ -38,30 +32,6 @@ log = structlog.get_logger(__name__)
 
 # Longer than this, and the database counts as not answering; nothing has run by then.
 DATABASE_TIMEOUT = 8.0
-State = Literal["done", "cut", "failed", "refused"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a command ended. Without an exit status and a signal, ``message`` says why there is neither."""
-
-    state: State
-    exit_status: int | None = None
-    signal: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What running a command needs."""
-
-    database: Database
-    clock: LoopClock
-    dialer: Dialer
-    holds: Holds
-    reports: Reports
-    gateway_id: int
-    recordings: Path
 
 
 class Command:

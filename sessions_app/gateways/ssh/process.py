@@ -19,13 +19,13 @@ from broker.kernel.errors import Unavailable
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import Dialer
 from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.commands import Parts
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.enders import Enders
 from sessions_app.gateways.ssh.holds import Holds
 from sessions_app.gateways.ssh.hostkey import host_key
 from sessions_app.gateways.ssh.lease import Lease
 from sessions_app.gateways.ssh.listener import cancelled, listen
+from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper

@@ -15,7 +15,7 @@ from sessions_app.connectors.ssh.connection import CIPHERS
 from sessions_app.gateways.ssh import metrics
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
-from sessions_app.gateways.ssh.commands import Parts
+from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.registry import OpenSession, Registry
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,38 @@
+"""What running a command needs, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.ssh.clock import LoopClock
+from sessions_app.gateways.ssh.database import Database
+from sessions_app.gateways.ssh.holds import Holds
+from sessions_app.gateways.ssh.reports import Reports
+
+State = Literal["done", "cut", "failed", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended. Without an exit status and a signal, ``message`` says why there is neither."""
+
+    state: State
+    exit_status: int | None = None
+    signal: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What running a command needs."""
+
+    database: Database
+    clock: LoopClock
+    dialer: Dialer
+    holds: Holds
+    reports: Reports
+    gateway_id: int
+    recordings: Path
