@@ -5,11 +5,12 @@ It sleeps until the next thing falls due and is woken by notifications. Any numb
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -28,21 +29,20 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 BASELESS_EVERY = 2.0
-# A cluster whose targets hang may not take all the threads.
+# A cluster whose targets hang may not take all the threads, and one with many ends lets others have their turns.
 THREADS, THREADS_PER_CLUSTER = 12, 4
+TURN = 0.5
 
 
 class Sweeper:
-    """Two kinds of threads: one that sweeps, and a few that ask targets."""
+    """The thread that sweeps."""
 
     def __init__(self, name: str) -> None:
         self._name = f"gateway:{name}"[:100]
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="undo")
-        self._lock = threading.Lock()
-        self._under_way: dict[int, int] = {}
+        self._undoers = Undoers(on_idle=self._wake.set)
 
     def start(self) -> None:
         """Begin."""
@@ -56,7 +56,7 @@ class Sweeper:
         """Begin nothing new. What is under way is left to the next sweep of any process."""
         self._stop.set()
         self._wake.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._undoers.stop()
 
     def _run(self) -> None:
         baseless_at = 0.0
@@ -76,27 +76,85 @@ class Sweeper:
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next thing falls due."""
-        report = sweep(now=clock.now, name=self._name)
+        with self._undoers.paused():
+            report = sweep(now=clock.now, name=self._name)
         if report.to_undo:
-            self._undo(report.to_undo)
+            self._undoers.take(report.to_undo)
         due = next_due()
         if due is None:
             return LONGEST_SLEEP
         return min(LONGEST_SLEEP, max(SHORTEST_SLEEP, (due - clock.now()).total_seconds()))
 
-    def _undo(self, grant_ids: Iterable[int]) -> None:
-        with self._lock:
-            fresh = [grant_id for grant_id in grant_ids if grant_id not in self._under_way]
-            busy = Counter(self._under_way.values())
-        for grant_id, cluster_id in clusters_of(fresh).items():
-            if busy[cluster_id] >= THREADS_PER_CLUSTER:
-                continue
-            busy[cluster_id] += 1
-            with self._lock:
-                self._under_way[grant_id] = cluster_id
-            self._pool.submit(self._undo_one, grant_id)
 
-    def _undo_one(self, grant_id: int) -> None:
+class Undoers:
+    """A few threads that ask targets, each cluster's grants in the order in which they began to end."""
+
+    def __init__(self, *, on_idle: Callable[[], None]) -> None:
+        """``on_idle`` is called when a cluster has nothing left to undo, for something may have fallen due meanwhile."""
+        self._on_idle = on_idle
+        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="undo")
+        self._lock = threading.Lock()
+        self._taken: set[int] = set()
+        self._waiting: defaultdict[int, deque[int]] = defaultdict(deque)
+        self._busy: Counter[int] = Counter()
+        self._stopped = False
+        self._go = threading.Event()
+        self._go.set()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Begin nothing new meanwhile: both write the record, one at a time, and ends come before their proofs."""
+        self._go.clear()
+        try:
+            yield
+        finally:
+            self._go.set()
+
+    def take(self, grant_ids: Iterable[int]) -> None:
+        """Undo these as well, unless they were taken already."""
+        with self._lock:
+            fresh = [grant_id for grant_id in grant_ids if grant_id not in self._taken]
+        if not fresh:
+            return
+        for grant_id, cluster_id in clusters_of(fresh).items():
+            with self._lock:
+                self._taken.add(grant_id)
+                self._waiting[cluster_id].append(grant_id)
+                if self._stopped or self._busy[cluster_id] >= THREADS_PER_CLUSTER:
+                    continue
+                self._busy[cluster_id] += 1
+                self._pool.submit(self._work, cluster_id)
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        with self._lock:
+            self._stopped = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, cluster_id: int) -> None:
+        turn_over = time.monotonic() + TURN
+        while (grant_id := self._next(cluster_id)) is not None:
+            self._undo(grant_id)
+            if time.monotonic() >= turn_over and self._to_the_end(cluster_id):
+                return
+        self._on_idle()
+
+    def _next(self, cluster_id: int) -> int | None:
+        with self._lock:
+            if self._waiting[cluster_id] and not self._stopped:
+                return self._waiting[cluster_id].popleft()
+            self._busy[cluster_id] -= 1
+            return None
+
+    def _to_the_end(self, cluster_id: int) -> bool:
+        """Queue up again behind other clusters; return whether that was possible."""
+        with self._lock:
+            if not self._stopped:
+                self._pool.submit(self._work, cluster_id)
+            return not self._stopped
+
+    def _undo(self, grant_id: int) -> None:
+        self._go.wait()
         try:
             grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
             if grant.state == GrantState.ENDED:
@@ -107,8 +165,7 @@ class Sweeper:
             log.exception("undo.failed", grant=grant_id, error=type(error).__name__)
         finally:
             with self._lock:
-                del self._under_way[grant_id]
-            self._wake.set()
+                self._taken.discard(grant_id)
 
 
 def _observe(grant: Grant) -> None:
