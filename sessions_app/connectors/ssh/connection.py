@@ -181,8 +181,10 @@ def cut(connection: asyncssh.SSHClientConnection) -> None:
     ``abort`` alone leaves the closing to a later turn of the event loop, which is long in coming when hundreds are cut
     together.
     """
-    with contextlib.suppress(OSError):
-        connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    open_socket = connection.get_extra_info("socket")
+    if open_socket is not None:
+        with contextlib.suppress(OSError):
+            open_socket.shutdown(socket.SHUT_RDWR)
     connection.abort()
 
 

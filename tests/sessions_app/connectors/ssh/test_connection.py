@@ -11,7 +11,7 @@ import pytest
 
 from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.ssh.connection import Dialer, Errand, known_hosts, read_public_keys
+from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
 from tests.sessions_app.connectors.conftest import facts_of
 
 
@@ -135,6 +135,22 @@ def test_a_refused_certificate_is_not_offered_twice(ca, public_ca):
         with pytest.raises(ConnectorError, match="did not accept"):
             dial(stranger, facts_of(sshd))
         assert sshd.log.count("Failed publickey") == 1
+
+
+def test_a_connection_that_is_gone_can_be_cut_again(ca, target):
+    async def run() -> None:
+        async def errand() -> Errand:
+            return Errand(serial=1, key_id="test", command="sleep 60")
+
+        connection = await Dialer(lambda: ca).dial(target, "", errand)
+        process = await connection.create_process("x")
+        for _ in range(2):
+            cut(connection)
+        await process.wait_closed()
+        await connection.wait_closed()
+        cut(connection)
+
+    asyncio.run(run())
 
 
 def test_nothing_of_this_accounts_configuration_or_agent_is_used(ca, target, tmp_path, monkeypatch):
