@@ -73,7 +73,7 @@ def test_a_gateway_that_is_told_to_stop_closes_its_sessions_and_ends_no_grant(ga
         began = time.monotonic()
         assert gateway.stop(signal.SIGTERM) == 0
         assert time.monotonic() - began < 5
-        assert not on_target(tag)
+        eventually(lambda: not on_target(tag), within=2)
         assert client.wait(2) == 255
     grant.refresh_from_db()
     assert grant.state == "active"
