@@ -37,7 +37,7 @@ def place_with_targets(**env: str) -> Iterator[Place]:
     from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 
     with database() as (name, world), _folder() as folder:
-        options = [write_act(folder)]
+        options = [environment(folder)]
         keys = [ensure_ssh_ca(now=clock.now()).public_key]
         with SshTarget(keys, options=options) as one, SshTarget(keys, options=options) as two:
             place = Place(world, folder, {**_env(name, folder), **env}, {"web-1": one, "web-2": two})
@@ -47,6 +47,14 @@ def place_with_targets(**env: str) -> Iterator[Place]:
                 yield place
             finally:
                 place.stop()
+
+
+def environment(folder: Path) -> str:
+    """Return the line of sshd_config by which a target finds what the benches run.
+
+    Without a home, so that no start-up file of this machine's root, which may be slow, has a part in any figure.
+    """
+    return f"{write_act(folder)} HOME=/nonexistent"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from broker.demo.sshd import SshTarget
 from tests.bench import lateness
 from tests.bench.deaths import Deaths
-from tests.bench.place import place_with_targets, queue, worker
+from tests.bench.place import environment, place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
 from tests.support.gateway import Place, eventually, new_tag
 
@@ -48,7 +48,7 @@ def run(report: Report) -> None:
 def _logins(report: Report, place: Place) -> None:
     _grant(place)
     took: dict[str, list[float]] = {"gateway": [], "target": []}
-    with _plain_target(place.key("alice")) as target:
+    with _plain_target(place) as target:
         commands = {"gateway": place.command("true"), "target": _direct(place, target)}
         for number in range(LOGINS + 2):
             # Each goes first in turn.
@@ -64,11 +64,11 @@ def _logins(report: Report, place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _plain_target(key: Path) -> Iterator[SshTarget]:
+def _plain_target(place: Place) -> Iterator[SshTarget]:
     """The same kind of server as targets have, with a standing key instead of an authority."""
-    allowed = key.with_suffix(".pub")
+    allowed = place.key("alice").with_suffix(".pub")
     options = [f"AuthorizedKeysFile {allowed}", "StrictModes no", "PermitRootLogin prohibit-password"]
-    with SshTarget([], options=options) as target:
+    with SshTarget([], options=[environment(place.folder), *options]) as target:
         yield target
 
 
