@@ -17,10 +17,9 @@ CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
 
 _stack = contextlib.ExitStack()
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
-# Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise.
-POSTGRES = EmbeddedPostgres(
-    STATE, settings={"fsync": "off", "synchronous_commit": "off", "max_connections": "300"}
-)
+# Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise. Benches pay it.
+_DISK = {} if os.environ.get("STINT_TEST_DURABLE") else {"fsync": "off", "synchronous_commit": "off"}
+POSTGRES = EmbeddedPostgres(STATE, settings={**_DISK, "max_connections": "300"})
 POSTGRES.start()
 _stack.callback(POSTGRES.stop)
 atexit.register(_stack.close)
