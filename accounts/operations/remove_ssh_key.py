@@ -8,8 +8,8 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity, SSHPublicKey
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from broker.kernel.errors import NotFound
 
 
@@ -26,7 +26,7 @@ def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPubl
             raise NotFound("There is no such key.")
         key.removed_at = now
         key.save(update_fields=["removed_at"])
-        record(
+        record_end(
             event=Event.IDENTITY_KEY_REMOVED, actor=actor_of(actor), object_type="identity", now=now,
             object_ref=key.identity.username, data={"fingerprint": key.fingerprint},
         )  # fmt: skip

@@ -8,8 +8,8 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import APIToken, Identity
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from broker.kernel.errors import NotFound
 
 
@@ -26,7 +26,7 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
             raise NotFound("There is no such token.")
         token.revoked_at = now
         token.save(update_fields=["revoked_at"])
-        record(
+        record_end(
             event=Event.IDENTITY_TOKEN_REVOKED, actor=actor_of(actor), object_type="identity", now=now,
             object_ref=token.identity.username, data={"token_id": token.pk},
         )  # fmt: skip

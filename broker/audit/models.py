@@ -96,3 +96,22 @@ class AuditVerification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.log} {'intact' if self.ok else f'broken at {self.first_bad_seq}'}"
+
+
+class AuditBacklog(models.Model):
+    """An entry about an end that the record did not take. It is appended, with its own time, when the record is back."""
+
+    at = models.DateTimeField()
+    event = models.TextField()
+    actor = models.TextField()
+    actor_id = models.BigIntegerField(null=True)
+    actor_kind = models.TextField(default="system")
+    object_type = models.TextField()
+    object_ref = models.TextField()
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "audit_backlog"
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.object_ref}"

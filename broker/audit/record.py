@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
@@ -69,11 +70,7 @@ def record(
     must stop the act.
     """
     connection = connections[using]
-    if not connection.in_atomic_block:
-        raise NotInTransaction(
-            f"{event.value} would be recorded outside the transaction of the act.",
-            hint="Call record() inside transaction.atomic().",
-        )
+    check_in_transaction(event, connection)
     if now.tzinfo is None:
         raise Unrecordable("The time of an entry needs a time zone.", hint="Pass an aware datetime.")
     for path, name in (("actor", actor.name), ("object_type", object_type), ("object_ref", object_ref)):
@@ -85,6 +82,15 @@ def record(
         )
         (seq,) = cursor.fetchone()
     return int(seq)
+
+
+def check_in_transaction(event: Event, connection: BaseDatabaseWrapper) -> None:
+    """Raise NotInTransaction unless the act's transaction is open."""
+    if not connection.in_atomic_block:
+        raise NotInTransaction(
+            f"{event.value} would be recorded outside the transaction of the act.",
+            hint="Call it inside transaction.atomic().",
+        )
 
 
 def recordable(text: str) -> str:

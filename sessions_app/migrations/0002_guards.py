@@ -141,7 +141,14 @@ BEGIN
     IF v_ids IS NULL THEN
         RETURN '{}';
     END IF;
-    PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+    BEGIN
+        PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+    EXCEPTION WHEN OTHERS THEN
+        -- An end does not wait for the record: its entries are appended when that takes them again.
+        INSERT INTO audit_backlog (at, event, actor, actor_kind, object_type, object_ref, data)
+        SELECT p_now, 'grant.revoking', 'system:sweep', 'system', 'grant', e.ref, e.data
+          FROM unnest(v_refs, v_datas) AS e (ref, data);
+    END;
     RETURN v_ids;
 END
 $body$;
@@ -151,6 +158,7 @@ CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUA
     SELECT array_remove(ARRAY[
         CASE WHEN NOT EXISTS (SELECT FROM sessions_app_sweeper
             WHERE name = p_name AND seen_at > p_now - interval '5 seconds') THEN 'seen' END,
+        CASE WHEN EXISTS (SELECT FROM audit_backlog) THEN 'record' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
             WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now) THEN 'ends' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
@@ -192,5 +200,5 @@ DROP SEQUENCE sessions_app_request_number;
 class Migration(migrations.Migration):
     """Guards, announcements and the sweep."""
 
-    dependencies = [("sessions_app", "0001_initial"), ("audit", "0001_initial")]
+    dependencies = [("sessions_app", "0001_initial"), ("audit", "0002_auditbacklog")]
     operations = [migrations.RunSQL(GUARDS + SWEEP, REMOVE)]

@@ -7,8 +7,8 @@ import datetime as dt
 from django.db import transaction
 
 from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
@@ -35,7 +35,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
         _hurry_end(session.grant, now)
         for run in cut:
             record_finished(run=run, now=now)
-        record(
+        record_end(
             event=Event.SESSION_CLOSED, actor=Actor.system("gateway"), object_type="grant",
             object_ref=session.grant.ref, now=now,
             data={"session": session.pk, "target": session.target.name, "reason": reason},

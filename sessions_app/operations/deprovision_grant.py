@@ -13,8 +13,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
@@ -168,7 +168,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
         Lease.objects.filter(pk=lease.pk).update(
             gone_at=now, evidence=result.detail, last_error="", attempts=F("attempts") + 1
         )
-        record(
+        record_end(
             event=Event.LEASE_GONE, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
             data={"target": lease.target.name, "evidence": result.detail},
         )  # fmt: skip
@@ -176,7 +176,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
     error = result.message if isinstance(result, ConnectorError) else "Something of the grant is still there."
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
-        record(
+        record_end(
             event=Event.LEASE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
             data={"target": lease.target.name, "error": error},
         )  # fmt: skip
@@ -188,7 +188,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
     # Full jitter would make the first retries late; half of the wait is fixed.
     wait = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311
     if text != grant.last_error:
-        record(
+        record_end(
             event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
             data={"errors": errors, "attempts": grant.attempts},
         )  # fmt: skip

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
@@ -51,7 +52,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
             end_grant(grant_id=grant.pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now)
         for request in requests:
             _withdraw(request, identity, actor, now)
-        record(
+        record_end(
             event=Event.IDENTITY_DISABLED, actor=actor_of(actor), object_type="identity", now=now,
             object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": len(requests)},
         )  # fmt: skip
@@ -61,7 +62,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
 def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: dt.datetime) -> None:
     request.state, request.decided_at = RequestState.WITHDRAWN, now
     request.save(update_fields=["state", "decided_at"])
-    record(
+    record_end(
         event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref, now=now,
         data={"disabled": identity.username},
     )  # fmt: skip

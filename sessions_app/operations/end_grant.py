@@ -9,8 +9,9 @@ from django.db import transaction
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import Json, record
+from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
@@ -63,7 +64,7 @@ def _who(actor: Identity | None) -> Actor:
 def _cut_now(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
     if grant.finish_until is not None and grant.finish_until > now:
         Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
-        record(
+        record_end(
             event=Event.GRANT_REVOKING, actor=_who(actor), object_type="grant", object_ref=grant.ref, now=now,
             data={"from": grant.state, "reason": grant.end_reason, "note": note.strip(), "cut": True},
         )  # fmt: skip

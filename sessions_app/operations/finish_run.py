@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from sessions_app.models import CommandRun, RunState
 
 UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
@@ -67,7 +67,7 @@ def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime)
 
 def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
     """Append how a command ended to the record."""
-    record(
+    record_end(
         event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
         object_ref=run.grant.ref, now=now,
         data={

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from accounts.models import Identity
 from broker.audit.actor import Actor
+from broker.audit.backlog import catch_up
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import StintError
@@ -77,6 +78,8 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     for what, lapse in (("lapses", _lapse_requests), ("holds", _lapse_holds), ("reviews", _escalate_reviews)):
         if what in due:
             lapsed += _guarded(what, lapse, now(), failed)
+    if "record" in due:
+        _guarded("record", catch_up, now(), failed)
     return SweepReport(
         ended=ended,
         started=started,

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F
 
 from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.errors import Conflict
@@ -45,7 +46,9 @@ def transition(
     )
     if moved != 1:
         raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Load it again.")
-    record(
+    # An end goes on when the record refuses; a start does not.
+    write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record
+    write(
         event=_EVENT[to], actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={"from": grant.state, **(data or {})},
     )  # fmt: skip

@@ -9,8 +9,8 @@ from django.db.models import Q
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, RequestState
 from sessions_app.operations.decide_request import AlreadyDecided
@@ -30,7 +30,7 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
             raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="End the grant instead.")
         request.state, request.decided_at = RequestState.WITHDRAWN, now
         request.save(update_fields=["state", "decided_at"])
-        record(
+        record_end(
             event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref,
             now=now, data={},
         )  # fmt: skip

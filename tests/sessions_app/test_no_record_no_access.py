@@ -1,4 +1,4 @@
-"""The record refuses: nothing new is allowed, and what was allowed ends at its time all the same."""
+"""The record refuses: nothing new is allowed, and what was allowed ends all the same."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import datetime as dt
 import pytest
 from django.db import DatabaseError, connection
 
-from broker.audit.models import AuditEntry
+from broker.audit.models import AuditBacklog, AuditEntry
 from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, Lease, Session
 from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.close_session import close_session
+from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.operations.sweep import sweep
-from tests.support.acts import after, events, intact, run, session, undo, use
+from tests.support.acts import after, events, intact, last, run, session, undo, use
 
 
 @pytest.fixture
@@ -59,20 +62,52 @@ def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_
     assert (pending.state, waiting.state) == ("pending", GrantState.SCHEDULED)
 
 
-def test_expiry_needs_no_record_and_is_recorded_when_the_record_is_back(
-    live_world, record_refuses, fake_targets
-):
+def test_expiry_goes_on_and_is_recorded_when_the_record_is_back(live_world, record_refuses, fake_targets):
     world = live_world
     grant = world.grant(duration=600)
     record_refuses(True)
     late = after(world, seconds=600)
     assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=late) == []
-    with pytest.raises(DatabaseError):
-        sweep(now=lambda: late, name="test")
-    record_refuses(False)
-    assert sweep(now=lambda: late + dt.timedelta(seconds=1), name="test").ended == 1
+    report = sweep(now=lambda: late, name="test")
+    assert report.ended == 1
     assert undo(grant, now=late + dt.timedelta(seconds=1)).state == GrantState.ENDED
+    assert "grant.revoking" not in events(grant.ref)
+    record_refuses(False)
+    sweep(now=lambda: late + dt.timedelta(seconds=60), name="test")
     assert events(grant.ref)[-2:] == ["grant.revoking", "grant.ended"]
+    entry = last("grant.revoking", grant.ref)
+    assert entry.at == late
+    assert entry.data["recorded_at"] == (late + dt.timedelta(seconds=60)).isoformat()
+    assert not AuditBacklog.objects.exists()
+    assert intact()
+
+
+def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_record_is_back(
+    live_world, record_refuses, fake_targets
+):
+    world = live_world
+    one, two = world.grant(), world.grant()
+    used = use(one, now=world.now)
+    opened = session(used, now=world.now)
+    run(used, opened, now=world.now)
+    fake_targets.left["web-1", one.token] = 1
+    record_refuses(True)
+    stop_grant(grant_id=one.pk, actor=world.bob, now=world.now, kill=True)
+    close_session(session_id=opened, reason="it was revoked", now=world.now)
+    assert undo(one, now=after(world, seconds=1)).state == GrantState.ENDED
+    assert fake_targets.left == {}
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    two.refresh_from_db()
+    assert two.state == GrantState.REVOKING
+    # Still refused: nothing is lost, and nothing is appended out of turn.
+    assert "record" in sweep(now=lambda: world.now, name="test").failed
+    record_refuses(False)
+    sweep(now=lambda: after(world, seconds=9), name="test")
+    assert events(one.ref)[-5:] == [
+        "grant.revoking", "command.finished", "session.closed", "lease.gone", "grant.ended"
+    ]  # fmt: skip
+    assert last("grant.revoking", one.ref).actor == "bob"
+    assert last("identity.disabled", "alice").actor == "admin"
     assert intact()
 
 

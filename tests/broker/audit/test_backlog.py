@@ -1,0 +1,57 @@
+"""Entries about ends wait for a record that refuses, and are appended in their order."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import catch_up, record_end
+from broker.audit.events import Event
+from broker.audit.models import AuditBacklog, AuditEntry
+from broker.audit.record import NotInTransaction
+from broker.kernel import clock
+
+WHO = Actor(name="bob", id=7, kind="person")
+
+
+def end(ref: str, now: dt.datetime, **data) -> None:
+    with transaction.atomic():
+        record_end(
+            event=Event.GRANT_ENDED, actor=WHO, object_type="grant", object_ref=ref, data=data, now=now
+        )
+
+
+def test_while_the_record_takes_entries_nothing_is_kept_aside(stint_db):
+    end("GR-ONE", clock.now())
+    assert AuditEntry.objects.get(object_ref="GR-ONE").actor == "bob"
+    assert not AuditBacklog.objects.exists()
+
+
+def test_what_was_kept_aside_is_appended_once_in_order_with_its_own_time(stint_db, owner_connection):
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    now = clock.now()
+    for number in range(3):
+        end(f"GR-{number}", now + dt.timedelta(seconds=number))
+    assert AuditBacklog.objects.count() == 3
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append TO stint_app")
+    assert (catch_up(clock.now()), catch_up(clock.now())) == (3, 0)
+    found = list(AuditEntry.objects.filter(event="grant.ended").order_by("seq"))
+    assert [entry.object_ref for entry in found] == ["GR-0", "GR-1", "GR-2"]
+    assert [entry.at for entry in found] == [now + dt.timedelta(seconds=number) for number in range(3)]
+    assert {(entry.actor, entry.actor_id) for entry in found} == {("bob", 7)}
+
+
+def test_what_can_not_be_recorded_does_not_stop_an_end(stint_db):
+    end("GR-ODD", clock.now(), note="a\0b")
+    assert "NUL" in AuditEntry.objects.get(object_ref="GR-ODD").data["left_out"]
+
+
+def test_outside_a_transaction_nothing_is_recorded_or_kept(stint_db):
+    with pytest.raises(NotInTransaction):
+        record_end(
+            event=Event.GRANT_ENDED, actor=WHO, object_type="grant", object_ref="GR-X", data={}, now=clock.now()
+        )  # fmt: skip
+    assert not AuditBacklog.objects.exists()
