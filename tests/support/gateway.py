@@ -92,13 +92,9 @@ def new_tag() -> int:
 
 def tagged(tag: int) -> list[int]:
     """The processes that have the tag among their words."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if str(tag).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+    word = str(tag).encode()
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if word in _words(pid).split(b"\0")]
 
 
 def on_target(tag: int) -> list[int]:
@@ -107,8 +103,15 @@ def on_target(tag: int) -> list[int]:
 
 
 def _words(pid: int) -> bytes:
+    """A process's words; one in the middle of execve(2) has none for a moment, and is read until it has."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        for _ in range(100):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if words:
+                return words
+            # Threads of the kernel and zombies never have any, nor a program: this raises for them.
+            Path(f"/proc/{pid}/exe").readlink()
+            time.sleep(0.001)
     return b""
 
 
