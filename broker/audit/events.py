@@ -21,6 +21,11 @@ class Event(StrEnum):
     # An approver made the request shorter or took commands or targets out; earlier approvals are void.
     REQUEST_NARROWED = "request.narrowed"
 
+    # Somebody wrote in the thread of the request: a question or an answer; the data has the text.
+    REQUEST_COMMENTED = "request.commented"
+    # The requester asked those who can decide once more.
+    REQUEST_REMINDED = "request.reminded"
+
     # The last approval that was needed has come; the grant exists and waits for its start.
     GRANT_SCHEDULED = "grant.scheduled"
     # The start has come and the connector was asked to make access.
@@ -54,6 +59,9 @@ class Event(StrEnum):
     # A recording was closed; the data has its SHA-256 digest and size.
     RECORDING_SEALED = "recording.sealed"
 
+    # Somebody watched a recording, or read its output in full; the data says which.
+    RECORDING_WATCHED = "recording.watched"
+
     # A connector made something on a target for a grant.
     LEASE_MADE = "lease.made"
     # What was made was read back as gone, with the evidence.
@@ -65,6 +73,11 @@ class Event(StrEnum):
     BREAKGLASS_STARTED = "breakglass.started"
     # An approver reviewed such a grant afterwards and gave a verdict.
     BREAKGLASS_REVIEWED = "breakglass.reviewed"
+
+    # A piece of work was opened that access can be bound to.
+    WORKFLOW_OPENED = "workflow.opened"
+    # It was closed; every grant bound to it ends, and the data says how many.
+    WORKFLOW_CLOSED = "workflow.closed"
 
     # A person, service or agent was made.
     IDENTITY_CREATED = "identity.created"
@@ -107,6 +120,8 @@ class Event(StrEnum):
     CLUSTER_CREATED = "cluster.created"
     # A cluster or its targets were changed; the data has what was before and is now.
     CLUSTER_CHANGED = "cluster.changed"
+    # A target was looked at step by step because somebody asked; the data has each step's answer.
+    CLUSTER_CHECKED = "cluster.checked"
     # A cluster was removed; grants on it end.
     CLUSTER_REMOVED = "cluster.removed"
     # An object permission was given to, or taken from, a person or group.

@@ -1,6 +1,7 @@
 """The nouns. Verbs that write them stand in ``sessions_app.operations``."""
 
 from sessions_app.models.authority import SigningKey
+from sessions_app.models.bookmark import Bookmark, BookmarkPage
 from sessions_app.models.catalogue import (
     Cluster,
     ClusterGroupObjectPermission,
@@ -14,6 +15,7 @@ from sessions_app.models.catalogue import (
 )
 from sessions_app.models.grant import EndReason, Grant, GrantState, Lease
 from sessions_app.models.notice import Notice
+from sessions_app.models.order import CommandOrder, TargetCheck
 from sessions_app.models.policy import (
     AccessPolicy,
     AccessPolicyGroupObjectPermission,
@@ -22,12 +24,14 @@ from sessions_app.models.policy import (
 from sessions_app.models.request import (
     AccessRequest,
     Approval,
+    Comment,
     IdempotencyKey,
     RequestKind,
     RequestState,
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, RunState, Session, Sweeper
+from sessions_app.models.workflow import Severity, Workflow, WorkflowKind, WorkflowState
 
 __all__ = [
     "AccessPolicy",
@@ -35,12 +39,16 @@ __all__ = [
     "AccessPolicyUserObjectPermission",
     "AccessRequest",
     "Approval",
+    "Bookmark",
+    "BookmarkPage",
     "Cluster",
     "ClusterGroupObjectPermission",
     "ClusterUserObjectPermission",
+    "CommandOrder",
     "CommandRun",
     "CommandSet",
     "CommandSetVersion",
+    "Comment",
     "EndReason",
     "Environment",
     "GatewayNode",
@@ -55,8 +63,13 @@ __all__ = [
     "Risk",
     "RunState",
     "Session",
+    "Severity",
     "SigningKey",
     "Sweeper",
     "Target",
+    "TargetCheck",
     "Verdict",
+    "Workflow",
+    "WorkflowKind",
+    "WorkflowState",
 ]

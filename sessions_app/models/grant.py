@@ -12,6 +12,7 @@ from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.request import AccessRequest
+from sessions_app.models.workflow import Workflow
 
 
 class GrantState(models.TextChoices):
@@ -30,6 +31,7 @@ class EndReason(models.TextChoices):
     EXPIRED = "expired", "its time was over"
     RELEASED = "released", "its holder ended it"
     REVOKED = "revoked", "it was revoked"
+    WORKFLOW_CLOSED = "workflow_closed", "the work it was for is closed"
     POLICY_CHANGED = "policy_changed", "what it rests on changed"
     IDENTITY_DISABLED = "identity_disabled", "its holder was disabled"
     PROVISION_FAILED = "provision_failed", "it could not be started"
@@ -81,6 +83,9 @@ class Grant(models.Model):
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
     command_set_version = models.ForeignKey(
         CommandSetVersion, on_delete=models.PROTECT, related_name="grants"
+    )
+    workflow = models.ForeignKey(
+        Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
@@ -139,6 +144,7 @@ class Grant(models.Model):
                 condition=Q(break_glass=True, reviewed_at__isnull=True),
                 name="grant_to_review",
             ),
+            models.Index(fields=["workflow"], condition=Q(workflow__isnull=False), name="grant_of_workflow"),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
         ]

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster, CommandSetVersion
 from sessions_app.models.policy import AccessPolicy
+from sessions_app.models.workflow import Workflow
 
 
 class RequestKind(models.TextChoices):
@@ -18,6 +19,7 @@ class RequestKind(models.TextChoices):
 
     PLANNED = "planned", "Planned work"
     QUICK = "quick", "A quick look"
+    INCIDENT = "incident", "An incident"
     BREAK_GLASS = "break_glass", "Break glass"
     EXTENSION = "extension", "Extension"
 
@@ -79,6 +81,9 @@ class AccessRequest(models.Model):
     extends = models.ForeignKey(
         "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
     )
+    workflow = models.ForeignKey(
+        Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="requests", db_index=False
+    )
     parameters = models.JSONField(default=dict)
     targets = models.JSONField(default=list)
     starts_at = models.DateTimeField(null=True, blank=True)
@@ -91,6 +96,7 @@ class AccessRequest(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     lapses_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True)
 
     objects = AccessRequestQuerySet.as_manager()
 
@@ -101,6 +107,9 @@ class AccessRequest(models.Model):
                 fields=["lapses_at"], condition=Q(state=RequestState.PENDING), name="request_to_lapse"
             ),
             models.Index(fields=["-created_at"], name="request_newest"),
+            models.Index(
+                fields=["workflow"], condition=Q(workflow__isnull=False), name="request_of_workflow"
+            ),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(duration__gt=0), name="request_duration_positive"),
@@ -154,6 +163,21 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} by {self.approver_id} on {self.request_id}"
+
+
+class Comment(models.Model):
+    """One entry in the thread of a request: a question or an answer. Never changed (the database refuses)."""
+
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="comments")
+    author = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"comment {self.pk}"
 
 
 class IdempotencyKey(models.Model):

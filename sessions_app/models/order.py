@@ -1,0 +1,64 @@
+"""What pages ask other processes to do: the row is the queue."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+from sessions_app.models.catalogue import Target
+from sessions_app.models.grant import Grant
+from sessions_app.models.session import CommandRun, GatewayNode
+
+
+class CommandOrder(models.Model):
+    """A holder asks, on the page of the grant, that a gateway runs one line on one target.
+
+    A gateway claims it and does what it would do for the same line over SSH. Not claimed by ``lapses_at``, it lapses.
+    """
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
+    line = models.TextField()
+    asked_by = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
+    client_address = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    lapses_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    claimed_by = models.ForeignKey(GatewayNode, null=True, on_delete=models.PROTECT, related_name="+")
+    run = models.OneToOneField(CommandRun, null=True, on_delete=models.PROTECT, related_name="order")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["id"], condition=Q(claimed_at__isnull=True), name="order_to_claim"),
+            models.Index(fields=["grant", "-id"], name="order_of_grant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class TargetCheck(models.Model):
+    """One look at a target, step by step, asked for on the cluster's page and carried out by a worker."""
+
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="checks")
+    asked_by = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    ok = models.BooleanField(null=True)
+    steps = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["target", "-id"], name="check_of_target"),
+            models.Index(fields=["id"], condition=Q(finished_at__isnull=True), name="check_to_do"),
+        ]
+
+    def __str__(self) -> str:
+        return f"check {self.pk}"
