@@ -32,6 +32,8 @@ class Up:
         self.ports = free_ports(3)
         self.env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
         self.env["STINT_STATE_DIR"] = str(state)
+        # A proxy that nobody runs: what asks this machine's own ports may not go by it.
+        self.env |= {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
         self.log = state / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
