@@ -112,6 +112,8 @@ CELERY_TIMEZONE = "UTC"
 # --- Applications -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before Django's own, so that `changepassword` is the one that records.
+    "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -127,7 +129,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "broker",
     "broker.audit",
-    "accounts",
     "sessions_app",
 ]
 ROOT_URLCONF = "broker.urls"
