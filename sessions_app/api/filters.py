@@ -67,7 +67,12 @@ class OfOutput(Query):
 class OfSearch(Query):
     """What to look for."""
 
-    q = Text(max_length=100, help_text="Some letters of a name or ticket, or a reference like `GR-7F3K`.")
+    q = Text(
+        default="",
+        allow_blank=True,
+        max_length=100,
+        help_text="Some letters of a name or ticket, or a reference like `GR-7F3K`.",
+    )
 
 
 class OfIdentities(ByName):
