@@ -30,9 +30,9 @@ lint: ## Check style, types, directions of imports and templates
 	.venv/bin/lint-imports
 	$(PYTHON) -m djlint --lint templates
 
-bench: ## Measure speed against the limits
+bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
 	@.ci/bootstrap test
-	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench $(B)
 
 clean: ## Remove the virtual environment and caches; .stint, with its data, stays
 	rm -rf .venv .hypothesis .cache .*_cache

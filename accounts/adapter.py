@@ -1,11 +1,16 @@
-"""What sign-in may do here: no self-made accounts, and redirects only to our own pages."""
+"""What sign-in may do here: no self-made accounts, redirects only to our own pages, and nothing without the record."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.db import transaction
 from django.http import HttpRequest
+
+from accounts.models import Identity
+from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
+from broker.kernel import clock
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -22,4 +27,29 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, so that a planted session id is worth nothing."""
         request.session.cycle_key()
-        return super().pre_login(request, user, **kwargs)
+        refused = super().pre_login(request, user, **kwargs)
+        if refused is not None:
+            self._note_failure(request, user.username, "the identity is disabled")
+        return refused
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Sign in and record it, or neither: a session is saved only with an answer that is no error."""
+        with transaction.atomic():
+            super().login(request, user)
+            note_sign_in(identity=user, address=self.get_client_ip(request), now=clock.now())
+
+    def logout(self, request: HttpRequest) -> None:
+        """Sign out and record it."""
+        identity = request.user
+        super().logout(request)
+        if isinstance(identity, Identity):
+            note_sign_out(identity=identity, now=clock.now())
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Record the name that was tried. Whether it is anybody's changes neither the answer nor its time."""
+        # The form has put the name into its one spelling; what was typed tells more.
+        typed = request.POST.get("login", "") or str(credentials.get("username", ""))
+        self._note_failure(request, typed, "the name or the password is wrong")
+
+    def _note_failure(self, request: HttpRequest, name: str, reason: str) -> None:
+        note_failed_sign_in(name=name, address=self.get_client_ip(request), reason=reason, now=clock.now())

@@ -6,11 +6,15 @@ import datetime as dt
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.names import checked_username
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.errors import StintError
 
 
 class Kind(models.TextChoices):
@@ -33,8 +37,24 @@ class IdentityManager(BaseUserManager["Identity"]):
         return identity
 
     def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> Identity:
-        """Create an administrator. Administrators set things up; they too can't approve their own."""
-        return self.create_user(username, password, is_superuser=True, **fields)
+        """Create an administrator, for `manage.py createsuperuser`, which calls this and can't be told to record.
+
+        Administrators set things up; they too can't approve their own. Raises ValidationError.
+        """
+        from accounts.operations.create_identity import create_identity  # noqa: PLC0415  # it imports this module
+
+        actor = Actor.system("createsuperuser")
+        try:
+            return create_identity(
+                username=username,
+                password=password,
+                is_superuser=True,
+                actor=actor,
+                now=clock.now(),
+                **fields,
+            )
+        except StintError as error:
+            raise ValidationError(str(error)) from error
 
 
 class IdentityQuerySet(models.QuerySet["Identity"]):

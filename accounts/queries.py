@@ -38,6 +38,11 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
     return actor.pk in (identity.pk, identity.owner_id)
 
 
+def registered_key(fingerprint: str) -> SSHPublicKey | None:
+    """Return the key with that fingerprint, also one that was removed, or None."""
+    return SSHPublicKey.objects.filter(fingerprint=fingerprint).first()
+
+
 def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
     """Return those of the fingerprints whose key was removed. One fingerprint is one key for ever."""
     removed = SSHPublicKey.objects.filter(fingerprint__in=list(fingerprints), removed_at__isnull=False)

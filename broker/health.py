@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from broker.kernel import clock
+from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
 
 MAX_SKEW = 2.0
@@ -29,20 +31,37 @@ class HealthMiddleware:
 
 
 def readyz() -> HttpResponse:
-    """200 when the database answers, is migrated, and this node's clock is right; else 503 with what is wrong."""
+    """200 when the database answers, is migrated, and this node's clock is right; else 503 with what is wrong.
+
+    ``warnings`` say what other nodes lack: this one can still show and end, so no prober should take it away.
+    """
     problems: list[str] = []
+    warnings: list[str] = []
     try:
         skew = clock.skew()
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass('sessions_app_grant') IS NOT NULL")
             row = cursor.fetchone()
-            if not row[0]:
-                problems.append("the database is not migrated: run `manage.py migrate`")
+        if row[0]:
+            warnings += _warnings()
+        else:
+            problems.append("the database is not migrated: run `manage.py migrate`")
         if abs(skew) > MAX_SKEW:
             problems.append(f"this node's clock is {skew:+.1f} s off the database's: mend NTP")
     except DatabaseError as error:
         problems.append(f"the database does not answer: {type(error).__name__}")
-    return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+    answer = {"ready": not problems, "problems": problems, "warnings": warnings}
+    return JsonResponse(answer, status=503 if problems else 200)
+
+
+def _warnings() -> list[str]:
+    silence = sweeper_silence(clock.now())
+    if silence is not None and silence <= SWEEPER_SILENCE:
+        return []
+    since = " yet" if silence is None else f" for {silence:.0f} s"
+    return [
+        f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
+    ]
 
 
 OVERDUE = Gauge(

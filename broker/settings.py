@@ -29,6 +29,8 @@ RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings
 
 SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
+# Prometheus metrics of the gateway, on loopback; 0: none.
+SSH_METRICS_PORT = envint("STINT_SSH_METRICS_PORT", 0)
 # What people type; behind a load balancer it differs from where the gateway listens.
 SSH_PUBLIC_HOST = envstr("STINT_SSH_PUBLIC_HOST", "127.0.0.1")
 # The address that targets see the gateway come from; goes into each certificate. Empty: the local address in use.
@@ -112,6 +114,8 @@ CELERY_TIMEZONE = "UTC"
 # --- Applications -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before Django's own, so that `changepassword` is the one that records.
+    "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -127,7 +131,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "broker",
     "broker.audit",
-    "accounts",
     "sessions_app",
 ]
 ROOT_URLCONF = "broker.urls"

@@ -10,12 +10,11 @@ import argparse
 import os
 import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.direct import direct
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.postgres import OWNER, EmbeddedPostgres
 from broker.embedded.server import PrivateServer, plain_env
@@ -245,9 +244,9 @@ def _check_ports(options: Options) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own URL, always http
+        with direct.open(url, timeout=1) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 

@@ -1,6 +1,6 @@
 """Ends go on while the record refuses: their entries are kept aside and appended when it takes entries again.
 
-Only what takes access away may be kept aside. Whatever gives access uses ``record``, and fails with it.
+Only what takes access away, or gives none, may be kept aside. Whatever gives access uses ``record``, and fails with it.
 """
 
 from __future__ import annotations

@@ -54,11 +54,8 @@ class Event(StrEnum):
     COMMAND_HELD = "command.held"
     # A second person let a held command run once or refused it, or nobody came in time.
     COMMAND_HOLD_DECIDED = "command.hold_decided"
-    # A command that was allowed is over: its exit status, or why it was cut.
+    # A command that was allowed is over: its exit status, or why it was cut, and its recording's SHA-256 digest.
     COMMAND_FINISHED = "command.finished"
-    # A recording was closed; the data has its SHA-256 digest and size.
-    RECORDING_SEALED = "recording.sealed"
-
     # Somebody watched a recording, or read its output in full; the data says which.
     RECORDING_WATCHED = "recording.watched"
 

@@ -8,6 +8,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.direct import direct
+
 
 class ApiError(Exception):
     """The API refused; the message is the problem's title and hint."""
@@ -36,7 +38,7 @@ class Api:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            with direct.open(request, timeout=20) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             problem = json.load(error)

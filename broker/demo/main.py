@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.demo.sshd import NoSSHServer, usable_sshd
 from broker.demo.targets import Targets
+from broker.direct import direct
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
@@ -50,11 +51,13 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # First of all, and not when Stint has started and the targets' turn has come.
+        usable_sshd()
         with temporary_state_dir("stint-demo-") as folder:
             return _play(folder, once=options.once)
     except KeyboardInterrupt:
         return 130
-    except (DemoFailed, EmbeddedError) as error:
+    except (DemoFailed, EmbeddedError, NoSSHServer) as error:
         sys.stderr.write(f"stint: {error}\n")
         return 1
 
@@ -174,7 +177,7 @@ def _last_words(folder: Path) -> str:
 
 def _is_ready(ports: Ports) -> bool:
     try:
-        with urllib.request.urlopen(f"{ports.url}/readyz", timeout=1):  # noqa: S310  # our own URL, always http
+        with direct.open(f"{ports.url}/readyz", timeout=1):
             return not _is_free(ports.ssh)
     except OSError:
         return False

@@ -24,6 +24,16 @@ class NoSSHServer(RuntimeError):
     """A target can't be started here; the message says what is missing."""
 
 
+def usable_sshd() -> str:
+    """Return where sshd is, if it can be run as a target is. Raises NoSSHServer: not root, or not installed."""
+    if os.geteuid() != 0:
+        raise NoSSHServer("The SSH targets are real sshd processes, which need root: run this again as root.")
+    sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if sshd is None:
+        raise NoSSHServer("There is no sshd: install it first with `apt install openssh-server`.")
+    return sshd
+
+
 @dataclass
 class SshTarget:
     """One target. Use it as a context manager, or call ``start`` and ``stop``; needs root, as sshd does.
@@ -75,11 +85,7 @@ class SshTarget:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises NoSSHServer."""
-        sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        if sshd is None or os.geteuid() != 0:
-            raise NoSSHServer(
-                "An SSH server needs root and the package openssh-server: run `apt install openssh-server`."
-            )
+        sshd = usable_sshd()
         if not self.folder.name:
             self._prepare()
         self._listen(sshd)

@@ -56,6 +56,7 @@ class Story:
         ]
         for self.number, (title, step) in enumerate(steps, 1):
             sys.stdout.write(f"\n{self.number:2}. {title}\n")
+            sys.stdout.flush()
             try:
                 seen = step()
             except (Wrong, ApiError) as error:

@@ -50,6 +50,20 @@ class NewKey(Body):
     label = Text(default="", allow_blank=True, max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
 
 
+@extend_schema_serializer(examples=[_example({"time_zone": "Europe/Berlin"})])
+class NewTimeZone(Body):
+    """An IANA time zone."""
+
+    time_zone = Text(max_length=64)
+
+
+class NewPassword(Body):
+    """The password that you sign in with now, and the one that you want."""
+
+    current = Text(max_length=256, write_only=True)
+    new = Text(max_length=256, write_only=True)
+
+
 @extend_schema_serializer(
     examples=[_example({"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"})]
 )

@@ -58,6 +58,23 @@ class OfRuns(ByNumber):
     state = Choice(required=False, choices=RunState.values)
 
 
+class OfOutput(Query):
+    """From where on."""
+
+    cursor = Whole(default=0, min_value=0, help_text=_CURSOR)
+
+
+class OfSearch(Query):
+    """What to look for."""
+
+    q = Text(
+        default="",
+        allow_blank=True,
+        max_length=100,
+        help_text="Some letters of a name or ticket, or a reference like `GR-7F3K`.",
+    )
+
+
 class OfIdentities(ByName):
     """Which identities."""
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.db import connection, transaction
+from django.utils.crypto import salted_hmac
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
@@ -103,7 +104,9 @@ def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
 
 def _fingerprint(view: Endpoint) -> str:
     request = view.request
-    return hashlib.sha256(f"{request.method} {request.path} {canonical(request.data)}".encode()).hexdigest()
+    # With our key, because a body may hold a password, which could be guessed from a plain digest.
+    text = f"{request.method} {request.path} {canonical(request.data)}"
+    return salted_hmac("stint.idempotency", text, algorithm="sha256").hexdigest()
 
 
 def _again(kept: IdempotencyKey) -> Response:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
@@ -154,6 +155,12 @@ def described(
     decorate: Callable[[Handler], Handler] = extend_schema(
         request=body, responses={status: answer}, parameters=[query] if query else None
     )
+    return decorate
+
+
+def described_file(media: str) -> Callable[[Handler], Handler]:
+    """Say that a handler answers with a file of this type; its docstring says what is in it."""
+    decorate: Callable[[Handler], Handler] = extend_schema(responses={(200, media): OpenApiTypes.STR})
     return decorate
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from sessions_app.api import converters, docs
-from sessions_app.api.views import catalogue, grants, identities, me, requests
+from sessions_app.api.views import catalogue, grants, identities, me, recordings, requests
 from sessions_app.api.views.nowhere import Nowhere
 from sessions_app.api.views.record import Record
+from sessions_app.api.views.search import Search
 
 converters.register()
 
@@ -17,6 +18,8 @@ ME = [
     path("/ssh-keys/<api_id:key_id>", me.MyKey.as_view()),
     path("/tokens", me.MyTokens.as_view()),
     path("/tokens/<api_id:token_id>", me.MyToken.as_view()),
+    path("/time-zone", me.MyTimeZone.as_view()),
+    path("/password", me.MyPassword.as_view()),
     path("/notices", me.Notices.as_view()),
     path("/notices/<api_id:notice_id>/read", me.NoticeRead.as_view()),
 ]
@@ -68,8 +71,11 @@ urlpatterns = [
     path("v1/grants", include(GRANTS)),
     path("v1/runs", grants.Runs.as_view()),
     path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
+    path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),
+    path("v1/runs/<api_id:run_id>/recording", recordings.RunRecording.as_view()),
     path("v1/identities", include(IDENTITIES)),
     path("v1/record", Record.as_view()),
+    path("v1/search", Search.as_view()),
     path("schema/", docs.schema, name="api_schema"),
     path("docs/", docs.page, name="api_docs"),
     re_path("", Nowhere.as_view()),

@@ -7,7 +7,9 @@ import datetime as dt
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.queries import removed_keys
+from accounts.models import SSHPublicKey
+from accounts.operations.note_key_use import note_key_use
+from accounts.queries import registered_key
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -59,17 +61,21 @@ def lock_open(use: Use, session_id: int) -> None:
     check_proof(session.proof)
 
 
-def check_proof(fingerprint: str) -> None:
-    """Raise SessionIsOver when the key that proved the holder was removed meanwhile."""
-    if removed_keys([fingerprint]):
+def check_proof(fingerprint: str) -> SSHPublicKey | None:
+    """Return the key that proved the holder, if it is registered. Raises SessionIsOver when it was removed meanwhile."""
+    key = registered_key(fingerprint)
+    if key is not None and key.removed_at is not None:
         raise SessionIsOver("The key that you came with was removed.", hint="Connect with another key.")
+    return key
 
 
 def open_session(*, use: Use, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
     """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
     with transaction.atomic():
         lock_live(use, now)
-        check_proof(proof)
+        key = check_proof(proof)
+        if key is not None:
+            note_key_use(key=key, now=now)
         session = Session.objects.create(
             grant_id=use.grant_id, target_id=use.target.id, gateway_id=gateway_id,
             client_address=client_address[:64], proof=proof[:100], opened_at=now,

@@ -63,6 +63,7 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens/", account.token_add, name="token_add"),
     path("account/tokens/<int:token>/revoke/", account.token_revoke, name="token_revoke"),
     path("account/time-zone/", account.zone, name="account_zone"),
+    path("account/password/", account.password, name="account_password"),
     path("people/", account.people, name="people"),
     path("people/<int:identity>/switch/", account.switch, name="people_switch"),
     path("record/", record.record, name="record"),

@@ -5,18 +5,24 @@ from __future__ import annotations
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Identity
+from broker.audit.backlog import catch_up
+from tests.support.acts import events, last
 from tests.support.world import PASSWORD
 
 URL = "/sign-in/"
 
 
 @pytest.fixture(autouse=True)
-def fresh(world) -> None:
-    """No failures are counted yet."""
-    cache.clear()
+def fresh(request) -> None:
+    """There are people, and no failures are counted yet."""
+    if "live_world" not in request.fixturenames:
+        request.getfixturevalue("world")
+        cache.clear()
 
 
 @pytest.fixture
@@ -193,6 +199,71 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client):
 )
 def test_nothing_else_of_the_sign_in_library_is_there(client, path):
     assert client.get(f"/{path}").status_code == 404
+
+
+def test_signing_in_and_out_is_recorded_with_where_it_came_from(client):
+    sign_in(client)
+    assert last("identity.signed_in", "alice").data == {"from": "127.0.0.1"}
+    client.post("/sign-out/")
+    assert events("alice")[-2:] == ["identity.signed_in", "identity.signed_out"]
+    # Nobody is signed in, so nobody signs out.
+    client.post("/sign-out/")
+    assert events("alice").count("identity.signed_out") == 1
+
+
+def test_a_failure_is_recorded_with_the_name_that_was_tried_and_never_with_the_password(client, world):
+    for name in (" Alice", "nobody", "robot"):
+        sign_in(client, name, "my-secret-guess")
+        entry = last("identity.sign_in_failed", name.strip().lower())
+        assert entry.data == {
+            "name": name,
+            "from": "127.0.0.1",
+            "reason": "the name or the password is wrong",
+        }
+        assert "my-secret-guess" not in entry.body
+    Identity.objects.filter(pk=world.bob.pk).update(is_active=False)
+    sign_in(client, "bob")
+    assert last("identity.sign_in_failed", "bob").data["reason"] == "the identity is disabled"
+    assert "identity.signed_in" not in events()
+
+
+def test_tries_beyond_the_limit_add_nothing_to_the_record(client):
+    for _ in range(12):
+        sign_in(client, "alice", "wrong password")
+    assert events("alice").count("identity.sign_in_failed") == 5
+
+
+def test_a_name_with_what_can_not_be_stored_is_refused_like_any_other(client):
+    answer = sign_in(client, "a\0b", "wrong password")
+    assert answer.status_code == 200
+    assert "_auth_user_id" not in client.session
+
+
+def test_an_unknown_name_costs_as_many_queries_as_a_known_one(client):
+    def asked(name: str) -> list[str]:
+        with CaptureQueriesContext(connection) as captured:
+            sign_in(client, name, "wrong password")
+        return [query["sql"][:20] for query in captured if "SAVEPOINT" not in query["sql"]]
+
+    sign_in(client, "somebody", "wrong password")
+    assert asked("alice") == asked("nobody")
+
+
+def test_when_the_record_refuses_nobody_gets_in_and_everybody_gets_out(live_world, owner_connection):
+    cache.clear()
+    client, inside = Client(raise_request_exception=False), Client()
+    sign_in(inside)
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    assert sign_in(client, "bob").status_code == 500
+    assert client.get("/").status_code == 302
+    assert sign_in(client, "bob", "wrong password").status_code == 200
+    assert inside.post("/sign-out/").status_code == 302
+    assert inside.get("/").status_code == 302
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append TO stint_app")
+    assert catch_up(live_world.now) == 2
+    assert events("alice")[-1] == "identity.signed_out"
+    assert events("bob")[-1] == "identity.sign_in_failed"
+    assert sign_in(client, "bob").status_code == 302
 
 
 def test_the_password_is_never_sent_back(client):

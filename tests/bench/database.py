@@ -62,7 +62,7 @@ def fill_grants(name: str, count: int, *, state: str, expires: str, first: int) 
         SELECT {first} + i, 'planned', h.id, c.id, p.id, 1, v.id, '{{"unit": "nginx"}}', '[]', 3600, '', '', 'x',
             'approved', 1, now(), now()
         FROM generate_series(1, {count}) AS i, sessions_app_cluster c, sessions_app_accesspolicy p,
-            sessions_app_commandsetversion v,
+            (SELECT max(id) AS id FROM sessions_app_commandsetversion) v,
             (SELECT id, row_number() OVER () AS n FROM accounts_identity) h
         WHERE h.n = i % (SELECT count(*) FROM accounts_identity) + 1
         """,

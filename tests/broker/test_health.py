@@ -9,7 +9,9 @@ import pytest
 from django.test import Client
 
 from broker.kernel import clock
+from sessions_app.models import Sweeper
 from tests.conftest import _use
+from tests.support.acts import awake
 
 
 @pytest.fixture
@@ -22,10 +24,21 @@ def test_a_live_process_says_so_without_a_database(prober):
     assert prober.get("/healthz").content == b"ok\n"
 
 
-def test_a_migrated_database_makes_it_ready(db, prober):
+def test_a_migrated_database_makes_it_ready(world, prober):
     answer = prober.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "problems": []}
+    assert answer.json() == {"ready": True, "problems": [], "warnings": []}
+
+
+def test_without_a_sweeper_it_is_ready_and_says_that_nothing_new_may_start(world, prober):
+    awake(clock.now() - dt.timedelta(seconds=31))
+    answer = prober.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    (warning,) = answer.json()["warnings"]
+    assert warning.startswith("nothing that ends access has run for 31 s, so nothing new may start")
+    Sweeper.objects.all().delete()
+    (warning,) = prober.get("/readyz").json()["warnings"]
+    assert "has run yet" in warning
 
 
 def test_a_node_whose_clock_is_off_is_not_ready(db, prober, monkeypatch):

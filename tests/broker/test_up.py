@@ -10,14 +10,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
+from broker.embedded.postgres import OWNER, EmbeddedPostgres
 from broker.embedded.state import running_urls, temporary_state_dir
+from broker.embedded.valkey import EmbeddedValkey
 from broker.up import main, parse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,11 +30,13 @@ CONFIGURED = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STINT_SECRET_K
 class Up:
     """A running `manage.py up` with a state folder and ports of its own."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, **configured: str) -> None:
         self.state = state
         self.ports = free_ports(3)
         self.env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
         self.env["STINT_STATE_DIR"] = str(state)
+        # A proxy that nobody runs: what asks this machine's own ports may not go by it.
+        self.env |= {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", **configured}
         self.log = state / "up.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -98,10 +103,10 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
     return condition()
 
 
-@pytest.fixture
-def up() -> Iterator[Up]:
+@contextmanager
+def started(**configured: str) -> Iterator[Up]:
     with temporary_state_dir("stint-up-") as state:
-        running = Up(state)
+        running = Up(state, **configured)
         try:
             running.wait_until_ready()
             yield running
@@ -109,6 +114,12 @@ def up() -> Iterator[Up]:
             running.process.kill()
             running.process.wait()
             assert until(lambda: not running.processes())
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    with started() as running:
+        yield running
 
 
 def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_seconds(up: Up) -> None:
@@ -167,6 +178,37 @@ def test_when_it_is_killed_itself_nothing_is_left(up: Up) -> None:
     assert len(up.processes()) >= 6
     up.process.send_signal(signal.SIGKILL)
     assert until(lambda: not up.processes())
+
+
+def test_servers_that_are_configured_are_used_and_none_are_started() -> None:
+    with temporary_state_dir("stint-servers-") as place, ExitStack() as stack:
+        postgres, valkey = EmbeddedPostgres(place), EmbeddedValkey(place)
+        for server in (postgres, valkey):
+            server.start()
+            stack.callback(server.stop)
+        urls = {
+            "DATABASE_URL": postgres.url(),
+            "DATABASE_OWNER_URL": postgres.url(OWNER),
+            "REDIS_URL": valkey.celery_url(),
+            "STINT_SECRET_KEY": "a key of the administrator's own, long enough",
+        }
+        with started(**urls) as up:
+            assert up.ready()
+            assert not up.processes("bin/postgres")
+            assert not up.processes("valkey-server")
+            assert not [
+                path.name for path in up.state.iterdir() if "postgres" in path.name or "valkey" in path.name
+            ]
+            assert "secret_key" not in {path.name for path in up.state.iterdir()}
+            with psycopg.connect(postgres.url()) as connection:
+                sweepers = "SELECT count(*) FROM sessions_app_sweeper WHERE name = 'worker'"
+                assert until(lambda: connection.execute(sweepers).fetchone() == (1,))
+            with redis.Redis.from_url(valkey.url()) as queue:
+                # The worker waits for messages.
+                assert until(lambda: "brpop" in {client["cmd"] for client in queue.client_list()})
+        # They are the administrator's, and go on.
+        assert postgres.is_ready()
+        assert valkey.is_ready()
 
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(

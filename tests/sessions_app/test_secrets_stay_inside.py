@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import logging
+import sys
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from django.test import Client
 
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_identity import create_identity
@@ -16,12 +18,16 @@ from accounts.operations.create_token import create_token
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError
 from sessions_app import tasks
+from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.connect import connector_for
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import ssh_ca_private_key
 from sessions_app.queries.receipts import receipt
 from tests.environment import CANARY
+from tests.sessions_app.api.test_everywhere import addresses, fill
+from tests.sessions_app.web.pages import READABLE, address
 from tests.support.acts import run, session, use
+from tests.support.world import PASSWORD as PASSWORD_OF_ALL
 from tests.support.world import SETUP
 
 PASSWORD = "canary-pa55word-of-erin"
@@ -58,6 +64,64 @@ def test_no_secret_is_seen_anywhere(world, caplog, capsys):
     for secret in secrets:
         assert len(secret) > 8
         assert not [place for place in shown if secret in place], f"{secret[:6]}… is seen"
+
+
+SMTP_PASSWORD, DATABASE_PASSWORD = "canary-of-the-mail-server", "canary-of-the-database"
+
+
+@pytest.fixture
+def configured(settings, monkeypatch):
+    """Passwords of the mail server and of the database, as their settings hold them; the connection stays as it is."""
+    settings.EMAIL_HOST_PASSWORD = SMTP_PASSWORD
+    monkeypatch.setitem(settings.DATABASES["default"], "PASSWORD", DATABASE_PASSWORD)
+    return (CANARY, SMTP_PASSWORD, DATABASE_PASSWORD)
+
+
+def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, caplog):
+    used = use(world.grant(), now=world.now)
+    tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+    private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode()
+    token, text = create_token(
+        identity_id=world.admin.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.admin,
+        now=world.now,
+    )  # fmt: skip
+    admin = Client(raise_request_exception=False)
+    admin.force_login(world.admin, backend="accounts.backends.PasswordBackend")
+    things = {
+        "request": world.request(), "grant": Grant.objects.get(ref=used.grant_ref), "token": token,
+        "run": CommandRun.objects.get(pk=tried.run_id), "key": token, "identity": world.alice,
+    }  # fmt: skip
+    shown = {name: admin.get(address(name, **things)) for name in READABLE}
+    values = {"NAMES": "", "<api_request:ref>": things["request"].ref, "<api_grant:ref>": used.grant_ref,
+              "<api_id:run_id>": str(tried.run_id), "<api_id:key_id>": "1", "<api_id:token_id>": str(token.pk),
+              "<api_id:notice_id>": "1", "<api_id:number>": "1", "<api_user:username>": "alice"}  # fmt: skip
+    for route, view in addresses():
+        if hasattr(view, "get"):
+            shown[route] = admin.get(f"/api/v1{fill(route, values)}")
+    for path in ("/api/schema/", "/api/docs/", "/readyz", "/metrics", "/nowhere", "/sign-in/", "/schemas/"):
+        shown[path] = admin.get(path)
+    answered = {name: answer.content.decode() for name, answer in shown.items() if answer.status_code < 500}
+    assert len(answered) == len(shown) > 50
+    secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL,
+               things["grant"].token, *private.splitlines()[2:-1]]  # fmt: skip
+    for secret in secrets:
+        assert not [name for name, content in answered.items() if secret in content], (
+            f"{secret[:6]}… is shown"
+        )
+        assert secret not in caplog.text
+
+
+def test_a_page_of_an_error_shows_no_secret(world, configured):
+    """Django's own page for errors, which developers see, with all settings and the frames' variables."""
+    from django.views.debug import ExceptionReporter
+
+    try:
+        frame = {"database": django_settings.DATABASES, "mail": django_settings.EMAIL_HOST_PASSWORD}
+        raise RuntimeError(f"{len(frame)} things were at hand")
+    except RuntimeError:
+        settings_of_page = ExceptionReporter(None, *sys.exc_info()).get_traceback_data()["settings"]
+    for secret in configured:
+        assert secret not in str(settings_of_page)
 
 
 def test_nothing_secret_is_stored_in_the_clear(world):

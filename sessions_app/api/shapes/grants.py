@@ -96,6 +96,13 @@ class RunShape(Shape):
     recording_sha256 = serializers.CharField(source="recording_digest")
 
 
+class OutputShape(Shape):
+    """A part of what a run printed."""
+
+    text = serializers.CharField()
+    next = serializers.CharField(allow_null=True, help_text="Where the next part is; null on the last one.")
+
+
 class SessionShape(Shape):
     """One live use of a grant."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.auth import update_session_auth_hash
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from accounts.operations.set_password import set_password
+from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
-from sessions_app.api.bodies import NewKey, NewToken, Nothing
+from sessions_app.api.bodies import NewKey, NewPassword, NewTimeZone, NewToken, Nothing
 from sessions_app.api.credentials import Credentials
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber, OfNotices
@@ -77,6 +80,35 @@ class MyToken(Credentials):
     def delete(self, request: Request, token_id: int) -> Response:
         """Make one of your tokens worthless at once."""
         return self.revoke_token(self.identity, token_id)
+
+
+class MyTimeZone(Endpoint):
+    """The own time zone."""
+
+    @described(MeShape, body=NewTimeZone)
+    @once
+    def post(self, request: Request) -> Response:
+        """Choose the time zone that pages and messages to you speak in."""
+        zone = self.body(NewTimeZone)["time_zone"]
+        me = self.identity
+        return self.answer(
+            MeShape, set_time_zone(identity_id=me.pk, time_zone=zone, actor=me, now=clock.now())
+        )
+
+
+class MyPassword(Endpoint):
+    """The own password."""
+
+    @described(MeShape, body=NewPassword)
+    @once
+    def post(self, request: Request) -> Response:
+        """Choose another password. Your sessions end, but for the one that you call with; keys and tokens stay."""
+        sent = self.body(NewPassword)
+        me = self.identity
+        changed = set_password(identity_id=me.pk, actor=me, now=clock.now(), **sent)
+        if self.token is None:
+            update_session_auth_hash(request._request, changed)  # noqa: SLF001  # the session is Django's
+        return self.answer(MeShape, changed)
 
 
 class Notices(Endpoint):

@@ -37,7 +37,10 @@ class Command(BaseCommand):
             "--name", default="", help="name of this gateway, one for each process (host:port)"
         )
         parser.add_argument(
-            "--metrics-port", type=int, default=0, help="serve Prometheus metrics on this loopback port"
+            "--metrics-port",
+            type=int,
+            default=settings.SSH_METRICS_PORT,
+            help="serve Prometheus metrics on this loopback port; 0: none (STINT_SSH_METRICS_PORT)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

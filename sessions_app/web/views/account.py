@@ -6,20 +6,23 @@ import datetime as dt
 import zoneinfo
 
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.models import APIToken, Identity, Scope, SSHPublicKey
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.operations.revoke_token import revoke_token
+from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
-from broker.kernel.errors import StintError
+from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
-from sessions_app.web.doors import ACT, page, who
+from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads.home import LIVE
 from sessions_app.web.reads.pages import page_of
 
@@ -130,6 +133,32 @@ def zone(request: HttpRequest) -> HttpResponse:
         return _account(request, error, "zone")
     messages.success(request, "Pages speak in your time zone now.")
     return redirect("account")
+
+
+@sensitive_post_parameters()
+@page(FORM)
+def password(request: HttpRequest) -> HttpResponse:
+    """Choose another password; this browser stays signed in, and all others do not."""
+    if request.method != "POST":
+        return render(request, "accounts/password.html")
+    try:
+        changed = _set_password(request)
+    except StintError as error:
+        return render(request, "accounts/password.html", {"error": error}, status=error.status)
+    update_session_auth_hash(request, changed)
+    messages.success(request, "Your password is changed, and your other sessions are over.")
+    return redirect("account")
+
+
+def _set_password(request: HttpRequest) -> Identity:
+    me = who(request)
+    new = request.POST.get("new", "")
+    if request.POST.get("again", "") != new:
+        raise InvalidInput(
+            "The two new passwords are different.", fields={"again": ["Write the new password again."]}
+        )
+    current = request.POST.get("current", "")
+    return set_password(identity_id=me.pk, current=current, new=new, actor=me, now=clock.now())
 
 
 @page()

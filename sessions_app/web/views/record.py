@@ -8,10 +8,10 @@ from django.shortcuts import redirect, render
 from broker.audit.queries import entries, latest_verification
 from sessions_app.models import Grant
 from sessions_app.queries.record import visible_entries
+from sessions_app.queries.search import exact, search
 from sessions_app.web.doors import page, who
 from sessions_app.web.reads.entries import FAMILIES, filtered
 from sessions_app.web.reads.pages import page_of
-from sessions_app.web.reads.search import exact, search
 
 MAX_QUERY = 100
 

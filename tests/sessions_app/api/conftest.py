@@ -29,7 +29,10 @@ class Caller:
         response = self.client.generic(
             method, f"/api/v1{path}", data, content_type="application/json", headers=headers
         )
-        response.body = json.loads(response.content) if response.content else None
+        if response.streaming:
+            response.body = b"".join(response.streaming_content)
+        else:
+            response.body = json.loads(response.content) if response.content else None
         return response
 
     def get(self, path: str, **headers: str):

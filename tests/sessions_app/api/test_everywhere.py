@@ -31,10 +31,13 @@ def addresses(patterns=None, prefix: str = "") -> Iterator[tuple[str, type[Endpo
 
 
 @pytest.fixture
-def things(world, api) -> dict[str, str]:
+def things(world, api, settings, tmp_path) -> dict[str, str]:
     """One thing of Alice's, and of what she may see, for each part of an address."""
     used = use(world.grant(reason=CANARY), now=world.now)
     run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+    settings.RECORDINGS_DIR = tmp_path
+    (tmp_path / "1.cast").write_text(f'{{"version": 2}}\n[0.1, "o", "{CANARY}"]\n')
+    CommandRun.objects.update(recording="1.cast")
     world.request(reason=CANARY)
     key = api("alice").post("/me/ssh-keys", {"public_key": public_key(), "label": CANARY}).body
     token = api("alice").post("/me/tokens", {**TOKEN, "label": CANARY}).body
@@ -124,5 +127,14 @@ def test_every_view_names_its_scope_or_is_for_administrators():
         if view.scope == "administer" and hasattr(view, "post"):
             assert any(
                 part in route
-                for part in ("tokens", "ssh-keys", "identities", "catalogue", "publish", "command-sets")
+                for part in (
+                    "tokens",
+                    "ssh-keys",
+                    "time-zone",
+                    "password",
+                    "identities",
+                    "catalogue",
+                    "publish",
+                    "command-sets",
+                )
             ), route

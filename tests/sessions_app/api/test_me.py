@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accounts.models import APIToken, SSHPublicKey
 from sessions_app.models import Notice
+from sessions_app.policy.policies import canonical
 from tests.sessions_app.api.conftest import Caller
-from tests.support.acts import events
+from tests.support.acts import events, last
+from tests.support.world import PASSWORD
 
 TOKEN = {"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"}
 
@@ -137,6 +141,62 @@ def test_anothers_token_is_not_among_ones_own(api, who):
     assert hidden.status_code == 404
     assert hidden.content.replace(f"/{made}".encode(), b"/999999") == absent.content
     assert "identity.token_revoked" not in events("alice")
+
+
+# Time zone and password
+
+
+def test_one_chooses_ones_time_zone(api, world):
+    answer = api("alice").post("/me/time-zone", {"time_zone": "Asia/Tokyo"})
+    assert (answer.status_code, answer.body["time_zone"]) == (200, "Asia/Tokyo")
+    world.alice.refresh_from_db()
+    assert world.alice.time_zone == "Asia/Tokyo"
+    assert api("alice").post("/me/time-zone", {"time_zone": "Mars/Base"}).status_code == 400
+    assert api("alice", "read", "request").post("/me/time-zone", {"time_zone": "UTC"}).status_code == 403
+
+
+NEW_PASSWORD = {"current": PASSWORD, "new": "another horse, another battery"}
+
+
+def in_a_browser(identity) -> Caller:
+    caller = Caller(identity)
+    caller.client.force_login(identity, backend="accounts.backends.PasswordBackend")
+    return caller
+
+
+def test_a_new_password_keeps_the_session_that_set_it_and_ends_the_others(world):
+    here, there = in_a_browser(world.alice), in_a_browser(world.alice)
+    assert here.post("/me/password", NEW_PASSWORD).status_code == 200
+    assert here.get("/me").status_code == 200
+    assert there.get("/me").status_code == 401
+    world.alice.refresh_from_db()
+    assert world.alice.check_password(NEW_PASSWORD["new"])
+    assert last("identity.password_changed", "alice").actor == "alice"
+
+
+def test_a_token_needs_the_current_password_too_and_five_guesses_are_all_there_are(api, world):
+    for number in range(5):
+        # A key takes back what a failure did, and the count must stay.
+        wrong = {**NEW_PASSWORD, "current": "a guess"}
+        refused = api("alice").post("/me/password", wrong, **{"Idempotency-Key": f"k{number}"})
+        assert (refused.status_code, refused.body["code"]) == (400, "wrong_password")
+    enough = api("alice").post("/me/password", NEW_PASSWORD)
+    assert (enough.status_code, enough.body["code"], enough["Retry-After"]) == (429, "too_many_tries", "300")
+    assert api("bob", "read", "decide").post("/me/password", NEW_PASSWORD).status_code == 403
+    assert api("robot").post("/me/password", NEW_PASSWORD).status_code == 400
+    assert "identity.password_changed" not in events()
+
+
+def test_a_password_is_in_no_answer_and_no_kept_one(api, world):
+    from sessions_app.models import IdempotencyKey
+
+    answer = api("alice").post("/me/password", NEW_PASSWORD, **{"Idempotency-Key": "k1"})
+    again = api("alice").post("/me/password", NEW_PASSWORD, **{"Idempotency-Key": "k1"})
+    assert (answer.status_code, again.status_code, again["Idempotent-Replayed"]) == (200, 200, "true")
+    (kept,) = IdempotencyKey.objects.all()
+    plain = hashlib.sha256(f"POST /api/v1/me/password {canonical(NEW_PASSWORD)}".encode()).hexdigest()
+    assert kept.fingerprint != plain, "a password could be guessed from it"
+    assert NEW_PASSWORD["new"] not in f"{kept.body} {answer.content}"
 
 
 # Notices

@@ -25,11 +25,6 @@ def test_the_deadline_moves_by_exactly_what_was_approved(world, waiting):
     assert events(grant.ref)[-1] == "grant.extended"
 
 
-def test_warnings_are_given_again_before_the_new_deadline(world, waiting):
-    type(waiting.extends).objects.update(warned_at=world.now)
-    assert apply_extension(request=waiting, seconds=300, actor=SETUP, now=world.now).warned_at is None
-
-
 def test_a_deadline_that_has_passed_never_moves(world, waiting):
     with pytest.raises(GrantIsOver):
         apply_extension(request=waiting, seconds=300, actor=SETUP, now=waiting.extends.expires_at)

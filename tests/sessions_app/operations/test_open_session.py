@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from accounts.models import SSHPublicKey
 from sessions_app.models import EndReason, Session
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.end_grant import end_grant
@@ -19,6 +20,15 @@ def test_a_session_is_registered_with_where_it_came_from_and_what_proved_it(worl
     assert entry.data == {
         "session": opened.pk, "target": "web-1", "from": "192.0.2.1", "proof": "SHA256:key"
     }  # fmt: skip
+
+
+def test_the_key_that_opened_it_was_used_now(world):
+    key = SSHPublicKey.objects.create(
+        identity=world.alice, algorithm="ssh-ed25519", public_key="x", fingerprint="SHA256:key"
+    )
+    session(use(world.grant(), now=world.now), now=world.now)
+    key.refresh_from_db()
+    assert key.last_used_at == world.now
 
 
 def test_between_the_answer_and_the_session_the_grant_may_have_ended(world):

@@ -25,6 +25,7 @@ READABLE = {
     "policies": ALL,
     "policy": "alice bob admin",
     "account": ALL,
+    "account_password": ALL,
     "people": "admin",
     "record": ALL,
 }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+from django.core.cache import caches
+
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.crypto import token_digest
 from tests.sessions_app.web.test_access import PUBLIC_KEY
 from tests.support import acts
+from tests.support.world import PASSWORD
 
 
 def test_a_key_is_added_and_removed(world, as_alice):
@@ -84,6 +87,47 @@ def test_the_time_zone_is_ones_own_choice(world, as_alice):
     assert acts.last("identity.changed", "alice").data == {
         "time_zone": {"before": "UTC", "now": "Asia/Tokyo"}
     }
+
+
+NEW = "another horse, another battery"
+
+
+def change(client, current: str = PASSWORD, new: str = NEW, again: str = NEW):
+    return client.post("/account/password/", {"current": current, "new": new, "again": again})
+
+
+def test_a_new_password_keeps_this_browser_and_ends_the_other_sessions(world, browser):
+    here, there, bobs = browser("alice"), browser("alice"), browser("bob")
+    assert change(here)["Location"] == "/account/"
+    assert "Your password is changed" in here.get("/account/").content.decode()
+    assert there.get("/account/").status_code == 302
+    assert bobs.get("/account/").status_code == 200
+    world.alice.refresh_from_db()
+    assert world.alice.check_password(NEW)
+    assert acts.last("identity.password_changed", "alice").actor == "alice"
+
+
+def test_a_password_that_is_not_right_is_refused_beside_the_form_and_sent_back_never(as_alice):
+    caches["local"].clear()
+    for typed, said in (
+        ({"current": "a wrong guess"}, "That is not your password"),
+        ({"again": "a different one"}, "The two new passwords are different"),
+        ({"new": "short1", "again": "short1"}, "too short"),
+    ):
+        answer = change(as_alice, **typed)
+        page = answer.content.decode()
+        assert answer.status_code == 400
+        assert said in page
+        assert PASSWORD not in page
+        assert not [text for text in typed.values() if text in page]
+    assert as_alice.get("/account/").status_code == 200
+    assert "identity.password_changed" not in acts.events()
+
+
+def test_guessing_the_password_in_a_browser_that_was_left_signed_in_stops_soon(as_alice):
+    caches["local"].clear()
+    codes = [change(as_alice, current="a wrong guess").status_code for _ in range(6)]
+    assert codes == [400] * 5 + [429]
 
 
 def test_an_administrator_disables_and_enables(world, browser):

@@ -10,7 +10,6 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
-from sessions_app.web.reads.home import with_names
 
 MOST = 10
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
@@ -44,16 +43,25 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | None:
 def search(identity: Identity, text: str) -> Found:
     """Return what fits the letters: names of clusters, command sets, policies, people, and tickets."""
     named = Q(name__icontains=text)
-    requests = with_names(AccessRequest.objects.visible_to(identity)).filter(
-        Q(ticket__icontains=text)
-        | Q(requester__name__icontains=text)
-        | Q(requester__username__icontains=text)
+    what = ("cluster", "policy", "command_set_version__command_set")
+    requests = (
+        AccessRequest.objects.visible_to(identity)
+        .select_related("requester", *what)
+        .filter(
+            Q(ticket__icontains=text)
+            | Q(requester__name__icontains=text)
+            | Q(requester__username__icontains=text)
+        )
     )
-    grants = with_names(Grant.objects.visible_to(identity)).filter(
-        Q(ref__icontains=text)
-        | Q(targets__name__icontains=text)
-        | Q(holder__name__icontains=text)
-        | Q(holder__username__icontains=text)
+    grants = (
+        Grant.objects.visible_to(identity)
+        .select_related("holder", *what)
+        .filter(
+            Q(ref__icontains=text)
+            | Q(targets__name__icontains=text)
+            | Q(holder__name__icontains=text)
+            | Q(holder__username__icontains=text)
+        )
     )
     return Found(
         clusters=list(

@@ -1,0 +1,53 @@
+"""`manage.py changepassword NAME`: Django's command of that name, with an entry in the record."""
+
+from __future__ import annotations
+
+import getpass
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+from accounts.operations.reset_password import reset_password
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, StintError
+
+_TRIES = 3
+
+
+class Command(BaseCommand):
+    """Asks for the new password twice, three times at most."""
+
+    help = "Give a person another password; all sessions of theirs end."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username", help="user name of the person")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        identity = Identity.objects.filter(username=canonical_username(options["username"])).first()
+        if identity is None:
+            raise CommandError(f"There is no {options['username']}.")
+        for _ in range(_TRIES):
+            password = getpass.getpass(f"New password of {identity.username}: ")
+            if getpass.getpass("Again: ") != password:
+                self.stderr.write("The two are different.")
+                continue
+            try:
+                reset_password(
+                    identity_id=identity.pk,
+                    new=password,
+                    actor=Actor.system("changepassword"),
+                    now=clock.now(),
+                )
+            except InvalidInput as error:
+                self.stderr.write(str(error))
+            except StintError as error:
+                raise CommandError(str(error)) from error
+            else:
+                self.stdout.write(f"{identity.username} has a new password.")
+                return
+        raise CommandError("Nothing was changed.")

@@ -1,0 +1,49 @@
+"""Somebody signs in to the pages, tries to, or signs out."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from accounts.names import canonical_username
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import MAX_NAME, record, recordable
+
+_LONGEST = 100
+
+
+def note_sign_in(*, identity: Identity, address: str, now: dt.datetime) -> None:
+    """Record a sign-in. Call it in its transaction: what the record refuses must not be. Raises NotInTransaction."""
+    record(
+        event=Event.IDENTITY_SIGNED_IN, actor=actor_of(identity), object_type="identity",
+        object_ref=identity.username, data={"from": address}, now=now,
+    )  # fmt: skip
+
+
+def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetime) -> None:
+    """Record that somebody failed to sign in as ``name``, which is kept as typed, cut to 100 characters.
+
+    The entry is about the name in its one spelling, whether or not it is anybody's. It gives nothing, so it waits when
+    the record refuses.
+    """
+    typed = recordable(name[:_LONGEST])
+    about = recordable(canonical_username(name))[:MAX_NAME] or "?"
+    with transaction.atomic():
+        record_end(
+            event=Event.IDENTITY_SIGN_IN_FAILED, actor=Actor.system("sign-in"), object_type="identity",
+            object_ref=about, data={"name": typed, "from": address, "reason": reason}, now=now,
+        )  # fmt: skip
+
+
+def note_sign_out(*, identity: Identity, now: dt.datetime) -> None:
+    """Record a sign-out, which takes access away, so that it goes on when the record refuses."""
+    with transaction.atomic():
+        record_end(
+            event=Event.IDENTITY_SIGNED_OUT, actor=actor_of(identity), object_type="identity",
+            object_ref=identity.username, data={}, now=now,
+        )  # fmt: skip

@@ -1,0 +1,32 @@
+"""Choose another password."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from accounts.passwords import check_password, store_password
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+
+
+def set_password(*, identity_id: int, current: str, new: str, actor: Identity, now: dt.datetime) -> Identity:
+    """Set one's own password, proving to know the current one. Every session that was signed in before ends.
+
+    Raises NotFound (not oneself), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (not good enough).
+    """
+    with transaction.atomic():
+        identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
+        if identity is None or identity.pk != actor.pk:
+            raise NotFound("There is no such identity of yours.")
+        check_password(identity, current)
+        store_password(identity, new)
+        record(
+            event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor_of(actor), object_type="identity",
+            object_ref=identity.username, data={}, now=now,
+        )  # fmt: skip
+    return identity

@@ -1,0 +1,58 @@
+"""Passwords of people: which are taken, and how often a wrong one may be tried where one is signed in already."""
+
+from __future__ import annotations
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.cache import caches
+from django.core.exceptions import ValidationError
+
+from accounts.models import Identity
+from broker.kernel.errors import Forbidden, InvalidInput, StintError
+
+_TRIES = 5
+_WITHIN = 300
+
+
+class WrongPassword(InvalidInput):
+    """The current password is another one."""
+
+    code = "wrong_password"
+
+
+class TooManyTries(StintError):
+    """Too many wrong passwords were tried."""
+
+    code = "too_many_tries"
+    status = 429
+
+
+def check_password(identity: Identity, password: str) -> None:
+    """Raise WrongPassword unless it is the identity's; TooManyTries, without looking, after five wrong ones.
+
+    Whoever finds a browser signed in could else guess on. Counted for five minutes by each web process, outside the
+    database, where a failure would take the count back.
+    """
+    counter, key = caches["local"], f"wrong-password:{identity.pk}"
+    counter.add(key, 0, _WITHIN)
+    if counter.incr(key) > _TRIES:
+        raise TooManyTries("Too many wrong passwords.", hint="Try again in five minutes.")
+    if not identity.check_password(password):
+        raise WrongPassword(
+            "That is not your password.", hint="Give the one that you sign in with now.",
+            fields={"current": ["Wrong."]},
+        )  # fmt: skip
+    counter.delete(key)
+
+
+def store_password(identity: Identity, password: str) -> None:
+    """Save a person's new password; other sessions of theirs end by it. Raises Forbidden (a machine), InvalidInput."""
+    if not identity.is_person:
+        raise Forbidden("Machines have no password.", hint="Give it a key or a token.")
+    try:
+        validate_password(password, identity)
+    except ValidationError as error:
+        raise InvalidInput(
+            "Choose another password.", hint=" ".join(error.messages), fields={"new": error.messages}
+        ) from error
+    identity.set_password(password)
+    identity.save(update_fields=["password"])

@@ -1,0 +1,27 @@
+"""What was found."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework import serializers
+
+from sessions_app.api.fields import Choice, Shape
+
+
+class HitShape(Shape):
+    """One thing that fits."""
+
+    KINDS: ClassVar[dict[str, str]] = {
+        "Cluster": "cluster", "CommandSet": "command_set", "AccessPolicy": "policy"
+    }  # fmt: skip
+
+    kind = Choice(choices=["request", "grant", "identity", *KINDS.values()])
+    name = serializers.CharField(help_text="By which its endpoint knows it: `GR-7F3K`, `web-eu`.")
+    about = serializers.CharField(help_text="May be empty.")
+
+
+class FoundShape(Shape):
+    """What fits."""
+
+    results = HitShape(many=True)

@@ -1,0 +1,53 @@
+"""What commands wrote: the recording as a file, and its output as text. Reading either is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.http import FileResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from broker.kernel import clock
+from broker.kernel.errors import NotFound
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import OfOutput
+from sessions_app.api.schema import described, described_file
+from sessions_app.api.shapes.grants import OutputShape
+from sessions_app.operations.watch_recording import watch_recording
+from sessions_app.queries.recorded import output_from, recording_file
+
+ASCIICAST = "application/x-asciicast"
+
+
+class _Watched(Endpoint):
+    def file(self, run_id: int) -> tuple[str, Path]:
+        """Return a name for, and the place of, a recording that the caller may read, and record that they do."""
+        run = watch_recording(run_id=run_id, actor=self.identity, now=clock.now())
+        path = recording_file(run.recording)
+        if path is None:
+            raise NotFound("There is no such recording.", hint="Its file is not kept (any more).")
+        return f"{run.grant.ref}-{run.pk}.cast", path
+
+
+class RunRecording(_Watched):
+    """The recording of a run."""
+
+    @described_file(ASCIICAST)
+    def get(self, request: Request, run_id: int) -> FileResponse:
+        """What a run printed, with its times, as an asciicast v2 file; `recording_sha256` of the run is its digest."""
+        name, path = self.file(run_id)
+        return FileResponse(path.open("rb"), content_type=ASCIICAST, filename=name, as_attachment=True)
+
+
+class RunOutput(_Watched):
+    """The output of a run."""
+
+    @described(OutputShape, query=OfOutput)
+    def get(self, request: Request, run_id: int) -> Response:
+        """What a run printed, as it wrote it: mind its control sequences before you print it to a terminal."""
+        query = self.query(OfOutput)
+        _, path = self.file(run_id)
+        text, following = output_from(path, query["cursor"])
+        more = None if following is None else f"{request.path}?cursor={following}"
+        return Response({"text": text, "next": more})

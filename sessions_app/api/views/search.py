@@ -1,0 +1,60 @@
+"""Finding things by a few letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Identity
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import OfSearch
+from sessions_app.api.schema import described
+from sessions_app.api.shapes.search import FoundShape, HitShape
+from sessions_app.models import AccessRequest, Grant
+from sessions_app.queries.search import Found, exact, search
+
+
+class Search(Endpoint):
+    """Everything that fits some letters."""
+
+    @described(FoundShape, query=OfSearch)
+    def get(self, request: Request) -> Response:
+        """What you may see that fits: names, people, tickets, references. Ten of a kind at most, exact references first."""
+        text = self.query(OfSearch)["q"].strip()
+        hits = list(_hits(self.identity, text)) if text else []
+        return self.answer(FoundShape, {"results": hits})
+
+
+def _hits(identity: Identity, text: str) -> Iterator[dict[str, str]]:
+    hit = exact(identity, text)
+    if hit is not None:
+        yield _named(hit)
+    for thing in _things(search(identity, text)):
+        if thing != hit:
+            yield _named(thing)
+
+
+def _things(found: Found) -> Iterator[object]:
+    yield from found.requests
+    yield from found.grants
+    yield from found.clusters
+    yield from found.command_sets
+    yield from found.policies
+    yield from found.people
+
+
+def _named(thing: object) -> dict[str, str]:
+    if isinstance(thing, AccessRequest | Grant):
+        who = thing.requester if isinstance(thing, AccessRequest) else thing.holder
+        about = f"{who.username}: {thing.command_set_version.command_set.name} on {thing.cluster.name}"
+        kind = "request" if isinstance(thing, AccessRequest) else "grant"
+        return {"kind": kind, "name": thing.ref, "about": about}
+    if isinstance(thing, Identity):
+        return {"kind": "identity", "name": thing.username, "about": thing.name}
+    return {
+        "kind": HitShape.KINDS[type(thing).__name__],
+        "name": thing.name,  # type: ignore[attr-defined]  # clusters, command sets and policies have one
+        "about": getattr(thing, "summary", ""),
+    }

@@ -1,0 +1,82 @@
+"""One's own password."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import caches
+
+from accounts.operations.set_password import set_password
+from accounts.passwords import TooManyTries, WrongPassword
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from tests.support.acts import events, last
+from tests.support.world import PASSWORD
+
+NEW = "another horse, another battery"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_tried_before():
+    caches["local"].clear()
+
+
+def change(world, who=None, *, current: str = PASSWORD, new: str = NEW, actor=None):
+    who = who or world.alice
+    return set_password(identity_id=who.pk, current=current, new=new, actor=actor or who, now=world.now)
+
+
+def test_whoever_knows_the_current_one_sets_another_and_it_is_recorded(world):
+    assert change(world).check_password(NEW)
+    world.alice.refresh_from_db()
+    assert world.alice.check_password(NEW)
+    entry = last("identity.password_changed", "alice")
+    assert (entry.actor, entry.data) == ("alice", {})
+    assert NEW not in entry.body
+
+
+def test_without_the_current_one_nothing_changes(world):
+    with pytest.raises(WrongPassword):
+        change(world, current="a guess")
+    world.alice.refresh_from_db()
+    assert world.alice.check_password(PASSWORD)
+    assert "identity.password_changed" not in events()
+
+
+def test_five_guesses_are_all_there_are_and_the_right_one_is_not_looked_at_then(world):
+    for _ in range(5):
+        with pytest.raises(WrongPassword):
+            change(world, current="a guess")
+    with pytest.raises(TooManyTries):
+        change(world)
+    # Another person's tries are their own.
+    assert change(world, world.bob)
+
+
+def test_the_right_one_forgets_the_guesses(world):
+    for _ in range(4):
+        with pytest.raises(WrongPassword):
+            change(world, current="a guess")
+    change(world)
+    for _ in range(5):
+        with pytest.raises(WrongPassword):
+            change(world, current="a guess")
+
+
+@pytest.mark.parametrize("poor", ["", "short", "password1234", "alice@example.com"])
+def test_a_poor_one_is_refused_with_the_reason(world, poor):
+    with pytest.raises(InvalidInput) as refused:
+        change(world, new=poor)
+    assert refused.value.fields["new"]
+    assert "identity.password_changed" not in events()
+
+
+def test_nobody_sets_anothers(world):
+    for who in (world.bob, world.admin):
+        with pytest.raises(NotFound):
+            change(world, actor=who)
+
+
+def test_machines_have_none(world):
+    world.robot.set_password(PASSWORD)
+    world.robot.save()
+    with pytest.raises(Forbidden):
+        change(world, world.robot)

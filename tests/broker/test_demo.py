@@ -1,0 +1,171 @@
+"""`manage.py demo --once`: the story is judged step by step, and nothing of it is left on the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.embedded.state import temporary_state_dir
+from tests.environment import ROOT
+
+STEPS = [
+    "Priya asks",
+    "Two people approve",
+    "The window opens by itself",
+    "An allowed command runs",
+    "A command outside the set is refused",
+    "An injection is refused",
+    "A long command is killed at the deadline",
+    "The end is proven",
+    "The next login finds no access",
+    "The record is verified",
+]
+
+
+class Demo:
+    """A demo that runs in a temporary folder of its own, with a word in its environment that no other process has."""
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+        self.mark = uuid.uuid4().hex
+        self.folder: Path | None = None
+        self.lines: list[str] = []
+        self.begun = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--once"],
+            cwd=ROOT, env={**os.environ, "DEMO_MARK": self.mark, "TMPDIR": str(temporary),
+                 # A proxy that nobody runs: what asks this machine's own ports may not go by it.
+                 "http_proxy": "http://127.0.0.1:9", "no_proxy": ""},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, words: str, within: float = 60) -> None:
+        last = time.monotonic() + within
+        while words not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < last, self.said
+            time.sleep(0.02)
+
+    def learn_folder(self) -> Path:
+        """The state folder, from the environment of a process of this demo."""
+        found = [re.search(rb"STINT_STATE_DIR=(/tmp/stint-demo-[^\0]+)", told) for _, told in _processes()
+                 if self.mark.encode() in told]  # fmt: skip
+        self.folder = Path(next(match[1] for match in found if match).decode())
+        return self.folder
+
+    def left(self) -> dict[int, bytes]:
+        """The processes that have the mark or a folder of this demo among their words or in their environment."""
+        marks = [
+            self.mark.encode(),
+            str(self.temporary).encode(),
+            *([str(self.folder).encode()] if self.folder else []),
+        ]
+        return {pid: told for pid, told in _processes() if any(mark in told for mark in marks)}
+
+    def status(self, within: float = 60) -> int:
+        code = self.process.wait(within)
+        self._reader.join(5)
+        return code
+
+    def sshd(self) -> list[int]:
+        return [pid for pid, told in _processes() if str(self.temporary).encode() + b"/stint-sshd-" in told
+                and b"sshd_config" in told]  # fmt: skip
+
+
+def _processes() -> Iterator[tuple[int, bytes]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+
+
+@contextlib.contextmanager
+def demo() -> Iterator[Demo]:
+    with temporary_state_dir("stint-of-demo-") as temporary:
+        running = Demo(temporary)
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.process.send_signal(signal.SIGTERM)
+                running.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Demo, Demo]]:
+    """Two at the same time, for each takes half a minute: one goes well, the other loses its targets."""
+    with demo() as good, demo() as bad:
+        yield good, bad
+
+
+def test_a_step_that_goes_wrong_ends_the_story_with_status_1(both: tuple[Demo, Demo]) -> None:
+    _, bad = both
+    bad.wait_for("Now the story")
+    folder = bad.learn_folder()
+    targets = bad.sshd()
+    assert len(targets) == 4
+    for pid in targets:
+        os.kill(pid, signal.SIGKILL)
+    assert bad.status() == 1
+    told = bad.said.partition(f" 4. {STEPS[3]}")[2].splitlines()
+    assert told[1].startswith("    WRONG: exit "), bad.said
+    assert STEPS[4] not in bad.said
+    assert "Something was not as it should be" in bad.said
+    assert not bad.left()
+    assert not folder.exists()
+    assert list(bad.temporary.iterdir()) == []
+
+
+def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo]) -> None:
+    good, _ = both
+    good.wait_for("Now the story")
+    folder = good.learn_folder()
+    assert good.status() == 0, good.said
+    told = re.findall(r"^ ?(\d+)\. (.*)$", good.said, re.MULTILINE)
+    assert [int(number) for number, _ in told] == list(range(1, 11))
+    for (_, title), begin in zip(told, STEPS, strict=True):
+        assert title.startswith(begin)
+    # Each step says what was seen.
+    for seen in (r"waits for 2 approvals", r"Mara approved [0-9a-f]{12}…, now approved", r"GR-\w+ is active until",
+                 r"restarted nginx: process \d+ -> \d+", r"not allowed: `nginx` is allowed, `sshd` is not one of nginx",
+                 r"never passed to a shell", r"was gone -?\d+ ms after the deadline", r"nothing of the grant is left",
+                 r"1 commands? run, |2 commands run, ", r"no access", r"Every step was as it should be"):  # fmt: skip
+        assert re.search(seen, good.said), f"{seen} was not seen in:\n{good.said}"
+    assert not good.left()
+    assert not folder.exists()
+    assert list(good.temporary.iterdir()) == []
+
+
+def test_without_root_it_says_in_one_line_what_to_do_before_anything_starts() -> None:
+    code = "import os, sys; from broker.demo.main import main; os.seteuid(65534); sys.exit(main(['--once']))"
+    begun = time.monotonic()
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.splitlines() == [
+        "stint: The SSH targets are real sshd processes, which need root: run this again as root."
+    ]
+    assert time.monotonic() - begun < 10

@@ -1,0 +1,42 @@
+"""/search"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+
+def hits(caller, text: str) -> list[tuple[str, str]]:
+    answer = caller.get(f"/search?q={quote(text)}")
+    assert answer.status_code == 200, answer.body
+    return [(hit["kind"], hit["name"]) for hit in answer.body["results"]]
+
+
+def test_everything_that_fits_some_letters_is_found_in_one_answer(api, world):
+    grant = world.grant(ticket="CHG-1")
+    assert hits(api("alice"), "web") == [
+        ("grant", grant.ref), ("cluster", "web"), ("command_set", "restart-web"), ("policy", "web-work")
+    ]  # fmt: skip
+    assert hits(api("alice"), "CHG-1") == [("request", grant.request.ref)]
+    assert ("identity", "alice") in hits(api("bob"), "alic")
+    (found,) = api("bob").get("/search?q=CHG-1").body["results"]
+    assert found["about"] == "alice: restart-web on web"
+
+
+def test_a_reference_comes_first_however_it_is_written(api, world):
+    grant = world.grant()
+    assert hits(api("alice"), f" {grant.ref.lower()} ")[0] == ("grant", grant.ref)
+    assert hits(api("alice"), grant.ref).count(("grant", grant.ref)) == 1
+    assert hits(api("alice"), grant.request.ref.replace("-", "")) == [("request", grant.request.ref)]
+
+
+def test_nothing_is_found_that_one_may_not_see(api, world):
+    grant = world.grant(ticket="CHG-1")
+    for text in ("web", "CHG-1", grant.ref, grant.request.ref, "alice", "robot"):
+        assert hits(api("charlie"), text) == []
+    assert hits(api("charlie"), "charlie") == [("identity", "charlie")]
+
+
+def test_no_letters_find_nothing_and_too_many_are_refused(api):
+    assert hits(api("alice"), "") == hits(api("alice"), "  ") == hits(api("alice"), "%") == []
+    assert api("alice").get(f"/search?q={'x' * 101}").status_code == 400
+    assert api("alice").get("/search?q=%00").status_code == 400
