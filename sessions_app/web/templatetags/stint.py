@@ -218,6 +218,12 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
 
 
 @register.filter
+def day_before(day: dt.date) -> dt.date:
+    """The day before a day."""
+    return day - dt.timedelta(days=1)
+
+
+@register.filter
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """The value under a key, or None."""
     return mapping.get(key)
@@ -377,6 +383,12 @@ def linecount(text: str) -> int:
     return text.count("\n") + 1
 
 
+@register.filter
+def thousands(number: int) -> str:
+    """A whole number as people read it: `48,211`."""
+    return f"{number:,}"
+
+
 @register.filter(name="hex")
 def in_hex(data: bytes) -> str:
     """Bytes as people compare them."""
@@ -392,6 +404,7 @@ def entry_url(entry: AuditEntry) -> str:
         "cluster": "cluster",
         "command_set": "command_set",
         "policy": "policy",
+        "identity": "person",
     }
     try:
         return reverse(name[entry.object_type], args=[entry.object_ref])

@@ -1,4 +1,4 @@
-"""One's own account, and, for administrators, everybody's."""
+"""One's own account."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import datetime as dt
 import zoneinfo
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from accounts.models import APIToken, Identity, Scope, SSHPublicKey
+from accounts.models import APIToken, Scope, SSHPublicKey
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from accounts.operations.remove_ssh_key import remove_ssh_key
@@ -18,10 +18,7 @@ from accounts.operations.revoke_token import revoke_token
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.web.doors import ACT, page, who
-from sessions_app.web.reads.home import LIVE
-from sessions_app.web.reads.pages import page_of
 
 LIFETIMES = (1, 7, 30, 90)
 
@@ -130,37 +127,3 @@ def zone(request: HttpRequest) -> HttpResponse:
         return _account(request, error, "zone")
     messages.success(request, "Pages speak in your time zone now.")
     return redirect("account")
-
-
-@page()
-def people(request: HttpRequest) -> HttpResponse:
-    """Everybody, for administrators."""
-    _administrators_only(request)
-    text = request.GET.get("q", "").replace("\0", "").strip()[:100]
-    found = (
-        Identity.objects.select_related("owner")
-        .prefetch_related("groups")
-        .annotate(live=Count("grants", filter=Q(grants__state__in=LIVE), distinct=True))
-    )
-    if text:
-        found = found.filter(
-            Q(name__icontains=text) | Q(username__icontains=text) | Q(groups__name__icontains=text)
-        )
-    context = {"page": page_of(found, key="pk", before=request.GET.get("before", "")), "q": text}
-    return render(request, "accounts/people.html", context)
-
-
-def _administrators_only(request: HttpRequest) -> None:
-    if not who(request).is_superuser:
-        raise Http404
-
-
-@page(ACT)
-def switch(request: HttpRequest, identity: int) -> HttpResponse:
-    """Disable an identity, which ends all that it holds, or enable it again."""
-    _administrators_only(request)
-    change = enable_identity if request.POST.get("enable") == "1" else disable_identity
-    changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled" if changed.is_active else "disabled, and all that it held is ending"
-    messages.success(request, f"{changed} is {word}.")
-    return redirect("people")

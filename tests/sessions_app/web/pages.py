@@ -25,7 +25,10 @@ READABLE = {
     "policies": ALL,
     "policy": "alice bob admin",
     "account": ALL,
-    "people": "admin",
+    "people": ALL,
+    "person": "admin",
+    "who_can": ALL,
+    "timeline": ALL,
     "record": ALL,
 }
 ACTS = {
@@ -43,9 +46,13 @@ ACTS = {
     "token_revoke",
     "account_zone",
     "people_switch",
+    "person_end_all",
+    "record_verify",
+    "question_save",
+    "question_delete",
 }
 OPEN = {"account_login", "account_logout", "account_inactive"}
-ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone"}
+ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone", "question_save"}
 
 
 def page_names() -> set[str]:
@@ -76,5 +83,8 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
+        "person": [identity.username],
+        "person_end_all": [identity.username],
+        "question_delete": [999_999],
     }
     return reverse(name, args=arguments.get(name, []))

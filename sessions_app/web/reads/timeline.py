@@ -1,0 +1,329 @@
+"""Who had what, when: the requests that lie in a stretch of time, with their grants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Greatest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Identity, Kind
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    Grant,
+    GrantState,
+    RequestKind,
+    RequestState,
+)
+from sessions_app.policy.windows import allowed, frozen
+from sessions_app.queries.facts import Unreadable, policy_document
+from sessions_app.web import timeline, words
+
+MOST_BARS = 200
+MOST_COUNTED = 10_000
+REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
+_SECOND = Value(dt.timedelta(seconds=1))
+
+
+class By(StrEnum):
+    """What a row of the chart stands for."""
+
+    CLUSTER = "cluster"
+    PERSON = "person"
+    MACHINE = "machine"
+
+
+class Zoom(StrEnum):
+    """How long the chart is."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Show(StrEnum):
+    """Which bars are shown."""
+
+    ASKED = "asked"
+    LATER = "later"
+    ACTIVE = "active"
+    ENDED = "ended"
+    REFUSED = "refused"
+    URGENT = "urgent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all."""
+
+    by: By = By.CLUSTER
+    zoom: Zoom = Zoom.DAY
+    day: dt.date
+    cluster: str = ""
+    person: str = ""
+    state: str = ""
+
+    @property
+    def first(self) -> dt.date:
+        """The first day of the stretch."""
+        if self.zoom == Zoom.MONTH:
+            return self.day.replace(day=1)
+        return self.day - dt.timedelta(days=self.day.weekday()) if self.zoom == Zoom.WEEK else self.day
+
+    @property
+    def after(self) -> dt.date:
+        """The first day that is no longer of the stretch, and begins the next one."""
+        if self.zoom == Zoom.MONTH:
+            return (self.first + dt.timedelta(days=31)).replace(day=1)
+        return self.first + dt.timedelta(days=7 if self.zoom == Zoom.WEEK else 1)
+
+    @property
+    def before(self) -> dt.date:
+        """The last day of the stretch before."""
+        return self.first - dt.timedelta(days=1)
+
+    def stretch(self) -> tuple[dt.datetime, dt.datetime]:
+        """Return its two midnights in the reader's zone; a day of the change of clocks has 23 or 25 hours."""
+        return _midnight(self.first), _midnight(self.after)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return timezone.make_aware(dt.datetime.combine(day, dt.time()))
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The timeline as a chart. ``left_out`` bars were not drawn; ``at_least`` tells that more may be left out."""
+
+    chart: timeline.Board
+    drawn: int
+    left_out: int
+    at_least: bool
+
+
+def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch.
+
+    Each comes with all that names it; ``begins`` is when its bar starts.
+    """
+    start, end = question.stretch()
+    states = _grants(start, end), _requests(start, end, now)
+    if question.state:
+        states = _narrowed(Show(question.state), *states, now)
+    version = "command_set_version"
+    found = (
+        AccessRequest.objects.visible_to(reader)
+        .filter(pk__in=states[0].values("request_id").union(states[1].values("pk"), all=True))
+        .filter(_whose(question))
+        .select_related(
+            "requester__owner", "cluster", f"{version}__command_set", "grant__ended_by", "extends"
+        )
+        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
+    )
+    return found.annotate(
+        begins=Coalesce("grant__starts_at", "extends__expires_at", "starts_at", "created_at")
+    )
+
+
+def _grants(start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
+    """Return the grants that touch the stretch, each state by the index that it has."""
+    return Grant.objects.filter(
+        Q(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE], expires_at__gt=start)
+        | Q(state=GrantState.REVOKING)
+        | Q(state=GrantState.ENDED, ended_at__gt=start),
+        starts_at__lt=end,
+    )
+
+
+def _requests(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that wait or led to nothing and whose wanted time touches the stretch."""
+    length = ExpressionWrapper(F("duration") * _SECOND, output_field=DurationField())
+    wanted = AccessRequest.objects.annotate(wanted=Coalesce("starts_at", "created_at"))
+    waiting = Q(state=RequestState.PENDING) & (
+        Q(kind=RequestKind.EXTENSION, extends__expires_at__lt=end) | ~Q(kind=RequestKind.EXTENSION)
+    )
+    over = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
+    over = over.annotate(till=ExpressionWrapper(F("wanted") + length, output_field=DateTimeField()))
+    asked = wanted.filter(waiting).annotate(
+        begin=Greatest(Coalesce("extends__expires_at", "starts_at", Value(now)), Value(now))
+    )
+    asked = asked.annotate(till=ExpressionWrapper(F("begin") + length, output_field=DateTimeField()))
+    return AccessRequest.objects.filter(
+        pk__in=over.filter(till__gt=start)
+        .values("pk")
+        .union(asked.filter(begin__lt=end, till__gt=start).values("pk"), all=True)
+    )
+
+
+def _narrowed(
+    show: Show, grants: QuerySet[Grant], requests: QuerySet[AccessRequest], now: dt.datetime
+) -> tuple[QuerySet[Grant], QuerySet[AccessRequest]]:
+    """Reduce both to one kind of bar. What lapses by the clock is not asked for any more."""
+    waits = Q(state=RequestState.PENDING, lapses_at__gt=now)
+    if show == Show.ASKED:
+        return grants.none(), requests.filter(waits)
+    if show == Show.REFUSED:
+        return grants.none(), requests.exclude(waits)
+    if show == Show.URGENT:
+        urgent = [RequestKind.BREAK_GLASS, RequestKind.INCIDENT]
+        return (
+            grants.filter(Q(break_glass=True) | Q(request__kind__in=urgent)),
+            requests.filter(kind__in=urgent),
+        )
+    states = {
+        Show.LATER: [GrantState.SCHEDULED],
+        Show.ACTIVE: [GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING],
+        Show.ENDED: [GrantState.ENDED],
+    }
+    return grants.filter(state__in=states[show]), requests.none()
+
+
+def _whose(question: Question) -> Q:
+    fits = Q()
+    if question.cluster:
+        fits &= Q(cluster__name=question.cluster)
+    if question.person:
+        fits &= Q(requester__username=question.person)
+    if question.by == By.PERSON:
+        fits &= Q(requester__kind=Kind.PERSON)
+    elif question.by == By.MACHINE:
+        fits &= ~Q(requester__kind=Kind.PERSON)
+    return fits
+
+
+def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
+    """Return the chart: a row for each cluster, person or machine, its bars stacked in lanes, windows and freezes behind."""
+    start, end = question.stretch()
+    found = asked_in(question, reader, now)
+    rows = list(found.order_by("begins", "number")[: MOST_BARS + 1])
+    beyond = max(0, found.order_by()[: MOST_COUNTED + 1].count() - MOST_BARS) if len(rows) > MOST_BARS else 0
+    rows = rows[:MOST_BARS]
+    groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
+    bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)
+    whole = question.cluster if question.by != By.CLUSTER else ""
+    groups = [replace(group, bands=bands.get(whole or group.key, ())) for group in groups]
+    chart = timeline.draw_board(groups, start=start, end=end, now=now)
+    return Board(chart, len(rows), min(beyond, MOST_COUNTED), beyond > MOST_COUNTED - MOST_BARS)
+
+
+def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[timeline.Group]:
+    spans: dict[str, list[timeline.Span]] = {}
+    heads: dict[str, AccessRequest] = {}
+    for request in rows:
+        key = request.cluster.name if by == By.CLUSTER else request.requester.username
+        heads.setdefault(key, request)
+        spans.setdefault(key, []).append(span_of(request, by, now))
+    for key, request in heads.items():
+        if by == By.CLUSTER:
+            place = request.cluster
+            yield timeline.Group(
+                key=key, label=key, note=f"{place.get_environment_display()}, {place.risk} risk",
+                url=reverse("cluster", args=[key]), identity=None, spans=spans[key],
+            )  # fmt: skip
+        else:
+            who = request.requester
+            note = who.username if who.is_person else f"{who.kind} of {who.owner}"
+            yield timeline.Group(
+                key=key, label=str(who), note=note, url=reverse("person", args=[key]), identity=who, spans=spans[key]
+            )  # fmt: skip
+
+
+def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
+    """Return the bar of a request: its grant's, or what it would have been."""
+    what = str(request.command_set_version.command_set)
+    note = f"{request.requester}, {what}" if by == By.CLUSTER else f"{request.cluster}, {what}"
+    grant: Grant | None = getattr(request, "grant", None)
+    if grant is not None:
+        urgent = grant.break_glass or request.kind == RequestKind.INCIDENT
+        span = timeline.span_of_grant(grant, note=note, identity=request.requester, urgent=urgent, now=now)
+    else:
+        span = timeline.span_of_request(request, now, note=note)
+    return replace(span, label=str(request.requester) if by == By.CLUSTER else str(request.cluster))
+
+
+def _bands(
+    question: Question, reader: Identity, names: set[str], start: dt.datetime, end: dt.datetime
+) -> dict[str, Sequence[timeline.Stretch]]:
+    """Return the windows and freezes of the policies on each cluster that is shown, as far as the reader may see them."""
+    if question.by != By.CLUSTER:
+        names = {question.cluster} - {""}
+    policies = (
+        AccessPolicy.objects.live()
+        .visible_to(reader)
+        .filter(clusters__name__in=names)
+        .distinct()
+        .prefetch_related("clusters")
+    )
+    found: dict[str, list[timeline.Stretch]] = {}
+    for policy in policies.order_by("name"):
+        stretches = _stretches_of(policy, start, end)
+        for cluster in policy.clusters.all():
+            found.setdefault(cluster.name, []).extend(stretches)
+    return {name: found[name] for name in names if name in found}
+
+
+def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) -> list[timeline.Stretch]:
+    try:
+        document = policy_document(policy)
+    except Unreadable:
+        return []  # It allows nothing, and forbids nothing that something else allows.
+    windows = [
+        timeline.Stretch(opens, closes, "open", f"Allowed window of {policy.name}")
+        for opens, closes in allowed(document.windows or (), start, end)
+    ]
+    return windows + [
+        timeline.Stretch(begins, ends, "frozen", f"Freeze of {policy.name}: {reason}")
+        for begins, ends, reason in frozen(document.freezes, start, end)
+    ]
+
+
+def clusters_of(reader: Identity) -> list[str]:
+    """Return the names of the clusters that the reader may see, to choose from."""
+    return list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
+
+
+def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
+    """Return how a line of the table looks: as its grant, or as the request when it led to none."""
+    grant: Grant | None = getattr(request, "grant", None)
+    if grant is not None:
+        return words.grant_look(grant, now)
+    if request.state == RequestState.PENDING and request.lapses_at <= now:
+        return words.REQUEST[RequestState.LAPSED]
+    return words.REQUEST.get(request.state, words.UNKNOWN)
+
+
+def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return from when to when a line of the table is."""
+    span = span_of(request, By.CLUSTER, now)
+    return span.start, span.end
+
+
+COLUMNS = (
+    "request", "grant", "holder", "username", "kind", "owner", "cluster", "command_set", "state", "starts_at", "ends_at",
+    "asked_at", "decided_at", "end_reason", "ended_by", "break_glass", "ticket", "reason",
+)  # fmt: skip
+
+
+def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
+    """Yield what a file of the timeline holds, in the order of COLUMNS; times are in UTC."""
+    for request in rows:
+        who, grant = request.requester, getattr(request, "grant", None)
+        starts, ends = times_of(request, now)
+        yield (
+            request.ref, grant.ref if grant else "", who.name, who.username, who.kind, who.owner.username if who.owner else "",
+            request.cluster.name, str(request.command_set_version), grant.state if grant else request.state, _utc(starts),
+            _utc(ends), _utc(request.created_at), _utc(request.decided_at), grant.end_reason if grant else "",
+            grant.ended_by.username if grant and grant.ended_by else "", "yes" if grant and grant.break_glass else "no",
+            request.ticket, request.reason,
+        )  # fmt: skip
+
+
+def _utc(moment: dt.datetime | None) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds") if moment else ""
