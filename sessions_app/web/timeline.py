@@ -144,6 +144,10 @@ def _per_cent(value: float) -> str:
 
 def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
     """Return the chart of the spans that touch [start, end)."""
+    start, end = (
+        start.astimezone(dt.UTC),
+        end.astimezone(dt.UTC),
+    )  # two moments of one zone differ by its clocks
     at = _place(start, end)
     shown = [span for span in spans if span.start < end and span.end > start]
     ticks, now_x = _axis(start, end, now)
@@ -157,6 +161,7 @@ def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt
 
 def draw_board(groups: Iterable[Group], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Board:
     """Return the chart of the groups in [start, end): the bars of each are stacked so that none covers another."""
+    start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
     at = _place(start, end)
     ticks, now_x = _axis(start, end, now)
     rows = [_row(group, at, short=end - start > dt.timedelta(days=2)) for group in groups]

@@ -90,12 +90,12 @@ class Question:
         return self.first - dt.timedelta(days=1)
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return its two midnights in the reader's zone; a day of the change of clocks has 23 or 25 hours."""
+        """Return its two midnights in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
         return _midnight(self.first), _midnight(self.after)
 
 
 def _midnight(day: dt.date) -> dt.datetime:
-    return timezone.make_aware(dt.datetime.combine(day, dt.time()))
+    return timezone.make_aware(dt.datetime.combine(day, dt.time())).astimezone(dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)

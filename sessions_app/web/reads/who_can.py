@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -25,6 +25,7 @@ from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import covering, upcoming
 from sessions_app.queries import commands, facts
 from sessions_app.queries.ways import Way, who_may
+from sessions_app.web.reads.people import known_people
 
 MOST_GRANTS = 500
 MOST_PEOPLE = 100
@@ -51,11 +52,12 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Somebody who may ask, through what, and whether they may break the glass."""
+    """Somebody who may ask, through what, and whether they may break the glass; ``known``: the reader may see their page."""
 
     identity: Identity
     ways: Sequence[Way]
     glass: bool
+    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,26 @@ class WhoCan:
     asking: Sequence[Asking]
     misses: Sequence[Miss]
     unread: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Those who may ask for anything on the cluster, and whose pages the reader may see."""
+
+    identities: dict[int, Identity]
+    known: frozenset[int]
+
+    def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
+        """Return one of them, with whether one of the groups that may break the glass is theirs."""
+        identity = self.identities[pk]
+        groups = {group.name for group in identity.groups.all()}
+        return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
+
+
+def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
+    there = Identity.objects.active().filter(pk__in=ids).select_related("owner").prefetch_related("groups")
+    known = known_people(reader).filter(pk__in=ids).values_list("pk", flat=True)
+    return _Crowd({identity.pk: identity for identity in there}, frozenset(known))
 
 
 def looked_into(reader: Identity) -> QuerySet[Cluster]:
@@ -151,7 +173,7 @@ def who_can(
         .order_by("name")
         .prefetch_related(Prefetch("command_sets", sets))
     )
-    asking, misses = _by_asking(policies, cluster, now, line, command_set)
+    asking, misses = _by_asking(policies, cluster, reader, now, line, command_set)
     return WhoCan(
         now=[found for grant in grants[:MOST_GRANTS] if (found := _now(grant, line, command_set))],
         asking=asking,
@@ -194,10 +216,15 @@ def _values(answer: Allowed) -> str:
 
 
 def _by_asking(
-    policies: Sequence[AccessPolicy], cluster: Cluster, now: dt.datetime, line: str, wanted: str
+    policies: Sequence[AccessPolicy],
+    cluster: Cluster,
+    reader: Identity,
+    now: dt.datetime,
+    line: str,
+    wanted: str,
 ) -> tuple[list[Asking], list[Miss]]:
     people = who_may("request", policies, cluster.pk, cluster.name)
-    known = _identities(pk for who in people.values() for pk in who)
+    crowd = _crowd({pk for who in people.values() for pk in who}, reader)
     asking: list[Asking] = []
     misses: dict[str, Miss] = {}
     for policy in policies:
@@ -216,7 +243,7 @@ def _by_asking(
                 misses[command_set.name] = Miss(command_set.name, names, answer.reason, answer.nearest or "")
                 continue
             asking.append(
-                _asking(policy, document, command_set.name, version, answer, people[policy.pk], known, now)
+                _asking(policy, document, command_set.name, version, answer, people[policy.pk], crowd, now)
             )
     return asking, sorted(misses.values(), key=lambda miss: (not miss.nearest, miss.command_set))
 
@@ -239,20 +266,13 @@ def _asking(
     version: CommandSetVersion,
     answer: Allowed | None,
     people: dict[int, list[Way]],
-    known: dict[int, Identity],
+    crowd: _Crowd,
     now: dt.datetime,
 ) -> Asking:
     terms = document.break_glass
+    there = {pk: ways for pk, ways in people.items() if pk in crowd.identities}
     askers = sorted(
-        (
-            Asker(
-                known[pk],
-                ways,
-                bool(terms and {g.name for g in known[pk].groups.all()}.intersection(terms.groups)),
-            )
-            for pk, ways in people.items()
-            if pk in known
-        ),
+        (crowd.asker(pk, ways, terms.groups if terms else ()) for pk, ways in there.items()),
         key=lambda asker: asker.identity.username,
     )
     bound = set(version.document.get("parameters", ()))
@@ -285,10 +305,3 @@ def against(document: PolicyDocument, now: dt.datetime) -> str:
     if document.windows is not None and not covering(document.windows, now, soon):
         return "no window is open" if upcoming(document.windows, now, 1) else "no window is coming"
     return ""
-
-
-def _identities(ids: Iterable[int]) -> dict[int, Identity]:
-    found = (
-        Identity.objects.active().filter(pk__in=set(ids)).select_related("owner").prefetch_related("groups")
-    )
-    return {identity.pk: identity for identity in found}

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
+from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.models import (
@@ -397,7 +398,9 @@ def in_hex(data: bytes) -> str:
 
 @register.filter
 def entry_url(entry: AuditEntry) -> str:
-    """The page of what an entry is about; empty when it has none."""
+    """The page of what an entry is about; empty when it has none, as a name that was only tried."""
+    if entry.event == Event.IDENTITY_SIGN_IN_FAILED:
+        return ""
     name = {
         "grant": "grant",
         "request": "request",
