@@ -22,6 +22,7 @@ _PARTS = {
     "deprovision": "The undoing",
     "verify": "The regular check",
     "audit_verify": "A check by hand",
+    "provision": "Stint",
     "setup": "Stint",
 }
 

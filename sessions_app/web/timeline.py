@@ -16,6 +16,7 @@ from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Req
 Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # a bar narrower than this, in per cent, has its text beside it
 _LETTER = 0.85  # how wide a letter is, in per cent of a chart at a desk
+_NARROW = 2.4  # how much more of a chart a letter takes on a phone
 _GAP = 0.6  # between two bars of one lane
 _LANE, _BAR, _EDGE = 27, 21, 8  # pixels: of a lane, of the bar in it, above and below all lanes together
 
@@ -93,7 +94,10 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class LaneBar:
-    """A bar of a row in which bars are stacked: per cent across, pixels down. ``beside``: its text is not inside it."""
+    """A bar of a row in which bars are stacked: per cent across, pixels down.
+
+    ``beside``: its text is not inside it; ``desk``: on a narrow screen it has no room.
+    """
 
     span: Span
     x: str
@@ -104,6 +108,7 @@ class LaneBar:
     text_y: int
     anchor: str
     beside: bool
+    desk: bool
     title: str
 
 
@@ -196,12 +201,13 @@ def _row(group: Group, at: Place, *, short: bool) -> Row:
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
         text = span.label if short else f"{span.label}, {span.text}"
         first, last, text_x, anchor, beside = _beside(x, width, len(text) * _LETTER)
+        desk = width < _NARROW * len(text) * _LETTER
         lane = next((number for number, until in enumerate(free) if until <= first), len(free))
         free[lane:] = [last + _GAP, *free[lane + 1 :]]
         y = _EDGE + lane * _LANE
         bars.append(
             LaneBar(
-                span, _per_cent(x), _per_cent(width), y, text, _per_cent(text_x), y + 15, anchor, beside, _dated(span)
+                span, _per_cent(x), _per_cent(width), y, text, _per_cent(text_x), y + 15, anchor, beside, desk, _dated(span)
             )
         )  # fmt: skip
     bands = [

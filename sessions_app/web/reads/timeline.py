@@ -29,7 +29,6 @@ from sessions_app.web import timeline, words
 MOST_BARS = 200
 MOST_COUNTED = 10_000
 REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
-_SECOND = Value(dt.timedelta(seconds=1))
 
 
 class By(StrEnum):
@@ -109,27 +108,32 @@ class Board:
 
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch.
-
-    Each comes with all that names it; ``begins`` is when its bar starts.
-    """
+    """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch."""
     start, end = question.stretch()
-    states = _grants(start, end), _requests(start, end, now)
+    found = _Found(_grants(start, end), _over(start, end), _waiting(start, end, now))
     if question.state:
-        states = _narrowed(Show(question.state), *states, now)
+        found = _narrowed(Show(question.state), found, now)
+    ids = found.grants.values("request_id").union(
+        found.over.values("pk"), found.waiting.values("pk"), all=True
+    )
+    return AccessRequest.objects.visible_to(reader).filter(pk__in=ids).filter(_whose(question))
+
+
+def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    """Add to requests all that a bar, a line of the table or of the file needs."""
     version = "command_set_version"
-    found = (
-        AccessRequest.objects.visible_to(reader)
-        .filter(pk__in=states[0].values("request_id").union(states[1].values("pk"), all=True))
-        .filter(_whose(question))
-        .select_related(
-            "requester__owner", "cluster", f"{version}__command_set", "grant__ended_by", "extends"
-        )
-        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
-    )
-    return found.annotate(
-        begins=Coalesce("grant__starts_at", "extends__expires_at", "starts_at", "created_at")
-    )
+    return found.select_related(
+        "requester__owner", "cluster", f"{version}__command_set", "grant__ended_by", "extends"
+    ).defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in a stretch: grants, requests that led to nothing, and requests that wait."""
+
+    grants: QuerySet[Grant]
+    over: QuerySet[AccessRequest]
+    waiting: QuerySet[AccessRequest]
 
 
 def _grants(start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
@@ -142,47 +146,46 @@ def _grants(start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
     )
 
 
-def _requests(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait or led to nothing and whose wanted time touches the stretch."""
-    length = ExpressionWrapper(F("duration") * _SECOND, output_field=DurationField())
+def _over(start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that led to nothing and that were for a time in the stretch."""
     wanted = AccessRequest.objects.annotate(wanted=Coalesce("starts_at", "created_at"))
-    waiting = Q(state=RequestState.PENDING) & (
-        Q(kind=RequestKind.EXTENSION, extends__expires_at__lt=end) | ~Q(kind=RequestKind.EXTENSION)
-    )
-    over = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
-    over = over.annotate(till=ExpressionWrapper(F("wanted") + length, output_field=DateTimeField()))
-    asked = wanted.filter(waiting).annotate(
+    past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
+    return past.annotate(till=_till("wanted")).filter(till__gt=start)
+
+
+def _waiting(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that wait and that would be for a time in the stretch if they were approved now."""
+    coming = AccessRequest.objects.filter(state=RequestState.PENDING).annotate(
         begin=Greatest(Coalesce("extends__expires_at", "starts_at", Value(now)), Value(now))
     )
-    asked = asked.annotate(till=ExpressionWrapper(F("begin") + length, output_field=DateTimeField()))
-    return AccessRequest.objects.filter(
-        pk__in=over.filter(till__gt=start)
-        .values("pk")
-        .union(asked.filter(begin__lt=end, till__gt=start).values("pk"), all=True)
-    )
+    return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
 
 
-def _narrowed(
-    show: Show, grants: QuerySet[Grant], requests: QuerySet[AccessRequest], now: dt.datetime
-) -> tuple[QuerySet[Grant], QuerySet[AccessRequest]]:
-    """Reduce both to one kind of bar. What lapses by the clock is not asked for any more."""
-    waits = Q(state=RequestState.PENDING, lapses_at__gt=now)
+def _till(begin: str) -> ExpressionWrapper:
+    length = ExpressionWrapper(F("duration") * Value(dt.timedelta(seconds=1)), output_field=DurationField())
+    return ExpressionWrapper(F(begin) + length, output_field=DateTimeField())
+
+
+def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
+    """Reduce what was found to one kind of bar. What lapses by the clock is not asked for any more."""
+    none = found.over.none()
     if show == Show.ASKED:
-        return grants.none(), requests.filter(waits)
+        return _Found(found.grants.none(), none, found.waiting.filter(lapses_at__gt=now))
     if show == Show.REFUSED:
-        return grants.none(), requests.exclude(waits)
+        return _Found(found.grants.none(), found.over, found.waiting.filter(lapses_at__lte=now))
     if show == Show.URGENT:
         urgent = [RequestKind.BREAK_GLASS, RequestKind.INCIDENT]
-        return (
-            grants.filter(Q(break_glass=True) | Q(request__kind__in=urgent)),
-            requests.filter(kind__in=urgent),
+        return _Found(
+            found.grants.filter(Q(break_glass=True) | Q(request__kind__in=urgent)),
+            found.over.filter(kind__in=urgent),
+            found.waiting.filter(kind__in=urgent),
         )
     states = {
         Show.LATER: [GrantState.SCHEDULED],
         Show.ACTIVE: [GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING],
         Show.ENDED: [GrantState.ENDED],
     }
-    return grants.filter(state__in=states[show]), requests.none()
+    return _Found(found.grants.filter(state__in=states[show]), none, none)
 
 
 def _whose(question: Question) -> Q:
@@ -202,15 +205,21 @@ def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
     """Return the chart: a row for each cluster, person or machine, its bars stacked in lanes, windows and freezes behind."""
     start, end = question.stretch()
     found = asked_in(question, reader, now)
-    rows = list(found.order_by("begins", "number")[: MOST_BARS + 1])
-    beyond = max(0, found.order_by()[: MOST_COUNTED + 1].count() - MOST_BARS) if len(rows) > MOST_BARS else 0
-    rows = rows[:MOST_BARS]
+    ids = _first(found)
+    beyond = max(0, found.order_by()[: MOST_COUNTED + 1].count() - MOST_BARS) if len(ids) > MOST_BARS else 0
+    rows = list(named(AccessRequest.objects.filter(pk__in=ids[:MOST_BARS])))
     groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
     bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)
     whole = question.cluster if question.by != By.CLUSTER else ""
     groups = [replace(group, bands=bands.get(whole or group.key, ())) for group in groups]
     chart = timeline.draw_board(groups, start=start, end=end, now=now)
     return Board(chart, len(rows), min(beyond, MOST_COUNTED), beyond > MOST_COUNTED - MOST_BARS)
+
+
+def _first(found: QuerySet[AccessRequest]) -> list[int]:
+    """Return the ids of those that begin first, one more than is drawn: they are sorted before they are read in full."""
+    begins = Coalesce("grant__starts_at", "extends__expires_at", "starts_at", "created_at")
+    return list(found.order_by(begins, "number").values_list("pk", flat=True)[: MOST_BARS + 1])
 
 
 def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[timeline.Group]:

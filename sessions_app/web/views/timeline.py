@@ -54,18 +54,18 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "board": None if table else timeline.board(question, me, now),
     }
     if table:
-        found = page_of(
-            timeline.asked_in(question, me, now), key="number", before=request.GET.get("before", "")
-        )
+        asked = timeline.named(timeline.asked_in(question, me, now))
+        found = page_of(asked, key="number", before=request.GET.get("before", ""))
         context["page"] = found
         context["rows"] = [
-            (asked, timeline.look_of(asked, now), *timeline.times_of(asked, now)) for asked in found.rows
+            (one, timeline.look_of(one, now), *timeline.times_of(one, now)) for one in found.rows
         ]
     return render(request, "sessions/timeline.html", context)
 
 
 def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpResponseBase:
-    found = timeline.asked_in(question, who(request), now).order_by("number").iterator(chunk_size=1000)
+    asked = timeline.named(timeline.asked_in(question, who(request), now))
+    found = asked.order_by("number").iterator(chunk_size=1000)
     name = f"timeline-{question.first}-{question.zoom}.csv"
     return csv_file(name, timeline.COLUMNS, timeline.lines(found, now))
 
