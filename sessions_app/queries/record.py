@@ -73,8 +73,10 @@ def newest_visible(
     before: int | None = None,
     size: int = SIZE,
     text: str = "",
+    cluster: str = "",
 ) -> Newest:
-    """Return the newest of the entries that the identity may see and that hold the text, numbered below ``before``.
+    """Return the newest of the entries that the identity may see, numbered below ``before``, that hold the text, and that
+    are about the cluster of that name or a grant or request on it.
 
     Where entries have to be read one by one, at most 20,000 are: the page may then be short, and says how far it looked.
     """
@@ -83,11 +85,11 @@ def newest_visible(
     sight = None if identity.is_superuser else _sight(identity)
     few = _few(sight) if sight else None
     if sight and few is not None:
-        return _page(_of_few(_with(found, text), sight, few, size + 1), size, newer, None)
-    if sight is None and not text:
+        return _page(_of_few(_with(found, text, cluster), sight, few, size + 1), size, newer, None)
+    if sight is None and not text and not cluster:
         return _page(list(found[: size + 1]), size, newer, None)
     floor = found.values_list("seq", flat=True)[WINDOW - 1 : WINDOW].first()
-    near = _with(found if floor is None else found.filter(seq__gte=floor), text)
+    near = _with(found if floor is None else found.filter(seq__gte=floor), text, cluster)
     return _page(list((_seen(near, sight) if sight else near)[: size + 1]), size, newer, floor)
 
 
@@ -97,9 +99,38 @@ def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> 
     return Newest(rows, floor, newer, floor)
 
 
-def _with(found: QuerySet[AuditEntry], text: str) -> QuerySet[AuditEntry]:
-    """Keep those whose hashed text holds the text, as JSON writes it, in small or capital letters."""
-    return found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1]) if text else found
+def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[AuditEntry]:
+    """Keep those whose hashed text holds the text, as JSON writes it, in small or capital letters, and about a cluster."""
+    if text:
+        found = found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1])
+    if cluster:
+        on_it = (
+            Grant.objects.filter(cluster__name=cluster),
+            AccessRequest.objects.filter(cluster__name=cluster),
+        )
+        about = Q(object_type="cluster", object_ref=cluster)
+        found = _looked_up(found, "on_it", *on_it).filter(
+            about | Q(on_it_grant__isnull=False) | Q(on_it_request__isnull=False)
+        )
+    return found
+
+
+def _looked_up(
+    found: QuerySet[AuditEntry], name: str, grants: QuerySet[Grant], requests: QuerySet[AccessRequest]
+) -> QuerySet[AuditEntry]:
+    """Look each entry's grant or request up among those given, by its reference; in OR, `IN` would read all of them."""
+    number = Case(
+        When(
+            object_type="request",
+            object_ref__regex=r"^REQ-[0-9]{1,9}$",
+            then=Cast(Substr("object_ref", 5), BigIntegerField()),
+        )
+    )
+    label = Case(When(object_type="grant", then=F("object_ref")))
+    known = found.alias(about_number=number, about_label=label)
+    grant = grants.filter(ref=OuterRef("about_label")).values("pk")
+    request = requests.filter(number=OuterRef("about_number")).values("pk")
+    return known.alias(**{f"{name}_grant": Subquery(grant[:1]), f"{name}_request": Subquery(request[:1])})
 
 
 def _sight(identity: Identity) -> _Sight:
@@ -158,23 +189,9 @@ def _of_few(
 
 
 def _seen(found: QuerySet[AuditEntry], sight: _Sight) -> QuerySet[AuditEntry]:
-    """Keep what is seen, looking each grant and request up by its reference; a subquery in OR would read all of them."""
-    number = Case(
-        When(
-            object_type="request",
-            object_ref__regex=r"^REQ-[0-9]{1,9}$",
-            then=Cast(Substr("object_ref", 5), BigIntegerField()),
-        )
-    )
-    grant = sight.grants().filter(ref=OuterRef("object_ref")).values("pk")
-    request = sight.requests().filter(number=OuterRef("about_number")).values("pk")
-    condition = (
-        Q(actor_id=sight.identity.pk)
-        | Q(object_type="log")
-        | Q(object_type="grant", about_grant__isnull=False)
-        | Q(object_type="request", about_request__isnull=False)
-    )
+    """Keep what is seen, looking each grant and request up by its reference."""
+    condition = Q(actor_id=sight.identity.pk) | Q(object_type="log")
+    condition |= Q(seen_grant__isnull=False) | Q(seen_request__isnull=False)
     for object_type, names in sight.names.items():
         condition |= Q(object_type=object_type, object_ref__in=names)
-    known = found.alias(about_number=number)
-    return known.alias(about_grant=Subquery(grant[:1]), about_request=Subquery(request[:1])).filter(condition)
+    return _looked_up(found, "seen", sight.grants(), sight.requests()).filter(condition)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-# Entries of Stint's own parts, most of all, have no actor_id; verifications are few among many.
+# What Stint's own parts did, most of all, has no actor_id. What is not about grants and requests is little among much.
 INDEXES = """
 CREATE INDEX audit_entry_event ON audit_entry (event, seq);
 CREATE INDEX audit_entry_by ON audit_entry (actor_id, seq) WHERE actor_id IS NOT NULL;
-CREATE INDEX audit_entry_log ON audit_entry (seq) WHERE object_type = 'log';
+CREATE INDEX audit_entry_type ON audit_entry (object_type, seq)
+    WHERE object_type <> 'grant' AND object_type <> 'request';
 """
-REMOVE = "DROP INDEX audit_entry_event, audit_entry_by, audit_entry_log;"
+REMOVE = "DROP INDEX audit_entry_event, audit_entry_by, audit_entry_type;"
 
 
 class Migration(migrations.Migration):

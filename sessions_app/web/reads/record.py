@@ -17,7 +17,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead
 from broker.audit.queries import entries, latest_verification
-from sessions_app.models import Bookmark, BookmarkPage, Grant
+from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record import Newest, newest_visible
 from sessions_app.web.sentences import sentence
 
@@ -34,7 +34,6 @@ LABELS = {
 # waited, and ends are appended later when the record could not take them. So much around a date is searched as well.
 SLACK = dt.timedelta(days=2)
 MOST_EXPORTED = 100_000
-MOST_GRANTS = 5_000
 
 # The first entry at or after a moment, by halving: twenty looks at a million entries.
 _FIRST = """
@@ -113,7 +112,9 @@ def chips(question: Question) -> list[Chip]:
 
 def answer(question: Question, reader: Identity, before: int | None) -> Newest:
     """Return a page of the entries that fit and that the reader may see, the newest first."""
-    return newest_visible(narrowed(question), reader, before=before, text=question.text)
+    return newest_visible(
+        narrowed(question), reader, before=before, text=question.text, cluster=question.cluster
+    )
 
 
 def told(rows: Iterable[AuditEntry]) -> list[Told]:
@@ -122,7 +123,7 @@ def told(rows: Iterable[AuditEntry]) -> list[Told]:
 
 
 def narrowed(question: Question) -> QuerySet[AuditEntry]:
-    """Return the entries that fit all filters but the text."""
+    """Return the entries that fit all filters but those for which each has to be read: the text and the cluster."""
     found = entries()
     if question.event in FAMILIES:
         found = found.filter(event__in=[event for event in Event if event.family == question.event])
@@ -136,16 +137,7 @@ def narrowed(question: Question) -> QuerySet[AuditEntry]:
     found = found.filter(**{name: value for name, value in exact.items() if value})
     if question.grant and question.object:
         found = found.filter(object_ref=question.object)
-    if question.cluster:
-        found = found.filter(object_ref__in=_refs_on(question.cluster))
     return _between(found, _day(question.since), _day(question.until))
-
-
-def _refs_on(cluster: str) -> list[str]:
-    """Return the names under which the record speaks of a cluster: its own, and its newest grants and their requests."""
-    grants = Grant.objects.filter(cluster__name=cluster).order_by("-created_at")
-    rows = grants.values_list("ref", "request__number")[:MOST_GRANTS]
-    return [cluster, *(name for ref, number in rows for name in (ref, f"REQ-{number}"))]
 
 
 def _between(
@@ -182,7 +174,14 @@ def exported(question: Question, reader: Identity) -> Iterator[AuditEntry]:
     before: int | None = None
     count = 0
     while count < MOST_EXPORTED:
-        page = newest_visible(narrowed(question), reader, before=before, size=2000, text=question.text)
+        page = newest_visible(
+            narrowed(question),
+            reader,
+            before=before,
+            size=2000,
+            text=question.text,
+            cluster=question.cluster,
+        )
         yield from page.rows[: MOST_EXPORTED - count]
         count += len(page.rows)
         if page.before is None:

@@ -109,14 +109,9 @@ class Board:
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
     """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch."""
-    start, end = question.stretch()
-    found = _Found(_grants(start, end), _over(start, end), _waiting(start, end, now))
-    if question.state:
-        found = _narrowed(Show(question.state), found, now)
-    ids = found.grants.values("request_id").union(
-        found.over.values("pk"), found.waiting.values("pk"), all=True
-    )
-    return AccessRequest.objects.visible_to(reader).filter(pk__in=ids).filter(_whose(question))
+    found = _found(question, reader, now)
+    requests = found.over.values("pk"), found.waiting.values("pk")
+    return AccessRequest.objects.filter(pk__in=found.grants.values("request_id").union(*requests, all=True))
 
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
@@ -129,16 +124,39 @@ def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What lies in a stretch: grants, requests that led to nothing, and requests that wait."""
+    """What lies in a stretch, as the reader may see it: grants, requests that led to nothing, and requests that wait."""
 
     grants: QuerySet[Grant]
     over: QuerySet[AccessRequest]
     waiting: QuerySet[AccessRequest]
 
+    def first(self, most: int) -> list[int]:
+        """Return the ids of the requests of those that begin first. They are sorted before they are read in full."""
+        sorts = (
+            self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
+            self.over.order_by("wanted", "pk").values_list("wanted", "pk"),
+            self.waiting.order_by("begin", "pk").values_list("begin", "pk"),
+        )
+        return [pk for _, pk in sorted(pair for sort in sorts for pair in sort[:most])[:most]]
 
-def _grants(start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
-    """Return the grants that touch the stretch, each state by the index that it has."""
-    return Grant.objects.filter(
+    def count(self, most: int) -> int:
+        """Return how many there are, counted to ``most`` of each sort."""
+        return sum(sort.order_by()[:most].count() for sort in (self.grants, self.over, self.waiting))
+
+
+def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
+    start, end = question.stretch()
+    grants = Grant.objects.visible_to(reader).filter(_whose(question, "holder"))
+    requests = AccessRequest.objects.visible_to(reader).filter(_whose(question, "requester"))
+    found = _Found(
+        _grants(grants, start, end), _over(requests, start, end), _waiting(requests, start, end, now)
+    )
+    return _narrowed(Show(question.state), found, now) if question.state else found
+
+
+def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
+    """Keep the grants that touch the stretch, each state by the index that it has."""
+    return grants.filter(
         Q(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE], expires_at__gt=start)
         | Q(state=GrantState.REVOKING)
         | Q(state=GrantState.ENDED, ended_at__gt=start),
@@ -146,16 +164,18 @@ def _grants(start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
     )
 
 
-def _over(start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that led to nothing and that were for a time in the stretch."""
-    wanted = AccessRequest.objects.annotate(wanted=Coalesce("starts_at", "created_at"))
+def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
+    """Keep the requests that led to nothing and that were for a time in the stretch."""
+    wanted = requests.annotate(wanted=Coalesce("starts_at", "created_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
     return past.annotate(till=_till("wanted")).filter(till__gt=start)
 
 
-def _waiting(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait and that would be for a time in the stretch if they were approved now."""
-    coming = AccessRequest.objects.filter(state=RequestState.PENDING).annotate(
+def _waiting(
+    requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime, now: dt.datetime
+) -> QuerySet[AccessRequest]:
+    """Keep the requests that wait and that would be for a time in the stretch if they were approved now."""
+    coming = requests.filter(state=RequestState.PENDING).annotate(
         begin=Greatest(Coalesce("extends__expires_at", "starts_at", Value(now)), Value(now))
     )
     return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
@@ -168,9 +188,9 @@ def _till(begin: str) -> ExpressionWrapper:
 
 def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
     """Reduce what was found to one kind of bar. What lapses by the clock is not asked for any more."""
-    none = found.over.none()
+    over, waiting = found.over.none(), found.waiting.none()
     if show == Show.ASKED:
-        return _Found(found.grants.none(), none, found.waiting.filter(lapses_at__gt=now))
+        return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
     if show == Show.REFUSED:
         return _Found(found.grants.none(), found.over, found.waiting.filter(lapses_at__lte=now))
     if show == Show.URGENT:
@@ -185,41 +205,36 @@ def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
         Show.ACTIVE: [GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING],
         Show.ENDED: [GrantState.ENDED],
     }
-    return _Found(found.grants.filter(state__in=states[show]), none, none)
+    return _Found(found.grants.filter(state__in=states[show]), over, waiting)
 
 
-def _whose(question: Question) -> Q:
+def _whose(question: Question, whose: str) -> Q:
+    """Return the condition of the filters, where ``whose`` names the identity."""
     fits = Q()
     if question.cluster:
         fits &= Q(cluster__name=question.cluster)
     if question.person:
-        fits &= Q(requester__username=question.person)
+        fits &= Q(**{f"{whose}__username": question.person})
     if question.by == By.PERSON:
-        fits &= Q(requester__kind=Kind.PERSON)
+        fits &= Q(**{f"{whose}__kind": Kind.PERSON})
     elif question.by == By.MACHINE:
-        fits &= ~Q(requester__kind=Kind.PERSON)
+        fits &= ~Q(**{f"{whose}__kind": Kind.PERSON})
     return fits
 
 
 def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
     """Return the chart: a row for each cluster, person or machine, its bars stacked in lanes, windows and freezes behind."""
     start, end = question.stretch()
-    found = asked_in(question, reader, now)
-    ids = _first(found)
-    beyond = max(0, found.order_by()[: MOST_COUNTED + 1].count() - MOST_BARS) if len(ids) > MOST_BARS else 0
+    found = _found(question, reader, now)
+    ids = found.first(MOST_BARS + 1)
+    whole = found.count(MOST_COUNTED) if len(ids) > MOST_BARS else len(ids)
     rows = list(named(AccessRequest.objects.filter(pk__in=ids[:MOST_BARS])))
     groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
     bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)
-    whole = question.cluster if question.by != By.CLUSTER else ""
-    groups = [replace(group, bands=bands.get(whole or group.key, ())) for group in groups]
+    place = question.cluster if question.by != By.CLUSTER else ""
+    groups = [replace(group, bands=bands.get(place or group.key, ())) for group in groups]
     chart = timeline.draw_board(groups, start=start, end=end, now=now)
-    return Board(chart, len(rows), min(beyond, MOST_COUNTED), beyond > MOST_COUNTED - MOST_BARS)
-
-
-def _first(found: QuerySet[AccessRequest]) -> list[int]:
-    """Return the ids of those that begin first, one more than is drawn: they are sorted before they are read in full."""
-    begins = Coalesce("grant__starts_at", "extends__expires_at", "starts_at", "created_at")
-    return list(found.order_by(begins, "number").values_list("pk", flat=True)[: MOST_BARS + 1])
+    return Board(chart, len(rows), whole - len(rows), whole >= MOST_COUNTED)
 
 
 def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[timeline.Group]:
