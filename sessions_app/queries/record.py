@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, When
-from django.db.models.functions import Cast, Substr
+from django.db.models.functions import Cast, Collate, Substr
 
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
@@ -126,7 +126,8 @@ def _looked_up(
             then=Cast(Substr("object_ref", 5), BigIntegerField()),
         )
     )
-    label = Case(When(object_type="grant", then=F("object_ref")))
+    # In the order of grants' references: by another collation their index does not serve.
+    label = Collate(Case(When(object_type="grant", then=F("object_ref"))), "default")
     known = found.alias(about_number=number, about_label=label)
     grant = grants.filter(ref=OuterRef("about_label")).values("pk")
     request = requests.filter(number=OuterRef("about_number")).values("pk")

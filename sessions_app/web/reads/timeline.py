@@ -25,6 +25,7 @@ from sessions_app.models import (
 from sessions_app.policy.windows import allowed, frozen
 from sessions_app.queries.facts import Unreadable, policy_document
 from sessions_app.web import timeline, words
+from sessions_app.web.reads.pages import Page, page_of
 
 MOST_BARS = 200
 MOST_COUNTED = 10_000
@@ -134,8 +135,8 @@ class _Found:
         """Return the ids of the requests of those that begin first. They are sorted before they are read in full."""
         sorts = (
             self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
-            self.over.order_by("wanted", "pk").values_list("wanted", "pk"),
-            self.waiting.order_by("begin", "pk").values_list("begin", "pk"),
+            self.over.order_by(F("wanted"), "pk").values_list(F("wanted"), "pk"),
+            self.waiting.order_by(F("begin"), "pk").values_list(F("begin"), "pk"),
         )
         return [pk for _, pk in sorted(pair for sort in sorts for pair in sort[:most])[:most]]
 
@@ -181,7 +182,7 @@ def _waiting(
     return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
 
 
-def _till(begin: str) -> ExpressionWrapper:
+def _till(begin: str) -> ExpressionWrapper[F]:
     length = ExpressionWrapper(F("duration") * Value(dt.timedelta(seconds=1)), output_field=DurationField())
     return ExpressionWrapper(F(begin) + length, output_field=DateTimeField())
 
@@ -306,6 +307,13 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
         timeline.Stretch(begins, ends, "frozen", f"Freeze of {policy.name}: {reason}")
         for begins, ends, reason in frozen(document.freezes, start, end)
     ]
+
+
+def table(question: Question, reader: Identity, now: dt.datetime, before: str) -> Page[AccessRequest]:
+    """Return a page of the table, the latest requests first. Which they are is found before they are read in full."""
+    page = page_of(asked_in(question, reader, now).only("number"), key="number", before=before)
+    rows = named(AccessRequest.objects.filter(pk__in=[one.pk for one in page.rows]))
+    return replace(page, rows=list(rows.order_by("-number")))
 
 
 def clusters_of(reader: Identity) -> list[str]:

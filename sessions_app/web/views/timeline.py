@@ -15,7 +15,6 @@ from broker.kernel import clock
 from sessions_app.web.doors import page, who
 from sessions_app.web.files import csv_file
 from sessions_app.web.reads import timeline
-from sessions_app.web.reads.pages import page_of
 from sessions_app.web.reads.timeline import By, Question, Show, Zoom
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -54,8 +53,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "board": None if table else timeline.board(question, me, now),
     }
     if table:
-        asked = timeline.named(timeline.asked_in(question, me, now))
-        found = page_of(asked, key="number", before=request.GET.get("before", ""))
+        found = timeline.table(question, me, now, request.GET.get("before", ""))
         context["page"] = found
         context["rows"] = [
             (one, timeline.look_of(one, now), *timeline.times_of(one, now)) for one in found.rows
