@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Greatest
 from django.urls import reverse
 from django.utils import timezone
@@ -182,7 +183,7 @@ def _waiting(
     return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
 
 
-def _till(begin: str) -> ExpressionWrapper[F]:
+def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
     length = ExpressionWrapper(F("duration") * Value(dt.timedelta(seconds=1)), output_field=DurationField())
     return ExpressionWrapper(F(begin) + length, output_field=DateTimeField())
 
