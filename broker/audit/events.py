@@ -84,6 +84,8 @@ class Event(StrEnum):
     IDENTITY_DISABLED = "identity.disabled"
     # A disabled identity may act again; ended grants stay ended.
     IDENTITY_ENABLED = "identity.enabled"
+    # Every grant that an identity held was ended at once by somebody who may end them; the identity stays enabled.
+    IDENTITY_ALL_ENDED = "identity.all_ended"
     # An SSH public key was registered; the data has its fingerprint.
     IDENTITY_KEY_ADDED = "identity.key_added"
     # An SSH public key was removed and opens nothing any more.

@@ -80,10 +80,16 @@ class AuditHead(models.Model):
 
 
 class AuditVerification(models.Model):
-    """What the latest verification of a log found, one row a log; each result is also an entry."""
+    """What the latest verification of a log found, one row a log; each result is also an entry.
+
+    It read the entries from ``first_seq`` on, at ``at``; those before had last been read with all others at ``whole_at``.
+    ``entries`` counts both.
+    """
 
     log = models.TextField(primary_key=True)
     at = models.DateTimeField()
+    first_seq = models.BigIntegerField(default=1)
+    whole_at = models.DateTimeField(null=True)
     ok = models.BooleanField()
     entries = models.BigIntegerField()
     first_bad_seq = models.BigIntegerField(null=True)

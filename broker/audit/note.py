@@ -16,10 +16,13 @@ from broker.audit.verify import Verdict
 logger = structlog.get_logger(__name__)
 
 
-def note_verification(*, verdict: Verdict, actor: Actor, now: datetime, using: str = "default") -> None:
+def note_verification(
+    *, verdict: Verdict, actor: Actor, now: datetime, using: str = "default", first_seq: int = 1
+) -> None:
     """Save the verdict as its log's latest; append ``record.verified`` or ``record.broken`` to the main log.
 
-    A broken log may refuse the entry; the finding is then kept in the row alone, and logged. Otherwise raises
+    ``first_seq`` is where it began to read: later than 1 when it went on from an earlier one that found the entries
+    before intact. A broken log may refuse the entry; the finding is then kept in the row alone, and logged. Otherwise raises
     the database's errors.
     """
     with transaction.atomic(using=using):
@@ -27,8 +30,10 @@ def note_verification(*, verdict: Verdict, actor: Actor, now: datetime, using: s
             log=verdict.log,
             defaults={
                 "at": now,
+                "first_seq": first_seq,
+                **({"whole_at": now} if first_seq == 1 else {}),
                 "ok": verdict.ok,
-                "entries": verdict.entries,
+                "entries": _sound(verdict, first_seq),
                 "first_bad_seq": verdict.first_bad_seq,
                 "problem": verdict.problem or "",
                 "detail": verdict.detail,
@@ -37,14 +42,21 @@ def note_verification(*, verdict: Verdict, actor: Actor, now: datetime, using: s
         )
         try:
             with transaction.atomic(using=using):
-                _record(verdict, actor, now, using)
+                _record(verdict, actor, now, using, first_seq)
         except DatabaseError:
             if verdict.ok:
                 raise
             logger.exception("record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq)
 
 
-def _record(verdict: Verdict, actor: Actor, now: datetime, using: str) -> None:
+def _sound(verdict: Verdict, first_seq: int) -> int:
+    """Return how many entries are sound, with those before where it began; that one may turn out to be another."""
+    if first_seq > 1 and verdict.first_bad_seq is not None:
+        return verdict.first_bad_seq - 1
+    return first_seq - 1 + verdict.entries
+
+
+def _record(verdict: Verdict, actor: Actor, now: datetime, using: str, first_seq: int) -> None:
     record(
         event=Event.RECORD_VERIFIED if verdict.ok else Event.RECORD_BROKEN,
         actor=actor,
@@ -52,6 +64,7 @@ def _record(verdict: Verdict, actor: Actor, now: datetime, using: str) -> None:
         object_ref=verdict.log,
         data={
             "entries": verdict.entries,
+            **({"first_seq": first_seq} if first_seq > 1 else {}),
             "head_seq": verdict.head_seq,
             "head_hash": verdict.head_hash.hex(),
             "first_bad_seq": verdict.first_bad_seq,

@@ -52,6 +52,7 @@ class _Walk:
     seq: int
     hash: bytes
     first: int
+    anchor: bytes | None = None
     head_seq: int | None = None
 
     def met(self, row: Row) -> None:
@@ -72,17 +73,19 @@ def verify(
     log: str = MAIN_LOG,
     connection: BaseDatabaseWrapper,
     from_seq: int = 0,
+    anchor: bytes | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Read a log and return the verdict; it stops at the first break.
 
-    ``from_seq`` trusts the entry before it and begins there. ``progress`` gets the number of the entry that
+    ``from_seq`` trusts the entry before it and begins there; with ``anchor``, that entry must have this hash, which an
+    earlier verification saw, and its own text must give it. ``progress`` gets the number of the entry that
     was reached, every 50,000 entries. Raises only the database's errors.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
         head = _read_head(connection, log)
-        walk = _Walk(seq=start - 1, hash=genesis(log), first=start)
+        walk = _Walk(seq=start - 1, hash=genesis(log), first=start, anchor=anchor)
         try:
             _read(connection, log, walk, progress)
             _check_end(walk, log, head)
@@ -140,6 +143,14 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
     if row is None or row.seq != walk.seq:
         kind = Problem.TAIL_CUT if row is None else Problem.GAP
         raise Broken(kind, walk.seq, f"Entry {walk.seq:,}, after which to begin, is not there.")
+    if walk.anchor is not None and not walk.anchor == row.hash == entry_hash(
+        row.prev_hash, row.seq, row.body
+    ):
+        raise Broken(
+            Problem.REWRITTEN,
+            walk.seq,
+            f"Entry {walk.seq:,} is not the one that the last verification read there.",
+        )
     walk.hash = row.hash
     walk.met(row)
 

@@ -107,11 +107,15 @@ class Endpoint(APIView):
             rows = rows.filter(**{f"{key}__{'lt' if newest_first else 'gt'}": cursor})
         size: int = query["page_size"]
         found: list[Model] = list(rows.order_by(f"-{key}" if newest_first else key)[: size + 1])
+        return self.rows(found[:size], shape, getattr(found[size - 1], key) if len(found) > size else None)
+
+    def rows(self, found: Sequence[Model], shape: type[Serializer[Any]], last: int | str | None) -> Response:
+        """Return rows that were read, with the address that goes on behind ``last``; None: these are all."""
         following = None
-        if len(found) > size:
-            asked = {**self.request.query_params.dict(), "cursor": str(getattr(found[size - 1], key))}
+        if last is not None:
+            asked = {**self.request.query_params.dict(), "cursor": str(last)}
             following = f"{self.request.path}?{urlencode(asked)}"
-        rendered = shape(found[:size], many=True, context={"identity": self.identity, "view": self}).data
+        rendered = shape(found, many=True, context={"identity": self.identity, "view": self}).data
         return Response({"results": rendered, "next": following})
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:

@@ -146,6 +146,8 @@ class Grant(models.Model):
             models.Index(fields=["workflow"], condition=Q(workflow__isnull=False), name="grant_of_workflow"),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
+            # Written once, at the end: what a timeline reads of the past. What is not over yet is found by the deadline.
+            models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
         ]
         constraints: ClassVar = [
             # Not `unique=True`, which would add an index for LIKE: every index costs each sweep.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster, CommandSetVersion
@@ -107,6 +107,11 @@ class AccessRequest(models.Model):
                 fields=["lapses_at"], condition=Q(state=RequestState.PENDING), name="request_to_lapse"
             ),
             models.Index(fields=["-created_at"], name="request_newest"),
+            models.Index(
+                Coalesce("starts_at", "created_at"),
+                condition=Q(state__in=["denied", "lapsed", "withdrawn"]),
+                name="request_refused",
+            ),
             models.Index(
                 fields=["workflow"], condition=Q(workflow__isnull=False), name="request_of_workflow"
             ),

@@ -123,3 +123,34 @@ def upcoming(
         pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)
     ]
     return sorted(set(found))[:count]
+
+
+def allowed(
+    windows: Iterable[Window], start: dt.datetime, end: dt.datetime
+) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return the stretches of [start, end) that lie in some window, joined where they touch, soonest first."""
+    days = max(0, (end - start).days) + 2
+    found = sorted(
+        (max(opens, start), min(closes, end))
+        for window in windows
+        for opens, closes in window.occurrences(start, days=days)
+        if opens < end
+    )
+    joined: list[tuple[dt.datetime, dt.datetime]] = []
+    for opens, closes in found:
+        if joined and opens <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], closes))
+        else:
+            joined.append((opens, closes))
+    return joined
+
+
+def frozen(
+    freezes: Iterable[Freeze], start: dt.datetime, end: dt.datetime
+) -> list[tuple[dt.datetime, dt.datetime, str]]:
+    """Return the part of each freeze that lies in [start, end), with its reason, soonest first."""
+    return sorted(
+        (max(freeze.start, start), min(freeze.end, end), freeze.reason)
+        for freeze in freezes
+        if freeze.touches(start, end)
+    )

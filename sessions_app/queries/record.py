@@ -1,32 +1,198 @@
-"""Which entries of the record somebody may see: those about what they may see, and what they did themselves."""
+"""Which entries of the record somebody may see: those about what they may see, and what they did themselves.
+
+A reader who may see few grants and requests is served from those; a reader who may see many is served from the newest
+entries back, of which each is looked up by its object. Both cost the same for a long record as for a short one.
+"""
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Concat
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Cast, Collate, Substr
 
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
 
+FEW = 2_000
+# How many entries are looked at for one page when each has to be read to tell whether it fits.
+WINDOW = 20_000
+SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Some entries, the newest first; ``before`` is the number before which to go on (None: there are no more).
+
+    ``looked_to`` is the oldest entry that was looked at, when the page was given up before it was full.
+    """
+
+    rows: list[AuditEntry]
+    before: int | None
+    newer: bool = False
+    looked_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What one identity sees: whose, under which policies and on which clusters, and what else by name."""
+
+    identity: Identity
+    people: Sequence[int]
+    policies: Sequence[int]
+    clusters: Sequence[int]
+    names: dict[str, list[str]]
+
+    def grants(self) -> QuerySet[Grant]:
+        """As ``Grant.objects.visible_to``, by ids, so that indexes serve it."""
+        where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
+        return Grant.objects.filter(Q(holder__in=self.people) | where)
+
+    def requests(self) -> QuerySet[AccessRequest]:
+        """As ``AccessRequest.objects.visible_to``, by ids."""
+        where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
+        return AccessRequest.objects.filter(Q(requester__in=self.people) | where)
+
 
 def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QuerySet[AuditEntry]:
-    """Return those of the entries that the identity may see: all for administrators, verifications for everybody."""
-    if identity.is_superuser:
-        return entries
-    requests = AccessRequest.objects.visible_to(identity).annotate(
-        label=Concat(Value("REQ-"), Cast("number", TextField()), output_field=TextField())
+    """Return those of the entries that the identity may see: all for administrators, verifications for everybody.
+
+    For a page of the newest ones use ``newest_visible``, which is bounded.
+    """
+    return entries if identity.is_superuser else _seen(entries, _sight(identity))
+
+
+def newest_visible(
+    entries: QuerySet[AuditEntry],
+    identity: Identity,
+    *,
+    before: int | None = None,
+    size: int = SIZE,
+    text: str = "",
+    cluster: str = "",
+) -> Newest:
+    """Return the newest of the entries that the identity may see, numbered below ``before``, that hold the text, and that
+    are about the cluster of that name or a grant or request on it.
+
+    Where entries have to be read one by one, at most 20,000 are: the page may then be short, and says how far it looked.
+    """
+    newer = before is not None
+    found = entries.order_by("-seq") if before is None else entries.filter(seq__lt=before).order_by("-seq")
+    sight = None if identity.is_superuser else _sight(identity)
+    few = _few(sight) if sight else None
+    if sight and few is not None:
+        return _page(_of_few(_with(found, text, cluster), sight, few, size + 1), size, newer, None)
+    if sight is None and not text and not cluster:
+        return _page(list(found[: size + 1]), size, newer, None)
+    floor = found.values_list("seq", flat=True)[WINDOW - 1 : WINDOW].first()
+    near = _with(found if floor is None else found.filter(seq__gte=floor), text, cluster)
+    return _page(list((_seen(near, sight) if sight else near)[: size + 1]), size, newer, floor)
+
+
+def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> Newest:
+    if len(rows) > size:
+        return Newest(rows[:size], rows[size - 1].seq, newer)
+    return Newest(rows, floor, newer, floor)
+
+
+def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[AuditEntry]:
+    """Keep those whose hashed text holds the text, as JSON writes it, in small or capital letters, and about a cluster."""
+    if text:
+        found = found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1])
+    if cluster:
+        on_it = (
+            Grant.objects.filter(cluster__name=cluster),
+            AccessRequest.objects.filter(cluster__name=cluster),
+        )
+        about = Q(object_type="cluster", object_ref=cluster)
+        found = _looked_up(found, "on_it", *on_it).filter(
+            about | Q(on_it_grant__isnull=False) | Q(on_it_request__isnull=False)
+        )
+    return found
+
+
+def _looked_up(
+    found: QuerySet[AuditEntry], name: str, grants: QuerySet[Grant], requests: QuerySet[AccessRequest]
+) -> QuerySet[AuditEntry]:
+    """Look each entry's grant or request up among those given, by its reference; in OR, `IN` would read all of them."""
+    number = Case(
+        When(
+            object_type="request",
+            object_ref__regex=r"^REQ-[0-9]{1,9}$",
+            then=Cast(Substr("object_ref", 5), BigIntegerField()),
+        )
     )
-    own = Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity))
-    named = {
-        "request": requests.values("label"),
-        "grant": Grant.objects.visible_to(identity).values("ref"),
-        "cluster": Cluster.objects.visible_to(identity).values("name"),
-        "policy": AccessPolicy.objects.visible_to(identity).values("name"),
-        "command_set": CommandSet.objects.visible_to(identity).values("name"),
-        "identity": own.values("username"),
-    }
-    condition = Q(actor_id=identity.pk) | Q(object_type="log")
+    # In the order of grants' references: by another collation their index does not serve.
+    label = Collate(Case(When(object_type="grant", then=F("object_ref"))), "default")
+    known = found.alias(about_number=number, about_label=label)
+    grant = grants.filter(ref=OuterRef("about_label")).values("pk")
+    request = requests.filter(number=OuterRef("about_number")).values("pk")
+    return known.alias(**{f"{name}_grant": Subquery(grant[:1]), f"{name}_request": Subquery(request[:1])})
+
+
+def _sight(identity: Identity) -> _Sight:
+    looks = "view", "approve", "administer"
+    own = list(Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity)).values_list("pk", "username"))
+    return _Sight(
+        identity=identity,
+        people=[pk for pk, _ in own],
+        policies=_ids(AccessPolicy.objects.holding(identity, *looks)),
+        clusters=_ids(Cluster.objects.holding(identity, *looks)),
+        names={
+            "cluster": _names(Cluster.objects.visible_to(identity)),
+            "policy": _names(AccessPolicy.objects.visible_to(identity)),
+            "command_set": _names(CommandSet.objects.visible_to(identity)),
+            "identity": [username for _, username in own],
+        },
+    )
+
+
+def _ids(held: QuerySet[Any]) -> list[int]:
+    return [row["content_object_id"] for row in held]
+
+
+def _names(things: QuerySet[Any]) -> list[str]:
+    return list(things.order_by("name").values_list("name", flat=True).distinct())
+
+
+def _few(sight: _Sight) -> dict[str, list[str]] | None:
+    """Return the references of all grants and requests that are seen; None when there are many."""
+    grants = list(sight.grants().order_by().values_list("ref", flat=True)[: FEW + 1])
+    if len(grants) > FEW:
+        return None
+    numbers = list(sight.requests().order_by().values_list("number", flat=True)[: FEW + 1])
+    if len(numbers) > FEW:
+        return None
+    return {"grant": grants, "request": [f"REQ-{number}" for number in numbers]}
+
+
+def _of_few(
+    found: QuerySet[AuditEntry], sight: _Sight, few: dict[str, list[str]], most: int
+) -> list[AuditEntry]:
+    """Return the newest of three sorts, each by an index of its own: one's acts, verifications, and what is about few things."""
+    named = {**sight.names, **few}
+    about = Q()
     for object_type, names in named.items():
+        about |= Q(object_type=object_type, object_ref__in=names)
+    every = [name for names in named.values() for name in names]
+    sorts = (
+        found.filter(actor_id=sight.identity.pk),
+        found.filter(object_type="log"),
+        # Not in the order of the key: PostgreSQL would read the record backwards in the hope of meeting them.
+        found.filter(about, object_ref__in=every).order_by((F("seq") + 0).desc()),
+    )
+    newest = {entry.seq: entry for sort in sorts for entry in sort[:most]}
+    return [newest[seq] for seq in sorted(newest, reverse=True)][:most]
+
+
+def _seen(found: QuerySet[AuditEntry], sight: _Sight) -> QuerySet[AuditEntry]:
+    """Keep what is seen, looking each grant and request up by its reference."""
+    condition = Q(actor_id=sight.identity.pk) | Q(object_type="log")
+    condition |= Q(seen_grant__isnull=False) | Q(seen_request__isnull=False)
+    for object_type, names in sight.names.items():
         condition |= Q(object_type=object_type, object_ref__in=names)
-    return entries.filter(condition)
+    return _looked_up(found, "seen", sight.grants(), sight.requests()).filter(condition)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
+from sessions_app.queries.people import known_people
 
 MOST = 10
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
@@ -82,16 +83,4 @@ def search(identity: Identity, text: str) -> Found:
         ),
         requests=list(requests.order_by("-number")[:MOST]),
         grants=list(grants.distinct().order_by("-pk")[:MOST]),
-    )
-
-
-def known_people(identity: Identity) -> QuerySet[Identity]:
-    """Return the identities that the reader may see: oneself, one's machines, and whoever asked for or holds what one sees."""
-    if identity.is_superuser:
-        return Identity.objects.all()
-    return Identity.objects.filter(
-        Q(pk=identity.pk)
-        | Q(owner=identity)
-        | Q(pk__in=AccessRequest.objects.visible_to(identity).values("requester"))
-        | Q(pk__in=Grant.objects.visible_to(identity).values("holder"))
     )

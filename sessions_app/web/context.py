@@ -80,15 +80,20 @@ class Frame:
             self._link("approvals", "stamp", "Approvals", self.waiting),
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
+            self._link("timeline", "gantt", "Timeline"),
         ]
 
     @cached_property
     def assure(self) -> list[Link]:
         """What shows that all is well."""
-        people = (
-            [self._link("people", "people", "People and machines")] if self._identity.is_superuser else []
-        )
-        return [self._link("record", "shield", "Record"), *people]
+        others = [
+            self._link("people", "people", "People and machines"),
+            self._link("who_can", "whocan", "Who can"),
+        ]
+        return [
+            self._link("record", "shield", "Record"),
+            *(others if reads.may_look(self._identity) else []),
+        ]
 
     @cached_property
     def setup(self) -> list[Link]:

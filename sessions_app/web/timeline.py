@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from django.template.defaultfilters import date as format_date
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
-from sessions_app.models import AccessRequest, Grant, GrantState, RequestState
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestState
 
 Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # a bar narrower than this, in per cent, has its text beside it
+_LETTER = 0.85  # how wide a letter is, in per cent of a chart at a desk
+_NARROW = 2.4  # how much more of a chart a letter takes on a phone
+_GAP = 0.6  # between two bars of one lane
+_LANE, _BAR, _EDGE = 27, 21, 8  # pixels: of a lane, of the bar in it, above and below all lanes together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,30 @@ class Span:
     text: str
     url: str
     emphasis: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A band to be, behind the bars: ``style`` is `open` (may be used) or `frozen` (may not)."""
+
+    start: dt.datetime
+    end: dt.datetime
+    style: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A row to be: its name, its bars and what lies behind them."""
+
+    key: str
+    label: str
+    note: str
+    url: str
+    identity: Identity | None
+    spans: Sequence[Span]
+    bands: Sequence[Stretch] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +92,156 @@ class Chart:
     now_label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LaneBar:
+    """A bar of a row in which bars are stacked: per cent across, pixels down.
+
+    ``beside``: its text is not inside it; ``desk``: on a narrow screen it has no room.
+    """
+
+    span: Span
+    x: str
+    width: str
+    y: int
+    text: str
+    text_x: str
+    text_y: int
+    anchor: str
+    beside: bool
+    desk: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band behind the bars of a row. Positions are per cent."""
+
+    x: str
+    width: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group, drawn."""
+
+    group: Group
+    height: int
+    bands: Sequence[Band]
+    bars: Sequence[LaneBar]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A chart of groups. ``bar`` is the height of every bar in pixels."""
+
+    ticks: Sequence[Tick]
+    rows: Sequence[Row]
+    now_x: str
+    now_label: str
+    bar: int = _BAR
+
+
 def _per_cent(value: float) -> str:
     return f"{value:.3f}%"
 
 
 def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
     """Return the chart of the spans that touch [start, end)."""
+    start, end = (
+        start.astimezone(dt.UTC),
+        end.astimezone(dt.UTC),
+    )  # two moments of one zone differ by its clocks
+    at = _place(start, end)
+    shown = [span for span in spans if span.start < end and span.end > start]
+    ticks, now_x = _axis(start, end, now)
+    return Chart(
+        ticks=ticks,
+        bars=[_bar(span, shown, at) for span in shown],
+        now_x=now_x,
+        now_label=f"{timezone.localtime(now):%H:%M}",
+    )
+
+
+def draw_board(groups: Iterable[Group], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Board:
+    """Return the chart of the groups in [start, end): the bars of each are stacked so that none covers another."""
+    start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+    at = _place(start, end)
+    ticks, now_x = _axis(start, end, now)
+    rows = [_row(group, at, short=end - start > dt.timedelta(days=2)) for group in groups]
+    return Board(ticks, rows, now_x, f"{timezone.localtime(now):%H:%M}")
+
+
+def _place(start: dt.datetime, end: dt.datetime) -> Place:
     length = (end - start).total_seconds()
 
     def at(moment: dt.datetime) -> float:
         return min(100.0, max(0.0, (moment - start).total_seconds() / length * 100))
 
-    shown = [span for span in spans if span.start < end and span.end > start]
-    now_x = (now - start).total_seconds() / length * 100
+    return at
+
+
+def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
+    """Return the lines of the axis, those at the present time left out, and where that is; empty when it is outside."""
+    now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
-    return Chart(
-        ticks=[tick for tick in _ticks(start, end, at) if not inside or abs(float(tick.x[:-1]) - now_x) > 8],
-        bars=[_bar(span, shown, at) for span in shown],
-        now_x=_per_cent(now_x) if inside else "",
-        now_label=f"{timezone.localtime(now):%H:%M}",
-    )
+    ticks = [
+        tick
+        for tick in _ticks(start, end, _place(start, end))
+        if not inside or abs(float(tick.x[:-1]) - now_x) > 8
+    ]
+    return ticks, _per_cent(now_x) if inside else ""
+
+
+def _row(group: Group, at: Place, *, short: bool) -> Row:
+    free: list[float] = []  # where each lane is free from, in per cent
+    bars = []
+    for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
+        x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
+        text = span.label if short else f"{span.label}, {span.text}"
+        first, last, text_x, anchor, beside = _beside(x, width, len(text) * _LETTER)
+        desk = width < _NARROW * len(text) * _LETTER
+        lane = next((number for number, until in enumerate(free) if until <= first), len(free))
+        free[lane:] = [last + _GAP, *free[lane + 1 :]]
+        y = _EDGE + lane * _LANE
+        bars.append(
+            LaneBar(
+                span, _per_cent(x), _per_cent(width), y, text, _per_cent(text_x), y + 15, anchor, beside, desk, _dated(span)
+            )
+        )  # fmt: skip
+    bands = [
+        Band(
+            _per_cent(at(band.start)),
+            _per_cent(at(band.end) - at(band.start)),
+            band.style,
+            f"{band.title}, {_from_to(band.start, band.end)}",
+        )
+        for band in group.bands
+    ]
+    return Row(group, 2 * _EDGE + max(1, len(free)) * _LANE - (_LANE - _BAR), bands, bars)
+
+
+def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, str, bool]:
+    """Return from where to where a bar and its text reach, where the text stands, its anchor, and whether it is beside."""
+    right = x + width
+    if width >= wide + 1.5:
+        return x, right, x + 0.7, "start", False
+    if right + wide + 0.7 <= 100:
+        return x, right + 0.7 + wide, right + 0.7, "start", True
+    if x - wide - 0.7 >= 0:
+        return x - 0.7 - wide, right, x - 0.7, "end", True
+    return x, max(right, x + 0.7 + wide), x + 0.7, "start", False
+
+
+def _dated(span: Span) -> str:
+    return f"{span.label}, {span.note}, {_from_to(span.start, span.end)}, {span.text}"
+
+
+def _from_to(start: dt.datetime, end: dt.datetime) -> str:
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    day = "" if first.date() == last.date() else f"{format_date(last, 'D j M')} "
+    return f"{format_date(first, 'D j M')} {first:%H:%M} to {day}{last:%H:%M %Z}"
 
 
 def _ticks(start: dt.datetime, end: dt.datetime, at: Place) -> Iterable[Tick]:
@@ -127,40 +286,61 @@ def _title(span: Span) -> str:
     return f"{span.identity}, {span.note}, {first:%H:%M} to {last:%H:%M %Z}, {span.text}"
 
 
-def span_of_grant(grant: Grant, *, note: str = "") -> Span:
-    """Return a grant's bar: to its deadline, or to its end when that came before."""
+def span_of_grant(
+    grant: Grant,
+    *,
+    note: str = "",
+    identity: Identity | None = None,
+    urgent: bool | None = None,
+    now: dt.datetime | None = None,
+) -> Span:
+    """Return a grant's bar: to its deadline, or to its end when that came before.
+
+    ``identity`` is its holder, when that was read already; ``urgent`` marks incidents like broken glass. With ``now``,
+    what is still ending reaches to now, and what is over by the clock says so.
+    """
     start = grant.starts_at
     end = grant.ended_at or grant.expires_at
-    tone, style = "ok", ""
-    text = f"to {timezone.localtime(end):%H:%M}"
-    if grant.state == GrantState.ENDED:
-        tone, style, text = "mute", "gone", f"ended {timezone.localtime(end):%H:%M}"
-    elif grant.state == GrantState.SCHEDULED:
-        tone, text = "info", f"from {timezone.localtime(start):%H:%M}"
-    elif grant.state == GrantState.REVOKING:
-        tone, text = "warn", "ending"
-    elif grant.break_glass:
+    if now is not None and grant.state == GrantState.REVOKING:
+        end = max(now, grant.revoking_at or now)
+    tone, style, text = _look_of_grant(grant, end, now)
+    if (tone == "ok" and (grant.break_glass if urgent is None else urgent)) or (
+        urgent and grant.state == GrantState.ENDED
+    ):
         tone = "glass"
     return Span(
-        identity=grant.holder, note=note or f"{grant.cluster}, {grant.command_set_version.command_set}", start=start,
-        end=max(end, start + dt.timedelta(seconds=1)), tone=tone, style=style, text=text,
+        identity=identity or grant.holder, note=note or f"{grant.cluster}, {grant.command_set_version.command_set}",
+        start=start, end=max(end, start + dt.timedelta(seconds=1)), tone=tone, style=style, text=text,
         url=reverse("grant", args=[grant.ref]),
     )  # fmt: skip
+
+
+def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
+    """Return the tone, the style and the words of a grant's bar."""
+    if grant.state == GrantState.ENDED:
+        why = {EndReason.RELEASED: " by its holder", EndReason.REVOKED: ", revoked"}
+        more = why.get(EndReason(grant.end_reason), "") if grant.end_reason in EndReason.values else ""
+        return "mute", "gone", f"ended {timezone.localtime(end):%H:%M}{more if now else ''}"
+    if grant.state == GrantState.REVOKING:
+        return "warn", "", "ending"
+    if grant.state == GrantState.SCHEDULED:
+        return "info", "", f"from {timezone.localtime(grant.starts_at):%H:%M}"
+    return "ok", "", f"to {timezone.localtime(end):%H:%M}"
 
 
 def span_of_request(
     request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
 ) -> Span:
-    """Return a request's bar: what would be if it were approved now."""
-    start = max(request.starts_at or now, now)
+    """Return a request's bar: what would be if it were approved now, or what would have been if it had been."""
+    wanted = request.extends.expires_at if request.extends else request.starts_at
+    waits = request.state == RequestState.PENDING and request.lapses_at > now
+    start = max(wanted or now, now) if waits or emphasis else wanted or request.created_at
     end = start + dt.timedelta(seconds=request.duration)
-    text = (
-        f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
-        if emphasis
-        else "asked"
-    )
+    text = "asked" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
+    if emphasis:
+        text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
     return Span(
         identity=request.requester, note=note or f"{request.cluster}, {request.command_set_version.command_set}",
-        start=start, end=end, tone="warn", style="asked" if request.state == RequestState.PENDING else "gone", text=text,
-        url=reverse("request", args=[request.ref]), emphasis=emphasis,
+        start=start, end=end, tone="warn" if waits else "bad" if request.state == RequestState.DENIED else "mute",
+        style="asked" if waits else "refused", text=text, url=reverse("request", args=[request.ref]), emphasis=emphasis,
     )  # fmt: skip

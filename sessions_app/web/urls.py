@@ -5,7 +5,17 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from sessions_app.web.views import account, approvals, catalogue, grants, home, record, requests
+from sessions_app.web.views import (
+    account,
+    approvals,
+    catalogue,
+    grants,
+    home,
+    people,
+    record,
+    requests,
+    timeline,
+)
 
 
 class RequestRef(StringConverter):
@@ -20,7 +30,14 @@ class GrantRef(StringConverter):
     regex = "GR-[0-9A-Z]{4,12}"
 
 
+class Username(StringConverter):
+    """`alice`, `deploy@ci`."""
+
+    regex = "[a-z0-9][a-z0-9._@+-]{0,99}"
+
+
 register_converter(RequestRef, "req")
+register_converter(Username, "username")
 register_converter(GrantRef, "gr")
 
 urlpatterns: list[URLPattern] = [
@@ -64,7 +81,14 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens/<int:token>/revoke/", account.token_revoke, name="token_revoke"),
     path("account/time-zone/", account.zone, name="account_zone"),
     path("account/password/", account.password, name="account_password"),
-    path("people/", account.people, name="people"),
-    path("people/<int:identity>/switch/", account.switch, name="people_switch"),
+    path("people/", people.people, name="people"),
+    path("people/<int:identity>/switch/", people.switch, name="people_switch"),
+    path("people/<username:username>/", people.person, name="person"),
+    path("people/<username:username>/end/", people.end_all, name="person_end_all"),
+    path("who-can/", people.can, name="who_can"),
+    path("timeline/", timeline.index, name="timeline"),
     path("record/", record.record, name="record"),
+    path("record/verify/", record.verify, name="record_verify"),
+    path("record/questions/", record.save, name="question_save"),
+    path("record/questions/<int:bookmark>/delete/", record.forget, name="question_delete"),
 ]

@@ -114,11 +114,12 @@ def test_no_page_complains_or_scrolls_sideways_and_targets_are_large_enough_for_
         "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
         f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/", "/grants/?show=all", f"/grants/{grant.ref}/",
         f"/grants/{glass.ref}/", "/clusters/", "/clusters/web/", "/command-sets/", "/command-sets/restart-web/", "/policies/",
-        "/policies/web-work/", "/account/", "/people/", "/record/", "/sign-out/",
+        "/policies/web-work/", "/account/", "/people/", "/people/alice/", "/timeline/?zoom=week", "/timeline/?view=table",
+        "/who-can/?cluster=web&line=echo+restart+nginx", "/record/", "/record/?event=grant&text=nginx", "/sign-out/",
     ]  # fmt: skip
     for name in ("alice", "bob", "admin"):
         page = visit(name, SMALLEST, has_touch=True)
-        for url in pages if name == "admin" else [one for one in pages if one != "/people/"]:
+        for url in pages:
             page.goto(url)
             assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], (name, url)
             small = page.evaluate(

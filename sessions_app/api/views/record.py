@@ -12,7 +12,7 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfRecord
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.record import EntryShape
-from sessions_app.queries.record import visible_entries
+from sessions_app.queries.record import newest_visible
 
 
 class Record(Endpoint):
@@ -24,4 +24,5 @@ class Record(Endpoint):
         query = self.query(OfRecord)
         wanted: dict[str, Any] = {name: query.get(name) for name in ("actor", "event", "since", "until")}
         found = entries(object_ref=query.get("object"), **wanted)
-        return self.page(visible_entries(found, self.identity), EntryShape, query, key="seq")
+        page = newest_visible(found, self.identity, before=query.get("cursor"), size=query["page_size"])
+        return self.rows(page.rows, EntryShape, page.before)

@@ -104,8 +104,8 @@ def home(identity: Identity, now: dt.datetime) -> Home:
 
 def with_names(queryset: QuerySet[Named]) -> QuerySet[Named]:
     """Add to grants or requests the rows that name them."""
-    person = "holder" if queryset.model is Grant else "requester"
-    return queryset.select_related(person, "cluster", "policy", "command_set_version__command_set")
+    own = ("holder",) if queryset.model is Grant else ("requester", "extends")
+    return queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
 
 
 def pending(identity: Identity) -> QuerySet[AccessRequest]:

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
+from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.models import (
@@ -218,6 +219,12 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
 
 
 @register.filter
+def day_before(day: dt.date) -> dt.date:
+    """The day before a day."""
+    return day - dt.timedelta(days=1)
+
+
+@register.filter
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """The value under a key, or None."""
     return mapping.get(key)
@@ -378,6 +385,12 @@ def linecount(text: str) -> int:
     return text.count("\n") + 1
 
 
+@register.filter
+def thousands(number: int) -> str:
+    """A whole number as people read it: `48,211`."""
+    return f"{number:,}"
+
+
 @register.filter(name="hex")
 def in_hex(data: bytes) -> str:
     """Bytes as people compare them."""
@@ -386,13 +399,16 @@ def in_hex(data: bytes) -> str:
 
 @register.filter
 def entry_url(entry: AuditEntry) -> str:
-    """The page of what an entry is about; empty when it has none."""
+    """The page of what an entry is about; empty when it has none, as a name that was only tried."""
+    if entry.event == Event.IDENTITY_SIGN_IN_FAILED:
+        return ""
     name = {
         "grant": "grant",
         "request": "request",
         "cluster": "cluster",
         "command_set": "command_set",
         "policy": "policy",
+        "identity": "person",
     }
     try:
         return reverse(name[entry.object_type], args=[entry.object_ref])

@@ -1,4 +1,4 @@
-"""One's own account, and, for administrators, everybody's."""
+"""One's own account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zoneinfo
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -21,10 +21,7 @@ from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
-from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.web.doors import ACT, FORM, page, who
-from sessions_app.web.reads.home import LIVE
-from sessions_app.web.reads.pages import page_of
 
 LIFETIMES = (1, 7, 30, 90)
 
@@ -159,37 +156,3 @@ def _set_password(request: HttpRequest) -> Identity:
         )
     current = request.POST.get("current", "")
     return set_password(identity_id=me.pk, current=current, new=new, actor=me, now=clock.now())
-
-
-@page()
-def people(request: HttpRequest) -> HttpResponse:
-    """Everybody, for administrators."""
-    _administrators_only(request)
-    text = request.GET.get("q", "").replace("\0", "").strip()[:100]
-    found = (
-        Identity.objects.select_related("owner")
-        .prefetch_related("groups")
-        .annotate(live=Count("grants", filter=Q(grants__state__in=LIVE), distinct=True))
-    )
-    if text:
-        found = found.filter(
-            Q(name__icontains=text) | Q(username__icontains=text) | Q(groups__name__icontains=text)
-        )
-    context = {"page": page_of(found, key="pk", before=request.GET.get("before", "")), "q": text}
-    return render(request, "accounts/people.html", context)
-
-
-def _administrators_only(request: HttpRequest) -> None:
-    if not who(request).is_superuser:
-        raise Http404
-
-
-@page(ACT)
-def switch(request: HttpRequest, identity: int) -> HttpResponse:
-    """Disable an identity, which ends all that it holds, or enable it again."""
-    _administrators_only(request)
-    change = enable_identity if request.POST.get("enable") == "1" else disable_identity
-    changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled" if changed.is_active else "disabled, and all that it held is ending"
-    messages.success(request, f"{changed} is {word}.")
-    return redirect("people")

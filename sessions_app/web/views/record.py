@@ -2,38 +2,105 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from dataclasses import fields
 
-from broker.audit.queries import entries, latest_verification
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from broker.audit.verify import Verdict
+from broker.kernel import clock
+from broker.kernel.errors import StintError
 from sessions_app.models import Grant
-from sessions_app.queries.record import visible_entries
+from sessions_app.operations.delete_question import delete_question
+from sessions_app.operations.save_question import save_question
+from sessions_app.operations.verify_record import verify_record
 from sessions_app.queries.search import exact, search
-from sessions_app.web.doors import page, who
-from sessions_app.web.reads.entries import FAMILIES, filtered
-from sessions_app.web.reads.pages import page_of
+from sessions_app.web.doors import ACT, page, said, who
+from sessions_app.web.files import csv_file, json_file
+from sessions_app.web.reads import record as reads
+from sessions_app.web.reads.record import Question
 
 MAX_QUERY = 100
 
 
 @page()
-def record(request: HttpRequest) -> HttpResponse:
-    """The entries about what the reader may see, the latest first."""
-    asked = {
-        name: request.GET.get(name, "").strip()[:MAX_QUERY]
-        for name in ("event", "actor", "object", "since", "until")
-    }
-    found = filtered(
-        visible_entries(entries(), who(request)), event=asked["event"], actor=asked["actor"], about=asked["object"],
-        since=asked["since"], until=asked["until"],
-    )  # fmt: skip
+def record(request: HttpRequest) -> HttpResponseBase:
+    """The entries about what the reader may see, the latest first, as a page or as a file."""
+    question = _question(request.GET)
+    me, now = who(request), clock.now()
+    wanted = request.GET.get("format")
+    if wanted == "csv":
+        return csv_file("record.csv", reads.COLUMNS, reads.lines(reads.exported(question, me)))
+    if wanted == "json":
+        return json_file("record.jsonl", map(reads.as_json, reads.exported(question, me)))
+    found = reads.answer(question, me, _before(request.GET.get("before", "")))
     context = {
-        "page": page_of(found, key="seq", before=request.GET.get("before", "")),
-        "asked": asked,
-        "families": FAMILIES,
-        "verification": latest_verification(),
+        "page": found,
+        "told": reads.told(found.rows),
+        "asked": question,
+        "chips": reads.chips(question),
+        "families": reads.EVENTS,
+        "types": reads.OBJECTS,
+        "saved": reads.saved_by(me),
+        "everybodys": reads.everybodys(now),
+        "integrity": reads.integrity(),
     }
     return render(request, "audit/record.html", context)
+
+
+def _question(query: QueryDict) -> Question:
+    """Return what an address asks for."""
+    return Question(
+        **{
+            field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_QUERY]
+            for field in fields(Question)
+        }
+    )
+
+
+def _before(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+@page(ACT)
+def save(request: HttpRequest) -> HttpResponseBase:
+    """Keep the question under a name."""
+    question = _question(QueryDict(request.POST.get("query", "")[:4000]))
+    try:
+        saved = save_question(identity=who(request), name=request.POST.get("name", ""), query=question.query)
+    except StintError as error:
+        return said(request, error)
+    messages.success(request, f"The question “{saved.name}” is saved.")
+    return redirect(f"{reverse('record')}?{question.query}")
+
+
+@page(ACT)
+def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+    """Delete a saved question."""
+    name = delete_question(bookmark_id=bookmark, identity=who(request))
+    messages.success(request, f"The question “{name}” is deleted.")
+    return redirect("record")
+
+
+@page(ACT)
+def verify(request: HttpRequest) -> HttpResponse:
+    """Have the record read, from the last verified entry on at once, and all of it by the worker."""
+    verdict = verify_record(actor=who(request), now=clock.now())
+    text = _said(verdict)
+    (messages.success if verdict is None or verdict.ok else messages.error)(request, text)
+    return redirect("record")
+
+
+def _said(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "The worker reads the whole record now. Load this page again in a moment."
+    if not verdict.ok:
+        return f"Record broken at entry {verdict.first_bad_seq or 0:,}. {verdict.detail}"
+    first = verdict.head_seq - verdict.entries + 1
+    new = f"Entries {first:,} to {verdict.head_seq:,} are" if verdict.entries else "Nothing new: all is"
+    return f"{new} intact and follow from what was verified before. The worker reads all of it again."
 
 
 @page()

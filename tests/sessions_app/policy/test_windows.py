@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import zoneinfo
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sessions_app.policy.windows import DAYS, Freeze, Window, covering, upcoming
+from sessions_app.policy.windows import DAYS, Freeze, Window, allowed, covering, frozen, upcoming
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")
 # The days on which those zones change their clocks, with the day before and after each.
@@ -166,3 +167,43 @@ def test_a_freeze_touches_what_shares_an_instant_with_it():
 def test_a_freeze_without_a_zone_or_a_length_is_refused(start, end):
     with pytest.raises(ValidationError):
         Freeze.model_validate({"from": start, "to": end, "reason": "why"})
+
+
+@given(
+    st.lists(st.tuples(CLOCKS, CLOCKS, st.sampled_from(ZONES)), min_size=1, max_size=3),
+    st.sampled_from(CHANGES),
+)
+def test_the_allowed_stretches_are_exactly_the_instants_that_a_window_covers(hours, day):
+    windows = [window(f"{start:%H:%M}", f"{end:%H:%M}", zone) for start, end, zone in hours]
+    first = dt.datetime.combine(day, dt.time(), dt.UTC) - dt.timedelta(hours=18)
+    last = first + dt.timedelta(days=2)
+    stretches = allowed(windows, first, last)
+    assert stretches == sorted(stretches)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(stretches))
+    instant = first
+    while instant < last:
+        inside = any(opens <= instant < closes for opens, closes in stretches)
+        assert inside == covering(windows, instant, instant + dt.timedelta(minutes=1))
+        instant += dt.timedelta(minutes=15)
+
+
+def test_a_month_of_windows_has_one_stretch_a_day_over_the_change_to_winter_time():
+    nights = [window("22:00", "04:00"), window("23:00", "02:30")]
+    found = allowed(nights, utc("2026-10-01T00:00"), utc("2026-11-01T00:00"))
+    assert len(found) == 32
+    assert found[0] == (utc("2026-10-01T00:00"), utc("2026-10-01T02:00"))
+    assert found[-1] == (utc("2026-10-31T21:00"), utc("2026-11-01T00:00"))
+    assert max(closes - opens for opens, closes in found) == dt.timedelta(hours=7)
+
+
+def test_only_what_touches_is_frozen_and_it_is_cut_at_the_edges():
+    freezes = [
+        Freeze.model_validate({"from": "2026-12-20T00:00:00+01:00", "to": "2027-01-02T00:00:00+01:00", "reason": "Year"}),
+        Freeze.model_validate({"from": "2026-12-24T12:00:00Z", "to": "2026-12-24T13:00:00Z", "reason": "Move"}),
+        Freeze.model_validate({"from": "2026-11-01T00:00:00Z", "to": "2026-12-24T00:00:00Z", "reason": "Before"}),
+    ]  # fmt: skip
+    first, last = utc("2026-12-24T00:00"), utc("2026-12-25T00:00")
+    assert frozen(freezes, first, last) == [
+        (first, last, "Year"),
+        (utc("2026-12-24T12:00"), utc("2026-12-24T13:00"), "Move"),
+    ]

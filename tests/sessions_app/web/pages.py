@@ -26,7 +26,10 @@ READABLE = {
     "policy": "alice bob admin",
     "account": ALL,
     "account_password": ALL,
-    "people": "admin",
+    "people": ALL,
+    "person": "admin",
+    "who_can": ALL,
+    "timeline": ALL,
     "record": ALL,
 }
 ACTS = {
@@ -44,9 +47,13 @@ ACTS = {
     "token_revoke",
     "account_zone",
     "people_switch",
+    "person_end_all",
+    "record_verify",
+    "question_save",
+    "question_delete",
 }
 OPEN = {"account_login", "account_logout", "account_inactive"}
-ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone"}
+ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone", "question_save"}
 
 
 def page_names() -> set[str]:
@@ -77,5 +84,8 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
+        "person": [identity.username],
+        "person_end_all": [identity.username],
+        "question_delete": [999_999],
     }
     return reverse(name, args=arguments.get(name, []))

@@ -31,8 +31,10 @@ def addresses(world, now) -> list[str]:
         "/", "/requests/?show=all", f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/",
         f"/grants/{grant.ref}/", f"/grants/{grant.ref}/live/", f"/grants/{glass.ref}/",
         "/grants/?show=all", "/clusters/", "/clusters/web/", "/command-sets/restart-web/", "/policies/web-work/",
-        "/account/", "/people/", "/record/", "/search/?q=alert", "/requests/new/?reason=" + EVIL + "&ticket=" + EVIL,
+        "/account/", "/people/", "/people/alice/", "/timeline/", "/timeline/?by=person&view=table", "/record/",
+        "/who-can/?cluster=web&line=" + EVIL, "/timeline/?cluster=" + EVIL + "&person=" + EVIL, "/search/?q=alert", "/requests/new/?reason=" + EVIL + "&ticket=" + EVIL,
         "/search/?q=" + EVIL, "/record/?actor=" + EVIL + "&event=" + EVIL + "&object=" + EVIL,
+        "/record/?text=" + EVIL + "&cluster=" + EVIL + "&type=" + EVIL,
     ]  # fmt: skip
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
+import io
+import json
+
+from django.utils.html import escape
+
+from broker.audit.chain import entry_hash
 from broker.audit.models import AuditVerification
+from sessions_app.tasks import verify_record
 from tests.support import acts
 
 
@@ -58,7 +67,7 @@ def test_the_integrity_line_says_when_and_what(as_alice, now):
     assert "Record intact" in as_alice.get("/").content.decode()
     assert "48,211 entries" in as_alice.get("/record/").content.decode()
     AuditVerification.objects.update(ok=False, first_bad_seq=47902, problem="hash")
-    assert "Record broken at entry 47902" in as_alice.get("/record/").content.decode()
+    assert "Record broken at entry 47,902" in as_alice.get("/record/").content.decode()
 
 
 def test_a_reference_leads_to_its_page_if_one_may_see_it(world, as_alice, as_charlie):
@@ -92,3 +101,127 @@ def test_the_facts_of_an_entry_are_shown(world, browser):
     assert "&lt;img src=x&gt;" in page
     assert "<img" not in page
     assert acts.intact()
+
+
+# Asking
+
+
+def test_filters_are_in_the_address_and_each_can_be_taken_out(world, as_bob):
+    grant = world.grant()
+    page = as_bob.get(f"/record/?event=grant&grant={grant.ref}&text=nginx")
+    assert [(chip.label, chip.value) for chip in page.context["chips"]] == [
+        ("Event", "grant"),
+        ("Grant", grant.ref),
+        ("Holds", "nginx"),
+    ]
+    assert page.context["chips"][1].without == "event=grant&text=nginx"
+    assert shown(as_bob, f"?event=grant&grant={grant.ref}&text=NGINX") == [("grant.scheduled", grant.ref)]
+    assert shown(as_bob, f"?grant={grant.ref}&object=REQ-1") == []
+
+
+def test_a_cluster_stands_for_itself_its_grants_and_their_requests(world, as_bob, browser):
+    grant = world.grant()
+    for client in (as_bob, browser("admin"), browser("alice")):
+        found = {ref for _, ref in shown(client, "?cluster=web")}
+        assert {grant.ref, grant.request.ref} <= found <= {grant.ref, grant.request.ref, "web"}
+        assert shown(client, "?cluster=db") == []
+    assert shown(browser("admin"), "?type=request&cluster=web")
+    assert {event for event, _ in shown(browser("admin"), "?type=identity")} == {"identity.created"} | {
+        event for event, _ in shown(browser("admin"), "?event=identity")
+    }
+
+
+def test_days_bound_what_is_found(world, as_bob, now):
+    grant = world.grant()
+    today = f"{now:%Y-%m-%d}"
+    assert ("grant.active", grant.ref) in shown(as_bob, f"?since={today}&until={today}")
+    assert shown(as_bob, f"?since={now + dt.timedelta(days=2):%Y-%m-%d}") == []
+    assert shown(as_bob, f"?until={now - dt.timedelta(days=1):%Y-%m-%d}") == []
+
+
+def test_each_entry_has_its_sentence_its_exact_text_and_both_hashes(world, browser):
+    request = world.request(reason="Patch")
+    page = browser("admin").get(f"/record/?object={request.ref}").content.decode()
+    entry = acts.last("request.created")
+    assert f"alice asked ({request.ref}) for restart-web v1 on web for 1 h: Patch." in page
+    assert escape(entry.body) in page
+    assert bytes(entry.hash).hex() in page
+    assert bytes(entry.prev_hash).hex() in page
+
+
+def test_questions_are_saved_asked_and_deleted(world, as_bob, as_alice):
+    answer = as_bob.post("/record/questions/", {"name": "<Mine>", "query": "event=grant&actor=alice&junk=1"})
+    assert answer["Location"] == "/record/?event=grant&actor=alice"
+    page = as_bob.get("/record/")
+    (saved,) = page.context["saved"]
+    assert (saved.name, saved.query) == ("<Mine>", "event=grant&actor=alice")
+    assert "&lt;Mine&gt;" in page.content.decode()
+    assert as_alice.get("/record/").context["saved"] == []
+    assert as_alice.post(f"/record/questions/{saved.pk}/delete/").status_code == 404
+    as_bob.post(f"/record/questions/{saved.pk}/delete/")
+    assert as_bob.get("/record/").context["saved"] == []
+    assert as_bob.post("/record/questions/", {"name": "", "query": "event=grant"}).status_code == 400
+
+
+def test_the_questions_that_everybody_has_are_answered(world, as_bob):
+    world.request(kind="break_glass", reason="Down")
+    questions = {one.name: one.query for one in as_bob.get("/record/").context["everybodys"]}
+    assert len(questions) > 5
+    for query in questions.values():
+        assert as_bob.get(f"/record/?{query}").status_code == 200
+    assert shown(as_bob, "?" + questions["Break-glass in the last 7 days"])
+
+
+# Files
+
+
+def test_the_file_has_what_the_page_has_and_can_be_verified(world, as_bob, as_charlie):
+    grant = world.grant()
+    answer = as_bob.get(f"/record/?format=csv&object={grant.ref}")
+    rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+    assert [(row["event"], row["object_ref"]) for row in rows] == shown(as_bob, f"?object={grant.ref}")
+    lines = as_bob.get("/record/?format=json").getvalue().decode().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert {entry["object_ref"] for entry in entries} >= {grant.ref, grant.request.ref}
+    for entry in entries:
+        previous = bytes.fromhex(entry["previous_hash"])
+        assert entry_hash(previous, entry["seq"], entry["body"]).hex() == entry["hash"]
+    assert grant.ref not in as_charlie.get("/record/?format=csv").getvalue().decode()
+
+
+# Integrity
+
+
+def test_an_administrator_has_the_record_verified_and_nobody_else(world, as_bob, browser):
+    admin = browser("admin")
+    assert "Verify now" in admin.get("/record/").content.decode()
+    assert "Verify now" not in as_bob.get("/record/").content.decode()
+    assert as_bob.post("/record/verify/").status_code == 404
+    said = admin.post("/record/verify/", follow=True).content.decode()
+    assert "The worker reads the whole record now" in said
+    world.request()
+    verify_record()
+    world.request()
+    said = admin.post("/record/verify/", follow=True).content.decode()
+    assert "intact and follow from what was verified before" in said
+    row = AuditVerification.objects.get()
+    assert (row.ok, row.first_seq > 1) == (True, True)
+    assert f"from entry {row.first_seq:,} on" in said
+
+
+def test_the_badge_says_what_is_proven_what_is_not_and_what_came_since(world, as_bob, now):
+    world.request()
+    verify_record()
+    head = AuditVerification.objects.get().entries
+    page = as_bob.get("/record/").content.decode()
+    assert "Intact at" in page
+    assert "1 entry came since then" in page
+    assert "SHA-256 was computed again" in page
+    assert "doesn’t prove" in page
+    AuditVerification.objects.update(
+        ok=False, first_bad_seq=47902, problem="altered", detail="Entry 47,902 was altered."
+    )
+    page = as_bob.get("/record/").content.decode()
+    assert "Record broken at entry 47,902" in page
+    assert "Entries before it are intact" in page
+    assert head

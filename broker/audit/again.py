@@ -1,0 +1,34 @@
+"""Verify what was appended since the last verification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from broker.audit.actor import Actor
+from broker.audit.models import MAIN_LOG, AuditHead
+from broker.audit.note import note_verification
+from broker.audit.queries import latest_verification
+from broker.audit.verify import Verdict, verify
+
+MOST = 100_000
+
+
+def verify_onwards(*, connection: BaseDatabaseWrapper, actor: Actor, now: datetime) -> Verdict | None:
+    """Read the main log from the last verified entry on, and keep and record what was found.
+
+    The entry to begin behind must be the one that the last verification read. Returns None, and does nothing, when there
+    is nothing to begin from (no verification yet, or one that found a break) or more than 100,000 entries to read: then
+    the whole log has to be read, which takes seconds and is for the worker.
+    """
+    last = latest_verification()
+    head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
+    if last is None or not last.ok or not last.entries or last.head_hash is None:
+        return None
+    if head is not None and head - last.entries > MOST:
+        return None
+    first = last.entries + 1
+    verdict = verify(connection=connection, from_seq=first, anchor=bytes(last.head_hash))
+    note_verification(verdict=verdict, actor=actor, now=now, first_seq=first)
+    return verdict

@@ -1,0 +1,58 @@
+"""End at once all that one identity holds, without switching it off."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import recordable
+from broker.kernel.errors import NotFound
+from broker.kernel.text import checked_text
+from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.end_grant import end_grant
+
+
+class NothingToEnd(NotFound):
+    """The identity is not there, or holds nothing that the actor may end."""
+
+    code = "nothing_to_end"
+
+
+def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str = "") -> list[Grant]:
+    """Cut every grant of one identity that the actor may end, and return them. Its machines keep theirs.
+
+    Those that the actor holds or owns are RELEASED, all others REVOKED. Grants that are ending already and still let
+    commands finish are cut as well. Raises NothingToEnd, InvalidInput.
+    """
+    checked_text(note, field="note")
+    with transaction.atomic():
+        # All are locked before the first is ended: that one's entry keeps the record locked until the commit.
+        ids = list(
+            Grant.objects.endable_by(actor)
+            .not_ended()
+            .filter(holder=identity_id)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
+        locked = list(
+            Grant.objects.not_ended().select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
+        )
+        holder = Identity.objects.filter(pk=identity_id).first()
+        if holder is None or not locked:
+            raise NothingToEnd("There is nothing of this identity that you may end.")
+        own = actor.pk in (holder.pk, holder.owner_id)
+        reason = EndReason.RELEASED if own else EndReason.REVOKED
+        ended = [
+            end_grant(grant_id=grant.pk, actor=actor, reason=reason, now=now, note=note) for grant in locked
+        ]
+        record_end(
+            event=Event.IDENTITY_ALL_ENDED, actor=actor_of(actor), object_type="identity", object_ref=holder.username,
+            now=now, data={"grants": [grant.ref for grant in locked if grant.state != GrantState.REVOKING],
+                           "note": recordable(note.strip())},
+        )  # fmt: skip
+    return ended

@@ -1,0 +1,34 @@
+"""Verify the record because somebody asked."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import connection
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.again import verify_onwards
+from broker.audit.verify import Verdict
+from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import NotFound
+
+
+class NotForYou(NotFound):
+    """Only administrators have the record read."""
+
+    code = "not_for_you"
+
+
+def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
+    """Read what was appended since the last verification and return the verdict; the worker then reads the whole record.
+
+    None means that there is nothing to go on from, or too much to read while somebody waits: then only the worker reads.
+    Raises NotForYou.
+    """
+    if not actor.is_superuser:
+        raise NotForYou("Only administrators have the record read.")
+    verdict = verify_onwards(connection=connection, actor=actor_of(actor), now=now)
+    if verdict is None or verdict.ok:
+        enqueue("record.verify")
+    return verdict

@@ -1,0 +1,49 @@
+"""Lists as files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def plain(value: object) -> str:
+    """Return a cell's text; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> StreamingHttpResponse:
+    """Answer with a CSV file (RFC 4180, UTF-8) that is written while it is read."""
+    writer = csv.writer(_Echo())
+
+    def rows() -> Iterator[str]:
+        yield writer.writerow(columns)
+        for line in lines:
+            yield writer.writerow([plain(value) for value in line])
+
+    return _file(name, "text/csv; charset=utf-8", rows())
+
+
+def json_file(name: str, items: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
+    """Answer with a file of JSON lines, one object a line, that is written while it is read."""
+    rows = (json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+    return _file(name, "application/x-ndjson; charset=utf-8", rows)
+
+
+def _file(name: str, kind: str, rows: Iterator[str]) -> StreamingHttpResponse:
+    answer = StreamingHttpResponse(rows, content_type=kind)
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer

@@ -1,0 +1,134 @@
+"""People and machines: what each holds, may ask for, may approve and did, as far as the reader may see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+
+from accounts.models import APIToken, Identity, Kind, SSHPublicKey
+from accounts.queries import may_give_credentials
+from broker.audit.models import AuditEntry
+from broker.audit.queries import entries
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandRun,
+    Grant,
+    GrantState,
+    RunState,
+)
+from sessions_app.queries.people import known_people
+from sessions_app.queries.record import newest_visible
+from sessions_app.queries.ways import Way, ways_of
+from sessions_app.web.reads.home import LIVE, with_names
+from sessions_app.web.reads.pages import Page, page_of
+
+MOST = 50
+RECENT = 10
+STATES = (("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"))
+
+
+def may_look(identity: Identity) -> bool:
+    """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
+    return (
+        identity.is_superuser
+        or identity.machines.exists()
+        or AccessPolicy.objects.holding(identity, "view", "approve", "administer").exists()
+        or Cluster.objects.holding(identity, "view", "approve", "administer").exists()
+    )
+
+
+def people(
+    reader: Identity, *, text: str = "", kind: str = "", state: str = "", before: str = ""
+) -> Page[Identity]:
+    """Return those that the reader may see and that fit, with what each holds now and when it last did something."""
+    seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
+    held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
+    # Of whichever log: with its name, PostgreSQL would walk the log back in the hope of meeting the actor.
+    latest = AuditEntry.objects.filter(actor=OuterRef("username")).order_by("-seq").values("at")
+    found = known_people(reader).select_related("owner").prefetch_related("groups")
+    if text:
+        found = found.filter(
+            Q(name__icontains=text)
+            | Q(username__icontains=text)
+            | Q(pk__in=Identity.groups.through.objects.filter(group__name__icontains=text).values("identity"))
+        )
+    if kind in Kind.values:
+        found = found.filter(kind=kind)
+    if state in ("enabled", "disabled"):
+        found = found.filter(is_active=state == "enabled")
+    elif state == "holding":
+        found = found.filter(Exists(seen))
+    found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]))
+    return page_of(found, key="pk", before=before)
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A policy that an identity holds a permission on, and by which ways."""
+
+    policy: AccessPolicy
+    ways: Sequence[Way]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage:
+    """One identity for one reader. Keys and tokens are None for readers who may not see them."""
+
+    person: Identity
+    own: bool
+    holds: Sequence[Grant]
+    endable: int
+    asks: Sequence[Covered]
+    approves: Sequence[Covered]
+    machines: Sequence[Identity]
+    keys: Sequence[SSHPublicKey] | None
+    tokens: Sequence[APIToken] | None
+    grants: Sequence[Grant]
+    refused: Sequence[CommandRun]
+    entries: Sequence[AuditEntry]
+
+
+def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonPage:
+    """Return one identity, which the reader may see, with as much of it as they may."""
+    visible = with_names(Grant.objects.visible_to(reader).filter(holder=person))
+    policies = list(
+        AccessPolicy.objects.live()
+        .visible_to(reader)
+        .distinct()
+        .order_by("name")
+        .prefetch_related("clusters", "command_sets")
+    )
+    close = reader.is_superuser or may_give_credentials(reader, person)
+    keys = SSHPublicKey.objects.filter(identity=person, removed_at__isnull=True).order_by("pk")
+    tokens = APIToken.objects.filter(identity=person, revoked_at__isnull=True, expires_at__gt=now)
+    refused = CommandRun.objects.filter(grant__in=visible.values("pk"), state=RunState.REFUSED)
+    return PersonPage(
+        person=person,
+        own=reader.pk in (person.pk, person.owner_id),
+        holds=list(visible.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]),
+        endable=live_that_may_be_ended(person, reader).count(),
+        asks=_covered(person, "request", policies),
+        approves=_covered(person, "approve", policies) if person.is_person else [],
+        machines=list(known_people(reader).filter(owner=person).order_by("username")[:MOST]),
+        keys=list(keys) if close else None,
+        tokens=list(tokens.order_by("pk")) if close else None,
+        grants=list(visible.filter(state=GrantState.ENDED).order_by("-created_at")[:RECENT]),
+        refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
+        entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,
+    )
+
+
+def live_that_may_be_ended(person: Identity, reader: Identity) -> QuerySet[Grant]:
+    """Return the grants of one identity that are not over or ending and that the reader may end."""
+    return Grant.objects.endable_by(reader).filter(
+        holder=person, state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
+    )
+
+
+def _covered(person: Identity, permission: str, policies: Sequence[AccessPolicy]) -> list[Covered]:
+    ways = ways_of(person, permission, policies)
+    return [Covered(policy, ways[policy.pk]) for policy in policies if policy.pk in ways]

@@ -1,0 +1,307 @@
+"""Who can run a command on a cluster: right now, by the grants that are in use, and by asking, by the policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    GrantState,
+    Target,
+)
+from sessions_app.policy.commands.ssh import Allowed, CompiledSet, Refused, compile_open, decide
+from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.windows import covering, upcoming
+from sessions_app.queries import commands, facts
+from sessions_app.queries.people import known_people
+from sessions_app.queries.ways import Way, who_may
+
+MOST_GRANTS = 500
+MOST_PEOPLE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What may be chosen: the clusters that the reader may look into, and what the chosen one has."""
+
+    clusters: Sequence[Cluster]
+    cluster: Cluster | None
+    targets: Sequence[Target]
+    sets: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A grant that lets its holder run it now; ``hold``: each run waits for a second person."""
+
+    grant: Grant
+    hold: bool
+    matched: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody who may ask, through what, and whether they may break the glass; ``known``: the reader may see their page."""
+
+    identity: Identity
+    ways: Sequence[Way]
+    glass: bool
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One policy with a command set that allows it: its price, who may ask, and what stands against asking now."""
+
+    policy: AccessPolicy
+    command_set: str
+    price: str
+    glass_price: str
+    needs: str
+    hold: bool
+    against: str
+    people: Sequence[Asker]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A command set that does not allow it: why not, and what comes nearest."""
+
+    command_set: str
+    policies: Sequence[str]
+    reason: str
+    nearest: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhoCan:
+    """The answer. ``unread`` grants were not looked at, for there are too many."""
+
+    now: Sequence[Now]
+    asking: Sequence[Asking]
+    misses: Sequence[Miss]
+    unread: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Those who may ask for anything on the cluster, and whose pages the reader may see."""
+
+    identities: dict[int, Identity]
+    known: frozenset[int]
+
+    def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
+        """Return one of them, with whether one of the groups that may break the glass is theirs."""
+        identity = self.identities[pk]
+        groups = {group.name for group in identity.groups.all()}
+        return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
+
+
+def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
+    there = Identity.objects.active().filter(pk__in=ids).select_related("owner").prefetch_related("groups")
+    known = known_people(reader).filter(pk__in=ids).values_list("pk", flat=True)
+    return _Crowd({identity.pk: identity for identity in there}, frozenset(known))
+
+
+def looked_into(reader: Identity) -> QuerySet[Cluster]:
+    """Return the live clusters whose access the reader may see: by view, approve or administer there or on a policy on it."""
+    live = Cluster.objects.live()
+    if reader.is_superuser:
+        return live
+    looks = "view", "approve", "administer"
+    covered = AccessPolicy.clusters.through.objects.filter(
+        accesspolicy_id__in=AccessPolicy.objects.holding(reader, *looks)
+    )
+    return live.filter(
+        Q(pk__in=Cluster.objects.holding(reader, *looks)) | Q(pk__in=covered.values("cluster_id"))
+    )
+
+
+def who_can_form(reader: Identity, name: str) -> Form:
+    """Return what the form offers for the cluster of that name, or for the only one."""
+    clusters = list(looked_into(reader).order_by("name"))
+    only = clusters[0] if len(clusters) == 1 and not name else None
+    cluster = next((one for one in clusters if one.name == name), only)
+    targets = list(Target.objects.live().filter(cluster=cluster).order_by("name")) if cluster else []
+    sets = CommandSet.objects.live().filter(policies__in=_policies(reader, cluster)) if cluster else None
+    names = sets.distinct().order_by("name").values_list("name", flat=True) if sets is not None else ()
+    return Form(clusters, cluster, targets, list(names))
+
+
+def _policies(reader: Identity, cluster: Cluster) -> QuerySet[AccessPolicy]:
+    """Return the live policies on a cluster into which the reader may look."""
+    found = AccessPolicy.objects.live().filter(clusters=cluster)
+    if reader.is_superuser:
+        return found
+    looks = "view", "approve", "administer"
+    if Cluster.objects.filter(pk=cluster.pk, pk__in=Cluster.objects.holding(reader, *looks)).exists():
+        return found
+    return found.filter(pk__in=AccessPolicy.objects.holding(reader, *looks))
+
+
+def who_can(
+    cluster: Cluster,
+    reader: Identity,
+    now: dt.datetime,
+    *,
+    target: str = "",
+    line: str = "",
+    command_set: str = "",
+) -> WhoCan:
+    """Return who can run the line, or has or may ask for the command set, on the cluster or on one target of it.
+
+    The same function decides as at the gateway. Only grants and policies that the reader may see are counted.
+    """
+    grants = list(_live(cluster, reader, now, target)[: MOST_GRANTS + 1])
+    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
+    sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
+    policies = list(
+        _policies(reader, cluster)
+        .distinct()
+        .order_by("name")
+        .prefetch_related(Prefetch("command_sets", sets))
+    )
+    asking, misses = _by_asking(policies, cluster, reader, now, line, command_set)
+    return WhoCan(
+        now=[found for grant in grants[:MOST_GRANTS] if (found := _now(grant, line, command_set))],
+        asking=asking,
+        misses=misses,
+        unread=len(grants) > MOST_GRANTS,
+    )
+
+
+def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> QuerySet[Grant]:
+    found = Grant.objects.visible_to(reader).filter(
+        cluster=cluster,
+        state=GrantState.ACTIVE,
+        starts_at__lte=now,
+        expires_at__gt=now,
+        holder__in=Identity.objects.active(),
+    )
+    if target:
+        found = found.filter(pk__in=Grant.targets.through.objects.filter(
+            target__name=target, target__cluster=cluster, target__removed_at__isnull=True).values("grant_id"))  # fmt: skip
+    return found.select_related("holder__owner", "command_set_version__command_set", "cluster").order_by(
+        "expires_at"
+    )
+
+
+def _now(grant: Grant, line: str, command_set: str) -> Now | None:
+    if command_set and grant.command_set_version.command_set.name != command_set:
+        return None
+    if not line:
+        return Now(grant, False, "")
+    try:
+        compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
+    except ValueError:
+        return None  # What can't be read opens nothing at the gateway either.
+    answer = decide(compiled, line)
+    return Now(grant, answer.hold, _values(answer)) if isinstance(answer, Allowed) else None
+
+
+def _values(answer: Allowed) -> str:
+    return ", ".join(f"{name} is {value}" for name, value in answer.matched.items())
+
+
+def _by_asking(
+    policies: Sequence[AccessPolicy],
+    cluster: Cluster,
+    reader: Identity,
+    now: dt.datetime,
+    line: str,
+    wanted: str,
+) -> tuple[list[Asking], list[Miss]]:
+    people = who_may("request", policies, cluster.pk, cluster.name)
+    crowd = _crowd({pk for who in people.values() for pk in who}, reader)
+    asking: list[Asking] = []
+    misses: dict[str, Miss] = {}
+    for policy in policies:
+        try:
+            document = facts.policy_document(policy)
+        except facts.Unreadable:
+            continue  # It allows nothing.
+        for command_set in policy.command_sets.all():
+            version = command_set.published
+            if version is None or (wanted and command_set.name != wanted):
+                continue
+            answer = _answer(version, line)
+            if isinstance(answer, Refused):
+                earlier = misses.get(command_set.name)
+                names = (*(earlier.policies if earlier else ()), policy.name)
+                misses[command_set.name] = Miss(command_set.name, names, answer.reason, answer.nearest or "")
+                continue
+            asking.append(
+                _asking(policy, document, command_set.name, version, answer, people[policy.pk], crowd, now)
+            )
+    return asking, sorted(misses.values(), key=lambda miss: (not miss.nearest, miss.command_set))
+
+
+def _answer(version: CommandSetVersion, line: str) -> Allowed | Refused | None:
+    """Return what some grant of the version could say to the line; None when no line was given."""
+    if not line:
+        return None
+    try:
+        compiled: CompiledSet = compile_open(commands.document_of(version))
+    except DocumentError:
+        return Refused("this version can't be read, so that it allows nothing", None, "program")
+    return decide(compiled, line)
+
+
+def _asking(
+    policy: AccessPolicy,
+    document: PolicyDocument,
+    name: str,
+    version: CommandSetVersion,
+    answer: Allowed | None,
+    people: dict[int, list[Way]],
+    crowd: _Crowd,
+    now: dt.datetime,
+) -> Asking:
+    terms = document.break_glass
+    there = {pk: ways for pk, ways in people.items() if pk in crowd.identities}
+    askers = sorted(
+        (crowd.asker(pk, ways, terms.groups if terms else ()) for pk, ways in there.items()),
+        key=lambda asker: asker.identity.username,
+    )
+    bound = set(version.document.get("parameters", ()))
+    needs = (
+        ", ".join(f"{key} = {value}" for key, value in answer.matched.items() if key in bound)
+        if answer
+        else ""
+    )
+    return Asking(
+        policy=policy, command_set=name, price=price(document),
+        glass_price=f"at once, up to {say_duration(terms.max_duration)}" if terms else "",
+        needs=needs, hold=bool(answer and answer.hold), against=against(document, now), people=askers[:MOST_PEOPLE],
+        more=max(0, len(askers) - MOST_PEOPLE),
+    )  # fmt: skip
+
+
+def price(document: PolicyDocument) -> str:
+    """Return what asking costs: `2 approvals, up to 4 h`."""
+    count = sum(clause.count for clause in document.clauses)
+    many = f"{count} approval{'s' if count != 1 else ''}" if count else "no approval"
+    return f"{many}, up to {say_duration(document.max_duration)}"
+
+
+def against(document: PolicyDocument, now: dt.datetime) -> str:
+    """Return what stands against planned work right now: a freeze, or that no window is open; empty when nothing does."""
+    soon = now + dt.timedelta(seconds=1)
+    freeze = next((freeze for freeze in document.freezes if freeze.touches(now, soon)), None)
+    if freeze is not None:
+        return f"frozen: {freeze.reason}"
+    if document.windows is not None and not covering(document.windows, now, soon):
+        return "no window is open" if upcoming(document.windows, now, 1) else "no window is coming"
+    return ""

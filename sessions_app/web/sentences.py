@@ -1,0 +1,235 @@
+"""What happened, in plain words, for each event that the record knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from broker.audit.actor import SYSTEM_PREFIX
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
+from sessions_app.models import EndReason
+from sessions_app.policy.durations import say_duration
+
+Data = dict[str, Any]
+Act = str | Callable[[str, Data], str]
+LONGEST = 200
+
+_PARTS = {
+    "sweep": "The clock",
+    "end": "The clock",
+    "gateway": "The gateway",
+    "deprovision": "The undoing",
+    "verify": "The regular check",
+    "audit_verify": "A check by hand",
+    "provision": "Stint",
+    "setup": "Stint",
+}
+
+
+def sentence(entry: AuditEntry) -> str:
+    """Return what an entry tells: who did what to what. Facts that the entry does not have are left out."""
+    data = entry.data
+    act = _ACTS.get(entry.event)
+    if act is None:
+        return f"{_actor(entry)}: {entry.event} on {entry.object_ref}."
+    text = act(entry.object_ref, data) if callable(act) else act.format(ref=entry.object_ref)
+    return f"{_actor(entry)} {_short(text)}."
+
+
+def _actor(entry: AuditEntry) -> str:
+    if not entry.actor.startswith(SYSTEM_PREFIX):
+        return entry.actor
+    part = entry.actor.removeprefix(SYSTEM_PREFIX)
+    return _PARTS.get(part, f"Stint ({part})")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split()).removesuffix(".")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _line(data: Data) -> str:
+    argv = data.get("argv")
+    line = data.get("line") or (" ".join(map(str, argv)) if isinstance(argv, list) else "")
+    return f"“{line}”" if line else f"command {data.get('run', '')}".strip()
+
+
+def _on(data: Data) -> str:
+    return f" on {data['target']}" if data.get("target") else ""
+
+
+def _why(data: Data, key: str = "reason") -> str:
+    return f": {data[key]}" if data.get(key) else ""
+
+
+def _many(count: object, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _created(ref: str, data: Data) -> str:
+    span = f" for {say_duration(data['duration'])}" if isinstance(data.get("duration"), int) else ""
+    if data.get("extends"):
+        return f"asked ({ref}) to extend {data['extends']}{span}{_why(data)}"
+    what = f" for {data['command_set']} on {data['cluster']}" if data.get("cluster") else ""
+    return f"asked ({ref}){what}{span}{_why(data)}"
+
+
+def _approved(ref: str, data: Data) -> str:
+    if data.get("by") == "policy":
+        return f"needed no approval for {ref}: {data.get('policy', 'the policy')} asks for none"
+    missing = data.get("missing")
+    more = f"; {_many(missing, 'approval')} still missing" if missing else ""
+    return f"approved {ref}{more}{_why(data, 'comment')}"
+
+
+def _scheduled(ref: str, data: Data) -> str:
+    holder = f" to {data['holder']}" if data.get("holder") else ""
+    what = f": {data['command_set']} on {data['cluster']}" if data.get("cluster") else ""
+    return f"gave {ref}{holder}{what}"
+
+
+def _ends(ref: str, data: Data) -> str:
+    reason = data.get("reason")
+    why = str(EndReason(reason).label) if reason in EndReason.values else ""
+    return f"began to end {ref}{f', because {why}' if why else ''}{_why(data, 'note')}"
+
+
+def _held(ref: str, data: Data) -> str:
+    if data.get("lapsed"):
+        return f"let {_line(data)}{_on(data)} under {ref} lapse: nobody allowed it in time"
+    return f"{'allowed' if data.get('allowed') else 'denied'} the held {_line(data)}{_on(data)} under {ref}"
+
+
+def _finished(ref: str, data: Data) -> str:
+    status = data.get("exit_status")
+    how = f"ended with status {status}" if status is not None else str(data.get("state") or "ended")
+    return f"saw command {data.get('run', '')}{_on(data)} under {ref}: {how}{_why(data)}"
+
+
+def _verified(_ref: str, data: Data) -> str:
+    first = data.get("first_seq")
+    since = f" from entry {first:,} on" if isinstance(first, int) else ""
+    entries = data.get("entries")
+    return (
+        f"read {entries:,} entries{since} and found them intact"
+        if isinstance(entries, int)
+        else "found it intact"
+    )
+
+
+def _broken(_ref: str, data: Data) -> str:
+    bad = data.get("first_bad_seq")
+    where = f" at entry {bad:,}" if isinstance(bad, int) else ""
+    return f"found the record broken{where}: {data.get('detail', '')}"
+
+
+def _made(ref: str, data: Data) -> str:
+    kind = data.get("kind") or "identity"
+    owner = f", owned by {data['owner']}" if data.get("owner") else ""
+    return f"made the {kind} {ref}{owner}"
+
+
+def _changed(ref: str, data: Data) -> str:
+    return (
+        f"changed the {', '.join(key.replace('_', ' ') for key in data)} of {ref}"
+        if data
+        else f"changed {ref}"
+    )
+
+
+def _ended_with(verb: str, noun: str) -> Act:
+    def act(ref: str, data: Data) -> str:
+        ended = data.get("grants_ended")
+        count = len(ended) if isinstance(ended, list) else ended
+        more = f"; {_many(count, 'grant')} ended" if count else ""
+        return f"{verb} the {noun} {ref}{more}"
+
+    return act
+
+
+_ACTS: dict[str, Act] = {
+    Event.REQUEST_CREATED: _created,
+    Event.REQUEST_APPROVED: _approved,
+    Event.REQUEST_DENIED: lambda ref, data: f"denied {ref}{_why(data, 'comment')}",
+    Event.REQUEST_WITHDRAWN: "withdrew {ref}",
+    Event.REQUEST_LAPSED: "let {ref} lapse: nobody decided it in time",
+    Event.REQUEST_NARROWED: lambda ref, data: (
+        f"made {ref} smaller: {', '.join(sorted(data)) or 'as the data says'}"
+    ),
+    Event.REQUEST_COMMENTED: lambda ref, data: f"wrote in the thread of {ref}{_why(data, 'text')}",
+    Event.REQUEST_REMINDED: "reminded the approvers of {ref}",
+    Event.GRANT_SCHEDULED: _scheduled,
+    Event.GRANT_PROVISIONING: "began to start {ref}",
+    Event.GRANT_ACTIVE: "started {ref}: it may be used",
+    Event.GRANT_REVOKING: _ends,
+    Event.GRANT_ENDED: "proved {ref} ended on every target",
+    Event.GRANT_EXTENDED: lambda ref, data: (
+        f"extended {ref} by {say_duration(int(data.get('seconds') or 0)) or 'some time'}"
+    ),
+    Event.GRANT_REVOKE_FAILING: lambda ref, data: (
+        f"could not confirm the end of {ref} yet{_why({'e': '; '.join(map(str, data.get('errors') or []))}, 'e')}"
+    ),
+    Event.SESSION_OPENED: lambda ref, data: (
+        f"opened a session{_on(data)} under {ref}{' from ' + str(data['from']) if data.get('from') else ''}"
+    ),
+    Event.SESSION_CLOSED: lambda ref, data: f"closed a session{_on(data)} under {ref}{_why(data)}",
+    Event.COMMAND_ALLOWED: lambda ref, data: f"ran {_line(data)}{_on(data)} under {ref}",
+    Event.COMMAND_REFUSED: lambda ref, data: (
+        f"was refused {_line(data)}{_on(data)} under {ref}{_why(data, 'why')}"
+    ),
+    Event.COMMAND_HELD: lambda ref, data: (
+        f"tried {_line(data)}{_on(data)} under {ref}, which waits for a second person"
+    ),
+    Event.COMMAND_HOLD_DECIDED: _held,
+    Event.COMMAND_FINISHED: _finished,
+    Event.RECORDING_WATCHED: "watched a recording of {ref}",
+    Event.LEASE_MADE: lambda ref, data: f"first used{_on(data) or ' a target'} under {ref}",
+    Event.LEASE_GONE: lambda ref, data: f"read back{_on(data) or ' a target'} that nothing of {ref} is left",
+    Event.LEASE_FAILING: lambda ref, data: f"could not read back{_on(data)} for {ref}{_why(data, 'error')}",
+    Event.BREAKGLASS_STARTED: lambda ref, data: f"broke the glass ({ref}){_why(data)}",
+    Event.BREAKGLASS_REVIEWED: lambda ref, data: f"reviewed the broken glass {ref}{_why(data, 'note')}",
+    Event.WORKFLOW_OPENED: lambda ref, data: f"opened {ref}{_why(data, 'title')}",
+    Event.WORKFLOW_CLOSED: lambda ref, data: (
+        f"closed {ref}; {_many(data.get('grants_ended', 0), 'grant')} ended"
+    ),
+    Event.IDENTITY_CREATED: _made,
+    Event.IDENTITY_CHANGED: _changed,
+    Event.IDENTITY_DISABLED: lambda ref, data: (
+        f"disabled {ref}; {_many(data.get('grants_ended', 0), 'grant')} ended"
+    ),
+    Event.IDENTITY_ENABLED: "enabled {ref} again",
+    Event.IDENTITY_ALL_ENDED: lambda ref, data: (
+        f"ended all that {ref} held: {', '.join(map(str, data.get('grants') or [])) or 'nothing new'}"
+    ),
+    Event.IDENTITY_KEY_ADDED: lambda ref, data: f"registered a key of {ref}{_why(data, 'fingerprint')}",
+    Event.IDENTITY_KEY_REMOVED: lambda ref, data: f"removed a key of {ref}{_why(data, 'fingerprint')}",
+    Event.IDENTITY_TOKEN_CREATED: lambda ref, data: (
+        f"made a token of {ref} for {', '.join(map(str, data.get('scopes') or [])) or 'nothing'}"
+    ),
+    Event.IDENTITY_TOKEN_REVOKED: "revoked a token of {ref}",
+    Event.IDENTITY_SIGNED_IN: "signed in",
+    Event.IDENTITY_SIGNED_OUT: "signed out",
+    Event.IDENTITY_SIGN_IN_FAILED: "saw a sign-in as {ref} fail",
+    Event.IDENTITY_PASSWORD_CHANGED: "set the password of {ref}",
+    Event.CATALOGUE_APPLIED: lambda _ref, data: (
+        f"applied {_many(data.get('count', 0), 'change')} to the catalogue"
+    ),
+    Event.COMMAND_SET_PUBLISHED: lambda ref, data: (
+        f"published version {data.get('version', '')} of the command set {ref}"
+    ),
+    Event.COMMAND_SET_RETIRED: _ended_with("retired", "command set"),
+    Event.POLICY_CREATED: _ended_with("made", "policy"),
+    Event.POLICY_CHANGED: _ended_with("changed", "policy"),
+    Event.POLICY_REMOVED: _ended_with("removed", "policy"),
+    Event.CLUSTER_CREATED: _ended_with("made", "cluster"),
+    Event.CLUSTER_CHANGED: _ended_with("changed", "cluster"),
+    Event.CLUSTER_CHECKED: lambda ref, data: f"checked the connection to {ref}{_on(data)}",
+    Event.CLUSTER_REMOVED: _ended_with("removed", "cluster"),
+    Event.PERMISSION_CHANGED: "changed what the group {ref} may do or who is in it",
+    Event.CA_CREATED: "made the signing key {ref}",
+    Event.CA_ROTATED: "let the signing key {ref} take over",
+    Event.CA_RETIRED: "retired the signing key {ref}",
+    Event.RECORD_VERIFIED: _verified,
+    Event.RECORD_BROKEN: _broken,
+}

@@ -1,0 +1,193 @@
+"""People and machines, and who can run what."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity, SSHPublicKey
+from accounts.operations.create_token import create_token
+from sessions_app.models import AccessPolicy
+from tests.sessions_app.web.test_access import PUBLIC_KEY
+from tests.support import acts
+from tests.support.acts import policy
+
+
+def listed(client, query: str = "") -> list[str]:
+    return [one.username for one in client.get(f"/people/{query}").context["page"].rows]
+
+
+def can(client, **query: str):
+    return client.get("/who-can/", {"cluster": "web", **query}).context["answer"]
+
+
+# Who sees whom
+
+
+def test_everybody_sees_themselves_their_machines_and_whose_access_they_look_into(world, browser):
+    assert set(listed(browser("alice"))) == {"alice", "robot", "deployer"}
+    assert listed(browser("charlie")) == ["charlie"]
+    assert listed(browser("bob")) == ["bob"]
+    world.request()
+    assert set(listed(browser("bob"))) == {"alice", "bob"}
+    assert len(listed(browser("admin"))) == Identity.objects.count()
+
+
+def test_the_page_of_another_is_there_for_whom_they_see_and_for_nobody_else(world, browser):
+    world.grant()
+    answers = {
+        (who, whom): browser(who).get(f"/people/{whom}/").status_code
+        for who in ("alice", "bob", "charlie", "admin")
+        for whom in ("alice", "robot", "dora", "nobody")
+    }
+    seen = {
+        ("alice", "alice"),
+        ("alice", "robot"),
+        ("bob", "alice"),
+        ("admin", "alice"),
+        ("admin", "robot"),
+        ("admin", "dora"),
+    }
+    assert answers == {pair: 200 if pair in seen else 404 for pair in answers}
+
+
+def test_the_navigation_leads_there_for_those_who_may_see_somebody(world, browser):
+    for name, there in (("alice", True), ("bob", True), ("admin", True), ("charlie", False)):
+        page = browser(name).get("/").content.decode()
+        assert ('href="/people/"' in page, 'href="/who-can/"' in page) == (there, there), name
+
+
+def test_the_list_is_filtered(world, browser):
+    world.grant()
+    admin = browser("admin")
+    assert set(listed(admin, "?q=approvers")) == {"bob", "dora"}
+    assert listed(admin, "?kind=agent") == ["robot"]
+    assert listed(admin, "?state=holding") == ["alice"]
+    Identity.objects.filter(username="dora").update(is_active=False, disabled_at=world.now)
+    assert listed(admin, "?state=disabled") == ["dora"]
+    assert listed(admin, "?q=%00&kind=x&state=y")
+
+
+# One identity
+
+
+def test_what_it_holds_may_ask_for_and_did_is_on_its_page(world, as_bob, now):
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    acts.run(used, acts.session(used, now=now), "echo restart sshd", now=now)
+    shown = as_bob.get("/people/alice/").context["shown"]
+    assert [one.ref for one in shown.holds] == [grant.ref]
+    assert shown.endable == 1
+    assert [(one.policy.name, [str(way) for way in one.ways]) for one in shown.asks] == [
+        ("web-work", ["through operators"])
+    ]
+    assert shown.approves == []
+    assert [run.line for run in shown.refused] == ["echo restart sshd"]
+    assert shown.entries[0].event == "command.refused"
+    page = as_bob.get("/people/alice/").content.decode()
+    assert "was refused “echo restart sshd” on web-1" in page
+    mine = as_bob.get("/people/bob/").context["shown"]
+    assert [str(way) for one in mine.approves for way in one.ways] == ["through approvers"]
+
+
+def test_keys_and_tokens_are_for_itself_its_owner_and_administrators_and_never_secrets(world, browser, now):
+    world.request(world.robot)
+    browser("alice").post("/account/keys/", {"public_key": PUBLIC_KEY, "identity": world.robot.pk})
+    token, text = create_token(
+        identity_id=world.robot.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
+        now=now,
+    )
+    fingerprint = SSHPublicKey.objects.get().fingerprint
+    for name, shown in (("alice", True), ("admin", True), ("bob", False)):
+        page = browser(name).get("/people/robot/").content.decode()
+        assert (fingerprint in page, token.hint in page) == (shown, shown), name
+        assert text not in page
+        assert token.digest not in page
+
+
+def test_an_approver_ends_all_that_somebody_holds(world, as_bob, as_charlie):
+    grant = world.grant()
+    assert as_charlie.post("/people/alice/end/").status_code == 404
+    page = as_bob.post("/people/alice/end/", {"note": "Lost laptop"}, follow=True).content.decode()
+    assert "1 grant of Alice ended" in page
+    grant.refresh_from_db()
+    assert (grant.state, grant.ended_by, grant.end_note) == ("revoking", world.bob, "Lost laptop")
+
+
+def test_administrators_switch_on_the_page_and_come_back_to_it(world, browser):
+    answer = browser("admin").post(f"/people/{world.alice.pk}/switch/", {"next": "/people/alice/"})
+    assert answer["Location"] == "/people/alice/"
+    assert not Identity.objects.get(pk=world.alice.pk).is_active
+
+
+# Who can
+
+
+def test_who_holds_a_grant_that_allows_it_can_run_it_now(world, as_bob):
+    grant = world.grant()
+    answer = can(as_bob, line="echo restart nginx", target="web-1")
+    assert [(one.grant.ref, one.hold) for one in answer.now] == [(grant.ref, False)]
+    assert can(as_bob, line="echo restart haproxy").now == []
+    assert [one.hold for one in can(as_bob, line="echo stop nginx").now] == [True]
+    assert can(as_bob, line="echo restart nginx", target="web-9").now == []
+    assert [one.grant.ref for one in can(as_bob, set="restart-web").now] == [grant.ref]
+    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
+    assert can(as_bob, line="echo restart nginx").now == []
+
+
+def test_who_may_ask_is_named_with_the_way_and_the_price(world, as_bob):
+    (asking,) = can(as_bob, line="echo restart nginx").asking
+    assert (asking.policy.name, asking.command_set, asking.price) == (
+        "web-work",
+        "restart-web",
+        "1 approval, up to 4 h",
+    )
+    assert asking.glass_price == "at once, up to 1 h"
+    assert asking.needs == "unit = nginx"
+    assert [(one.identity.username, [str(way) for way in one.ways], one.glass) for one in asking.people] == [
+        ("alice", ["through operators"], True),
+        ("deployer", ["through operators"], False),
+        ("robot", ["through operators"], False),
+    ]
+    page = as_bob.get("/who-can/?cluster=web&line=echo+restart+nginx").content.decode()
+    assert "through operators" in page
+    assert 'href="/people/deployer/"' not in page
+
+
+def test_what_nobody_can_run_says_why_and_what_comes_nearest(world, as_bob):
+    answer = can(as_bob, line="echo restart sshd")
+    assert (answer.now, answer.asking) == ([], [])
+    assert [(miss.command_set, miss.policies, miss.nearest) for miss in answer.misses] == [
+        ("restart-web", ("web-work",), "echo restart {unit}")
+    ] or answer.misses[0].nearest
+    assert can(as_bob, line="echo restart nginx; id").misses[0].reason
+
+
+def test_what_stands_against_asking_now_is_said(world, as_bob, now):
+    freeze = {
+        "from": (now - dt.timedelta(days=1)).isoformat(),
+        "to": (now + dt.timedelta(days=1)).isoformat(),
+        "reason": "Year end",
+    }
+    world.apply(policy(world, freezes=[freeze]))
+    assert can(as_bob, set="restart-web").asking[0].against == "frozen: Year end"
+
+
+def test_it_is_for_those_who_look_into_the_cluster(world, browser):
+    for name in ("alice", "charlie"):
+        page = browser(name).get("/who-can/?cluster=web&line=id")
+        assert page.context["answer"] is None
+        assert "There is no cluster that you may look into" in page.content.decode()
+    assert can(browser("admin"), line="echo restart nginx").asking
+    AccessPolicy.objects.update(removed_at=world.now)
+    assert can(browser("admin"), line="echo restart nginx").asking == []
+
+
+def test_nonsense_is_answered(browser):
+    admin = browser("admin")
+    for query in ({"cluster": "nothing"}, {"cluster": "web", "line": "'\"\\"}, {"cluster": "web", "line": "x" * 5000},
+                  {"cluster": "web", "set": "no-such-set"}, {"cluster": "\0", "line": "\0"}):  # fmt: skip
+        assert admin.get("/who-can/", query).status_code == 200
