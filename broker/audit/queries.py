@@ -40,3 +40,10 @@ def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
 def last_number(*, log: str = MAIN_LOG) -> int:
     """Return the number of a log's last entry; 0 when it has none."""
     return AuditHead.objects.filter(log=log).values_list("seq", flat=True).first() or 0
+
+
+def families_after(seq: int, *, most: int, log: str = MAIN_LOG) -> list[str] | None:
+    """Return the families of the events after an entry; None when there are more than ``most`` entries."""
+    later = AuditEntry.objects.filter(log=log, seq__gt=seq).order_by("seq")
+    events = list(later.values_list("event", flat=True)[: most + 1])
+    return None if len(events) > most else sorted({event.partition(".")[0] for event in events})
