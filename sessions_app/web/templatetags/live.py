@@ -27,7 +27,7 @@ def live(context: template.Context, families: str = "") -> SafeString | str:
         return ""
     return format_html(
         ' data-live="{}" hx-get="{}" hx-trigger="look" hx-target="this" hx-select="#page" hx-select-oob="#decide-bar:morph"'
-        ' hx-swap="morph:outerHTML" hx-sync="this:replace" hx-disinherit="*"',
+        ' hx-swap="morph:outerHTML" hx-sync="this:queue last" hx-disinherit="*"',
         families,
         request.get_full_path(),
     )
