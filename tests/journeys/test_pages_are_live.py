@@ -55,7 +55,9 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     bob.locator("label.tick", has_text="echo stop nginx").locator("input").check()
     bob.get_by_label("Comment").focus()
     live_world.grant(who=live_world.deployer, now=now())
-    expect(bob.locator("main")).to_contain_text("Deployer has restart-web on the same cluster", timeout=10_000)
+    expect(bob.locator("main")).to_contain_text(
+        "Deployer has restart-web on the same cluster", timeout=10_000
+    )
     expect(bob.get_by_label("Comment")).to_have_value("Looks right, but")
     expect(bob.get_by_label("Comment")).to_be_focused()
     expect(bob.locator("label.tick", has_text="echo stop nginx").locator("input")).to_be_checked()
