@@ -28,7 +28,7 @@ def addresses(world, now) -> list[str]:
         "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
         "/requests/new/?p.unit=nginx&for=9h", "/approvals/", "/grants/?show=all", "/clusters/", "/clusters/web/",
         "/command-sets/", "/command-sets/restart-web/", "/policies/", "/policies/web-work/", "/account/", "/people/",
-        "/record/", "/nothing-here/",
+        "/record/", "/notices/", "/nothing-here/",
     ]  # fmt: skip
     objects = [
         f"/requests/{pending.ref}/",

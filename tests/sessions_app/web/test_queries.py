@@ -22,6 +22,8 @@ LISTS = [
     "/record/",
     "/search/?q=web",
     "/requests/new/",
+    "/notices/",
+    "/pulse/",
 ]
 
 
