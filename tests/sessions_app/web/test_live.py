@@ -64,7 +64,9 @@ def test_nobody_hears_of_what_others_were_told(world, as_charlie):
 
 
 def test_a_page_that_is_far_behind_looks_at_everything(world, as_bob, now):
-    assert "cluster" in told(as_bob.get("/pulse/", {"after": "1", "notice": "x", "waiting": "-1"}))["families"]
+    assert (
+        "cluster" in told(as_bob.get("/pulse/", {"after": "1", "notice": "x", "waiting": "-1"}))["families"]
+    )
     grant = world.grant()
     used = acts.use(grant, now=now)
     session = acts.session(used, now=now)
@@ -97,5 +99,6 @@ def test_a_live_page_asks_for_itself_and_the_answer_to_a_form_does_not(world, as
     assert 'data-live="request' in as_bob.get("/").content.decode()
     page = as_bob.get("/grants/?show=all&before=9").content.decode()
     assert 'hx-get="/grants/?show=all&amp;before=9"' in page
+    assert 'hx-get="/grants/"' in as_bob.get("/grants/?read=what").content.decode()
     refused = as_bob.post(f"/approvals/{asked.ref}/decide/", {"verdict": "deny", "digest": asked.digest})
     assert "data-live" not in refused.content.decode()
