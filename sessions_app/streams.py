@@ -101,8 +101,8 @@ class Streams:
                     head = await connection.execute("SELECT seq FROM audit_head WHERE log = 'main'")
                     self._seq, self._hears = ((await head.fetchone()) or (0,))[0], True
                     async for notice in connection.notifies():
-                        said = notice.payload.partition(" ")[0]
-                        self._wake(int(said) if notice.channel == RECORD and said.isdecimal() else 0)
+                        numbered = notice.channel == RECORD and notice.payload.isdecimal()
+                        self._wake(int(notice.payload) if numbered else 0)
             except psycopg.Error as error:
                 log.warning("streams.listen_failed", error=str(error))
             self._hears = False

@@ -1,7 +1,7 @@
 """Announces each append, so that whoever shows the record's objects knows when to look again.
 
-In the appending transaction, on the channel ``stint_record``: the number of the last new entry and the families of
-the new events, separated by spaces (``1042 grant session``). It tells that something happened, never what.
+In the appending transaction, on the channel ``stint_record``: the number of the last entry, once for each append,
+however many entries it has. It tells that something happened, never what.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ ANNOUNCE = """
 CREATE FUNCTION audit_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 BEGIN
-    -- One announcement a statement, however many entries it appends.
-    PERFORM pg_notify('stint_record', max(n.seq) || ' ' || string_agg(DISTINCT split_part(n.event, '.', 1), ' '))
-       FROM new_rows n WHERE n.log = 'main' HAVING max(n.seq) IS NOT NULL;
+    PERFORM pg_notify('stint_record', NEW.seq::text);
     RETURN NULL;
 END
 $body$;
-CREATE TRIGGER audit_announce AFTER INSERT ON audit_entry
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION audit_announce();
+CREATE TRIGGER audit_announce AFTER UPDATE ON audit_head
+    FOR EACH ROW WHEN (NEW.log = 'main') EXECUTE FUNCTION audit_announce();
 """
 
 REMOVE = """
-DROP TRIGGER audit_announce ON audit_entry;
+DROP TRIGGER audit_announce ON audit_head;
 DROP FUNCTION audit_announce;
 """
 
