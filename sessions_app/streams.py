@@ -7,9 +7,9 @@ serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 with `?after=` (a page that was hidden, or has just been rendered), gets a nudge at once if the record went on since.
 
 **Bounds.** So many streams in all and so many of one person (503 and 429: the page then asks on its own, every few
-seconds, as it does when the database can't be heard). A stream's nudges are at least a gap apart, which grows with the number of streams, so that all pages
-together never ask more often than `NUDGES_PER_SECOND`. A browser that has stopped reading is not written to any more,
-and keeps its place until its connection is gone.
+seconds, as it does when the database can't be heard). A stream's nudges are at least a gap apart, which grows with the
+number of streams, so that all pages together never ask more often than `NUDGES_PER_SECOND`. A browser that has stopped
+reading is not written to any more, and keeps its place until its connection is gone.
 
 **Where pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py up` on
 one's own machine) this process listens on a port of its own, `settings.STREAMS_DIRECT_PORT`: pages then ask there, at

@@ -131,6 +131,11 @@
   document.addEventListener('htmx:afterRequest', event => {
     if (event.detail.successful && isLive(event.target)) lost(false);
   });
+  // What its reader has read goes along, where the page can say what changed since then.
+  document.addEventListener('htmx:configRequest', event => {
+    const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
+    if (read) event.detail.parameters.set('read', read.value);
+  });
   document.addEventListener('htmx:afterSwap', tick);
 
   // --- Keys ---

@@ -32,8 +32,7 @@ def live(context: template.Context, families: str = "") -> SafeString | str:
     query.pop(READ, None)
     return format_html(
         ' data-live="{}" hx-get="{}" hx-trigger="look" hx-target="this" hx-select="#page" hx-select-oob="#decide-bar:morph"'
-        ' hx-swap="morph:outerHTML" hx-include="#page [name={}]" hx-sync="this:queue last" hx-disinherit="*"',
+        ' hx-swap="morph:outerHTML" hx-sync="this:queue last" hx-disinherit="*"',
         families,
         f"{request.path}?{query.urlencode()}" if query else request.path,
-        READ,
     )
