@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 class Migration(migrations.Migration):
     """Grants by their end, and requests that led to nothing by the time that they were for."""
 
-    dependencies = [("sessions_app", "0004_guards_of_work")]
+    dependencies = [("sessions_app", "0005_announced_notices")]
 
     operations = [
         migrations.AddIndex(

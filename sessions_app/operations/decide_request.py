@@ -268,12 +268,20 @@ def _close(
     )  # fmt: skip
 
 
+def _what(request: AccessRequest) -> str:
+    what = f"{request.command_set_version.command_set} on {request.cluster}"
+    if request.state != RequestState.APPROVED:
+        return what
+    start = f"at {request.starts_at:%Y-%m-%d %H:%M} UTC" if request.starts_at else "at once"
+    return what if request.extends else f"{what}\nIt starts {start} by itself, and ends by itself."
+
+
 def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
     tell(
         people=[request.requester],
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
         subject=subject,
-        body=comment,
+        body="\n".join(filter(None, [_what(request), f"Comment: {comment}" if comment else ""])),
         path=f"/requests/{request.ref}/",
         now=now,
     )

@@ -8,9 +8,11 @@ from dataclasses import replace
 from django.db import transaction
 
 from broker.audit.actor import Actor
+from broker.audit.events import Event
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
 from sessions_app.operations.catalogue_lock import catalogue_stands
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
@@ -21,6 +23,7 @@ from sessions_app.queries import facts
 PROVISIONER = Actor.system("provision")
 # What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
 RETRY_AFTER = dt.timedelta(seconds=30)
+AT_ONCE = dt.timedelta(minutes=1)
 
 
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
@@ -46,9 +49,22 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
             # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
             # command brings its own certificate. So the grant is usable as soon as it is allowed.
             transition(grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now)
+            _tell_of_start(grant, now)
         except StaleGrant:
             grant.refresh_from_db()
     return grant
+
+
+def _tell_of_start(grant: Grant, now: dt.datetime) -> None:
+    """Tell the holder, where the start is not what they were told a moment ago: at the approval."""
+    decided = grant.request.decided_at
+    if decided is None or now - decided < AT_ONCE:
+        return
+    tell(
+        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
+        subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
+        body=f"It ends by itself at {grant.expires_at:%Y-%m-%d %H:%M} UTC. The page says how to use it.",
+    )  # fmt: skip
 
 
 def _could_be_ended(now: dt.datetime) -> bool:

@@ -143,7 +143,22 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
         people={person for _, people in preview.approvers for person in people},
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
-        body=f"For {say_duration(request.duration)}. {request.reason}",
+        body=_facts(request, preview),
         path=f"/approvals/{request.ref}/",
         now=now,
     )
+
+
+def _facts(request: AccessRequest, preview: Preview) -> str:
+    """Return what an approver reads first, a fact a line."""
+    facts = {
+        "For": say_duration(request.duration),
+        "Start": f"{request.starts_at:%Y-%m-%d %H:%M} UTC"
+        if request.starts_at
+        else "as soon as it is approved",
+        "Targets": ", ".join(target.name for target in preview.targets),
+        "Ticket": request.ticket,
+        "Reason": request.reason,
+        "Lapses": f"{request.lapses_at:%Y-%m-%d %H:%M} UTC, if nobody decides",
+    }
+    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)

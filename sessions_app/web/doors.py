@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Identity
+from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 
 P = ParamSpec("P")
@@ -23,6 +24,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 FORM = (*READ, *ACT)
+# Where a request keeps the number of the record's last entry when its page began to be read.
+SEEN = "stint.seen"
 
 
 def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
@@ -33,6 +36,9 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
         def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return sign_in_first(request)
+            # Before anything is read: whatever happens from now on makes the page look again.
+            if request.method == "GET":
+                request.META[SEEN] = last_number()
             try:
                 _refuse_unstorable(request)
                 return view(request, *args, **kwargs)

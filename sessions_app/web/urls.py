@@ -11,6 +11,8 @@ from sessions_app.web.views import (
     catalogue,
     grants,
     home,
+    live,
+    notices,
     people,
     record,
     requests,
@@ -44,6 +46,11 @@ urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("more/", home.more, name="more"),
     path("search/", record.find, name="search"),
+    path("pulse/", live.pulse, name="pulse"),
+    path("streams/changes", live.no_stream, name="no_stream"),
+    path("notices/", notices.index, name="notices"),
+    path("notices/read/", notices.read_all, name="notices_read"),
+    path("notices/<int:notice>/read/", notices.read, name="notice_read"),
     # Of allauth's pages these alone; its names are those that it looks for.
     path("sign-in/", LoginView.as_view(template_name="accounts/sign_in.html"), name="account_login"),
     path(

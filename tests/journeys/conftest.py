@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,29 +34,57 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(live_world, stint_db, tmp_path) -> Iterator[str]:
-    """The web process as in production, on a database of its own, in which a sweeper counts as alive."""
+def serve(live_world, stint_db, tmp_path) -> Iterator[Callable[..., str]]:
+    """Start the web process as in production, on a database of its own, in which a sweeper counts as alive.
+
+    With ``streams`` the streams process runs beside it, without a proxy, as on one's own machine.
+    """
     from sessions_app.models import Sweeper
 
     Sweeper.objects.update(seen_at=live_world.now + dt.timedelta(hours=1))
+    running: list[tuple[subprocess.Popen, Path]] = []
+
+    def start(name: str, port: int, url: str, env: dict[str, str], *command: str) -> None:
+        log = tmp_path / f"{name}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+                cwd=ROOT, env=env, stdout=out, stderr=out,
+            )  # fmt: skip
+        running.append((process, log))
+        _wait(f"http://127.0.0.1:{port}{url}", process, log)
+
+    def run(*, streams: bool = False) -> str:
+        web, other = free_port(), free_port()
+        env = {**stint_db.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{web}"}
+        if streams:
+            env["STINT_STREAMS_DIRECT_PORT"] = str(other)
+            start("streams", other, "/healthz", env, "uvicorn", "broker.asgi:application")
+        start(
+            "web", web, "/readyz", env, "granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1",
+            "--blocking-threads", "4", "--no-ws",
+        )  # fmt: skip
+        return env["STINT_PUBLIC_URL"]
+
+    yield run
+    for process, _ in running:
+        process.terminate()
+    for process, log in running:
+        process.wait(20)
+        assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def site(serve) -> str:
+    """The web process alone: its pages ask on their own whether something happened."""
+    return serve()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path / "web.log"
-    command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "broker.wsgi:application",
-    ]  # fmt: skip
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=stint_db.env, stdout=out, stderr=out)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(f"{url}/readyz", process, log)
-        yield url
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.terminate()
-        process.wait(20)
+        return probe.getsockname()[1]
 
 
 def _wait(url, process, log) -> None:
@@ -70,9 +99,14 @@ def _wait(url, process, log) -> None:
 
 
 @pytest.fixture
-def visit(chromium, site) -> Iterator[Callable[..., Page]]:
+def complaints() -> list[str]:
+    """What the consoles of the browsers complain about."""
+    return []
+
+
+@pytest.fixture
+def visit(chromium, site, complaints) -> Iterator[Callable[..., Page]]:
     """Open a browser of somebody's own, signed in; whatever its console complains about fails the test."""
-    complaints: list[str] = []
     contexts = []
 
     def open_as(name: str, viewport=DESK, **options) -> Page:

@@ -10,6 +10,8 @@ READABLE = {
     "home": ALL,
     "more": ALL,
     "search": ALL,
+    "pulse": ALL,
+    "notices": ALL,
     "requests": ALL,
     "request_new": ALL,
     "request": "alice bob admin",
@@ -51,9 +53,13 @@ ACTS = {
     "record_verify",
     "question_save",
     "question_delete",
+    "notice_read",
+    "notices_read",
 }
-OPEN = {"account_login", "account_logout", "account_inactive"}
-ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone", "question_save"}
+OPEN = {"account_login", "account_logout", "account_inactive", "no_stream"}
+ACTS_WITHOUT_AN_OBJECT = {
+    "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read",
+}  # fmt: skip
 
 
 def page_names() -> set[str]:
@@ -64,7 +70,7 @@ def page_names() -> set[str]:
     return {pattern.name for pattern in urlpatterns}
 
 
-def address(name: str, *, request, grant, run, key, token, identity) -> str:
+def address(name: str, *, request, grant, run, key, token, identity, notice) -> str:
     """The address of a page for these objects."""
     arguments = {
         "request": [request.ref],
@@ -87,5 +93,6 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "person": [identity.username],
         "person_end_all": [identity.username],
         "question_delete": [999_999],
+        "notice_read": [notice.pk],
     }
     return reverse(name, args=arguments.get(name, []))

@@ -28,6 +28,8 @@ LISTS = [
     "/record/?cluster=web&since=2020-01-01&text=nginx",
     "/search/?q=web",
     "/requests/new/",
+    "/notices/",
+    "/pulse/",
 ]
 
 

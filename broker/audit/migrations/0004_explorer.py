@@ -17,7 +17,7 @@ REMOVE = "DROP INDEX audit_entry_event, audit_entry_by, audit_entry_type;"
 class Migration(migrations.Migration):
     """Indexes on entries, and two columns on verifications."""
 
-    dependencies = [("audit", "0002_auditbacklog")]
+    dependencies = [("audit", "0003_announcements")]
 
     operations = [
         migrations.RunSQL(INDEXES, REMOVE),
