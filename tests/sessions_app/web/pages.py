@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from django.urls import get_resolver, reverse
 
 ALL = "alice bob charlie admin"
@@ -78,3 +80,34 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "people_switch": [identity.pk],
     }
     return reverse(name, args=arguments.get(name, []))
+
+
+# Further states of pages, as query strings; {…} is an attribute of the scene in which they are looked at.
+STATES = {
+    "search": ["q=web", "q=nothing-fits-this"],
+    "requests": ["show=all", "show=all&state=denied", "state=lapsed"],
+    "request_new": [
+        "kind=break_glass",
+        "kind=quick",
+        "cluster=checkout-eu&set=restart-web&for=8h",
+        "cluster=web&set=restart-web&for=9h&ticket=CHG-1",
+    ],
+    "grants": ["show=all", "show=now"],
+    "grant": ["show=refused", "open={opened}"],
+    "command_set": ["version=1"],
+    "people": ["q=nobody-has-this-name"],
+    "record": ["event=grant", "actor=nobody"],
+}
+
+
+def addresses(scene) -> dict[str, list[str]]:
+    """By name of the page: its address in a scene, then its further states; one for every state of each object."""
+    wanted = inspect.signature(address).parameters
+    things = {name: getattr(scene, name) for name in wanted if name != "name"}
+    found = {}
+    for name in READABLE:
+        own = [address(name, **things)]
+        own += [address(name, **{**things, kind: other}) for kind, other in scene.others(name)]
+        own += [f"{own[0]}?{query.format(opened=scene.opened.pk)}" for query in STATES.get(name, [])]
+        found[name] = list(dict.fromkeys(own))
+    return found
