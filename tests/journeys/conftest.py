@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.conftest import fresh_database
 from tests.environment import ROOT
 from tests.support.browser import DESK
+from tests.support.scene import make_scene
+from tests.support.site import serve
+from tests.support.stage import Stage
 from tests.support.world import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium"
@@ -97,3 +101,18 @@ def visit(chromium, site) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def stage(chromium, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Stage]:
+    """The scene, shown by a web process, for all tests of a file: they look and change nothing."""
+    from broker.kernel import clock
+
+    folder = tmp_path_factory.mktemp("stage")
+    with fresh_database(django_db_blocker) as database:
+        clock.sync()
+        scene = make_scene(clock.now(), folder)
+        with serve({**database.env, "STINT_RECORDINGS_DIR": str(folder)}, folder / "web.log") as site:
+            made = Stage(scene, site, chromium)
+            yield made
+            made.close()

@@ -41,8 +41,12 @@ FILES = {
     "groups/security.yaml": "name: security\nmembers: [mara, dora]\n",
     "clusters/web.yaml": _cluster("web", "Shop and checkout, Europe", "production", "high", 12, 1),
     "clusters/checkout-eu.yaml": _cluster("checkout-eu", "Payments", "production", "high", 3, 1),
-    "clusters/search-staging.yaml": _cluster("search-staging", "Search, next release", "staging", "low", 2, 1),
-    "clusters/long.yaml": _cluster(LONG, "The longest name that a cluster may have here", "development", "medium", 1, 1),
+    "clusters/search-staging.yaml": _cluster(
+        "search-staging", "Search, next release", "staging", "low", 2, 1
+    ),
+    "clusters/long.yaml": _cluster(
+        LONG, "The longest name that a cluster may have here", "development", "medium", 1, 1
+    ),
     "command-sets/restart-web.yaml": """
 name: restart-web
 kind: ssh

@@ -64,15 +64,21 @@ class Scene:
         """A run of the grant whose output was recorded."""
         return self.grant.runs.exclude(recording="").latest("pk")
 
-    def others(self, page: str) -> list[tuple[str, Any]]:
-        """For the page of a request or a grant: one of each other state and sort, under the name of what it replaces."""
+    def others(self, page: str, who: str) -> list[tuple[str, Any]]:
+        """For the page of a request or a grant: one of each other state and sort that somebody may see, under the name of
+        what it stands in for.
+        """
         from sessions_app.models import AccessRequest, Grant
 
+        person = getattr(self.world, who)
         if page in ("request", "approval"):
-            first = AccessRequest.objects.order_by("state", "kind", "pk").distinct("state", "kind")
-            return [("request", one) for one in first]
-        if page in ("grant", "grant_live"):
-            return [("grant", one) for one in Grant.objects.order_by("state", "break_glass", "pk").distinct("state", "break_glass")]
+            mine = AccessRequest.objects.visible_to(person)
+            return [
+                ("request", one) for one in mine.order_by("state", "kind", "pk").distinct("state", "kind")
+            ]
+        if page == "grant":
+            mine = Grant.objects.visible_to(person).order_by("state", "break_glass", "pk")
+            return [("grant", one) for one in mine.distinct("state", "break_glass")]
         return []
 
     def ago(self, **span: float) -> dt.datetime:
@@ -215,14 +221,21 @@ def _history(scene: Scene) -> None:
             reason="Look why the queue grows at noon", minutes=30,
         )  # fmt: skip
         _over(
-            scene, grant, scene.ago(days=day, hours=2) + dt.timedelta(minutes=9), actor=person, reason="released"
+            scene,
+            grant,
+            scene.ago(days=day, hours=2) + dt.timedelta(minutes=9),
+            actor=person,
+            reason="released",
         )
     at = scene.ago(days=1, hours=3)
     grant = world.request(people["priya"], now=at, kind="break_glass", reason="Checkout answers 502").grant
     _start(grant, at)
     _over(scene, grant, at + dt.timedelta(minutes=41), actor=world.bob, reason="revoked")
     review_break_glass(
-        grant_id=grant.pk, reviewer=world.bob, note="The restart was needed; see INC-7.", now=scene.ago(hours=20)
+        grant_id=grant.pk,
+        reviewer=world.bob,
+        note="The restart was needed; see INC-7.",
+        now=scene.ago(hours=20),
     )
     at = scene.ago(days=1, hours=1)
     world.decide(
@@ -258,14 +271,24 @@ def _afternoon(scene: Scene) -> None:
         reason="Look at the slow requests of this morning",
     )  # fmt: skip
     assert soon.state == "active"
-    _life(scene, scene.ago(minutes=3), world.robot, ("systemctl status --no-pager nginx",), reason="Canary check")
+    _life(
+        scene,
+        scene.ago(minutes=3),
+        world.robot,
+        ("systemctl status --no-pager nginx",),
+        reason="Canary check",
+    )
     glass = world.request(
         people["priya"], now=scene.ago(minutes=12), kind="break_glass", reason="Checkout is down, INC-8"
     ).grant
     _start(glass, scene.ago(minutes=12))
     later = scene.now + dt.timedelta(hours=3)
     world.grant(
-        who=people["kofi"], now=scene.now, start=False, starts_at=later, reason="Kernel update of the second half"
+        who=people["kofi"],
+        now=scene.now,
+        start=False,
+        starts_at=later,
+        reason="Kernel update of the second half",
     )
     used = acts.use(scene.grant, now=scene.now)
     opened = acts.session(used, now=scene.now)
@@ -279,7 +302,12 @@ def _failing(scene: Scene, targets: Any) -> None:
     """An end that a target does not let be proven."""
     at = scene.ago(minutes=40)
     grant = _life(
-        scene, at, scene.people["max"], ("systemctl restart nginx",), reason="Restart after the update", minutes=90
+        scene,
+        at,
+        scene.people["max"],
+        ("systemctl restart nginx",),
+        reason="Restart after the update",
+        minutes=90,
     )
     targets.down = {"web-1"}
     _over(scene, grant, scene.ago(minutes=6), actor=scene.world.bob, reason="revoked")
@@ -307,14 +335,19 @@ def _desk(scene: Scene) -> None:
         now=now,
     )  # fmt: skip
     scene.draft = save_draft(
-        source=FILES["command-sets/restart-web.yaml"].replace("[1, 1000]", "[1, 5000]"), actor=world.admin, now=now
+        source=FILES["command-sets/restart-web.yaml"].replace("[1, 1000]", "[1, 5000]"),
+        actor=world.admin,
+        now=now,
     )
     scene.workflow = open_workflow(
         kind="incident", title="Checkout answers 502 to every third customer", severity="P1", clusters=["web"],
         actor=world.bob, now=scene.ago(minutes=14),
     )  # fmt: skip
     scene.bookmark = Bookmark.objects.create(
-        identity=world.alice, page="request", name="Certificate, Fridays", query="cluster=web&set=restart-web&for=1h"
+        identity=world.alice,
+        page="request",
+        name="Certificate, Fridays",
+        query="cluster=web&set=restart-web&for=1h",
     )
     note_verification(verdict=verify(connection=connection), actor=SETUP, now=now)
 
@@ -331,10 +364,16 @@ def _waiting(scene: Scene) -> None:
         ticket="CHG-41012", starts_at=now + dt.timedelta(minutes=30), duration=7200,
     )  # fmt: skip
     Comment.objects.create(
-        request=scene.request, author=world.bob, text="Why not with the nightly restart?", created_at=scene.ago(minutes=4)
+        request=scene.request,
+        author=world.bob,
+        text="Why not with the nightly restart?",
+        created_at=scene.ago(minutes=4),
     )
     Comment.objects.create(
-        request=scene.request, author=world.alice, text="It would run out an hour before it.", created_at=scene.ago(minutes=2)
+        request=scene.request,
+        author=world.alice,
+        text="It would run out an hour before it.",
+        created_at=scene.ago(minutes=2),
     )
     world.request(people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     world.request(world.robot, now=now, reason="Deploy 2026.11.3", parameters={"unit": "haproxy"})
@@ -342,8 +381,16 @@ def _waiting(scene: Scene) -> None:
         people["priya"], now=now, cluster="checkout-eu", command_set="look-at-web", parameters={}, duration=1800,
         reason="See why the payments are slow", ticket="INC-8812",
     )  # fmt: skip
-    extend_grant(grant_id=scene.grant.pk, requester=world.alice, seconds=1800, reason="The reload takes longer", now=now)
+    extend_grant(
+        grant_id=scene.grant.pk,
+        requester=world.alice,
+        seconds=1800,
+        reason="The reload takes longer",
+        now=now,
+    )
     withdraw_request(request_id=world.request(now=now, reason="Wrong cluster").pk, actor=world.alice, now=now)
     for number in range(60):
-        world.request(people["kofi"], now=now, reason=f"Restart number {number} of the long night", duration=1800)
+        world.request(
+            people["kofi"], now=now, reason=f"Restart number {number} of the long night", duration=1800
+        )
     scene.notice = Notice.objects.filter(identity=world.bob).latest("pk")

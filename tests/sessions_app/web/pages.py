@@ -99,15 +99,28 @@ STATES = {
     "record": ["event=grant", "actor=nobody"],
 }
 
+# Who shows most of a page, where that is not alice.
+READERS = {"approval": "bob", "approvals": "bob", "people": "admin"}
 
-def addresses(scene) -> dict[str, list[str]]:
-    """By name of the page: its address in a scene, then its further states; one for every state of each object."""
+
+def reader(name: str) -> str:
+    """Who shows most of a page."""
+    who = READABLE[name].split()
+    return READERS.get(name, "alice" if "alice" in who else who[0])
+
+
+def addresses(scene, who: str) -> dict[str, list[str]]:
+    """By name of the page, for the pages that somebody may see: its address in a scene, and its further states, with one
+    object of each state that they may see.
+    """
     wanted = inspect.signature(address).parameters
     things = {name: getattr(scene, name) for name in wanted if name != "name"}
     found = {}
-    for name in READABLE:
+    for name, readers in READABLE.items():
+        if who not in readers.split():
+            continue
         own = [address(name, **things)]
-        own += [address(name, **{**things, kind: other}) for kind, other in scene.others(name)]
+        own += [address(name, **{**things, kind: other}) for kind, other in scene.others(name, who)]
         own += [f"{own[0]}?{query.format(opened=scene.opened.pk)}" for query in STATES.get(name, [])]
         found[name] = list(dict.fromkeys(own))
     return found
