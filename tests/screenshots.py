@@ -51,26 +51,20 @@ def main() -> int:
 def _site() -> Iterator[tuple[Any, str]]:
     """The scene, and the address of a web process that shows it."""
     from broker.kernel import clock
-    from tests.bench.database import owner, use
-    from tests.conftest import drop_database
+    from tests.bench.database import empty_database
     from tests.environment import POSTGRES
     from tests.support.scene import make_scene
     from tests.support.site import serve
 
-    owner("postgres", "CREATE DATABASE screenshots TEMPLATE stint")
-    with tempfile.TemporaryDirectory(prefix="stint-screenshots-") as name:
-        use("screenshots")
-        clock.sync()
-        scene = make_scene(clock.now(), Path(name))
+    with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-screenshots-") as folder:
+        scene = make_scene(clock.now(), Path(folder))
         env = {
             **os.environ,
-            "DATABASE_URL": POSTGRES.url("stint_app", "screenshots"),
-            "STINT_RECORDINGS_DIR": name,
+            "DATABASE_URL": POSTGRES.url("stint_app", name),
+            "STINT_RECORDINGS_DIR": folder,
         }
-        with serve(env, Path(name) / "web.log") as site:
+        with serve(env, Path(folder) / "web.log") as site:
             yield scene, site
-    use("stint")
-    drop_database("screenshots")
 
 
 def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:

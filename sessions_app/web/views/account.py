@@ -6,7 +6,7 @@ import datetime as dt
 import zoneinfo
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -20,7 +20,7 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.web.doors import ACT, page, who
-from sessions_app.web.reads.home import LIVE
+from sessions_app.web.reads.home import how_many_live
 from sessions_app.web.reads.pages import page_of
 
 LIFETIMES = (1, 7, 30, 90)
@@ -140,7 +140,7 @@ def people(request: HttpRequest) -> HttpResponse:
     found = (
         Identity.objects.select_related("owner")
         .prefetch_related("groups")
-        .annotate(live=Count("grants", filter=Q(grants__state__in=LIVE), distinct=True))
+        .annotate(live=how_many_live("holder"))
     )
     if text:
         found = found.filter(
