@@ -20,10 +20,12 @@ app.conf.task_routes = {
     "sweep.baseless": {"queue": "revoke"},
     "sweep.tick": {"queue": "revoke"},
     "notices.send": {"queue": "notify"},
+    "notices.warn": {"queue": "notify"},
 }
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
+    "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
 app.autodiscover_tasks(["sessions_app"])

@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
@@ -26,6 +27,18 @@ ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]
 DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
+
+# Live streams. 0: pages ask below their own address, where a proxy routes /streams/; else at this port of their host.
+STREAMS_DIRECT_PORT = envint("STINT_STREAMS_DIRECT_PORT", 0)
+STREAMS_MOST = envint("STINT_STREAMS_MOST", 2000)
+# Patterns of hosts name no origin, and a policy for browsers can't name an IPv6 address.
+_page_hosts = [host for host in ALLOWED_HOSTS if host[:1] not in (".", "*", "[")]
+_scheme, _page_port = PUBLIC_URL.partition("://")[0], urlsplit(PUBLIC_URL).port
+STREAMS_ORIGINS = (
+    frozenset({PUBLIC_URL, *(f"{_scheme}://{host}:{_page_port}" for host in _page_hosts)})
+    if STREAMS_DIRECT_PORT
+    else frozenset()
+)
 
 SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
@@ -164,7 +177,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "sessions_app.web.context.shell",
             ],
-            "builtins": ["sessions_app.web.templatetags.stint"],
+            "builtins": ["sessions_app.web.templatetags.stint", "sessions_app.web.templatetags.live"],
         },
     }
 ]
@@ -223,7 +236,10 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF],
         "img-src": [SELF],
         "font-src": [SELF],
-        "connect-src": [SELF],
+        "connect-src": [
+            SELF,
+            *(f"{_scheme}://{host}:{STREAMS_DIRECT_PORT}" for host in _page_hosts if STREAMS_DIRECT_PORT),
+        ],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

@@ -128,7 +128,9 @@ def _environment(
         # The worker would check all of the code again, and so hold the pages and the API in memory.
         "CELERY_SKIP_CHECKS": "1",
     }
-    found.setdefault("STINT_PUBLIC_URL", options.url)
+    if found.setdefault("STINT_PUBLIC_URL", options.url) == options.url:
+        # No proxy stands before the pages, so they find the streams at their own port.
+        found.setdefault("STINT_STREAMS_DIRECT_PORT", str(options.streams_port))
     if postgres is not None:
         found["DATABASE_URL"], found["DATABASE_OWNER_URL"] = postgres.url(), postgres.url(OWNER)
         if not envsecret("STINT_SECRET_KEY", ""):

@@ -63,7 +63,7 @@ def _site() -> Iterator[tuple[Any, str]]:
             "DATABASE_URL": POSTGRES.url("stint_app", name),
             "STINT_RECORDINGS_DIR": folder,
         }
-        with serve(env, Path(folder) / "web.log") as site:
+        with serve(env, Path(folder)) as site:
             yield scene, site
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from broker.audit.models import MAIN_LOG, AuditEntry, AuditVerification
+from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead, AuditVerification
 
 
 def entries(
@@ -35,3 +35,15 @@ def entries(
 def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
     """Return what the latest verification of a log found, or None if there was none yet."""
     return AuditVerification.objects.filter(log=log).first()
+
+
+def last_number(*, log: str = MAIN_LOG) -> int:
+    """Return the number of a log's last entry; 0 when it has none."""
+    return AuditHead.objects.filter(log=log).values_list("seq", flat=True).first() or 0
+
+
+def families_after(seq: int, *, most: int, log: str = MAIN_LOG) -> list[str] | None:
+    """Return the families of the events after an entry; None when there are more than ``most`` entries."""
+    later = AuditEntry.objects.filter(log=log, seq__gt=seq).order_by("seq")
+    events = list(later.values_list("event", flat=True)[: most + 1])
+    return None if len(events) > most else sorted({event.partition(".")[0] for event in events})

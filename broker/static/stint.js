@@ -1,7 +1,8 @@
-// All of Stint's own script: countdowns, light and dark, copying, keys, and holding polls while nobody looks.
+// All of Stint's own script: countdowns, light and dark, copying, keys, and looking again when something happened.
 (() => {
   const root = document.documentElement;
   root.classList.add('js');
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const two = n => String(n).padStart(2, '0');
   const show = s => s >= 3600
     ? `${Math.floor(s / 3600)}:${two(Math.floor(s % 3600 / 60))}:${two(s % 60)}`
@@ -11,9 +12,12 @@
   const say = text => { const box = document.getElementById('say'); if (box) box.textContent = text; };
 
   // The server says how many seconds are left; from then on the browser's own steady clock counts.
-  const tick = () => document.querySelectorAll('[data-left]').forEach(el => {
-    if (!ends.has(el)) ends.set(el, performance.now() + 1000 * Number(el.dataset.left));
-    const left = Math.max(0, Math.round((ends.get(el) - performance.now()) / 1000));
+  const tick = () => all('[data-left]').forEach(el => {
+    const said = ends.get(el);
+    if (!said || said.left !== el.dataset.left) {
+      ends.set(el, { left: el.dataset.left, end: performance.now() + 1000 * Number(el.dataset.left) });
+    }
+    const left = Math.max(0, Math.round((ends.get(el).end - performance.now()) / 1000));
     const text = show(left);
     if (el.textContent !== text) {
       el.textContent = text;
@@ -40,41 +44,154 @@
     document.cookie = `stint_theme=${next}; path=/; max-age=31536000; samesite=lax`;
   };
 
-  const typing = el => el.closest('input, textarea, select, [contenteditable]');
+  // --- Looking again ---
 
-  document.addEventListener('click', event => {
-    const copier = event.target.closest('[data-copy]');
-    if (copier) copy(copier);
-    const switcher = event.target.closest('[data-theme-switch]');
-    if (switcher) switchTheme();
-  });
-  document.addEventListener('keydown', event => {
-    if (event.key === '/' && !event.ctrlKey && !event.metaKey && !event.altKey && !typing(event.target)) {
-      const find = document.getElementById('find');
-      if (find && find.offsetParent) { event.preventDefault(); find.focus(); }
+  const QUICK = 2000, SLOW = 60000, RETRY = 30000;
+  let stream = null;
+
+  // One stream a page; it carries nothing but "look". It is closed while nobody looks, and goes on after the entry of the
+  // record that the page has seen. Where there is none, the page asks every two seconds instead, and tries again later.
+  class Stream extends EventTarget {
+    constructor(url) {
+      super();
+      this.url = url;
+      document.addEventListener('visibilitychange', () => document.hidden ? this.close() : this.open(true));
+      if (!document.hidden) this.open(false);
     }
-    if (event.key === 'Escape') document.querySelectorAll('details.act[open]').forEach(el => { el.open = false; });
+
+    open(late) {
+      this.close();
+      const after = document.querySelector('#pulse [name=after]').value;
+      const source = new EventSource(`${this.url}?after=${after}`, { withCredentials: true });
+      source.addEventListener('changed', () => this.look());
+      source.addEventListener('open', () => this.wait());
+      source.addEventListener('error', () => this.wait());
+      this.source = source;
+      this.retryAt = performance.now() + RETRY;
+      if (late) this.look(); else this.wait();
+    }
+
+    look() {
+      this.dispatchEvent(new Event('changed'));
+      this.wait();
+    }
+
+    wait() {
+      clearTimeout(this.timer);
+      const open = this.source && this.source.readyState === EventSource.OPEN;
+      this.timer = setTimeout(() => this.next(), open ? SLOW : QUICK);
+    }
+
+    next() {
+      const dead = this.source.readyState === EventSource.CLOSED && performance.now() > this.retryAt;
+      if (dead) this.open(true); else this.look();
+    }
+
+    close() {
+      clearTimeout(this.timer);
+      if (this.source) this.source.close();
+    }
+  }
+
+  // What waits stands in the title and on the icon, too; the server rendered both right at first.
+  const count = name => Number(document.querySelector(`#pulse [name=${name}]`)?.value || 0);
+  const showCounts = () => {
+    all('[data-count]').forEach(el => {
+      const n = count(el.dataset.count);
+      el.hidden = !n;
+      el.firstChild.data = n;
+    });
+    const waiting = count('waiting');
+    document.title = (waiting ? `(${waiting}) ` : '') + document.title.replace(/^\(\d+\) /, '');
+    const icon = document.querySelector('link[rel=icon]');
+    icon.href = icon.dataset[waiting ? 'waiting' : 'calm'];
+  };
+
+  document.addEventListener('stint:changed', event => {
+    showCounts();
+    if (event.detail.say) say(event.detail.say);
+    all('[data-live]').forEach(el => {
+      const wanted = el.dataset.live.split(' ').filter(Boolean);
+      if (!wanted.length || wanted.some(one => event.detail.families.includes(one))) window.htmx.trigger(el, 'look');
+    });
   });
 
-  // Polls wait while the page is hidden; the first one after it shows again comes at once.
-  document.addEventListener('htmx:beforeRequest', event => {
-    const live = event.target.closest('[data-live]');
-    // Not under somebody's hands either: an open confirmation or selected text would be swept away.
-    if (live && (document.hidden || live.querySelector('details.act[open]'))) event.preventDefault();
-  });
-  document.addEventListener('visibilitychange', () => {
-    if (!document.hidden && window.htmx) {
-      document.querySelectorAll('[data-live]').forEach(el => window.htmx.trigger(el, 'look'));
-    }
+  // A page that changes under somebody's hands keeps what they typed, chose and opened.
+  const touched = el => el.type !== 'hidden' && (el === document.activeElement || el.value !== el.defaultValue
+    || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
+  const keep = (name, el) => {
+    if (name === 'open') return false;
+    return !(['value', 'checked', 'selected'].includes(name) && touched(el));
+  };
+
+  const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
+  const isLive = el => el.closest('#pulse, [data-live]');
+  const failed = event => { if (isLive(event.target)) lost(true); };
+  ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => document.addEventListener(name, failed));
+  document.addEventListener('htmx:afterRequest', event => {
+    if (event.detail.successful && isLive(event.target)) lost(false);
   });
   document.addEventListener('htmx:afterSwap', tick);
-  const lost = shown => document.querySelectorAll('[data-lost]').forEach(el => { el.hidden = !shown; });
-  document.addEventListener('htmx:sendError', event => { if (event.target.closest('[data-live]')) lost(true); });
-  document.addEventListener('htmx:afterRequest', event => {
-    if (event.detail.successful && event.target.closest('[data-live]')) lost(false);
+
+  // --- Keys ---
+
+  const PLACES = { h: '/', r: '/requests/new/', a: '/approvals/', g: '/grants/', t: '/timeline/', n: '/notices/' };
+  const ROWS = '#main [data-row], #main .list tbody tr, #main .need > li, #main .log > li';
+  let leader = 0;
+  const typing = el => el.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]');
+  const keysAreOff = () => { try { return localStorage.getItem('stint-keys') === 'off'; } catch { return false; } };
+
+  const help = () => {
+    const dialog = document.getElementById('keys');
+    if (!dialog || dialog.open) return;
+    dialog.querySelector('[data-keys]').checked = !keysAreOff();
+    dialog.showModal();
+  };
+
+  const step = by => {
+    const rows = all(ROWS).filter(row => row.offsetParent && row.querySelector('a, button, summary'));
+    const here = rows.findIndex(row => row.contains(document.activeElement));
+    const next = rows[Math.min(rows.length - 1, Math.max(0, here < 0 ? 0 : here + by))];
+    if (!next) return;
+    (next.querySelector('a') || next.querySelector('button, summary')).focus();
+    next.scrollIntoView({ block: 'nearest' });
+  };
+
+  const search = () => {
+    const find = document.getElementById('find');
+    if (find && find.offsetParent) find.focus();
+  };
+
+  const KEYS = { '/': search, '?': help, j: () => step(1), k: () => step(-1), g: () => { leader = performance.now() + 1500; } };
+
+  const onKey = event => {
+    if (event.key === 'Escape') all('details.act[open]').forEach(el => { el.open = false; });
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || keysAreOff()) return;
+    if (document.querySelector('dialog[open]')) return;
+    const place = performance.now() < leader && PLACES[event.key];
+    leader = 0;
+    if (place) location.assign(place);
+    else if (KEYS[event.key]) KEYS[event.key]();
+    else return;
+    event.preventDefault();
+  };
+
+  document.addEventListener('keydown', onKey);
+  document.addEventListener('click', event => {
+    const on = selector => event.target.closest(selector);
+    if (on('[data-copy]')) copy(on('[data-copy]'));
+    if (on('[data-theme-switch]')) switchTheme();
+    if (on('[data-help]')) help();
+    if (on('[data-try]') && stream) stream.open(true);
+  });
+  document.addEventListener('change', event => {
+    if (!event.target.matches('[data-keys]')) return;
+    try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* Kept for this page. */ }
   });
 
   document.addEventListener('DOMContentLoaded', () => {
+    if (window.htmx) window.htmx.createEventSource = url => { stream = new Stream(url); return stream; };
+    if (window.Idiomorph) window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = keep;
     tick();
     setInterval(tick, 1000);
   });

@@ -31,7 +31,9 @@ class Notice(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(mailed_at__isnull=True, next_attempt_at__isnull=False),
                 name="notice_to_mail",
-            )
+            ),
+            models.Index(fields=["identity", "-id"], name="notice_of_identity"),
+            models.Index(fields=["identity", "-id"], condition=Q(read_at__isnull=True), name="notice_unread"),
         ]
 
     def __str__(self) -> str:

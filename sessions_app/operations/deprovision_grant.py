@@ -12,6 +12,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import F
 
+from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
@@ -20,6 +21,8 @@ from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
+from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.queries import facts
 
@@ -32,6 +35,8 @@ WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 # A gateway that lives has cut everything long before.
 PATIENCE = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = 60.0
+# Administrators are told at the fourth failure, after some ten seconds: a target that hiccups wakes nobody.
+TOLD_AFTER = 3
 PLACES = 8
 PLACES_WHEN_FAILING = 1
 # The first key of the advisory locks; any number that no other part of the database uses.
@@ -155,11 +160,13 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
         if errors:
             return _again(locked, errors, max(lease.attempts for lease, _ in results), now)
         took = (now - locked.revoking_at).total_seconds() if locked.revoking_at else 0.0
-        return transition(
+        ended = transition(
             grant=locked, to=GrantState.ENDED, actor=DEPROVISIONER, now=now, ended_at=now, last_error="",
             next_attempt_at=None, data={"reason": locked.end_reason, "seconds": round(took, 3),
                                         "targets_asked": [lease.target.name for lease, _ in results]},
         )  # fmt: skip
+        tell_of_end(grant=ended, now=now)
+        return ended
 
 
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
@@ -193,6 +200,12 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
             data={"errors": errors, "attempts": grant.attempts},
         )  # fmt: skip
         log.warning("revoke.failing", grant=grant.ref, errors=errors)
+    if failed_before == TOLD_AFTER:
+        tell(
+            people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
+            path=f"/grants/{grant.ref}/", subject=f"The end of {grant.ref} is not confirmed on {grant.cluster}",
+            body=f"{text}\nNothing new can run. The target is asked again until it answers.",
+        )  # fmt: skip
     Grant.objects.filter(pk=grant.pk).update(
         last_error=text, next_attempt_at=now + dt.timedelta(seconds=wait)
     )

@@ -15,6 +15,7 @@ from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import transition
 
 
@@ -46,6 +47,7 @@ def end_grant(
         data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
         if grant.state == GrantState.SCHEDULED:
             transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
+            tell_of_end(grant=grant, now=now)
             return grant
         # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
         finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)

@@ -172,7 +172,7 @@ def _lapse_requests(now: dt.datetime) -> int:
         due = list(
             AccessRequest.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(state=RequestState.PENDING, lapses_at__lte=now)
-            .select_related("requester__owner")
+            .select_related("requester__owner", "cluster", "command_set_version__command_set")
             .order_by("lapses_at")[:BATCH]
         )
         AccessRequest.objects.filter(pk__in=[request.pk for request in due]).update(
@@ -185,7 +185,8 @@ def _lapse_requests(now: dt.datetime) -> int:
             )  # fmt: skip
             tell(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
-                subject=f"{request.ref} lapsed: nobody decided it in time", body="You can ask again.",
+                subject=f"{request.ref} has lapsed: nobody decided it in time",
+                body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can ask again.",
             )  # fmt: skip
     return len(due)
 

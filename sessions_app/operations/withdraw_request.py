@@ -14,6 +14,7 @@ from broker.audit.events import Event
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, RequestState
 from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.operations.tell import tell
 
 
 def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
@@ -34,4 +35,11 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
             event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref,
             now=now, data={},
         )  # fmt: skip
+        asker = request.requester.owner or request.requester
+        if asker != actor:
+            tell(
+                people=[asker], event=Event.REQUEST_WITHDRAWN, now=now, path=f"/requests/{request.ref}/",
+                subject=f"{actor} withdrew {request.ref}",
+                body=f"{request.command_set_version.command_set} on {request.cluster}",
+            )  # fmt: skip
     return request

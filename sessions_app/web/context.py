@@ -5,27 +5,33 @@ from __future__ import annotations
 import datetime as dt
 from functools import cached_property
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
 from broker.audit.models import AuditVerification
-from broker.audit.queries import latest_verification
+from broker.audit.queries import last_number, latest_verification
 from broker.kernel import clock
 from sessions_app.web import reads
+from sessions_app.web.doors import SEEN
+from sessions_app.web.reads.pulse import count_unread, newest_notice
 
 THEME_COOKIE = "stint_theme"
+STREAM_PATH = "/streams/changes"
 
 
 class Link(NamedTuple):
-    """One entry of the navigation."""
+    """One entry of the navigation. ``counts`` names the number at it that lives; empty: it has none."""
 
     url: str
     icon: str
     label: str
     current: bool
+    counts: str = ""
     waiting: int = 0
 
 
@@ -34,6 +40,7 @@ class Frame:
 
     def __init__(self, request: HttpRequest, identity: Identity) -> None:
         self._path = request.path
+        self._request = request
         self._identity = identity
 
     @cached_property
@@ -62,6 +69,31 @@ class Frame:
         return reads.count_waiting(self._identity, self.now)
 
     @cached_property
+    def seen(self) -> int:
+        """The number of the record's last entry when the page began to be read."""
+        return self._request.META.get(SEEN) or last_number()
+
+    @cached_property
+    def notice(self) -> int:
+        """The number of the reader's newest notice."""
+        return newest_notice(self._identity)
+
+    @cached_property
+    def unread(self) -> int:
+        """How many notices the reader has not read yet."""
+        return count_unread(self._identity)
+
+    @property
+    def stream(self) -> str:
+        """Where the page hears of changes: below its own address, or at the streams' own port of its host."""
+        here = f"{self._request.scheme}://{self._request.get_host()}"
+        if here not in settings.STREAMS_ORIGINS:
+            return STREAM_PATH
+        return (
+            f"{self._request.scheme}://{urlsplit(here).hostname}:{settings.STREAMS_DIRECT_PORT}{STREAM_PATH}"
+        )
+
+    @cached_property
     def may_break_glass(self) -> bool:
         """Whether a policy lets this person start at once."""
         return reads.may_break_glass(self._identity)
@@ -77,7 +109,7 @@ class Frame:
         return [
             self._link("home", "home", "Home"),
             self._link("request_new", "plus", "Request access"),
-            self._link("approvals", "stamp", "Approvals", self.waiting),
+            self._link("approvals", "stamp", "Approvals", "waiting", self.waiting),
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
         ]
@@ -105,18 +137,18 @@ class Frame:
         return [
             self._link("home", "home", "Home"),
             self._link("request_new", "plus", "Request"),
-            self._link("approvals", "stamp", "Approve", self.waiting),
+            self._link("approvals", "stamp", "Approve", "waiting", self.waiting),
             self._link("grants", "term", "Grants"),
             self._link("more", "menu", "More"),
         ]
 
-    def _link(self, name: str, icon: str, label: str, count: int = 0) -> Link:
+    def _link(self, name: str, icon: str, label: str, counts: str = "", count: int = 0) -> Link:
         url = reverse(name)
         if name == "requests":
             current = self._path.startswith(url) and not self._path.startswith(reverse("request_new"))
         else:
             current = self._path == url if url == "/" else self._path.startswith(url)
-        return Link(url, icon, label, current, count)
+        return Link(url, icon, label, current, counts, count)
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Identity
-from broker.kernel.errors import NotFound, StintError
+from broker.audit.queries import last_number
+from broker.kernel.errors import InvalidInput, NotFound, StintError
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -23,6 +24,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 FORM = (*READ, *ACT)
+# Where a request keeps the number of the record's last entry when its page began to be read.
+SEEN = "stint.seen"
 
 
 def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
@@ -33,7 +36,11 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
         def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
                 return sign_in_first(request)
+            # Before anything is read: whatever happens from now on makes the page look again.
+            if request.method == "GET":
+                request.META[SEEN] = last_number()
             try:
+                _refuse_unstorable(request)
                 return view(request, *args, **kwargs)
             except NotFound as error:
                 raise Http404(error.message) from error
@@ -43,6 +50,18 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
         return cast(View[P], never_cache(require_http_methods(list(methods))(inner)))
 
     return decorate
+
+
+def _refuse_unstorable(request: HttpRequest) -> None:
+    """PostgreSQL's text holds no NUL, so that no name, search or note with one can be looked up or kept."""
+    sent = (
+        text
+        for values in (request.GET, request.POST)
+        for pair in values.lists()
+        for text in (pair[0], *pair[1])
+    )
+    if any("\0" in text for text in sent):
+        raise InvalidInput("What was sent has a NUL character.", hint="Type it again instead of pasting it.")
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:

@@ -5,7 +5,17 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from sessions_app.web.views import account, approvals, catalogue, grants, home, record, requests
+from sessions_app.web.views import (
+    account,
+    approvals,
+    catalogue,
+    grants,
+    home,
+    live,
+    notices,
+    record,
+    requests,
+)
 
 
 class RequestRef(StringConverter):
@@ -27,6 +37,11 @@ urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("more/", home.more, name="more"),
     path("search/", record.find, name="search"),
+    path("pulse/", live.pulse, name="pulse"),
+    path("streams/changes", live.no_stream, name="no_stream"),
+    path("notices/", notices.index, name="notices"),
+    path("notices/read/", notices.read_all, name="notices_read"),
+    path("notices/<int:notice>/read/", notices.read, name="notice_read"),
     # Of allauth's pages these alone; its names are those that it looks for.
     path("sign-in/", LoginView.as_view(template_name="accounts/sign_in.html"), name="account_login"),
     path(

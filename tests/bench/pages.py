@@ -97,7 +97,7 @@ def _weigh(report: Report, name: str, folder: str) -> None:
     from tests.support.site import serve
 
     env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name)}
-    with serve(env, Path(folder) / "web.log") as site:
+    with serve(env, Path(folder)) as site:
         cookie = _session()
         sizes: dict[str, int] = {}
         page = _get(site, "/", sizes, cookie)

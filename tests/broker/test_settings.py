@@ -71,3 +71,20 @@ def test_an_application_that_owns_the_record_is_named():
 
 def test_a_database_that_is_not_there_is_named():
     assert "stint.E005" in start(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none").stderr
+
+
+def test_pages_may_ask_the_streams_own_port_only_where_no_proxy_stands_before_them():
+    show = "from django.conf import settings as s; print(s.CONTENT_SECURITY_POLICY['DIRECTIVES']['connect-src'], sorted(s.STREAMS_ORIGINS))"
+    for port, expected in (
+        ("0", "[\"'self'\"] []"),
+        (
+            "8001",
+            "[\"'self'\", 'http://127.0.0.1:8001', 'http://localhost:8001'] ['http://127.0.0.1:8000', 'http://localhost:8000']",
+        ),
+    ):
+        env = {**os.environ, "STINT_STREAMS_DIRECT_PORT": port, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+        env.pop("STINT_PUBLIC_URL", None)
+        done = subprocess.run(
+            [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == expected

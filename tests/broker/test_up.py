@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from broker.embedded.state import running_urls, temporary_state_dir
-from broker.up import main, parse
+from broker.up import _environment, main, parse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGURED = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STINT_SECRET_KEY", "STINT_SECRET_KEY_FILE")
@@ -187,3 +187,21 @@ def test_options_have_their_defaults_from_the_environment(monkeypatch: pytest.Mo
     monkeypatch.setenv("STINT_SSH_PORT", "9022")
     options = parse(["--ssh-port", "9023"])
     assert (options.url, options.ssh_port) == ("http://127.0.0.1:9000", 9023)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "8001"),
+        ({"STINT_PUBLIC_URL": "http://127.0.0.1:8000"}, "8001"),
+        ({"STINT_PUBLIC_URL": "https://stint.example.com"}, None),
+        ({"STINT_STREAMS_DIRECT_PORT": "9"}, "9"),
+    ],
+)
+def test_without_a_proxy_pages_find_the_streams_at_their_own_port(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], expected: str | None
+) -> None:
+    monkeypatch.delenv("STINT_PUBLIC_URL", raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert _environment(parse([]), tmp_path, None, None).get("STINT_STREAMS_DIRECT_PORT") == expected

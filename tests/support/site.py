@@ -29,25 +29,63 @@ def start_chromium(playwright: Playwright) -> Browser:
 
 
 @contextlib.contextmanager
-def serve(env: Mapping[str, str], log: Path) -> Iterator[str]:
-    """A running web process with this environment; gives its address. A traceback in its log is an error."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "broker.wsgi:application",
-    ]  # fmt: skip
+def serve(env: Mapping[str, str], folder: Path, *, streams: bool = False) -> Iterator[str]:
+    """A running web process with this environment; gives its address. A traceback in its log is an error.
+
+    With ``streams`` the streams process runs beside it, without a proxy, as on one's own machine.
+    """
+    web, other = free_port(), free_port()
+    here = {**env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{web}"}
+    with contextlib.ExitStack() as stack:
+        if streams:
+            here["STINT_STREAMS_DIRECT_PORT"] = str(other)
+            stack.enter_context(
+                _process(
+                    folder / "streams.log", other, "/healthz", here, "uvicorn", "broker.asgi:application"
+                )
+            )
+        stack.enter_context(
+            _process(
+                folder / "web.log",
+                web,
+                "/readyz",
+                here,
+                "granian",
+                "broker.wsgi:application",
+                "--interface",
+                "wsgi",
+                "--workers",
+                "1",
+                "--blocking-threads",
+                "4",
+                "--no-ws",
+            )  # fmt: skip
+        )
+        yield here["STINT_PUBLIC_URL"]
+
+
+@contextlib.contextmanager
+def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[None]:
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+            cwd=ROOT, env=dict(env), stdout=out, stderr=out,
+        )  # fmt: skip
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(f"{url}/readyz", process, log)
-        yield url
+        _wait(f"http://127.0.0.1:{port}{url}", process, log)
+        yield
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()
         process.wait(20)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core import mail
 
@@ -24,6 +26,23 @@ def test_a_notice_is_mailed_once_with_its_link(world, notice, settings):
     assert settings.PUBLIC_URL + notice.path in message.body
     notice.refresh_from_db()
     assert (notice.mailed_at, notice.next_attempt_at, notice.attempts) == (world.now, None, 1)
+
+
+def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
+    world.request(reason="Certificates <b>expire</b>", ticket="CHG-7")
+    notice = Notice.objects.get(identity=world.bob)
+    send_notice(notice_id=notice.pk, now=world.now)
+    (message,) = mail.outbox
+    ((page, kind),) = message.alternatives
+    assert (message.subject, kind) == ("Stint: Alice asks to run restart-web on web", "text/html")
+    for line in ("For: 1 h", "Start: as soon as it is approved", "Targets: web-1, web-2", "Ticket: CHG-7"):
+        assert line in message.body
+        assert line in page
+    assert "Reason: Certificates <b>expire</b>" in message.body
+    assert "Certificates &lt;b&gt;expire" in page
+    link = settings.PUBLIC_URL + notice.path
+    assert re.findall(r"https?://[^\s\"<]+", page) == [link] == re.findall(r"https?://\S+", message.body)
+    assert re.findall(r"<(?:script|img|form|style)", page) == []
 
 
 def test_without_an_address_it_is_only_in_the_page(world, notice):

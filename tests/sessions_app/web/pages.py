@@ -12,6 +12,8 @@ READABLE = {
     "home": ALL,
     "more": ALL,
     "search": ALL,
+    "pulse": ALL,
+    "notices": ALL,
     "requests": ALL,
     "request_new": ALL,
     "request": "alice bob admin",
@@ -45,9 +47,11 @@ ACTS = {
     "token_revoke",
     "account_zone",
     "people_switch",
+    "notice_read",
+    "notices_read",
 }
-OPEN = {"account_login", "account_logout", "account_inactive"}
-ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone"}
+OPEN = {"account_login", "account_logout", "account_inactive", "no_stream"}
+ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone", "notices_read"}
 
 
 def page_names() -> set[str]:
@@ -58,7 +62,7 @@ def page_names() -> set[str]:
     return {pattern.name for pattern in urlpatterns}
 
 
-def address(name: str, *, request, grant, run, key, token, identity) -> str:
+def address(name: str, *, request, grant, run, key, token, identity, notice) -> str:
     """The address of a page for these objects."""
     arguments = {
         "request": [request.ref],
@@ -78,6 +82,7 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
+        "notice_read": [notice.pk],
     }
     return reverse(name, args=arguments.get(name, []))
 

@@ -12,7 +12,7 @@ from accounts.models import Identity
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
-from sessions_app.models import Approval, CommandRun, Grant, GrantState, RequestState, RunState
+from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, Notice, RunState
 from tests.sessions_app.web.pages import ACTS, ACTS_WITHOUT_AN_OBJECT, OPEN, READABLE, address, page_names
 from tests.support import acts
 
@@ -29,6 +29,7 @@ class Things:
     key: object
     token: object
     identity: Identity
+    notice: Notice
 
     def address(self, name: str) -> str:
         return address(name, **self.__dict__)
@@ -48,7 +49,10 @@ def things(world, now) -> Things:
         actor=world.alice,
         now=now,
     )
-    return Things(world.request(), grant, CommandRun.objects.get(pk=tried.run_id), key, token, world.dora)
+    notice = Notice.objects.create(identity=world.alice, event="x", subject="Something", path="/")
+    return Things(
+        world.request(), grant, CommandRun.objects.get(pk=tried.run_id), key, token, world.dora, notice
+    )
 
 
 def test_every_page_is_in_these_tests():
@@ -149,5 +153,5 @@ def _state() -> tuple[object, ...]:
         Grant.objects.exclude(state=GrantState.ACTIVE).count(),
         CommandRun.objects.exclude(state=RunState.HELD).count(),
         list(Identity.objects.order_by("pk").values_list("is_active", "time_zone")),
-        RequestState.PENDING,
+        list(AccessRequest.objects.order_by("pk").values_list("state")),
     )

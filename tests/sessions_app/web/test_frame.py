@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
 from django.test import Client
 
+from broker.settings import BASE_DIR
 from tests.support import acts
 
 INLINE = re.compile(r"\sstyle=|<style|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascript:", re.IGNORECASE)
@@ -26,7 +28,7 @@ def addresses(world, now) -> list[str]:
         "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
         "/requests/new/?p.unit=nginx&for=9h", "/approvals/", "/grants/?show=all", "/clusters/", "/clusters/web/",
         "/command-sets/", "/command-sets/restart-web/", "/policies/", "/policies/web-work/", "/account/", "/people/",
-        "/record/", "/nothing-here/",
+        "/record/", "/notices/", "/nothing-here/",
     ]  # fmt: skip
     objects = [
         f"/requests/{pending.ref}/",
@@ -88,7 +90,7 @@ def test_every_address_on_a_page_is_there(addresses, as_bob):
     for link in sorted(link for link in seen if not link.startswith("/static/")):
         assert as_bob.get(link.replace("&amp;", "&"), follow=True).status_code == 200, link
     statics = {link for link in seen if link.startswith("/static/")}
-    assert {"/static/stint.css", "/static/favicon.svg"} <= statics
+    assert {"/static/stint.css", "/static/favicon-waiting.svg"} <= statics
     for link in statics:
         assert Client().get(link).status_code == 200, link
 
@@ -102,8 +104,34 @@ def test_every_icon_is_in_the_sprite(addresses, as_alice):
 
 def test_the_frame_counts_what_waits_for_me_alone(world, as_bob, as_alice):
     world.request()
-    assert '<span class="count">1<span class="vh"> waiting' in as_bob.get("/record/").content.decode()
-    assert 'class="count"' not in as_alice.get("/record/").content.decode()
+    shown = '<span class="count" data-count="waiting">1<span class="vh"> waiting'
+    assert as_bob.get("/record/").content.decode().count(shown) == 2
+    assert shown not in as_alice.get("/record/").content.decode()
+    assert as_alice.get("/record/").content.decode().count('data-count="waiting" hidden>0<') == 2
+
+
+def test_title_and_icon_say_from_the_first_what_waits(world, as_bob, as_alice):
+    world.request()
+    assert "<title>(1) Record, Stint</title>" in as_bob.get("/record/").content.decode()
+    assert '<link rel="icon" href="/static/favicon-waiting.svg"' in as_bob.get("/record/").content.decode()
+    assert "<title>Record, Stint</title>" in as_alice.get("/record/").content.decode()
+    assert '<link rel="icon" href="/static/favicon.svg"' in as_alice.get("/record/").content.decode()
+
+
+def test_what_others_made_is_what_it_says_and_the_script_is_small():
+    vendor = BASE_DIR / "broker" / "static" / "vendor"
+    listed = dict(
+        reversed(line.split("  "))
+        for line in (vendor / "VENDOR").read_text().splitlines()
+        if re.match("[0-9a-f]{64}  ", line)
+    )
+    found = {
+        str(path.relative_to(vendor)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in vendor.rglob("*")
+        if path.is_file() and path.name != "VENDOR"
+    }
+    assert found == listed
+    assert (vendor.parent / "stint.js").stat().st_size < 10_000
 
 
 def test_navigation_shows_where_one_is(as_alice):

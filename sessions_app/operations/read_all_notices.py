@@ -1,0 +1,13 @@
+"""Mark all notices as read."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from sessions_app.models import Notice
+
+
+def read_all_notices(*, newest: int, actor: Identity, now: dt.datetime) -> int:
+    """Mark own notices up to the newest one that was shown as read; return how many were not read before."""
+    return Notice.objects.filter(identity=actor, pk__lte=newest, read_at__isnull=True).update(read_at=now)

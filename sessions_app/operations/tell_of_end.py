@@ -1,0 +1,47 @@
+"""Tell those whom the end of a grant concerns."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from accounts.queries import same_person
+from broker.audit.events import Event
+from sessions_app.models import EndReason, Grant
+from sessions_app.operations.tell import tell
+from sessions_app.queries import facts
+
+# By oneself, or with all access for the piece of work.
+TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
+
+
+def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
+    """Tell the holder that the grant has ended and why, unless they ended it themselves, and those who approve under
+    its policy that a broken glass waits for their review.
+    """
+    what = f"{grant.command_set_version.command_set} on {grant.cluster}"
+    path = f"/grants/{grant.ref}/"
+    if grant.end_reason not in TOLD_ALREADY:
+        by = f" by {grant.ended_by}" if grant.ended_by else ""
+        note = f"\nNote: {grant.end_note}" if grant.end_note else ""
+        tell(
+            people=[grant.holder], event=Event.GRANT_ENDED, now=now, path=path,
+            subject=f"{grant.ref} has ended: {what}",
+            body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page is its receipt.",
+        )  # fmt: skip
+    if grant.break_glass and grant.reviewed_at is None:
+        due = f" It is due by {grant.review_due_at:%Y-%m-%d %H:%M} UTC." if grant.review_due_at else ""
+        tell(
+            people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path,
+            subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
+            body=f"Read what was run, then say what you found.{due}",
+        )  # fmt: skip
+
+
+def reviewers(grant: Grant) -> list[Identity]:
+    """Return the people who approve under the grant's policy, without its holder; administrators where nobody does."""
+    barred = Identity.objects.filter(same_person(grant.holder)).values("pk")
+    people = Identity.objects.active().exclude(pk__in=barred)
+    groups = facts.policy_document(grant.policy).approver_groups
+    found = list(people.filter(groups__name__in=groups).distinct())
+    return found or list(people.filter(is_superuser=True))

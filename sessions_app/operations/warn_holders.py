@@ -1,0 +1,40 @@
+"""Tell holders in time that their access ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+from django.db.models import F
+
+from broker.audit.events import Event
+from sessions_app.models import Grant, GrantState
+from sessions_app.operations.tell import tell
+
+# So long before the end, where the whole is long; who has a short access knows it.
+SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)
+BATCH = 200
+
+
+def warn_holders(*, now: dt.datetime) -> int:
+    """Tell the holders of grants that end within 15 minutes, each once; return how many. Run it every few seconds.
+
+    After an extension they are told again, of the new end.
+    """
+    with transaction.atomic():
+        due = list(
+            Grant.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE])
+            .filter(state=GrantState.ACTIVE, warned_at__isnull=True)
+            .filter(expires_at__gt=now, expires_at__lte=now + SOON, expires_at__gte=F("starts_at") + LONG)
+            .select_related("holder__owner", "cluster", "command_set_version__command_set")
+            .order_by("expires_at")[:BATCH]
+        )
+        Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(warned_at=now)
+        for grant in due:
+            tell(
+                people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
+                subject=f"{grant.ref} ends at {grant.expires_at:%H:%M} UTC: {grant.command_set_version.command_set} on {grant.cluster}",
+                body="If the work is not done, extend it on its page, where the policy allows that.",
+            )  # fmt: skip
+    return len(due)
