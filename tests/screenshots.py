@@ -95,9 +95,13 @@ def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
 
 
 def _take(page: Any, url: str, folder: Path, name: str) -> int:
+    from tests.support.stage import is_page, is_shown
+
+    if not is_shown(page, url):
+        return 0
     page.goto(url)
-    if not page.evaluate("!!document.doctype"):
-        return 0  # a fragment of a page
+    if not is_page(page):
+        return 0
     for size, viewport in SIZES.items():
         page.set_viewport_size(viewport)
         for scheme in SCHEMES:

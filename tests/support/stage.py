@@ -44,6 +44,11 @@ class Stage:
             context.close()
 
 
+def is_shown(page: Page, url: str) -> bool:
+    """Whether an address answers with something that a browser shows."""
+    return "text/html" in page.request.get(url).headers.get("content-type", "")
+
+
 def is_page(page: Page) -> bool:
     """Whether it is a whole page, and not a fragment of one."""
     return bool(page.evaluate("!!document.doctype"))
