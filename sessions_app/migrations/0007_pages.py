@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Grants that are not over, refused commands, and tickets by how they begin."""
 
-    dependencies = [("sessions_app", "0004_guards_of_work")]
+    dependencies = [("sessions_app", "0005_announced_notices")]
 
     operations = [
         migrations.AddIndex(

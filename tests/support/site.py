@@ -44,23 +44,9 @@ def serve(env: Mapping[str, str], folder: Path, *, streams: bool = False) -> Ite
                     folder / "streams.log", other, "/healthz", here, "uvicorn", "broker.asgi:application"
                 )
             )
-        stack.enter_context(
-            _process(
-                folder / "web.log",
-                web,
-                "/readyz",
-                here,
-                "granian",
-                "broker.wsgi:application",
-                "--interface",
-                "wsgi",
-                "--workers",
-                "1",
-                "--blocking-threads",
-                "4",
-                "--no-ws",
-            )  # fmt: skip
-        )
+        granian = ["granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1", "--no-ws"]
+        granian += ["--blocking-threads", "4"]
+        stack.enter_context(_process(folder / "web.log", web, "/readyz", here, *granian))
         yield here["STINT_PUBLIC_URL"]
 
 
