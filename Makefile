@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRET_KEY=unused
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench clean
+.PHONY: help demo up test lint bench screenshots clean
 
 help: ## Show what make can do here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Play the main job on real servers, then serve the pages; ONCE=1 exits after the story
 	@.ci/bootstrap run
@@ -33,6 +33,10 @@ lint: ## Check style, types, directions of imports and templates
 bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
 	@.ci/bootstrap test
 	$(PYTHON) -m tests.bench $(B)
+
+screenshots: ## Take every page as a picture into .cache/screenshots; README=1 renews those of the README
+	@.ci/bootstrap test
+	$(PYTHON) -m tests.screenshots
 
 clean: ## Remove the virtual environment and caches; .stint, with its data, stays
 	rm -rf .venv .hypothesis .cache .*_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -67,11 +68,11 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:
         connections.close_all()
 
 
-@pytest.fixture
-def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
-    """A fresh database in which commits are real, for threads and other processes."""
+@contextlib.contextmanager
+def fresh_database(blocker) -> Iterator[Database]:
+    """A database of one's own in which commits are real, for threads and other processes; Django uses it meanwhile."""
     name = f"stint_{next(_numbers)}"
-    with django_db_blocker.unblock():
+    with blocker.unblock():
         _use("stint_shared")
         _owner(f"CREATE DATABASE {name} TEMPLATE stint")
         _use(name)
@@ -83,6 +84,13 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
         yield Database(name, env)
         _use("stint_shared")
         drop_database(name)
+
+
+@pytest.fixture
+def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
+    """A fresh database of one test."""
+    with fresh_database(django_db_blocker) as database:
+        yield database
 
 
 @pytest.fixture

@@ -148,6 +148,8 @@ class Grant(models.Model):
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
             # Written once, at the end: what a timeline reads of the past. What is not over yet is found by the deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
+            # What pages show most: the few that are not over, among all that ever were.
+            models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]
         constraints: ClassVar = [
             # Not `unique=True`, which would add an index for LIKE: every index costs each sweep.

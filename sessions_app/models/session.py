@@ -131,6 +131,8 @@ class CommandRun(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["grant", "id"], name="run_of_grant"),
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
+            # Somebody's past record counts these over many grants.
+            models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
         ]
 
     def __str__(self) -> str:

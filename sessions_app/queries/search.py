@@ -6,14 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Target
 from sessions_app.queries.people import known_people
 
 MOST = 10
+MANY = 200
+_WHAT = ("cluster", "policy", "command_set_version__command_set")
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
+_BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
 _GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
 
 
@@ -42,34 +45,19 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | None:
 
 
 def search(identity: Identity, text: str) -> Found:
-    """Return what fits the letters: names of clusters, command sets, policies, people, and tickets."""
+    """Return what fits the letters: names of clusters, command sets, policies and people anywhere in them, references and
+    tickets by how they begin, and the newest requests and grants of the people and targets that fit.
+    """
     named = Q(name__icontains=text)
-    what = ("cluster", "policy", "command_set_version__command_set")
-    requests = (
-        AccessRequest.objects.visible_to(identity)
-        .select_related("requester", *what)
-        .filter(
-            Q(ticket__icontains=text)
-            | Q(requester__name__icontains=text)
-            | Q(requester__username__icontains=text)
-        )
+    people = list(
+        known_people(identity).filter(named | Q(username__icontains=text)).order_by("username")[:MOST]
     )
-    grants = (
-        Grant.objects.visible_to(identity)
-        .select_related("holder", *what)
-        .filter(
-            Q(ref__icontains=text)
-            | Q(targets__name__icontains=text)
-            | Q(holder__name__icontains=text)
-            | Q(holder__username__icontains=text)
-        )
-    )
+    targets = Target.objects.filter(name__icontains=text).order_by("name")[:MANY].values_list("pk", flat=True)
     return Found(
         clusters=list(
             Cluster.objects.live()
             .visible_to(identity)
-            .filter(named | Q(targets__name__icontains=text))
-            .distinct()
+            .filter(named | Q(pk__in=Target.objects.filter(name__icontains=text).values("cluster")))
             .order_by("name")[:MOST]
         ),
         command_sets=list(
@@ -78,9 +66,29 @@ def search(identity: Identity, text: str) -> Found:
         policies=list(
             AccessPolicy.objects.live().visible_to(identity).filter(named).distinct().order_by("name")[:MOST]
         ),
-        people=list(
-            known_people(identity).filter(named | Q(username__icontains=text)).order_by("username")[:MOST]
-        ),
-        requests=list(requests.order_by("-number")[:MOST]),
-        grants=list(grants.distinct().order_by("-pk")[:MOST]),
+        people=people,
+        requests=_requests(identity, text, people),
+        grants=_grants(identity, text, people, list(targets)),
     )
+
+
+def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
+    visible = AccessRequest.objects.visible_to(identity).select_related("requester", *_WHAT)
+    # Apart, because each has an index and an OR of them has none. Ordered by a sum, so that the database does not go
+    # through all requests by their number until it has met enough.
+    by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
+    by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]
+    found = {request.pk: request for request in (*by_ticket, *by_person)}
+    return sorted(found.values(), key=lambda request: -request.number)[:MOST]
+
+
+def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:
+    visible = Grant.objects.visible_to(identity).select_related("holder", *_WHAT).order_by("-pk")
+    # Twelve characters are the most that a reference has: up to the last one that begins so.
+    start = text.upper() if _BEGIN.fullmatch(text) else ""
+    by_ref = visible.filter(ref__gte=start, ref__lte=f"{start}{'Z' * 12}")[:MOST] if start else []
+    by_person = visible.filter(holder__in=[person.pk for person in people])[:MOST]
+    used = Grant.targets.through.objects.filter(grant_id=OuterRef("pk"), target_id__in=targets)
+    by_target = visible.filter(Exists(used))[:MOST] if targets else []
+    found = {grant.pk: grant for grant in (*by_ref, *by_person, *by_target)}
+    return sorted(found.values(), key=lambda grant: -grant.pk)[:MOST]

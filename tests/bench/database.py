@@ -18,8 +18,8 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def database() -> Iterator[tuple[str, World]]:
-    """A database of one bench's own, with people and catalogue; Django uses it until the block ends."""
+def empty_database() -> Iterator[str]:
+    """A database of one's own with nothing in it; Django uses it until the block ends."""
     from broker.kernel import clock
 
     name = f"bench_{next(_numbers)}"
@@ -27,10 +27,19 @@ def database() -> Iterator[tuple[str, World]]:
     use(name)
     clock.sync()
     try:
-        yield name, make_world(clock.now())
+        yield name
     finally:
         use("stint")
         drop_database(name)
+
+
+@contextlib.contextmanager
+def database() -> Iterator[tuple[str, World]]:
+    """A database of one bench's own, with people and catalogue; Django uses it until the block ends."""
+    from broker.kernel import clock
+
+    with empty_database() as name:
+        yield name, make_world(clock.now())
 
 
 def use(name: str) -> None:

@@ -29,7 +29,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.web.reads.home import LIVE, with_names
+from sessions_app.web.reads.home import LIVE, how_many_live, with_names
 
 _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday",
          "sat": "Saturday", "sun": "Sunday"}  # fmt: skip
@@ -41,8 +41,8 @@ def clusters(identity: Identity) -> QuerySet[Cluster]:
         Cluster.objects.live()
         .visible_to(identity)
         .annotate(
-            target_count=Count("targets", filter=Q(targets__removed_at__isnull=True), distinct=True),
-            live_count=Count("grants", filter=Q(grants__state__in=LIVE), distinct=True),
+            target_count=Count("targets", filter=Q(targets__removed_at__isnull=True)),
+            live_count=how_many_live("cluster"),
         )
         .order_by("name")
     )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Identity, Kind
@@ -137,6 +138,15 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
     return list(latest.values())[:most]
 
 
+def how_many_live(field: str) -> Coalesce:
+    """Return how many grants are in use, for a column that names the row by this field of theirs.
+
+    Counted for each row by itself: a join would count all that ever were.
+    """
+    live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
+    return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)
+
+
 def _figures(identity: Identity, now: dt.datetime) -> Figures:
     grants = Grant.objects.visible_to(identity)
     counted = grants.filter(
@@ -157,8 +167,9 @@ def _chart(identity: Identity, now: dt.datetime) -> timeline.Chart:
     end = start + BEHIND + AHEAD
     grants = with_names(
         Grant.objects.visible_to(identity)
-        .filter(starts_at__lt=end, expires_at__gt=start)
-        .filter(Q(ended_at__isnull=True) | Q(ended_at__gt=start))
+        .filter(starts_at__lt=end)
+        # Each half by an index of its own; what is not over is little, however long ago its time was up.
+        .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
     asked = with_names(pending(identity).filter(Q(starts_at__isnull=True) | Q(starts_at__lt=end))).order_by(
         "number"

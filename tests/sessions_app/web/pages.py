@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from django.urls import get_resolver, reverse
 
 ALL = "alice bob charlie admin"
@@ -96,3 +98,49 @@ def address(name: str, *, request, grant, run, key, token, identity, notice) -> 
         "notice_read": [notice.pk],
     }
     return reverse(name, args=arguments.get(name, []))
+
+
+# Further states of pages, as query strings; {…} is an attribute of the scene in which they are looked at.
+STATES = {
+    "search": ["q=web", "q=nothing-fits-this"],
+    "requests": ["show=all", "show=all&state=denied", "state=lapsed"],
+    "request_new": [
+        "kind=break_glass",
+        "kind=quick",
+        "cluster=checkout-eu&set=restart-web&for=8h",
+        "cluster=web&set=restart-web&for=9h&ticket=CHG-1",
+    ],
+    "grants": ["show=all", "show=now"],
+    "grant": ["show=refused", "open={opened}"],
+    "command_set": ["version=1"],
+    "people": ["q=nobody-has-this-name"],
+    "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
+    "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
+    "who_can": ["cluster=web&line=echo+restart+nginx", "cluster=web&set=restart-web", "cluster=web&line=id"],
+}
+
+# Who shows most of a page, where that is not alice.
+READERS = {"approval": "bob", "approvals": "bob", "people": "admin", "who_can": "bob"}
+
+
+def reader(name: str) -> str:
+    """Who shows most of a page."""
+    who = READABLE[name].split()
+    return READERS.get(name, "alice" if "alice" in who else who[0])
+
+
+def addresses(scene, who: str) -> dict[str, list[str]]:
+    """By name of the page, for the pages that somebody may see: its address in a scene, and its further states, with one
+    object of each state that they may see.
+    """
+    wanted = inspect.signature(address).parameters
+    things = {name: getattr(scene, name) for name in wanted if name != "name"}
+    found = {}
+    for name, readers in READABLE.items():
+        if who not in readers.split():
+            continue
+        own = [address(name, **things)]
+        own += [address(name, **{**things, kind: other}) for kind, other in scene.others(name, who)]
+        own += [f"{own[0]}?{query.format(opened=scene.opened.pk)}" for query in STATES.get(name, [])]
+        found[name] = list(dict.fromkeys(own))
+    return found

@@ -1,0 +1,111 @@
+"""Every page of the list in a real browser: it complains of nothing, leads nowhere wrong, and fits every screen."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from playwright.sync_api import Page, Response
+
+from tests.sessions_app.web.pages import addresses
+from tests.support.browser import DESK, SMALLEST
+from tests.support.stage import is_page, lines
+
+PEOPLE = ("alice", "bob", "charlie", "admin")
+# Of one page no more than so many addresses are followed: the tenth grant looks as the second.
+MOST_OF_A_PAGE = 2
+SMALL = """
+() => [...document.querySelectorAll('a[href], button, summary, select, textarea, input:not([type=hidden])')].filter(el => {
+  const style = getComputedStyle(el), box = el.getBoundingClientRect();
+  if (!box.width || !el.checkVisibility({visibilityProperty: true}) || style.clipPath !== 'none') return false;
+  // A link in a sentence is as high as its line (WCAG 2.5.8), and a box to tick is as large as its label.
+  if (style.display === 'inline' || el.closest('svg, .skip, .vh')) return false;
+  const label = el.closest('label'), target = label ? label.getBoundingClientRect() : box;
+  return target.height < 43.9;
+}).map(el => `${el.tagName.toLowerCase()}.${el.className} “${(el.textContent || el.name || '').trim().slice(0, 40)}” `
+  + `${Math.round(el.getBoundingClientRect().height)}px`)
+"""
+WIDE = """
+() => [...document.querySelectorAll('body *')].filter(el => el.getBoundingClientRect().right > innerWidth + 1
+  && !el.closest('.vh, .skip') && el.checkVisibility())
+  .map(el => `${el.tagName.toLowerCase()}.${el.className}`).slice(-3)
+"""
+
+
+class Watch:
+    """Notes whatever a page complains about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.found = page, []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._note(f"an error: {error}"))
+        page.on("response", self._response)
+        page.on("dialog", lambda dialog: (self._note(f"a dialog: {dialog.message}"), dialog.dismiss()))
+
+    def _console(self, message) -> None:
+        if message.type in ("error", "warning") and not _is_icon(message.location["url"]):
+            self._note(f"{message.type}: {message.text}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400 and not _is_icon(response.url):
+            self._note(f"{response.status} for {response.url}")
+
+    def _note(self, text: str) -> None:
+        self.found.append(f"{urlsplit(self.page.url).path}: {text}")
+
+
+def _is_icon(url: str) -> bool:
+    """Whether it is what the browser asks for by itself beside a fragment, which names no icon of its own."""
+    return urlsplit(url).path == "/favicon.ico"
+
+
+def _shape(url: str) -> str:
+    """What addresses of the same page have in common."""
+    parts = urlsplit(url)
+    path = re.sub(r"(?<=/)(REQ|GR)-\w+|(?<=/)\d+(?=/|$)", "…", parts.path)
+    path = re.sub(r"^/(clusters|command-sets|policies|people|workflows)/[^/]+/", r"/\1/…/", path)
+    return path + "?" + "&".join(sorted(re.findall(r"([^&=]+)=", parts.query)))
+
+
+def _links(page: Page) -> list[str]:
+    """Where the page leads, links in drawings included, without the places inside pages."""
+    found = page.evaluate(
+        "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), document.baseURI).href)"
+    )
+    return [url.split("#")[0] for url in found]
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_page_complains_and_no_link_leads_nowhere_and_all_fits_every_screen(stage, who):
+    page = stage.enter(who)
+    watch = Watch(page)
+    waiting = [urljoin(stage.site, url) for urls in addresses(stage.scene, who).values() for url in urls]
+    seen, shapes, badly = set(), {}, []
+    listed = set(waiting)
+    while waiting:
+        url = waiting.pop(0)
+        shape = _shape(url)
+        if url in seen or (url not in listed and shapes.get(shape, 0) >= MOST_OF_A_PAGE):
+            continue
+        seen.add(url)
+        shapes[shape] = shapes.get(shape, 0) + 1
+        page.set_viewport_size(DESK)
+        answer = page.goto(url, wait_until="load")
+        if answer is None or "text/html" not in answer.headers.get("content-type", ""):
+            continue
+        if is_page(page):
+            badly += _fits(page)
+        waiting += [link for link in _links(page) if link.startswith(stage.site) and link not in seen]
+    assert not watch.found, lines(watch.found)
+    assert not badly, lines(badly)
+
+
+def _fits(page: Page) -> list[str]:
+    """What is too wide for the smallest screen, or too small for a thumb."""
+    where, found = urlsplit(page.url).path, []
+    for size in (DESK, SMALLEST):
+        page.set_viewport_size(size)
+        if page.evaluate("document.documentElement.scrollWidth") > size["width"]:
+            found.append(f"{where} scrolls sideways at {size['width']}: {page.evaluate(WIDE)}")
+    return found + [f"{where}: {small}" for small in page.evaluate(SMALL)]

@@ -1,0 +1,90 @@
+"""Every page of the list, in every state of it, as the checker of accessibility sees it (WCAG 2.2 AA and best practice)."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Page, expect
+
+from tests.sessions_app.web.pages import OPEN, READABLE, addresses, reader
+from tests.support import axe
+from tests.support.browser import DESK, PHONE
+from tests.support.stage import is_page, is_shown, lines
+
+TABLET = {"width": 768, "height": 1024}
+
+
+@pytest.mark.parametrize("name", sorted(READABLE))
+def test_a_page_is_accessible_in_light_and_dark_on_every_screen(stage, name):
+    who = reader(name)
+    page = stage.page(who)
+    for url in addresses(stage.scene, who)[name]:
+        page.goto(url)
+        if is_page(page):
+            _check(page)
+
+
+def _check(page: Page) -> None:
+    found = _inaccessible(page)
+    assert not found, f"{page.url}{lines(found)}"
+
+
+def _inaccessible(page: Page) -> list[str]:
+    axe.load(page)
+    found = []
+    for size in (DESK, TABLET, PHONE):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme="light")
+        found += [f"{size['width']} light {line}" for line in axe.violations(page)]
+        page.emulate_media(color_scheme="dark")
+        found += [f"{size['width']} dark {line}" for line in axe.violations(page, rules=axe.COLOURS)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(OPEN))
+def test_a_page_for_everybody_is_accessible(stage, name):
+    page = stage.page("alice" if name == "account_logout" else None)
+    if is_shown(page, reverse(name)):
+        page.goto(reverse(name))
+        _check(page)
+
+
+def test_what_went_wrong_is_said_accessibly(stage):
+    page = stage.enter(None)
+    page.goto("/sign-in/")
+    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    _check(page)
+    page.goto("/sign-in/")
+    page.context.clear_cookies()
+    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    assert "too old" in page.inner_text("h1")
+    _check(page)
+    page = stage.enter("alice")
+    for url in ("/nothing-is-here/", "/grants/GR-ZZZZ/"):
+        page.goto(url)
+        _check(page)
+    page.goto("/account/")
+    page.get_by_label("Public key").fill("no key")
+    page.get_by_role("button", name="Add key").click()
+    _check(page)
+    page.goto("/requests/new/?cluster=web&set=restart-web")
+    page.locator(".seg label", has_text="nginx").click()
+    page.get_by_label("Another duration").fill("90h")
+    expect(page.locator("#outcome")).to_contain_text("over the limit")
+    _check(page)
+
+
+def test_what_opens_on_a_page_is_accessible(stage):
+    for who, url in (
+        ("alice", f"/grants/{stage.scene.grant.ref}/"),
+        ("bob", f"/approvals/{stage.scene.request.ref}/"),
+        ("admin", "/people/"),
+    ):
+        page = stage.enter(who)
+        page.goto(url)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        _check(page)

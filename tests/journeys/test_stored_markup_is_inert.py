@@ -1,0 +1,64 @@
+"""What people, hosts and commands wrote is shown as text, in a real browser that nothing but escaping protects."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.sessions_app.web.pages import addresses
+from tests.support import markup
+from tests.support.stage import is_page, lines
+
+ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
+# Anything that only markup that was let through can have made.
+FOREIGN = """
+() => [...document.querySelectorAll('img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
+  .map(el => el.outerHTML.slice(0, 120)).concat(window.canary ? ['it ran'] : [])
+"""
+
+
+@pytest.fixture(scope="module")
+def spoiled(stage):
+    """The scene, in which every text is markup: names, reasons, hosts, lines, and what commands printed, into a file whose
+    name is markup as well.
+    """
+    from django.conf import settings
+
+    from sessions_app.models import CommandRun
+
+    urls = {who: addresses(stage.scene, who) for who in ("alice", "bob", "admin")}
+    columns = markup.spoil(settings.DATABASES["default"]["NAME"])
+    name = "<img src=x onerror=window.canary=1>.cast"
+    head = {"version": 2, "width": 80, "height": 24, "title": markup.EVIL}
+    path = stage.scene.recordings / name
+    path.write_text(f"{json.dumps(head)}\n{json.dumps([0.1, 'o', ESCAPED])}\n")
+    CommandRun.objects.exclude(recording="").update(recording=name)
+    return urls, columns
+
+
+def test_every_column_for_words_is_tried(spoiled):
+    _, columns = spoiled
+    assert {
+        "identity.name", "accessrequest.reason", "accessrequest.ticket", "target.address", "commandrun.line",
+        "commandrun.reason", "cluster.summary", "approval.comment", "grant.last_error", "grant.review_note", "comment.text",
+        "notice.subject", "workflow.title", "bookmark.name",
+    } <= set(columns)  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "admin"])
+def test_stored_markup_is_shown_as_text_and_does_nothing(stage, spoiled, who):
+    urls, _ = spoiled
+    # Without the Content-Security-Policy, which would stop most of it even where a page forgot to escape.
+    page = stage.enter(who, bypass_csp=True)
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    found, shown = [], 0
+    for name, each in urls[who].items():
+        for url in each:
+            answer = page.goto(url)
+            assert answer is not None
+            assert answer.status == 200, (name, url)
+            found += [f"{url}: {one}" for one in page.evaluate(FOREIGN)]
+            shown += is_page(page) and "<script>window.canary=1</script>" in page.inner_text("body")
+    assert not found, lines(found)
+    assert shown > 10

@@ -1,0 +1,147 @@
+"""`python -m tests.screenshots`: every page as a picture, of the scene, from the web process as it runs in production.
+
+They go to ``.cache/screenshots``; with README=1 those of the README go to ``.readme`` as well, small.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SIZES = {"1280": {"width": 1280, "height": 800}, "390": {"width": 390, "height": 844}}
+SCHEMES = ("light", "dark")
+# By file: who looks at which page, on which screen, in which scheme.
+README = {
+    "home": ("bob", "home", "1280", "light"),
+    "approval": ("bob", "approval", "1280", "light"),
+    "approval-phone": ("bob", "approval", "390", "dark"),
+    "request": ("alice", "request_new", "1280", "light"),
+    "grant": ("alice", "grant", "1280", "dark"),
+    "record": ("admin", "record", "1280", "light"),
+}
+MOST_BYTES = 1_000_000
+
+
+def main() -> int:
+    """Take the pictures, and return 1 when those of the README are too large together."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "broker.settings"
+    environment = importlib.import_module("tests.environment")
+    import django
+
+    django.setup()
+    folder = environment.ROOT / ".cache" / "screenshots"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with _site() as (scene, site):
+        count = _every_page(scene, site, folder, set(sys.argv[1:]))
+        print(f"{count} pictures in {folder.relative_to(environment.ROOT)}")
+        if os.environ.get("README") == "1":
+            return _readme(scene, site, environment.ROOT / ".readme")
+    return 0
+
+
+@contextmanager
+def _site() -> Iterator[tuple[Any, str]]:
+    """The scene, and the address of a web process that shows it."""
+    from broker.kernel import clock
+    from tests.bench.database import empty_database
+    from tests.environment import POSTGRES
+    from tests.support.scene import make_scene
+    from tests.support.site import serve
+
+    with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-screenshots-") as folder:
+        scene = make_scene(clock.now(), Path(folder))
+        env = {
+            **os.environ,
+            "DATABASE_URL": POSTGRES.url("stint_app", name),
+            "STINT_RECORDINGS_DIR": folder,
+        }
+        with serve(env, Path(folder)) as site:
+            yield scene, site
+
+
+def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
+    """Each page of the list, by the reader who sees most of it."""
+    from django.urls import reverse
+    from playwright.sync_api import sync_playwright
+
+    from tests.sessions_app.web.pages import OPEN, READABLE, addresses, reader
+    from tests.support.site import sign_in, start_chromium
+
+    count = 0
+    with sync_playwright() as playwright:
+        browser = start_chromium(playwright)
+        pages: dict[str, Any] = {}
+        for name in [*READABLE, *OPEN]:
+            if wanted and name not in wanted:
+                continue
+            who = reader(name) if name in READABLE else ""
+            if who not in pages:
+                pages[who] = browser.new_context(base_url=site, reduced_motion="reduce").new_page()
+                if who:
+                    sign_in(pages[who], who)
+            urls = addresses(scene, who)[name] if who else [reverse(name)]
+            for number, url in enumerate(urls):
+                count += _take(pages[who], url, folder, name if number == 0 else f"{name}-{number}")
+        browser.close()
+    return count
+
+
+def _take(page: Any, url: str, folder: Path, name: str) -> int:
+    from tests.support.stage import is_page, is_shown
+
+    if not is_shown(page, url):
+        return 0
+    page.goto(url)
+    if not is_page(page):
+        return 0
+    for size, viewport in SIZES.items():
+        page.set_viewport_size(viewport)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            # A window as high as the page, for what stands at the window's end is to stand at the page's.
+            height = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({**viewport, "height": max(height, viewport["height"])})
+            page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+    return len(SIZES) * len(SCHEMES)
+
+
+def _readme(scene: Any, site: str, folder: Path) -> int:
+    """The best pages, cut to one screen and with few colours, so that they are small."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.sessions_app.web.pages import addresses
+    from tests.support.png import with_palette
+    from tests.support.site import sign_in, start_chromium
+
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    with sync_playwright() as playwright:
+        browser = start_chromium(playwright)
+        for name, (who, listed, size, scheme) in README.items():
+            context = browser.new_context(
+                base_url=site, viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce"
+            )
+            page = context.new_page()
+            sign_in(page, who)
+            page.goto(addresses(scene, who)[listed][0])
+            (folder / f"{name}.png").write_bytes(with_palette(page.screenshot()))
+            context.close()
+        browser.close()
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.png"))}
+    for name, size in sizes.items():
+        print(f"{size / 1000:7.0f} KB  {name}")
+    print(f"{sum(sizes.values()) / 1000:7.0f} KB  together, of at most {MOST_BYTES / 1000:.0f}")
+    return 1 if sum(sizes.values()) > MOST_BYTES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

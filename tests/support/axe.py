@@ -1,0 +1,45 @@
+"""The checker of accessibility, in a page that is open."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.environment import ROOT
+
+FOLDER = ROOT / "tests" / "vendor" / "axe"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# What depends on the colour scheme; all else is the same in light and dark.
+COLOURS = ["color-contrast", "link-in-text-block"]
+
+
+@functools.cache
+def source() -> str:
+    """Return the checker. Raises AssertionError when a file of it is not the one that was vendored."""
+    for line in (FOLDER / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest, name
+    return (FOLDER / "axe.min.js").read_text()
+
+
+def load(page: Page) -> None:
+    """Put the checker into the page; past its Content-Security-Policy, as the debugger may."""
+    page.evaluate(f"{source()};0")
+
+
+def violations(page: Page, *, rules: list[str] | None = None) -> list[str]:
+    """Return what the checker finds, each as a line, in a page into which it was loaded."""
+    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
+    found: list[dict[str, Any]] = page.evaluate(
+        "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], elementRef: false})"
+        ".then(result => result.violations)",
+        only,
+    )
+    return [
+        f"{rule['id']} ({rule['help']}): {node['html'][:160]} | {node.get('failureSummary', '')[:200]}"
+        for rule in found
+        for node in rule["nodes"][:4]
+    ]

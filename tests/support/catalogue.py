@@ -1,0 +1,124 @@
+"""The people and the catalogue of the scene."""
+
+from __future__ import annotations
+
+from tests.support.world import HOST_KEY
+
+NAMES = {
+    "alice": "Alice Moreau",
+    "bob": "Bob Achterberg",
+    "dora": "Dora Okonkwo",
+    "charlie": "Charlie Ng",
+    "admin": "Astrid Holm",
+    "robot": "Canary",
+    "deployer": "Deploy pipeline",
+}
+# By user name: the name, the groups, the time zone.
+PEOPLE = {
+    "priya": ("Priya Nair", ("operators", "on-call"), "Europe/Berlin"),
+    "jonas": ("Jonas Berg", ("operators",), "Europe/Stockholm"),
+    "kofi": ("Kofi Mensah", ("operators",), "Africa/Accra"),
+    "max": ("Maximiliane Freifrau von Hohenstein-Waldburg zu Zeil", ("operators",), "Europe/Vienna"),
+    "mara": ("Mara Lindqvist", ("approvers", "security"), "Europe/Berlin"),
+}
+LONG = "eu-central-checkout-and-payments-behind-the-old-load-balancer"
+
+
+def _cluster(name: str, summary: str, environment: str, risk: str, count: int, first: int) -> str:
+    lines = [
+        f"  - {{name: {name[:40]}-{number}, address: {name[:40]}-{number}.example.internal, account: root, "
+        f"host_key: {HOST_KEY}}}\n"
+        for number in range(first, first + count)
+    ]
+    head = f"name: {name}\nkind: ssh\nsummary: {summary}\nenvironment: {environment}\nrisk: {risk}\n"
+    return f"{head}targets:\n{''.join(lines)}"
+
+
+FILES = {
+    "groups/operators.yaml": "name: operators\nmembers: [alice, robot, deployer, priya, jonas, kofi, max]\n",
+    "groups/approvers.yaml": "name: approvers\nmembers: [bob, dora, mara]\n",
+    "groups/on-call.yaml": "name: on-call\nmembers: [alice, priya]\n",
+    "groups/security.yaml": "name: security\nmembers: [mara, dora]\n",
+    "clusters/web.yaml": _cluster("web", "Shop and checkout, Europe", "production", "high", 12, 1),
+    "clusters/checkout-eu.yaml": _cluster("checkout-eu", "Payments", "production", "high", 3, 1),
+    "clusters/search-staging.yaml": _cluster(
+        "search-staging", "Search, next release", "staging", "low", 2, 1
+    ),
+    "clusters/long.yaml": _cluster(
+        LONG, "The longest name that a cluster may have here", "development", "medium", 1, 1
+    ),
+    "command-sets/restart-web.yaml": """
+name: restart-web
+kind: ssh
+summary: Restart one web service and read its log
+risk: medium
+parameters:
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: systemctl restart {unit}
+    effect: change
+  - run: systemctl status --no-pager {unit}
+    effect: read
+  - run: journalctl --no-pager -u {unit} -n {lines}
+    where: {lines: {int: [1, 1000]}}
+    effect: read
+  - run: systemctl stop {unit}
+    effect: destructive
+    hold: true
+examples:
+  allow: ["systemctl restart nginx"]
+  refuse: ["systemctl restart nginx; id", "systemctl restart sshd"]
+""",
+    "command-sets/look-at-web.yaml": """
+name: look-at-web
+kind: ssh
+summary: See how the web services are
+risk: low
+commands:
+  - run: systemctl status --no-pager {unit}
+    where: {unit: {choice: [nginx, haproxy]}}
+    effect: read
+examples:
+  allow: ["systemctl status --no-pager haproxy"]
+  refuse: ["systemctl restart nginx"]
+""",
+    "policies/quick-look.yaml": """
+name: quick-look
+summary: Read-only looks at staging
+clusters: [search-staging]
+command_sets: [look-at-web]
+requesters: {groups: [operators, approvers]}
+approvals: none
+max_duration: 2h
+reason: optional
+""",
+    "policies/checkout-change.yaml": f"""
+name: checkout-change
+summary: Work on payments, with two pairs of eyes
+clusters: [checkout-eu, {LONG}]
+command_sets: [look-at-web, restart-web]
+requesters: {{groups: [operators]}}
+approvals:
+  - {{count: 1, from: [approvers]}}
+  - {{count: 1, from: [security]}}
+max_duration: 8h
+ticket: "(CHG|INC)-[0-9]+"
+windows:
+  - {{days: [mon, tue, wed, thu, fri, sat, sun], from: "00:00", to: "00:00", zone: Europe/Berlin}}
+freezes:
+  - {{from: "2030-11-25T00:00:00+01:00", to: "2030-12-02T00:00:00+01:00", reason: The sale of the year}}
+extension: {{times: 1, by: 30m, approvals: same}}
+""",
+    "policies/web-work.yaml": """
+name: web-work
+summary: Planned work on the web servers
+clusters: [web]
+command_sets: [restart-web, look-at-web]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+extension: {times: 2, by: 1h, approvals: same}
+break_glass: {groups: [on-call], max_duration: 1h}
+""",
+}

@@ -1,0 +1,57 @@
+"""Markup in every text that is kept, past whatever checks it: what a page shows must be inert all the same."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.db import models
+
+from tests.bench.database import owner
+
+# Sets a mark when a browser takes any of it for more than text.
+EVIL = (
+    "\"'><script>window.canary=1</script><img src=x onerror=window.canary=1><svg onload=window.canary=1>"
+    "<a href=javascript:window.canary=1>x</a>{{ 7|add:7 }}"
+)
+# What Stint itself reads and follows: its words, references, digests, addresses inside the site.
+KEPT = {
+    "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
+    "grant.ref", "grant.token", "identity.username", "identity.password", "identity.time_zone", "notice.path",
+    "commandrun.recording", "commandrun.recording_digest", "workflow.ref", "bookmark.query", "signingkey.public_key",
+    "signingkey.private_key", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
+}  # fmt: skip
+
+
+def spoil(database: str) -> list[str]:
+    """Put markup into every column of text of people, catalogue, requests, grants and runs; return which columns."""
+    spoiled = []
+    for model in apps.get_models():
+        if model._meta.app_label not in ("accounts", "sessions_app") or not model._meta.managed:
+            continue
+        columns = [field for field in model._meta.concrete_fields if _takes_any_text(field)]
+        if not columns:
+            continue
+        table = model._meta.db_table
+        # What must be unique stays so by the number before it.
+        values = ", ".join(
+            f"\"{field.column}\" = left(id || ' ' || $evil${EVIL}$evil$, {field.max_length or 4000})"
+            for field in columns
+        )
+        owner(
+            database,
+            f"ALTER TABLE {table} DISABLE TRIGGER USER",
+            f"UPDATE {table} SET {values}",
+            f"ALTER TABLE {table} ENABLE TRIGGER USER",
+        )
+        spoiled += [f"{model._meta.model_name}.{field.name}" for field in columns]
+    return spoiled
+
+
+def _takes_any_text(field: models.Field) -> bool:
+    """Whether somebody's own words may stand in the column: no key, no slug (which has no such letters), no choice."""
+    return (
+        isinstance(field, models.CharField | models.TextField)
+        and not isinstance(field, models.SlugField)
+        and not field.choices
+        and f"{field.model._meta.model_name}.{field.name}" not in KEPT
+        and field.name not in ("state", "id")
+    )

@@ -1,0 +1,94 @@
+"""The web process as in production, for browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Playwright
+
+from tests.environment import ROOT
+from tests.support.world import PASSWORD
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+
+
+def start_chromium(playwright: Playwright) -> Browser:
+    """Start Debian's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+@contextlib.contextmanager
+def serve(env: Mapping[str, str], folder: Path, *, streams: bool = False) -> Iterator[str]:
+    """A running web process with this environment; gives its address. A traceback in its log is an error.
+
+    With ``streams`` the streams process runs beside it, without a proxy, as on one's own machine.
+    """
+    web, other = free_port(), free_port()
+    here = {**env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{web}"}
+    with contextlib.ExitStack() as stack:
+        if streams:
+            here["STINT_STREAMS_DIRECT_PORT"] = str(other)
+            stack.enter_context(
+                _process(
+                    folder / "streams.log", other, "/healthz", here, "uvicorn", "broker.asgi:application"
+                )
+            )
+        granian = ["granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1", "--no-ws"]
+        granian += ["--blocking-threads", "4"]
+        stack.enter_context(_process(folder / "web.log", web, "/readyz", here, *granian))
+        yield here["STINT_PUBLIC_URL"]
+
+
+@contextlib.contextmanager
+def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[None]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+            cwd=ROOT, env=dict(env), stdout=out, stderr=out,
+        )  # fmt: skip
+    try:
+        _wait(f"http://127.0.0.1:{port}{url}", process, log)
+        yield
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+def sign_in(page: Page, name: str) -> None:
+    """Sign in as somebody of the world."""
+    page.goto("/sign-in/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
