@@ -1,0 +1,55 @@
+"""Somebody watches a recording."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import connection, transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from sessions_app.models import CommandRun
+
+# What one person opens of one recording within this time is one visit: the page, the file, a search, a moment.
+VISIT = dt.timedelta(minutes=10)
+
+
+def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
+    """Return a run whose recording the actor may watch, after writing down that they do, once a visit.
+
+    Raises NotFound for a run that is not theirs to see, or has no recording.
+    """
+    with transaction.atomic():
+        run = (
+            CommandRun.objects.visible_to(actor)
+            .select_related("grant__holder", "grant__cluster", "target")
+            .filter(pk=run_id)
+            .exclude(recording="")
+            .first()
+        )
+        if run is None:
+            raise NotFound("There is no such recording.")
+        if not _visiting(run, actor, now):
+            record(
+                event=Event.RECORDING_WATCHED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
+                now=now,
+                data={"run": run.pk, "target": run.target.name, "recording_sha256": run.recording_digest},
+            )  # fmt: skip
+    return run
+
+
+def _visiting(run: CommandRun, actor: Identity, now: dt.datetime) -> bool:
+    """Whether the record has this visit. The page and the player ask at once, so one waits for the other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"watch {actor.pk}", run.pk]
+        )
+    entries = AuditEntry.objects.filter(
+        event=Event.RECORDING_WATCHED.value, actor_id=actor.pk, object_type="grant", object_ref=run.grant.ref,
+        at__gt=now - VISIT,
+    )  # fmt: skip
+    return any(entry.data.get("run") == run.pk for entry in entries.order_by("-seq")[:200])
