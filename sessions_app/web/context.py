@@ -88,7 +88,11 @@ class Frame:
         people = (
             [self._link("people", "people", "People and machines")] if self._identity.is_superuser else []
         )
-        return [self._link("record", "shield", "Record"), *people]
+        return [
+            self._link("record", "shield", "Record"),
+            self._link("recordings", "rec", "Recordings"),
+            *people,
+        ]
 
     @cached_property
     def setup(self) -> list[Link]:

@@ -5,7 +5,17 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from sessions_app.web.views import account, approvals, catalogue, grants, home, record, requests
+from sessions_app.web.views import (
+    account,
+    approvals,
+    catalogue,
+    grants,
+    home,
+    record,
+    recordings,
+    requests,
+    runs,
+)
 
 
 class RequestRef(StringConverter):
@@ -49,7 +59,15 @@ urlpatterns: list[URLPattern] = [
     path("grants/<gr:ref>/end/", grants.end, name="grant_end"),
     path("grants/<gr:ref>/extend/", grants.extend, name="grant_extend"),
     path("grants/<gr:ref>/review/", grants.review, name="grant_review"),
-    path("grants/<gr:ref>/runs/<int:run>/decide/", grants.hold, name="hold_decide"),
+    path("grants/<gr:ref>/run/", grants.run, name="grant_run"),
+    path("grants/<gr:ref>/receipt.json", grants.receipt_file, name="grant_receipt"),
+    path("grants/<gr:ref>/runs/<int:run>/output/", runs.output, name="run_output"),
+    path("grants/<gr:ref>/runs/<int:run>/decide/", runs.decide, name="hold_decide"),
+    path("grants/<gr:ref>/runs/<int:run>/remind/", runs.remind, name="hold_remind"),
+    path("grants/<gr:ref>/runs/<int:run>/withdraw/", runs.withdraw, name="hold_withdraw"),
+    path("recordings/", recordings.index, name="recordings"),
+    path("recordings/<int:run>/", recordings.detail, name="recording"),
+    path("recordings/<int:run>/recording.cast", recordings.cast, name="recording_cast"),
     path("clusters/", catalogue.clusters, name="clusters"),
     path("clusters/<slug:name>/", catalogue.cluster, name="cluster"),
     path("command-sets/", catalogue.command_sets, name="command_sets"),

@@ -27,7 +27,14 @@ READABLE = {
     "account": ALL,
     "people": "admin",
     "record": ALL,
+    "grant_receipt": "alice bob admin",
+    "run_output": "alice bob admin",
+    "recordings": ALL,
+    "recording": "alice bob admin",
+    "recording_cast": "alice bob admin",
 }
+# Reading these is itself an act that the record has.
+WATCHED = {"recording", "recording_cast"}
 ACTS = {
     "request_preview",
     "request_withdraw",
@@ -35,7 +42,10 @@ ACTS = {
     "grant_end",
     "grant_extend",
     "grant_review",
+    "grant_run",
     "hold_decide",
+    "hold_remind",
+    "hold_withdraw",
     "command_set_try",
     "key_add",
     "key_remove",
@@ -56,7 +66,7 @@ def page_names() -> set[str]:
     return {pattern.name for pattern in urlpatterns}
 
 
-def address(name: str, *, request, grant, run, key, token, identity) -> str:
+def address(name: str, *, request, grant, run, recorded, key, token, identity) -> str:
     """The address of a page for these objects."""
     arguments = {
         "request": [request.ref],
@@ -68,7 +78,14 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "grant_end": [grant.ref],
         "grant_extend": [grant.ref],
         "grant_review": [grant.ref],
+        "grant_receipt": [grant.ref],
+        "grant_run": [grant.ref],
+        "run_output": [grant.ref, run.pk],
         "hold_decide": [grant.ref, run.pk],
+        "hold_remind": [grant.ref, run.pk],
+        "hold_withdraw": [grant.ref, run.pk],
+        "recording": [recorded.pk],
+        "recording_cast": [recorded.pk],
         "cluster": ["web"],
         "command_set": ["restart-web"],
         "command_set_try": ["restart-web"],

@@ -1,0 +1,102 @@
+"""Recordings: finding them, and one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db.models import QuerySet
+
+from accounts.models import Identity
+from sessions_app.models import CommandRun
+from sessions_app.web.recording import (
+    Hit,
+    Output,
+    digest_of,
+    file_of,
+    hits,
+    length_of,
+    output_of,
+)
+
+# On each side of the one that is watched.
+NEIGHBOURS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One recording. ``seal`` is `intact`, `changed`, `unsealed`, or `missing` when the file is not to be had."""
+
+    run: CommandRun
+    seal: str
+    digest: str
+    length: float
+    text: Output | None
+    wanted: str
+    hits: Sequence[Hit]
+    start: float
+    others: Sequence[CommandRun]
+
+    @property
+    def markers(self) -> list[list[float | str]]:
+        """The moments that the player marks on its bar."""
+        return [[hit.at, hit.line[:80]] for hit in self.hits]
+
+
+def recordings(
+    reader: Identity, *, cluster: str = "", person: str = "", grant: str = "", text: str = ""
+) -> QuerySet[CommandRun]:
+    """Return the runs with a recording that the reader may see, narrowed by what a form sent."""
+    found = (
+        CommandRun.objects.visible_to(reader)
+        .exclude(recording="")
+        .select_related("grant__holder", "grant__cluster", "target")
+    )
+    if cluster:
+        found = found.filter(grant__cluster__name=cluster)
+    if person:
+        found = found.filter(grant__holder__username=person)
+    if grant:
+        found = found.filter(grant__ref=grant.upper())
+    return found.filter(line__icontains=text) if text else found
+
+
+def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
+    """Return one recording, with the lines in which a text was found and the other recordings of its grant."""
+    path = file_of(run.recording)
+    digest = _digest(path)
+    earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBOURS])
+    later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBOURS])
+    return Replay(
+        run=run,
+        seal=_seal(run, digest),
+        digest=digest,
+        length=length_of(path) if path and digest else 0.0,
+        text=output_of(run.recording),
+        wanted=wanted,
+        hits=hits(path, wanted) if path and digest and wanted else [],
+        start=start,
+        others=[*reversed(earlier), run, *later],
+    )
+
+
+def _digest(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return digest_of(path)
+    except OSError:
+        return ""
+
+
+def _seal(run: CommandRun, digest: str) -> str:
+    if not digest:
+        return "missing"
+    if not run.recording_digest:
+        return "unsealed"
+    return "intact" if digest == run.recording_digest else "changed"
+
+
+def _others(run: CommandRun) -> QuerySet[CommandRun]:
+    return CommandRun.objects.filter(grant=run.grant_id).exclude(recording="").select_related("target")
