@@ -4,7 +4,7 @@
   if (!box || !window.AsciinemaPlayer) return;
   const start = Number(box.dataset.start);
   const player = window.AsciinemaPlayer.create(box.dataset.cast, box, {
-    startAt: start, poster: `npt:${start}`, preload: true, fit: 'width', terminalLineHeight: 1.4,
+    startAt: start, poster: `npt:${box.dataset.poster}`, preload: true, fit: 'width', rows: Number(box.dataset.rows), terminalLineHeight: 1.4,
     markers: JSON.parse(box.dataset.markers),
   });
   const address = at => { const url = new URL(location); url.searchParams.set('t', at); return url; };

@@ -22,6 +22,7 @@ from sessions_app.web.recording import (
 
 # On each side of the one that is watched.
 NEIGHBOURS = 12
+FEWEST_ROWS, MOST_ROWS = 8, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Replay:
     hits: Sequence[Hit]
     start: float
     others: Sequence[CommandRun]
+
+    @property
+    def rows(self) -> int:
+        """How high the terminal is: as what was printed, up to what the recording says."""
+        if self.text is None or self.text.cut:
+            return MOST_ROWS
+        return min(MOST_ROWS, max(FEWEST_ROWS, self.text.text.count("\n") + 2))
 
     @property
     def markers(self) -> list[list[float | str]]:
