@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from csp.constants import WASM_UNSAFE_EVAL
 from csp.decorators import csp_update
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -33,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 # The player's terminal is WebAssembly.
-@csp_update({"script-src": ["'wasm-unsafe-eval'"]})
+@csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
 @page()
 def detail(request: HttpRequest, run: int) -> HttpResponse:
     """One recording to watch, to read and to search."""
