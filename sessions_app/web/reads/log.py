@@ -33,6 +33,8 @@ FILTERS: dict[str, Q] = {
     "refused": Q(state__in=[RunState.REFUSED, RunState.HOLD_DENIED]),
     "changes": ~Q(effect__in=["read", ""]),
 }
+# Of a longer log the latest are counted.
+COUNTED = 1000
 # Orders that came to nothing are shown for so long.
 RECENT = dt.timedelta(minutes=10)
 # Longer than this, and the gateway that claimed an order has gone away with it.
@@ -72,19 +74,37 @@ class OrderEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """How many entries there are of each kind. ``more``: only the latest were counted."""
+
+    by_kind: dict[str, int]
+    more: bool
+
+    def __getitem__(self, kind: str) -> str:
+        """Return a count as it is shown: `41`, or `1,000+`."""
+        count = min(self.by_kind[kind], COUNTED)
+        return f"{count:,}+" if self.more else f"{count:,}"
+
+    @property
+    def any(self) -> bool:
+        """Whether there is an entry at all."""
+        return self.by_kind["all"] > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """One page of the log, the latest first."""
 
     entries: Sequence[RunEntry]
     orders: Sequence[OrderEntry]
-    counts: dict[str, int]
+    counts: Counts
     before: int | None
     newer: bool
     show: str
     asked: Asked
 
     @property
-    def filters(self) -> list[tuple[str, str, int]]:
+    def filters(self) -> list[tuple[str, str, str]]:
         """The filters: what the address says, the word, how many entries."""
         words = (("", "All"), ("held", "Held"), ("refused", "Refused"), ("changes", "Changes"))
         return [(name, word, self.counts[name or "all"]) for name, word in words]
@@ -150,9 +170,11 @@ def waits(run: CommandRun, now: dt.datetime) -> bool:
     )
 
 
-def _counts(grant: Grant) -> dict[str, int]:
+def _counts(grant: Grant) -> Counts:
+    latest = grant.runs.order_by("-pk").values("pk")[: COUNTED + 1]
     wanted = {name: Count("pk", filter=condition) for name, condition in FILTERS.items()}
-    return grant.runs.aggregate(all=Count("pk"), **wanted)
+    found = CommandRun.objects.filter(pk__in=latest).aggregate(all=Count("pk"), **wanted)
+    return Counts(found, more=found["all"] > COUNTED)
 
 
 def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:

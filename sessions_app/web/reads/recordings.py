@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import CommandRun
+from sessions_app.web.reads.pages import SIZE, Page
 from sessions_app.web.recording import (
     Hit,
     Output,
@@ -22,6 +23,8 @@ from sessions_app.web.recording import (
 
 # On each side of the one that is watched.
 NEIGHBOURS = 12
+# How many runs one page of the list looks through.
+SPAN = 100_000
 FEWEST_ROWS, MOST_ROWS = 8, 24
 
 
@@ -53,11 +56,24 @@ class Replay:
 
 
 def recordings(
-    reader: Identity, *, cluster: str = "", person: str = "", grant: str = "", text: str = ""
-) -> QuerySet[CommandRun]:
-    """Return the runs with a recording that the reader may see, narrowed by what a form sent."""
+    reader: Identity,
+    *,
+    before: str = "",
+    cluster: str = "",
+    person: str = "",
+    grant: str = "",
+    text: str = "",
+) -> Page[CommandRun]:
+    """Return a page of the runs with a recording that the reader may see, narrowed by what a form sent.
+
+    Each page looks through ``span`` runs at most, so that what is rare costs no more than what is not: a page with
+    few rows may have an older one with more.
+    """
+    top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
+    bottom = max(0, top - span)
     found = (
         CommandRun.objects.visible_to(reader)
+        .filter(pk__lt=top, pk__gte=bottom)
         .exclude(recording="")
         .select_related("grant__holder", "grant__cluster", "target")
     )
@@ -67,7 +83,16 @@ def recordings(
         found = found.filter(grant__holder__username=person)
     if grant:
         found = found.filter(grant__ref=grant.upper())
-    return found.filter(line__icontains=text) if text else found
+    if text:
+        found = found.filter(line__icontains=text)
+    rows = list(found.order_by("-pk")[: SIZE + 1])
+    more = len(rows) > SIZE
+    rows = rows[:SIZE]
+    return Page(rows, rows[-1].pk if more else bottom or None, newer=bool(before))
+
+
+def _newest() -> int:
+    return CommandRun.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:

@@ -13,7 +13,6 @@ from broker.kernel import clock
 from sessions_app.models import CommandRun
 from sessions_app.operations.watch_recording import watch_recording
 from sessions_app.web.doors import page, who
-from sessions_app.web.reads.pages import page_of
 from sessions_app.web.reads.recordings import recordings, replay
 from sessions_app.web.recording import file_of
 
@@ -29,7 +28,7 @@ def index(request: HttpRequest) -> HttpResponse:
         name: request.GET.get(name, "").replace("\0", "").strip()[:MAX_QUERY]
         for name in ("cluster", "person", "grant", "text")
     }
-    found = page_of(recordings(who(request), **asked), key="pk", before=request.GET.get("before", ""))
+    found = recordings(who(request), before=request.GET.get("before", ""), **asked)
     return render(request, "sessions/recordings.html", {"page": found, "asked": asked})
 
 

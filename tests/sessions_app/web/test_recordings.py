@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import CommandRun
+from sessions_app.web.reads.recordings import recordings
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 
@@ -119,3 +120,16 @@ def test_vendored_files_are_as_they_were_published():
     for digest, name in sums:
         data = (VENDOR / "asciinema-player" / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == digest, name
+
+
+def test_what_is_rare_is_found_page_by_page_and_no_page_looks_through_everything(world, recorded):
+    newer = [
+        CommandRun.objects.create(
+            grant=recorded.grant, session=recorded.session, target=recorded.target, line="id", state="refused"
+        )
+        for _ in range(3)
+    ]
+    first = recordings(world.bob, text="restart", span=2)
+    assert (first.rows, first.before) == ([], newer[-1].pk - 1)
+    second = recordings(world.bob, text="restart", span=2, before=str(first.before))
+    assert second.rows == [recorded]
