@@ -63,6 +63,7 @@ def recordings(
     person: str = "",
     grant: str = "",
     text: str = "",
+    span: int = SPAN,
 ) -> Page[CommandRun]:
     """Return a page of the runs with a recording that the reader may see, narrowed by what a form sent.
 
