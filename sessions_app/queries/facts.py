@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+import structlog
 from django.db.models import Max
 
 from accounts.models import Identity, Kind
@@ -16,14 +17,19 @@ from sessions_app.models import (
     Cluster,
     CommandSetVersion,
     Grant,
+    RequestKind,
     Sweeper,
     Target,
     Verdict,
+    Workflow,
 )
 from sessions_app.policy.approvals import CountedVerdict
+from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts
 from sessions_app.policy.scope import Scope, TargetFacts
+
+log = structlog.get_logger(__name__)
 
 
 class Unreadable(StintError):
@@ -42,6 +48,15 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
             f"The policy {policy.name} can't be read, so that it allows nothing.",
             hint="An administrator must apply its file again.",
         ) from error
+
+
+def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
+    """Return the document of a policy, None when it can't be read: it allows nothing, and takes no page down with it."""
+    try:
+        return policy_document(policy)
+    except Unreadable:
+        log.exception("policy.unreadable", policy=policy.name)
+        return None
 
 
 def sweeper_silence(now: dt.datetime) -> float | None:
@@ -70,8 +85,10 @@ def facts_for(
     version: CommandSetVersion | None,
     targets: Sequence[Target],
     now: dt.datetime,
+    workflow: Workflow | None = None,
 ) -> Facts:
-    """Return the facts for one evaluation."""
+    """Return the facts for one evaluation. ``workflow`` is the work that the access would be bound to."""
+    work = Workflow.objects.open().filter(pk=workflow.pk) if workflow else Workflow.objects.none()
     return Facts(
         now=now,
         requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
@@ -84,14 +101,17 @@ def facts_for(
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
+        incident_open=work.exists(),
+        incident_on_cluster=work.filter(clusters=cluster).exists(),
     )
 
 
 def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
-    """Return how many uses of broken glass of the identity should have been reviewed by now."""
+    """Return how many uses of broken glass by the identity, in any guise, should have been reviewed by now."""
     return Grant.objects.filter(
-        holder=identity, break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now
-    ).count()
+        holder__in=Identity.objects.filter(same_person(identity)),
+        break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now,
+    ).count()  # fmt: skip
 
 
 def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
@@ -107,7 +127,24 @@ def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
         starts_at=None if started else request.starts_at,
         reason=request.reason,
         ticket=request.ticket,
-        break_glass=request.kind == "break_glass",
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        incident=incident_of(request),
+    )
+
+
+def incident_of(request: AccessRequest) -> str | None:
+    """Return the incident of a request for one; None for other requests."""
+    if request.kind != RequestKind.INCIDENT:
+        return None
+    return request.workflow.ref if request.workflow else ""
+
+
+def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
+    """Return the approvals that the policy wants for a request of this kind."""
+    return clauses_for(
+        document,
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        incident=request.kind == RequestKind.INCIDENT,
     )
 
 
@@ -143,6 +180,7 @@ def scope_of(request: AccessRequest) -> Scope:
         starts_at=request.starts_at,
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
+        workflow=request.workflow.ref if request.workflow else None,
     )
 
 

@@ -6,18 +6,16 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.environment import ROOT
-from tests.journeys.test_pages_in_a_browser import DESK, PHONE, SMALLEST, _wait, chromium
+from tests.journeys.conftest import wait_for
 from tests.sessions_app.gateways.conftest import make_place
+from tests.support.browser import PHONE, SMALLEST
 from tests.support.gateway import Place, eventually, on_target
-from tests.support.world import PASSWORD
-
-__all__ = ["chromium"]
 
 
 @pytest.fixture(scope="module")
@@ -45,45 +43,12 @@ def site(place) -> Iterator[str]:
         process = subprocess.Popen(command, cwd=ROOT, env=place.env, stdout=out, stderr=out)
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait(f"{url}/readyz", process, log)
+        wait_for(f"{url}/readyz", process, log)
         yield url
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()
         process.wait(20)
-
-
-@pytest.fixture
-def visit(chromium, site) -> Iterator[Callable[..., Page]]:
-    """Open a browser of somebody's own, signed in; whatever its console complains about fails the test."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_as(name: str, viewport=DESK, **options) -> Page:
-        context = chromium.new_context(viewport=viewport, base_url=site, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on(
-            "console",
-            lambda message: (
-                message.type in ("error", "warning")
-                # A form that is refused comes back with this status, and the console says so.
-                and "status of 403" not in message.text
-                and complaints.append(f"{page.url}: {message.text}")
-            ),
-        )
-        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
-        page.goto("/sign-in/")
-        page.get_by_label("User name").fill(name)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{site}/")
-        return page
-
-    yield open_as
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def test_run_a_command_see_it_print_and_kill_it_with_proof(place, visit):
@@ -140,7 +105,8 @@ def test_all_of_it_works_without_a_script(place, visit):
 
 def test_what_is_refused_says_why_and_how_to_ask_for_it(place, visit):
     grant = place.grant()
-    alice = visit("alice")
+    # A form that is refused comes back with this status, and the console says so.
+    alice = visit("alice", forgiven="status of 403")
     alice.goto(f"/grants/{grant.ref}/")
     row = alice.locator("#run li", has_text="echo say {word}")
     row.get_by_label("word").fill("Not small")
