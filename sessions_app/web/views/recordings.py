@@ -28,7 +28,14 @@ def index(request: HttpRequest) -> HttpResponse:
         name: request.GET.get(name, "").replace("\0", "").strip()[:MAX_QUERY]
         for name in ("cluster", "person", "grant", "text")
     }
-    found = recordings(who(request), before=request.GET.get("before", ""), **asked)
+    found = recordings(
+        who(request),
+        before=request.GET.get("before", ""),
+        cluster=asked["cluster"],
+        person=asked["person"],
+        grant=asked["grant"],
+        text=asked["text"],
+    )
     return render(request, "sessions/recordings.html", {"page": found, "asked": asked})
 
 
