@@ -25,8 +25,7 @@ LONGEST = 86400.0
 def index(request: HttpRequest) -> HttpResponse:
     """The recordings that the reader may see, the latest first."""
     asked = {
-        name: request.GET.get(name, "").replace("\0", "").strip()[:MAX_QUERY]
-        for name in ("cluster", "person", "grant", "text")
+        name: request.GET.get(name, "").strip()[:MAX_QUERY] for name in ("cluster", "person", "grant", "text")
     }
     found = recordings(
         who(request),
@@ -45,7 +44,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, run: int) -> HttpResponse:
     """One recording to watch, to read and to search."""
     found = _watched(request, run)
-    wanted = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
+    wanted = request.GET.get("q", "").strip()[:MAX_QUERY]
     shown = replay(found, wanted=wanted, start=_moment(request.GET.get("t", "")))
     return render(request, "sessions/recording.html", {"replay": shown, "run": found, "grant": found.grant})
 

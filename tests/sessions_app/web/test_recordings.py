@@ -38,9 +38,9 @@ def test_the_list_has_what_one_may_watch_and_filters_narrow_it(recorded, grant, 
     assert "No recordings yet" in as_charlie.get("/recordings/").content.decode()
     for query in ("text=RESTART", "cluster=web", "person=alice", f"grant={grant.ref.lower()}"):
         assert f"/recordings/{recorded.pk}/" in as_bob.get(f"/recordings/?{query}").content.decode(), query
-    for query in ("text=stop", "cluster=db", "person=bob", "grant=GR-0000", "text=%00"):
+    for query in ("text=stop", "cluster=db", "person=bob", "grant=GR-0000"):
         shown = as_bob.get(f"/recordings/?{query}").content.decode()
-        assert (f"/recordings/{recorded.pk}/" in shown) == (query == "text=%00"), query
+        assert f"/recordings/{recorded.pk}/" not in shown, query
 
 
 def test_commands_without_a_recording_are_not_listed(world, grant, as_alice, now):
