@@ -46,14 +46,18 @@ class Event(StrEnum):
     # The session is over and its connections are closed, with the reason.
     SESSION_CLOSED = "session.closed"
 
+    # A holder asked, on the page of the grant, that a gateway runs a line; what became of it is in the entries after it.
+    COMMAND_ORDERED = "command.ordered"
     # A command matched the grant and was sent to a target.
     COMMAND_ALLOWED = "command.allowed"
     # A command did not match, or no grant covered it; nothing was sent.
     COMMAND_REFUSED = "command.refused"
     # A command matched but waits for a second person.
     COMMAND_HELD = "command.held"
-    # A second person let a held command run once or refused it, or nobody came in time.
+    # A second person let a held command run once or refused it, its holder withdrew it, or nobody came in time.
     COMMAND_HOLD_DECIDED = "command.hold_decided"
+    # The holder asked those who may allow a held command once more.
+    COMMAND_REMINDED = "command.reminded"
     # A command that was allowed is over: its exit status, or why it was cut, and its recording's SHA-256 digest.
     COMMAND_FINISHED = "command.finished"
     # Somebody watched a recording, or read its output in full; the data says which.

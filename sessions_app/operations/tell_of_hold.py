@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 from guardian.shortcuts import get_users_with_perms
@@ -38,10 +39,20 @@ def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> None:
     )
     if earlier.exclude(pk=run.pk).exists():
         return
+    tell_people_of_hold(run, people_who_may_allow(run), now)
+
+
+def hold_subject(run: CommandRun) -> str:
+    """Return what a notice of a held command says first, as it is kept."""
+    return f"{run.grant.holder} waits to run {run.line} on {run.target}"[:200]
+
+
+def tell_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
+    """Write the notice of a held command for some people."""
     tell(
-        people=people_who_may_allow(run),
+        people=people,
         event=Event.COMMAND_HELD,
-        subject=f"{run.grant.holder} waits to run {run.line} on {run.target}",
+        subject=hold_subject(run),
         body=f"{run.grant.ref}. Allow it once, or deny it, before {run.hold_lapses_at:%H:%M} UTC.",
         path=f"/grants/{run.grant.ref}/",
         now=now,

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import Json, record, recordable
-from sessions_app.models import CommandRun, Lease, RunState
+from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
@@ -37,10 +37,13 @@ class Tried:
         return self.run_id
 
 
-def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tried:
+def try_command(
+    *, use: Use, session_id: int, line: str, order_id: int | None = None, now: dt.datetime
+) -> Tried:
     """Decide a line and write down the attempt, and the lease on the target, in one transaction.
 
-    Nothing may be sent to the target before this has returned `allowed`. Raises GrantIsOver, SessionIsOver.
+    ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
+    has returned `allowed`. Raises GrantIsOver, SessionIsOver.
     """
     decision = decide(use.compiled, line)
     with transaction.atomic():
@@ -48,12 +51,13 @@ def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tr
         lock_open(use, session_id)
         if isinstance(decision, Refused):
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
+            _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
             return Tried(
                 run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
             )
         if decision.hold:
-            run = _hold(use, session_id, line, decision, now)
+            run = _hold(use, session_id, line, decision, now, order_id)
             tell_of_hold(run=run, now=now)
             return Tried(
                 run_id=run.pk, verdict="held", decision=decision, deadline=None,
@@ -61,6 +65,7 @@ def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tr
             )  # fmt: skip
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+        _answer(order_id, run)
         lease(use, now)
         _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": list(decision.argv), "index": decision.index})
     return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
@@ -86,10 +91,18 @@ def lease(use: Use, now: dt.datetime) -> None:
         )  # fmt: skip
 
 
-def _hold(use: Use, session_id: int, line: str, decision: Allowed, now: dt.datetime) -> CommandRun:
+def _answer(order_id: int | None, run: CommandRun) -> None:
+    if order_id is not None:
+        CommandOrder.objects.filter(pk=order_id, run__isnull=True).update(run=run)
+
+
+def _hold(
+    use: Use, session_id: int, line: str, decision: Allowed, now: dt.datetime, order_id: int | None
+) -> CommandRun:
     run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
     run.save(update_fields=["hold_lapses_at"])
+    _answer(order_id, run)
     _record(Event.COMMAND_HELD, use, run, now, {"argv": list(decision.argv), "index": decision.index})
     return run
 

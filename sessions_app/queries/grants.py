@@ -50,6 +50,10 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
     }  # fmt: skip
 
 
+# The reason of a run that its holder took back while it was held.
+WITHDRAWN = "its holder withdrew it"
+
+
 @dataclass(frozen=True, slots=True)
 class HoldNow:
     """What became of a held command: `held`, `allowed`, `denied`, `lapsed` or `over`, and by whom."""
@@ -74,6 +78,8 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
         return HoldNow("lapsed", "", "Nobody allowed it in time.")
     if run.state == RunState.HELD:
         return HoldNow("held", "", "It waits for a second person.")
+    if run.reason == WITHDRAWN:
+        return HoldNow("over", "", "It was withdrawn.")
     return HoldNow("over", "", f"It is {run.state} already.")
 
 

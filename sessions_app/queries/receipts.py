@@ -16,19 +16,26 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     """Return the receipt as plain data; before the end it says how things stand. Times are ISO 8601, durations seconds."""
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {
+        **summary(grant, now),
+        "run": [_run(run) for run in runs if run.state not in _REFUSED and run.state != RunState.HELD],
+        "refused": [_refused(run) for run in runs if run.state in _REFUSED],
+        "sessions": _sessions(grant),
+        "checked": [
+            _checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")
+        ],
+    }
+
+
+def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
+    """Return what a receipt says of the grant itself, which costs the same however much was run."""
+    return {
         "grant": grant.ref,
         "request": grant.request.ref,
         "holder": grant.holder.username,
         "cluster": grant.cluster.name,
         "state": grant.state,
         "approved": _approved(grant),
-        "run": [_run(run) for run in runs if run.state not in _REFUSED and run.state != RunState.HELD],
-        "refused": [_refused(run) for run in runs if run.state in _REFUSED],
-        "sessions": _sessions(grant),
         "ended": _ended(grant, now),
-        "checked": [
-            _checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")
-        ],
     }
 
 

@@ -124,6 +124,7 @@ class Frame:
         ]
         return [
             self._link("record", "shield", "Record"),
+            self._link("recordings", "rec", "Recordings"),
             *(others if reads.may_look(self._identity) else []),
         ]
 

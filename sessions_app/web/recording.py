@@ -1,84 +1,134 @@
-"""Recorded output as text that is safe to show."""
+"""Recordings as pages show them (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.safestring import SafeString
+
+from sessions_app.models import CommandRun
+from sessions_app.queries.recordings import recording_path
+from sessions_app.web.ansi import plain, render
 
 # Reading stops there: a page is for looking, the file is for keeping.
 MAX_BYTES = 256 * 1024
 MAX_LINES = 400
-
-# ECMA-48 control sequences, OSC and other string sequences, two-byte escapes, and what is left of the C0 and C1 controls.
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x90\x98\x9d\x9e\x9f].*?(?:\x07|\x1b\\|\x9c|$)|\x1b[P\]X^_].*?(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x9b[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Characters that reorder or hide text (Unicode TR 36): a log line must read as it was written.
-_HIDING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+MAX_CHARS = 64 * 1024
+MAX_HITS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The last lines of a command's output. ``cut`` says that there was more before them."""
+    """The last lines of a command's output, as HTML with classes alone and as text. ``cut``: there was more before."""
 
+    html: SafeString
     text: str
-    lines: int
     cut: bool
+    size: int
 
 
-def plain(text: str) -> str:
-    """Return terminal output as plain text: no escape sequences, no controls but newline and tab, nothing hidden.
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One line of a recording in which a text was found, and when it was printed, in seconds."""
 
-    A carriage return starts its line again, as on a terminal. The result is text; templates escape it for HTML.
-    """
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n")
-    text = "\n".join(_overwritten(line) for line in text.split("\n"))
-    return _HIDING.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub("", text))
-
-
-def _overwritten(line: str) -> str:
-    shown = ""
-    for part in line.split("\r"):
-        shown = part + shown[len(part) :]
-    return shown
+    at: float
+    line: str
 
 
 def output_of(recording: str) -> Output | None:
-    """Return the output in a recording (asciicast v2, by its path below RECORDINGS_DIR); None when there is none to read."""
-    path = _inside(recording)
+    """Return the last output in a recording, by its path below RECORDINGS_DIR; None when there is none to read."""
+    path = file_of(recording)
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        size, data = _tail(path)
     except OSError:
         return None
-    text = plain("".join(_events(data[:MAX_BYTES].decode("utf-8", "replace").splitlines()[1:])))
-    lines = text.rstrip("\n").split("\n")
-    return Output("\n".join(lines[-MAX_LINES:]), len(lines), len(lines) > MAX_LINES or len(data) > MAX_BYTES)
+    text = "".join(event for _, event in events(data)).rstrip("\r\n")
+    lines = text.split("\n")
+    kept = "\n".join(lines[-MAX_LINES:])
+    cut = len(lines) > MAX_LINES or size > MAX_BYTES or len(kept) > MAX_CHARS
+    kept = kept[-MAX_CHARS:]
+    return Output(render(kept), plain(kept), cut, size)
 
 
-def _events(lines: list[str]) -> list[str]:
-    """Return the texts of the output events; a line that was cut off by a crash is left out."""
-    found = []
-    for line in lines:
+def output_of_run(run: CommandRun) -> Output | None:
+    """Return the last output of a run, also while it runs; None when there is none to read."""
+    return output_of(run.recording or (recording_path(run.grant.ref, run.pk) if run.started_at else ""))
+
+
+def _tail(path: Path) -> tuple[int, bytes]:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - MAX_BYTES))
+        # The first line is the header, or was cut in two.
+        file.readline()
+        return size, file.read(MAX_BYTES)
+
+
+def events(data: bytes) -> Iterator[tuple[float, str]]:
+    """Return when and what was printed; a line that was cut off by a crash is left out."""
+    for line in data.split(b"\n"):
         try:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, list) and len(event) == 3 and event[1] == "o" and isinstance(event[2], str):
-            found.append(event[2])
+        if (
+            isinstance(event, list) and len(event) == 3 and event[1] == "o"
+            and isinstance(event[2], str) and isinstance(event[0], int | float)
+        ):  # fmt: skip
+            yield float(event[0]), event[2]
+
+
+def hits(path: Path, wanted: str) -> list[Hit]:
+    """Return the lines of a recording that hold a text, whatever its case, the first ones first. Raises OSError."""
+    found: list[Hit] = []
+    wanted = wanted.casefold()
+    for at, line in _lines(path):
+        shown = plain(line)
+        if wanted in shown.casefold():
+            found.append(Hit(at, shown[:300]))
+            if len(found) == MAX_HITS:
+                break
     return found
 
 
-def _inside(recording: str) -> Path | None:
+def _lines(path: Path) -> Iterator[tuple[float, str]]:
+    """Return each line with the moment in which it began."""
+    line, began = "", 0.0
+    with path.open("rb") as file:
+        file.readline()
+        for row in file:
+            for at, text in events(row):
+                first, *others = text.split("\n")
+                began = began if line else at
+                line += first
+                for other in others:
+                    yield began, line
+                    line, began = other, at
+    if line:
+        yield began, line
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def length_of(path: Path) -> float:
+    """Return when the last output of a recording was printed, in seconds. Raises OSError."""
+    _, data = _tail(path)
+    return max((at for at, _ in events(data)), default=0.0)
+
+
+def file_of(recording: str) -> Path | None:
+    """Return the file of a recording; None when it is not there, or would be outside the recordings' folder."""
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording).resolve()
     return path if recording and path.is_file() and path.is_relative_to(root) else None

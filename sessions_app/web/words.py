@@ -44,6 +44,8 @@ RUN: dict[str, Look] = {
     RunState.FAILED: Look("bad", "alert", "Could not start"),
 }
 
+WITHDRAWN = Look("mute", "x", "Withdrawn")
+
 EFFECT: dict[str, Look] = {
     "read": Look("mute", "eye", "read"),
     "change": Look("info", "cmd", "change"),

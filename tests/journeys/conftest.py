@@ -49,17 +49,21 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def visit(chromium, site, complaints) -> Iterator[Callable[..., Page]]:
-    """Open a browser of somebody's own, signed in; whatever its console complains about fails the test."""
+    """Open a browser of somebody's own, signed in; whatever its console complains about, but what is ``forgiven``, fails
+    the test.
+    """
     contexts = []
 
-    def open_as(name: str, viewport=DESK, **options) -> Page:
+    def open_as(name: str, viewport=DESK, *, forgiven: str = "\0", **options) -> Page:
         context = chromium.new_context(viewport=viewport, base_url=site, **options)
         contexts.append(context)
         page = context.new_page()
         page.on(
             "console",
             lambda message: (
-                message.type in ("error", "warning") and complaints.append(f"{page.url}: {message.text}")
+                message.type in ("error", "warning")
+                and forgiven not in message.text
+                and complaints.append(f"{page.url}: {message.text}")
             ),
         )
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))

@@ -133,6 +133,7 @@ class Place:
     env: dict[str, str]
     targets: dict[str, SshTarget]
     contain: str = "group"
+    name: str = "tested"
     port: int = field(default_factory=free_port)
     gateway: subprocess.Popen[bytes] | None = None
 
@@ -180,7 +181,7 @@ class Place:
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
         self.gateway = subprocess.Popen(
-            [sys.executable, "manage.py", "ssh_gateway", "--port", str(self.port), "--name", "tested"],
+            [sys.executable, "manage.py", "ssh_gateway", "--port", str(self.port), "--name", self.name],
             cwd=ROOT, env={**self.env, **env}, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=(self.folder / "gateway.log").open("ab"),
         )  # fmt: skip

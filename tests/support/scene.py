@@ -64,6 +64,11 @@ class Scene:
         """A run of the grant whose output was recorded."""
         return self.grant.runs.exclude(recording="").latest("pk")
 
+    @property
+    def recorded(self) -> Any:
+        """The same, by the name that pages' addresses ask for."""
+        return self.opened
+
     def others(self, page: str, who: str) -> list[tuple[str, Any]]:
         """For the page of a request or a grant: one of each other state and sort that somebody may see, under the name of
         what it stands in for.

@@ -27,6 +27,7 @@ from sessions_app.operations.release_held import release_held
 from sessions_app.operations.try_command import Tried, try_command
 from sessions_app.policy.commands.ssh import Allowed, decide
 from sessions_app.queries.grants import hold_of
+from sessions_app.queries.recordings import recording_path
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,11 @@ DATABASE_TIMEOUT = 8.0
 class Command:
     """One line tried in a session, and run if it may be. ``stop`` may be called at any moment."""
 
-    def __init__(self, parts: Parts, session: OpenSession, line: str, io: CommandIO) -> None:
+    def __init__(
+        self, parts: Parts, session: OpenSession, line: str, io: CommandIO, *, order_id: int | None = None
+    ) -> None:
+        """``order_id`` is the order of a page that the line answers."""
+        self._order_id = order_id
         self._parts = parts
         self._session = session
         self._use = session.use
@@ -103,6 +108,7 @@ class Command:
                     session=session,
                     gateway_id=self._parts.gateway_id,
                     line=self._line,
+                    order_id=self._order_id,
                     now=self._parts.clock.now(),
                 )
             )
@@ -211,7 +217,7 @@ class Command:
     def _record(self, tried: Tried) -> Recorder:
         return Recorder(
             self._parts.recordings,
-            f"{self._use.grant_ref}/{tried.run_id}.cast",
+            recording_path(self._use.grant_ref, tried.run_id),
             title=f"{self._use.grant_ref} {self._use.holder} on {self._use.target.name}: {self._line}",
             started=self._parts.clock.now(),
         )
@@ -307,7 +313,9 @@ class Command:
             (await self._waiting).abort()
 
 
-def _begin(*, session: OpenSession, gateway_id: int, line: str, now: dt.datetime) -> tuple[int, Tried]:
+def _begin(
+    *, session: OpenSession, gateway_id: int, line: str, order_id: int | None, now: dt.datetime
+) -> tuple[int, Tried]:
     with transaction.atomic():
         session_id = session.id or open_session(
             use=session.use,
@@ -316,4 +324,6 @@ def _begin(*, session: OpenSession, gateway_id: int, line: str, now: dt.datetime
             proof=session.proof,
             now=now,
         )
-        return session_id, try_command(use=session.use, session_id=session_id, line=line, now=now)
+        return session_id, try_command(
+            use=session.use, session_id=session_id, line=line, order_id=order_id, now=now
+        )

@@ -1,4 +1,4 @@
-"""Hears of ends by PostgreSQL's NOTIFY, which is sent in the ending transaction itself."""
+"""Hears of ends, decisions and orders by PostgreSQL's NOTIFY, which is sent in the transaction of the act itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)
 
-GRANTS, HOLDS = "stint_grant", "stint_hold"
+GRANTS, HOLDS, ORDERS = "stint_grant", "stint_hold", "stint_order"
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
 
@@ -26,6 +26,7 @@ async def listen(
     *,
     on_grants: Callable[[list[int]], Awaitable[None]],
     on_hold: Callable[[int], None],
+    on_order: Callable[[], None],
     on_gap: Callable[[], Awaitable[None]],
 ) -> None:
     """Listen for ever. ``on_gap`` is called after each (re)connection: what was said meanwhile was not heard."""
@@ -37,11 +38,14 @@ async def listen(
             ) as connection:
                 await connection.execute(f"LISTEN {GRANTS}")
                 await connection.execute(f"LISTEN {HOLDS}")
+                await connection.execute(f"LISTEN {ORDERS}")
                 await on_gap()
                 wait = FIRST_RETRY
                 async for notice in connection.notifies():
                     if notice.channel == GRANTS:
                         await on_grants(numbers(notice.payload))
+                    elif notice.channel == ORDERS:
+                        on_order()
                     else:
                         for run_id in numbers(notice.payload):
                             on_hold(run_id)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import resource
 import signal
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncssh
@@ -25,6 +24,7 @@ from sessions_app.gateways.ssh.holds import Holds
 from sessions_app.gateways.ssh.hostkey import host_key
 from sessions_app.gateways.ssh.lease import Lease
 from sessions_app.gateways.ssh.listener import cancelled, listen
+from sessions_app.gateways.ssh.orders import Orders
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.gateways.ssh.reports import Reports
@@ -125,13 +125,20 @@ class Gateway:
         )
         reports.on_delivered = self._sweeper.wake
         self._door = Doorkeeper(parts, self._registry, settings.PUBLIC_URL)
+        self._orders = Orders(parts, self._registry, is_closed=lambda: bool(self._door.closed_because))
         await self._database.warm()
         self._tasks = [
             asyncio.create_task(self._lease.keep(), name="lease"),
             asyncio.create_task(
-                listen(on_grants=self._heard, on_hold=holds.heard, on_gap=_forgiving(self._lease.renew)),
+                listen(
+                    on_grants=self._heard,
+                    on_hold=holds.heard,
+                    on_order=self._orders.wake,
+                    on_gap=self._catch_up,
+                ),
                 name="listener",
             ),
+            asyncio.create_task(self._orders.keep(), name="orders"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._fell_over)
@@ -143,6 +150,13 @@ class Gateway:
             await self._lease.look(grant_ids)
         # After the cut, which is the more urgent one.
         self._sweeper.wake()
+
+    async def _catch_up(self) -> None:
+        """Look at all that notifications may have told while nobody listened."""
+        self._orders.wake()
+        # What fails here is caught up by the next renewal.
+        with contextlib.suppress(Unavailable):
+            await self._lease.renew()
 
     def _current_ca(self) -> asyncssh.SSHKey:
         if self._ca is None:
@@ -171,6 +185,7 @@ class Gateway:
                 await self._registry.wait_empty()
         for connection in list(self._door.connections):
             connection.abort()
+        await self._orders.stop()
         self._lease.stop()
         for task in self._tasks:
             await cancelled(task)
@@ -191,11 +206,3 @@ def _set_up(*, name: str) -> None:
 
 def _stop(*, name: str) -> None:
     stop_gateway(name=name, now=clock.now())
-
-
-def _forgiving(function: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
-    async def call() -> None:
-        with contextlib.suppress(Unavailable):
-            await function()
-
-    return call

@@ -68,6 +68,10 @@ class Recorder:
             self._full = True
             self._event(f"\r\n[stint: more was printed; the recording ends here, at {self._cap} bytes]\r\n")
 
+    def flush(self) -> None:
+        """Let readers of the file see what was printed so far. Raises OSError."""
+        self._file.flush()
+
     def close(self) -> Recording:
         """Close the file and return what it is. Raises OSError."""
         for decoder in self._decoders.values():

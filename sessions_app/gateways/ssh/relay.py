@@ -28,7 +28,7 @@ class Feed(Protocol):
 
 
 class CommandIO(Protocol):
-    """Where a command's output goes and its input comes from: a channel, a prompt, a page."""
+    """Where a command's output goes and its input comes from: a channel, a prompt, an order."""
 
     def output(self, data: bytes, *, error: bool) -> None:
         """Take what the command printed."""
@@ -46,6 +46,10 @@ class CommandIO(Protocol):
         """Send input again."""
 
 
+# Whoever looks at the page of the grant sees what was printed at most so much later, in seconds.
+FLUSH_AFTER = 0.4
+
+
 class TargetSession(asyncssh.SSHClientSession[bytes]):
     """The command's channel at the target. ``over`` is set when the channel is gone."""
 
@@ -57,6 +61,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
         self.exit_status: int | None = None
         self.signal = ""
         self.record_error: OSError | None = None
+        self._flush: asyncio.TimerHandle | None = None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
@@ -66,11 +71,24 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
         try:
             self._recorder.output(data, error=error)
         except OSError as problem:
-            # What can't be recorded is not shown, and does not go on.
-            self.record_error = problem
-            self.abort()
+            self._fail(problem)
             return
+        if self._flush is None:
+            # One timer for all that comes until it fires, so that a flood costs no more than a drop.
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
         self._io.output(data, error=error)
+
+    def _show(self) -> None:
+        self._flush = None
+        try:
+            self._recorder.flush()
+        except OSError as problem:
+            self._fail(problem)
+
+    def _fail(self, problem: OSError) -> None:
+        # What can't be recorded is not shown, and does not go on.
+        self.record_error = problem
+        self.abort()
 
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
@@ -81,6 +99,9 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        if self._flush is not None:
+            # The recorder is closed next, which flushes.
+            self._flush.cancel()
         self.over.set()
 
     def pause_writing(self) -> None:

@@ -412,6 +412,16 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
     return decide_argv(compiled, argv)
 
 
+def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
+    """The command `index` with a form's values in place as a person would type it, allowed or not; None without such
+    a command or with a value missing. Raises QuoteRefused for a value that no line can hold.
+    """
+    command = next((command for command in compiled.commands if command.index == index), None)
+    if command is None or {free.name for free in _view(command).free} - set(values):
+        return None
+    return readable("".join(map(str, fill(word, values))) for word in command.words)
+
+
 def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
     for name in sorted(names.symmetric_difference(values)):
         return (

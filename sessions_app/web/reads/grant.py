@@ -5,45 +5,78 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 
 from accounts.models import Identity
-from sessions_app.models import CommandRun, Grant, GrantState, Lease, RequestState, RunState, Session, Target
+from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
 from sessions_app.operations.review_break_glass import may_not_review
 from sessions_app.policy.commands.quoting import quote
-from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.commands.ssh import CommandView, FreeParameter, describe
 from sessions_app.queries import commands
-from sessions_app.web.reads.waiting import holds_for
-from sessions_app.web.recording import Output, output_of
+from sessions_app.queries.receipts import summary
+from sessions_app.web.reads.log import Asked, Log, log_of
 
-MOST_RUNS = 100
-FILTERS = {
-    "held": (RunState.HELD, RunState.HOLD_DENIED, RunState.HOLD_LAPSED),
-    "refused": (RunState.REFUSED, RunState.HOLD_DENIED),
-}
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
+OVER = (GrantState.REVOKING, GrantState.ENDED)
+# More commands than this fold away.
+FIRST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class RunEntry:
-    """One command tried, with its output when it is shown."""
+class RunField:
+    """One value that is free at each run, as a field of the form."""
 
-    run: CommandRun
-    output: Output | None
-    open: bool
-    may_decide: bool
+    name: str
+    free: FreeParameter
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """One allowed command and the line that runs it from a terminal. ``copy`` is empty while values are open."""
+    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty while values are open."""
 
     view: CommandView
+    fields: Sequence[RunField]
     line: str
     copy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the targets said about the end of a grant."""
+
+    leases: Sequence[Lease]
+    untouched: int
+
+    @property
+    def gone(self) -> int:
+        """On how many targets the end is proven."""
+        return sum(1 for lease in self.leases if lease.gone_at)
+
+    @property
+    def silent(self) -> list[Lease]:
+        """Those that have not confirmed yet."""
+        return [lease for lease in self.leases if not lease.gone_at]
+
+    @property
+    def sentence(self) -> str:
+        """`11 of 12 targets confirmed; web-2 does not answer, still asking`."""
+        if not self.leases:
+            return "It was never used, so no target had anything of it"
+        word = "target" if len(self.leases) == 1 else "targets"
+        said = f"{self.gone} of {len(self.leases)} {word} confirmed"
+        names = [lease.target.name for lease in self.silent]
+        if not names:
+            return said
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        failing = any(lease.last_error for lease in self.silent)
+        verb = "do" if len(names) > 1 else "does"
+        return f"{said}; {shown} {verb} not answer, still asking" if failing else f"{said}; asking {shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +85,17 @@ class GrantPage:
 
     grant: Grant
     own: bool
+    may_run: bool
     may_end: bool
     may_not_review: str
     targets: Sequence[Target]
     target: Target | None
     runnable: Sequence[Runnable]
-    entries: Sequence[RunEntry]
-    counts: dict[str, int]
-    leases: Sequence[Lease]
+    log: Log
+    proof: Proof
+    receipt: dict[str, Any] | None
     sessions: Sequence[Session]
     pending_extension: str
-    show: str
-    opened: int | None
     seen: str
 
     @property
@@ -72,14 +104,29 @@ class GrantPage:
         return self.grant.state == GrantState.ENDED
 
     @property
-    def gone(self) -> int:
-        """On how many targets the end is proven."""
-        return sum(1 for lease in self.leases if lease.gone_at)
+    def address(self) -> str:
+        """What the live part has to be asked with, so that it shows the same again."""
+        log = self.log
+        values = {
+            "seen": self.seen, "show": log.show, "before": log.asked.before, "open": log.asked.opened, "order": log.asked.order,
+            "target": self.target.name if self.target and self.target != self.targets[0] else "",
+        }  # fmt: skip
+        return urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
     @property
     def open_sessions(self) -> Sequence[Session]:
         """The sessions that are open now."""
         return [session for session in self.sessions if session.closed_at is None]
+
+    @property
+    def first(self) -> Sequence[Runnable]:
+        """The commands that are shown at once."""
+        return self.runnable[:FIRST]
+
+    @property
+    def rest(self) -> Sequence[Runnable]:
+        """The commands that are folded away."""
+        return self.runnable[FIRST:]
 
 
 def grant_page(
@@ -87,65 +134,44 @@ def grant_page(
     reader: Identity,
     now: dt.datetime,
     *,
-    show: str = "",
-    opened: int | None = None,
+    asked: Asked,
     target: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
-    """Return one grant with what was tried in it, the latest first."""
+    """Return one grant with what was tried in it, the latest first. ``typed`` is what a form sent."""
     targets = list(grant.targets.order_by("name"))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
-    own = reader.pk in (grant.holder_id, grant.holder.owner_id)
-    entries = _entries(grant, reader, now, show, opened)
-    leases = list(grant.leases.select_related("target").order_by("target__name"))
+    log = log_of(grant, reader, now, asked)
+    leases = list(grant.leases.select_related("target").order_by("gone_at", "target__name"))
     sessions = list(grant.sessions.select_related("target").order_by("-pk")[:20])
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
+    live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     return GrantPage(
         grant=grant,
-        own=own,
+        own=reader.pk in (grant.holder_id, grant.holder.owner_id),
+        may_run=live and reader.pk == grant.holder_id,
         may_end=Grant.objects.endable_by(reader).filter(pk=grant.pk).exists(),
         may_not_review=may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-",
         targets=targets,
         target=chosen,
-        runnable=_runnable(grant, chosen, now),
-        entries=entries,
-        counts=_counts(grant),
-        leases=leases,
+        runnable=_runnable(grant, chosen, now, typed or {}),
+        log=log,
+        proof=Proof(leases, len(targets) - len(leases)),
+        receipt=summary(grant, now) if grant.state in OVER else None,
         sessions=sessions,
         pending_extension=pending.ref if pending else "",
-        show=show,
-        opened=opened,
-        seen=_seen(grant, entries, leases, sessions, pending.ref if pending else ""),
+        seen=_seen(grant, log, leases, sessions, pending.ref if pending else ""),
     )
 
 
-def _entries(
-    grant: Grant, reader: Identity, now: dt.datetime, show: str, opened: int | None
-) -> list[RunEntry]:
-    runs = grant.runs.select_related("target", "decided_by").order_by("-pk")
-    if show in FILTERS:
-        runs = runs.filter(state__in=FILTERS[show])
-    elif show == "changes":
-        runs = runs.exclude(effect__in=["read", ""])
-    decidable = set(holds_for(reader, now).filter(grant=grant).values_list("pk", flat=True))
-    return [
-        RunEntry(
-            run, output_of(run.recording) if run.pk == opened else None, run.pk == opened, run.pk in decidable
-        )
-        for run in runs[:MOST_RUNS]
-    ]
+def field_name(index: int, name: str) -> str:
+    """Return the name under which the form of all commands sends one value of one of them."""
+    return f"v.{index}.{name}"
 
 
-def _counts(grant: Grant) -> dict[str, int]:
-    found = list(grant.runs.values_list("state", "effect"))
-    return {
-        "all": len(found),
-        "held": sum(1 for state, _ in found if state in FILTERS["held"]),
-        "refused": sum(1 for state, _ in found if state in FILTERS["refused"]),
-        "changes": sum(1 for _, effect in found if effect not in ("read", "")),
-    }
-
-
-def _runnable(grant: Grant, target: Target | None, now: dt.datetime) -> list[Runnable]:
+def _runnable(
+    grant: Grant, target: Target | None, now: dt.datetime, typed: Mapping[str, str]
+) -> list[Runnable]:
     if target is None:
         return []
     account = _account(grant, target, now)
@@ -153,7 +179,9 @@ def _runnable(grant: Grant, target: Target | None, now: dt.datetime) -> list[Run
     for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands)):
         command = view.text if view.free else _for_shell(view.text)
         line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
-        found.append(Runnable(view, line, "" if view.free else line))
+        names = [(field_name(view.index, free.name), free) for free in view.free]
+        fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
+        found.append(Runnable(view, fields, line, "" if view.free else line))
     return found
 
 
@@ -170,16 +198,21 @@ def _for_shell(command: str) -> str:
     return command if _SHELL_PLAIN.fullmatch(command) else quote(command)
 
 
-def _seen(
-    grant: Grant,
-    entries: Sequence[RunEntry],
-    leases: Sequence[Lease],
-    sessions: Sequence[Session],
-    pending: str,
-) -> str:
-    """Return a short name of all that the live part shows, so that a poll without news changes nothing on the page."""
+def _seen(grant: Grant, log: Log, leases: Sequence[Lease], sessions: Sequence[Session], pending: str) -> str:
+    """Return a short name of all that the live part shows, so that a look without news changes nothing on the page."""
     parts = [grant.version, grant.state, grant.expires_at, grant.last_error, grant.reviewed_at, pending]
-    parts += [(entry.run.pk, entry.run.state, entry.run.decided_at, entry.may_decide) for entry in entries]
+    parts += [
+        (
+            entry.run.pk,
+            entry.run.state,
+            entry.run.decided_at,
+            entry.may_decide,
+            entry.may_withdraw,
+            entry.open,
+        )
+        for entry in log.entries
+    ]
+    parts += [(entry.order.pk, entry.look, entry.why) for entry in log.orders]
     parts += [(lease.pk, lease.gone_at, lease.last_error) for lease in leases]
     parts += [(session.pk, session.closed_at) for session in sessions]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

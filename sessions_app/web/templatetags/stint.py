@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -32,6 +33,7 @@ from sessions_app.operations.publish_command_set import key_of
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import readable_document
+from sessions_app.queries.grants import WITHDRAWN
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
 
@@ -86,6 +88,8 @@ def run_look(run: CommandRun) -> words.Look:
         and run.hold_lapses_at <= clock.now()
     ):
         return words.RUN[RunState.HOLD_LAPSED]
+    if run.state == RunState.CUT and run.reason == WITHDRAWN:
+        return words.WITHDRAWN
     return words.RUN.get(run.state, words.UNKNOWN)
 
 
@@ -263,11 +267,24 @@ class Extension(NamedTuple):
 
 @register.simple_tag
 def extension(grant: Grant) -> Extension | None:
-    """What the policy says about extending this grant now; None when it can't be extended."""
+    """The longest extension that the policy allows at a time now; None when the grant can't be extended."""
+    return max(extensions(grant), default=None)
+
+
+HALF_AN_HOUR = 1800
+
+
+@register.simple_tag
+def extensions(grant: Grant) -> list[Extension]:
+    """What the policy says about extending this grant now: half an hour and the most at a time, or nothing."""
     document = readable_document(grant.policy)
     if document is None or document.extension is None or grant.break_glass or not is_running(grant):
-        return None
-    return Extension(document.extension.by, bool(document.clauses) and document.extension.approvals == "same")
+        return []
+    approval = bool(document.clauses) and document.extension.approvals == "same"
+    return [
+        Extension(seconds, approval)
+        for seconds in sorted({min(HALF_AN_HOUR, document.extension.by), document.extension.by})
+    ]
 
 
 @register.filter
@@ -380,9 +397,21 @@ def accepted_reason(version: CommandSetVersion, finding: dict[str, str]) -> str:
 
 
 @register.filter
-def linecount(text: str) -> int:
-    """How many lines a text has."""
-    return text.count("\n") + 1
+def moment(seconds: float) -> str:
+    """A moment of a recording as an address has it: `12.5`."""
+    return f"{seconds:.1f}"
+
+
+@register.filter
+def clock_time(seconds: float) -> str:
+    """A moment of a recording as people read it: `0:12.5`."""
+    return f"{int(seconds) // 60}:{seconds % 60:04.1f}"
+
+
+@register.filter
+def as_json(value: object) -> str:
+    """A value for a data attribute; the template escapes it."""
+    return json.dumps(value)
 
 
 @register.filter

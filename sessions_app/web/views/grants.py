@@ -1,24 +1,28 @@
-"""Grants: what they allow, what was run, extend, end, kill, review."""
+"""Grants: what they allow, run it, what was run, extend, end, kill, review, receipt."""
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from sessions_app.models import Grant, GrantState, RequestState
-from sessions_app.operations.decide_hold import decide_hold
+from sessions_app.models import Grant, RequestState
 from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.order_command import order_command
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.receipts import receipt
-from sessions_app.web.doors import ACT, back, page, who
-from sessions_app.web.reads.grant import GrantPage, grant_page
+from sessions_app.web.doors import ACT, address_of, back, page, who
+from sessions_app.web.reads.grant import GrantPage, field_name, grant_page
 from sessions_app.web.reads.home import LIVE, run_counts, with_names
+from sessions_app.web.reads.log import Asked
 from sessions_app.web.reads.pages import page_of
 
 SHOW = ("mine", "now", "all")
@@ -42,11 +46,17 @@ def _visible(request: HttpRequest) -> QuerySet[Grant]:
     return Grant.objects.visible_to(who(request))
 
 
-def _find(request: HttpRequest, ref: str) -> Grant:
+def find_grant(request: HttpRequest, ref: str) -> Grant:
+    """Return a grant that the reader may see, with the rows that name it. Raises Http404."""
     grant = (
         with_names(_visible(request))
         .select_related(
-            "request__requester__owner", "request__policy", "holder__owner", "ended_by", "reviewed_by"
+            "request__requester__owner",
+            "request__policy",
+            "holder__owner",
+            "ended_by",
+            "reviewed_by",
+            "workflow",
         )
         .filter(ref=ref)
         .first()
@@ -56,16 +66,20 @@ def _find(request: HttpRequest, ref: str) -> Grant:
     return grant
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 18 else None
+
+
 def _page(request: HttpRequest, grant: Grant) -> GrantPage:
-    opened = request.GET.get("open", "")
-    return grant_page(
-        grant,
-        who(request),
-        clock.now(),
-        show=request.GET.get("show", ""),
-        opened=int(opened) if opened.isdecimal() and len(opened) < 18 else None,
-        target=request.GET.get("target", ""),
+    query = request.GET
+    asked = Asked(
+        show=query.get("show", ""),
+        before=query.get("before", ""),
+        opened=_number(query.get("open", "")),
+        order=_number(query.get("order", "")),
     )
+    target = request.POST.get("target") or query.get("target", "")
+    return grant_page(grant, who(request), clock.now(), asked=asked, target=target, typed=request.POST.dict())
 
 
 @page()
@@ -74,15 +88,17 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     return _detail(request, ref)
 
 
-def _detail(request: HttpRequest, ref: str, error: StintError | None = None, form: str = "") -> HttpResponse:
-    grant = _find(request, ref)
-    over = grant.state in (GrantState.REVOKING, GrantState.ENDED)
+def _detail(
+    request: HttpRequest, ref: str, error: StintError | None = None, form: str = "", failed: str = ""
+) -> HttpResponse:
+    """``form`` is what was sent, ``failed`` the command whose form it was."""
+    grant = find_grant(request, ref)
     context = {
         "live": _page(request, grant),
         "grant": grant,
-        "receipt": receipt(grant, clock.now()) if over else None,
         "error": error,
         "form": form,
+        "failed": failed,
         "typed": request.POST,
     }
     return render(request, "sessions/grant.html", context, status=error.status if error else 200)
@@ -91,13 +107,49 @@ def _detail(request: HttpRequest, ref: str, error: StintError | None = None, for
 @page()
 def live(request: HttpRequest, ref: str) -> HttpResponse:
     """The parts that change; 204 when nothing did since ``seen``."""
-    grant = _find(request, ref)
+    grant = find_grant(request, ref)
     shown = _page(request, grant)
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
-    over = grant.state in (GrantState.REVOKING, GrantState.ENDED)
-    context = {"live": shown, "grant": grant, "receipt": receipt(grant, clock.now()) if over else None}
-    return render(request, "sessions/_grant_live.html", context)
+    return render(request, "sessions/_grant_live.html", {"live": shown, "grant": grant})
+
+
+@page()
+def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
+    """The receipt as a file: what was approved, run and refused, how it ended, and what was checked."""
+    grant = find_grant(request, ref)
+    answer = JsonResponse(receipt(grant, clock.now()), json_dumps_params={"indent": 2})
+    answer["Content-Disposition"] = f'attachment; filename="{grant.ref}-receipt.json"'
+    return answer
+
+
+@page(ACT)
+def run(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask that a gateway runs one allowed command, and go where its output will be."""
+    grant = find_grant(request, ref)
+    index = _number(request.POST.get("index", ""))
+    prefix = field_name(index if index is not None else -1, "")
+    values = {
+        name.removeprefix(prefix): value
+        for name, value in request.POST.items()
+        if name.startswith(prefix) and isinstance(value, str)
+    }
+    try:
+        order = order_command(
+            grant_id=grant.pk,
+            actor=who(request),
+            target=request.POST.get("target", ""),
+            index=index if index is not None else -1,
+            values=values,
+            client_address=address_of(request),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "run", failed=request.POST.get("index", ""))
+    query = urlencode({"order": order.pk, "target": request.POST.get("target", "")})
+    return redirect(f"{reverse('grant', args=[ref])}?{query}#log")
 
 
 @page(ACT)
@@ -105,7 +157,7 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
     """End a grant; with ``kill`` running commands are cut off even where they might finish."""
     kill = request.POST.get("kill") == "1"
     grant = stop_grant(
-        grant_id=_find(request, ref).pk,
+        grant_id=find_grant(request, ref).pk,
         actor=who(request),
         now=clock.now(),
         note=request.POST.get("note", ""),
@@ -124,7 +176,7 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
     seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
     try:
         asked = extend_grant(
-            grant_id=_find(request, ref).pk, requester=who(request), seconds=seconds,
+            grant_id=find_grant(request, ref).pk, requester=who(request), seconds=seconds,
             reason=request.POST.get("reason", ""), now=clock.now(),
         )  # fmt: skip
     except NotFound:
@@ -139,26 +191,11 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
-def hold(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Allow one held command once, or deny it."""
-    grant = _find(request, ref)
-    if not grant.runs.filter(pk=run).exists():
-        raise Http404
-    verdict = request.POST.get("verdict", "")
-    if verdict not in ("allow", "deny"):
-        raise Http404
-    decided = decide_hold(run_id=run, actor=who(request), allow=verdict == "allow", now=clock.now())
-    word = "allowed once" if verdict == "allow" else "denied"
-    messages.success(request, f"{decided.line} on {decided.target} is {word}.")
-    return back(request, "grant", ref)
-
-
-@page(ACT)
 def review(request: HttpRequest, ref: str) -> HttpResponse:
     """Say what was found behind broken glass."""
     try:
         review_break_glass(
-            grant_id=_find(request, ref).pk,
+            grant_id=find_grant(request, ref).pk,
             reviewer=who(request),
             note=request.POST.get("note", ""),
             now=clock.now(),

@@ -35,7 +35,14 @@ READABLE = {
     "who_can": ALL,
     "timeline": ALL,
     "record": ALL,
+    "grant_receipt": "alice bob admin",
+    "run_output": "alice bob admin",
+    "recordings": ALL,
+    "recording": "alice bob admin",
+    "recording_cast": "alice bob admin",
 }
+# Reading these is itself an act that the record has.
+WATCHED = {"recording", "recording_cast"}
 ACTS = {
     "request_preview",
     "request_withdraw",
@@ -43,7 +50,10 @@ ACTS = {
     "grant_end",
     "grant_extend",
     "grant_review",
+    "grant_run",
     "hold_decide",
+    "hold_remind",
+    "hold_withdraw",
     "command_set_try",
     "key_add",
     "key_remove",
@@ -72,7 +82,7 @@ def page_names() -> set[str]:
     return {pattern.name for pattern in urlpatterns}
 
 
-def address(name: str, *, request, grant, run, key, token, identity, notice) -> str:
+def address(name: str, *, request, grant, run, recorded, key, token, identity, notice) -> str:
     """The address of a page for these objects."""
     arguments = {
         "request": [request.ref],
@@ -84,7 +94,14 @@ def address(name: str, *, request, grant, run, key, token, identity, notice) -> 
         "grant_end": [grant.ref],
         "grant_extend": [grant.ref],
         "grant_review": [grant.ref],
+        "grant_receipt": [grant.ref],
+        "grant_run": [grant.ref],
+        "run_output": [grant.ref, run.pk],
         "hold_decide": [grant.ref, run.pk],
+        "hold_remind": [grant.ref, run.pk],
+        "hold_withdraw": [grant.ref, run.pk],
+        "recording": [recorded.pk],
+        "recording_cast": [recorded.pk],
         "cluster": ["web"],
         "command_set": ["restart-web"],
         "command_set_try": ["restart-web"],

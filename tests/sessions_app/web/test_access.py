@@ -13,7 +13,16 @@ from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, Notice, RunState
-from tests.sessions_app.web.pages import ACTS, ACTS_WITHOUT_AN_OBJECT, OPEN, READABLE, address, page_names
+from tests.sessions_app.web.pages import (
+    ACTS,
+    ACTS_WITHOUT_AN_OBJECT,
+    OPEN,
+    READABLE,
+    WATCHED,
+    address,
+    page_names,
+)
+from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
@@ -26,6 +35,7 @@ class Things:
     request: object
     grant: Grant
     run: CommandRun
+    recorded: CommandRun
     key: object
     token: object
     identity: Identity
@@ -39,7 +49,10 @@ class Things:
 def things(world, now) -> Things:
     grant = world.grant()
     used = acts.use(grant, now=now)
-    tried = acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
+    session = acts.session(used, now=now)
+    recorded = acts.run(used, session, "echo restart nginx", now=now)
+    finish(recorded.run_id, "restarted", now)
+    tried = acts.run(used, session, "echo stop nginx", now=now)
     key = add_ssh_key(identity_id=world.alice.pk, public_key=PUBLIC_KEY, actor=world.alice, now=now)
     token, _ = create_token(
         identity_id=world.alice.pk,
@@ -49,10 +62,9 @@ def things(world, now) -> Things:
         actor=world.alice,
         now=now,
     )
+    runs = (CommandRun.objects.get(pk=tried.run_id), CommandRun.objects.get(pk=recorded.run_id))
     notice = Notice.objects.create(identity=world.alice, event="x", subject="Something", path="/")
-    return Things(
-        world.request(), grant, CommandRun.objects.get(pk=tried.run_id), key, token, world.dora, notice
-    )
+    return Things(world.request(), grant, *runs, key, token, world.dora, notice)
 
 
 def test_every_page_is_in_these_tests():
@@ -90,7 +102,7 @@ def test_reading_changes_nothing(browser, things):
     before = _state()
     for person in ("alice", "bob", "admin"):
         client = browser(person)
-        for name in READABLE:
+        for name in READABLE.keys() - WATCHED:
             client.get(things.address(name), {"verdict": "approve", "kill": "1", "send": "1", "allow": "1"})
             client.head(things.address(name))
             assert _state() == before, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target
+from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7|add:7 }}"
@@ -23,6 +24,9 @@ def addresses(world, now) -> list[str]:
     acts.run(used, session, EVIL, now=now)
     held = acts.run(used, session, "echo stop nginx", now=now)
     CommandRun.objects.filter(pk=held.run_id).update(line=EVIL)
+    printed = acts.run(used, session, "echo restart nginx", now=now).run_id
+    finish(printed, f"{EVIL}\x1b[31m{EVIL}\x1b]8;;javascript:alert(1)\x07{EVIL}", now)
+    CommandRun.objects.filter(pk=printed).update(line=EVIL)
     world.decide(world.request(reason=EVIL), world.dora, verdict="deny", comment=EVIL)
     pending = world.request(reason=EVIL, ticket=EVIL[:60])
     glass = world.request(kind="break_glass", reason=EVIL).grant
@@ -31,6 +35,8 @@ def addresses(world, now) -> list[str]:
         "/", "/requests/?show=all", f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/",
         f"/grants/{grant.ref}/", f"/grants/{grant.ref}/live/", f"/grants/{glass.ref}/",
         "/grants/?show=all", "/clusters/", "/clusters/web/", "/command-sets/restart-web/", "/policies/web-work/",
+        f"/grants/{grant.ref}/?open={printed}", f"/grants/{grant.ref}/runs/{printed}/output/", "/recordings/?text=" + EVIL,
+        "/recordings/", f"/recordings/{printed}/?q=script", f"/recordings/{printed}/?q=" + EVIL,
         "/account/", "/people/", "/people/alice/", "/timeline/", "/timeline/?by=person&view=table", "/record/",
         "/who-can/?cluster=web&line=" + EVIL, "/timeline/?cluster=" + EVIL + "&person=" + EVIL, "/search/?q=alert", "/requests/new/?reason=" + EVIL + "&ticket=" + EVIL,
         "/search/?q=" + EVIL, "/record/?actor=" + EVIL + "&event=" + EVIL + "&object=" + EVIL,

@@ -15,6 +15,7 @@ from tests.sessions_app.web.pages import READABLE, STATES
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
+from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 from tests.support.world import SETUP
 
@@ -44,6 +45,7 @@ def grow(world, now, about, round_: int, many: int) -> None:
     used = acts.use(about.grant, now=now)
     for number in range(many):
         session = acts.session(used, now=now)
+        finish(acts.run(used, session, "echo restart nginx", now=now).run_id, "ok", now)
         for line in ("echo restart nginx", "echo stop nginx", "echo restart sshd"):
             acts.run(used, session, line, now=now)
         world.request(reason=f"Request {number}")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.web.recording import output_of, plain
+from sessions_app.web.ansi import plain
+from sessions_app.web.recording import hits, output_of
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,25 @@ def test_no_recording_is_no_output(settings, tmp_path):
     assert output_of("") is None
     assert output_of("missing.cast") is None
     assert output_of(".") is None
+
+
+def test_a_file_that_is_larger_than_a_page_shows_its_end(settings, tmp_path):
+    settings.RECORDINGS_DIR = tmp_path
+    rows = "".join(f'[0, "o", "{number:07} {"x" * 90}\\n"]\n' for number in range(5000))
+    (tmp_path / "1.cast").write_text("{}\n" + rows)
+    output = output_of("1.cast")
+    assert output.cut
+    assert output.text.splitlines()[-1].startswith("0004999")
+
+
+def test_a_text_is_found_with_the_moment_in_which_its_line_began(tmp_path):
+    path = tmp_path / "1.cast"
+    path.write_text(
+        '{"version": 2}\n[0.5, "o", "Starting\\r\\nwait"]\n[2.25, "o", "ing for \\u001b[31mNode\\u001b[0m 7\\r\\n"]\n'
+        '[9, "o", "node 8"]\n'
+    )
+    assert [(hit.at, hit.line) for hit in hits(path, "node")] == [
+        (0.5, "waiting for Node 7"),
+        (9.0, "node 8"),
+    ]
+    assert hits(path, "nothing") == []

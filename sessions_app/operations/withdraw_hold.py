@@ -1,0 +1,52 @@
+"""A holder takes a held command back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import connection, transaction
+from django.db.models import Q
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.queries.grants import WITHDRAWN
+
+
+def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
+    """Take back an own command that waits for a second person; nobody can allow it any more.
+
+    Raises NotFound (not one's own), AlreadyDecided (it does not wait any more).
+    """
+    with transaction.atomic():
+        run = lock_own_hold(run_id, actor, now)
+        run.state, run.ended_at, run.reason = RunState.CUT, now, WITHDRAWN
+        run.save(update_fields=["state", "ended_at", "reason"])
+        record(
+            event=Event.COMMAND_HOLD_DECIDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
+            now=now,
+            data={"run": run.pk, "allowed": False, "argv": run.argv, "target": run.target.name, "withdrawn": True},
+        )  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
+    return run
+
+
+def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
+    """Lock a held command of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
+    run = (
+        CommandRun.objects.filter(Q(grant__holder=actor) | Q(grant__holder__owner=actor), pk=run_id)
+        .select_for_update(of=("self",))
+        .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
+        .first()
+    )
+    if run is None:
+        raise NotFound("There is no such command of yours.")
+    lapsed = run.hold_lapses_at is None or run.hold_lapses_at <= now
+    if run.state != RunState.HELD or run.decided_at is not None or lapsed:
+        raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
+    return run

@@ -1,0 +1,135 @@
+"""Finding recordings and watching them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from sessions_app.models import CommandRun
+from sessions_app.web.reads.recordings import recordings
+from tests.sessions_app.web.test_grants import finish
+from tests.support import acts
+
+VENDOR = Path(settings.BASE_DIR) / "broker" / "static" / "vendor"
+
+
+@pytest.fixture
+def grant(world):
+    return world.grant()
+
+
+@pytest.fixture
+def recorded(grant, now):
+    """A command with a recording."""
+    used = acts.use(grant, now=now)
+    tried = acts.run(used, acts.session(used, now=now), "echo restart nginx", now=now)
+    finish(tried.run_id, "one\r\n\x1b[31mtwo\x1b[0m <b>\r\n", now)
+    return CommandRun.objects.get(pk=tried.run_id)
+
+
+def test_the_list_has_what_one_may_watch_and_filters_narrow_it(recorded, grant, as_alice, as_bob, as_charlie):
+    for client in (as_alice, as_bob):
+        assert "echo restart nginx" in client.get("/recordings/").content.decode()
+    assert "No recordings yet" in as_charlie.get("/recordings/").content.decode()
+    for query in ("text=RESTART", "cluster=web", "person=alice", f"grant={grant.ref.lower()}"):
+        assert f"/recordings/{recorded.pk}/" in as_bob.get(f"/recordings/?{query}").content.decode(), query
+    for query in ("text=stop", "cluster=db", "person=bob", "grant=GR-0000"):
+        shown = as_bob.get(f"/recordings/?{query}").content.decode()
+        assert f"/recordings/{recorded.pk}/" not in shown, query
+
+
+def test_commands_without_a_recording_are_not_listed(world, grant, as_alice, now):
+    used = acts.use(grant, now=now)
+    acts.run(used, acts.session(used, now=now), "echo restart nginx", now=now)
+    assert "echo restart" not in as_alice.get("/recordings/").content.decode()
+
+
+def test_a_recording_is_read_as_text_and_said_to_be_what_was_sealed(recorded, as_bob):
+    page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
+    assert 'one\n<span class="a-f1">two</span> &lt;b&gt;' in page
+    assert "As it was sealed" in page
+    assert recorded.recording_digest in page
+
+
+def test_a_file_that_was_changed_is_not_what_was_sealed(recorded, as_bob):
+    path = settings.RECORDINGS_DIR / recorded.recording
+    path.write_text(path.read_text().replace("two", "six"))
+    page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
+    assert "Not what was sealed" in page
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in page
+
+
+def test_a_file_that_is_gone_is_said(recorded, as_bob):
+    (settings.RECORDINGS_DIR / recorded.recording).unlink()
+    assert "File is not here" in as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
+    assert as_bob.get(f"/recordings/{recorded.pk}/recording.cast").status_code == 404
+
+
+def test_a_text_is_found_and_each_hit_leads_to_its_moment(recorded, as_bob):
+    page = as_bob.get(f"/recordings/{recorded.pk}/?q=TWO&t=12.5").content.decode()
+    assert re.search(r'href="\?t=0.1&amp;q=TWO" data-at="0.1"', page)
+    assert 'data-start="12.5"' in page
+    assert "Nothing in it has “three”" in as_bob.get(f"/recordings/{recorded.pk}/?q=three").content.decode()
+
+
+@pytest.mark.parametrize("moment", ["x", "-1", "nan", "inf", "1e999", "\u0660"])
+def test_what_is_no_moment_is_the_beginning(recorded, as_bob, moment):
+    page = as_bob.get(f"/recordings/{recorded.pk}/", {"t": moment}).content.decode()
+    assert 'data-start="0.0"' in page
+
+
+def test_the_file_is_served_as_it_is_and_never_kept(recorded, as_bob):
+    answer = as_bob.get(f"/recordings/{recorded.pk}/recording.cast")
+    data = b"".join(answer.streaming_content)
+    assert answer["Content-Type"] == "application/x-asciicast"
+    assert "no-store" in answer["Cache-Control"]
+    assert hashlib.sha256(data).hexdigest() == recorded.recording_digest
+    assert json.loads(data.splitlines()[0])["version"] == 2
+
+
+def test_watching_is_recorded_once_a_visit_and_looking_at_the_list_is_not(
+    recorded, grant, as_bob, as_charlie
+):
+    as_bob.get("/recordings/")
+    assert acts.events(grant.ref).count("recording.watched") == 0
+    for url in ("", "?q=two", "recording.cast"):
+        as_bob.get(f"/recordings/{recorded.pk}/{url}")
+    assert acts.events(grant.ref).count("recording.watched") == 1
+    assert as_charlie.get(f"/recordings/{recorded.pk}/").status_code == 404
+    assert acts.last("recording.watched", grant.ref).actor == "bob"
+
+
+def test_webassembly_is_allowed_on_the_page_of_a_recording_alone(recorded, grant, as_bob):
+    policy = as_bob.get(f"/recordings/{recorded.pk}/")["Content-Security-Policy"]
+    assert "script-src 'self' 'wasm-unsafe-eval'" in policy
+    assert "unsafe-" not in policy.replace("wasm-unsafe-eval", "")
+    for url in ("/recordings/", f"/grants/{grant.ref}/", "/"):
+        assert "unsafe" not in as_bob.get(url)["Content-Security-Policy"]
+
+
+def test_vendored_files_are_as_they_were_published():
+    sums = re.findall(
+        r"^([0-9a-f]{64})  (\S+)$", (VENDOR / "asciinema-player" / "VENDOR").read_text(), re.MULTILINE
+    )
+    assert {name for _, name in sums} == {"LICENSE", "asciinema-player.css", "asciinema-player.min.js"}
+    for digest, name in sums:
+        data = (VENDOR / "asciinema-player" / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest, name
+
+
+def test_what_is_rare_is_found_page_by_page_and_no_page_looks_through_everything(world, recorded):
+    newer = [
+        CommandRun.objects.create(
+            grant=recorded.grant, session=recorded.session, target=recorded.target, line="id", state="refused"
+        )
+        for _ in range(3)
+    ]
+    first = recordings(world.bob, text="restart", span=2)
+    assert (first.rows, first.before) == ([], newer[-1].pk - 1)
+    second = recordings(world.bob, text="restart", span=2, before=str(first.before))
+    assert second.rows == [recorded]

@@ -1,0 +1,193 @@
+"""Running commands from the page of a grant, as far as it needs no gateway."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+from django.conf import settings
+
+from sessions_app.models import CommandOrder, CommandRun, Grant
+from sessions_app.operations.fail_order import fail_order
+from sessions_app.operations.order_command import LAPSES
+from sessions_app.operations.try_command import try_command
+from sessions_app.queries.recordings import recording_path
+from tests.sessions_app.web.test_grants import finish
+from tests.support import acts
+
+
+@pytest.fixture
+def grant(world) -> Grant:
+    return world.grant()
+
+
+@pytest.fixture
+def opened(grant, now):
+    used = acts.use(grant, now=now)
+    return used, acts.session(used, now=now)
+
+
+def run(client, grant, index: int = 0, **form):
+    return client.post(f"/grants/{grant.ref}/run/", {"index": index, "target": "web-1", **form})
+
+
+def page_of(client, grant, query: str = "") -> str:
+    return client.get(f"/grants/{grant.ref}/{query}").content.decode()
+
+
+def test_each_allowed_command_has_a_form_with_fields_that_fit(grant, as_alice):
+    page = page_of(as_alice, grant)
+    assert page.count(f'action="/grants/{grant.ref}/run/"') == 5
+    assert re.search(r'name="v.1.lines"[^>]*type="number"[^>]*min="1" max="1000"', page)
+    assert "waits for a second person" in page
+
+
+def test_the_form_is_for_the_holder_alone_and_only_while_the_grant_lasts(world, grant, as_alice, as_bob):
+    assert "/run/" not in page_of(as_bob, grant)
+    old = world.grant(now=world.now - dt.timedelta(hours=2))
+    assert "/run/" not in page_of(as_alice, old)
+
+
+def test_running_orders_the_line_and_goes_to_where_its_output_will_be(grant, as_alice):
+    answer = run(as_alice, grant, 1, **{"v.1.lines": "20"})
+    order = CommandOrder.objects.get()
+    assert answer["Location"] == f"/grants/{grant.ref}/?order={order.pk}&target=web-1#log"
+    assert (order.line, order.client_address) == ("echo log nginx 20", "127.0.0.1")
+    page = page_of(as_alice, grant, f"?order={order.pk}")
+    assert "Waiting for a gateway" in page
+    assert "echo log nginx 20" in page
+
+
+def test_values_of_other_commands_are_not_taken(grant, as_alice):
+    run(as_alice, grant, 3, **{"v.1.lines": "20", "v.3.seconds": "5"})
+    assert CommandOrder.objects.get().line == "sleep 5"
+
+
+def test_a_refused_value_is_said_beside_its_form_which_keeps_what_was_typed(grant, as_alice):
+    answer = run(as_alice, grant, 1, **{"v.1.lines": "5000"})
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "Not allowed: lines" in page
+    assert 'value="5000"' in page
+
+
+@pytest.mark.parametrize(
+    "form", [{"index": "x"}, {"index": "99"}, {"index": "-1"}, {"index": "1"}, {"target": "db-1"}]
+)
+def test_what_is_no_command_of_the_grant_is_refused_beside_the_form(grant, as_alice, form):
+    answer = as_alice.post(f"/grants/{grant.ref}/run/", {"index": "0", "target": "web-1", **form})
+    assert answer.status_code == 400
+    assert not CommandOrder.objects.exists()
+
+
+def test_others_run_nothing(grant, as_bob, as_charlie, browser):
+    for client in (as_bob, as_charlie, browser("admin")):
+        assert run(client, grant).status_code == 404
+    assert not CommandOrder.objects.exists()
+
+
+def test_after_the_end_nothing_is_ordered(grant, as_alice):
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    assert run(as_alice, grant).status_code == 409
+
+
+def test_an_order_that_came_to_nothing_says_why(grant, as_alice, now):
+    for _ in range(3):
+        run(as_alice, grant)
+    lapsed, failed, lost = CommandOrder.objects.order_by("pk")
+    CommandOrder.objects.filter(pk=lapsed.pk).update(lapses_at=now - LAPSES)
+    fail_order(order_id=failed.pk, error="The access is over.", now=now)
+    CommandOrder.objects.filter(pk=lost.pk).update(claimed_at=now - dt.timedelta(minutes=1))
+    page = page_of(as_alice, grant)
+    for said in ("no gateway took it in time", "The access is over.", "went away before it began"):
+        assert said in page
+
+
+def test_when_the_order_has_a_run_its_output_is_open_while_it_runs(grant, opened, as_alice, now):
+    run(as_alice, grant)
+    order = CommandOrder.objects.get()
+    tried = try_command(use=opened[0], session_id=opened[1], line=order.line, order_id=order.pk, now=now)
+    path = settings.RECORDINGS_DIR / recording_path(grant.ref, tried.run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"version": 2}\n[0.1, "o", "so far\\r\\n"]\n')
+    page = page_of(as_alice, grant, f"?order={order.pk}")
+    assert "so far" in page
+    assert "Waiting for a gateway" not in page
+    url = f"/grants/{grant.ref}/runs/{tried.run_id}/output/"
+    size = path.stat().st_size
+    assert f'hx-get="{url}?size={size}"' in page
+    assert as_alice.get(f"{url}?size={size}").status_code == 204
+    path.write_text(path.read_text() + '[0.2, "o", "and more"]\n')
+    assert b"and more" in as_alice.get(f"{url}?size={size}").content
+
+
+def test_an_output_that_is_over_is_asked_for_no_more(grant, opened, as_alice, now):
+    tried = acts.run(*opened, now=now)
+    finish(tried.run_id, "all", now)
+    assert b"hx-get" not in as_alice.get(f"/grants/{grant.ref}/runs/{tried.run_id}/output/").content
+
+
+def test_a_run_of_another_grant_has_no_output_under_this_one(world, grant, opened, as_alice, now):
+    tried = acts.run(*opened, now=now)
+    other = world.grant(parameters={"unit": "haproxy"})
+    assert as_alice.get(f"/grants/{other.ref}/runs/{tried.run_id}/output/").status_code == 404
+
+
+def test_a_refused_command_can_be_asked_for_with_a_set_that_allows_it(grant, opened, as_alice, as_bob, now):
+    acts.run(*opened, "echo restart haproxy", now=now)
+    acts.run(*opened, "rm -rf /", now=now)
+    page = page_of(as_alice, grant)
+    asks = re.findall(r'href="/requests/new/\?([^"]+)"', page)
+    assert "cluster=web&amp;target=web-1" in asks
+    assert "cluster=web&amp;target=web-1&amp;set=restart-web&amp;p.unit=haproxy" in asks
+    assert "Ask for this command" not in page_of(as_bob, grant)
+
+
+def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_alice, as_bob, now):
+    tried = acts.run(*opened, "echo stop nginx", now=now)
+    url = f"/grants/{grant.ref}/runs/{tried.run_id}"
+    page = page_of(as_alice, grant)
+    assert f'action="{url}/remind/"' in page
+    assert "Allow once" not in page
+    assert "Remind them" not in page_of(as_bob, grant)
+    assert as_alice.post(f"{url}/remind/").status_code == 409
+    assert as_bob.post(f"{url}/withdraw/").status_code == 404
+    as_alice.post(f"{url}/withdraw/")
+    assert CommandRun.objects.get(pk=tried.run_id).state == "cut"
+    assert "<b>Withdrawn</b> by its holder" in page_of(as_alice, grant)
+
+
+def test_a_long_log_is_read_page_by_page(grant, opened, as_alice, now):
+    for number in range(60):
+        acts.run(*opened, f"id {number}", now=now)
+    first = page_of(as_alice, grant)
+    assert "id 59" in first
+    assert "<code>id 5</code>" not in first
+    older = re.search(r'href="\?before=(\d+)#log"', first)
+    second = page_of(as_alice, grant, f"?before={older[1]}")
+    assert "<code>id 5</code>" in second
+    assert "id 59" not in second
+    assert "All 60" in second
+
+
+def test_the_receipt_is_a_file_too(grant, opened, as_alice, as_charlie, now):
+    acts.run(*opened, "echo restart sshd", now=now)
+    as_alice.post(f"/grants/{grant.ref}/end/", {"kill": "1"})
+    answer = as_alice.get(f"/grants/{grant.ref}/receipt.json")
+    assert answer["Content-Disposition"] == f'attachment; filename="{grant.ref}-receipt.json"'
+    assert answer.json()["refused"][0]["command"] == "echo restart sshd"
+    assert answer.json()["ended"]["why"] == "its holder ended it"
+    assert as_charlie.get(f"/grants/{grant.ref}/receipt.json").status_code == 404
+
+
+def test_the_receipt_says_which_targets_confirmed(grant, opened, as_alice, now):
+    acts.run(*opened, now=now)
+    used = acts.use(grant, "web-2", now=now)
+    acts.run(used, acts.session(used, now=now), now=now)
+    as_alice.post(f"/grants/{grant.ref}/end/", {"kill": "1"})
+    grant.leases.filter(target__name="web-1").update(gone_at=now)
+    grant.leases.filter(target__name="web-2").update(last_error="web-2 does not answer.", attempts=2)
+    page = page_of(as_alice, grant)
+    assert "1 of 2 targets confirmed; web-2 does not answer, still asking" in page
+    assert "Still asking, 2 times so far" in page
