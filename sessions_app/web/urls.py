@@ -5,7 +5,17 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from sessions_app.web.views import account, approvals, catalogue, grants, home, record, requests
+from sessions_app.web.views import (
+    account,
+    approvals,
+    clusters,
+    command_sets,
+    grants,
+    home,
+    policies,
+    record,
+    requests,
+)
 
 
 class RequestRef(StringConverter):
@@ -50,13 +60,13 @@ urlpatterns: list[URLPattern] = [
     path("grants/<gr:ref>/extend/", grants.extend, name="grant_extend"),
     path("grants/<gr:ref>/review/", grants.review, name="grant_review"),
     path("grants/<gr:ref>/runs/<int:run>/decide/", grants.hold, name="hold_decide"),
-    path("clusters/", catalogue.clusters, name="clusters"),
-    path("clusters/<slug:name>/", catalogue.cluster, name="cluster"),
-    path("command-sets/", catalogue.command_sets, name="command_sets"),
-    path("command-sets/<slug:name>/", catalogue.command_set, name="command_set"),
-    path("command-sets/<slug:name>/try/", catalogue.try_command, name="command_set_try"),
-    path("policies/", catalogue.policies, name="policies"),
-    path("policies/<slug:name>/", catalogue.policy, name="policy"),
+    path("clusters/", clusters.index, name="clusters"),
+    path("clusters/<slug:name>/", clusters.detail, name="cluster"),
+    path("command-sets/", command_sets.index, name="command_sets"),
+    path("command-sets/<slug:name>/", command_sets.detail, name="command_set"),
+    path("command-sets/<slug:name>/try/", command_sets.try_command, name="command_set_try"),
+    path("policies/", policies.index, name="policies"),
+    path("policies/<slug:name>/", policies.detail, name="policy"),
     path("account/", account.account, name="account"),
     path("account/keys/", account.key_add, name="key_add"),
     path("account/keys/<int:key>/remove/", account.key_remove, name="key_remove"),

@@ -1,4 +1,4 @@
-"""Clusters, command sets, policies."""
+"""Command sets."""
 
 from __future__ import annotations
 
@@ -6,42 +6,26 @@ from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from broker.kernel import clock
-from sessions_app.models import AccessPolicy, CommandSet, CommandSetVersion
+from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.web.doors import ACT, page, who
 from sessions_app.web.forms import PARAMETER
-from sessions_app.web.reads import catalogue
+from sessions_app.web.reads import command_sets as reads
 
 
 @page()
-def clusters(request: HttpRequest) -> HttpResponse:
-    """The clusters that the reader may see."""
-    return render(request, "sessions/clusters.html", {"clusters": catalogue.clusters(who(request))})
-
-
-@page()
-def cluster(request: HttpRequest, name: str) -> HttpResponse:
-    """One cluster."""
-    found = get_object_or_404(catalogue.clusters(who(request)), name=name)
-    return render(request, "sessions/cluster.html", {"shown": catalogue.cluster_page(found, who(request))})
-
-
-@page()
-def command_sets(request: HttpRequest) -> HttpResponse:
+def index(request: HttpRequest) -> HttpResponse:
     """The command sets that the reader may see."""
-    return render(
-        request, "sessions/command_sets.html", {"command_sets": catalogue.command_sets(who(request))}
-    )
+    return render(request, "sessions/command_sets.html", {"command_sets": reads.command_sets(who(request))})
 
 
 @page()
-def command_set(request: HttpRequest, name: str) -> HttpResponse:
+def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One version of a command set: the newest published one, or the one asked for."""
     found, version = _version(request, name, request.GET.get("version", ""))
     return render(
         request,
         "sessions/command_set.html",
-        {"shown": catalogue.command_set_page(found, version, who(request))},
+        {"shown": reads.command_set_page(found, version, who(request))},
     )
 
 
@@ -68,26 +52,9 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
         key.removeprefix(PARAMETER): request.POST[key] for key in request.POST if key.startswith(PARAMETER)
     }
     line = request.POST.get("line", "")
-    result = catalogue.try_line(version, line, values) if line.strip() else None
+    result = reads.try_line(version, line, values) if line.strip() else None
     context = {"result": result, "line": line, "values": values}
     if getattr(request, "htmx", None):
         return render(request, "sessions/_tried.html", context)
-    shown = catalogue.command_set_page(found, version, who(request))
+    shown = reads.command_set_page(found, version, who(request))
     return render(request, "sessions/command_set.html", {"shown": shown, **context})
-
-
-@page()
-def policies(request: HttpRequest) -> HttpResponse:
-    """The policies that the reader may see."""
-    found = AccessPolicy.objects.live().visible_to(who(request)).distinct()
-    context = {"policies": found.prefetch_related("clusters", "command_sets").order_by("name")}
-    return render(request, "sessions/policies.html", context)
-
-
-@page()
-def policy(request: HttpRequest, name: str) -> HttpResponse:
-    """One policy in plain sentences."""
-    found = get_object_or_404(AccessPolicy.objects.live().visible_to(who(request)).distinct(), name=name)
-    return render(
-        request, "sessions/policy.html", {"shown": catalogue.policy_page(found, who(request), clock.now())}
-    )

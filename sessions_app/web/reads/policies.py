@@ -1,0 +1,120 @@
+"""Policies, as those who may see them read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from accounts.models import Identity
+from sessions_app.models import AccessPolicy
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.windows import upcoming
+from sessions_app.queries import facts
+
+_DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday",
+         "sat": "Saturday", "sun": "Sunday"}  # fmt: skip
+
+
+class Sentence(NamedTuple):
+    """One thing that a policy says, in plain words."""
+
+    icon: str
+    text: str
+
+
+def _list(names: Sequence[str], last: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def sentences(document: PolicyDocument) -> list[Sentence]:
+    """Return a policy in plain sentences, in the order in which people ask."""
+    who = [
+        *(f"people and machines in {group}" for group in document.requesters.groups),
+        *document.requesters.identities,
+    ]
+    found = [
+        Sentence("people", f"{_list(who).capitalize()} may ask."),
+        Sentence("cmd", f"For {_list(document.command_sets, 'or')}, on {_list(document.clusters, 'or')}."),
+        Sentence(
+            "clock",
+            f"For at most {say_duration(document.max_duration)}, starting at most {say_duration(document.max_horizon)} ahead.",
+        ),
+        Sentence("stamp", _approvals(document)),
+    ]
+    if document.reason == "required":
+        found.append(Sentence("ask", "A reason in words is needed."))
+    if document.ticket is not None:
+        found.append(Sentence("ticket", f"A ticket is needed that looks like {document.ticket}."))
+    found += [Sentence("gantt", _window(window)) for window in document.windows or ()]
+    found += [
+        Sentence("lock", f"Nothing from {_moment(freeze.start)} to {_moment(freeze.end)}: {freeze.reason}.")
+        for freeze in document.freezes
+    ]
+    found.append(Sentence("plus", _extension(document)))
+    if document.break_glass:
+        terms = document.break_glass
+        found.append(
+            Sentence(
+                "flame",
+                f"In an emergency {_list(terms.groups, 'or')} may start at once, for at most {say_duration(terms.max_duration)}; somebody else reviews it within {say_duration(terms.review_within)}.",
+            )
+        )
+    return found
+
+
+def _approvals(document: PolicyDocument) -> str:
+    if not document.clauses:
+        return "No approval is needed: it starts at once."
+    parts = [f"{clause.count} from {_list(clause.groups, 'or')}" for clause in document.clauses]
+    total = sum(clause.count for clause in document.clauses)
+    word = "approval is" if total == 1 else "approvals are"
+    return f"{total} {word} needed: {_list(parts)}, within {say_duration(document.decision_time)}. One's own never counts; one denial ends it."
+
+
+def _window(window: Any) -> str:
+    days = _list([_DAYS[day] for day in window.days])
+    return f"Only on {days}, {window.start:%H:%M} to {window.end:%H:%M}, {window.zone}."
+
+
+def _moment(moment: dt.datetime) -> str:
+    return f"{date_format(timezone.localtime(moment), 'j F Y')} {timezone.localtime(moment):%H:%M %Z}"
+
+
+def _extension(document: PolicyDocument) -> str:
+    if document.extension is None:
+        return "No extension."
+    terms = document.extension
+    needs = (
+        "with the same approvals" if terms.approvals == "same" and document.clauses else "without approval"
+    )
+    times = "Once" if terms.times == 1 else f"{terms.times} times"
+    return f"{times} it can be extended by up to {say_duration(terms.by)}, {needs}."
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPage:
+    """One policy for one reader."""
+
+    policy: AccessPolicy
+    document: PolicyDocument
+    sentences: Sequence[Sentence]
+    windows: Sequence[tuple[dt.datetime, dt.datetime]]
+    may_ask: bool
+
+
+def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> PolicyPage:
+    """Return a policy in plain sentences, with its next windows."""
+    document = facts.policy_document(policy)
+    return PolicyPage(
+        policy=policy,
+        document=document,
+        sentences=sentences(document),
+        windows=upcoming(document.windows, now, 5) if document.windows else [],
+        may_ask=AccessPolicy.objects.requestable_by(reader).filter(pk=policy.pk).exists(),
+    )
