@@ -147,6 +147,15 @@ def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFil
     return CommandSetFile(parse_document(data, lines=lines), accept, text)
 
 
+def read_one(folder: str, text: str) -> Catalogue:
+    """Return a catalogue of the one document that stands in ``text``. Raises DocumentError with lines."""
+    _, item = _read(f"{folder}/", text)
+    name = item[0].name if isinstance(item, tuple) else item.name
+    found: dict[str, dict[str, Any]] = {one: {} for one in FOLDERS}
+    found[folder][name] = item
+    return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+
+
 def read_command_set(text: str) -> CommandSetFile:
     """Return one command set from its YAML. Raises DocumentError with lines."""
     data, lines = load_yaml_with_lines(text)
