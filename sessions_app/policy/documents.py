@@ -62,6 +62,12 @@ def path_text(path: Sequence[str | int]) -> str:
     return text
 
 
+def line_of(lines: Lines, path: str) -> int | None:
+    """The line of a path as `path_text` writes it (`commands[2].run`), or of the nearest thing around it."""
+    parts = re.findall(r"[^.\[\]]+", path)
+    return _line_of(tuple(int(part) if part.isdecimal() else part for part in parts), lines)
+
+
 def load_yaml(text: str) -> dict[str, Any]:
     """The mapping that a YAML (or JSON) text holds.
 

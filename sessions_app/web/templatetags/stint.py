@@ -28,11 +28,13 @@ from sessions_app.models import (
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
+from sessions_app.policy.catalogue import fingerprint_of
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import policy_document
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
+from sessions_app.web.reads.clusters import Health
 
 register = template.Library()
 
@@ -110,6 +112,18 @@ def effect_look(effect: str) -> words.Look:
 def risk_look(risk: str) -> words.Look:
     """How a risk looks."""
     return words.RISK.get(risk, words.UNKNOWN)
+
+
+@register.filter
+def health_look(health: Health) -> words.Look:
+    """How the connection of a cluster looks."""
+    return words.health_look(health.targets, health.failing, health.unchecked)
+
+
+@register.filter
+def fingerprint(key: str) -> str:
+    """The fingerprint of a public key, to compare."""
+    return fingerprint_of(key)
 
 
 @register.filter
