@@ -9,7 +9,16 @@ from accounts.models import Identity
 from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, Grant, RequestKind, Target
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSetVersion,
+    Grant,
+    RequestKind,
+    Target,
+    Workflow,
+    WorkflowKind,
+)
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.ssh import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
@@ -32,7 +41,10 @@ class NothingToAskFor(NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster."""
+    """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster.
+
+    ``workflow`` is the reference of the incident that the access is for.
+    """
 
     cluster: str
     command_set: str
@@ -44,6 +56,7 @@ class NewRequest:
     parameters: dict[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] | None = None
     kind: str = RequestKind.PLANNED
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,7 @@ class Preview:
     document: PolicyDocument
     cluster: Cluster
     version: CommandSetVersion
+    workflow: Workflow | None
     targets: tuple[Target, ...]
     compiled: CompiledSet
     approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
@@ -84,7 +98,8 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
         )
     version = _version(ask.command_set)
     targets = _targets(cluster, ask.targets)
-    previews = [_preview(policy, cluster, version, targets, requester, ask, now) for policy in policies]
+    work = _workflow(requester, ask)
+    previews = [_preview(policy, cluster, version, targets, work, requester, ask, now) for policy in policies]
     return min(previews, key=_cost)
 
 
@@ -121,6 +136,12 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
             "There is no such kind of request.",
             fields={"kind": [f"One of: {', '.join(RequestKind.values)}."]},
         )
+    if ask.workflow and ask.kind != RequestKind.INCIDENT:
+        raise InvalidInput(
+            "Only access for an incident names an incident.",
+            hint="Leave it out, or ask for an incident.",
+            fields={"workflow": ["Only with the kind `incident`."]},
+        )
     if type(ask.duration) is not int or abs(ask.duration) > FARTHEST.total_seconds():
         raise InvalidInput(
             "The duration is not a time that can be granted.", fields={"duration": ["Whole seconds."]}
@@ -150,6 +171,12 @@ def _version(name: str) -> CommandSetVersion:
     return version
 
 
+def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
+    """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
+    found = Workflow.objects.visible_to(requester).filter(ref=ask.workflow or "", kind=WorkflowKind.INCIDENT)
+    return found.order_by("pk").first() if ask.workflow else None
+
+
 def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
     live = {
         target.name: target for target in cluster.targets.filter(removed_at__isnull=True).order_by("name")
@@ -170,6 +197,7 @@ def _preview(
     cluster: Cluster,
     version: CommandSetVersion,
     targets: list[Target],
+    work: Workflow | None,
     requester: Identity,
     ask: NewRequest,
     now: dt.datetime,
@@ -183,6 +211,7 @@ def _preview(
         version=version,
         targets=targets,
         now=now,
+        workflow=work,
     )
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
     starts_at = max(ask.starts_at or now, now)
@@ -194,6 +223,7 @@ def _preview(
         document=document,
         cluster=cluster,
         version=version,
+        workflow=work,
         targets=tuple(targets),
         compiled=_compiled(version, ask.parameters),
         approvers=tuple(
@@ -203,7 +233,7 @@ def _preview(
         ends_at=ends_at,
         lapses_at=min(now + dt.timedelta(seconds=document.decision_time), ends_at) if ask.starts_at
         else now + dt.timedelta(seconds=document.decision_time),
-        digest=_scope(requester, ask, cluster, version, targets).digest(),
+        digest=_scope(requester, ask, cluster, version, targets, work).digest(),
         overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
     )  # fmt: skip
@@ -221,6 +251,7 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
         reason=ask.reason,
         ticket=ask.ticket,
         break_glass=ask.kind == RequestKind.BREAK_GLASS,
+        incident=(ask.workflow or "") if ask.kind == RequestKind.INCIDENT else None,
     )
 
 
@@ -241,7 +272,12 @@ def _compiled(version: CommandSetVersion, parameters: dict[str, str]) -> Compile
 
 
 def _scope(
-    requester: Identity, ask: NewRequest, cluster: Cluster, version: CommandSetVersion, targets: list[Target]
+    requester: Identity,
+    ask: NewRequest,
+    cluster: Cluster,
+    version: CommandSetVersion,
+    targets: list[Target],
+    work: Workflow | None,
 ) -> Scope:
     return Scope(
         requester=requester.username,
@@ -255,6 +291,7 @@ def _scope(
         targets=[facts.target_facts(target) for target in targets],
         starts_at=ask.starts_at,
         duration=ask.duration,
+        workflow=work.ref if work else None,
     )
 
 

@@ -14,6 +14,7 @@ from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, EndReason, Grant, RequestState, Workflow, WorkflowState
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.tell import tell
 
 
 def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note: str = "") -> Workflow:
@@ -25,7 +26,10 @@ def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note:
     note = checked_text(note, field="note")
     with transaction.atomic():
         workflow = (
-            Workflow.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=workflow_id).first()
+            Workflow.objects.visible_to(actor)
+            .select_for_update(no_key=True, of=("self",))
+            .filter(pk=workflow_id)
+            .first()
         )
         if workflow is None:
             raise NotFound("There is no such work.")
@@ -37,7 +41,11 @@ def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note:
         # All are locked before the first is ended: its entry keeps the record locked until the end, and who holds a
         # grant may be waiting for the record.
         grants = list(
-            Grant.objects.not_ended().select_for_update(of=("self",)).filter(workflow=workflow).order_by("pk")
+            Grant.objects.not_ended()
+            .select_for_update(of=("self",))
+            .select_related("holder")
+            .filter(workflow=workflow)
+            .order_by("pk")
         )
         requests = list(
             AccessRequest.objects.select_for_update(of=("self",))
@@ -48,6 +56,7 @@ def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note:
             end_grant(
                 grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
             )
+        _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
         for request in requests:
             _lapse(request, workflow, actor, now)
         record_end(
@@ -55,6 +64,17 @@ def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note:
             data={"note": note, "grants_ended": len(grants), "requests_lapsed": len(requests)},
         )  # fmt: skip
     return workflow
+
+
+def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: dt.datetime) -> None:
+    tell(
+        people=holders,
+        event=Event.WORKFLOW_CLOSED,
+        subject=f"{workflow.ref} is closed, so your access for it ended",
+        body=note,
+        path=f"/incidents/{workflow.ref}/",
+        now=now,
+    )
 
 
 def _lapse(request: AccessRequest, workflow: Workflow, actor: Identity, now: dt.datetime) -> None:

@@ -14,12 +14,13 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict
+from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict, Workflow
 from sessions_app.operations.apply_extension import apply_extension
 from sessions_app.operations.extend_grant import check_extension
 from sessions_app.operations.make_grant import make_grant
 from sessions_app.operations.request_access import RequestRefused
 from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
@@ -97,6 +98,8 @@ def may_not_decide(request: AccessRequest, approver: Identity) -> str:
 
 
 def _load(request_id: int, approver: Identity) -> AccessRequest:
+    # Whoever closes the work locks it first and then all that is bound to it; so does this.
+    list(Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(requests=request_id))
     # Whoever ends a grant locks it first and writes the record then; so does this, or the two could wait for each other.
     extends = AccessRequest.objects.visible_to(approver).filter(pk=request_id).values("extends_id")
     Grant.objects.select_for_update().filter(pk__in=extends).first()
@@ -104,7 +107,7 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
         AccessRequest.objects.visible_to(approver)
         .select_for_update(of=("self",))
         .select_related(
-            "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends"
+            "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "workflow"
         )
         .filter(pk=request_id)
         .first()
@@ -189,7 +192,9 @@ def _settle(
 ) -> None:
     document = facts.policy_document(request.policy)
     resolution = resolve(
-        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
+        clauses=facts.clauses_of(request, document),
+        verdicts=facts.counted_verdicts(request),
+        digest=request.digest,
     )
     if resolution.standing is Standing.DENIED:
         _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
@@ -213,7 +218,9 @@ def _settle(
     if request.kind == RequestKind.EXTENSION:
         apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
     else:
-        make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
+        grant = make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
+        if request.kind == RequestKind.INCIDENT:
+            tell_of_start(request=request, document=document, grant=grant, now=now)
     _tell_requester(request, f"{request.ref} is approved", comment, now)
 
 
@@ -226,6 +233,7 @@ def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetim
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
         version=request.command_set_version, targets=facts.targets_of(request), now=now,
+        workflow=request.workflow,
     )  # fmt: skip
     decision = evaluate(ask=facts.ask_of(request, now), facts=world, policy=document)
     if decision.outcome is Outcome.REFUSED:

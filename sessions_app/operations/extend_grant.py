@@ -42,7 +42,12 @@ def extend_grant(
             Grant.objects.filter(holder=requester, pk=grant_id)
             .select_for_update(of=("self",))
             .select_related(
-                "policy", "cluster", "request", "command_set_version__command_set", "holder__owner"
+                "policy",
+                "cluster",
+                "request",
+                "command_set_version__command_set",
+                "holder__owner",
+                "workflow",
             )
             .first()
         )
@@ -97,13 +102,20 @@ def check_extension(
             f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant."
         )
     end = grant.expires_at + dt.timedelta(seconds=seconds)
+    _check_time(grant, document, end, now)
+    return terms
+
+
+def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: dt.datetime) -> None:
+    """Windows and freezes hold planned work, and no incident."""
+    if grant.request.kind == RequestKind.INCIDENT:
+        return
     if document.windows is not None and not covering(document.windows, now, end):
         raise MayNotExtend(
             "The longer time would leave the allowed window.", hint="End in time, or ask for another window."
         )
     if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
         raise MayNotExtend("The longer time would run into a freeze.", hint="End before the freeze.")
-    return terms
 
 
 def _save(
@@ -118,6 +130,7 @@ def _save(
         policy=grant.policy,
         policy_version=grant.policy.version,
         command_set_version=grant.command_set_version,
+        workflow=grant.workflow,
         parameters=grant.parameters,
         targets=sorted(grant.targets.values_list("pk", flat=True)),
         duration=seconds,

@@ -38,6 +38,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         cluster=request.cluster,
         policy=request.policy,
         command_set_version=version,
+        workflow=request.workflow,
         parameters=request.parameters,
         commands=sorted(extent.commands),
         token=secrets.token_hex(16),
@@ -56,6 +57,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
             "command_set": str(version), "commands": grant.commands, "parameters": as_words(request.parameters),
             "targets": sorted(grant.targets.values_list("name", flat=True)),
             "starts_at": starts_at.isoformat(), "expires_at": grant.expires_at.isoformat(),
+            **work_of(request),
         },
     )  # fmt: skip
     enqueue("grants.provision", grant_id=grant.pk)
@@ -65,6 +67,11 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
 def as_words(parameters: Mapping[str, str]) -> list[str]:
     """Return parameters as the record holds them: as values, for a parameter may well be called `token`."""
     return [f"{name}={value}" for name, value in sorted(parameters.items())]
+
+
+def work_of(request: AccessRequest) -> dict[str, str]:
+    """Return the work that a request names, as the record holds it: nothing where it names none."""
+    return {"workflow": request.workflow.ref} if request.workflow else {}
 
 
 def _insert(**fields: object) -> Grant:

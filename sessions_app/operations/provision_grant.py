@@ -8,7 +8,7 @@ from dataclasses import replace
 from django.db import transaction
 
 from broker.audit.actor import Actor
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestKind
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
 from sessions_app.operations.catalogue_lock import catalogue_stands
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant, transition
@@ -37,9 +37,9 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         if not catalogue_stands():
             return grant
         if reason := why_not_start(grant, now):
-            return end_grant(
-                grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason
-            )
+            closed = grant.workflow and grant.workflow.state == WorkflowState.CLOSED
+            why = EndReason.WORKFLOW_CLOSED if closed else EndReason.POLICY_CHANGED
+            return end_grant(grant_id=grant.pk, actor=None, reason=why, now=now, note=reason)
         try:
             if grant.state == GrantState.SCHEDULED:
                 transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)
@@ -60,14 +60,14 @@ def _could_be_ended(now: dt.datetime) -> bool:
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
     """Return why a grant may not start or stand now, in a sentence; empty when it may."""
     request = AccessRequest.objects.select_related(
-        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends"
+        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "workflow"
     ).get(pk=grant.request_id)
     if facts.scope_of(request).digest() != request.digest:
         return "What was approved is not what would be enforced: targets or commands changed since."
     document = facts.policy_document(request.policy)
-    if request.kind != RequestKind.BREAK_GLASS and document.clauses:
+    if clauses := facts.clauses_of(request, document):
         verdicts = facts.counted_verdicts(request)
-        standing = resolve(clauses=document.clauses, verdicts=verdicts, digest=request.digest).standing
+        standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals do not count any more."
     return refusal(request, grant, now)
@@ -79,6 +79,7 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
         version=request.command_set_version, targets=facts.targets_of(request), now=now,
+        workflow=request.workflow,
     )  # fmt: skip
     # The time is that of the grant, not that of this moment: a start a moment late fits its window all the same, and
     # what approvers made shorter is measured as that. An extension is no part of what was asked for.
@@ -86,10 +87,11 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
     ask = replace(facts.ask_of(request, now), starts_at=starts_at, duration=span)
     decision = evaluate(ask=ask, facts=world, policy=document)
-    # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile.
-    ignored = {"start", "may_break_glass", "enough_approvers", "sweeper_alive"}
+    # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile, nor
+    # a responder for handing over the watch.
+    ignored = {"start", "at_once", "may_break_glass", "enough_approvers", "sweeper_alive"}
     if grant.state == GrantState.ACTIVE:
-        ignored |= {"in_window"}
+        ignored |= {"in_window", "on_call"}
     if decision.outcome is not Outcome.REFUSED:
         return ""
     return next((result.message for result in decision.refusals if result.rule not in ignored), "")

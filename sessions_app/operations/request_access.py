@@ -12,10 +12,11 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
-from sessions_app.models import AccessRequest, RequestKind, RequestState
+from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
-from sessions_app.operations.make_grant import as_words, make_grant
+from sessions_app.operations.make_grant import as_words, make_grant, work_of
 from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
@@ -48,10 +49,11 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
         raise RequestRefusedKind(
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
         )
-    preview = check_request(requester=requester, ask=ask, now=now)
-    if preview.decision.outcome is Outcome.REFUSED:
-        raise RequestRefused(preview.decision)
     with transaction.atomic():
+        _hold_work(ask)
+        preview = check_request(requester=requester, ask=ask, now=now)
+        if preview.decision.outcome is Outcome.REFUSED:
+            raise RequestRefused(preview.decision)
         request = _save(requester, ask, preview, now)
         if preview.decision.outcome is Outcome.STARTS:
             _start(request, preview, now)
@@ -65,6 +67,12 @@ class RequestRefusedKind(StintError):
 
     code = "invalid"
     status = 400
+
+
+def _hold_work(ask: NewRequest) -> None:
+    """Keep the incident from being closed between the look at it and the grant: whoever closes it ends what is there."""
+    if ask.workflow:
+        list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
 
 
 def next_number() -> int:
@@ -84,6 +92,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
         policy=preview.policy,
         policy_version=preview.policy.version,
         command_set_version=preview.version,
+        workflow=preview.workflow,
         parameters=ask.parameters,
         targets=[target.pk for target in preview.targets],
         starts_at=ask.starts_at,
@@ -101,7 +110,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
             "targets": [target.name for target in preview.targets], "parameters": as_words(ask.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
             "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
-            "reason": request.reason, "ticket": request.ticket,
+            "reason": request.reason, "ticket": request.ticket, **work_of(request),
         },
     )  # fmt: skip
     return request
@@ -125,7 +134,8 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
             event=Event.BREAKGLASS_STARTED, actor=actor_of(request.requester), object_type="grant",
             object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason},
         )  # fmt: skip
-        _tell_of_broken_glass(request, preview, grant.ref, now)
+    if request.kind in (RequestKind.BREAK_GLASS, RequestKind.INCIDENT):
+        tell_of_start(request=request, document=preview.document, grant=grant, now=now)
 
 
 def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
@@ -135,23 +145,5 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
         body=f"For {say_duration(request.duration)}. {request.reason}",
         path=f"/approvals/{request.ref}/",
-        now=now,
-    )
-
-
-def _tell_of_broken_glass(request: AccessRequest, preview: Preview, ref: str, now: dt.datetime) -> None:
-    groups = (
-        preview.document.approver_groups
-        or (preview.document.administrators or preview.document.requesters).groups
-    )
-    tell(
-        people=Identity.objects.active()
-        .filter(groups__name__in=groups)
-        .exclude(pk=request.requester_id)
-        .distinct(),
-        event=Event.BREAKGLASS_STARTED,
-        subject=f"{request.requester} broke the glass on {preview.cluster}",
-        body=request.reason,
-        path=f"/grants/{ref}/",
         now=now,
     )

@@ -64,6 +64,14 @@ class BreakGlass(_Document):
     review_within: Duration = 86400
 
 
+class Incident(_Document):
+    """Who may start at once while an incident is open on the cluster; the access ends with the incident."""
+
+    on_call: tuple[Name, ...] = Field(min_length=1)
+    max_duration: Duration = 7200
+    approvals: Literal["none", "same"] = "none"
+
+
 class PolicyDocument(_Document):
     """Who may ask for which command sets on which clusters, how long, with which approvals."""
 
@@ -84,6 +92,7 @@ class PolicyDocument(_Document):
     freezes: tuple[Freeze, ...] = ()
     extension: Extension | None = None
     break_glass: BreakGlass | None = None
+    incident: Incident | None = None
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
@@ -95,12 +104,21 @@ class PolicyDocument(_Document):
             raise ValueError(
                 "windows: leave the key out when any time is allowed; an empty list allows no time"
             )
+        if self.incident and self.incident.approvals == "same" and self.approvals == "none":
+            raise ValueError(
+                "incident: the approvals can't be the `same` where the policy has none; write `approvals: none` there"
+            )
         return self
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
         """The approvals needed; none for `approvals: none`."""
         return () if self.approvals == "none" else self.approvals
+
+    @property
+    def incident_clauses(self) -> tuple[Clause, ...]:
+        """The approvals needed for access that is bound to an incident."""
+        return self.clauses if self.incident is None or self.incident.approvals == "same" else ()
 
     @property
     def approver_groups(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import re2
 
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import BreakGlass, Clause
+from sessions_app.policy.policies import BreakGlass, Clause, Incident
 from sessions_app.policy.windows import Freeze, Window, covering, upcoming
 
 SWEEPER_SILENCE = 30.0
@@ -22,7 +22,10 @@ START_TOLERANCE = dt.timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval."""
+    """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval.
+
+    ``incident`` is the reference of the incident that the access is for, empty when none is named; None for other work.
+    """
 
     requester: str
     requester_groups: frozenset[str]
@@ -34,6 +37,7 @@ class Ask:
     reason: str
     ticket: str
     break_glass: bool = False
+    incident: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class Facts:
     overdue_reviews: int
     # For each clause of the policy, how many people could give an approval that counts.
     available: tuple[int, ...]
+    incident_open: bool = False
+    incident_on_cluster: bool = False
 
 
 class Rule(Protocol):
@@ -309,3 +315,66 @@ class MayBreakGlass:
         if ask.starts_at is not None:
             return Deny("Breaking glass starts at once.", "Leave the start out.", {"starts_at": None})
         return Permit("Starts at once; all approvers are told, and somebody else reviews it.")
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentOpen:
+    """Access for an incident is bound to one that is open. What was closed is never open again."""
+
+    tag: ClassVar[str] = "incident_open"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if not ask.incident:
+            return Deny("No incident is named.", "Choose the incident that the access is for.")
+        if facts.incident_open:
+            return Permit(f"{ask.incident} is open. The access ends when it is closed.")
+        return Deny(
+            f"{ask.incident} is not an open incident.",
+            "Choose one that is open, or open a new one.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentOnCluster:
+    """The incident must be on the cluster that is asked for."""
+
+    tag: ClassVar[str] = "incident_on_cluster"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.incident_on_cluster:
+            return Permit(f"{ask.incident} is on {ask.cluster}.")
+        return Deny(
+            f"{ask.incident or 'The incident'} is not on {ask.cluster}.",
+            f"Choose an incident on {ask.cluster}, or one of the incident's clusters.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OnCall:
+    """Only those whom the policy puts on call for incidents."""
+
+    tag: ClassVar[str] = "on_call"
+    policy: str
+    terms: Incident | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if self.terms is None:
+            return Deny(f"{self.policy} gives no access for incidents.", "Ask for planned access.")
+        if ask.requester_groups.intersection(self.terms.on_call):
+            return Permit(f"{ask.requester} is on call.")
+        return Deny(
+            f"{ask.requester} is not on call under {self.policy}.",
+            "Ask one of: " + ", ".join(self.terms.on_call),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """Access for an incident is for now, so it has no start of its own."""
+
+    tag: ClassVar[str] = "at_once"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.starts_at is None:
+            return Permit("Starts at once; windows and freezes do not hold an incident up.")
+        return Deny("Access for an incident starts at once.", "Leave the start out.", {"starts_at": None})

@@ -42,6 +42,7 @@ class Scope:
     starts_at: dt.datetime | None
     duration: int
     extends: str | None = None
+    workflow: str | None = None
 
     def digest(self) -> str:
         """Return SHA-256 in hex over every field; any change gives another digest."""
@@ -49,6 +50,8 @@ class Scope:
             [target.id, target.name, target.address, target.port, target.account, target.host_key]
             for target in sorted(self.targets, key=lambda target: target.id)
         ]
+        # Named only where there is one, so that what was approved before there was any keeps its digest.
+        work = {} if self.workflow is None else {"workflow": self.workflow}
         return digest_of(
             {
                 "requester": self.requester,
@@ -62,6 +65,7 @@ class Scope:
                     self.duration,
                 ],
                 "extends": self.extends,
+                **work,
             }
         )
 

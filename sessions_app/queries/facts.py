@@ -16,11 +16,14 @@ from sessions_app.models import (
     Cluster,
     CommandSetVersion,
     Grant,
+    RequestKind,
     Sweeper,
     Target,
     Verdict,
+    Workflow,
 )
 from sessions_app.policy.approvals import CountedVerdict
+from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts
 from sessions_app.policy.scope import Scope, TargetFacts
@@ -70,8 +73,10 @@ def facts_for(
     version: CommandSetVersion | None,
     targets: Sequence[Target],
     now: dt.datetime,
+    workflow: Workflow | None = None,
 ) -> Facts:
-    """Return the facts for one evaluation."""
+    """Return the facts for one evaluation. ``workflow`` is the work that the access would be bound to."""
+    work = Workflow.objects.open().filter(pk=workflow.pk) if workflow else Workflow.objects.none()
     return Facts(
         now=now,
         requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
@@ -84,6 +89,8 @@ def facts_for(
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
+        incident_open=work.exists(),
+        incident_on_cluster=work.filter(clusters=cluster).exists(),
     )
 
 
@@ -107,7 +114,24 @@ def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
         starts_at=None if started else request.starts_at,
         reason=request.reason,
         ticket=request.ticket,
-        break_glass=request.kind == "break_glass",
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        incident=incident_of(request),
+    )
+
+
+def incident_of(request: AccessRequest) -> str | None:
+    """Return the incident of a request for one; None for other requests."""
+    if request.kind != RequestKind.INCIDENT:
+        return None
+    return request.workflow.ref if request.workflow else ""
+
+
+def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
+    """Return the approvals that the policy wants for a request of this kind."""
+    return clauses_for(
+        document,
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        incident=request.kind == RequestKind.INCIDENT,
     )
 
 
@@ -143,6 +167,7 @@ def scope_of(request: AccessRequest) -> Scope:
         starts_at=request.starts_at,
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
+        workflow=request.workflow.ref if request.workflow else None,
     )
 
 

@@ -46,6 +46,7 @@ def _approved(grant: Grant) -> dict[str, Any]:
         "digest": grant.request.digest,
         "reason": grant.request.reason,
         "ticket": grant.request.ticket,
+        "workflow": grant.workflow.ref if grant.workflow else None,
         "break_glass": grant.break_glass,
         "by": [
             {"approver": approval.approver.username, "verdict": approval.verdict, "comment": approval.comment,

@@ -64,6 +64,7 @@ approvals:
 max_duration: 4h
 extension: {times: 2, by: 1h, approvals: none}
 break_glass: {groups: [on-call], max_duration: 1h}
+incident: {on_call: [on-call], max_duration: 2h}
 """,
 }
 
@@ -113,6 +114,28 @@ class World:
         from sessions_app.operations.provision_grant import provision_grant
 
         request = self.decide(self.request(now=now, **changes), now=now)
+        grant = Grant.objects.get(request=request)
+        return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
+
+    def incident(self, who=None, *, now=None, **changes):
+        """Bob, or who is given, opens an incident on the web servers."""
+        from sessions_app.operations.open_workflow import open_workflow
+
+        what = {
+            "kind": "incident",
+            "title": "Checkout is slow",
+            "severity": "P2",
+            "clusters": ["web"],
+            **changes,
+        }
+        return open_workflow(actor=who or self.bob, now=now or self.now, **what)
+
+    def respond(self, incident, who=None, *, now=None, start=True, **changes):
+        """Alice, or who is given, has access for the incident."""
+        from sessions_app.models import Grant
+        from sessions_app.operations.provision_grant import provision_grant
+
+        request = self.request(who, now=now, kind="incident", workflow=incident.ref, **changes)
         grant = Grant.objects.get(request=request)
         return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
 

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.models import EndReason, Grant, Notice, RequestState, Target
+from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Target
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.end_grant import end_grant
@@ -261,3 +261,20 @@ def test_an_end_and_the_approval_of_an_extension_at_once_do_not_lock_each_other_
     assert not isinstance(decided.result(), Exception), decided.result()
     grant.refresh_from_db()
     assert grant.end_reason == "revoked"
+
+
+def test_a_grant_for_an_incident_is_extended_in_a_freeze_and_outside_of_windows(world):
+    incident = world.incident()
+    grant = world.respond(incident)
+    world.apply(policy(world, windows=[{"days": ["mon"], "from": "01:00", "to": "01:30", "zone": "UTC"}]))
+    request = extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+    grant.refresh_from_db()
+    assert grant.expires_at == after(world, minutes=70)
+    assert request.workflow == incident
+
+
+def test_who_hands_the_watch_over_keeps_what_he_holds(world):
+    grant = world.respond(world.incident())
+    world.apply({"groups/on-call.yaml": "name: on-call\nmembers: [dora]\n"})
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE

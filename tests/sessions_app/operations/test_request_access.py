@@ -196,3 +196,72 @@ def test_input_errors_name_the_field(world):
         world.request(targets=("web-9",))
     assert "targets" in refusal.value.fields
     assert "web-1, web-2" in refusal.value.hint
+
+
+# For an incident
+
+
+def test_an_incident_starts_at_once_and_all_approvers_are_told(world):
+    incident = world.incident()
+    grant = world.respond(incident, reason="")
+    assert (grant.state, grant.workflow, grant.request.workflow) == (GrantState.ACTIVE, incident, incident)
+    assert not grant.break_glass
+    assert told("grant.scheduled") == {"bob", "dora"}
+    for event, ref in (("request.created", grant.request.ref), ("grant.scheduled", grant.ref)):
+        assert last(event, ref).data["workflow"] == incident.ref
+
+
+def test_other_requests_name_no_work_in_the_record(world):
+    request = world.request()
+    assert "workflow" not in last("request.created", request.ref).data
+
+
+def test_the_digest_names_the_incident(world):
+    one, other = world.incident(), world.incident()
+    asked = [world.request(kind="incident", workflow=incident.ref) for incident in (one, other, one)]
+    assert asked[0].digest == asked[2].digest != asked[1].digest
+
+
+def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(world):
+    incident = world.incident()
+    with pytest.raises(RequestRefused, match="robot is not on call"):
+        world.request(world.robot, kind="incident", workflow=incident.ref)
+    with pytest.raises(RequestRefused, match="No incident is named"):
+        world.request(kind="incident")
+    with pytest.raises(RequestRefused, match="INC-9 is not an open incident"):
+        world.request(kind="incident", workflow="INC-9")
+    with pytest.raises(RequestRefused, match="over the limit of 2 h"):
+        world.request(kind="incident", workflow=incident.ref, duration=7201)
+    with pytest.raises(RequestRefused, match="starts at once"):
+        world.request(kind="incident", workflow=incident.ref, starts_at=after(world, hours=1))
+    with pytest.raises(InvalidInput, match="names an incident"):
+        world.request(workflow=incident.ref)
+    assert not Grant.objects.exists()
+
+
+def test_an_incident_elsewhere_opens_nothing_here(world):
+    other = world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: db\n").replace("web-", "db-")
+    world.apply({"clusters/db.yaml": other, **policy(world, clusters=["web", "db"])})
+    incident = world.incident(clusters=["db"])
+    with pytest.raises(RequestRefused, match="is not on web"):
+        world.respond(incident)
+    assert world.respond(incident, cluster="db").cluster.name == "db"
+
+
+def test_windows_and_freezes_do_not_hold_an_incident_up(world):
+    closed = {"windows": [{"days": ["mon"], "from": "01:00", "to": "01:30", "zone": "UTC"}]}
+    world.apply(policy(world, **closed))
+    with pytest.raises(RequestRefused):
+        world.request()
+    assert world.respond(world.incident()).state == GrantState.ACTIVE
+
+
+def test_where_the_policy_wants_it_an_incident_waits_for_approval_and_then_starts_at_once(world):
+    world.apply(policy(world, incident={"on_call": ["on-call"], "approvals": "same"}))
+    incident = world.incident()
+    request = world.request(kind="incident", workflow=incident.ref)
+    assert request.state == RequestState.PENDING
+    world.decide(request)
+    grant = Grant.objects.get(request=request)
+    assert (grant.workflow, grant.starts_at) == (incident, world.now)
+    assert told("grant.scheduled") == {"bob", "dora"}

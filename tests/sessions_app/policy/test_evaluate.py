@@ -19,6 +19,7 @@ POLICY = {
     "name": "web-work", "clusters": ["web"], "command_sets": ["restart-web"], "requesters": {"groups": ["operators"]},
     "approvals": [{"count": 1, "from": ["approvers"]}], "max_duration": "4h",
     "break_glass": {"groups": ["on-call"], "max_duration": "1h"},
+    "incident": {"on_call": ["on-call"], "max_duration": "2h"},
     "windows": [{"days": ["tue"], "from": "00:00", "to": "00:00", "zone": "UTC"}], "ticket": "OPS-[0-9]+",
     "freezes": [{"from": "2026-12-20T00:00:00Z", "to": "2026-12-27T00:00:00Z", "reason": "Christmas"}],
 }  # fmt: skip
@@ -105,3 +106,46 @@ def test_each_rule_of_the_policy_is_asked(change, rule):
     decision = evaluate(ask=replace(ASK, **change), facts=FACTS, policy=document())
     assert decision.outcome is Outcome.REFUSED
     assert rule in {result.rule for result in decision.refusals}
+
+
+INCIDENT = replace(ASK, incident="INC-101", reason="", ticket="", duration=7200)
+OPEN = replace(FACTS, incident_open=True, incident_on_cluster=True, available=(0,))
+
+
+def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():
+    christmas = replace(OPEN, now=dt.datetime(2026, 12, 24, 12, tzinfo=dt.UTC))
+    decision = evaluate(ask=INCIDENT, facts=christmas, policy=document())
+    assert decision.outcome is Outcome.STARTS
+    assert decision.clauses == ()
+
+
+@given(st.sets(st.sampled_from(sorted({*REFUSING, "incident_open", "incident_on_cluster"} - {"available"}))))
+def test_an_incident_passes_over_no_fact(names):
+    refusing = {**REFUSING, "incident_open": False, "incident_on_cluster": False}
+    facts = replace(OPEN, **{name: refusing[name] for name in names})
+    decision = evaluate(ask=INCIDENT, facts=facts, policy=document())
+    assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)
+    assert len(decision.results) == len(rules_of(document(), break_glass=False, incident=True))
+
+
+def test_an_incident_is_as_short_as_the_policy_says():
+    decision = evaluate(ask=replace(INCIDENT, duration=7201), facts=OPEN, policy=document())
+    assert {result.rule for result in decision.refusals} == {"max_duration"}
+
+
+def test_an_incident_can_need_the_same_approvals_as_planned_work():
+    policy = document(incident={"on_call": ["on-call"], "approvals": "same"})
+    decision = evaluate(ask=INCIDENT, facts=replace(OPEN, available=(2,)), policy=policy)
+    assert decision.outcome is Outcome.NEEDS_APPROVAL
+    assert decision.clauses == policy.clauses
+    assert evaluate(ask=INCIDENT, facts=OPEN, policy=policy).outcome is Outcome.REFUSED
+
+
+def test_a_policy_without_incidents_allows_none():
+    decision = evaluate(ask=INCIDENT, facts=OPEN, policy=document(incident=None))
+    assert {"on_call", "max_duration"} <= {result.rule for result in decision.refusals}
+
+
+def test_who_names_no_incident_is_told_to():
+    decision = evaluate(ask=replace(INCIDENT, incident=""), facts=FACTS, policy=document())
+    assert "incident_open" in {result.rule for result in decision.refusals}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sessions_app.policy import rules
 from sessions_app.policy.decision import Deny, Permit
-from sessions_app.policy.policies import BreakGlass, Clause
+from sessions_app.policy.policies import BreakGlass, Clause, Incident
 from sessions_app.policy.windows import Freeze, Window
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
@@ -27,6 +27,7 @@ FACTS = rules.Facts(
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
 FREEZE = Freeze.model_validate({"from": NOW + 2 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})
 GLASS = BreakGlass.model_validate({"groups": ["on-call"], "max_duration": "1h"})
+RESPONSE = Incident.model_validate({"on_call": ["on-call"]})
 COVERS = rules.Covers("web-work", ("web",), ("restart-web",))
 
 CASES = [
@@ -62,6 +63,14 @@ CASES = [
     (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": 1}),
+    (rules.IncidentOpen(), {"incident": ""}, {"incident_open": True}),
+    (rules.IncidentOpen(), {"incident": None}, {"incident_open": True}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"incident_open": False}),
+    (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"incident_on_cluster": False}),
+    (rules.IncidentOnCluster(), {"incident": ""}, {}),
+    (rules.OnCall("web-work", None), {}, {}),
+    (rules.OnCall("web-work", RESPONSE), {"requester_groups": frozenset({"operators"})}, {}),
+    (rules.AtOnce(), {"starts_at": NOW + HOUR}, {}),
 ]
 
 
@@ -90,10 +99,16 @@ def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
         rules.SweeperAlive(),
         rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)),
         rules.MayBreakGlass("web-work", GLASS),
+        rules.IncidentOpen(),
+        rules.IncidentOnCluster(),
+        rules.OnCall("web-work", RESPONSE),
+        rules.AtOnce(),
     ],
 )
 def test_the_rule_permits_what_fits(rule):
-    answer = rule.verify(ASK, FACTS)
+    answer = rule.verify(
+        replace(ASK, incident="INC-101"), replace(FACTS, incident_open=True, incident_on_cluster=True)
+    )
     assert isinstance(answer, Permit), answer
     assert answer.message.strip()
 
@@ -144,6 +159,17 @@ def test_the_offered_duration_is_permitted():
 def test_no_time_over_the_limit_is_ever_permitted(duration, limit):
     answer = rules.MaxDuration("web-work", limit).verify(replace(ASK, duration=duration), FACTS)
     assert isinstance(answer, Permit) == (0 < duration <= limit)
+
+
+def test_what_is_not_known_of_an_incident_is_that_it_is_not_there():
+    ask = replace(ASK, incident="INC-101")
+    assert isinstance(rules.IncidentOpen().verify(ask, FACTS), Deny)
+    assert isinstance(rules.IncidentOnCluster().verify(ask, FACTS), Deny)
+
+
+def test_leaving_the_start_out_is_offered_for_an_incident_and_works():
+    offer = rules.AtOnce().verify(replace(ASK, starts_at=NOW + HOUR), FACTS).offer
+    assert isinstance(rules.AtOnce().verify(replace(ASK, **offer), FACTS), Permit)
 
 
 def test_empty_lists_cover_nothing():

@@ -1,0 +1,174 @@
+"""Closing a piece of work, and what hangs on it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.models import Grant, GrantState, Notice, RequestState, Workflow
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.request_access import RequestRefused
+from tests.support.acts import after, at_once, awake, events, intact, last, policy, run, session, use
+
+SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
+
+
+def close(world, incident, who=None, *, now=None, note="Fixed by a restart."):
+    return close_workflow(workflow_id=incident.pk, actor=who or world.bob, now=now or world.now, note=note)
+
+
+def test_every_grant_of_the_incident_ends_with_it_and_no_other(world):
+    incident, other = world.incident(), world.incident()
+    bound, unbound = world.respond(incident), world.grant()
+    theirs = world.respond(other)
+    closed = close(world, incident)
+    assert (closed.state, closed.closed_at, closed.closed_by) == ("closed", world.now, world.bob)
+    assert closed.close_note == "Fixed by a restart."
+    for grant, state in ((bound, "revoking"), (unbound, "active"), (theirs, "active")):
+        grant.refresh_from_db()
+        assert grant.state == state
+    assert bound.end_reason == "workflow_closed"
+    assert bound.ended_by == world.bob
+    assert last("workflow.closed", incident.ref).data == {
+        "note": "Fixed by a restart.", "grants_ended": 1, "requests_lapsed": 0,
+    }  # fmt: skip
+    assert intact()
+
+
+def test_running_commands_are_cut_and_nothing_runs_after(world):
+    incident = world.incident()
+    grant = world.respond(incident)
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    run(used, opened, "sleep 60 nightly", now=world.now)
+    close(world, incident)
+    grant.refresh_from_db()
+    assert grant.finish_until is None
+    with pytest.raises(GrantIsOver):
+        run(used, opened, now=world.now)
+
+
+def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
+    world.apply(policy(world, **SAME))
+    incident = world.incident()
+    request = world.request(kind="incident", workflow=incident.ref)
+    assert request.state == RequestState.PENDING
+    close(world, incident)
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED
+    assert last("request.lapsed", request.ref).data == {"closed": incident.ref}
+    with pytest.raises(Exception, match="lapsed already"):
+        world.decide(request)
+    assert not Grant.objects.exists()
+
+
+def test_closed_between_approval_and_start_it_does_not_start(world):
+    incident = world.incident()
+    grant = world.respond(incident, start=False)
+    assert grant.state == GrantState.SCHEDULED
+    close(world, incident)
+    assert provision_grant(grant_id=grant.pk, now=world.now).state == GrantState.ENDED
+    assert "grant.active" not in events(grant.ref)
+
+
+def test_a_grant_that_the_closing_missed_does_not_start_either(world):
+    incident = world.incident()
+    grant = world.respond(incident, start=False)
+    Workflow.objects.filter(pk=incident.pk).update(state="closed", closed_at=world.now)
+    ended = provision_grant(grant_id=grant.pk, now=world.now)
+    assert (ended.state, ended.end_reason) == ("ended", "workflow_closed")
+    assert "not an open incident" in ended.end_note
+
+
+def test_closed_stays_closed(world):
+    incident = world.incident()
+    close(world, incident)
+    close(world, incident, world.dora, note="Again.")
+    assert events(incident.ref) == ["workflow.opened", "workflow.closed"]
+    with pytest.raises(DatabaseError, match="stays as it is"), transaction.atomic():
+        Workflow.objects.filter(pk=incident.pk).update(state="open", closed_at=None)
+    with pytest.raises(RequestRefused, match="not an open incident"):
+        world.respond(incident)
+
+
+def test_no_time_is_added_to_what_ended_with_its_incident(world):
+    incident = world.incident()
+    grant = world.respond(incident)
+    Workflow.objects.filter(pk=incident.pk).update(state="closed", closed_at=world.now)
+    with pytest.raises(MayNotExtend, match="not an open incident"):
+        extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+
+
+def test_the_holder_is_told_unless_he_closed_it_himself(world):
+    for closer, told in ((world.bob, 1), (world.alice, 1)):
+        incident = world.incident()
+        world.respond(incident)
+        close(world, incident, closer)
+        assert Notice.objects.filter(event="workflow.closed", identity=world.alice).count() == told
+
+
+def test_who_may_not_see_it_learns_nothing(world):
+    incident = world.incident()
+    for pk in (incident.pk, 10**6):
+        with pytest.raises(NotFound, match="There is no such work"):
+            close_workflow(workflow_id=pk, actor=world.charlie, now=world.now)
+    with pytest.raises(InvalidInput):
+        close(world, incident, note="a\x00b")
+    incident.refresh_from_db()
+    assert incident.state == "open"
+
+
+def test_asking_and_closing_at_once_leaves_no_grant_behind(live_world):
+    world = live_world
+    for _ in range(5):
+        incident = world.incident()
+        at_once(
+            lambda incident=incident: world.respond(incident, start=False),
+            lambda incident=incident: close(world, incident),
+        )
+        assert not Grant.objects.filter(workflow=incident).not_ended().exists()
+
+
+def test_deciding_and_closing_at_once_leaves_no_grant_behind(live_world):
+    world = live_world
+    world.apply(policy(world, **SAME))
+    for _ in range(5):
+        incident = world.incident()
+        request = world.request(kind="incident", workflow=incident.ref)
+        results = at_once(
+            lambda request=request: world.decide(request), lambda incident=incident: close(world, incident)
+        )
+        assert isinstance(results[1], Workflow), results
+        assert not Grant.objects.filter(workflow=incident).not_ended().exists()
+
+
+def test_extending_and_closing_at_once_ends_it(live_world):
+    world = live_world
+    for _ in range(5):
+        incident = world.incident()
+        grant = world.respond(incident)
+        _, closed = at_once(
+            lambda grant=grant: extend_grant(
+                grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now
+            ),
+            lambda incident=incident: close(world, incident),
+        )
+        assert isinstance(closed, Workflow), closed
+        grant.refresh_from_db()
+        assert grant.end_reason == "workflow_closed"
+
+
+def test_it_ends_at_its_time_at_the_latest(world):
+    grant = world.respond(world.incident(), duration=7200)
+    assert grant.expires_at == after(world, hours=2)
+    assert use(grant, now=after(world, minutes=119))
+    awake(after(world, hours=2))
+    from sessions_app.operations.authorize_use import authorize_use
+
+    assert not authorize_use(
+        holder_id=world.alice.pk, target_name="web-1", grant_ref=grant.ref, now=after(world, hours=2)
+    )
