@@ -1,4 +1,4 @@
-"""Save one document of the catalogue: a group, a cluster or a policy."""
+"""Save one document of the catalogue: a group, a cluster, a command set or a policy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from sessions_app.operations.catalogue_changes import (
     cluster_data,
     unknown_names,
     write_cluster,
+    write_command_set,
     write_group,
     write_policy,
 )
 from sessions_app.operations.catalogue_plan import Plan, one_change
-from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name
+from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.policy.catalogue import Catalogue, read_one
 from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
-Kind = Literal["groups", "clusters", "policies"]
-NOUN: dict[Kind, str] = {"groups": "group", "clusters": "cluster", "policies": "policy"}
+Kind = Literal["groups", "clusters", "command-sets", "policies"]
+NOUN: dict[Kind, str] = {
+    "groups": "group",
+    "clusters": "cluster",
+    "command-sets": "command set",
+    "policies": "policy",
+}
 
 
 class ChangedMeanwhile(Conflict):
@@ -45,7 +51,8 @@ def save_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Make one group, cluster or policy what a YAML or JSON text says, as `manage.py apply` would, and return what changed.
+    """Make one thing of the catalogue what a YAML or JSON text says, as `manage.py apply` would, and return what changed.
+    A command set is published with it.
 
     ``name`` is the only one that the text may have. ``based_on`` is the ``state_of`` that the writer saw; ``told`` are the
     grants whose end was stated before. ``plan_only`` changes nothing. Administrators of Stint may save everything; who
@@ -56,12 +63,15 @@ def save_document(
         catalogue = read_one(kind, source)
     except DocumentError as error:
         raise CannotBeRead(NOUN[kind], error.problems) from error
-    found = next(iter((catalogue.groups or catalogue.clusters or catalogue.policies).keys()))
+    found = next(
+        iter((catalogue.groups or catalogue.clusters or catalogue.command_sets or catalogue.policies).keys())
+    )
     keep_name(name, found, NOUN[kind])
     which = {
         "clusters": {"cluster__name": found},
         "policies": {"policy__name": found},
         "groups": {"pk": None},
+        "command-sets": {"pk": None},
     }[kind]
     with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
         _check_may(kind, found, catalogue, actor)
@@ -93,6 +103,8 @@ def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) 
         write_group(group, plan, actor_of(actor), now)
     for cluster in catalogue.clusters.values():
         write_cluster(cluster, plan, actor_of(actor), now)
+    for command_set in catalogue.command_sets.values():
+        write_command_set(command_set, plan, actor_of(actor), now)
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor_of(actor), now)
 
@@ -123,6 +135,8 @@ def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> 
     if actor.is_superuser:
         return
     if kind == "clusters" and Cluster.objects.live().administered_by(actor).filter(name=name).exists():
+        return
+    if kind == "command-sets" and may_set_up(actor, CommandSet.objects.live().filter(name=name)):
         return
     policy = AccessPolicy.objects.live().administered_by(actor).filter(name=name).first()
     if kind != "policies" or policy is None:

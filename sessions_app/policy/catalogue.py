@@ -174,6 +174,12 @@ def read_command_set(text: str) -> CommandSetFile:
     return _command_set(data, lines, text)
 
 
+def read_policy(text: str) -> PolicyDocument:
+    """Return one policy from its YAML. Raises DocumentError with lines."""
+    data, lines = load_yaml_with_lines(text)
+    return validate(PolicyDocument, data, lines=lines)
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema (draft 2020-12) of each kind of file, by folder."""
     command_set = command_set_schema()

@@ -15,6 +15,7 @@ from sessions_app.web.views import (
     policies,
     record,
     requests,
+    welcome,
 )
 
 
@@ -76,7 +77,13 @@ urlpatterns: list[URLPattern] = [
     path("command-sets/<slug:name>/remove/", command_sets.remove, name="command_set_remove"),
     path("command-sets/<slug:name>/try/", command_sets.try_command, name="command_set_try"),
     path("policies/", policies.index, name="policies"),
+    path("new/policy/", policies.new, name="policy_new"),
+    path("policies/<slug:name>/simulate/", policies.simulate, name="policy_simulate"),
+    path("policies/<slug:name>/edit/", policies.edit, name="policy_edit"),
+    path("policies/<slug:name>/remove/", policies.remove, name="policy_remove"),
     path("policies/<slug:name>/", policies.detail, name="policy"),
+    path("welcome/", welcome.welcome, name="welcome"),
+    path("welcome/<slug:step>/", welcome.welcome, name="welcome_step"),
     path("account/", account.account, name="account"),
     path("account/keys/", account.key_add, name="key_add"),
     path("account/keys/<int:key>/remove/", account.key_remove, name="key_remove"),

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import yaml
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy
+from sessions_app.policy.catalogue import read_policy
+from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import facts
 
@@ -34,12 +38,8 @@ def _list(names: Sequence[str], last: str = "and") -> str:
 
 def sentences(document: PolicyDocument) -> list[Sentence]:
     """Return a policy in plain sentences, in the order in which people ask."""
-    who = [
-        *(f"people and machines in {group}" for group in document.requesters.groups),
-        *document.requesters.identities,
-    ]
     found = [
-        Sentence("people", f"{_list(who).capitalize()} may ask."),
+        Sentence("people", f"{_people(document.requesters)} may ask."),
         Sentence("cmd", f"For {_list(document.command_sets, 'or')}, on {_list(document.clusters, 'or')}."),
         Sentence(
             "clock",
@@ -57,6 +57,8 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         for freeze in document.freezes
     ]
     found.append(Sentence("plus", _extension(document)))
+    if document.incident:
+        found.append(Sentence("alert", _incident(document)))
     if document.break_glass:
         terms = document.break_glass
         found.append(
@@ -65,7 +67,32 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
                 f"In an emergency {_list(terms.groups, 'or')} may start at once, for at most {say_duration(terms.max_duration)}; somebody else reviews it within {say_duration(terms.review_within)}.",
             )
         )
+    if document.viewers:
+        found.append(
+            Sentence("eye", f"{_people(document.viewers)} may look at what is asked and granted under it.")
+        )
+    who_sets_up = _people(document.administrators) if document.administrators else "Administrators of Stint"
+    found.append(Sentence("policy", f"{who_sets_up} may change it and end grants under it."))
     return found
+
+
+def _people(who: Who) -> str:
+    """`People and machines in operators and zoe`, at the beginning of a sentence."""
+    names = [*(f"people and machines in {group}" for group in who.groups), *who.identities]
+    text = _list(names)
+    return text[:1].upper() + text[1:] if who.groups else text
+
+
+def _incident(document: PolicyDocument) -> str:
+    terms = document.incident
+    if terms is None:
+        return ""
+    same = terms.approvals == "same" and document.clauses
+    when = "may ask with the same approvals" if same else "may start at once"
+    return (
+        f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for at most "
+        f"{say_duration(terms.max_duration)}; windows and freezes do not count, and it ends with the incident."
+    )
 
 
 def _approvals(document: PolicyDocument) -> str:
@@ -106,15 +133,56 @@ class PolicyPage:
     sentences: Sequence[Sentence]
     windows: Sequence[tuple[dt.datetime, dt.datetime]]
     may_ask: bool
+    may_simulate: bool
+    may_set_up: bool
 
 
 def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> PolicyPage:
     """Return a policy in plain sentences, with its next windows."""
     document = facts.policy_document(policy)
+    own = AccessPolicy.objects.filter(pk=policy.pk)
     return PolicyPage(
         policy=policy,
         document=document,
         sentences=sentences(document),
         windows=upcoming(document.windows, now, 5) if document.windows else [],
         may_ask=AccessPolicy.objects.requestable_by(reader).filter(pk=policy.pk).exists(),
+        may_simulate=own.filter(pk__in=simulated_by(reader).values("pk")).exists(),
+        may_set_up=own.administered_by(reader).exists(),
     )
+
+
+def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
+    """Return the policies that the reader may try with other people: who only asks tries it by asking."""
+    live = AccessPolicy.objects.live()
+    if reader.is_superuser:
+        return live
+    return live.filter(pk__in=AccessPolicy.objects.holding(reader, "view", "approve", "administer"))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """What a text is worth before it is saved: its sentences and windows, or why it can't be read."""
+
+    problems: Sequence[Problem] = ()
+    document: PolicyDocument | None = None
+    sentences: Sequence[Sentence] = ()
+    windows: Sequence[tuple[dt.datetime, dt.datetime]] = ()
+
+
+def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
+    """Return what a text says. Nothing is saved."""
+    try:
+        document = read_policy(source)
+    except DocumentError as error:
+        return CheckedPolicy(problems=error.problems)
+    return CheckedPolicy(
+        document=document,
+        sentences=sentences(document),
+        windows=upcoming(document.windows, now, 3) if document.windows else [],
+    )
+
+
+def text_of(policy: AccessPolicy) -> str:
+    """Return the text that a policy was written as, or, where it was not written as one, what it says."""
+    return policy.source or yaml.safe_dump(policy.document, sort_keys=False, allow_unicode=True, width=200)

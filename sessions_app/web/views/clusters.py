@@ -16,13 +16,15 @@ from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of, fo
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.reads import clusters as reads
 from sessions_app.web.reads.editor import Typed
+from sessions_app.web.reads.welcome import unfinished
 from sessions_app.web.saving import Outcome, ending, press, said
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The clusters that the reader may see."""
-    return render(request, "sessions/clusters.html", {"clusters": reads.listed(who(request))})
+    context = {"clusters": reads.listed(who(request)), "first_steps": unfinished(who(request))}
+    return render(request, "sessions/clusters.html", context)
 
 
 @page()

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from broker.kernel import clock
 from broker.kernel.errors import Conflict, StintError
@@ -128,7 +129,8 @@ def _editor(
     context = {
         "command_set": command_set, "draft": draft, "before": before, "typed": Typed(source, problems), "checked": checked,
         "saved": bool(draft and draft.source == source), "error": error, "starters": STARTERS, "result": tried, "line": line,
-        "values": values, "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
+        "values": values, "here": reverse("command_set_edit", args=[command_set.name]) if command_set else request.get_full_path(),
+        "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
     }  # fmt: skip
     if getattr(request, "htmx", None):
         return render(request, "sessions/_checked.html", {**context, "swap": True})

@@ -20,10 +20,20 @@ READABLE = {
     "grant_live": "alice bob admin",
     "clusters": ALL,
     "cluster": "alice bob admin",
+    "cluster_new": "admin",
+    "cluster_edit": "admin",
+    "cluster_checks": "admin",
     "command_sets": ALL,
+    "command_set_new": "admin",
+    "command_set_edit": "admin",
     "command_set": "alice bob admin",
     "policies": ALL,
     "policy": "alice bob admin",
+    "policy_new": "admin",
+    "policy_edit": "admin",
+    "policy_simulate": "bob admin",
+    "welcome": "admin",
+    "welcome_step": "admin",
     "account": ALL,
     "people": "admin",
     "record": ALL,
@@ -36,7 +46,13 @@ ACTS = {
     "grant_extend",
     "grant_review",
     "hold_decide",
+    "cluster_check",
+    "cluster_authority",
+    "cluster_remove",
+    "command_set_publish",
+    "command_set_remove",
     "command_set_try",
+    "policy_remove",
     "key_add",
     "key_remove",
     "token_add",
@@ -44,6 +60,18 @@ ACTS = {
     "account_zone",
     "people_switch",
 }
+OF_CLUSTER = (
+    "cluster",
+    "cluster_edit",
+    "cluster_checks",
+    "cluster_check",
+    "cluster_authority",
+    "cluster_remove",
+)
+OF_COMMAND_SET = (
+    "command_set", "command_set_edit", "command_set_publish", "command_set_remove", "command_set_try",
+)  # fmt: skip
+OF_POLICY = ("policy", "policy_edit", "policy_simulate", "policy_remove")
 OPEN = {"account_login", "account_logout", "account_inactive"}
 ACTS_WITHOUT_AN_OBJECT = {"request_preview", "key_add", "token_add", "account_zone"}
 
@@ -69,10 +97,10 @@ def address(name: str, *, request, grant, run, key, token, identity) -> str:
         "grant_extend": [grant.ref],
         "grant_review": [grant.ref],
         "hold_decide": [grant.ref, run.pk],
-        "cluster": ["web"],
-        "command_set": ["restart-web"],
-        "command_set_try": ["restart-web"],
-        "policy": ["web-work"],
+        **{one: ["web"] for one in OF_CLUSTER},
+        **{one: ["restart-web"] for one in OF_COMMAND_SET},
+        **{one: ["web-work"] for one in OF_POLICY},
+        "welcome_step": ["policy"],
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
