@@ -134,7 +134,7 @@ class SetupLines:
     script: str
     config: str
     krl: str
-    ca_keys: Sequence[str]
+    keys: str
     gateways: Sequence[str]
 
 
@@ -149,7 +149,7 @@ def setup_lines(accounts: Iterable[str]) -> SetupLines | None:
         script=target_setup(accounts=names, ca_keys=keys, gateways=gateways),
         config=sshd_config(accounts=names, gateways=gateways),
         krl=empty_krl_line(),
-        ca_keys=keys,
+        keys="\n".join(keys),
         gateways=gateways,
     )
 

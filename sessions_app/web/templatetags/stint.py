@@ -11,7 +11,7 @@ from django.template.defaultfilters import date as format_date
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
@@ -28,7 +28,6 @@ from sessions_app.models import (
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
-from sessions_app.policy.catalogue import fingerprint_of
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import policy_document
@@ -121,9 +120,17 @@ def health_look(health: Health) -> words.Look:
 
 
 @register.filter
-def fingerprint(key: str) -> str:
-    """The fingerprint of a public key, to compare."""
-    return fingerprint_of(key)
+def coded(text: str) -> SafeString:
+    """A text in which what stands between backticks is shown as code."""
+    parts = str(text).split("`")
+    return format_html_join(
+        "",
+        "{}",
+        (
+            (format_html("<code>{}</code>", one) if at % 2 and at < len(parts) - 1 else one,)
+            for at, one in enumerate(parts)
+        ),
+    )
 
 
 @register.filter
