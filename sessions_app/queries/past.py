@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
     )
 
 
-def _past(row: dict[str, Any], groups: frozenset[str], by_cluster: set[int]) -> PastRequest:
+def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[int]) -> PastRequest:
     return PastRequest(
         ref=f"REQ-{row['number']}",
         at=row["created_at"],

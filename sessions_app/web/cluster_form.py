@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,19 +108,26 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 def form_of_post(data: QueryDict) -> ClusterForm:
     """Return what was sent. Rows that are empty or marked to go are left out; one row is always there."""
-    names = ("name", "summary", "environment", "risk", "host_ca", "groups", "people")
+
+    def said(name: str) -> str:
+        return data.get(name, "").strip()
+
     count = data.get("rows", "")
     numbers = range(min(int(count), MOST_TARGETS + 1) if count.isdecimal() and len(count) < 4 else 0)
     rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
     return ClusterForm(
-        **{name: data.get(name, "").strip() for name in names},
+        name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
+        host_ca=said("host_ca"), groups=said("groups"), people=said("people"),
         targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
-    )
+    )  # fmt: skip
 
 
 def _row(data: QueryDict, number: int) -> TargetRow:
-    names: Sequence[str] = ("name", "address", "port", "account", "host_key")
-    return TargetRow(**{name: data.get(f"t{number}.{name}", "").strip() for name in names})
+    name, address, port, account, host_key = (
+        data.get(f"t{number}.{field}", "").strip()
+        for field in ("name", "address", "port", "account", "host_key")
+    )
+    return TargetRow(name, address, port, account, host_key)
 
 
 def _words(text: str) -> list[str]:

@@ -118,7 +118,11 @@ def test_no_page_of_setting_up_complains_or_scrolls_sideways(live_world, visit):
         "/welcome/cluster/", "/welcome/check/", "/welcome/commands/", "/welcome/policy/", "/welcome/done/",
     ):  # fmt: skip
         page.goto(url)
-        assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], url
+        wide = page.evaluate(
+            "[...document.querySelectorAll('main *')].filter(el => el.getBoundingClientRect().right > innerWidth"
+            " && !el.closest('.editor, pre, .stepper, .scroll')).map(el => el.tagName + '.' + el.className)"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], (url, wide)
         small = page.evaluate(
             "[...document.querySelectorAll('main .btn, main .ctl, main summary, main .stepper a')]"
             ".filter(el => el.offsetParent && el.getBoundingClientRect().height < 44 && !el.closest('pre'))"

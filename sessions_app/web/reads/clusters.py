@@ -18,6 +18,8 @@ from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.web.reads.home import LIVE, with_names
 
+# The slowest check takes half a minute; one that takes longer waits for a worker.
+LATE = dt.timedelta(seconds=40)
 # A check that has not come back after this long is not waited for any more.
 PATIENCE = dt.timedelta(minutes=2)
 
@@ -85,11 +87,12 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest check that is over, and the one that is under way."""
+    """A target with its latest check that is over, and the one that is under way; ``is_late`` when nobody seems to be at it."""
 
     target: Target
     check: TargetCheck | None
     running: TargetCheck | None
+    is_late: bool = False
 
     @property
     def wrong(self) -> int:
@@ -122,7 +125,15 @@ def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
     under_way = {check.target_id: check for check in waiting}
     return Checks(
         cluster,
-        [CheckedTarget(target, done.get(target.pk), under_way.get(target.pk)) for target in targets],
+        [
+            CheckedTarget(
+                target,
+                done.get(target.pk),
+                waits := under_way.get(target.pk),
+                bool(waits and waits.asked_at < now - LATE),
+            )
+            for target in targets
+        ],
         bool(trusted_ssh_cas()),
     )
 

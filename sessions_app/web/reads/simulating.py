@@ -50,7 +50,7 @@ class Question:
 def question_of(data: QueryDict) -> Question:
     """Return the question that a form or a link asks."""
     names = ("person", "cluster", "command_set", "duration", "day", "hour", "ticket")
-    given = {name: data[PREFIX + name].strip() for name in names if PREFIX + name in data}
+    given = {name: data.get(PREFIX + name, "").strip() for name in names if PREFIX + name in data}
     kind = data.get(PREFIX + "kind", "")
     return Question(
         **given,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from guardian.shortcuts import assign_perm
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from tests.sessions_app.web.test_queries import count
 from tests.support.world import HOST_KEY
 
 STEPS = [{"name": "reachable", "ok": False, "detail": "no answer", "fix": "Open `port 22` <b>there</b>."}]
@@ -178,3 +181,23 @@ def test_who_may_only_see_a_cluster_finds_no_form(world, browser, who):
     assert client.post("/clusters/web/edit/", form(world, summary="x")).status_code == 404
     assert client.post("/clusters/web/check/").status_code == 404
     assert "Edit" not in read(client, "/clusters/web/")
+
+
+def test_a_check_that_no_worker_takes_says_so(world, as_admin, now):
+    row = Target.objects.get(name="web-1")
+    TargetCheck.objects.create(target=row, asked_by=world.admin, asked_at=now - dt.timedelta(minutes=1))
+    assert "No worker has come" in read(as_admin, "/clusters/web/checks/")
+    TargetCheck.objects.update(asked_at=now - dt.timedelta(minutes=5))
+    assert "Never checked" in read(as_admin, "/clusters/web/checks/")
+
+
+def test_a_cluster_costs_the_same_for_any_number_of_targets_and_checks(world, as_admin):
+    looked(world, "web-1", ok=True)
+    few = count(as_admin, "/clusters/web/")
+    cluster = Cluster.objects.get(name="web")
+    for number in range(20):
+        target = Target.objects.create(
+            cluster=cluster, name=f"more-{number}", address="127.0.0.1", host_key=HOST_KEY
+        )
+        looked(world, target.name, ok=bool(number % 2))
+    assert count(as_admin, "/clusters/web/") == few
