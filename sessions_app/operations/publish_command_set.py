@@ -13,6 +13,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
+from broker.kernel.text import checked_text
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, may_set_up
@@ -49,7 +50,8 @@ def publish_command_set(
             raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
         if version.published_at is not None:
             raise Conflict(f"{version} is published already.", hint="Save a new draft to change it.")
-        version.accepted = {**version.accepted, **(accepted or {})}
+        reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
+        version.accepted = {**version.accepted, **reasons}
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.kernel.errors import Conflict
-from sessions_app.models import AccessPolicy, Cluster, CommandSet
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue_changes import (
     cluster_data,
     unknown_names,
@@ -88,6 +88,11 @@ def state_of(kind: Kind, name: str) -> str:
         return digest_of(cluster_data(cluster)) if cluster else ""
     if kind == "policies":
         return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
+    if kind == "command-sets":
+        published = CommandSetVersion.objects.filter(
+            command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
+        )
+        return published.order_by("-number").values_list("digest", flat=True).first() or ""
     members = (
         Identity.objects.filter(groups__name=name).order_by("username").values_list("username", flat=True)
     )

@@ -141,6 +141,8 @@ class _Builder:
             self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove it")
         if event.tag:
             self._refuse(event, path, f"tags (`{event.tag}`) are not allowed: write a plain value")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            self._refuse(event, path, "holds a NUL, which can't be stored: remove it")
         if len(path) > MAX_DEPTH:
             self._refuse(event, path[:3], f"the document is nested deeper than {MAX_DEPTH} levels")
 

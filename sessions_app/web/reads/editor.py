@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.http import QueryDict
+
 from sessions_app.policy.documents import Problem
 
 # Numbers beyond the last line, so that lines which are added have theirs without asking the server.
 SPARE = 120
+
+
+def sent(data: QueryDict) -> str:
+    """Return the text that a form brought. Browsers send every new line as two characters."""
+    return data.get("source", "").replace("\r\n", "\n")
 
 
 @dataclass(frozen=True, slots=True)

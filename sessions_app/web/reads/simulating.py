@@ -13,6 +13,7 @@ from accounts.names import canonical_username
 from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, RequestKind
+from sessions_app.operations.check_request import FARTHEST
 from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import parse_duration, show_duration
 from sessions_app.policy.evaluate import evaluate
@@ -29,6 +30,7 @@ KINDS = ((RequestKind.PLANNED, "Planned work"), (RequestKind.INCIDENT, "An incid
 MOST_SHOWN = 200
 # What the incident is called that the simulator supposes.
 SUPPOSED = "The incident"
+TOO_FAR = "A time or a duration is farther away than anything that can be granted."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +113,12 @@ def simulate(
     if cluster is None:
         raise InvalidInput("Choose a cluster.", fields={"cluster": ["There is no such cluster."]})
     at = parse_start(question.day, question.hour)
-    ask = _ask(question, person, cluster, at)
+    ask = _ask(question, person, cluster, at, now)
     world = _facts(question, document, policy, person, cluster, at, now)
-    decision = evaluate(ask=ask, facts=world, policy=document)
+    try:
+        decision = evaluate(ask=ask, facts=world, policy=document)
+    except OverflowError as error:
+        raise InvalidInput(TOO_FAR) from error
     approvers = [(clause, facts.eligible_approvers(clause, person)) for clause in decision.clauses]
     return Simulated(person, decision, approvers)
 
@@ -127,15 +132,18 @@ def _person(name: str) -> Identity:
     return person
 
 
-def _ask(question: Question, person: Identity, cluster: Cluster, at: dt.datetime | None) -> Ask:
+def _ask(
+    question: Question, person: Identity, cluster: Cluster, at: dt.datetime | None, now: dt.datetime
+) -> Ask:
     try:
-        seconds = parse_duration(
-            int(question.duration) if question.duration.isdecimal() else question.duration
-        )
+        text = question.duration
+        seconds = parse_duration(int(text) if text.isdecimal() and len(text) < 12 else text)
     except ValueError as error:
         raise InvalidInput(
             "Say for how long.", hint="Write it like 30m, 4h or 1h30m.", fields={"duration": [str(error)]}
         ) from error
+    if seconds > FARTHEST.total_seconds() or (at and abs(at - now) > FARTHEST):
+        raise InvalidInput(TOO_FAR, fields={"duration": ["Within some years."]})
     incident = SUPPOSED if question.incident else ""
     return Ask(
         requester=person.username,
@@ -244,12 +252,15 @@ class Replayed:
 
 
 def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -> Replayed:
-    """Judge the last 90 days by the policy that holds and by a draft. Raises Unreadable for a policy that can't be read."""
+    """Judge the last 90 days by the policy that holds and by a draft. Raises Unreadable, InvalidInput."""
     current = facts.policy_document(policy)
     past = past_requests(policy, now)
     groups = {*current.approver_groups, *draft.approver_groups}
     approvers = Approvers(groups, {one.ask.requester for one in past.requests})
-    changes = list(replay(past.requests, before=current, after=draft, available=approvers.available))
+    try:
+        changes = list(replay(past.requests, before=current, after=draft, available=approvers.available))
+    except OverflowError as error:
+        raise InvalidInput(TOO_FAR) from error
     counts: dict[str, int] = {}
     for changed in changes:
         for result in changed.after.refusals:

@@ -15,7 +15,7 @@ from sessions_app.operations.save_document import state_of
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.reads import clusters as reads
-from sessions_app.web.reads.editor import Typed
+from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.reads.welcome import unfinished
 from sessions_app.web.saving import Outcome, ending, press, said
 
@@ -98,7 +98,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
     outcome = Outcome()
     if request.method == "POST":
         form = form if as_text else form_of_post(request.POST)
-        source = request.POST.get("source", "") if as_text else form.source()
+        source = sent(request.POST) if as_text else form.source()
         if request.POST.get("act") == "add":
             form = form.with_another_target()
         else:

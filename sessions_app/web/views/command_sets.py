@@ -18,7 +18,7 @@ from sessions_app.policy.commands.starters import STARTERS, starter
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads import command_sets as reads
-from sessions_app.web.reads.editor import Typed
+from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.saving import ending
 
 ACCEPT = "accept."
@@ -103,7 +103,7 @@ def _editor(
 ) -> HttpResponse:
     draft = command_set.versions.filter(published_at__isnull=True).first() if command_set else None
     before = reads.newest_published(command_set) if command_set else None
-    source = request.POST.get("source", "") if "source" in request.POST else _begin(request, draft or before)
+    source = sent(request.POST) if "source" in request.POST else _begin(request, draft or before)
     line, values = _tried(request)
     act = request.POST.get("act", "")
     if act == "save":

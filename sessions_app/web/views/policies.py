@@ -19,7 +19,7 @@ from sessions_app.queries import facts
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import policies as reads
 from sessions_app.web.reads import simulating
-from sessions_app.web.reads.editor import Typed
+from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.saving import Outcome, ending, press, said
 
 
@@ -86,7 +86,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     name = policy.name if policy else None
-    source = request.POST.get("source", "") if request.method == "POST" else _begin(policy)
+    source = sent(request.POST) if request.method == "POST" else _begin(policy)
     act = request.POST.get("act", "")
     outcome = (
         press(request, kind="policies", source=source, name=name) if act in ("save", "look") else Outcome()
@@ -128,7 +128,7 @@ def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> d
         return {"replay_missing": "saved" if document else "readable"}
     try:
         return {"replayed": simulating.replay_past(policy, document, clock.now())}
-    except facts.Unreadable as error:
+    except StintError as error:
         return {"replay_error": error}
 
 

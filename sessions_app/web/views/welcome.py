@@ -15,7 +15,8 @@ from django.shortcuts import redirect, render
 from accounts.actors import actor_of
 from accounts.operations.create_identity import create_identity
 from broker.kernel import clock
-from broker.kernel.errors import StintError
+from broker.kernel.errors import InvalidInput, StintError
+from broker.kernel.text import checked_text
 from sessions_app.models import Environment, Risk
 from sessions_app.operations.save_document import save_document
 from sessions_app.policy.commands.starters import STARTERS, starter
@@ -24,10 +25,12 @@ from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of_pos
 from sessions_app.web.doors import FORM, page, who
 from sessions_app.web.reads import clusters, command_sets
 from sessions_app.web.reads import welcome as reads
-from sessions_app.web.reads.editor import Typed
+from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.saving import Outcome, press
 
 HOURS = (1, 2, 4, 8)
+# As policies name groups.
+_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @page(FORM)
@@ -60,7 +63,8 @@ def _people(request: HttpRequest) -> Answer:
         if act == "person":
             context |= _person(request)
         elif act == "group":
-            name, username = request.POST.get("group", "").strip(), request.POST.get("member", "")
+            (name,) = _group_names(request.POST.get("group", "").replace(" ", "-")) or ("",)
+            username = request.POST.get("member", "")
             document = {"name": name, "members": sorted({*reads.members(name), username})}
             save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
             messages.success(request, f"{username} is in {name} now.")
@@ -74,11 +78,23 @@ def _person(request: HttpRequest) -> dict[str, Any]:
     """Make a person with a first password, which the answer shows this once."""
     password = secrets.token_urlsafe(15)
     made = create_identity(
-        username=request.POST.get("username", ""), name=request.POST.get("name", "").strip(),
-        email=request.POST.get("email", "").strip(), password=password, actor=actor_of(who(request)), now=clock.now(),
-        groups=[word for word in re.split(r"[\s,]+", request.POST.get("groups", "")) if word],
+        username=request.POST.get("username", ""), email=request.POST.get("email", "").strip(), password=password,
+        name=checked_text(request.POST.get("name", ""), field="name", longest=200), actor=actor_of(who(request)),
+        groups=_group_names(request.POST.get("groups", "")), now=clock.now(),
     )  # fmt: skip
     return {"made": made, "password": password, "typed": {}}
+
+
+def _group_names(text: str) -> list[str]:
+    """Return the groups that a field names. Raises InvalidInput for a name that no policy could say."""
+    names = [word for word in re.split(r"[\s,]+", text) if word]
+    if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
+        raise InvalidInput(
+            f"{wrong[0][:100]} can't be the name of a group.",
+            hint="Use small letters, digits, hyphens and underlines, like on-call.",
+            fields={"groups": ["Small letters, digits, hyphens and underlines."]},
+        )
+    return names
 
 
 def _cluster(request: HttpRequest) -> Answer:
@@ -106,7 +122,7 @@ def _check(_: HttpRequest) -> Answer:
 
 
 def _commands(request: HttpRequest) -> Answer:
-    source = request.POST.get("source", "") or starter(request.GET.get("start", "")).source
+    source = sent(request.POST) or starter(request.GET.get("start", "")).source
     outcome = Outcome()
     if request.POST.get("act") == "save":
         outcome = press(request, kind="command-sets", source=source, name=None)

@@ -98,9 +98,10 @@ def test_a_person_gets_a_first_password_that_is_shown_once(client):
 
 def test_a_name_that_is_taken_is_told_and_what_was_typed_stays(client):
     add(client, "alice", "operators")
-    page = add(client, "alice", "night <b>")
+    form = {"act": "person", "username": "alice", "name": "Alice <b>", "groups": "night"}
+    page = client.post("/welcome/people/", form).content.decode()
     assert "alice is taken" in page
-    assert 'value="night &lt;b&gt;"' in page
+    assert 'value="Alice &lt;b&gt;"' in page
 
 
 def test_somebody_is_put_into_a_group_and_its_others_stay(root, client):
