@@ -21,11 +21,14 @@ app.conf.task_routes = {
     "sweep.tick": {"queue": "revoke"},
     "notices.send": {"queue": "notify"},
     "notices.warn": {"queue": "notify"},
+    "targets.check": {"queue": "notify"},
+    "targets.check_lost": {"queue": "notify"},
 }
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
     "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
+    "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
 app.autodiscover_tasks(["sessions_app"])

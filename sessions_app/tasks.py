@@ -11,6 +11,7 @@ from broker.audit.actor import Actor
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
+from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.send_notice import send_notice
@@ -66,3 +67,16 @@ def verify_record(**_: Any) -> None:
 def baseless(**_: Any) -> None:
     """End grants whose holder, cluster or policy is gone."""
     end_baseless(now=clock.now())
+
+
+@shared_task(name="targets.check", acks_late=True)
+def check(*, check_id: int, **_: Any) -> None:
+    """Look at a target because somebody asked."""
+    carry_out_check(check_id=check_id, now=clock.now)
+
+
+@shared_task(name="targets.check_lost", acks_late=True)
+def check_lost(**_: Any) -> None:
+    """Look at targets whose message was lost."""
+    for check_id in lost_checks(now=clock.now()):
+        carry_out_check(check_id=check_id, now=clock.now)

@@ -68,6 +68,12 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
             )
         )
 
+    def administered_by(self, identity: Identity) -> ClusterQuerySet:
+        """Those that the identity may set up: people with `administer`, and administrators of Stint. Never a machine."""
+        if not identity.is_person or identity.is_superuser:
+            return self if identity.is_person else self.none()
+        return self.filter(pk__in=self.model.objects.holding(identity, "administer"))
+
 
 class Cluster(models.Model):
     """A named place of one kind, with environment and risk. Its targets are its hosts or its one endpoint."""
@@ -157,6 +163,21 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
                 "commandset_id"
             )
         )
+
+    def administered_by(self, identity: Identity) -> CommandSetQuerySet:
+        """Those that the identity may write: administrators of Stint, and people who administer every live policy that
+        names the set, because a new version changes what each of these policies gives. Never a machine.
+        """
+        if not identity.is_person or identity.is_superuser:
+            return self if identity.is_person else self.none()
+        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
+
+        mine = AccessPolicy.objects.live().filter(pk__in=AccessPolicy.objects.holding(identity, "administer"))
+        others = AccessPolicy.objects.live().exclude(pk__in=mine.values("pk"))
+        naming = AccessPolicy.command_sets.through.objects
+        return self.filter(
+            pk__in=naming.filter(accesspolicy_id__in=mine.values("pk")).values("commandset_id")
+        ).exclude(pk__in=naming.filter(accesspolicy_id__in=others.values("pk")).values("commandset_id"))
 
 
 class CommandSet(models.Model):

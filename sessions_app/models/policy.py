@@ -45,6 +45,12 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
             )
         )
 
+    def administered_by(self, identity: Identity) -> AccessPolicyQuerySet:
+        """Those that the identity may change: people with `administer`, and administrators of Stint. Never a machine."""
+        if not identity.is_person or identity.is_superuser:
+            return self if identity.is_person else self.none()
+        return self.filter(pk__in=self.model.objects.holding(identity, "administer"))
+
     def requestable_by(self, identity: Identity) -> AccessPolicyQuerySet:
         """Live policies under which the identity may ask, by ``request`` on the policy or on a cluster that it covers.
 

@@ -3,67 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
 
-import yaml
-from django.contrib.auth.models import Group
-from django.db import models, transaction
-from guardian.shortcuts import assign_perm, get_groups_with_perms, get_users_with_perms, remove_perm
-
-from accounts.models import Identity
-from accounts.names import canonical_username
 from broker.audit.actor import Actor
-from broker.audit.events import Event
-from broker.audit.record import record
-from broker.kernel.errors import InvalidInput, StintError
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
-from sessions_app.operations.catalogue_lock import lock_catalogue
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.provision_grant import why_not_start
-from sessions_app.operations.publish_command_set import NotFitToPublish, publish
-from sessions_app.operations.save_draft import write_draft
-from sessions_app.policy.catalogue import (
-    Catalogue,
-    ClusterDocument,
-    CommandSetFile,
-    GroupDocument,
-    read_catalogue,
+from broker.kernel.errors import InvalidInput
+from sessions_app.operations.catalogue_changes import (
+    check_names,
+    live_rows,
+    remove_row,
+    write_cluster,
+    write_command_set,
+    write_group,
+    write_policy,
 )
-from sessions_app.policy.commands.document import digest as command_set_digest
+from sessions_app.operations.catalogue_plan import Change, Plan, one_change
+from sessions_app.policy.catalogue import Catalogue, read_catalogue
 from sessions_app.policy.documents import DocumentError
-from sessions_app.policy.policies import PolicyDocument, Who, digest_of
-from sessions_app.queries import facts
 
-# Each change has its own entry; the entry of the whole names so many.
-MOST_TOLD = 200
-
-Action = Literal["create", "change", "remove"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that is made, changed or removed; ``diff`` in unified lines, ``ends`` the grants that end with it."""
-
-    action: Action
-    type: str
-    name: str
-    diff: tuple[str, ...] = ()
-    ends: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Plan:
-    """What applying changes, in order; ``unused`` stands in the catalogue but in no file."""
-
-    changes: list[Change] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-
-class _OnlyPlanned(Exception):
-    """Unwinds the transaction of a dry run."""
+__all__ = ["Change", "Plan", "apply_catalogue"]
 
 
 def apply_catalogue(
@@ -82,328 +39,33 @@ def apply_catalogue(
             hint=str(error),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
-    plan = Plan()
-    try:
-        with transaction.atomic():
-            lock_catalogue()
-            _lock_live_grants()
-            _apply(catalogue, plan, actor, now, prune=prune)
-            if plan_only:
-                raise _OnlyPlanned
-    except _OnlyPlanned:
-        pass
+    with one_change(actor=actor, now=now, plan_only=plan_only) as plan:
+        _apply(catalogue, plan, actor, now, prune=prune)
     return plan
 
 
-def _lock_live_grants() -> None:
-    """Lock what may have to end before anything is recorded: from the first entry on the record is locked, and who holds
-    a grant may be waiting for it.
-    """
-    live = Grant.objects.filter(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE])
-    for _ in live.order_by("pk").select_for_update(of=("self",)).values_list("pk").iterator():
-        pass
-
-
 def _apply(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
-    _check_names(catalogue)
+    check_names(catalogue)
     for group in catalogue.groups.values():
-        _group(group, plan, actor, now)
+        write_group(group, plan, actor, now)
     for cluster in catalogue.clusters.values():
-        _cluster(cluster, plan, actor, now)
+        write_cluster(cluster, plan, actor, now)
     for command_set in catalogue.command_sets.values():
-        _command_set(command_set, plan, actor, now)
+        write_command_set(command_set, plan, actor, now)
     for policy, source in catalogue.policies.values():
-        _policy(policy, source, plan, actor, now)
+        write_policy(policy, source, plan, actor, now)
     _remove(catalogue, plan, actor, now, prune=prune)
-    if plan.changes:
-        record(
-            event=Event.CATALOGUE_APPLIED, actor=actor, object_type="catalogue", object_ref="catalogue", now=now,
-            data={
-                "count": len(plan.changes),
-                "changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]],
-            },
-        )  # fmt: skip
-
-
-def _check_names(catalogue: Catalogue) -> None:
-    """Every name that a file uses must mean something; all that do not are told at once."""
-    known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
-    clusters = {*catalogue.clusters, *Cluster.objects.live().values_list("name", flat=True)}
-    sets = {*catalogue.command_sets, *CommandSet.objects.live().values_list("name", flat=True)}
-    problems: dict[str, list[str]] = {}
-
-    def check(place: str, what: str, names: Iterable[str], among: set[str]) -> None:
-        for name in names:
-            if name not in among:
-                problems.setdefault(place, []).append(f"there is no {what} {name}")
-
-    for group in catalogue.groups.values():
-        check(f"groups/{group.name}", "identity", map(canonical_username, group.members), known)
-    for cluster in catalogue.clusters.values():
-        people = cluster.approvers.identities if cluster.approvers else ()
-        check(f"clusters/{cluster.name}", "identity", map(canonical_username, people), known)
-    for policy, _ in catalogue.policies.values():
-        place = f"policies/{policy.name}"
-        check(place, "cluster", policy.clusters, clusters)
-        check(place, "command set", policy.command_sets, sets)
-        for who in (policy.requesters, policy.viewers, policy.administrators):
-            check(place, "identity", map(canonical_username, who.identities if who else ()), known)
-    if problems:
-        text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
-        raise InvalidInput(
-            f"The catalogue does not fit together; nothing was changed: {text}.", fields=problems
-        )
-
-
-def _group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    group, made = Group.objects.get_or_create(name=document.name)
-    before = [] if made else sorted(group.user_set.values_list("username", flat=True))
-    after = sorted(canonical_username(name) for name in document.members)
-    if made or before != after:
-        group.user_set.set(Identity.objects.filter(username__in=after))
-        _note(
-            plan,
-            "create" if made else "change",
-            "group",
-            document.name,
-            {"members": before},
-            {"members": after},
-        )
-        record(
-            event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=document.name, now=now,
-            data={"before": before, "after": after},
-        )  # fmt: skip
-
-
-def _cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    cluster = Cluster.objects.filter(name=document.name).first()
-    before = _cluster_data(cluster) if cluster and cluster.removed_at is None else None
-    after = _plain(document)
-    if cluster is None:
-        cluster = Cluster(name=document.name, created_at=now)
-    if before == after:
-        return
-    cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
-    cluster.environment, cluster.risk, cluster.host_ca = (
-        document.environment,
-        document.risk,
-        document.host_ca or "",
-    )
-    cluster.save()
-    _targets(cluster, document, now)
-    _give(cluster, "approve_cluster", document.approvers)
-    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), now) if before else ()
-    _note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
-    record(
-        event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
-        object_ref=document.name, now=now, data={"digest": digest_of(after), "grants_ended": list(ends)},
-    )  # fmt: skip
-
-
-def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
-    """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
-    wanted = {target.name: target for target in document.targets}
-    cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)
-    for target in wanted.values():
-        Target.objects.update_or_create(
-            cluster=cluster,
-            name=target.name,
-            defaults={
-                "address": target.address,
-                "port": target.port,
-                "account": target.account,
-                "host_key": target.host_key or "",
-                "removed_at": None,
-            },
-        )
-
-
-def _cluster_data(cluster: Cluster) -> dict[str, Any]:
-    """Return a stored cluster as its file would say it."""
-    approvers = _who(cluster, "approve_cluster")
-    return _plain(
-        ClusterDocument.model_validate(
-            {
-                "name": cluster.name,
-                "kind": cluster.kind,
-                "summary": cluster.summary,
-                "environment": cluster.environment,
-                "risk": cluster.risk,
-                "host_ca": cluster.host_ca or None,
-                "targets": [
-                    {"name": t.name, "address": t.address, "port": t.port, "account": t.account,
-                     "host_key": t.host_key or None}
-                    for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
-                ],
-                "approvers": approvers,
-            }
-        )
-    )  # fmt: skip
-
-
-def _plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
-    """Return a document as plain data in which order that means nothing is no difference."""
-    data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    if "targets" in data:
-        data["targets"] = sorted(data["targets"], key=lambda target: str(target["name"]))
-    for who in ("approvers", "requesters", "viewers", "administrators"):
-        if isinstance(data.get(who), dict):
-            data[who] = {key: sorted(names) for key, names in data[who].items()}
-    return data
-
-
-def _command_set(file: CommandSetFile, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
-    current = command_set.published if command_set else None
-    live = command_set is not None and command_set.removed_at is None
-    if (
-        live
-        and current
-        and current.digest == command_set_digest(file.document)
-        and current.accepted == dict(file.accept)
-    ):
-        return
-    version = write_draft(file=file, actor=None, now=now)
-    try:
-        publish(version=version, actor=actor, by=None, now=now)
-    except NotFitToPublish as error:
-        place = f"command-sets/{file.name}"
-        raise InvalidInput(
-            f"{place} is not fit to be published; nothing was changed.",
-            hint=error.hint,
-            fields={f"{place}: {where}": texts for where, texts in error.fields.items()},
-        ) from error
-    before = current.document if current and live else None
-    _note(plan, "change" if before else "create", "command set", file.name, before, version.document)
-
-
-def _policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    policy = AccessPolicy.objects.filter(name=document.name).first()
-    data = document.model_dump(mode="json", by_alias=True)
-    live = policy is not None and policy.removed_at is None
-    if policy and live and policy.digest == digest_of(data):
-        return
-    before = _policy_data(policy) if policy and live else None
-    if policy is None:
-        policy = AccessPolicy(name=document.name, version=0, created_at=now)
-    policy.version += 1
-    policy.summary, policy.source, policy.document, policy.digest = (
-        document.summary,
-        source,
-        data,
-        digest_of(data),
-    )
-    policy.changed_at, policy.removed_at = now, None
-    policy.save()
-    policy.clusters.set(Cluster.objects.live().filter(name__in=document.clusters))
-    policy.command_sets.set(CommandSet.objects.live().filter(name__in=document.command_sets))
-    _give(policy, "request_accesspolicy", document.requesters)
-    _give(policy, "view_accesspolicy", document.viewers)
-    _give(policy, "administer_accesspolicy", document.administrators)
-    approvers = document.approver_groups
-    _give(policy, "approve_accesspolicy", Who(groups=approvers) if approvers else None)
-    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), now) if before else ()
-    _note(plan, "change" if before else "create", "policy", document.name, before, _plain(document), ends)
-    record(
-        event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
-        object_ref=document.name, now=now,
-        data={"version": policy.version, "digest": policy.digest, "grants_ended": list(ends)},
-    )  # fmt: skip
-
-
-def _policy_data(policy: AccessPolicy) -> dict[str, Any]:
-    """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
-    try:
-        return _plain(facts.policy_document(policy))
-    except facts.Unreadable as error:
-        return {"unreadable": error.message}
-
-
-def _give(thing: models.Model, permission: str, who: Who | None) -> None:
-    """Make exactly these groups and identities hold the permission on the thing."""
-    groups = [Group.objects.get_or_create(name=name)[0] for name in (who.groups if who else ())]
-    people = list(
-        Identity.objects.filter(
-            username__in=[canonical_username(name) for name in (who.identities if who else ())]
-        )
-    )
-    held_by = [
-        *_holders(get_groups_with_perms(thing, attach_perms=True), permission),
-        *_holders(get_users_with_perms(thing, attach_perms=True, with_group_users=False), permission),
-    ]
-    for holder in held_by:
-        if holder not in groups and holder not in people:
-            remove_perm(permission, holder, thing)
-    for holder in (*groups, *people):
-        if holder not in held_by:
-            assign_perm(permission, holder, thing)
-
-
-def _holders(permissions: Any, permission: str) -> list[Any]:
-    return [holder for holder, held in permissions.items() if permission in held]
-
-
-def _who(thing: models.Model, permission: str) -> dict[str, list[str]] | None:
-    groups = sorted(g.name for g in _holders(get_groups_with_perms(thing, attach_perms=True), permission))
-    people = sorted(
-        p.username
-        for p in _holders(get_users_with_perms(thing, attach_perms=True, with_group_users=False), permission)
-    )
-    return {"groups": groups, "identities": people} if groups or people else None
-
-
-def _end_those_without_ground(grants: models.QuerySet[Grant], now: dt.datetime) -> tuple[str, ...]:
-    """End live grants that would not be made any more, and return their references. Scheduled ones are asked at their start."""
-    ended = []
-    for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
-        if reason := _why_not_stand(grant, now):
-            end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
-            ended.append(grant.ref)
-    return tuple(ended)
-
-
-def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
-    try:
-        return why_not_start(grant, now)
-    except (StintError, ValueError) as error:
-        return f"It can't be judged any more: {error}"
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
-    kinds: list[tuple[str, Any, Iterable[str], Callable[[Any], models.QuerySet[Grant]], EndReason, Event]] = [
-        ("policy", AccessPolicy, catalogue.policies, lambda row: Grant.objects.filter(policy=row),
-         EndReason.POLICY_CHANGED, Event.POLICY_REMOVED),
-        ("cluster", Cluster, catalogue.clusters, lambda row: Grant.objects.filter(cluster=row),
-         EndReason.CLUSTER_REMOVED, Event.CLUSTER_REMOVED),
-        ("command set", CommandSet, catalogue.command_sets,
-         lambda row: Grant.objects.filter(command_set_version__command_set=row),
-         EndReason.POLICY_CHANGED, Event.COMMAND_SET_RETIRED),
-    ]  # fmt: skip
-    for type_, model, named, grants_of, reason, event in kinds:
-        for row in model.objects.live().exclude(name__in=list(named)).order_by("name"):
-            if not prune:
+    named = {
+        "policy": catalogue.policies,
+        "cluster": catalogue.clusters,
+        "command set": catalogue.command_sets,
+    }
+    for type_, kept in named.items():
+        for row in live_rows(type_).exclude(name__in=list(kept)):
+            if prune:
+                remove_row(type_, row, plan, actor, now)
+            else:
                 plan.unused.append(f"{type_} {row.name}")
-                continue
-            model.objects.filter(pk=row.pk).update(removed_at=now)
-            ended = []
-            for grant in grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
-                end_grant(
-                    grant_id=grant.pk, actor=None, reason=reason, now=now, note=f"The {type_} was removed."
-                )
-                ended.append(grant.ref)
-            plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
-            record(
-                event=event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,
-                data={"grants_ended": ended},
-            )  # fmt: skip
-
-
-def _note(
-    plan: Plan, action: Action, type_: str, name: str, before: Any, after: Any, ends: Iterable[str] = ()
-) -> None:
-    lines = difflib.unified_diff(_lines(before), _lines(after), "now", "then", lineterm="", n=2)
-    plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends)))
-
-
-def _lines(data: Any) -> list[str]:
-    return yaml.safe_dump(data, sort_keys=True, allow_unicode=True, width=200).splitlines() if data else []

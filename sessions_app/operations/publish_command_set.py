@@ -13,9 +13,10 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
-from sessions_app.models import CommandSetVersion
+from broker.kernel.text import checked_text
+from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue_lock import lock_catalogue
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 
@@ -31,11 +32,10 @@ def publish_command_set(
     *, version_id: int, actor: Identity, accepted: Mapping[str, str] | None = None, now: dt.datetime
 ) -> CommandSetVersion:
     """Publish a draft. ``accepted`` gives a reason for each warning, by `code where`; approvers see the reasons.
+    Who may write drafts of the set may publish them. Grants that are live keep the version that was approved.
 
     Raises OnlyAdministratorsSetUp, NotFound, Conflict (published already), NotFitToPublish.
     """
-    if not actor.is_superuser:
-        raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
     with transaction.atomic():
         lock_catalogue()
         version = (
@@ -46,9 +46,12 @@ def publish_command_set(
         )
         if version is None:
             raise NotFound("There is no such draft.")
+        if not may_set_up(actor, CommandSet.objects.filter(pk=version.command_set_id)):
+            raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
         if version.published_at is not None:
             raise Conflict(f"{version} is published already.", hint="Save a new draft to change it.")
-        version.accepted = {**version.accepted, **(accepted or {})}
+        reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
+        version.accepted = {**version.accepted, **reasons}
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)
 
 

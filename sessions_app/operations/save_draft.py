@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from django.db import transaction
@@ -11,37 +12,67 @@ from django.db import transaction
 from accounts.models import Identity
 from broker.kernel.errors import Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
+from sessions_app.models.catalogue import CommandSetQuerySet
 from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.lint import lint
-from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.documents import DocumentError, Problem
 
 
 class OnlyAdministratorsSetUp(Forbidden):
-    """Only administrators set up command sets."""
+    """Only administrators set up what others may ask for."""
 
     code = "only_administrators"
 
 
-def save_draft(*, source: str, actor: Identity, now: dt.datetime) -> CommandSetVersion:
+class CannotBeRead(InvalidInput):
+    """A text that is no document; ``problems`` has each fault with its line."""
+
+    def __init__(self, what: str, problems: Sequence[Problem]) -> None:
+        super().__init__(
+            f"The {what} can't be read.",
+            hint="\n".join(map(str, problems)),
+            fields={"source": [str(problem) for problem in problems]},
+        )
+        self.problems = tuple(problems)
+
+
+def keep_name(name: str | None, found: str, what: str) -> None:
+    """Refuse a document that was written under the name of another one. Raises CannotBeRead."""
+    if name is not None and found != name:
+        raise CannotBeRead(
+            what, [Problem("name", f"must stay {name}: what has another name is another {what}")]
+        )
+
+
+def save_draft(
+    *, source: str, actor: Identity, now: dt.datetime, name: str | None = None
+) -> CommandSetVersion:
     """Save YAML as the draft of the command set that it names, replacing an earlier draft.
 
-    Raises OnlyAdministratorsSetUp, and InvalidInput with the problems at their lines.
+    ``name``, where it is given, is the only one that may stand in it. A command set that is not there yet is made by
+    administrators of Stint alone. Raises OnlyAdministratorsSetUp, and CannotBeRead with the problems at their lines.
     """
-    if not actor.is_superuser:
-        raise OnlyAdministratorsSetUp("Only administrators set up command sets.")
     try:
         file = read_command_set(source)
     except DocumentError as error:
-        raise InvalidInput(
-            "The command set can't be read.",
-            hint=str(error),
-            fields={"source": [str(problem) for problem in error.problems]},
-        ) from error
+        raise CannotBeRead("command set", error.problems) from error
+    keep_name(name, file.name, "command set")
     with transaction.atomic():
         lock_catalogue()
+        _check_may_set_up(actor, CommandSet.objects.filter(name=file.name))
         return write_draft(file=file, actor=actor, now=now)
+
+
+def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:
+    """Whether the actor may write and publish these: administrators of Stint, and of every policy that names them."""
+    return actor.is_superuser or command_sets.administered_by(actor).exists()
+
+
+def _check_may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> None:
+    if not may_set_up(actor, command_sets):
+        raise OnlyAdministratorsSetUp("Only administrators set up command sets.")
 
 
 def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetime) -> CommandSetVersion:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -24,6 +26,16 @@ HostKey = Annotated[
 ]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
 Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+
+
+def fingerprint_of(key: str) -> str:
+    """Return `SHA256:…` of a public key in OpenSSH's one-line form, as `ssh-keygen -l` says it; empty for anything else."""
+    words = key.split()
+    try:
+        blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
+    except ValueError:
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=") if blob else ""
 
 
 class _File(BaseModel):
@@ -147,10 +159,25 @@ def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFil
     return CommandSetFile(parse_document(data, lines=lines), accept, text)
 
 
+def read_one(folder: str, text: str) -> Catalogue:
+    """Return a catalogue of the one document that stands in ``text``. Raises DocumentError with lines."""
+    _, item = _read(f"{folder}/", text)
+    name = item[0].name if isinstance(item, tuple) else item.name
+    found: dict[str, dict[str, Any]] = {one: {} for one in FOLDERS}
+    found[folder][name] = item
+    return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+
+
 def read_command_set(text: str) -> CommandSetFile:
     """Return one command set from its YAML. Raises DocumentError with lines."""
     data, lines = load_yaml_with_lines(text)
     return _command_set(data, lines, text)
+
+
+def read_policy(text: str) -> PolicyDocument:
+    """Return one policy from its YAML. Raises DocumentError with lines."""
+    data, lines = load_yaml_with_lines(text)
+    return validate(PolicyDocument, data, lines=lines)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -62,6 +62,12 @@ def path_text(path: Sequence[str | int]) -> str:
     return text
 
 
+def line_of(lines: Lines, path: str) -> int | None:
+    """The line of a path as `path_text` writes it (`commands[2].run`), or of the nearest thing around it."""
+    parts = re.findall(r"[^.\[\]]+", path)
+    return _line_of(tuple(int(part) if part.isdecimal() else part for part in parts), lines)
+
+
 def load_yaml(text: str) -> dict[str, Any]:
     """The mapping that a YAML (or JSON) text holds.
 
@@ -135,6 +141,8 @@ class _Builder:
             self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove it")
         if event.tag:
             self._refuse(event, path, f"tags (`{event.tag}`) are not allowed: write a plain value")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            self._refuse(event, path, "holds a NUL, which can't be stored: remove it")
         if len(path) > MAX_DEPTH:
             self._refuse(event, path[:3], f"the document is nested deeper than {MAX_DEPTH} levels")
 

@@ -7,6 +7,7 @@ instant, ends the earlier one.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator
@@ -99,6 +100,8 @@ class Freeze(BaseModel):
         return self.start < end and start < self.end
 
 
+# Days and times come again with every request that is judged, and looking a zone up costs more than all the rest.
+@functools.lru_cache(maxsize=8192)
 def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
     """Return the two readings of a local time, which differ only around a change of daylight saving time."""
     local = dt.datetime.combine(day, time, tzinfo=zoneinfo.ZoneInfo(zone))

@@ -71,6 +71,19 @@ def grant_look(grant: Grant, now: dt.datetime) -> Look:
     return GRANT.get(grant.state, UNKNOWN)
 
 
+def health_look(targets: int, failing: int, unchecked: int) -> Look:
+    """Return how the latest checks of a cluster's targets look."""
+    if failing:
+        return Look("bad", "x", f"{failing} target{' fails' if failing == 1 else 's fail'}")
+    if not targets:
+        return Look("mute", "ask", "no targets")
+    if unchecked == targets:
+        return Look("mute", "ask", "never checked")
+    if unchecked:
+        return Look("warn", "alert", f"{unchecked} of {targets} never checked")
+    return Look("ok", "check", "healthy")
+
+
 def end_sentence(grant: Grant) -> str:
     """Return why a grant ended or is ending, as the end of a sentence."""
     by = f", by {grant.ended_by}" if grant.ended_by else ""

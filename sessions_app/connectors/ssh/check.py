@@ -20,7 +20,7 @@ ANSWER_TIMEOUT = 20.0
 LARGEST_SKEW = 15.0
 SAFE_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ash", "ksh", "mksh"})
 UNSAFE_SHELLS = frozenset({"csh", "tcsh"})
-_SETUP = "Run `manage.py ssh_target_setup CLUSTER` and do what it prints on the target."
+_SETUP = "Run on the target, as root, what its cluster's page shows; `manage.py ssh_target_setup CLUSTER` prints it as well."
 _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
 

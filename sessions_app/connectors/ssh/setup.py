@@ -35,6 +35,11 @@ def sshd_config(*, accounts: Iterable[str], gateways: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def empty_krl_line() -> str:
+    """Return the line that makes an empty list of revoked keys where there is none."""
+    return f"[ -e {KRL_FILE} ] || echo {empty_krl_base64()} | base64 -d > {KRL_FILE}"
+
+
 def target_setup(*, accounts: Iterable[str], ca_keys: Sequence[str], gateways: Sequence[str]) -> str:
     """Return the whole text for the administrator of one target: what to run as root, once. Running it again is safe.
 
@@ -56,7 +61,7 @@ def target_setup(*, accounts: Iterable[str], ca_keys: Sequence[str], gateways: S
         "set -eu\n"
         f"cat > {CA_FILE} <<'END'\n" + "".join(f"{key.strip()}\n" for key in ca_keys) + "END\n"
         # An existing list may revoke something; a missing one would refuse every login.
-        f"[ -e {KRL_FILE} ] || echo {empty_krl_base64()} | base64 -d > {KRL_FILE}\n"
+        f"{empty_krl_line()}\n"
         f"cat > {CONFIG_FILE} <<'END'\n" + sshd_config(accounts=accounts, gateways=gateways) + "END\n" + exempt +
         f"chmod 0644 {CA_FILE} {KRL_FILE} {CONFIG_FILE}\n"
         "sshd -t && { systemctl reload ssh 2>/dev/null || systemctl reload sshd; }\n"

@@ -12,7 +12,7 @@ from django.template.defaultfilters import date as format_date
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
@@ -36,6 +36,7 @@ from sessions_app.queries.facts import readable_document
 from sessions_app.queries.grants import WITHDRAWN
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
+from sessions_app.web.reads.clusters import Health
 
 register = template.Library()
 
@@ -115,6 +116,26 @@ def effect_look(effect: str) -> words.Look:
 def risk_look(risk: str) -> words.Look:
     """How a risk looks."""
     return words.RISK.get(risk, words.UNKNOWN)
+
+
+@register.filter
+def health_look(health: Health) -> words.Look:
+    """How the connection of a cluster looks."""
+    return words.health_look(health.targets, health.failing, health.unchecked)
+
+
+@register.filter
+def coded(text: str) -> SafeString:
+    """A text in which what stands between backticks is shown as code."""
+    parts = str(text).split("`")
+    return format_html_join(
+        "",
+        "{}",
+        (
+            (format_html("<code>{}</code>", one) if at % 2 and at < len(parts) - 1 else one,)
+            for at, one in enumerate(parts)
+        ),
+    )
 
 
 @register.filter

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from broker.kernel import clock
 from sessions_app.web.doors import page, who
 from sessions_app.web.reads.home import home as read_home
+from sessions_app.web.reads.welcome import starts_with_nothing
 
 
 @page()
 def home(request: HttpRequest) -> HttpResponse:
     """What needs me, what I hold, what I asked for, who has access now."""
+    if starts_with_nothing(who(request)):
+        return redirect("welcome")
     return render(
         request, "sessions/home.html", {"home": read_home(who(request), clock.now()), "now": clock.now()}
     )

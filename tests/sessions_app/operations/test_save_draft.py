@@ -9,7 +9,7 @@ from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.check_request import NothingToAskFor
 from sessions_app.operations.publish_command_set import publish_command_set
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, save_draft
-from tests.support.acts import change
+from tests.support.acts import change, policy
 
 
 def draft(world, *, who=None, old="echo stop", new="echo halt", more=""):
@@ -69,3 +69,32 @@ def test_a_draft_is_no_obstacle_to_applying_files(world):
     draft(world)
     change(world, {})
     assert CommandSetVersion.objects.filter(published_at__isnull=False).count() == 1
+
+
+def administered(world, *names: str) -> None:
+    """Bob administers the policy that names the set; the others name it too, and are nobody's."""
+    copies = {f"policies/{name}.yaml": policy(world, name=name)["policies/web-work.yaml"] for name in names}
+    change(world, {**policy(world, administrators={"identities": ["bob"]}), **copies})
+
+
+def test_who_administers_every_policy_that_names_a_set_may_write_it(world):
+    administered(world)
+    version = draft(world, who=world.bob)
+    assert (
+        publish_command_set(version_id=version.pk, actor=world.bob, now=world.now).published_by == world.bob
+    )
+
+
+def test_who_administers_one_of_two_policies_that_name_a_set_may_not(world):
+    administered(world, "other-work")
+    with pytest.raises(OnlyAdministratorsSetUp):
+        draft(world, who=world.bob)
+    version = draft(world)
+    with pytest.raises(OnlyAdministratorsSetUp):
+        publish_command_set(version_id=version.pk, actor=world.bob, now=world.now)
+
+
+def test_a_page_of_one_set_does_not_write_another(world):
+    source = world.catalogue["command-sets/restart-web.yaml"]
+    with pytest.raises(InvalidInput, match="must stay other"):
+        save_draft(source=source, actor=world.admin, now=world.now, name="other")

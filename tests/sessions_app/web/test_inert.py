@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target
+from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target, TargetCheck
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 
@@ -31,7 +31,12 @@ def addresses(world, now) -> list[str]:
     pending = world.request(reason=EVIL, ticket=EVIL[:60])
     glass = world.request(kind="break_glass", reason=EVIL).grant
     Grant.objects.filter(pk=glass.pk).update(last_error=EVIL, review_note=EVIL)
+    steps = [{"name": EVIL, "ok": False, "detail": EVIL, "fix": EVIL}]
+    TargetCheck.objects.create(
+        target=Target.objects.first(), asked_by=world.admin, finished_at=now, ok=False, steps=steps
+    )
     return [
+        "/clusters/web/edit/", "/clusters/web/checks/", "/policies/web-work/simulate/?s.person=" + EVIL, "/welcome/people/",
         "/", "/requests/?show=all", f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/",
         f"/grants/{grant.ref}/", f"/grants/{grant.ref}/live/", f"/grants/{glass.ref}/",
         "/grants/?show=all", "/clusters/", "/clusters/web/", "/command-sets/restart-web/", "/policies/web-work/",

@@ -1,0 +1,344 @@
+"""How one document of the catalogue is written, for whole folders and for single pages: the same rows, entries and ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import models
+from guardian.shortcuts import assign_perm, get_groups_with_perms, get_users_with_perms, remove_perm
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import InvalidInput, StintError
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
+from sessions_app.operations.catalogue_plan import Change, Plan, note
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.provision_grant import why_not_start
+from sessions_app.operations.publish_command_set import NotFitToPublish, publish
+from sessions_app.operations.save_draft import write_draft
+from sessions_app.policy.catalogue import Catalogue, ClusterDocument, CommandSetFile, GroupDocument
+from sessions_app.policy.commands.document import digest as command_set_digest
+from sessions_app.policy.policies import PolicyDocument, Who, digest_of
+from sessions_app.queries import facts
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A name in a document that means nothing: which document (`policies/web-work`), what it should be, the name."""
+
+    place: str
+    what: str
+    name: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in words."""
+        return f"there is no {self.what} {self.name}"
+
+
+def unknown_names(catalogue: Catalogue) -> list[Unknown]:
+    """Return every name in the documents that means nothing."""
+    known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
+    clusters = {*catalogue.clusters, *Cluster.objects.live().values_list("name", flat=True)}
+    sets = {*catalogue.command_sets, *CommandSet.objects.live().values_list("name", flat=True)}
+    found: list[Unknown] = []
+
+    def check(place: str, what: str, names: Iterable[str], among: set[str]) -> None:
+        spelled = canonical_username if what == "identity" else str
+        found.extend(Unknown(place, what, name) for name in names if spelled(name) not in among)
+
+    for group in catalogue.groups.values():
+        check(f"groups/{group.name}", "identity", group.members, known)
+    for cluster in catalogue.clusters.values():
+        people = cluster.approvers.identities if cluster.approvers else ()
+        check(f"clusters/{cluster.name}", "identity", people, known)
+    for policy, _ in catalogue.policies.values():
+        place = f"policies/{policy.name}"
+        check(place, "cluster", policy.clusters, clusters)
+        check(place, "command set", policy.command_sets, sets)
+        for who in (policy.requesters, policy.viewers, policy.administrators):
+            check(place, "identity", who.identities if who else (), known)
+    return found
+
+
+def check_names(catalogue: Catalogue) -> None:
+    """Every name that a file uses must mean something; all that do not are told at once. Raises InvalidInput."""
+    problems: dict[str, list[str]] = {}
+    for unknown in unknown_names(catalogue):
+        problems.setdefault(unknown.place, []).append(unknown.message)
+    if problems:
+        text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
+        raise InvalidInput(
+            f"The catalogue does not fit together; nothing was changed: {text}.", fields=problems
+        )
+
+
+def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Make a group and its members what the document says."""
+    group, made = Group.objects.get_or_create(name=document.name)
+    before = [] if made else sorted(group.user_set.values_list("username", flat=True))
+    after = sorted(canonical_username(name) for name in document.members)
+    if made or before != after:
+        group.user_set.set(Identity.objects.filter(username__in=after))
+        note(
+            plan,
+            "create" if made else "change",
+            "group",
+            document.name,
+            {"members": before},
+            {"members": after},
+        )
+        record(
+            event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=document.name, now=now,
+            data={"before": before, "after": after},
+        )  # fmt: skip
+
+
+def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Make a cluster and its targets what the document says; grants whose ground is taken away end."""
+    cluster = Cluster.objects.filter(name=document.name).first()
+    before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
+    after = plain(document)
+    if cluster is None:
+        cluster = Cluster(name=document.name, created_at=now)
+    if before == after:
+        return
+    cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
+    cluster.environment, cluster.risk, cluster.host_ca = (
+        document.environment,
+        document.risk,
+        document.host_ca or "",
+    )
+    cluster.save()
+    _targets(cluster, document, now)
+    _give(cluster, "approve_cluster", document.approvers)
+    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), now) if before else ()
+    note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
+    record(
+        event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
+        object_ref=document.name, now=now, data={"digest": digest_of(after), "grants_ended": list(ends)},
+    )  # fmt: skip
+
+
+def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
+    """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
+    wanted = {target.name: target for target in document.targets}
+    cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)
+    for target in wanted.values():
+        Target.objects.update_or_create(
+            cluster=cluster,
+            name=target.name,
+            defaults={
+                "address": target.address,
+                "port": target.port,
+                "account": target.account,
+                "host_key": target.host_key or "",
+                "removed_at": None,
+            },
+        )
+
+
+def cluster_data(cluster: Cluster) -> dict[str, Any]:
+    """Return a stored cluster as its file would say it."""
+    approvers = _who(cluster, "approve_cluster")
+    return plain(
+        ClusterDocument.model_validate(
+            {
+                "name": cluster.name,
+                "kind": cluster.kind,
+                "summary": cluster.summary,
+                "environment": cluster.environment,
+                "risk": cluster.risk,
+                "host_ca": cluster.host_ca or None,
+                "targets": [
+                    {"name": t.name, "address": t.address, "port": t.port, "account": t.account,
+                     "host_key": t.host_key or None}
+                    for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
+                ],
+                "approvers": approvers,
+            }
+        )
+    )  # fmt: skip
+
+
+def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
+    """Return a document as plain data in which order that means nothing is no difference."""
+    data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if "targets" in data:
+        data["targets"] = sorted(data["targets"], key=lambda target: str(target["name"]))
+    for who in ("approvers", "requesters", "viewers", "administrators"):
+        if isinstance(data.get(who), dict):
+            data[who] = {key: sorted(names) for key, names in data[who].items()}
+    return data
+
+
+def write_command_set(file: CommandSetFile, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Publish what the file says, unless it is what is published. Raises InvalidInput when it is not fit."""
+    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
+    current = command_set.published if command_set else None
+    live = command_set is not None and command_set.removed_at is None
+    if (
+        live
+        and current
+        and current.digest == command_set_digest(file.document)
+        and current.accepted == dict(file.accept)
+    ):
+        return
+    version = write_draft(file=file, actor=None, now=now)
+    try:
+        publish(version=version, actor=actor, by=None, now=now)
+    except NotFitToPublish as error:
+        place = f"command-sets/{file.name}"
+        raise InvalidInput(
+            f"{place} is not fit to be published; nothing was changed.",
+            hint=error.hint,
+            fields={f"{place}: {where}": texts for where, texts in error.fields.items()},
+        ) from error
+    before = current.document if current and live else None
+    note(plan, "change" if before else "create", "command set", file.name, before, version.document)
+
+
+def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Make a policy what the document says; grants that it no longer covers end."""
+    policy = AccessPolicy.objects.filter(name=document.name).first()
+    data = document.model_dump(mode="json", by_alias=True)
+    live = policy is not None and policy.removed_at is None
+    if policy and live and policy.digest == digest_of(data):
+        return
+    before = policy_data(policy) if policy and live else None
+    if policy is None:
+        policy = AccessPolicy(name=document.name, version=0, created_at=now)
+    policy.version += 1
+    policy.summary, policy.source, policy.document, policy.digest = (
+        document.summary,
+        source,
+        data,
+        digest_of(data),
+    )
+    policy.changed_at, policy.removed_at = now, None
+    policy.save()
+    policy.clusters.set(Cluster.objects.live().filter(name__in=document.clusters))
+    policy.command_sets.set(CommandSet.objects.live().filter(name__in=document.command_sets))
+    _give(policy, "request_accesspolicy", document.requesters)
+    _give(policy, "view_accesspolicy", document.viewers)
+    _give(policy, "administer_accesspolicy", document.administrators)
+    approvers = document.approver_groups
+    _give(policy, "approve_accesspolicy", Who(groups=approvers) if approvers else None)
+    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), now) if before else ()
+    note(plan, "change" if before else "create", "policy", document.name, before, plain(document), ends)
+    record(
+        event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
+        object_ref=document.name, now=now,
+        data={"version": policy.version, "digest": policy.digest, "grants_ended": list(ends)},
+    )  # fmt: skip
+
+
+def policy_data(policy: AccessPolicy) -> dict[str, Any]:
+    """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
+    try:
+        return plain(facts.policy_document(policy))
+    except facts.Unreadable as error:
+        return {"unreadable": error.message}
+
+
+def _give(thing: models.Model, permission: str, who: Who | None) -> None:
+    """Make exactly these groups and identities hold the permission on the thing."""
+    groups = [Group.objects.get_or_create(name=name)[0] for name in (who.groups if who else ())]
+    people = list(
+        Identity.objects.filter(
+            username__in=[canonical_username(name) for name in (who.identities if who else ())]
+        )
+    )
+    held_by = [
+        *_holders(get_groups_with_perms(thing, attach_perms=True), permission),
+        *_holders(get_users_with_perms(thing, attach_perms=True, with_group_users=False), permission),
+    ]
+    for holder in held_by:
+        if holder not in groups and holder not in people:
+            remove_perm(permission, holder, thing)
+    for holder in (*groups, *people):
+        if holder not in held_by:
+            assign_perm(permission, holder, thing)
+
+
+def _holders(permissions: Any, permission: str) -> list[Any]:
+    return [holder for holder, held in permissions.items() if permission in held]
+
+
+def _who(thing: models.Model, permission: str) -> dict[str, list[str]] | None:
+    groups = sorted(g.name for g in _holders(get_groups_with_perms(thing, attach_perms=True), permission))
+    people = sorted(
+        p.username
+        for p in _holders(get_users_with_perms(thing, attach_perms=True, with_group_users=False), permission)
+    )
+    return {"groups": groups, "identities": people} if groups or people else None
+
+
+def _end_those_without_ground(grants: models.QuerySet[Grant], now: dt.datetime) -> tuple[str, ...]:
+    """End live grants that would not be made any more, and return their references. Scheduled ones are asked at their start."""
+    ended = []
+    for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
+        if reason := _why_not_stand(grant, now):
+            end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
+            ended.append(grant.ref)
+    return tuple(ended)
+
+
+def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
+    try:
+        return why_not_start(grant, now)
+    except (StintError, ValueError) as error:
+        return f"It can't be judged any more: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """How one kind of thing is taken out of use."""
+
+    model: Any
+    grants_of: Callable[[Any], models.QuerySet[Grant]]
+    reason: EndReason
+    event: Event
+
+
+_REMOVALS: Mapping[str, _Removal] = {
+    "policy": _Removal(
+        AccessPolicy, lambda row: Grant.objects.filter(policy=row), EndReason.POLICY_CHANGED, Event.POLICY_REMOVED
+    ),
+    "cluster": _Removal(
+        Cluster, lambda row: Grant.objects.filter(cluster=row), EndReason.CLUSTER_REMOVED, Event.CLUSTER_REMOVED
+    ),
+    "command set": _Removal(
+        CommandSet, lambda row: Grant.objects.filter(command_set_version__command_set=row),
+        EndReason.POLICY_CHANGED, Event.COMMAND_SET_RETIRED,
+    ),
+}  # fmt: skip
+
+
+def live_rows(type_: str) -> Any:
+    """Return what stands in the catalogue of one type, by name."""
+    return _REMOVALS[type_].model.objects.live().order_by("name")
+
+
+def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Take one thing out of use; what was granted by it ends."""
+    removal = _REMOVALS[type_]
+    removal.model.objects.filter(pk=row.pk).update(removed_at=now)
+    ended = []
+    for grant in removal.grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
+        end_grant(
+            grant_id=grant.pk, actor=None, reason=removal.reason, now=now, note=f"The {type_} was removed."
+        )
+        ended.append(grant.ref)
+    plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
+    record(
+        event=removal.event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,
+        data={"grants_ended": ended},
+    )  # fmt: skip

@@ -1,0 +1,44 @@
+"""Ask for a look at a target; a worker carries it out."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.models import Identity
+from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.models import Cluster, Target, TargetCheck
+
+# One that has waited or run for so long was dropped; another is asked for.
+GIVEN_UP = dt.timedelta(minutes=2)
+
+
+class OnlyAdministratorsCheck(Forbidden):
+    """A check logs in to the target, so that only who administers its cluster may ask for one."""
+
+    code = "only_administrators"
+
+
+def check_target(*, target_id: int, actor: Identity, now: dt.datetime) -> TargetCheck:
+    """Ask that the target is looked at step by step. One that is under way is returned instead of a second one.
+
+    Raises NotFound, OnlyAdministratorsCheck.
+    """
+    with transaction.atomic():
+        target = Target.objects.live().select_for_update(of=("self",)).filter(pk=target_id).first()
+        if target is None:
+            raise NotFound("There is no such target.")
+        if not Cluster.objects.administered_by(actor).filter(pk=target.cluster_id).exists():
+            raise OnlyAdministratorsCheck("Only administrators of the cluster check its targets.")
+        waiting = (
+            target.checks.filter(finished_at__isnull=True, asked_at__gt=now - GIVEN_UP)
+            .order_by("-pk")
+            .first()
+        )
+        if waiting is not None:
+            return waiting
+        check = TargetCheck.objects.create(target=target, asked_by=actor, asked_at=now)
+        enqueue("targets.check", check_id=check.pk)
+    return check

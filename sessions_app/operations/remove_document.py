@@ -1,0 +1,48 @@
+"""Take a cluster, a policy or a command set out of use."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any, Literal
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.kernel.errors import NotFound
+from sessions_app.operations.catalogue_changes import live_rows, remove_row
+from sessions_app.operations.catalogue_plan import Plan, one_change
+from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
+
+Kind = Literal["clusters", "command-sets", "policies"]
+_TYPE: dict[Kind, str] = {"clusters": "cluster", "command-sets": "command set", "policies": "policy"}
+_GRANTS: dict[Kind, str] = {
+    "clusters": "cluster__name",
+    "command-sets": "command_set_version__command_set__name",
+    "policies": "policy__name",
+}
+
+
+def remove_document(
+    *,
+    kind: Kind,
+    name: str,
+    actor: Identity,
+    now: dt.datetime,
+    told: Collection[str] | None = None,
+    plan_only: bool = False,
+) -> Plan:
+    """Remove it as `manage.py apply --prune` would, and return which grants end. Its history stays.
+
+    ``told`` are the grants whose end was stated before; ``plan_only`` changes nothing. Administrators of it alone.
+    Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
+    """
+    type_ = _TYPE[kind]
+    which: dict[str, Any] = {_GRANTS[kind]: name}
+    with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
+        row = live_rows(type_).filter(name=name).first()
+        if row is None:
+            raise NotFound(f"There is no such {type_}.")
+        if not live_rows(type_).administered_by(actor).filter(pk=row.pk).exists():
+            raise OnlyAdministratorsSetUp(f"Only its administrators may remove the {type_} {name}.")
+        remove_row(type_, row, plan, actor_of(actor), now)
+    return plan

@@ -1,0 +1,162 @@
+"""Save one document of the catalogue: a group, a cluster, a command set or a policy."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any, Literal
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.kernel.errors import Conflict
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion
+from sessions_app.operations.catalogue_changes import (
+    cluster_data,
+    unknown_names,
+    write_cluster,
+    write_command_set,
+    write_group,
+    write_policy,
+)
+from sessions_app.operations.catalogue_plan import Plan, one_change
+from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
+from sessions_app.policy.catalogue import Catalogue, read_one
+from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with_lines
+from sessions_app.policy.policies import PolicyDocument, digest_of
+from sessions_app.queries import facts
+
+Kind = Literal["groups", "clusters", "command-sets", "policies"]
+NOUN: dict[Kind, str] = {
+    "groups": "group",
+    "clusters": "cluster",
+    "command-sets": "command set",
+    "policies": "policy",
+}
+
+
+class ChangedMeanwhile(Conflict):
+    """Somebody else changed the document since it was opened; nothing was saved."""
+
+    code = "changed_meanwhile"
+
+
+def save_document(
+    *,
+    kind: Kind,
+    source: str,
+    actor: Identity,
+    now: dt.datetime,
+    name: str | None = None,
+    based_on: str | None = None,
+    told: Collection[str] | None = None,
+    plan_only: bool = False,
+) -> Plan:
+    """Make one thing of the catalogue what a YAML or JSON text says, as `manage.py apply` would, and return what changed.
+    A command set is published with it.
+
+    ``name`` is the only one that the text may have. ``based_on`` is the ``state_of`` that the writer saw; ``told`` are the
+    grants whose end was stated before. ``plan_only`` changes nothing. Administrators of Stint may save everything; who
+    administers a cluster or a policy may change it, and may not bring under a policy what is not theirs to give.
+    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
+    """
+    try:
+        catalogue = read_one(kind, source)
+    except DocumentError as error:
+        raise CannotBeRead(NOUN[kind], error.problems) from error
+    found = next(
+        iter((catalogue.groups or catalogue.clusters or catalogue.command_sets or catalogue.policies).keys())
+    )
+    keep_name(name, found, NOUN[kind])
+    filters = {"clusters": "cluster__name", "policies": "policy__name"}
+    which: dict[str, Any] = {filters[kind]: found} if kind in filters else {"pk": None}
+    with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
+        _check_may(kind, found, catalogue, actor)
+        _check_names(kind, source, catalogue)
+        if based_on is not None and based_on != state_of(kind, found):
+            raise ChangedMeanwhile(
+                f"Somebody else has changed {found} since you opened it. Nothing was saved.",
+                hint="Copy what you wrote, open it again, and make your change there.",
+            )
+        _write(catalogue, plan, actor, now)
+    return plan
+
+
+def state_of(kind: Kind, name: str) -> str:
+    """Return a digest of what stands in the catalogue under the name; empty when nothing does."""
+    if kind == "clusters":
+        cluster = Cluster.objects.live().filter(name=name).first()
+        return digest_of(cluster_data(cluster)) if cluster else ""
+    if kind == "policies":
+        return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
+    if kind == "command-sets":
+        published = CommandSetVersion.objects.filter(
+            command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
+        )
+        return published.order_by("-number").values_list("digest", flat=True).first() or ""
+    members = (
+        Identity.objects.filter(groups__name=name).order_by("username").values_list("username", flat=True)
+    )
+    return digest_of(list(members))
+
+
+def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) -> None:
+    for group in catalogue.groups.values():
+        write_group(group, plan, actor_of(actor), now)
+    for cluster in catalogue.clusters.values():
+        write_cluster(cluster, plan, actor_of(actor), now)
+    for command_set in catalogue.command_sets.values():
+        write_command_set(command_set, plan, actor_of(actor), now)
+    for policy, source in catalogue.policies.values():
+        write_policy(policy, source, plan, actor_of(actor), now)
+
+
+def _check_names(kind: Kind, source: str, catalogue: Catalogue) -> None:
+    unknown = unknown_names(catalogue)
+    if unknown:
+        problems = [Problem("", one.message, _line_of(source, one.name)) for one in unknown]
+        raise CannotBeRead(NOUN[kind], sorted(problems, key=lambda problem: problem.line or 0))
+
+
+def _line_of(source: str, name: str) -> int | None:
+    """Return the first line on which a list of the text names it."""
+    data, lines = load_yaml_with_lines(source)
+    for path, line in lines.items():
+        if len(path) > 1 and _at(data, path) == name:
+            return line
+    return None
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> None:
+    if actor.is_superuser:
+        return
+    if kind == "clusters" and Cluster.objects.live().administered_by(actor).filter(name=name).exists():
+        return
+    if kind == "command-sets" and may_set_up(actor, CommandSet.objects.live().filter(name=name)):
+        return
+    policy = AccessPolicy.objects.live().administered_by(actor).filter(name=name).first()
+    if kind != "policies" or policy is None:
+        raise OnlyAdministratorsSetUp(f"Only its administrators may change the {NOUN[kind]} {name}.")
+    _check_not_wider(facts.policy_document(policy), catalogue.policies[name][0], actor)
+
+
+def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
+    """Who administers one policy may not give access by it to what others administer, nor choose who else may change it."""
+    clusters = Cluster.objects.live().administered_by(actor).values_list("name", flat=True)
+    sets = CommandSet.objects.live().administered_by(actor).values_list("name", flat=True)
+    foreign = [
+        *sorted(set(after.clusters) - set(before.clusters) - set(clusters)),
+        *sorted(set(after.command_sets) - set(before.command_sets) - set(sets)),
+    ]
+    if foreign:
+        raise OnlyAdministratorsSetUp(
+            f"You don't administer {', '.join(foreign)}, so you can't bring it under a policy.",
+            hint="An administrator of Stint can.",
+        )
+    if before.administrators != after.administrators:
+        raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a policy.")

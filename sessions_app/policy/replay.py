@@ -1,0 +1,82 @@
+"""Past requests judged again: by the rules that hold, and by those of a draft."""
+
+from __future__ import annotations
+
+import datetime as dt
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from sessions_app.policy.decision import Decision, Outcome
+from sessions_app.policy.evaluate import clauses_for, evaluate
+from sessions_app.policy.policies import Clause, PolicyDocument, Who
+from sessions_app.policy.rules import Ask, Facts
+
+# How many people other than the requester could give an approval of a clause.
+Available = Callable[["PastRequest", Clause], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRequest:
+    """A request as it was made. ``by_cluster`` says that the cluster itself lets its requester ask, under any policy."""
+
+    ref: str
+    at: dt.datetime
+    ask: Ask
+    state: str = ""
+    by_cluster: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A request on which the draft decides otherwise."""
+
+    past: PastRequest
+    before: Decision
+    after: Decision
+
+
+def named(who: Who, username: str, groups: Iterable[str]) -> bool:
+    """Whether a list of groups and identities names somebody."""
+    spelled = {unicodedata.normalize("NFKC", one).strip().casefold() for one in who.identities}
+    return username in spelled or not frozenset(groups).isdisjoint(who.groups)
+
+
+def replay(
+    pasts: Iterable[PastRequest], *, before: PolicyDocument, after: PolicyDocument, available: Available
+) -> Iterator[Changed]:
+    """Yield the requests whose decision changes from ``before`` to ``after``, in their order."""
+    for past in pasts:
+        one, other = (
+            evaluate(ask=past.ask, facts=_facts_then(past, document, available), policy=document)
+            for document in (before, after)
+        )
+        if _needs(one) != _needs(other):
+            yield Changed(past, one, other)
+
+
+def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[str]]]]:
+    """Return what matters of a decision: the outcome, and the approvals where some are needed."""
+    waits = decision.outcome is Outcome.NEEDS_APPROVAL
+    clauses = decision.clauses if waits else ()
+    return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)
+
+
+def _facts_then(past: PastRequest, document: PolicyDocument, available: Available) -> Facts:
+    """Return the world as it must have been: what else had refused the request would have kept it from being stored."""
+    ask = past.ask
+    clauses = clauses_for(document, break_glass=False, incident=ask.incident is not None)
+    return Facts(
+        now=past.at,
+        requester_enabled=True,
+        may_request=past.by_cluster or named(document.requesters, ask.requester, ask.requester_groups),
+        policy_live=True,
+        cluster_live=True,
+        command_set_published=True,
+        targets_live=True,
+        sweeper_silence=0.0,
+        overdue_reviews=0,
+        available=tuple(available(past, clause) for clause in clauses),
+        incident_open=bool(ask.incident),
+        incident_on_cluster=bool(ask.incident),
+    )

@@ -1,0 +1,134 @@
+"""A cluster as a form: what was typed becomes the document that a file would hold; its faults stand at their fields."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.http import QueryDict
+
+from sessions_app.policy.catalogue import ClusterDocument, fingerprint_of
+from sessions_app.policy.documents import Problem
+
+# A form of more targets would be longer than anybody reads; it is written as text then.
+MOST_TARGETS = 60
+_OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """One target as typed."""
+
+    name: str = ""
+    address: str = ""
+    port: str = "22"
+    account: str = "root"
+    host_key: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was typed that would be missed."""
+        return not (self.name or self.address or self.host_key)
+
+    @property
+    def fingerprint(self) -> str:
+        """The key's fingerprint, to compare with what the target says of itself; empty for what is no key."""
+        return fingerprint_of(self.host_key)
+
+    def data(self) -> dict[str, Any]:
+        """Return the row as a file would say it."""
+        port: int | str = int(self.port) if self.port.isdecimal() and len(self.port) < 9 else self.port
+        row = {"name": self.name, "address": self.address, "port": port, "account": self.account}
+        return {**row, "host_key": self.host_key} if self.host_key else row
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterForm:
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there."""
+
+    name: str = ""
+    summary: str = ""
+    environment: str = "production"
+    risk: str = "medium"
+    host_ca: str = ""
+    groups: str = ""
+    people: str = ""
+    targets: tuple[TargetRow, ...] = (TargetRow(),)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    def source(self) -> str:
+        """Return the document as JSON, which is read as YAML is."""
+        data: dict[str, Any] = {
+            "name": self.name, "kind": "ssh", "summary": self.summary, "environment": self.environment,
+            "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty],
+        }  # fmt: skip
+        if self.host_ca:
+            data["host_ca"] = self.host_ca
+        approvers = {"groups": _words(self.groups), "identities": _words(self.people)}
+        if any(approvers.values()):
+            data["approvers"] = {key: names for key, names in approvers.items() if names}
+        return json.dumps(data, ensure_ascii=False)
+
+    def with_another_target(self) -> ClusterForm:
+        """Return the form with one more empty row."""
+        return replace(self, targets=(*self.targets, TargetRow()))
+
+    def with_problems(self, problems: Iterable[Problem]) -> ClusterForm:
+        """Return the form with each fault at its field; those of the whole stand under ``all``."""
+        errors: dict[str, list[str]] = {}
+        rows: dict[int, dict[str, str]] = {}
+        for problem in problems:
+            of_target = _OF_TARGET.match(problem.path)
+            if of_target:
+                rows.setdefault(int(of_target[1]), {})[of_target[2] or "name"] = problem.message
+            else:
+                errors.setdefault(problem.path.partition(".")[0] or "all", []).append(problem.message)
+        targets = tuple(replace(row, errors=rows.get(at, {})) for at, row in enumerate(self.targets))
+        return replace(
+            self, targets=targets, errors={name: "; ".join(texts) for name, texts in errors.items()}
+        )
+
+
+def form_of(document: ClusterDocument) -> ClusterForm:
+    """Return the form that says what a document says."""
+    who = document.approvers
+    return ClusterForm(
+        name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
+        host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
+        people=", ".join(who.identities if who else ()),
+        targets=tuple(
+            TargetRow(one.name, one.address, str(one.port), one.account, one.host_key or "") for one in document.targets
+        ),
+    )  # fmt: skip
+
+
+def form_of_post(data: QueryDict) -> ClusterForm:
+    """Return what was sent. Rows that are empty or marked to go are left out; one row is always there."""
+
+    def said(name: str) -> str:
+        return data.get(name, "").strip()
+
+    count = data.get("rows", "")
+    numbers = range(min(int(count), MOST_TARGETS + 1) if count.isdecimal() and len(count) < 4 else 0)
+    rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
+    return ClusterForm(
+        name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
+        host_ca=said("host_ca"), groups=said("groups"), people=said("people"),
+        targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
+    )  # fmt: skip
+
+
+def _row(data: QueryDict, number: int) -> TargetRow:
+    name, address, port, account, host_key = (
+        data.get(f"t{number}.{field}", "").strip()
+        for field in ("name", "address", "port", "account", "host_key")
+    )
+    return TargetRow(name, address, port, account, host_key)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text) if word]

@@ -1,0 +1,211 @@
+"""Clusters, as those who may see them read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import yaml
+from django.conf import settings
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
+
+from accounts.models import Identity
+from sessions_app.connectors.ssh.setup import empty_krl_line, sshd_config, target_setup
+from sessions_app.models import AccessPolicy, Cluster, Grant, Target, TargetCheck
+from sessions_app.operations.catalogue_changes import cluster_data
+from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.queries.authority import trusted_ssh_cas
+from sessions_app.web.reads.home import LIVE, how_many_live, with_names
+
+# The slowest check takes half a minute; one that takes longer waits for a worker.
+LATE = dt.timedelta(seconds=40)
+# A check that has not come back after this long is not waited for any more.
+PATIENCE = dt.timedelta(minutes=2)
+
+
+def clusters(identity: Identity) -> QuerySet[Cluster]:
+    """Return the live clusters that the identity may see, with how many targets they have and grants are in use there."""
+    return (
+        Cluster.objects.live()
+        .visible_to(identity)
+        .annotate(
+            target_count=Count("targets", filter=Q(targets__removed_at__isnull=True)),
+            live_count=how_many_live("cluster"),
+        )
+        .order_by("name")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the latest checks of a cluster's targets found."""
+
+    targets: int = 0
+    failing: int = 0
+    unchecked: int = 0
+    at: dt.datetime | None = None
+
+
+def health_of(cluster_ids: Iterable[int]) -> dict[int, Health]:
+    """Return the health of clusters by id, in one query."""
+    latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
+    rows = (
+        Target.objects.live()
+        .filter(cluster__in=list(cluster_ids))
+        .annotate(
+            right=Subquery(latest.values("ok")[:1]), looked_at=Subquery(latest.values("finished_at")[:1])
+        )
+        .values("cluster_id")
+        .annotate(
+            targets=Count("pk"),
+            failing=Count("pk", filter=Q(right=False)),
+            unchecked=Count("pk", filter=Q(right__isnull=True)),
+            at=Max("looked_at"),
+        )
+        .order_by()
+    )
+    return {
+        row["cluster_id"]: Health(row["targets"], row["failing"], row["unchecked"], row["at"]) for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCluster:
+    """One row of the list."""
+
+    cluster: Cluster
+    health: Health
+
+
+def listed(identity: Identity) -> list[ListedCluster]:
+    """Return the clusters that the identity may see, each with its health."""
+    found = list(clusters(identity))
+    health = health_of(cluster.pk for cluster in found)
+    return [ListedCluster(cluster, health.get(cluster.pk, Health())) for cluster in found]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTarget:
+    """A target with its latest check that is over, and the one that is under way; ``is_late`` when nobody seems to be at it."""
+
+    target: Target
+    check: TargetCheck | None
+    running: TargetCheck | None
+    is_late: bool = False
+
+    @property
+    def wrong(self) -> int:
+        """How many steps have to be mended."""
+        return sum(1 for step in self.check.steps if not step["ok"]) if self.check else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The connection checks of one cluster."""
+
+    cluster: Cluster
+    rows: Sequence[CheckedTarget]
+    has_authority: bool
+
+    @property
+    def running(self) -> bool:
+        """Whether any is under way."""
+        return any(row.running for row in self.rows)
+
+
+def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
+    """Return each target of a cluster with its latest check."""
+    targets = list(cluster.targets.filter(removed_at__isnull=True).order_by("name"))
+    ids = [target.pk for target in targets]
+    own = TargetCheck.objects.filter(target__in=ids)
+    newest = own.filter(finished_at__isnull=False).order_by("target_id", "-pk").distinct("target_id")
+    waiting = own.filter(finished_at__isnull=True, asked_at__gt=now - PATIENCE)
+    done = {check.target_id: check for check in newest}
+    under_way = {check.target_id: check for check in waiting}
+    return Checks(
+        cluster,
+        [
+            CheckedTarget(
+                target,
+                done.get(target.pk),
+                waits := under_way.get(target.pk),
+                bool(waits and waits.asked_at < now - LATE),
+            )
+            for target in targets
+        ],
+        bool(trusted_ssh_cas()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SetupLines:
+    """What the administrator of a target pastes there: all of it, and its parts."""
+
+    script: str
+    config: str
+    krl: str
+    keys: str
+    gateways: Sequence[str]
+
+
+def setup_lines(accounts: Iterable[str]) -> SetupLines | None:
+    """Return the set-up of targets with these login accounts; None before there is an authority."""
+    keys = [key.public_key.strip() for key in trusted_ssh_cas()]
+    names = sorted(set(accounts))
+    gateways = settings.SSH_SOURCE_ADDRESS
+    if not keys or not names:
+        return None
+    return SetupLines(
+        script=target_setup(accounts=names, ca_keys=keys, gateways=gateways),
+        config=sshd_config(accounts=names, gateways=gateways),
+        krl=empty_krl_line(),
+        keys="\n".join(keys),
+        gateways=gateways,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPage:
+    """One cluster for one reader. ``checks`` and ``setup`` are for those who administer it."""
+
+    cluster: Cluster
+    targets: Sequence[Target]
+    policies: Sequence[AccessPolicy]
+    live: Sequence[Grant]
+    may_ask: bool
+    health: Health
+    checks: Checks | None
+    setup: SetupLines | None
+
+
+def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
+    """Return a cluster with its targets, the policies that cover it and who has access there now."""
+    policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
+    targets = list(cluster.targets.filter(removed_at__isnull=True).order_by("name"))
+    may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
+    return ClusterPage(
+        cluster=cluster,
+        targets=targets,
+        policies=list(policies.distinct().prefetch_related("command_sets").order_by("name")),
+        live=list(
+            with_names(Grant.objects.visible_to(reader))
+            .filter(cluster=cluster, state__in=LIVE)
+            .order_by("expires_at")[:50]
+        ),
+        may_ask=AccessPolicy.objects.requestable_by(reader).filter(clusters=cluster).exists(),
+        health=health_of([cluster.pk]).get(cluster.pk, Health()),
+        checks=checks_of(cluster, now) if may_set_up else None,
+        setup=setup_lines(target.account for target in targets) if may_set_up else None,
+    )
+
+
+def document_of(cluster: Cluster) -> ClusterDocument:
+    """Return a stored cluster as the document that its file would hold."""
+    return ClusterDocument.model_validate(cluster_data(cluster))
+
+
+def text_of(document: ClusterDocument) -> str:
+    """Return a cluster as YAML, as people write it."""
+    data = document.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)

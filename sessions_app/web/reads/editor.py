@@ -1,0 +1,37 @@
+"""A text that somebody edits, with its faults at their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.http import QueryDict
+
+from sessions_app.policy.documents import Problem
+
+# Numbers beyond the last line, so that lines which are added have theirs without asking the server.
+SPARE = 120
+
+
+def sent(data: QueryDict) -> str:
+    """Return the text that a form brought. Browsers send every new line as two characters."""
+    return data.get("source", "").replace("\r\n", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The text as typed, and what is wrong with it."""
+
+    source: str = ""
+    problems: Sequence[Problem] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many lines the field shows where it can't grow by itself."""
+        return min(60, max(12, self.source.count("\n") + 2))
+
+    @property
+    def lines(self) -> list[tuple[int, bool]]:
+        """The numbers beside the text, each with whether its line has a fault."""
+        wrong = {problem.line for problem in self.problems}
+        return [(number, number in wrong) for number in range(1, self.source.count("\n") + 2 + SPARE)]

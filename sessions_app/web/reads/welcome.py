@@ -1,0 +1,97 @@
+"""The first steps of a new Stint. Which are done is read from what is there; nothing is remembered about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group
+from django.db.models import OuterRef, Prefetch, Subquery
+
+from accounts.models import Identity, Kind
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target, TargetCheck
+
+KEYS = ("people", "cluster", "check", "commands", "policy", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: its address, what it is in a few words, and whether it is done."""
+
+    key: str
+    title: str
+    done: bool
+
+
+def starts_with_nothing(identity: Identity) -> bool:
+    """Whether an administrator should be led through the first steps: no cluster was ever made."""
+    return identity.is_superuser and not Cluster.objects.exists()
+
+
+def steps() -> list[Step]:
+    """Return the steps in order, each with whether it is done."""
+    people = Identity.objects.active().filter(kind=Kind.PERSON)
+    latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
+    targets = Target.objects.live()
+    published = CommandSetVersion.objects.filter(
+        published_at__isnull=False, command_set__removed_at__isnull=True
+    )
+    policies = AccessPolicy.objects.live().filter(
+        clusters__removed_at__isnull=True, command_sets__removed_at__isnull=True
+    )
+    return [
+        Step("people", "People and groups", people.count() > 1 and people.filter(groups__isnull=False).exists()),
+        Step("cluster", "A cluster and its first target", targets.exists()),
+        Step("check", "The connection",
+             targets.annotate(right=Subquery(latest.values("ok")[:1])).filter(right=True).exists()),
+        Step("commands", "What may be run", published.exists()),
+        Step("policy", "Who asks, who approves", policies.exists()),
+    ]  # fmt: skip
+
+
+def unfinished(identity: Identity) -> str:
+    """Return the next step, for administrators while nobody can ask for anything; else empty."""
+    if not identity.is_superuser or AccessPolicy.objects.live().exists():
+        return ""
+    return next((step.title[:1].lower() + step.title[1:] for step in steps() if not step.done), "")
+
+
+def people() -> Sequence[Identity]:
+    """Return the newest people with their groups."""
+    found = Identity.objects.filter(kind=Kind.PERSON).prefetch_related(
+        Prefetch("groups", Group.objects.order_by("name"))
+    )
+    return list(found.order_by("-pk")[:50])
+
+
+def groups() -> list[str]:
+    """Return the names of all groups."""
+    return list(Group.objects.order_by("name").values_list("name", flat=True)[:200])
+
+
+def members(group: str) -> list[str]:
+    """Return the user names of a group's members."""
+    found = Identity.objects.filter(groups__name=group)
+    return list(found.order_by("username").values_list("username", flat=True))
+
+
+def first_cluster() -> Cluster | None:
+    """Return the newest cluster that has targets."""
+    return Cluster.objects.live().filter(targets__removed_at__isnull=True).order_by("-pk").distinct().first()
+
+
+def cluster_names() -> list[str]:
+    """Return the clusters that a policy may name."""
+    return list(Cluster.objects.live().order_by("name").values_list("name", flat=True))
+
+
+def command_set_names() -> list[str]:
+    """Return the command sets that a policy may name."""
+    found = CommandSet.objects.live().filter(versions__published_at__isnull=False)
+    return list(found.distinct().order_by("name").values_list("name", flat=True))
+
+
+def newest_policy() -> AccessPolicy | None:
+    """Return the policy that was changed last, with what it covers."""
+    found = AccessPolicy.objects.live().prefetch_related("clusters", "command_sets")
+    return found.order_by("-changed_at").first()

@@ -1,0 +1,134 @@
+"""Clusters: look, check the connection, set up."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from broker.kernel import clock
+from sessions_app.models import Cluster, Environment, Risk
+from sessions_app.operations.check_target import check_target
+from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.remove_document import remove_document
+from sessions_app.operations.save_document import state_of
+from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
+from sessions_app.web.doors import ACT, FORM, back, page, who
+from sessions_app.web.reads import clusters as reads
+from sessions_app.web.reads.editor import Typed, sent
+from sessions_app.web.reads.welcome import unfinished
+from sessions_app.web.saving import Outcome, ending, press, said
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """The clusters that the reader may see."""
+    context = {"clusters": reads.listed(who(request)), "first_steps": unfinished(who(request))}
+    return render(request, "sessions/clusters.html", context)
+
+
+@page()
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One cluster."""
+    found = get_object_or_404(reads.clusters(who(request)), name=name)
+    return render(
+        request, "sessions/cluster.html", {"shown": reads.cluster_page(found, who(request), clock.now())}
+    )
+
+
+def _mine(request: HttpRequest, name: str) -> Cluster:
+    """Return a cluster that the reader administers; any other is not there."""
+    return get_object_or_404(Cluster.objects.live().administered_by(who(request)), name=name)
+
+
+@page()
+def checks(request: HttpRequest, name: str) -> HttpResponse:
+    """How far the connection checks are."""
+    found = _mine(request, name)
+    return render(request, "sessions/_checks.html", {"checks": reads.checks_of(found, clock.now())})
+
+
+@page(ACT)
+def check(request: HttpRequest, name: str) -> HttpResponse:
+    """Ask that one target is looked at, or all."""
+    found = _mine(request, name)
+    targets = found.targets.filter(removed_at__isnull=True)
+    if wanted := request.POST.get("target", ""):
+        targets = targets.filter(name=wanted)
+    if not targets:
+        raise Http404
+    for target in targets:
+        check_target(target_id=target.pk, actor=who(request), now=clock.now())
+    if getattr(request, "htmx", None):
+        return render(request, "sessions/_checks.html", {"checks": reads.checks_of(found, clock.now())})
+    return back(request, "cluster", name)
+
+
+@page(ACT)
+def authority(request: HttpRequest, name: str) -> HttpResponse:
+    """Make the certificate authority that targets trust, where there is none yet."""
+    _mine(request, name)
+    ensure_ssh_ca(now=clock.now())
+    messages.success(request, "The certificate authority is there. Put its key on each target.")
+    return back(request, "cluster", name)
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Make a cluster."""
+    if not who(request).is_superuser:
+        raise Http404
+    return _form(request, None)
+
+
+@page(FORM)
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Change a cluster and its targets, in a form or, when there are many, as text."""
+    return _form(request, _mine(request, name))
+
+
+def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
+    name = cluster.name if cluster else None
+    document = reads.document_of(cluster) if cluster else None
+    as_text = request.GET.get("as") == "text" or (
+        document is not None and len(document.targets) > MOST_TARGETS
+    )
+    form = form_of(document) if document else ClusterForm()
+    source = reads.text_of(document) if document and as_text else ""
+    outcome = Outcome()
+    if request.method == "POST":
+        form = form if as_text else form_of_post(request.POST)
+        source = sent(request.POST) if as_text else form.source()
+        if request.POST.get("act") == "add":
+            form = form.with_another_target()
+        else:
+            outcome = press(request, kind="clusters", source=source, name=name)
+    if outcome.saved:
+        saved = name or form.name
+        messages.success(request, said(outcome, saved))
+        return redirect("cluster", saved)
+    context = {
+        "cluster": cluster, "form": form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
+        "typed": Typed(source, outcome.problems), "environments": Environment.choices, "risks": Risk.choices,
+        "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
+        "most": MOST_TARGETS,
+    }  # fmt: skip
+    return render(request, "sessions/cluster_edit.html", context, status=outcome.status)
+
+
+@page(ACT)
+def remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Say which grants end when a cluster is removed; with ``confirm`` remove it."""
+    found = _mine(request, name)
+    confirmed = request.POST.get("confirm") == "1"
+    plan = remove_document(
+        kind="clusters", name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,
+        told=request.POST.get("told", "").split() if confirmed else None,
+    )  # fmt: skip
+    if confirmed:
+        messages.success(request, f"{name} is removed. What was granted on it ends.")
+        return redirect("clusters")
+    policies = found.policies.filter(removed_at__isnull=True).order_by("name")
+    context = {"noun": "cluster", "name": name, "ends": ending(plan), "told": " ".join(plan.ends),
+               "policies": policies, "action": request.path, "back": "cluster"}  # fmt: skip
+    return render(request, "sessions/remove.html", context)

@@ -1,0 +1,99 @@
+"""From an empty Stint with one administrator to the first person who asks, in a browser."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from broker.demo.sshd import SshTarget
+from tests.journeys.test_journeys_of_setup import work
+from tests.support.browser import DESK
+
+PASSWORD = "a first administrator's words"
+
+
+@pytest.fixture
+def live_world(stint_db):
+    """What `createsuperuser` leaves: one administrator. A sweeper runs."""
+    from accounts.models import Identity
+    from broker.kernel import clock
+    from sessions_app.models import Sweeper
+
+    clock.sync()
+    now = clock.now()
+    Identity.objects.create_superuser("root", PASSWORD)
+    Sweeper.objects.create(name="test", seen_at=now + dt.timedelta(hours=1))
+    return SimpleNamespace(now=now)
+
+
+def sign_in(chromium: Browser, site: str, name: str, password: str) -> Page:
+    page = chromium.new_context(viewport=DESK, base_url=site).new_page()
+    page.goto("/sign-in/")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    return page
+
+
+def add(page: Page, name: str, groups: str) -> str:
+    """Add a person and return the first password, which is shown once."""
+    page.get_by_label("Name", exact=True).fill(name.title())
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Groups").fill(groups)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".note.t-ok")).to_contain_text(f"sign in as {name}")
+    return page.locator(".secret").inner_text()
+
+
+def test_first_run(live_world, chromium, site):
+    with SshTarget([]) as sshd:
+        root = sign_in(chromium, site, "root", PASSWORD)
+        expect(root.locator("h1")).to_have_text("First steps")
+        words = add(root, "alice", "operators")
+        add(root, "bob", "approvers")
+        root.get_by_role("link", name="Next: a cluster").click()
+
+        root.get_by_label("Name", exact=True).first.fill("web")
+        row = root.get_by_role("group", name="Target 1")
+        row.get_by_label("Name").fill("web-1")
+        row.get_by_label("Address").fill("127.0.0.1")
+        row.get_by_label("Port").fill("no port")
+        row.get_by_label("Host key").fill(sshd.host_key)
+        root.get_by_role("button", name="Make the cluster").last.click()
+        expect(row).to_contain_text("valid integer")
+        row.get_by_label("Port").fill(str(sshd.port))
+        root.get_by_role("button", name="Make the cluster").last.click()
+
+        root.get_by_role("button", name="Make it").click()
+        root.get_by_role("button", name="Check all").click()
+        expect(root.locator("#checks .pill")).to_contain_text("Checking")
+        work()
+        expect(root.locator("#checks")).to_contain_text("1 step to mend")
+        root.locator("summary", has_text="Its parts").click()
+        sshd.trust([root.get_by_role("button", name="Copy the key").get_attribute("data-copy")])
+        root.get_by_role("button", name="Check all").click()
+        expect(root.locator("#checks .pill")).to_contain_text("Checking")
+        work()
+        expect(root.locator("#checks")).to_contain_text("All right")
+        root.get_by_role("link", name="Next: what may be run").click()
+
+        # Left, and resumed at the same step.
+        root.goto("/policies/")
+        root.goto("/welcome/")
+        expect(root.locator("[aria-current=step]")).to_contain_text("What may be run")
+        root.get_by_role("link", name="Read logs").click()
+        root.get_by_role("button", name="Publish it").click()
+        root.get_by_role("group", name="Who may ask").get_by_label("operators").check()
+        root.get_by_role("group", name="Who approves").get_by_label("approvers").check()
+        root.get_by_role("button", name="Make the policy").click()
+        expect(root.locator("h1")).to_have_text("Stint is set up")
+
+    alice = sign_in(chromium, site, "alice", words)
+    alice.get_by_role("link", name="Request access").first.click()
+    alice.get_by_label("Why").fill("See why it is slow")
+    expect(alice.locator("#outcome")).to_contain_text("Needs 1 approval")
+    alice.locator("#outcome").get_by_role("button", name="Send to 1 approver").click()
+    expect(alice.locator("h1")).to_contain_text("You asked to run read-logs on web")

@@ -1,0 +1,108 @@
+"""Looking at real targets because somebody asked."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from broker.demo.sshd import SshTarget
+from broker.kernel import clock
+from sessions_app import tasks
+from sessions_app.models import Target, TargetCheck
+from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
+from sessions_app.operations.check_target import check_target
+from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from tests.support.acts import after, at_once, events, intact, last
+
+
+def ask(world) -> TargetCheck:
+    return check_target(target_id=Target.objects.get(name="web-1").pk, actor=world.admin, now=world.now)
+
+
+def carry_out(check, now):
+    return carry_out_check(check_id=check.pk, now=lambda: now)
+
+
+def points_at(sshd: SshTarget) -> None:
+    Target.objects.filter(name="web-1").update(port=sshd.port, host_key=sshd.host_key, address="127.0.0.1")
+
+
+def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
+    ca = ensure_ssh_ca(now=world.now)
+    with SshTarget([ca.public_key]) as sshd:
+        points_at(sshd)
+        check = carry_out(ask(world), after(world, seconds=2))
+    assert (check.ok, check.finished_at) == (True, after(world, seconds=2))
+    assert [step["name"] for step in check.steps][:3] == [
+        "reachable",
+        "host key matches",
+        "certificate accepted",
+    ]
+    entry = last("cluster.checked", "web")
+    assert (entry.actor, entry.data["target"], entry.data["ok"]) == ("admin", "web-1", True)
+    assert intact()
+
+
+def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
+    ensure_ssh_ca(now=world.now)
+    with SshTarget([]) as sshd:
+        points_at(sshd)
+        check = carry_out(ask(world), world.now)
+    assert not check.ok
+    wrong = [step for step in check.steps if not step["ok"]]
+    assert [step["name"] for step in wrong] == ["certificate accepted"]
+    assert wrong[0]["fix"]
+
+
+def test_a_target_that_nobody_answers_for_is_not_reachable(world):
+    ensure_ssh_ca(now=world.now)
+    Target.objects.filter(name="web-1").update(address="127.0.0.1", port=1)
+    check = carry_out(ask(world), world.now)
+    assert [(step["name"], step["ok"]) for step in check.steps] == [("reachable", False)]
+
+
+def test_without_an_authority_that_is_the_step_that_fails(world):
+    check = carry_out(ask(world), world.now)
+    assert [(step["name"], step["ok"]) for step in check.steps] == [("certificate authority", False)]
+
+
+def test_a_target_that_was_removed_meanwhile_is_not_connected_to(world):
+    check = ask(world)
+    Target.objects.update(removed_at=world.now)
+    assert carry_out(check, world.now).steps[0]["name"] == "in the catalogue"
+
+
+def test_a_check_is_carried_out_once(world, fake_targets):
+    check = ask(world)
+    assert carry_out(check, world.now) is not None
+    assert carry_out(check, world.now) is None
+    assert events("web").count("cluster.checked") == 1
+
+
+def test_two_workers_do_not_do_it_twice(live_world, fake_targets):
+    check = ask(live_world)
+    done = at_once(*[lambda: carry_out(check, live_world.now)] * 3)
+    assert sum(one is not None for one in done) == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_one_whose_message_was_lost_is_found_after_a_moment(world, fake_targets):
+    check = ask(world)
+    assert lost_checks(now=after(world, seconds=1)) == []
+    assert lost_checks(now=after(world, seconds=4)) == [check.pk]
+    TargetCheck.objects.update(asked_at=after(world, minutes=-1))
+    clock.sync()
+    tasks.check_lost()
+    check.refresh_from_db()
+    assert check.finished_at
+    assert lost_checks(now=after(world, hours=1)) == []
+
+
+@pytest.mark.parametrize("extra", [{}, {"something_new": 1}])
+def test_the_task_takes_the_id_alone(world, fake_targets, extra):
+    check = ask(world)
+    tasks.check(check_id=check.pk, **extra)
+    check.refresh_from_db()
+    assert check.finished_at

@@ -1,0 +1,153 @@
+"""Saving one document from a page: the rules, entries and ends of a whole folder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from guardian.shortcuts import assign_perm
+
+from sessions_app.models import AccessPolicy, Cluster, Grant, GrantState
+from sessions_app.operations.catalogue_plan import MoreWouldEnd
+from sessions_app.operations.save_document import ChangedMeanwhile, save_document, state_of
+from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp
+from tests.support.acts import change, events, intact, last
+from tests.support.acts import policy as policy_file
+
+
+def save(world, source, who=None, *, kind="policies", **more):
+    text = source if isinstance(source, str) else json.dumps(source)
+    return save_document(kind=kind, source=text, actor=who or world.admin, now=world.now, **more)
+
+
+def policy(world, **changes) -> str:
+    return policy_file(world, **changes)["policies/web-work.yaml"]
+
+
+def cluster(world, **changes) -> dict:
+    return {**yaml.safe_load(world.catalogue["clusters/web.yaml"]), **changes}
+
+
+def test_a_policy_is_saved_as_files_would_make_it(world):
+    source = policy(world, max_duration="2h")
+    plan = save(world, source)
+    assert [(one.action, one.type, one.name) for one in plan.changes] == [("change", "policy", "web-work")]
+    row = AccessPolicy.objects.get(name="web-work")
+    assert (row.version, row.source, row.document["max_duration"]) == (2, source, "2h")
+    assert last("policy.changed", "web-work").actor == "admin"
+    assert world.apply(policy_file(world, max_duration="2h")).changes == []
+    assert intact()
+
+
+def test_a_cluster_is_made_from_plain_data_and_targets_that_are_gone_end_what_used_them(world):
+    grant = world.grant()
+    first, _ = cluster(world)["targets"]
+    plan = save(world, cluster(world, targets=[first]), kind="clusters")
+    assert plan.ends == (grant.ref,)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    save(world, cluster(world, name="db", summary="A database"), kind="clusters")
+    assert Cluster.objects.get(name="db").targets.count() == 2
+    assert last("cluster.created", "db").actor == "admin"
+
+
+def test_a_group_is_made_with_its_members(world):
+    save(world, {"name": "night-shift", "members": ["charlie"]}, kind="groups")
+    assert list(world.charlie.groups.values_list("name", flat=True)) == ["night-shift"]
+
+
+def test_a_plan_says_what_would_end_and_changes_nothing(world):
+    grant = world.grant()
+    before = len(events())
+    plan = save(world, policy(world, max_duration="30m"), plan_only=True)
+    assert plan.ends == (grant.ref,)
+    assert any("30m" in line for line in plan.changes[0].diff)
+    assert len(events()) == before
+    assert AccessPolicy.objects.get(name="web-work").version == 1
+
+
+def test_nothing_ends_that_was_not_said_before(world):
+    told = save(world, policy(world, max_duration="30m"), plan_only=True).ends
+    grant = world.grant()
+    with pytest.raises(MoreWouldEnd, match=grant.ref):
+        save(world, policy(world, max_duration="30m"), told=told)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+    assert AccessPolicy.objects.get(name="web-work").version == 1
+    assert save(world, policy(world, max_duration="30m"), told=[grant.ref]).ends == (grant.ref,)
+
+
+@pytest.mark.parametrize("kind", ["clusters", "policies", "groups"])
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(world, kind):
+    name = {"clusters": "web", "policies": "web-work", "groups": "operators"}[kind]
+    mine = {"clusters": cluster(world, summary="Mine"), "policies": policy(world, max_duration="2h"),
+            "groups": {"name": name, "members": ["alice"]}}[kind]  # fmt: skip
+    seen = state_of(kind, name)
+    change(world, {"clusters/web.yaml": yaml.safe_dump(cluster(world, summary="Theirs")), **policy_file(world, max_duration="3h"),
+                   "groups/operators.yaml": "name: operators\nmembers: [alice, charlie]\n"})  # fmt: skip
+    with pytest.raises(ChangedMeanwhile):
+        save(world, mine, kind=kind, based_on=seen)
+    assert save(world, mine, kind=kind, based_on=state_of(kind, name)).changes
+
+
+def test_faults_are_told_with_their_lines(world):
+    with pytest.raises(CannotBeRead) as refusal:
+        save(world, policy(world).replace("max_duration: 4h", "max_duration: soon"))
+    (problem,) = refusal.value.problems
+    assert policy(world).splitlines()[problem.line - 1].startswith("max_duration")
+
+
+def test_a_name_that_means_nothing_is_told_at_its_line(world):
+    source = policy(world, clusters=["web", "dbb"], requesters={"identities": ["zed"]})
+    with pytest.raises(CannotBeRead) as refusal:
+        save(world, source)
+    said = {problem.message: source.splitlines()[problem.line - 1] for problem in refusal.value.problems}
+    assert said == {"there is no cluster dbb": "- dbb", "there is no identity zed": "  - zed"}
+
+
+def test_a_page_of_one_thing_does_not_write_another(world):
+    with pytest.raises(CannotBeRead, match="must stay web-work"):
+        save(world, policy(world, name="other"), name="web-work")
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "robot"])
+@pytest.mark.parametrize("kind", ["clusters", "policies", "groups"])
+def test_nobody_saves_what_they_do_not_administer(world, who, kind):
+    documents = {"clusters": cluster(world), "policies": policy(world, max_duration="1h"),
+                 "groups": {"name": "operators", "members": [who]}}  # fmt: skip
+    with pytest.raises(OnlyAdministratorsSetUp):
+        save(world, documents[kind], getattr(world, who), kind=kind)
+
+
+def test_who_administers_a_cluster_may_change_it_and_make_no_other(world):
+    assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
+    assert save(world, cluster(world, summary="New"), world.dora, kind="clusters").changes
+    with pytest.raises(OnlyAdministratorsSetUp):
+        save(world, cluster(world, name="db"), world.dora, kind="clusters")
+
+
+def test_a_machine_never_sets_up_even_when_it_has_the_permission(world):
+    assign_perm("administer_cluster", world.robot, Cluster.objects.get(name="web"))
+    with pytest.raises(OnlyAdministratorsSetUp):
+        save(world, cluster(world, summary="New"), world.robot, kind="clusters")
+
+
+def test_who_administers_a_policy_brings_nothing_of_others_under_it(world):
+    change(world, policy_file(world, administrators={"identities": ["dora"]}))
+    save(world, cluster(world, name="db"), kind="clusters")
+    mine = {"administrators": {"identities": ["dora"]}}
+    assert save(world, policy(world, max_duration="1h", **mine), world.dora).changes
+    with pytest.raises(OnlyAdministratorsSetUp, match="administer db"):
+        save(world, policy(world, clusters=["web", "db"], **mine), world.dora)
+    with pytest.raises(OnlyAdministratorsSetUp, match="who administers"):
+        save(world, policy(world, administrators={"identities": ["dora", "bob"]}), world.dora)
+    assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="db"))
+    assert save(world, policy(world, clusters=["web", "db"], **mine), world.dora).changes
+
+
+def test_what_is_said_already_changes_nothing(world):
+    before = len(events())
+    assert save(world, world.catalogue["policies/web-work.yaml"]).changes == []
+    assert len(events()) == before
+    assert not Grant.objects.exists()

@@ -1,0 +1,203 @@
+"""Clusters in the pages: their connection, and setting them up."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from guardian.shortcuts import assign_perm
+
+from broker.audit.models import AuditEntry
+from sessions_app.models import Cluster, GrantState, Target, TargetCheck
+from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from tests.sessions_app.web.test_queries import count
+from tests.support.world import HOST_KEY
+
+STEPS = [{"name": "reachable", "ok": False, "detail": "no answer", "fix": "Open `port 22` <b>there</b>."}]
+
+
+@pytest.fixture
+def as_admin(browser):
+    return browser("admin")
+
+
+def read(client, url: str) -> str:
+    return client.get(url).content.decode()
+
+
+def looked(world, target: str, *, ok: bool, steps=()) -> TargetCheck:
+    row = Target.objects.get(name=target)
+    return TargetCheck.objects.create(
+        target=row, asked_by=world.admin, asked_at=world.now, finished_at=world.now, ok=ok, steps=list(steps)
+    )
+
+
+def form(world, **changes) -> dict[str, str]:
+    rows = {
+        f"t{n}.{field}": value
+        for n in (0, 1)
+        for field, value in {"name": f"web-{n + 1}", "address": "127.0.0.1", "port": f"220{n + 1}", "account": "root",
+                             "host_key": HOST_KEY}.items()
+    }  # fmt: skip
+    head = {
+        "name": "web",
+        "summary": "Two web servers",
+        "environment": "production",
+        "risk": "medium",
+        "rows": "2",
+    }
+    return {**head, **rows, "act": "save", **changes}
+
+
+def test_the_list_says_how_the_connection_is(world, as_alice):
+    assert "never checked" in read(as_alice, "/clusters/")
+    looked(world, "web-1", ok=True)
+    assert "1 of 2 never checked" in read(as_alice, "/clusters/")
+    looked(world, "web-2", ok=False)
+    assert "1 target fails" in read(as_alice, "/clusters/")
+    looked(world, "web-2", ok=True)
+    assert "healthy" in read(as_alice, "/clusters/")
+
+
+def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browser):
+    ensure_ssh_ca(now=world.now)
+    looked(world, "web-1", ok=False, steps=STEPS)
+    assert "Connection check" not in read(as_alice, "/clusters/web/")
+    assert "stint_ca.pub" not in read(as_alice, "/clusters/web/")
+    assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
+    page = read(browser("dora"), "/clusters/web/")
+    assert "1 step to mend" in page
+    assert "Open <code>port 22</code> &lt;b&gt;there&lt;/b&gt;." in page
+    assert "TrustedUserCAKeys /etc/ssh/stint_ca.pub" in page
+    assert 'data-copy="ssh-ed25519 ' in page
+
+
+def test_a_check_is_asked_for_and_polled_until_it_is_over(world, as_admin):
+    ensure_ssh_ca(now=world.now)
+    answer = as_admin.post("/clusters/web/check/", {"target": "web-1"}, headers={"HX-Request": "true"})
+    assert 'hx-trigger="every 1s, look"' in answer.content.decode()
+    (check,) = TargetCheck.objects.all()
+    assert (check.target.name, check.asked_by) == ("web-1", world.admin)
+    TargetCheck.objects.update(finished_at=world.now, ok=True, steps=[])
+    fragment = read(as_admin, "/clusters/web/checks/")
+    assert "hx-trigger" not in fragment
+    assert "All right" in fragment
+
+
+def test_all_targets_are_checked_by_one_press_without_a_script(world, as_admin):
+    assert as_admin.post("/clusters/web/check/")["Location"] == "/clusters/web/"
+    assert TargetCheck.objects.count() == 2
+    assert as_admin.post("/clusters/web/check/", {"target": "no-such"}).status_code == 404
+
+
+def test_a_get_makes_no_authority_and_a_press_does(world, as_admin):
+    assert "There is no certificate authority yet" in read(as_admin, "/clusters/web/")
+    as_admin.post("/clusters/web/authority/")
+    assert "There is no certificate authority yet" not in read(as_admin, "/clusters/web/")
+
+
+def test_a_cluster_is_made_in_a_form(world, as_admin):
+    answer = as_admin.post("/new/cluster/", form(world, name="db", summary="Databases", groups="approvers"))
+    assert answer["Location"] == "/clusters/db/"
+    made = Cluster.objects.get(name="db")
+    assert [(t.name, t.port) for t in made.targets.order_by("name")] == [("web-1", 2201), ("web-2", 2202)]
+    assert AuditEntry.objects.get(event="cluster.created", object_ref="db").actor == "admin"
+
+
+def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(world, as_admin):
+    answer = as_admin.post(
+        "/new/cluster/", form(world, name="db", **{"t1.port": "70000", "t0.host_key": "ssh-rsa <b>"})
+    )
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "less than or equal to 65535" in page
+    assert 'value="70000"' in page
+    assert 'value="ssh-rsa &lt;b&gt;"' in page
+    assert not Cluster.objects.filter(name="db").exists()
+
+
+def test_a_target_without_a_key_is_told_why_that_can_not_be(world, as_admin):
+    page = as_admin.post("/new/cluster/", form(world, name="db", **{"t0.host_key": ""})).content.decode()
+    assert "can&#x27;t be recognised is never connected to" in page
+
+
+def test_another_row_is_added_and_one_is_taken_out_without_a_script(world, as_admin):
+    page = as_admin.post("/clusters/web/edit/", form(world, act="add")).content.decode()
+    assert "Target 3" in page
+    as_admin.post("/clusters/web/edit/", form(world, **{"t1.drop": "1"}))
+    assert list(Target.objects.live().values_list("name", flat=True)) == ["web-1"]
+
+
+def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
+    grant = world.grant()
+    changed = form(world, **{"t0.address": "127.0.0.9"})
+    page = as_admin.post("/clusters/web/edit/", changed).content.decode()
+    assert "Saving it ends 1 grant at once" in page
+    assert grant.ref in page
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+    assert Target.objects.get(name="web-1").address == "127.0.0.1"
+    answer = as_admin.post("/clusters/web/edit/", {**changed, "told": grant.ref})
+    assert answer.status_code == 302
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+
+
+def test_a_look_changes_nothing(world, as_admin):
+    page = as_admin.post("/clusters/web/edit/", form(world, act="look", summary="Other")).content.decode()
+    assert "+summary: Other" in page
+    assert "No grant ends with it" in page
+    assert Cluster.objects.get(name="web").summary == "Two web servers"
+
+
+def test_a_cluster_is_edited_as_text_with_faults_at_their_lines(world, as_admin):
+    page = read(as_admin, "/clusters/web/edit/?as=text")
+    assert "name: web\nkind: ssh" in page
+    source = "name: web\nkind: ssh\nenvironment: moon\nrisk: medium\ntargets: []\n"
+    answer = as_admin.post("/clusters/web/edit/?as=text", {"act": "save", "source": source})
+    assert answer.status_code == 400
+    assert '<a href="#L3">line 3</a>' in answer.content.decode()
+    assert "environment: moon" in answer.content.decode()
+
+
+def test_a_cluster_is_removed_by_two_presses(world, as_admin):
+    grant = world.grant()
+    page = as_admin.post("/clusters/web/remove/").content.decode()
+    assert "Removing it ends 1 grant at once" in page
+    assert "web-work" in page
+    assert Cluster.objects.live().exists()
+    again = as_admin.post("/clusters/web/remove/", {"confirm": "1", "told": ""})
+    assert again.status_code == 409
+    assert Cluster.objects.live().exists()
+    as_admin.post("/clusters/web/remove/", {"confirm": "1", "told": grant.ref})
+    assert not Cluster.objects.live().exists()
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_who_may_only_see_a_cluster_finds_no_form(world, browser, who):
+    client = browser(who)
+    for url in ("/new/cluster/", "/clusters/web/edit/", "/clusters/web/checks/"):
+        assert client.get(url).status_code == 404
+    assert client.post("/clusters/web/edit/", form(world, summary="x")).status_code == 404
+    assert client.post("/clusters/web/check/").status_code == 404
+    assert "Edit" not in read(client, "/clusters/web/")
+
+
+def test_a_check_that_no_worker_takes_says_so(world, as_admin, now):
+    row = Target.objects.get(name="web-1")
+    TargetCheck.objects.create(target=row, asked_by=world.admin, asked_at=now - dt.timedelta(minutes=1))
+    assert "No worker has come" in read(as_admin, "/clusters/web/checks/")
+    TargetCheck.objects.update(asked_at=now - dt.timedelta(minutes=5))
+    assert "Never checked" in read(as_admin, "/clusters/web/checks/")
+
+
+def test_a_cluster_costs_the_same_for_any_number_of_targets_and_checks(world, as_admin):
+    looked(world, "web-1", ok=True)
+    few = count(as_admin, "/clusters/web/")
+    cluster = Cluster.objects.get(name="web")
+    for number in range(20):
+        target = Target.objects.create(
+            cluster=cluster, name=f"more-{number}", address="127.0.0.1", host_key=HOST_KEY
+        )
+        looked(world, target.name, ok=bool(number % 2))
+    assert count(as_admin, "/clusters/web/") == few

@@ -1,0 +1,145 @@
+"""Writing command sets in the pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import CommandSet, CommandSetVersion
+from sessions_app.operations.save_draft import save_draft
+from tests.support.acts import change, policy
+
+EDIT = "/command-sets/restart-web/edit/"
+
+
+@pytest.fixture
+def as_admin(browser):
+    return browser("admin")
+
+
+def source(world, old="echo stop {unit}", new="curl {unit}") -> str:
+    return world.catalogue["command-sets/restart-web.yaml"].replace(old, new).lstrip()
+
+
+def drafted(world, **more) -> CommandSetVersion:
+    return save_draft(source=source(world, **more), actor=world.admin, now=world.now)
+
+
+def test_a_fault_is_told_at_its_line_and_what_was_typed_stays(world, as_admin):
+    typed = source(world).replace("risk: medium", "risk: huge <b>")
+    answer = as_admin.post(EDIT, {"act": "save", "source": typed})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    line = next(n for n, text in enumerate(typed.splitlines(), 1) if text.startswith("risk"))
+    assert f'<a href="#L{line}">line {line}</a>, <code>risk</code>' in page
+    assert f'<span id="L{line}" data-n="{line}" class="wrong"></span>' in page
+    assert "risk: huge &lt;b&gt;" in page
+    assert not CommandSetVersion.objects.filter(published_at__isnull=True).exists()
+
+
+def test_the_linter_speaks_while_one_types_and_nothing_is_saved(world, as_admin):
+    answer = as_admin.post(EDIT, {"act": "check", "source": source(world)}, headers={"HX-Request": "true"})
+    fragment = answer.content.decode()
+    assert "<code>curl</code> reads and writes local files" in fragment
+    assert "3 examples as wanted" in fragment
+    assert 'id="gutter" aria-hidden="true" hx-swap-oob="true"' in fragment
+    assert "Command curl {unit}" in fragment
+    assert not CommandSetVersion.objects.filter(published_at__isnull=True).exists()
+
+
+def test_an_example_that_does_not_hold_is_told(world, as_admin):
+    typed = source(world, '"echo restart sshd"]', '"echo restart nginx"]')
+    page = as_admin.post(EDIT, {"act": "check", "source": typed}).content.decode()
+    assert "An example does not hold" in page
+    assert "1 of 3 examples wrong" in page
+
+
+def test_a_line_is_tried_against_the_text_that_is_not_saved(world, as_admin):
+    form = {"act": "try", "source": source(world), "line": "curl nginx", "p.unit": ""}
+    assert ">held<" in as_admin.post(EDIT, form, headers={"HX-Request": "true"}).content.decode()
+    assert ">refused<" in as_admin.post(EDIT, {**form, "line": "echo stop nginx"}).content.decode()
+
+
+def test_a_draft_is_saved_then_published_with_reasons_for_its_warnings(world, as_admin):
+    assert as_admin.post(EDIT, {"act": "save", "source": source(world)})["Location"] == EDIT
+    version = CommandSetVersion.objects.get(published_at__isnull=True)
+    page = as_admin.get(EDIT).content.decode()
+    assert "Publish v2" in page
+    assert "It is named by" in page
+    (finding,) = version.findings
+    key = f"{finding['code']} {finding['where']}"
+    refused = as_admin.post("/command-sets/restart-web/publish/", {"version": version.pk})
+    assert refused.status_code == 422
+    assert "is not fit to be published" in refused.content.decode()
+    form = {"version": version.pk, f"accept.{key}": "Only an inner address"}
+    assert (
+        as_admin.post("/command-sets/restart-web/publish/", form)["Location"] == "/command-sets/restart-web/"
+    )
+    version.refresh_from_db()
+    assert version.accepted == {key: "Only an inner address"}
+
+
+def test_grants_keep_what_was_approved(world, as_admin):
+    grant = world.grant()
+    drafted(world, new="echo halt {unit}")
+    assert "1 live grant keeps the version that was approved" in as_admin.get(EDIT).content.decode()
+    grant.refresh_from_db()
+    assert grant.command_set_version.number == 1
+
+
+def test_only_the_draft_that_was_shown_is_published(world, as_admin):
+    shown = drafted(world, new="echo halt {unit}")
+    drafted(world, new="echo pause {unit}")
+    answer = as_admin.post("/command-sets/restart-web/publish/", {"version": shown.pk})
+    assert answer.status_code == 409
+    assert CommandSetVersion.objects.filter(published_at__isnull=False).count() == 1
+
+
+def test_a_text_that_was_changed_since_it_was_saved_offers_no_publishing(world, as_admin):
+    drafted(world)
+    page = as_admin.post(
+        EDIT, {"act": "check", "source": source(world, new="echo pause {unit}")}
+    ).content.decode()
+    assert "Publish v2" not in page
+    assert "The text is not what is saved" in page
+
+
+def test_a_draft_shows_what_it_changes(world, as_admin):
+    drafted(world, new="echo halt {unit}")
+    page = as_admin.get("/command-sets/restart-web/?version=2").content.decode()
+    assert "What changes against v1" in page
+    assert "Command echo halt {unit}" in page
+    assert "Command echo stop {unit}" in page
+    assert '<span class="del">-  - run: echo stop {unit}</span>' in page
+
+
+@pytest.mark.parametrize("start", ["restart", "logs", "empty"])
+def test_a_new_set_begins_with_one_that_can_be_published(world, as_admin, start):
+    page = as_admin.get(f"/new/command-set/?start={start}").content.decode()
+    assert "An example does not hold" not in page
+    assert 'class="note t-' not in page.split('id="checked"')[1].split("</section>")[0]
+    from sessions_app.policy.commands.starters import starter
+
+    begun = starter(start)
+    answer = as_admin.post("/new/command-set/", {"act": "save", "source": begun.source})
+    assert answer["Location"] == f"/command-sets/{begun.name}/edit/"
+    version = CommandSetVersion.objects.get(command_set__name=begun.name)
+    as_admin.post(f"/command-sets/{begun.name}/publish/", {"version": version.pk})
+    assert CommandSet.objects.get(name=begun.name).published
+
+
+def test_who_administers_the_policies_that_name_a_set_may_write_it(world, browser):
+    assert browser("bob").get(EDIT).status_code == 404
+    change(world, policy(world, administrators={"identities": ["bob"]}))
+    client = browser("bob")
+    client.post(EDIT, {"act": "save", "source": source(world, new="echo halt {unit}")})
+    assert "v2 draft" in client.get("/command-sets/restart-web/").content.decode()
+    assert client.get("/new/command-set/").status_code == 404
+    other = source(world).replace("name: restart-web", "name: other")
+    assert client.post(EDIT, {"act": "save", "source": other}).status_code == 400
+
+
+def test_a_set_is_removed_by_two_presses(world, as_admin):
+    assert "No grant ends with it" in as_admin.post("/command-sets/restart-web/remove/").content.decode()
+    assert CommandSet.objects.live().exists()
+    as_admin.post("/command-sets/restart-web/remove/", {"confirm": "1", "told": ""})
+    assert not CommandSet.objects.live().exists()
