@@ -80,6 +80,7 @@ class Frame:
             self._link("approvals", "stamp", "Approvals", self.waiting),
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
+            self._link("incidents", "flame", "Incidents"),
         ]
 
     @cached_property

@@ -5,7 +5,7 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from sessions_app.web.views import account, approvals, catalogue, grants, home, record, requests
+from sessions_app.web.views import account, approvals, catalogue, grants, home, incidents, record, requests
 
 
 class RequestRef(StringConverter):
@@ -20,6 +20,13 @@ class GrantRef(StringConverter):
     regex = "GR-[0-9A-Z]{4,12}"
 
 
+class IncidentRef(StringConverter):
+    """`INC-101`."""
+
+    regex = "INC-[0-9]{1,9}"
+
+
+register_converter(IncidentRef, "inc")
 register_converter(RequestRef, "req")
 register_converter(GrantRef, "gr")
 
@@ -38,8 +45,16 @@ urlpatterns: list[URLPattern] = [
     path("requests/", requests.index, name="requests"),
     path("requests/new/", requests.new, name="request_new"),
     path("requests/preview/", requests.preview, name="request_preview"),
+    path("requests/saved/<int:bookmark>/delete/", requests.forget, name="request_forget"),
     path("requests/<req:ref>/", requests.detail, name="request"),
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
+    path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
+    path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
+    path("incidents/", incidents.index, name="incidents"),
+    path("incidents/<inc:ref>/", incidents.detail, name="incident"),
+    path("incidents/<inc:ref>/live/", incidents.live, name="incident_live"),
+    path("incidents/<inc:ref>/access/", incidents.access, name="incident_access"),
+    path("incidents/<inc:ref>/close/", incidents.close, name="incident_close"),
     path("approvals/", approvals.index, name="approvals"),
     path("approvals/<req:ref>/", approvals.detail, name="approval"),
     path("approvals/<req:ref>/decide/", approvals.decide, name="approval_decide"),
