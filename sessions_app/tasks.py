@@ -16,6 +16,9 @@ from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.send_notice import send_notice
 from sessions_app.operations.sweep import end_baseless, sweep
 
+# Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
+HINT_LASTS = 5
+
 
 @shared_task(name="grants.provision", acks_late=True)
 def provision(*, grant_id: int, **_: Any) -> None:
@@ -40,9 +43,9 @@ def tick(**_: Any) -> None:
     """End, start and lapse what is due, and hand out what has to be undone and mailed."""
     report = sweep(now=clock.now, name="worker")
     for grant_id in report.to_undo:
-        current_app.send_task("grants.deprovision", kwargs={"grant_id": grant_id})
+        current_app.send_task("grants.deprovision", kwargs={"grant_id": grant_id}, expires=HINT_LASTS)
     for notice_id in report.to_mail:
-        current_app.send_task("notices.send", kwargs={"notice_id": notice_id})
+        current_app.send_task("notices.send", kwargs={"notice_id": notice_id}, expires=HINT_LASTS)
 
 
 @shared_task(name="record.verify", acks_late=True)

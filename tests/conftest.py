@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -17,6 +18,12 @@ from tests.environment import POSTGRES
 from tests.support.world import World, make_world
 
 _numbers = itertools.count(1)
+
+# How long an example takes says something about the machine's other work, and nothing about the example.
+hypothesis.settings.register_profile(
+    "stint", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("stint")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from broker.kernel.text import checked_text
 
 _SMALLEST_RSA = 3072
 _PLAIN = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
@@ -40,6 +41,7 @@ def add_ssh_key(
     another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
+    label = checked_text(label, field="label", longest=100)
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("There is no such identity.")
@@ -49,7 +51,7 @@ def add_ssh_key(
     try:
         with transaction.atomic():
             key = SSHPublicKey.objects.create(
-                identity=identity, label=(label or comment)[:100], algorithm=algorithm, fingerprint=fingerprint,
+                identity=identity, label=label or comment.replace("\0", "")[:100], algorithm=algorithm, fingerprint=fingerprint,
                 public_key=f"{algorithm} {base64.b64encode(blob).decode()}", created_at=now,
             )  # fmt: skip
             record(

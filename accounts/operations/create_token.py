@@ -14,6 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.crypto import new_token, token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from broker.kernel.text import checked_text
 
 LONGEST = dt.timedelta(days=90)
 
@@ -29,7 +30,7 @@ def create_token(
 ) -> tuple[APIToken, str]:
     """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
 
-    Raises InvalidInput for unknown or no scopes, no label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound.
+    Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
@@ -38,7 +39,8 @@ def create_token(
         )
     if not dt.timedelta(0) < lifetime <= LONGEST:
         raise InvalidInput("A token lives 90 days at most.", fields={"lifetime": ["Choose 1 to 90 days."]})
-    if not label.strip():
+    label = checked_text(label, field="label", longest=100)
+    if not label:
         raise InvalidInput(
             "Name the token, so that you know later what it is for.", fields={"label": ["Needed."]}
         )
@@ -50,7 +52,7 @@ def create_token(
     text = new_token("stint")
     with transaction.atomic():
         token = APIToken.objects.create(
-            identity=identity, label=label.strip()[:100], hint=text[:10], digest=token_digest(text), scopes=wanted,
+            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted,
             created_at=now, expires_at=now + lifetime,
         )  # fmt: skip
         record(

@@ -18,7 +18,7 @@ class Event(StrEnum):
     REQUEST_WITHDRAWN = "request.withdrawn"
     # Nobody decided within the policy's decision time, or the window passed.
     REQUEST_LAPSED = "request.lapsed"
-    # An approver made the request shorter or took commands or targets out; earlier approvals are void.
+    # An approver made the request shorter or took commands or targets out; what the other approvers left is cut down to what all left.
     REQUEST_NARROWED = "request.narrowed"
 
     # Somebody wrote in the thread of the request: a question or an answer; the data has the text.

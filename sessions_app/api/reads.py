@@ -215,7 +215,7 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
         request=request,
         targets=[target.name for target in facts.targets_of(request)],
         target_names=names,
-        commands=describe(commands.compiled(request.command_set_version, request.parameters)),
+        commands=describe(commands.asked(request)),
         approvals=list(request.approvals.select_related("approver").order_by("pk")),
         needed=[
             Needed(

@@ -1,7 +1,7 @@
 """What the database itself refuses, announces and sweeps.
 
-- Grants and requests move along allowed edges only; what was approved about them never changes; published versions
-  of command sets never change.
+- Grants and requests move along allowed edges only; what was approved about them, targets and verdicts included,
+  never changes; published versions of command sets never change.
 - Each change of a grant's state or deadlines is announced on the channel ``stint_grant`` in the changing transaction,
   as ids separated by spaces, so that gateways hear it without any other part being up.
 - ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
@@ -86,11 +86,11 @@ BEGIN
         RAISE EXCEPTION 'A request that is % stays so.', OLD.state USING ERRCODE = 'check_violation';
     END IF;
     IF (OLD.number, OLD.kind, OLD.requester_id, OLD.cluster_id, OLD.policy_id, OLD.command_set_version_id,
-        OLD.parameters, OLD.targets, OLD.duration, OLD.digest)
+        OLD.parameters, OLD.targets, OLD.duration, OLD.digest, OLD.policy_version, OLD.reason, OLD.ticket)
        IS DISTINCT FROM
        (NEW.number, NEW.kind, NEW.requester_id, NEW.cluster_id, NEW.policy_id, NEW.command_set_version_id,
-        NEW.parameters, NEW.targets, NEW.duration, NEW.digest)
-       OR OLD.starts_at IS DISTINCT FROM NEW.starts_at THEN
+        NEW.parameters, NEW.targets, NEW.duration, NEW.digest, NEW.policy_version, NEW.reason, NEW.ticket)
+       OR OLD.starts_at IS DISTINCT FROM NEW.starts_at OR OLD.extends_id IS DISTINCT FROM NEW.extends_id THEN
         RAISE EXCEPTION 'What was asked for never changes; withdraw the request and ask again.'
             USING ERRCODE = 'check_violation';
     END IF;
@@ -99,6 +99,28 @@ END
 $body$;
 CREATE TRIGGER stint_guard_request BEFORE UPDATE OR DELETE ON sessions_app_accessrequest
     FOR EACH ROW EXECUTE FUNCTION stint_guard_request();
+
+-- The targets of a grant are written while it is made; verdicts can be voided, and nothing else.
+CREATE FUNCTION stint_guard_grant_target() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF (SELECT state FROM sessions_app_grant WHERE id = NEW.grant_id) <> 'scheduled' THEN
+        RAISE EXCEPTION 'What was approved about a grant never changes.' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+CREATE TRIGGER stint_grant_target_made BEFORE INSERT ON sessions_app_grant_targets
+    FOR EACH ROW EXECUTE FUNCTION stint_guard_grant_target();
+CREATE TRIGGER stint_grant_target_stays BEFORE UPDATE OR DELETE ON sessions_app_grant_targets
+    FOR EACH ROW EXECUTE FUNCTION stint_refuse('What was approved about a grant never changes.');
+CREATE TRIGGER stint_approval_never_deleted BEFORE DELETE ON sessions_app_approval
+    FOR EACH ROW EXECUTE FUNCTION stint_refuse('Verdicts are never deleted.');
+CREATE TRIGGER stint_approval_fixed BEFORE UPDATE ON sessions_app_approval FOR EACH ROW
+    WHEN ((OLD.request_id, OLD.approver_id, OLD.verdict, OLD.digest, OLD.narrowing, OLD.comment, OLD.created_at)
+          IS DISTINCT FROM
+          (NEW.request_id, NEW.approver_id, NEW.verdict, NEW.digest, NEW.narrowing, NEW.comment, NEW.created_at)
+          OR (OLD.voided_at IS NOT NULL AND NEW.voided_at IS DISTINCT FROM OLD.voided_at))
+    EXECUTE FUNCTION stint_refuse('A verdict stays as it was given; it can be voided.');
 
 CREATE FUNCTION stint_guard_version() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
@@ -182,6 +204,10 @@ $body$;
 REMOVE = """
 DROP FUNCTION sweep_look, sweep_due_grants;
 DROP TRIGGER stint_guard_version ON sessions_app_commandsetversion;
+DROP TRIGGER stint_approval_fixed ON sessions_app_approval;
+DROP TRIGGER stint_approval_never_deleted ON sessions_app_approval;
+DROP TRIGGER stint_grant_target_stays ON sessions_app_grant_targets;
+DROP TRIGGER stint_grant_target_made ON sessions_app_grant_targets;
 DROP TRIGGER stint_guard_request ON sessions_app_accessrequest;
 DROP TRIGGER stint_grant_made ON sessions_app_grant;
 DROP TRIGGER stint_grant_changed ON sessions_app_grant;
@@ -191,7 +217,7 @@ DROP TRIGGER stint_grant_versions ON sessions_app_grant;
 DROP TRIGGER stint_grant_over ON sessions_app_grant;
 DROP TRIGGER stint_grant_fixed ON sessions_app_grant;
 DROP TRIGGER stint_grant_reason ON sessions_app_grant;
-DROP FUNCTION stint_guard_version, stint_guard_request, stint_grant_made, stint_grant_changed, stint_refuse;
+DROP FUNCTION stint_guard_grant_target, stint_guard_version, stint_guard_request, stint_grant_made, stint_grant_changed, stint_refuse;
 DROP FUNCTION stint_announce;
 DROP SEQUENCE sessions_app_request_number;
 """

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from django.conf import settings
 
+from broker.kernel import clock
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError
@@ -27,7 +31,17 @@ def _ssh() -> Connector:
         private_key = ssh_ca_private_key(key)
     except CannotDecrypt as error:
         raise ConnectorError(str(error), permanent=True) from error
-    return SSHConnector(Authority(private_key), source_addresses=settings.SSH_SOURCE_ADDRESS)
+    return SSHConnector(
+        Authority(private_key),
+        source_addresses=settings.SSH_SOURCE_ADDRESS,
+        clock=_database_clock(),
+    )
+
+
+def _database_clock() -> Callable[[], float]:
+    """Return a clock that goes on from the database's time: a node whose own is wrong would sign what targets refuse."""
+    began, since = clock.now().timestamp(), time.monotonic()
+    return lambda: began + time.monotonic() - since
 
 
 registry.register("ssh", _ssh)

@@ -179,7 +179,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
 
 def extent_of(request: AccessRequest) -> Extent:
     """Return all that a request asks for."""
-    compiled = commands.compiled(request.command_set_version, request.parameters)
+    compiled = commands.asked(request)
     return Extent(
         request.duration,
         frozenset(command.index for command in compiled.commands),

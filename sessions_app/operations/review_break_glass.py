@@ -11,16 +11,23 @@ from accounts.models import Identity
 from accounts.queries import same_person
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import Grant
+from sessions_app.models import Grant, GrantState
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, may_not_decide
+
+
+class StillInUse(Conflict):
+    """What was done behind broken glass is not over yet."""
+
+    code = "still_in_use"
 
 
 def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.datetime) -> Grant:
     """Write down a review. Those who could have approved may review; an administrator may, too, unless it is their own.
 
-    Raises NotFound, MayNotDecide, AlreadyDecided, InvalidInput (no note).
+    What has not ended can't be reviewed, for more may be done in it. Raises NotFound, MayNotDecide, StillInUse,
+    AlreadyDecided, InvalidInput (no note).
     """
     with transaction.atomic():
         grant = (
@@ -34,6 +41,10 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             raise NotFound("There is nothing to review.")
         if why_not := may_not_review(grant, reviewer):
             raise MayNotDecide(why_not, hint="Another approver can review it.")
+        if grant.state not in (GrantState.REVOKING, GrantState.ENDED):
+            raise StillInUse(
+                f"{grant.ref} is still in use.", hint="Review it when it is over, or end it now."
+            )
         if grant.reviewed_at is not None:
             raise AlreadyDecided("It was reviewed already.")
         note = checked_text(note, field="note")
@@ -49,7 +60,7 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
 
 
 def may_not_review(grant: Grant, reviewer: Identity) -> str:
-    """Return why this identity may not review the grant; empty when it may."""
+    """Return why this identity may not review the grant when it is over; empty when it may."""
     why_not = may_not_decide(grant.request, reviewer)
     own = Identity.objects.filter(same_person(grant.request.requester), pk=reviewer.pk).exists()
     # Where a policy has no approvers, administrators are the second pair of eyes.

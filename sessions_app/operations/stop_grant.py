@@ -6,6 +6,7 @@ import datetime as dt
 
 from accounts.models import Identity
 from broker.kernel.errors import NotFound
+from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.end_grant import end_grant
 
@@ -15,8 +16,9 @@ def stop_grant(
 ) -> Grant:
     """End a grant that one holds, owns, approves or administers. ``kill`` cuts commands that would be let finish, too.
 
-    Raises NotFound for grants that one may not end.
+    Raises NotFound for grants that one may not end, InvalidInput (the note).
     """
+    note = checked_text(note, field="note")
     grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()
     if grant is None:
         raise NotFound("There is no such grant that you may end.")

@@ -61,7 +61,7 @@ class BreakGlass(_Document):
 
     groups: tuple[Name, ...] = Field(min_length=1)
     max_duration: Duration
-    review_within: Duration = 86400
+    review_within: Annotated[Duration, Field(le=86400)] = 86400
 
 
 class Incident(_Document):

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sessions_app.models import CommandSetVersion
+from sessions_app.models import AccessRequest, CommandSetVersion
 from sessions_app.policy.commands.document import CommandSetDocument, parse_document
 from sessions_app.policy.commands.ssh import CompiledSet, compile_set
 
@@ -31,6 +31,12 @@ def compiled(
     Compiled once for each combination. Raises CompileError for bindings that do not fit, and DocumentError.
     """
     return compiled_by_digest(version.pk, version.digest, parameters, keep)
+
+
+def asked(request: AccessRequest) -> CompiledSet:
+    """Return what a request asks for; an extension asks for what approvers left of its grant, and no more."""
+    keep = request.extends.commands if request.extends else None
+    return compiled(request.command_set_version, request.parameters, keep)
 
 
 def compiled_by_digest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+import structlog
 from django.db.models import Max
 
 from accounts.models import Identity, Kind
@@ -28,6 +29,8 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts
 from sessions_app.policy.scope import Scope, TargetFacts
 
+log = structlog.get_logger(__name__)
+
 
 class Unreadable(StintError):
     """A stored row can't be read, so that nothing is allowed by it."""
@@ -45,6 +48,15 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
             f"The policy {policy.name} can't be read, so that it allows nothing.",
             hint="An administrator must apply its file again.",
         ) from error
+
+
+def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
+    """Return the document of a policy, None when it can't be read: it allows nothing, and takes no page down with it."""
+    try:
+        return policy_document(policy)
+    except Unreadable:
+        log.exception("policy.unreadable", policy=policy.name)
+        return None
 
 
 def sweeper_silence(now: dt.datetime) -> float | None:
@@ -106,10 +118,11 @@ def facts_for(
 
 
 def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
-    """Return how many uses of broken glass of the identity should have been reviewed by now."""
+    """Return how many uses of broken glass by the identity, in any guise, should have been reviewed by now."""
     return Grant.objects.filter(
-        holder=identity, break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now
-    ).count()
+        holder__in=Identity.objects.filter(same_person(identity)),
+        break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now,
+    ).count()  # fmt: skip
 
 
 def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:

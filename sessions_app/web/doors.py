@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Identity
-from broker.kernel.errors import NotFound, StintError
+from broker.kernel.errors import InvalidInput, NotFound, StintError
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -34,6 +34,7 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
             if not request.user.is_authenticated:
                 return sign_in_first(request)
             try:
+                _refuse_unstorable(request)
                 return view(request, *args, **kwargs)
             except NotFound as error:
                 raise Http404(error.message) from error
@@ -43,6 +44,18 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
         return cast(View[P], never_cache(require_http_methods(list(methods))(inner)))
 
     return decorate
+
+
+def _refuse_unstorable(request: HttpRequest) -> None:
+    """PostgreSQL's text holds no NUL, so that no name, search or note with one can be looked up or kept."""
+    sent = (
+        text
+        for values in (request.GET, request.POST)
+        for pair in values.lists()
+        for text in (pair[0], *pair[1])
+    )
+    if any("\0" in text for text in sent):
+        raise InvalidInput("What was sent has a NUL character.", hint="Type it again instead of pasting it.")
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:

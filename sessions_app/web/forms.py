@@ -88,7 +88,7 @@ class Draft:
         if name == "starts_at":
             try:
                 start = timezone.localtime(dt.datetime.fromisoformat(value)) if value else None
-            except ValueError:
+            except (ValueError, OverflowError):
                 return self
             return replace(
                 self, day=f"{start:%Y-%m-%d}" if start else "", hour=f"{start:%H:%M}" if start else ""
@@ -173,7 +173,15 @@ def parse_start(day: str, hour: str) -> dt.datetime | None:
             fields={"start": ["Not a date and a time."]},
         ) from error  # fmt: skip
     moment = local.replace(tzinfo=timezone.get_current_timezone())
-    if moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None) != local:
+    try:
+        there_and_back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None)
+    except OverflowError as error:
+        raise InvalidInput(
+            "The start is too far away.",
+            hint="Write a day like 2026-11-28.",
+            fields={"start": ["Too far away."]},
+        ) from error
+    if there_and_back != local:
         raise InvalidInput(
             f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward then.",
             hint="Choose an earlier or a later time.", fields={"start": ["Does not exist that day."]},

@@ -54,6 +54,7 @@ def fill_grants(name: str, count: int, *, state: str, expires: str, first: int) 
     owner(
         name,
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",
+        "ALTER TABLE sessions_app_grant_targets DISABLE TRIGGER USER",
         f"""
         INSERT INTO sessions_app_accessrequest (number, kind, requester_id, cluster_id, policy_id, policy_version,
             command_set_version_id, parameters, targets, duration, reason, ticket, digest, state, version, created_at,
@@ -80,6 +81,7 @@ def fill_grants(name: str, count: int, *, state: str, expires: str, first: int) 
         CROSS JOIN sessions_app_target t WHERE r.number > {first} AND {not ended}
         """,
         "ALTER TABLE sessions_app_grant ENABLE TRIGGER USER",
+        "ALTER TABLE sessions_app_grant_targets ENABLE TRIGGER USER",
         "VACUUM ANALYZE sessions_app_grant",
         "VACUUM ANALYZE sessions_app_grant_targets",
         "ANALYZE sessions_app_accessrequest",

@@ -101,6 +101,8 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
 
     now = clock.now()
     first = place.world.grant(now=now)
+    # The gateway's sweeper may be starting it at this very moment; what is copied must have started.
+    eventually(lambda: Grant.objects.get(pk=first.pk).state == "active")
     template = Grant.objects.get(pk=first.pk)
     made = []
     for number in range(count):

@@ -205,11 +205,12 @@ def terms_of(identity: Identity) -> list[Terms]:
     return [
         Terms(
             name=policy.name,
-            document=facts.policy_document(policy),
+            document=document,
             clusters=list(policy.clusters.all()),
             versions=[one for command_set in policy.command_sets.all() if (one := command_set.published)],
         )
         for policy in found
+        if (document := facts.readable_document(policy))
     ]
 
 

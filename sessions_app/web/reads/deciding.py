@@ -108,7 +108,7 @@ class RequestFacts:
 def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
     """Return one request with everything around it."""
     document = facts.policy_document(request.policy)
-    compiled = commands.compiled(request.command_set_version, request.parameters)
+    compiled = commands.asked(request)
     starts_at = (
         request.extends.expires_at if request.extends else max(request.starts_at or now, request.created_at)
     )

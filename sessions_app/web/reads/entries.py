@@ -26,14 +26,18 @@ def filtered(
         found = found.filter(object_ref=about)
     if (first := _day(since)) is not None:
         found = found.filter(at__gte=first)
-    if (last := _day(until)) is not None:
-        found = found.filter(at__lt=last + dt.timedelta(days=1))
+    if (last := _day(until, end=True)) is not None:
+        found = found.filter(at__lte=last)
     return found
 
 
-def _day(text: str) -> dt.datetime | None:
+def _day(text: str, *, end: bool = False) -> dt.datetime | None:
+    """Return the first or the last moment of a day; None for what is no day, or one that UTC has no date for."""
     try:
         day = parse_date(text)
-    except ValueError:
+        if day is None:
+            return None
+        moment = timezone.make_aware(dt.datetime.combine(day, dt.time.max if end else dt.time.min))
+        return moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    return timezone.make_aware(dt.datetime.combine(day, dt.time())) if day else None

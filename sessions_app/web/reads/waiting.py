@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import Identity
 from accounts.queries import group_names, same_person
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandRun, Grant, GrantState, RunState
-from sessions_app.queries.facts import policy_document
+from sessions_app.queries.facts import readable_document
 
 
 def _same(identity: Identity) -> QuerySet[Identity]:
@@ -48,9 +48,9 @@ def reviews_for(identity: Identity) -> QuerySet[Grant]:
     """Return uses of broken glass by others that the identity should review, the most urgent first."""
     if not identity.is_person:
         return Grant.objects.none()
-    grants = Grant.objects.filter(break_glass=True, reviewed_at__isnull=True).exclude(
-        holder__in=_same(identity)
-    )
+    grants = Grant.objects.filter(
+        break_glass=True, reviewed_at__isnull=True, state__in=(GrantState.REVOKING, GrantState.ENDED)
+    ).exclude(holder__in=_same(identity))
     if not identity.is_superuser:
         grants = grants.filter(policy__in=AccessPolicy.objects.holding(identity, "approve"))
     return grants.select_related("holder", "cluster", "command_set_version__command_set").order_by(
@@ -72,7 +72,9 @@ def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
     return [
         policy
         for policy in found
-        if (terms := policy_document(policy).break_glass) and groups.intersection(terms.groups)
+        if (document := readable_document(policy))
+        and document.break_glass
+        and groups.intersection(document.break_glass.groups)
     ]
 
 

@@ -30,7 +30,7 @@ from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.facts import policy_document
+from sessions_app.queries.facts import readable_document
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
 
@@ -257,8 +257,8 @@ class Extension(NamedTuple):
 @register.simple_tag
 def extension(grant: Grant) -> Extension | None:
     """What the policy says about extending this grant now; None when it can't be extended."""
-    document = policy_document(grant.policy)
-    if document.extension is None or grant.break_glass or not is_running(grant):
+    document = readable_document(grant.policy)
+    if document is None or document.extension is None or grant.break_glass or not is_running(grant):
         return None
     return Extension(document.extension.by, bool(document.clauses) and document.extension.approvals == "same")
 
@@ -282,7 +282,8 @@ def tone(grant: Grant) -> str:
 @register.filter
 def given(request: AccessRequest) -> str:
     """How many approvals a request has of those it needs. Uses what was prefetched."""
-    needed = sum(clause.count for clause in policy_document(request.policy).clauses)
+    document = readable_document(request.policy)
+    needed = sum(clause.count for clause in document.clauses) if document else "?"
     yes = sum(
         1
         for approval in request.approvals.all()

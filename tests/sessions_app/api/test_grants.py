@@ -188,6 +188,8 @@ def test_what_is_over_is_not_extended(api, grant):
 
 def test_an_approver_reviews_broken_glass_once(api, broken_glass):
     path = f"/grants/{broken_glass.ref}/review"
+    assert api("bob").post(path, {"note": "Too early"}).body["code"] == "still_in_use"
+    api("alice").post(f"/grants/{broken_glass.ref}/end")
     assert api("bob").post(path, {"note": ""}).status_code == 400
     answer = api("bob").post(path, {"note": "It was needed"})
     assert answer.status_code == 200, answer.body

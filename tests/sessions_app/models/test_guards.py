@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, transaction
 
 from sessions_app.models import (
     AccessRequest,
@@ -69,12 +69,13 @@ def test_the_role_of_the_application_owns_nothing_and_may_not_switch_guards_off(
         assert cursor.fetchone() == ("stint_app", False)
     for statement in (
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER ALL",
-        "DROP TRIGGER stint_guard_grant ON sessions_app_grant",
+        "DROP TRIGGER stint_grant_edges ON sessions_app_grant",
         "SET session_replication_role = replica",
-        "CREATE OR REPLACE FUNCTION stint_guard_grant() RETURNS trigger LANGUAGE sql AS 'SELECT NULL'",
+        "CREATE OR REPLACE FUNCTION stint_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     ):
-        with pytest.raises(DatabaseError):
+        with pytest.raises(ProgrammingError) as refusal:
             sql(statement)
+        assert refusal.value.__cause__.sqlstate == "42501"
 
 
 @pytest.mark.parametrize("old", GrantState.values)
@@ -307,3 +308,36 @@ def test_very_many_ends_at_once_are_all_announced(live_world, app_connection):
         cursor.execute("SELECT stint_announce('stint_grant', %s)", [ids])
     notes = list(app_connection.notifies(timeout=2, stop_after=3))
     assert [int(word) for note in notes for word in note.payload.split()] == ids
+
+
+def test_the_targets_of_a_grant_are_those_it_was_made_with(world):
+    grant = world.grant()
+    target = grant.targets.first()
+    for statement in (
+        "DELETE FROM sessions_app_grant_targets WHERE grant_id = %s",
+        "UPDATE sessions_app_grant_targets SET target_id = target_id WHERE grant_id = %s",
+    ):
+        with pytest.raises(IntegrityError, match="never changes"):
+            sql(statement, grant.pk)
+    other = world.grant(targets=("web-2",))
+    with pytest.raises(IntegrityError, match="never changes"):
+        sql(
+            "INSERT INTO sessions_app_grant_targets (grant_id, target_id) VALUES (%s, %s)",
+            other.pk,
+            target.pk,
+        )
+
+
+def test_a_verdict_stays_as_it_was_given(world):
+    request = world.decide(world.request())
+    for statement in (
+        "DELETE FROM sessions_app_approval WHERE request_id = %s",
+        "UPDATE sessions_app_approval SET verdict = 'deny' WHERE request_id = %s",
+        "UPDATE sessions_app_approval SET digest = 'x' WHERE request_id = %s",
+        """UPDATE sessions_app_approval SET narrowing = '{"duration": 1}' WHERE request_id = %s""",
+    ):
+        with pytest.raises(IntegrityError, match="Verdicts are never deleted|stays as it was given"):
+            sql(statement, request.pk)
+    sql("UPDATE sessions_app_approval SET voided_at = now() WHERE request_id = %s", request.pk)
+    with pytest.raises(IntegrityError, match="stays as it was given"):
+        sql("UPDATE sessions_app_approval SET voided_at = NULL WHERE request_id = %s", request.pk)

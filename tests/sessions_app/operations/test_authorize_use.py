@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 
+from django.db.models import F
+
 from sessions_app.models import Cluster, CommandSetVersion, EndReason, Grant, Target
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.end_grant import end_grant
@@ -121,8 +123,10 @@ def copy_with(grant: Grant, **changes) -> Grant:
     targets = list(grant.targets.all())
     fields = {field.attname: getattr(grant, field.attname) for field in Grant._meta.concrete_fields}
     fields.update(id=None, ref=f"GR-{request.number}", token=f"bad-{request.number}", request_id=request.pk)
-    copied = Grant.objects.create(**{**fields, **changes})
+    copied = Grant.objects.create(**{**fields, **changes, "state": "scheduled"})
     copied.targets.set(targets)
+    for state in ("provisioning", "active"):
+        Grant.objects.filter(pk=copied.pk).update(state=state, version=F("version") + 1)
     return copied
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+from django.db import connection
+
+from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.connect import connector_for
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
@@ -35,3 +39,22 @@ def test_an_authority_that_can_not_be_unsealed_is_an_error_that_says_so(db, now,
     settings.SECRET_KEY = "another"
     with pytest.raises(ConnectorError, match="STINT_SECRET_KEY"):
         connector_for("ssh")
+
+
+def test_certificates_follow_the_database_and_not_a_node_whose_clock_is_wrong(stint_db, owner_connection):
+    ensure_ssh_ca(now=clock.now())
+    # The database is an hour ahead, which is the same as a node that is an hour behind.
+    owner_connection.execute("""
+        CREATE SCHEMA ahead; GRANT USAGE ON SCHEMA ahead TO stint_app;
+        CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+            AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$
+    """)
+    with connection.cursor() as cursor:
+        cursor.execute("SET search_path = ahead, pg_catalog, public")
+    try:
+        clock.sync()
+        seconds = connector_for("ssh")._clock() - time.time()
+    finally:
+        connection.close()
+        clock.sync()
+    assert 3595 < seconds < 3605

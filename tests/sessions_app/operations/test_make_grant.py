@@ -61,7 +61,6 @@ def test_references_are_readable_aloud(world):
 
 def test_a_grant_holds_nothing_that_was_not_given_to_it(world):
     request = world.request()
-    request.approvals.all().delete()
     grant = make_grant(
         request=request,
         extent=Extent(60, frozenset({3}), frozenset(request.targets[:1])),

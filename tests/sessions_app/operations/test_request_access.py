@@ -10,7 +10,7 @@ from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
 from sessions_app.operations.request_access import RequestRefused
-from tests.support.acts import after, at_once, events, last, policy
+from tests.support.acts import after, at_once, change, events, last, policy
 
 
 def told(event: str) -> set[str]:
@@ -100,6 +100,10 @@ def test_an_overdue_review_blocks_the_next_broken_glass(world):
     Sweeper.objects.update(seen_at=late)
     with pytest.raises(RequestRefused, match="not reviewed and overdue"):
         world.request(kind="break_glass", now=late)
+    # Nor by a machine that the same person owns.
+    change(world, {"groups/on-call.yaml": "name: on-call\nmembers: [alice, robot]\n"})
+    with pytest.raises(RequestRefused, match="not reviewed and overdue"):
+        world.request(world.robot, kind="break_glass", now=late)
 
 
 def test_glass_broken_twice_at_once_is_two_uses_that_must_each_be_reviewed(live_world):

@@ -5,16 +5,30 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.models import Grant
+from sessions_app.models import EndReason, Grant
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.operations.review_break_glass import review_break_glass
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.review_break_glass import StillInUse, review_break_glass
 from tests.support.acts import after, at_once, awake, change, last
 
 
 @pytest.fixture
 def glass(world) -> Grant:
-    world.request(kind="break_glass")
-    return Grant.objects.get()
+    return broken(world)
+
+
+def broken(world, who=None) -> Grant:
+    """Broken glass that is over."""
+    request = world.request(who, kind="break_glass")
+    return end_grant(grant_id=request.grant.pk, actor=None, reason=EndReason.EXPIRED, now=world.now)
+
+
+def test_what_is_still_in_use_is_reviewed_when_it_is_over(world):
+    grant = world.request(kind="break_glass").grant
+    with pytest.raises(StillInUse):
+        review(world, grant)
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.EXPIRED, now=world.now)
+    assert review(world, grant).reviewed_by == world.bob
 
 
 def review(world, grant, who=None, note="All fine", **more):
@@ -84,7 +98,6 @@ def test_a_review_is_given_once(world, glass):
 
 
 def test_given_by_two_at_once_one_stands(live_world):
-    live_world.request(kind="break_glass")
-    grant = Grant.objects.get()
+    grant = broken(live_world)
     results = at_once(lambda: review(live_world, grant), lambda: review(live_world, grant, live_world.dora))
     assert sum(isinstance(result, AlreadyDecided) for result in results) == 1

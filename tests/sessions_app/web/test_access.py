@@ -12,7 +12,7 @@ from accounts.models import Identity
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
-from sessions_app.models import Approval, CommandRun, Grant, GrantState, RequestState, RunState
+from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, RunState
 from tests.sessions_app.web.pages import ACTS, ACTS_WITHOUT_AN_OBJECT, OPEN, READABLE, address, page_names
 from tests.support import acts
 
@@ -149,5 +149,5 @@ def _state() -> tuple[object, ...]:
         Grant.objects.exclude(state=GrantState.ACTIVE).count(),
         CommandRun.objects.exclude(state=RunState.HELD).count(),
         list(Identity.objects.order_by("pk").values_list("is_active", "time_zone")),
-        RequestState.PENDING,
+        list(AccessRequest.objects.order_by("pk").values_list("state")),
     )

@@ -186,6 +186,8 @@ def test_a_review_needs_words_and_is_not_for_the_one_who_broke_the_glass(world, 
     request = world.request(kind="break_glass", reason="Site is down")
     grant = request.grant
     assert as_alice.post(f"/grants/{grant.ref}/review/", {"note": "Fine"}).status_code == 403
+    assert as_bob.post(f"/grants/{grant.ref}/review/", {"note": "Too early"}).status_code == 409
+    as_alice.post(f"/grants/{grant.ref}/end/")
     empty = as_bob.post(f"/grants/{grant.ref}/review/", {"note": " "})
     assert empty.status_code == 400
     assert "Say what you found" in empty.content.decode()

@@ -1,0 +1,61 @@
+"""Whatever is sent to a page, it answers with a page."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sessions_app.models import AccessPolicy
+from tests.sessions_app.web.pages import ACTS, READABLE
+from tests.sessions_app.web.test_access import things
+
+__all__ = ["things"]
+
+NAMES = (
+    "q", "event", "actor", "object", "since", "until", "before", "show", "state", "open", "target", "version", "start",
+    "cluster", "set", "command_set", "policy", "kind", "for", "duration", "day", "hour", "reason", "ticket", "p.unit",
+    "apply", "verdict", "digest", "comment", "note", "seconds", "line", "label", "public_key", "days", "time_zone",
+)  # fmt: skip
+VALUES = (
+    "\0", "9999-12-31", "0001-01-01", "starts_at=9999-12-31T23:59:59+00:00", "starts_at=0001-01-01T00:00:00+00:00",
+    "9" * 30, "-1", "1e9", "\u202e", "\ufffe", "'\"\\;--", "%", "a" * 20_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_no_text_in_any_field_is_too_much_for_a_page(world, browser, things, zone):
+    type(world.bob).objects.update(time_zone=zone)
+    client = browser("bob")
+    for value in VALUES:
+        fields = dict.fromkeys(NAMES, value)
+        for name in READABLE:
+            assert client.get(things.address(name), fields).status_code < 500, (name, value[:20])
+        for name in ACTS - {"people_switch"}:
+            assert client.post(things.address(name), fields).status_code < 500, (name, value[:20])
+    for name, value in itertools.product(("day", "since", "start", "until"), VALUES[1:5]):
+        for url in ("/requests/new/", "/record/"):
+            assert client.get(url, {name: value, "cluster": "web"}).status_code < 500, (name, value)
+
+
+def test_a_nul_is_refused_with_what_to_do(as_alice):
+    answer = as_alice.get("/record/", {"actor": "a\0b"})
+    assert answer.status_code == 400
+    assert "NUL" in answer.content.decode()
+
+
+def test_a_policy_that_can_not_be_read_takes_no_page_down(world, as_alice, browser, things):
+    pending = world.request()
+    policy = AccessPolicy.objects.get()
+    AccessPolicy.objects.filter(pk=policy.pk).update(document={**policy.document, "unheard_of": 1})
+    for url in (
+        "/",
+        "/requests/new/",
+        "/grants/?show=all",
+        "/approvals/",
+        f"/grants/{things.grant.ref}/",
+        "/nowhere/",
+    ):
+        for person in ("alice", "bob"):
+            assert browser(person).get(url).status_code in (200, 404), url
+    assert "can&#x27;t be read" in browser("bob").get(f"/approvals/{pending.ref}/").content.decode()
