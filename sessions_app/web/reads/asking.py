@@ -22,7 +22,6 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
-from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import clauses_for
@@ -127,7 +126,10 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     """Return the form for a draft; what the draft leaves open is filled with the first possible choice."""
     every = terms_of(identity)
     groups = group_names(identity)
-    by_kind = {RequestKind.BREAK_GLASS: _breakable(every, groups), RequestKind.INCIDENT: on_call(every, groups)}
+    by_kind = {
+        RequestKind.BREAK_GLASS: _breakable(every, groups),
+        RequestKind.INCIDENT: on_call(every, groups),
+    }
     usable = by_kind.get(RequestKind(draft.kind), every)
     if draft.policy:
         usable = [terms for terms in usable if terms.name == draft.policy]
@@ -146,12 +148,10 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     )
     sets = sets_on(usable, cluster, draft.kind) if cluster else []
     chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
-    document, terms = _documents(usable, chosen)
+    terms = _terms_of_set(usable, chosen)
     targets = list(cluster.targets.all()) if cluster else []
     longest = chosen.longest if chosen else 0
-    fields = (
-        [_field(name, type_, draft) for name, type_ in document.parameters.items()] if document else []
-    )
+    fields = fields_of(usable, chosen, draft) if chosen else []
     draft = replace(
         draft,
         cluster=cluster.name if cluster else "",
@@ -244,7 +244,10 @@ def sets_on(terms: list[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
 
 
 def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
-    limits = {RequestKind.BREAK_GLASS: terms.document.break_glass, RequestKind.INCIDENT: terms.document.incident}
+    limits = {
+        RequestKind.BREAK_GLASS: terms.document.break_glass,
+        RequestKind.INCIDENT: terms.document.incident,
+    }
     limit = limits.get(RequestKind(kind)) or terms.document
     clauses = clauses_for(
         terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT
@@ -261,15 +264,17 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
     )
 
 
-def _documents(
-    terms: list[Terms], option: SetOption | None
-) -> tuple[CommandSetDocument | None, PolicyDocument | None]:
-    """Return the chosen set's document and the terms of the first policy that covers it."""
-    for one in terms:
-        for version in one.versions:
-            if option and version.document["name"] == option.name and one.name in option.policies:
-                return commands.document_of(version), one.document
-    return None, None
+def _terms_of_set(terms: Sequence[Terms], option: SetOption | None) -> PolicyDocument | None:
+    """Return the first policy that covers the chosen set."""
+    return next((one.document for one in terms if option and one.name in option.policies), None)
+
+
+def fields_of(terms: Sequence[Terms], option: SetOption, draft: Draft) -> list[ParameterField]:
+    """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
+    versions = (version for one in terms if one.name in option.policies for version in one.versions)
+    chosen = next((version for version in versions if version.document["name"] == option.name), None)
+    document = commands.document_of(chosen) if chosen else None
+    return [_field(name, type_, draft) for name, type_ in document.parameters.items()] if document else []
 
 
 def _field(name: str, type_: ParameterType, draft: Draft) -> ParameterField:

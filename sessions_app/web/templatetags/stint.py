@@ -25,12 +25,14 @@ from sessions_app.models import (
     GrantState,
     RunState,
     Verdict,
+    Workflow,
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
+from sessions_app.policy.commands.quoting import readable
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.facts import readable_document
+from sessions_app.queries.facts import clauses_of, readable_document
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
 
@@ -76,6 +78,18 @@ def grant_look(grant: Grant) -> words.Look:
 
 
 @register.filter
+def grant_word(grant: Grant) -> str:
+    """A grant's state in one small word."""
+    return words.grant_look(grant, clock.now()).word.lower()
+
+
+@register.filter
+def open_for(incident: Workflow) -> str:
+    """How long an incident was, or has been, open."""
+    return say_rough(int(((incident.closed_at or clock.now()) - incident.opened_at).total_seconds()))
+
+
+@register.filter
 def run_look(run: CommandRun) -> words.Look:
     """How a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
     if (
@@ -86,6 +100,12 @@ def run_look(run: CommandRun) -> words.Look:
     ):
         return words.RUN[RunState.HOLD_LAPSED]
     return words.RUN.get(run.state, words.UNKNOWN)
+
+
+@register.filter
+def exact(run: CommandRun) -> str:
+    """The words of a command exactly as they would run; what could not be read as words, as it was typed."""
+    return readable(run.argv) if run.argv else run.line
 
 
 @register.filter
@@ -283,7 +303,7 @@ def tone(grant: Grant) -> str:
 def given(request: AccessRequest) -> str:
     """How many approvals a request has of those it needs. Uses what was prefetched."""
     document = readable_document(request.policy)
-    needed = sum(clause.count for clause in document.clauses) if document else "?"
+    needed = sum(clause.count for clause in clauses_of(request, document)) if document else "?"
     yes = sum(
         1
         for approval in request.approvals.all()
@@ -302,6 +322,12 @@ def iso(moment: dt.datetime) -> str:
 def needed(preview: Preview) -> int:
     """How many approvals a request would need."""
     return sum(clause.count for clause in preview.decision.clauses)
+
+
+@register.filter
+def after_overlaps(preview: Preview) -> dt.datetime:
+    """When the last of those who are there at the time asked for, and whom the asker may see, is gone."""
+    return max(grant.expires_at for grant in preview.overlaps)
 
 
 @register.filter
@@ -393,6 +419,7 @@ def entry_url(entry: AuditEntry) -> str:
         "cluster": "cluster",
         "command_set": "command_set",
         "policy": "policy",
+        "workflow": "incident",
     }
     try:
         return reverse(name[entry.object_type], args=[entry.object_ref])
