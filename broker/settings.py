@@ -161,7 +161,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "sessions_app.web.context.shell",
             ],
-            "builtins": ["sessions_app.web.templatetags.stint"],
+            "builtins": ["sessions_app.web.templatetags.stint", "sessions_app.web.templatetags.work"],
         },
     }
 ]

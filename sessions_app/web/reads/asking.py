@@ -229,7 +229,7 @@ def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
     ]
 
 
-def sets_on(terms: list[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
+def sets_on(terms: Sequence[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
     found: dict[str, SetOption] = {}
     for one in terms:
         if cluster not in one.clusters:

@@ -25,11 +25,9 @@ from sessions_app.models import (
     GrantState,
     RunState,
     Verdict,
-    Workflow,
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
-from sessions_app.policy.commands.quoting import readable
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import clauses_of, readable_document
@@ -78,18 +76,6 @@ def grant_look(grant: Grant) -> words.Look:
 
 
 @register.filter
-def grant_word(grant: Grant) -> str:
-    """A grant's state in one small word."""
-    return words.grant_look(grant, clock.now()).word.lower()
-
-
-@register.filter
-def open_for(incident: Workflow) -> str:
-    """How long an incident was, or has been, open."""
-    return say_rough(int(((incident.closed_at or clock.now()) - incident.opened_at).total_seconds()))
-
-
-@register.filter
 def run_look(run: CommandRun) -> words.Look:
     """How a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
     if (
@@ -100,12 +86,6 @@ def run_look(run: CommandRun) -> words.Look:
     ):
         return words.RUN[RunState.HOLD_LAPSED]
     return words.RUN.get(run.state, words.UNKNOWN)
-
-
-@register.filter
-def exact(run: CommandRun) -> str:
-    """The words of a command exactly as they would run; what could not be read as words, as it was typed."""
-    return readable(run.argv) if run.argv else run.line
 
 
 @register.filter
@@ -322,18 +302,6 @@ def iso(moment: dt.datetime) -> str:
 def needed(preview: Preview) -> int:
     """How many approvals a request would need."""
     return sum(clause.count for clause in preview.decision.clauses)
-
-
-@register.filter
-def after_overlaps(preview: Preview) -> dt.datetime:
-    """When the last of those who are there at the time asked for, and whom the asker may see, is gone."""
-    return max(grant.expires_at for grant in preview.overlaps)
-
-
-@register.filter
-def approver_names(preview: Preview) -> list[str]:
-    """Who could approve, each once."""
-    return list(dict.fromkeys(str(person) for _, people in preview.approvers for person in people))
 
 
 @register.filter

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.comment_request import comment_request
+from sessions_app.operations.save_bookmark import save_bookmark
 from tests.support import acts
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7|add:7 }}"
@@ -27,7 +30,14 @@ def addresses(world, now) -> list[str]:
     pending = world.request(reason=EVIL, ticket=EVIL[:60])
     glass = world.request(kind="break_glass", reason=EVIL).grant
     Grant.objects.filter(pk=glass.pk).update(last_error=EVIL, review_note=EVIL)
+    incident, closed = world.incident(title=EVIL), world.incident(title=EVIL)
+    world.respond(incident, reason=EVIL)
+    close_workflow(workflow_id=closed.pk, actor=world.bob, note=EVIL, now=now)
+    comment_request(request_id=pending.pk, author=world.bob, text=EVIL, now=now)
+    save_bookmark(identity=world.alice, page="request", name=EVIL[:80], query=EVIL, now=now)
     return [
+        "/incidents/", f"/incidents/{incident.ref}/", f"/incidents/{closed.ref}/", f"/incidents/{incident.ref}/live/",
+        "/requests/new/?kind=incident", f"/requests/new/?from={pending.ref}",
         "/", "/requests/?show=all", f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/",
         f"/grants/{grant.ref}/", f"/grants/{grant.ref}/live/", f"/grants/{glass.ref}/",
         "/grants/?show=all", "/clusters/", "/clusters/web/", "/command-sets/restart-web/", "/policies/web-work/",
@@ -54,6 +64,9 @@ def test_markup_that_is_sent_back_is_inert(world, as_alice, as_bob):
     request = world.request()
     answers = [
         as_bob.post(f"/approvals/{request.ref}/decide/", {"digest": "x", "verdict": "deny", "comment": EVIL}),
+        as_alice.post("/incidents/", {"title": EVIL, "severity": EVIL, "cluster": [EVIL]}),
+        as_alice.post(f"/requests/{request.ref}/comment/", {"text": EVIL * 50}),
+        as_alice.post("/requests/new/", {"save": "1", "bookmark": EVIL * 5, "reason": EVIL}),
         as_alice.post("/account/keys/", {"public_key": EVIL, "label": EVIL}),
         as_alice.post("/account/time-zone/", {"time_zone": EVIL}),
         as_alice.post(

@@ -22,6 +22,8 @@ LISTS = [
     "/record/",
     "/search/?q=web",
     "/requests/new/",
+    "/requests/new/?kind=incident",
+    "/incidents/",
 ]
 
 
@@ -45,6 +47,7 @@ def grow(world, now, many: int) -> Grant:
         world.request(world.deployer, reason=f"Request {number}")
         world.grant(parameters={"unit": "haproxy"})
         world.request(kind="break_glass", reason="Down")
+        world.respond(world.incident())
     return grant
 
 
