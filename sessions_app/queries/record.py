@@ -7,7 +7,7 @@ from django.db.models.functions import Cast, Concat
 
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
 
 
 def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QuerySet[AuditEntry]:
@@ -21,6 +21,7 @@ def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QueryS
     named = {
         "request": requests.values("label"),
         "grant": Grant.objects.visible_to(identity).values("ref"),
+        "workflow": Workflow.objects.visible_to(identity).values("ref"),
         "cluster": Cluster.objects.visible_to(identity).values("name"),
         "policy": AccessPolicy.objects.visible_to(identity).values("name"),
         "command_set": CommandSet.objects.visible_to(identity).values("name"),

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
 from sessions_app.web.reads.home import with_names
 
 MOST = 10
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
+_INCIDENT = re.compile(r"INC-?([0-9]{1,9})", re.IGNORECASE)
 _GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
 
 
@@ -32,12 +33,14 @@ class Found:
         return any((self.clusters, self.command_sets, self.policies, self.people, self.requests, self.grants))
 
 
-def exact(identity: Identity, text: str) -> AccessRequest | Grant | None:
-    """Return the request or grant whose reference this is, if the reader may see it."""
+def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
+    """Return the request, grant or incident whose reference this is, if the reader may see it."""
     if match := _REQUEST.fullmatch(text):
         return AccessRequest.objects.visible_to(identity).filter(number=int(match[1])).first()
     if match := _GRANT.fullmatch(text):
         return Grant.objects.visible_to(identity).filter(ref=f"GR-{match[1].upper()}").first()
+    if match := _INCIDENT.fullmatch(text):
+        return Workflow.objects.visible_to(identity).filter(ref=f"INC-{int(match[1])}").first()
     return None
 
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from broker.audit.queries import entries, latest_verification
-from sessions_app.models import Grant
+from sessions_app.models import Grant, Workflow
 from sessions_app.queries.record import visible_entries
 from sessions_app.web.doors import page, who
 from sessions_app.web.reads.entries import FAMILIES, filtered
@@ -38,11 +38,12 @@ def record(request: HttpRequest) -> HttpResponse:
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request or grant with that reference, or list what fits."""
+    """Go to the request, grant or incident with that reference, or list what fits."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:
-        return redirect("grant" if isinstance(hit, Grant) else "request", hit.ref)
+        names = {Grant: "grant", Workflow: "incident"}
+        return redirect(names.get(type(hit), "request"), hit.ref)
     return render(
         request, "ui/search.html", {"q": text, "found": search(who(request), text) if text else None}
     )

@@ -92,3 +92,15 @@ def test_the_facts_of_an_entry_are_shown(world, browser):
     assert "&lt;img src=x&gt;" in page
     assert "<img" not in page
     assert acts.intact()
+
+
+def test_an_incident_is_found_by_its_reference_and_its_entries_by_those_who_may_see_it(
+    world, as_bob, as_charlie
+):
+    incident = world.incident(world.alice, title="Checkout is slow")
+    for text in (incident.ref, incident.ref.lower(), incident.ref.replace("-", "")):
+        assert as_bob.get("/search/", {"q": text})["Location"] == f"/incidents/{incident.ref}/"
+    assert as_charlie.get("/search/", {"q": incident.ref}).status_code == 200
+    url = f"/record/?object={incident.ref}"
+    assert f'href="/incidents/{incident.ref}/"' in as_bob.get(url).content.decode()
+    assert "workflow.opened" not in as_charlie.get(url).content.decode().partition("<tbody>")[2]
