@@ -81,6 +81,16 @@ class Home:
     remindable: set[int]
 
     @property
+    def people(self) -> list[Grant]:
+        """The grants of other people."""
+        return [grant for grant in self.others if grant.holder.is_person]
+
+    @property
+    def machines(self) -> list[Grant]:
+        """The grants of machines."""
+        return [grant for grant in self.others if not grant.holder.is_person]
+
+    @property
     def waiting(self) -> int:
         """How many things wait for the reader."""
         return len(self.holds) + len(self.requests) + len(self.reviews)

@@ -83,3 +83,19 @@ def test_a_policy_with_windows_puts_asking_again_into_the_next_one(world, as_ali
     answer = as_alice.get(f"/requests/new/?from={past.ref}")
     assert (answer.context["ask"].draft.day, answer.context["ask"].draft.hour) == (f"{day:%Y-%m-%d}", "01:00")
     assert answer.context["preview"].decision.outcome == "needs_approval"
+
+
+def test_machines_stand_apart_from_people_and_can_be_ended_from_here(world, as_bob):
+    from sessions_app.operations.provision_grant import provision_grant
+
+    person = world.grant()
+    machine = Grant.objects.get(request=world.decide(world.request(world.robot)))
+    provision_grant(grant_id=machine.pk, now=world.now)
+    page = home(as_bob)
+    people, _, machines = page.partition("Machines right now")
+    assert f'action="/grants/{person.ref}/end/"' in people
+    assert f'action="/grants/{machine.ref}/end/"' in machines
+    as_bob.post(f"/grants/{machine.ref}/end/", {"next": "/"})
+    machine.refresh_from_db()
+    assert machine.state == "revoking"
+    assert "Machines right now" in home(as_bob)
