@@ -180,7 +180,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "sessions_app.web.context.shell",
             ],
-            "builtins": ["sessions_app.web.templatetags.stint", "sessions_app.web.templatetags.live"],
+            "builtins": [f"sessions_app.web.templatetags.{name}" for name in ("stint", "live", "work")],
         },
     }
 ]

@@ -67,6 +67,7 @@ reason: required
 ticket: "CHG-[0-9]+"
 extension: {times: 1, by: 30m, approvals: same}
 break_glass: {groups: [on-call], max_duration: 1h, review_within: 24h}
+incident: {on_call: [on-call], max_duration: 2h}
 """
 
 QUICK = """\
@@ -78,6 +79,7 @@ requesters: {groups: [operators, service-owners]}
 approvals: none
 max_duration: 2h
 reason: optional
+incident: {on_call: [on-call], max_duration: 2h}
 """
 
 STAGING = """\

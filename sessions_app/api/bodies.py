@@ -23,8 +23,9 @@ from sessions_app.api.fields import (
     Text,
     Username,
     Whole,
+    WorkflowRef,
 )
-from sessions_app.models import RequestKind, Verdict
+from sessions_app.models import RequestKind, Severity, Verdict, WorkflowKind
 from sessions_app.operations.request_access import MAX_TEXT
 
 _LARGEST = 2**31 - 1
@@ -141,7 +142,10 @@ class Files(Body):
     ]
 )
 class NewRequest(Body):
-    """What is asked for. Without `starts_at` the time begins with the approval; without `targets`, all of the cluster."""
+    """What is asked for. Without `starts_at` the time begins with the approval; without `targets`, all of the cluster.
+
+    `workflow` is the open incident that access of the kind `incident` is for.
+    """
 
     cluster = Name()
     command_set = Name()
@@ -153,9 +157,28 @@ class NewRequest(Body):
     parameters = serializers.DictField(child=Text(allow_blank=True, max_length=4096), default=dict)
     targets = Names(allow_null=True, default=None)
     kind = Choice(
-        choices=[RequestKind.PLANNED.value, RequestKind.QUICK.value, RequestKind.BREAK_GLASS.value],
+        choices=[kind.value for kind in RequestKind if kind != RequestKind.EXTENSION],
         default=RequestKind.PLANNED.value,
     )
+    workflow = WorkflowRef(allow_null=True, default=None)
+
+
+@extend_schema_serializer(
+    examples=[_example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]})]
+)
+class NewWorkflow(Body):
+    """An incident to open, on clusters that you may see."""
+
+    kind = Choice(choices=WorkflowKind.values, default=WorkflowKind.INCIDENT.value)
+    title = Text(max_length=200)
+    severity = Choice(choices=Severity.values)
+    clusters = Names(min_length=1)
+
+
+class CloseWorkflow(Body):
+    """How it was solved."""
+
+    note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
 
 class Narrowing(Body):

@@ -16,6 +16,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,99}$"
 DIGEST = r"^[0-9a-f]{64}$"
 EVENT = r"^[a-z_]{1,30}(\.[a-z_]{1,30})?$"
+WORKFLOW = "^INC-[0-9]{1,9}$"
 LONGEST = 366 * 86400
 DURATION = {
     "oneOf": [
@@ -100,6 +101,14 @@ class Digest(_Patterned):
 
     pattern = DIGEST
     says = "Send the `digest` of the request as you read it: 64 hex digits."
+
+
+@extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101"]})
+class WorkflowRef(_Patterned):
+    """The reference of an incident."""
+
+    pattern = WORKFLOW
+    says = "An incident is written like INC-101."
 
 
 @extend_schema_field({"type": "string", "pattern": EVENT, "examples": ["grant.ended", "grant"]})

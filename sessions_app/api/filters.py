@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import Kind
 from sessions_app.api.fields import Choice, EventName, Flag, Moment, Name, Query, Text, Username, Whole
-from sessions_app.models import GrantState, RequestKind, RequestState, RunState
+from sessions_app.models import GrantState, RequestKind, RequestState, RunState, WorkflowState
 
 _CURSOR = "Where to go on: take it from the `next` of the page before."
 
@@ -50,6 +50,12 @@ class OfGrants(ByNumber):
     holder = Username(required=False)
     mine = Flag(default=False, help_text="Only those that you hold.")
     endable = Flag(default=False, help_text="Only those that you may end and that are not over.")
+
+
+class OfWorkflows(ByNumber):
+    """Which incidents."""
+
+    state = Choice(required=False, choices=WorkflowState.values)
 
 
 class OfRuns(ByNumber):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Prefetch, Q, QuerySet
 
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.errors import NotFound
@@ -22,6 +22,7 @@ from sessions_app.models import (
     Notice,
     RequestState,
     Target,
+    Workflow,
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.decide_request import may_not_decide
@@ -38,7 +39,13 @@ Row = TypeVar("Row", bound=Model)
 def requests(identity: Identity) -> QuerySet[AccessRequest]:
     """Requests that the identity may see."""
     return AccessRequest.objects.visible_to(identity).select_related(
-        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "grant"
+        "requester__owner",
+        "cluster",
+        "policy",
+        "command_set_version__command_set",
+        "extends",
+        "workflow",
+        "grant",
     )
 
 
@@ -51,12 +58,20 @@ def grants(identity: Identity) -> QuerySet[Grant]:
             "cluster",
             "policy",
             "request",
+            "workflow",
             "command_set_version__command_set",
             "ended_by",
             "reviewed_by",
         )
         .prefetch_related("targets")
     )
+
+
+def workflows(identity: Identity) -> QuerySet[Workflow]:
+    """Incidents that the identity may see, with those of their clusters that it may see."""
+    clusters = Prefetch("clusters", Cluster.objects.visible_to(identity))
+    found = Workflow.objects.visible_to(identity).select_related("opened_by", "closed_by")
+    return found.prefetch_related(clusters)
 
 
 def runs(identity: Identity) -> QuerySet[CommandRun]:
@@ -106,6 +121,11 @@ def request_of(identity: Identity, ref: str) -> AccessRequest:
 def grant_of(identity: Identity, ref: str) -> Grant:
     """Return a grant by its reference. Raises NotFound."""
     return _one(grants(identity).filter(ref=ref), "grant")
+
+
+def workflow_of(identity: Identity, ref: str) -> Workflow:
+    """Return an incident by its reference. Raises NotFound."""
+    return _one(workflows(identity).filter(ref=ref), "incident")
 
 
 def run_of(identity: Identity, run_id: int) -> CommandRun:
@@ -187,12 +207,10 @@ class RequestDetail:
 def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     """Return the request as its approvers read it."""
     names = dict(Target.objects.filter(pk__in=request.targets).values_list("pk", "name"))
-    document = facts.policy_document(request.policy)
+    clauses = facts.clauses_of(request, facts.policy_document(request.policy))
     waits = request.state == RequestState.PENDING
-    resolution = resolve(
-        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
-    )
-    missing = resolution.missing if waits else (0,) * len(document.clauses)
+    resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
+    missing = resolution.missing if waits else (0,) * len(clauses)
     return RequestDetail(
         request=request,
         targets=[target.name for target in facts.targets_of(request)],
@@ -206,7 +224,7 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
                 lacks,
                 _names(facts.eligible_approvers(clause, request.requester)),
             )
-            for clause, lacks in zip(document.clauses, missing, strict=True)
+            for clause, lacks in zip(clauses, missing, strict=True)
         ],
         changed=waits and facts.scope_of(request).digest() != request.digest,
         why_not=may_not_decide(request, identity) if waits else f"It is {request.state} already.",

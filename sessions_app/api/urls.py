@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from sessions_app.api import converters, docs
-from sessions_app.api.views import catalogue, grants, identities, me, recordings, requests
+from sessions_app.api.views import catalogue, grants, identities, me, recordings, requests, workflows
 from sessions_app.api.views.nowhere import Nowhere
 from sessions_app.api.views.record import Record
 from sessions_app.api.views.search import Search
@@ -47,6 +47,11 @@ GRANTS = [
     path("/<api_grant:ref>/runs", grants.GrantRuns.as_view()),
     path("/<api_grant:ref>/sessions", grants.GrantSessions.as_view()),
 ]
+WORKFLOWS = [
+    path("", workflows.Workflows.as_view()),
+    path("/<api_workflow:ref>", workflows.OneWorkflow.as_view()),
+    path("/<api_workflow:ref>/close", workflows.WorkflowClose.as_view()),
+]
 IDENTITIES = [
     path("", identities.Identities.as_view()),
     path("/<api_user:username>", identities.OneIdentity.as_view()),
@@ -69,6 +74,7 @@ urlpatterns = [
     path("v1/catalogue/apply", catalogue.CatalogueApply.as_view()),
     path("v1/requests", include(REQUESTS)),
     path("v1/grants", include(GRANTS)),
+    path("v1/workflows", include(WORKFLOWS)),
     path("v1/runs", grants.Runs.as_view()),
     path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
     path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),

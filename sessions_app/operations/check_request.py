@@ -99,6 +99,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     version = _version(ask.command_set)
     targets = _targets(cluster, ask.targets)
     work = _workflow(requester, ask)
+    _check_work(version, ask, work)
     previews = [_preview(policy, cluster, version, targets, work, requester, ask, now) for policy in policies]
     return min(previews, key=_cost)
 
@@ -175,6 +176,20 @@ def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
     """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
     found = Workflow.objects.visible_to(requester).filter(ref=ask.workflow or "", kind=WorkflowKind.INCIDENT)
     return found.order_by("pk").first() if ask.workflow else None
+
+
+def _check_work(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -> None:
+    """What a command set takes from the work is this work and not its neighbour."""
+    if work is None:
+        return
+    for parameter in version.document.get("parameters") or {}:
+        taken = (version.document["parameters"][parameter] or {}).get("from") == "workflow.id"
+        if taken and ask.parameters.get(parameter, work.ref) != work.ref:
+            raise InvalidInput(
+                f"{parameter} is taken from the incident, which is {work.ref}.",
+                hint=f"Leave {work.ref} there, or ask for the other incident.",
+                fields={f"parameters.{parameter}": [f"Must be {work.ref}."]},
+            )
 
 
 def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:

@@ -24,6 +24,7 @@ from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.queries import commands, facts
 
@@ -54,12 +55,14 @@ def decide_request(
     digest: str,
     comment: str = "",
     narrowing: dict[str, Any] | None = None,
+    left: str = "",
     now: dt.datetime,
 ) -> AccessRequest:
     """Record a verdict on exactly the scope with this digest, and act on it when it settles the request.
 
     ``narrowing`` may make an approval smaller: ``duration`` in seconds, ``commands`` (indices) and ``targets`` (ids)
-    that are kept. A denial settles the request at once and needs a comment. Giving the same verdict on the same scope
+    that are kept. ``left`` is the digest of what other approvers had left of it when it was read (`left_digest`); when
+    another made it smaller meanwhile, an approval is not counted. A denial settles the request at once and needs a comment. Giving the same verdict on the same scope
     twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and
     for extensions MayNotExtend and GrantIsOver.
     """
@@ -72,6 +75,7 @@ def decide_request(
             return repeated
         _check_open(request, now)
         _check_scope(request, digest)
+        _check_left(request, verdict, left)
         narrowing = _checked(request, verdict, comment, narrowing or {})
         Approval.objects.create(
             request=request, approver=approver, verdict=verdict, digest=digest, narrowing=narrowing,
@@ -149,6 +153,14 @@ def _check_scope(request: AccessRequest, digest: str) -> None:
         raise ScopeChanged(
             "What is asked for is not what you read: the request, or the targets or commands behind it, changed.",
             hint="Open it again and read what it is now. If it can't be approved any more, ask for a new request.",
+        )
+
+
+def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
+    if left and verdict == Verdict.APPROVE and left != left_digest(request):
+        raise ScopeChanged(
+            "Another approver made it smaller while you read it, so your approval was not counted.",
+            hint="Read what is left of it and decide again.",
         )
 
 
@@ -240,14 +252,32 @@ def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetim
         raise RequestRefused(decision)
 
 
-def _agreed(request: AccessRequest) -> Extent:
-    """Return what every approver left in."""
+def left_of(request: AccessRequest) -> Extent | None:
+    """Return what all who approved so far left of a request; None when that is nothing."""
+    try:
+        return _met(request)
+    except CannotWiden:
+        return None
+
+
+def left_digest(request: AccessRequest) -> str:
+    """Return the digest of what all who approved so far left of a request."""
+    left = left_of(request)
+    return digest_of([left.duration, sorted(left.commands), sorted(left.targets)] if left else None)
+
+
+def _met(request: AccessRequest) -> Extent:
     whole = extent_of(request)
     approvals = request.approvals.filter(
         voided_at__isnull=True, verdict=Verdict.APPROVE, digest=request.digest
     )
+    return whole.meet(whole.narrowed(approval.narrowing) for approval in approvals)
+
+
+def _agreed(request: AccessRequest) -> Extent:
+    """Return what every approver left in."""
     try:
-        return whole.meet(whole.narrowed(approval.narrowing) for approval in approvals)
+        return _met(request)
     except CannotWiden as error:
         raise InvalidInput(str(error), hint="Agree with the other approver, or deny.") from error
 

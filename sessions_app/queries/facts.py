@@ -76,6 +76,17 @@ def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
     )
 
 
+def deciders_of(request: AccessRequest) -> list[Identity]:
+    """Return the people who could still give a verdict that counts, each once."""
+    given = set(request.approvals.filter(voided_at__isnull=True).values_list("approver", flat=True))
+    people = {
+        person.pk: person
+        for clause in clauses_of(request, policy_document(request.policy))
+        for person in eligible_approvers(clause, request.requester)
+    }
+    return [person for pk, person in people.items() if pk not in given]
+
+
 def facts_for(
     *,
     policy: AccessPolicy,

@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Collate, Substr
 
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
 
 FEW = 2_000
 # How many entries are looked at for one page when each has to be read to tell whether it fits.
@@ -143,6 +143,7 @@ def _sight(identity: Identity) -> _Sight:
         policies=_ids(AccessPolicy.objects.holding(identity, *looks)),
         clusters=_ids(Cluster.objects.holding(identity, *looks)),
         names={
+            "workflow": _refs(Workflow.objects.visible_to(identity)),
             "cluster": _names(Cluster.objects.visible_to(identity)),
             "policy": _names(AccessPolicy.objects.visible_to(identity)),
             "command_set": _names(CommandSet.objects.visible_to(identity)),
@@ -157,6 +158,10 @@ def _ids(held: QuerySet[Any]) -> list[int]:
 
 def _names(things: QuerySet[Any]) -> list[str]:
     return list(things.order_by("name").values_list("name", flat=True).distinct())
+
+
+def _refs(work: QuerySet[Workflow]) -> list[str]:
+    return list(work.order_by("ref").values_list("ref", flat=True).distinct())
 
 
 def _few(sight: _Sight) -> dict[str, list[str]] | None:

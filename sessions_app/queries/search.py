@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from django.db.models import Exists, F, OuterRef, Q
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Target
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Target, Workflow
 from sessions_app.queries.people import known_people
 
 MOST = 10
 MANY = 200
 _WHAT = ("cluster", "policy", "command_set_version__command_set")
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
+_INCIDENT = re.compile(r"INC-?([0-9]{1,9})", re.IGNORECASE)
 _BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
 _GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
 
@@ -35,12 +36,14 @@ class Found:
         return any((self.clusters, self.command_sets, self.policies, self.people, self.requests, self.grants))
 
 
-def exact(identity: Identity, text: str) -> AccessRequest | Grant | None:
-    """Return the request or grant whose reference this is, if the reader may see it."""
+def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
+    """Return the request, grant or incident whose reference this is, if the reader may see it."""
     if match := _REQUEST.fullmatch(text):
         return AccessRequest.objects.visible_to(identity).filter(number=int(match[1])).first()
     if match := _GRANT.fullmatch(text):
         return Grant.objects.visible_to(identity).filter(ref=f"GR-{match[1].upper()}").first()
+    if match := _INCIDENT.fullmatch(text):
+        return Workflow.objects.visible_to(identity).filter(ref=f"INC-{int(match[1])}").first()
     return None
 
 

@@ -112,6 +112,7 @@ class Frame:
             self._link("approvals", "stamp", "Approvals", "waiting", self.waiting),
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
+            self._link("incidents", "flame", "Incidents"),
             self._link("timeline", "gantt", "Timeline"),
         ]
 

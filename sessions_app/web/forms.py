@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode
 
 from django.http import QueryDict
 from django.utils import timezone
 
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import RequestKind
+from sessions_app.models import AccessRequest, RequestKind
 from sessions_app.operations.check_request import NewRequest
 from sessions_app.policy.durations import parse_duration
 
-KINDS = (RequestKind.PLANNED, RequestKind.QUICK, RequestKind.BREAK_GLASS)
+KINDS = (RequestKind.PLANNED, RequestKind.INCIDENT, RequestKind.QUICK, RequestKind.BREAK_GLASS)
 PARAMETER = "p."
 
 
@@ -30,6 +32,7 @@ class Draft:
     hour: str = ""
     ticket: str = ""
     reason: str = ""
+    incident: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] | None = None
 
@@ -63,7 +66,19 @@ class Draft:
             parameters={name: value for name, value in self.parameters.items() if value},
             targets=self.targets,
             kind=self.kind,
+            workflow=(self.incident or None) if self.kind == RequestKind.INCIDENT else None,
         )
+
+    def as_query(self) -> str:
+        """Return the query string whose form is this draft."""
+        start = f"{self.day}T{self.hour or '00:00'}" if self.starts_later else ""
+        values: dict[str, str | tuple[str, ...]] = {
+            "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
+            "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
+            "incident": self.incident if self.kind == RequestKind.INCIDENT else "", "target": self.targets or (),
+            **{f"{PARAMETER}{name}": value for name, value in self.parameters.items()},
+        }  # fmt: skip
+        return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
         """Return the draft with one offer of a rule taken: `duration=14400`, `starts_at=2026-11-28T01:00:00+00:00`."""
@@ -93,6 +108,7 @@ def draft_of_form(data: QueryDict) -> Draft:
         hour=data.get("hour", ""),
         ticket=data.get("ticket", ""),
         reason=data.get("reason", ""),
+        incident=data.get("incident", ""),
         parameters={
             name.removeprefix(PARAMETER): data.get(name, "") for name in data if name.startswith(PARAMETER)
         },
@@ -101,7 +117,9 @@ def draft_of_form(data: QueryDict) -> Draft:
 
 
 def draft_of_link(query: QueryDict) -> Draft:
-    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=`, and `p.NAME=` for parameters."""
+    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=&incident=`, and `p.NAME=` for
+    parameters.
+    """
     start = query.get("start", "")
     draft = Draft(
         kind=_kind(query.get("kind", "")),
@@ -111,12 +129,29 @@ def draft_of_link(query: QueryDict) -> Draft:
         duration=query.get("for", ""),
         ticket=query.get("ticket", ""),
         reason=query.get("reason", ""),
+        incident=query.get("incident", ""),
         parameters={
             name.removeprefix(PARAMETER): query.get(name, "") for name in query if name.startswith(PARAMETER)
         },
         targets=tuple(query.getlist("target")) or None,
     )
     return draft.applied(f"starts_at={start}") if start else draft
+
+
+def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
+    """Return the draft that asks for the same again, on those of its targets that are still there, without its start."""
+    kind = request.extends.request.kind if request.extends else request.kind
+    return Draft(
+        kind=_kind(kind),
+        cluster=request.cluster.name,
+        command_set=request.command_set_version.command_set.name,
+        duration=str(request.duration),
+        ticket=request.ticket,
+        reason=request.reason,
+        incident=request.workflow.ref if request.workflow else "",
+        parameters=dict(request.parameters),
+        targets=tuple(targets) or None,
+    )
 
 
 def _kind(text: str) -> str:

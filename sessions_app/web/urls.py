@@ -12,6 +12,7 @@ from sessions_app.web.views import (
     command_sets,
     grants,
     home,
+    incidents,
     live,
     notices,
     people,
@@ -43,6 +44,13 @@ class Username(StringConverter):
     regex = "[a-z0-9][a-z0-9._@+-]{0,99}"
 
 
+class IncidentRef(StringConverter):
+    """`INC-101`."""
+
+    regex = "INC-[0-9]{1,9}"
+
+
+register_converter(IncidentRef, "inc")
 register_converter(RequestRef, "req")
 register_converter(Username, "username")
 register_converter(GrantRef, "gr")
@@ -67,8 +75,16 @@ urlpatterns: list[URLPattern] = [
     path("requests/", requests.index, name="requests"),
     path("requests/new/", requests.new, name="request_new"),
     path("requests/preview/", requests.preview, name="request_preview"),
+    path("requests/saved/<int:bookmark>/delete/", requests.forget, name="request_forget"),
     path("requests/<req:ref>/", requests.detail, name="request"),
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
+    path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
+    path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
+    path("incidents/", incidents.index, name="incidents"),
+    path("incidents/<inc:ref>/", incidents.detail, name="incident"),
+    path("incidents/<inc:ref>/live/", incidents.live, name="incident_live"),
+    path("incidents/<inc:ref>/access/", incidents.access, name="incident_access"),
+    path("incidents/<inc:ref>/close/", incidents.close, name="incident_close"),
     path("approvals/", approvals.index, name="approvals"),
     path("approvals/<req:ref>/", approvals.detail, name="approval"),
     path("approvals/<req:ref>/decide/", approvals.decide, name="approval_decide"),

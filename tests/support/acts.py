@@ -149,3 +149,26 @@ def awake(now: dt.datetime) -> dt.datetime:
 
     Sweeper.objects.update(seen_at=now)
     return now
+
+
+TRIAGE = """
+name: triage
+kind: ssh
+summary: See how the web servers are
+risk: low
+commands:
+  - run: echo status
+    effect: read
+  - run: echo log {lines}
+    where: {lines: {int: [1, 1000]}}
+    effect: read
+examples:
+  allow: ["echo status"]
+  refuse: ["echo stop"]
+"""
+
+
+def with_triage(world, **changes: Any) -> dict[str, str]:
+    """The files that add a command set with nothing to choose to the world's policy."""
+    files = policy(world, command_sets=["restart-web", "triage"], **changes)
+    return {"command-sets/triage.yaml": TRIAGE, **files}

@@ -47,7 +47,7 @@ class Scene:
     key: Any = None
     token: Any = None
     identity: Any = None
-    workflow: Any = None
+    incident: Any = None
     notice: Any = None
     bookmark: Any = None
     draft: Any = None
@@ -344,7 +344,7 @@ def _desk(scene: Scene) -> None:
         actor=world.admin,
         now=now,
     )
-    scene.workflow = open_workflow(
+    scene.incident = open_workflow(
         kind="incident", title="Checkout answers 502 to every third customer", severity="P1", clusters=["web"],
         actor=world.bob, now=scene.ago(minutes=14),
     )  # fmt: skip

@@ -25,6 +25,9 @@ class GrantShape(Shape):
     command_set = VersionRefShape(source="command_set_version")
     policy = serializers.CharField(source="policy.name")
     request = serializers.CharField(source="request.ref")
+    workflow = serializers.CharField(
+        source="workflow.ref", allow_null=True, help_text="The incident that it ends with."
+    )
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
     break_glass = serializers.BooleanField()
@@ -138,6 +141,7 @@ class ReceiptApprovedShape(Shape):
     digest = serializers.CharField()
     reason = serializers.CharField()
     ticket = serializers.CharField()
+    workflow = serializers.CharField(allow_null=True)
     break_glass = serializers.BooleanField()
     by = ReceiptVerdictShape(many=True)
 

@@ -35,6 +35,11 @@ class RequestShape(Shape):
     extends = serializers.CharField(
         source="extends.ref", allow_null=True, help_text="The grant that is to end later."
     )
+    workflow = serializers.CharField(
+        source="workflow.ref",
+        allow_null=True,
+        help_text="The incident that it is for, and that its grant ends with.",
+    )
     grant = serializers.SerializerMethodField(help_text="The grant that was made.")
     parameters = serializers.DictField(child=serializers.CharField())
     starts_at = Moment(allow_null=True, help_text="Null: with the approval.")

@@ -5,23 +5,37 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
-from django.db.models import Prefetch
+from django.db.models import F, Prefetch
 
 from accounts.models import Identity
 from accounts.queries import group_names
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, RequestKind, Target
-from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    RequestKind,
+    RequestState,
+    Target,
+    Workflow,
+)
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.durations import say_duration
+from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.web.forms import Draft
+from sessions_app.web.forms import KINDS, Draft
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 USUAL = 3600
 QUICK = 1800
+MOST = 20
+# How far back the usual time of a decision is looked for.
+RECENT, DECIDED, FEWEST = 2000, 50, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,8 @@ class AskPage:
     windows: Sequence[tuple[dt.datetime, dt.datetime]] | None
     ticket_pattern: str
     reason_required: bool
-    may_break_glass: bool
+    kinds: Sequence[RequestKind]
+    incidents: Sequence[Workflow]
 
     @property
     def price(self) -> str:
@@ -109,28 +124,39 @@ class AskPage:
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     """Return the form for a draft; what the draft leaves open is filled with the first possible choice."""
-    every = _terms(identity)
-    glass = _breakable(every, group_names(identity))
-    usable = glass if draft.kind == RequestKind.BREAK_GLASS else every
+    every = terms_of(identity)
+    groups = group_names(identity)
+    by_kind = {
+        RequestKind.BREAK_GLASS: _breakable(every, groups),
+        RequestKind.INCIDENT: on_call(every, groups),
+    }
+    usable = by_kind.get(RequestKind(draft.kind), every)
     if draft.policy:
         usable = [terms for terms in usable if terms.name == draft.policy]
-    clusters = sorted(
-        {cluster.pk: cluster for terms in usable for cluster in terms.clusters}.values(),
-        key=lambda cluster: cluster.name,
-    )
+    clusters = clusters_of(usable)
+    incidents: list[Workflow] = []
+    if draft.kind == RequestKind.INCIDENT:
+        incidents = open_incidents(clusters)
+        incident = next(
+            (one for one in incidents if one.ref == draft.incident), incidents[0] if incidents else None
+        )
+        touched = {cluster.pk for cluster in incident.clusters.all()} if incident else set()
+        clusters = [cluster for cluster in clusters if cluster.pk in touched]
+        draft = replace(draft, incident=incident.ref if incident else "")
     cluster = next(
         (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
     )
-    sets = _sets(usable, cluster, draft.kind) if cluster else []
+    sets = sets_on(usable, cluster, draft.kind) if cluster else []
     chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
-    document, terms = _documents(usable, chosen)
+    terms = _terms_of_set(usable, chosen)
     targets = list(cluster.targets.all()) if cluster else []
     longest = chosen.longest if chosen else 0
+    fields = fields_of(usable, chosen, draft) if chosen else []
     draft = replace(
         draft,
         cluster=cluster.name if cluster else "",
         command_set=chosen.name if chosen else "",
-        parameters={name: draft.parameters.get(name, "") for name in document.parameters} if document else {},
+        parameters={field.name: field.value for field in fields},
         duration=draft.duration
         or str(min(longest, QUICK if draft.kind == RequestKind.QUICK else USUAL) or ""),
     )
@@ -139,18 +165,30 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         clusters=clusters,
         sets=sets,
         targets=targets,
-        parameters=[_field(name, type_, draft) for name, type_ in document.parameters.items()]
-        if document
-        else [],
+        parameters=fields,
         durations=_durations(longest, draft.seconds),
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
         ticket_pattern=terms.ticket or "" if terms else "",
-        reason_required=terms is None or terms.reason == "required",
-        may_break_glass=bool(glass),
+        reason_required=draft.kind != RequestKind.INCIDENT and (terms is None or terms.reason == "required"),
+        kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
+        incidents=incidents,
     )
 
 
-def _terms(identity: Identity) -> list[Terms]:
+def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
+    """Return the clusters of the terms, each once, by name."""
+    found = {cluster.pk: cluster for one in terms for cluster in one.clusters}
+    return sorted(found.values(), key=lambda cluster: cluster.name)
+
+
+def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
+    """Return the open incidents on the clusters, the worst and newest first, with their clusters."""
+    through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
+    found = Workflow.objects.open().filter(pk__in=through.values("workflow_id")).prefetch_related("clusters")
+    return list(found.order_by("severity", "-pk")[:MOST])
+
+
+def terms_of(identity: Identity) -> list[Terms]:
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     targets = Prefetch("targets", Target.objects.live().order_by("name"))
     found = (
@@ -176,6 +214,13 @@ def _terms(identity: Identity) -> list[Terms]:
     ]
 
 
+def on_call(terms: Sequence[Terms], groups: frozenset[str]) -> list[Terms]:
+    """Return the terms that put one of the groups on call for incidents."""
+    return [
+        one for one in terms if one.document.incident and groups.intersection(one.document.incident.on_call)
+    ]
+
+
 def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
     return [
         one
@@ -184,7 +229,7 @@ def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
     ]
 
 
-def _sets(terms: list[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
+def sets_on(terms: Sequence[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
     found: dict[str, SetOption] = {}
     for one in terms:
         if cluster not in one.clusters:
@@ -199,39 +244,63 @@ def _sets(terms: list[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
 
 
 def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
-    glass = terms.document.break_glass if kind == RequestKind.BREAK_GLASS else None
+    limits = {
+        RequestKind.BREAK_GLASS: terms.document.break_glass,
+        RequestKind.INCIDENT: terms.document.incident,
+    }
+    limit = limits.get(RequestKind(kind)) or terms.document
+    clauses = clauses_for(
+        terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT
+    )
     listed = version.document.get("commands", [])
     return SetOption(
         name=version.document["name"],
         summary=version.document["summary"],
         size=len(listed),
         destructive=sum(1 for command in listed if command["effect"] == "destructive"),
-        approvals=0 if glass else sum(clause.count for clause in terms.document.clauses),
-        longest=glass.max_duration if glass else terms.document.max_duration,
+        approvals=sum(clause.count for clause in clauses),
+        longest=limit.max_duration,
         policies=(terms.name,),
     )
 
 
-def _documents(
-    terms: list[Terms], option: SetOption | None
-) -> tuple[CommandSetDocument | None, PolicyDocument | None]:
-    """Return the chosen set's document and the terms of the first policy that covers it."""
-    for one in terms:
-        for version in one.versions:
-            if option and version.document["name"] == option.name and one.name in option.policies:
-                return commands.document_of(version), one.document
-    return None, None
+def _terms_of_set(terms: Sequence[Terms], option: SetOption | None) -> PolicyDocument | None:
+    """Return the first policy that covers the chosen set."""
+    return next((one.document for one in terms if option and one.name in option.policies), None)
+
+
+def fields_of(terms: Sequence[Terms], option: SetOption, draft: Draft) -> list[ParameterField]:
+    """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
+    versions = (version for one in terms if one.name in option.policies for version in one.versions)
+    chosen = next((version for version in versions if version.document["name"] == option.name), None)
+    document = commands.document_of(chosen) if chosen else None
+    return [_field(name, type_, draft) for name, type_ in document.parameters.items()] if document else []
 
 
 def _field(name: str, type_: ParameterType, draft: Draft) -> ParameterField:
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
+    from_work = draft.incident if type_.source == "workflow.id" else ""
+    usual = from_work or (choices[0] if len(choices) == 1 else "")
     return ParameterField(
         name=name, kind=type_.kind, limits=type_.limits, choices=choices, low=low, high=high,
-        value=draft.parameters.get(name, "") or (choices[0] if len(choices) == 1 else ""),
+        value=draft.parameters.get(name, "") or usual,
     )  # fmt: skip
 
 
 def _durations(longest: int, chosen: int) -> list[int]:
     fitting = [seconds for seconds in DURATIONS if seconds < longest][-3:]
     return sorted({*fitting, *([longest] if longest else []), *([chosen] if chosen else [])})
+
+
+def usual_wait(policy: AccessPolicy) -> int | None:
+    """Return the median of the seconds that the policy's last 50 decisions by people took; None when there are too few."""
+    recent = AccessRequest.objects.order_by("-number").values("pk")[:RECENT]
+    rows = (
+        AccessRequest.objects.filter(pk__in=recent, policy=policy, decided_at__gt=F("created_at"))
+        .filter(state__in=[RequestState.APPROVED, RequestState.DENIED])
+        .order_by("-number")
+        .values_list("created_at", "decided_at")[:DECIDED]
+    )
+    waits = [int((decided - asked).total_seconds()) for asked, decided in rows if decided]
+    return int(median(waits)) if len(waits) >= FEWEST else None

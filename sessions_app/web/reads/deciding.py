@@ -15,17 +15,22 @@ from sessions_app.models import (
     AccessRequest,
     Approval,
     CommandRun,
+    Comment,
     Grant,
     GrantState,
     RequestState,
     RunState,
     Target,
     Verdict,
+    Workflow,
 )
-from sessions_app.operations.decide_request import may_not_decide
+from sessions_app.operations.comment_request import MOST as THREAD
+from sessions_app.operations.decide_request import left_of, may_not_decide
+from sessions_app.operations.remind_request import PAUSE
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.ssh import CommandView, describe
 from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.web import timeline
 from sessions_app.web.reads.home import LIVE, with_names
@@ -56,6 +61,7 @@ class PastRecord(NamedTuple):
     grants: int
     early: int
     refused: int
+    recording: CommandRun | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,9 @@ class RequestFacts:
     digest_now: str
     overlapping: Sequence[Grant]
     past: PastRecord
+    incidents: Sequence[Workflow]
+    comments: Sequence[Comment]
+    left: Extent | None
     chart: timeline.Chart
     finish_seconds: int
 
@@ -82,6 +91,16 @@ class RequestFacts:
     def destructive(self) -> int:
         """How many destructive commands it has."""
         return sum(1 for line in self.lines if line.view.effect == "destructive")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether an approver made it smaller."""
+        return any(approval.narrowing for approval in self.approvals)
+
+    @property
+    def left_targets(self) -> list[str]:
+        """The names of the targets that approvers left so far."""
+        return [target.name for target in self.targets if self.left and target.pk in self.left.targets]
 
     @property
     def missing(self) -> int:
@@ -133,7 +152,10 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         needed=_needed(request, document),
         digest_now=facts.scope_of(request).digest(),
         overlapping=overlapping,
-        past=_past(request, now),
+        past=_past(request, reader, now),
+        incidents=list(Workflow.objects.open().visible_to(reader).filter(clusters=request.cluster)[:MOST]),  # type: ignore[attr-defined]  # the queryset of the model
+        comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
+        left=left_of(request),
         chart=_chart(request, reader, overlapping, starts_at, ends_at, now),
         finish_seconds=max((command.rule.finish_seconds or 0 for command in compiled.commands), default=0),
     )
@@ -149,20 +171,20 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
         "may_not": may_not_decide(request, reader),
         "grant": getattr(request, "grant", None),
         "mine": request.approvals.filter(approver=reader, voided_at__isnull=True).first(),
+        "remindable": request.reminded_at is None or now - request.reminded_at >= PAUSE,
         "lapsed": request.state == RequestState.PENDING and request.lapses_at <= now,
     }
 
 
 def _needed(request: AccessRequest, document: PolicyDocument) -> list[Needed]:
+    clauses = facts.clauses_of(request, document)
     if request.state != RequestState.PENDING:
-        return [Needed(clause, 0, []) for clause in document.clauses]
+        return [Needed(clause, 0, []) for clause in clauses]
     given = set(request.approvals.filter(voided_at__isnull=True).values_list("approver", flat=True))
-    resolution = resolve(
-        clauses=document.clauses, verdicts=facts.counted_verdicts(request), digest=request.digest
-    )
+    resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
     return [
         Needed(clause, missing, _others(facts.eligible_approvers(clause, request.requester), given))
-        for clause, missing in zip(document.clauses, resolution.missing, strict=True)
+        for clause, missing in zip(clauses, resolution.missing, strict=True)
     ]
 
 
@@ -204,15 +226,17 @@ def _overlapping(
     )
 
 
-def _past(request: AccessRequest, now: dt.datetime) -> PastRecord:
+def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
     grants = Grant.objects.filter(
         holder=request.requester, cluster=request.cluster, created_at__gt=now - PAST
     )
     ended = grants.filter(state=GrantState.ENDED).aggregate(
         grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
     )
-    refused = CommandRun.objects.filter(grant__in=grants, state=RunState.REFUSED).count()
-    return PastRecord(**ended, refused=refused)
+    runs = CommandRun.objects.filter(grant__in=grants)
+    seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
+    last = seen.select_related("grant").order_by("-pk").first()
+    return PastRecord(**ended, refused=runs.filter(state=RunState.REFUSED).count(), recording=last)
 
 
 def _chart(
@@ -249,3 +273,42 @@ def _chart(
 def live_on(cluster_id: int) -> int:
     """Return how many grants are in use on a cluster."""
     return Grant.objects.filter(cluster=cluster_id, state__in=LIVE).count()
+
+
+class Decided(NamedTuple):
+    """One thing that a person decided."""
+
+    at: dt.datetime
+    approval: Approval | None
+    run: CommandRun | None
+    review: Grant | None
+
+
+def decided_by(person: Identity, most: int = 20) -> list[Decided]:
+    """Return what a person decided last: verdicts, held commands and reviews, the latest first."""
+    request = "request__command_set_version__command_set"
+    approvals = Approval.objects.filter(approver=person).select_related(
+        "request__requester", "request__cluster", request
+    )
+    runs = CommandRun.objects.filter(decided_by=person).select_related("grant__holder", "target")
+    reviews = Grant.objects.filter(reviewed_by=person, break_glass=True).select_related("holder", "cluster")
+    found = [Decided(one.created_at, one, None, None) for one in approvals.order_by("-created_at")[:most]]
+    found += [
+        Decided(one.decided_at, None, one, None)
+        for one in runs.order_by("-decided_at")[:most]
+        if one.decided_at
+    ]
+    found += [
+        Decided(one.reviewed_at, None, None, one)
+        for one in reviews.order_by("-reviewed_at")[:most]
+        if one.reviewed_at
+    ]
+    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
+
+
+def decided_today(person: Identity, now: dt.datetime) -> int:
+    """Return how much a person decided since midnight in their zone."""
+    start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    approvals = Approval.objects.filter(approver=person, created_at__gte=start).count()
+    runs = CommandRun.objects.filter(decided_by=person, decided_at__gte=start).count()
+    return approvals + runs + Grant.objects.filter(reviewed_by=person, reviewed_at__gte=start).count()

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from accounts.models import Identity, Kind
 from sessions_app.models import (
+    AccessPolicy,
     AccessRequest,
+    Cluster,
     CommandRun,
     Grant,
     GrantState,
@@ -21,6 +23,7 @@ from sessions_app.models import (
     RequestState,
     RunState,
 )
+from sessions_app.operations.remind_request import PAUSE
 from sessions_app.web import timeline
 from sessions_app.web.reads import waiting
 
@@ -41,10 +44,10 @@ class Counts(NamedTuple):
 class Again(NamedTuple):
     """Something asked for before that can be asked for again."""
 
+    ref: str
     cluster: str
     command_set: str
     duration: int
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ class Home:
     figures: Figures
     chart: timeline.Chart
     again: Sequence[Again]
+    failing: Sequence[Grant]
+    remindable: set[int]
+
+    @property
+    def people(self) -> list[Grant]:
+        """The grants of other people."""
+        return [grant for grant in self.others if grant.holder.is_person]
+
+    @property
+    def machines(self) -> list[Grant]:
+        """The grants of machines."""
+        return [grant for grant in self.others if not grant.holder.is_person]
 
     @property
     def waiting(self) -> int:
@@ -88,19 +103,35 @@ def home(identity: Identity, now: dt.datetime) -> Home:
     mine = list(with_names(Grant.objects.not_ended().filter(holder=identity)).order_by("expires_at")[:MOST])
     others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
     ids = [grant.pk for grant in (*mine, *others)]
+    asked = list(
+        with_names(pending(identity).filter(requester=identity, lapses_at__gt=now)).order_by("-number")[:MOST]
+    )
     return Home(
         holds=list(waiting.holds_for(identity, now)[:MOST]),
         requests=list(waiting.requests_for(identity, now)[:MOST]),
         reviews=list(waiting.reviews_for(identity)[:MOST]),
         mine=mine,
-        asked=list(with_names(pending(identity).filter(requester=identity)).order_by("-number")[:MOST]),
+        asked=asked,
         others=others,
         counts=run_counts(ids),
         endable=set(Grant.objects.endable_by(identity).filter(pk__in=ids).values_list("pk", flat=True)),
         figures=_figures(identity, now),
         chart=_chart(identity, now),
         again=again(identity),
+        failing=list(failing(identity)[:MOST]),
+        remindable={one.pk for one in asked if one.reminded_at is None or now - one.reminded_at >= PAUSE},
     )
+
+
+def failing(identity: Identity) -> QuerySet[Grant]:
+    """Return grants whose end a target does not confirm, on clusters or under policies that the identity administers."""
+    found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
+    if not identity.is_superuser:
+        found = found.filter(
+            Q(cluster__in=Cluster.objects.holding(identity, "administer"))
+            | Q(policy__in=AccessPolicy.objects.holding(identity, "administer"))
+        )
+    return with_names(found).order_by("revoking_at")
 
 
 def with_names(queryset: QuerySet[Named]) -> QuerySet[Named]:
@@ -128,13 +159,13 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
     """Return the last different things that the identity asked for, the latest first."""
     rows = (
         AccessRequest.objects.filter(requester=identity)
-        .exclude(kind__in=[RequestKind.EXTENSION, RequestKind.BREAK_GLASS])
+        .exclude(kind__in=[RequestKind.EXTENSION, RequestKind.BREAK_GLASS, RequestKind.INCIDENT])
         .order_by("-number")
-        .values_list("cluster__name", "command_set_version__command_set__name", "duration", "kind")[:40]
+        .values_list("number", "cluster__name", "command_set_version__command_set__name", "duration")[:40]
     )
     latest: dict[tuple[str, str], Again] = {}
-    for cluster, command_set, duration, kind in rows:
-        latest.setdefault((cluster, command_set), Again(cluster, command_set, duration, kind))
+    for number, cluster, command_set, duration in rows:
+        latest.setdefault((cluster, command_set), Again(f"REQ-{number}", cluster, command_set, duration))
     return list(latest.values())[:most]
 
 

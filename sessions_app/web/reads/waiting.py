@@ -38,7 +38,9 @@ def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest
         AccessRequest.objects.decidable_by(identity)
         .filter(lapses_at__gt=now)
         .exclude(requester__in=_same(identity))
-        .select_related("requester", "cluster", "policy", "command_set_version__command_set", "extends")
+        .select_related(
+            "requester", "cluster", "policy", "command_set_version__command_set", "extends", "workflow"
+        )
         .prefetch_related("approvals__approver")
         .order_by("lapses_at")
     )

@@ -32,7 +32,7 @@ from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.facts import readable_document
+from sessions_app.queries.facts import clauses_of, readable_document
 from sessions_app.queries.grants import WITHDRAWN
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
@@ -328,7 +328,7 @@ def tone(grant: Grant) -> str:
 def given(request: AccessRequest) -> str:
     """How many approvals a request has of those it needs. Uses what was prefetched."""
     document = readable_document(request.policy)
-    needed = sum(clause.count for clause in document.clauses) if document else "?"
+    needed = sum(clause.count for clause in clauses_of(request, document)) if document else "?"
     yes = sum(
         1
         for approval in request.approvals.all()
@@ -347,12 +347,6 @@ def iso(moment: dt.datetime) -> str:
 def needed(preview: Preview) -> int:
     """How many approvals a request would need."""
     return sum(clause.count for clause in preview.decision.clauses)
-
-
-@register.filter
-def approver_names(preview: Preview) -> list[str]:
-    """Who could approve, each once."""
-    return list(dict.fromkeys(str(person) for _, people in preview.approvers for person in people))
 
 
 @register.filter
@@ -459,6 +453,7 @@ def entry_url(entry: AuditEntry) -> str:
         "command_set": "command_set",
         "policy": "policy",
         "identity": "person",
+        "workflow": "incident",
     }
     try:
         return reverse(name[entry.object_type], args=[entry.object_ref])

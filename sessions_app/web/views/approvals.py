@@ -12,28 +12,38 @@ from django.shortcuts import redirect, render
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
-from sessions_app.models import AccessRequest, Approval, RequestState, Verdict
-from sessions_app.operations.decide_request import decide_request
+from sessions_app.models import AccessRequest, RequestState, Verdict
+from sessions_app.operations.decide_request import decide_request, left_digest
 from sessions_app.web.doors import ACT, page, who
-from sessions_app.web.reads import waiting
+from sessions_app.web.reads import deciding, waiting
+from sessions_app.web.reads.changes import changes_since, signed_summary
 from sessions_app.web.reads.deciding import request_page
 from sessions_app.web.reads.home import pending
 from sessions_app.web.views.requests import find
 
 MOST = 50
+SHOW = ("holds", "requests", "reviews")
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """What waits for me, what waits for others, what I decided."""
     me, now = who(request), clock.now()
+    show = request.GET.get("show", "")
+    show = show if show in SHOW else ""
     mine = list(waiting.requests_for(me, now)[:MOST])
-    context = {
+    found: dict[str, list[Any]] = {
         "holds": list(waiting.holds_for(me, now)[:MOST]),
         "requests": mine,
         "reviews": list(waiting.reviews_for(me)[:MOST]),
+    }
+    context = {
+        **{name: rows if show in ("", name) else [] for name, rows in found.items()},
+        "counts": {name: len(rows) for name, rows in found.items()},
+        "show": show,
         "others": _others(me, [asked.pk for asked in mine])[:MOST],
-        "decided": _decided(me)[:20],
+        "decided": deciding.decided_by(me),
+        "today": deciding.decided_today(me, now),
     }
     return render(request, "sessions/approvals.html", context)
 
@@ -48,14 +58,6 @@ def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
     )
 
 
-def _decided(me: Identity) -> QuerySet[Approval]:
-    return (
-        Approval.objects.filter(approver=me)
-        .select_related("request__requester", "request__cluster", "request__command_set_version__command_set")
-        .order_by("-created_at")
-    )
-
-
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """One request, as an approver reads it."""
@@ -67,6 +69,9 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     context = {
         **request_page(asked, who(request), clock.now()),
         "error": error,
+        "changes": changes_since(asked, typed.get("read", "")) if error else [],
+        "read": signed_summary(asked),
+        "left": left_digest(asked),
         "without_commands": set(typed.getlist("without_command")),
         "without_targets": set(typed.getlist("without_target")),
         "comment": typed.get("comment", ""),
@@ -87,6 +92,7 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
             digest=request.POST.get("digest", ""),
             comment=request.POST.get("comment", ""),
             narrowing=_narrowing(request.POST, asked),
+            left=request.POST.get("left", ""),
             now=clock.now(),
         )
     except NotFound:

@@ -8,16 +8,18 @@ from django.shortcuts import redirect, render
 from broker.kernel import clock
 from sessions_app.web.doors import page, who
 from sessions_app.web.reads.home import home as read_home
+from sessions_app.web.reads.incidents import calls_for
 from sessions_app.web.reads.welcome import starts_with_nothing
 
 
 @page()
 def home(request: HttpRequest) -> HttpResponse:
     """What needs me, what I hold, what I asked for, who has access now."""
-    if starts_with_nothing(who(request)):
+    me, now = who(request), clock.now()
+    if starts_with_nothing(me):
         return redirect("welcome")
     return render(
-        request, "sessions/home.html", {"home": read_home(who(request), clock.now()), "now": clock.now()}
+        request, "sessions/home.html", {"home": read_home(me, now), "calls": calls_for(me), "now": now}
     )
 
 

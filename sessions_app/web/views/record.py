@@ -12,9 +12,9 @@ from django.urls import reverse
 from broker.audit.verify import Verdict
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.models import Grant
-from sessions_app.operations.delete_question import delete_question
-from sessions_app.operations.save_question import save_question
+from sessions_app.models import BookmarkPage, Grant, Workflow
+from sessions_app.operations.delete_bookmark import delete_bookmark
+from sessions_app.operations.save_bookmark import save_bookmark
 from sessions_app.operations.verify_record import verify_record
 from sessions_app.queries.search import exact, search
 from sessions_app.web.doors import ACT, page, said, who
@@ -69,7 +69,10 @@ def save(request: HttpRequest) -> HttpResponseBase:
     """Keep the question under a name."""
     question = _question(QueryDict(request.POST.get("query", "")[:4000]))
     try:
-        saved = save_question(identity=who(request), name=request.POST.get("name", ""), query=question.query)
+        saved = save_bookmark(
+            identity=who(request), page=BookmarkPage.RECORD, name=request.POST.get("name", ""), query=question.query,
+            now=clock.now(),
+        )  # fmt: skip
     except StintError as error:
         return said(request, error)
     messages.success(request, f"The question “{saved.name}” is saved.")
@@ -79,8 +82,8 @@ def save(request: HttpRequest) -> HttpResponseBase:
 @page(ACT)
 def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
     """Delete a saved question."""
-    name = delete_question(bookmark_id=bookmark, identity=who(request))
-    messages.success(request, f"The question “{name}” is deleted.")
+    delete_bookmark(bookmark_id=bookmark, identity=who(request))
+    messages.success(request, "The question is deleted.")
     return redirect("record")
 
 
@@ -105,11 +108,12 @@ def _said(verdict: Verdict | None) -> str:
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request or grant with that reference, or list what fits."""
+    """Go to the request, grant or incident with that reference, or list what fits."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:
-        return redirect("grant" if isinstance(hit, Grant) else "request", hit.ref)
+        names = {Grant: "grant", Workflow: "incident"}
+        return redirect(names.get(type(hit), "request"), hit.ref)
     return render(
         request, "ui/search.html", {"q": text, "found": search(who(request), text) if text else None}
     )

@@ -7,17 +7,23 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from accounts.models import Identity
 from broker.kernel import clock
-from broker.kernel.errors import StintError
-from sessions_app.models import AccessRequest, RequestKind, RequestState
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.models import AccessRequest, BookmarkPage, RequestState
 from sessions_app.operations.check_request import check_request
+from sessions_app.operations.comment_request import comment_request
+from sessions_app.operations.delete_bookmark import delete_bookmark
+from sessions_app.operations.remind_request import remind_request
 from sessions_app.operations.request_access import request_access
+from sessions_app.operations.save_bookmark import save_bookmark
 from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.queries.facts import targets_of
 from sessions_app.web.doors import ACT, FORM, back, page, who
-from sessions_app.web.forms import Draft, draft_of_form, draft_of_link
-from sessions_app.web.reads.asking import AskPage, ask_page
+from sessions_app.web.forms import Draft, draft_of_form, draft_of_link, draft_of_request
+from sessions_app.web.reads.asking import AskPage, ask_page, usual_wait
 from sessions_app.web.reads.deciding import request_page
 from sessions_app.web.reads.home import again, with_names
 from sessions_app.web.reads.pages import page_of
@@ -30,10 +36,12 @@ SOFT = ("reason", "ticket")
 def new(request: HttpRequest) -> HttpResponse:
     """The form, and what will happen; sending it asks."""
     if request.method != "POST":
-        return _form(request, draft_of_link(request.GET))
+        return _form(request, _draft_of(request))
     draft = draft_of_form(request.POST)
     if offer := request.POST.get("apply"):
         return _form(request, draft.applied(offer))
+    if "save" in request.POST:
+        return _save(request, draft)
     if "send" not in request.POST:
         return _form(request, draft)
     try:
@@ -41,6 +49,43 @@ def new(request: HttpRequest) -> HttpResponse:
     except StintError as error:
         return _form(request, draft, error)
     return _after(request, asked)
+
+
+def _draft_of(request: HttpRequest) -> Draft:
+    """Return the draft of a link. `?from=REQ-…` asks for the same again; where that has a window, for the next one."""
+    ref = request.GET.get("from", "")
+    if not ref:
+        return draft_of_link(request.GET)
+    asked = find(request, ref)
+    draft = draft_of_request(asked, [target.name for target in targets_of(asked)])
+    answer = _outcome(who(request), ask_page(who(request), draft, clock.now()))
+    refusals = answer["preview"].decision.refusals if answer["preview"] else ()
+    starts = [result.offer["starts_at"] for result in refusals if result.offer.get("starts_at")]
+    return draft.applied(f"starts_at={max(starts)}") if starts else draft
+
+
+def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
+    name = request.POST.get("bookmark", "")
+    try:
+        saved = save_bookmark(
+            identity=who(request),
+            page=BookmarkPage.REQUEST,
+            name=name,
+            query=draft.as_query(),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _form(request, draft, error)
+    messages.success(request, f"{saved.name} is saved. Start from it the next time.")
+    return redirect(f"{reverse('request_new')}?{saved.query}")
+
+
+@page(ACT)
+def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+    """Delete a saved request."""
+    delete_bookmark(bookmark_id=bookmark, identity=who(request))
+    messages.success(request, "It is deleted.")
+    return back(request, "request_new")
 
 
 def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
@@ -52,20 +97,17 @@ def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
 
 
 def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -> HttpResponse:
-    ask = ask_page(who(request), draft, clock.now())
+    me = who(request)
+    ask = ask_page(me, draft, clock.now())
     context = {
-        **_outcome(who(request), ask),
+        **_outcome(me, ask),
         "ask": ask,
-        "again": again(who(request)),
-        "kinds": _kinds(ask),
+        "again": again(me),
+        "saved": me.bookmarks.filter(page=BookmarkPage.REQUEST).order_by("name"),
+        "bookmark": request.POST.get("bookmark", ""),
         "error": error,
     }
     return render(request, "sessions/request_new.html", context, status=error.status if error else 200)
-
-
-def _kinds(ask: AskPage) -> list[RequestKind]:
-    kinds = [RequestKind.PLANNED, RequestKind.QUICK]
-    return [*kinds, RequestKind.BREAK_GLASS] if ask.may_break_glass else kinds
 
 
 @page(ACT)
@@ -73,15 +115,21 @@ def preview(request: HttpRequest) -> HttpResponse:
     """What will happen, for the form as it stands; the fields too, when another cluster, set or kind was chosen."""
     draft = draft_of_form(request.POST)
     ask = ask_page(who(request), draft, clock.now())
-    shown = (request.POST.get("shown_kind"), request.POST.get("shown_cluster"), request.POST.get("shown_set"))
-    changed = shown != (ask.draft.kind, ask.draft.cluster, ask.draft.command_set)
-    context = {**_outcome(who(request), ask), "ask": ask, "changed": changed}
+    names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
+    shown = tuple(request.POST.get(name, "") for name in names)
+    is_now = (ask.draft.kind, ask.draft.incident, ask.draft.cluster, ask.draft.command_set)
+    context = {
+        **_outcome(who(request), ask),
+        "ask": ask,
+        "changed": shown != is_now,
+        "moved": shown[:2] != is_now[:2],
+    }
     return render(request, "sessions/_preview.html", context)
 
 
 def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
     """Return the answer of the evaluator, or why it can't answer yet."""
-    context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False}
+    context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False, "usual": None}
     if not ask.sets or ask.still_open:
         return context
     try:
@@ -89,7 +137,8 @@ def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
     except StintError as error:
         return {**context, "open": error}
     refused = any(result.rule not in SOFT for result in preview.decision.refusals)
-    return {**context, "preview": preview, "refused": refused}
+    usual = usual_wait(preview.policy) if preview.decision.clauses else None
+    return {**context, "preview": preview, "refused": refused, "usual": usual}
 
 
 @page()
@@ -118,12 +167,39 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request that the reader may see. Not there and not for them are the same answer."""
     number = ref.removeprefix("REQ-")
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
-        "grant", "extends", "requester__owner"
+        "grant", "extends__request", "requester__owner", "workflow"
     )
-    asked = found.filter(number=int(number)).first() if len(number) < 10 else None
+    asked = found.filter(number=int(number)).first() if number.isdecimal() and len(number) < 10 else None
     if asked is None:
         raise Http404
     return asked
+
+
+@page(ACT)
+def remind(request: HttpRequest, ref: str) -> HttpResponse:
+    """Tell those who can still decide an own request that it waits."""
+    asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"Those who can decide {asked.ref} are reminded.")
+    return back(request, "request", asked.ref)
+
+
+@page(ACT)
+def comment(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask or answer in the thread of a request."""
+    asked = find(request, ref)
+    for_approvers = request.POST.get("page") == "approval"
+    try:
+        comment_request(
+            request_id=asked.pk, author=who(request), text=request.POST.get("text", ""), now=clock.now()
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        context = {**request_page(asked, who(request), clock.now()), "thread_error": error,
+                   "text": request.POST.get("text", "")}  # fmt: skip
+        template = "sessions/approval.html" if for_approvers else "sessions/request.html"
+        return render(request, template, context, status=error.status)
+    return redirect(f"{reverse('approval' if for_approvers else 'request', args=[ref])}#thread")
 
 
 @page(ACT)

@@ -45,6 +45,7 @@ def things(world, api, settings, tmp_path) -> dict[str, str]:
     return {
         "<api_request:ref>": world.request(reason=CANARY).ref,
         "<api_grant:ref>": used.grant_ref,
+        "<api_workflow:ref>": world.incident().ref,
         "<api_id:run_id>": str(CommandRun.objects.latest("pk").pk),
         "<api_id:key_id>": str(key["id"]),
         "<api_id:token_id>": str(token["id"]),

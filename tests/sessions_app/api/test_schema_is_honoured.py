@@ -22,7 +22,7 @@ UNSAYABLE = "positive_data_acceptance"
 SUICIDAL = ("deleteMyToken", "deleteIdentityToken")
 # Each part is tried by whoever gets furthest in it.
 PARTS = {
-    "alice": ("me", "requests", "grants", "runs", "clusters", "policies", "search"),
+    "alice": ("me", "requests", "grants", "runs", "clusters", "policies", "search", "workflows"),
     "admin": ("identities", "catalogue", "command-sets", "record"),
 }
 # Alice's run goes on beside it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.audit.models import AuditEntry
-from broker.kernel.errors import StintError
+from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
 from sessions_app.operations.check_request import NothingToAskFor, check_request
 from sessions_app.policy.decision import Outcome
@@ -122,3 +122,22 @@ def test_an_unreadable_policy_hides_no_readable_one_and_opens_nothing(world):
     assert check(world).policy.name == "web-work"
     with pytest.raises(StintError):
         check(world, policy="broken")
+
+
+def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
+    bound = world.catalogue["command-sets/restart-web.yaml"].replace(
+        "unit: {choice: [nginx, haproxy]}",
+        "unit: {choice: [nginx, haproxy]}\n  incident: {from: workflow.id}",
+    )
+    bound = bound.replace("echo restart {unit}", "echo restart {unit} {incident}").replace(
+        'allow: ["echo restart nginx"]', 'allow: ["echo log nginx 1"]'
+    )
+    world.apply({"command-sets/restart-web.yaml": bound})
+    mine, other = world.incident(), world.incident()
+    ask = {"kind": "incident", "workflow": mine.ref}
+    preview = check(world, parameters={"unit": "nginx", "incident": mine.ref}, **ask)
+    assert preview.decision.outcome is Outcome.STARTS
+    with pytest.raises(InvalidInput, match=f"which is {mine.ref}"):
+        check(world, parameters={"unit": "nginx", "incident": other.ref}, **ask)
+    with pytest.raises(InvalidInput):
+        check(world, parameters={"unit": "nginx"}, **ask)

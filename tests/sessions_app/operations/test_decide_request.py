@@ -7,7 +7,7 @@ import pytest
 from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
+from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged, left_digest
 from sessions_app.operations.request_access import RequestRefused
 from tests.support.acts import after, at_once, change, events, intact, last, policy
 from tests.support.world import SETUP, make_world
@@ -402,3 +402,24 @@ def test_of_one_persons_yes_and_no_at_once_one_stands(live_world):
         )
         assert Approval.objects.filter(request=request, voided_at__isnull=True).count() == 1
         assert Grant.objects.filter(request=request).exists() == (state(request) == RequestState.APPROVED)
+
+
+def test_an_approval_of_more_than_another_left_meanwhile_is_not_counted(world):
+    world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    as_read = left_digest(request)
+    world.decide(request, narrowing={"duration": 600})
+    with pytest.raises(ScopeChanged, match="made it smaller while you read it"):
+        world.decide(request, world.dora, left=as_read)
+    assert request.approvals.count() == 1
+    world.decide(request, world.dora, left=left_digest(request))
+    grant = Grant.objects.get()
+    assert (grant.expires_at - grant.starts_at).total_seconds() == 600
+
+
+def test_a_denial_counts_whatever_another_left_of_it(world):
+    world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    as_read = left_digest(request)
+    world.decide(request, narrowing={"duration": 600})
+    assert world.decide(request, world.dora, "deny", comment="No", left=as_read).state == "denied"

@@ -19,6 +19,9 @@ READABLE = {
     "request": "alice bob admin",
     "approvals": ALL,
     "approval": "alice bob admin",
+    "incidents": ALL,
+    "incident": "alice bob admin",
+    "incident_live": "alice bob admin",
     "grants": ALL,
     "grant": "alice bob admin",
     "grant_live": "alice bob admin",
@@ -56,6 +59,11 @@ WATCHED = {"recording", "recording_cast"}
 ACTS = {
     "request_preview",
     "request_withdraw",
+    "request_remind",
+    "request_comment",
+    "request_forget",
+    "incident_access",
+    "incident_close",
     "approval_decide",
     "grant_end",
     "grant_extend",
@@ -110,11 +118,20 @@ def page_names() -> set[str]:
     return {pattern.name for pattern in urlpatterns}
 
 
-def address(name: str, *, request, grant, run, recorded, key, token, identity, notice) -> str:
+def address(
+    name: str, *, request, grant, run, recorded, key, token, identity, notice, incident, bookmark
+) -> str:
     """The address of a page for these objects."""
     arguments = {
         "request": [request.ref],
         "request_withdraw": [request.ref],
+        "request_remind": [request.ref],
+        "request_comment": [request.ref],
+        "request_forget": [bookmark.pk],
+        "incident": [incident.ref],
+        "incident_live": [incident.ref],
+        "incident_access": [incident.ref],
+        "incident_close": [incident.ref],
         "approval": [request.ref],
         "approval_decide": [request.ref],
         "grant": [grant.ref],

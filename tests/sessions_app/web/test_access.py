@@ -12,7 +12,19 @@ from accounts.models import Identity
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
-from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, Notice, RunState
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    Bookmark,
+    CommandRun,
+    Comment,
+    Grant,
+    GrantState,
+    Notice,
+    RunState,
+    Workflow,
+)
+from sessions_app.operations.save_bookmark import save_bookmark
 from tests.sessions_app.web.pages import (
     ACTS,
     ACTS_WITHOUT_AN_OBJECT,
@@ -40,6 +52,8 @@ class Things:
     token: object
     identity: Identity
     notice: Notice
+    incident: Workflow
+    bookmark: Bookmark
 
     def address(self, name: str) -> str:
         return address(name, **self.__dict__)
@@ -64,7 +78,10 @@ def things(world, now) -> Things:
     )
     runs = (CommandRun.objects.get(pk=tried.run_id), CommandRun.objects.get(pk=recorded.run_id))
     notice = Notice.objects.create(identity=world.alice, event="x", subject="Something", path="/")
-    return Things(world.request(), grant, *runs, key, token, world.dora, notice)
+    bookmark = save_bookmark(
+        identity=world.alice, page="request", name="Nightly", query="cluster=web", now=now
+    )
+    return Things(world.request(), grant, *runs, key, token, world.dora, notice, world.incident(), bookmark)
 
 
 def test_every_page_is_in_these_tests():
@@ -111,7 +128,7 @@ def test_reading_changes_nothing(browser, things):
 def test_every_act_needs_the_token_of_a_form_of_ours(browser, things):
     before = _state()
     client = browser("bob", enforce_csrf_checks=True)
-    for name in {*ACTS, "request_new"}:
+    for name in {*ACTS, "request_new", "incidents"}:
         answer = client.post(things.address(name), {"verdict": "deny", "comment": "no"})
         assert answer.status_code == 403, name
         assert b"That form was too old" in answer.content
@@ -162,6 +179,9 @@ def _state() -> tuple[object, ...]:
     return (
         AuditEntry.objects.count(),
         Approval.objects.count(),
+        Comment.objects.count(),
+        Bookmark.objects.count(),
+        list(Workflow.objects.values_list("ref", "state")),
         Grant.objects.exclude(state=GrantState.ACTIVE).count(),
         CommandRun.objects.exclude(state=RunState.HELD).count(),
         list(Identity.objects.order_by("pk").values_list("is_active", "time_zone")),

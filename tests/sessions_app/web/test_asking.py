@@ -142,6 +142,8 @@ def test_breaking_the_glass_starts_at_once_with_a_reason(as_alice, browser):
     grant = Grant.objects.get()
     assert grant.break_glass
     assert answer["Location"] == f"/grants/{grant.ref}/"
+    assert "Review a broken glass" not in browser("bob").get("/").content.decode()
+    as_alice.post(f"/grants/{grant.ref}/end/")
     assert "Review a broken glass" in browser("bob").get("/").content.decode()
 
 
@@ -182,3 +184,105 @@ def test_targets_of_another_cluster_are_not_carried_over():
     form = QueryDict("cluster=db&targets_of=web&target=web-1")
     assert draft_of_form(form).targets is None
     assert draft_of_link(QueryDict("")).targets is None
+
+
+def test_a_request_is_saved_under_a_name_and_started_from(world, as_alice, as_bob):
+    form = {
+        **FORM,
+        "reason": "All of <this>",
+        "ticket": "CHG-9",
+        "target": ["web-2"],
+        "save": "1",
+        "bookmark": "Nightly",
+    }
+    answer = as_alice.post("/requests/new/", form)
+    assert answer["Location"].startswith("/requests/new/?")
+    draft = as_alice.get(answer["Location"]).context["ask"].draft
+    assert (draft.cluster, draft.command_set, draft.seconds, draft.ticket) == (
+        "web",
+        "restart-web",
+        3600,
+        "CHG-9",
+    )
+    assert (draft.reason, draft.targets, draft.parameters) == ("All of <this>", ("web-2",), {"unit": "nginx"})
+    assert "Nightly</a>" in as_alice.get("/requests/new/").content.decode()
+    assert "Nightly</a>" not in as_bob.get("/requests/new/").content.decode()
+    saved = world.alice.bookmarks.get()
+    assert as_bob.post(f"/requests/saved/{saved.pk}/delete/").status_code == 404
+    as_alice.post(f"/requests/saved/{saved.pk}/delete/")
+    assert "Nightly</a>" not in as_alice.get("/requests/new/").content.decode()
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_save_without_a_name_keeps_the_form(as_alice):
+    answer = as_alice.post("/requests/new/", {**FORM, "save": "1", "bookmark": " ", "ticket": "CHG-9"})
+    assert answer.status_code == 400
+    assert "Give it a name" in answer.content.decode()
+    assert answer.context["ask"].draft.ticket == "CHG-9"
+
+
+def test_the_same_again_is_asked_for_only_by_those_who_may_see_it(world, as_alice, as_bob, as_charlie):
+    request = world.request(starts_at=world.now + dt.timedelta(hours=3))
+    draft = as_alice.get(f"/requests/new/?from={request.ref}").context["ask"].draft
+    assert (draft.reason, draft.day) == ("Nightly restart", "")
+    assert as_bob.get(f"/requests/new/?from={request.ref}").status_code == 200
+    for ref in (request.ref, "REQ-999999", "REQ-x", "nonsense"):
+        assert as_charlie.get(f"/requests/new/?from={ref}").status_code == 404
+
+
+def test_an_incident_is_chosen_among_those_open_where_one_is_on_call(world, as_alice, browser):
+    page = as_alice.get("/requests/new/?kind=incident").content.decode()
+    assert "No incident is open on a cluster that you are on call for" in page
+    incident = world.incident()
+    ask = as_alice.get("/requests/new/?kind=incident").context["ask"]
+    assert [one.ref for one in ask.incidents] == [incident.ref]
+    assert ask.price == "no approval, up to 2 h"
+    assert not ask.reason_required
+    form = {
+        **FORM,
+        "kind": "incident",
+        "incident": incident.ref,
+        "reason": "",
+        "day": "2030-01-01",
+        "send": "1",
+    }
+    as_alice.post("/requests/new/", form)
+    assert Grant.objects.get().workflow == incident
+    assert 'value="incident"' not in browser("bob").get("/requests/new/").content.decode()
+
+
+def test_an_incident_that_was_closed_while_the_form_was_filled_gives_nothing(world, as_alice):
+    from sessions_app.operations.close_workflow import close_workflow
+
+    incident = world.incident()
+    close_workflow(workflow_id=incident.pk, actor=world.bob, now=world.now)
+    answer = as_alice.post(
+        "/requests/new/", {**FORM, "kind": "incident", "incident": incident.ref, "send": "1"}
+    )
+    assert answer.status_code == 422
+    assert "is not an open incident" in answer.content.decode()
+    assert not Grant.objects.exists()
+
+
+def test_who_else_is_there_is_said_with_a_later_start_as_a_button(world, browser):
+    viewers = world.catalogue["policies/web-work.yaml"] + "viewers: {identities: [dora]}\n"
+    world.apply(
+        {
+            "policies/web-work.yaml": viewers,
+            "groups/operators.yaml": "name: operators\nmembers: [alice, dora]\n",
+        }
+    )
+    grant = world.grant()
+    start = timezone.localtime(world.now + dt.timedelta(minutes=30))
+    form = {**FORM, "day": f"{start:%Y-%m-%d}", "hour": f"{start:%H:%M}"}
+    page = browser("dora").post("/requests/preview/", form).content.decode()
+    assert "Alice is on web then" in page
+    assert f'name="apply" value="starts_at={grant.expires_at.isoformat()}"' in page
+    assert "approvers see it" in page
+
+
+def test_the_usual_time_of_a_decision_is_said_once_there_were_some(world, as_alice):
+    assert "Usually" not in as_alice.post("/requests/preview/", FORM).content.decode()
+    for minutes in (4, 22, 90):
+        world.decide(world.request(), now=acts.awake(world.now + dt.timedelta(minutes=minutes)))
+    assert "Usually 22 min" in as_alice.post("/requests/preview/", FORM).content.decode()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
-from sessions_app.models import Approval, Cluster, CommandRun, Grant, RequestState
+from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState
+from sessions_app.operations.end_grant import end_grant
 from tests.support import acts
 
 
@@ -200,6 +203,146 @@ def test_an_approver_is_not_asked_about_their_own(world, as_alice, browser, now)
     acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
     world.request()
     world.request(world.robot)
-    world.request(kind="break_glass", reason="Down")
+    glass = Grant.objects.get(request=world.request(kind="break_glass", reason="Down"))
+    end_grant(grant_id=glass.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     assert "Nothing waits for you" in as_alice.get("/").content.decode()
     assert "4 things need you" in browser("dora").get("/").content.decode()
+
+
+# While it is read
+
+
+def read(client, request) -> dict[str, str]:
+    context = client.get(f"/approvals/{request.ref}/").context
+    return {"read": context["read"], "left": context["left"]}
+
+
+def test_what_changed_while_it_was_read_is_said_and_nothing_is_counted(asked, as_bob):
+    page = read(as_bob, asked)
+    targets = Cluster.objects.get(name="web").targets
+    targets.filter(name="web-1").update(address="10.9.9.9")
+    targets.filter(name="web-2").update(removed_at=asked.created_at)
+    answer = verdict(as_bob, asked, **page)
+    said = answer.content.decode()
+    assert answer.status_code == 409
+    assert "It changed while you read it." in said
+    assert "Nothing was counted." in said
+    assert "web-1 is root@10.9.9.9:2201 now, and was root@127.0.0.1:2201." in said
+    assert "web-2 is gone." in said
+    assert not Approval.objects.exists()
+
+
+def test_an_approval_that_another_made_smaller_meanwhile_is_asked_again(world, as_bob, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request(duration=14400)
+    page = read(as_bob, request)
+    verdict(browser("dora"), request, duration="3600", without_command=["2"])
+    answer = verdict(as_bob, request, comment="Fine", **page)
+    said = answer.content.decode()
+    assert answer.status_code == 409
+    for sentence in ("It changed while you read it.", "Dora approved it meanwhile.", "1 h are left of 4 h.",
+                     "4 of 5 commands are left.", "decide again"):  # fmt: skip
+        assert sentence in said
+    assert "Fine</textarea>" in said
+    assert Approval.objects.count() == 1
+    assert not Grant.objects.exists()
+    verdict(as_bob, request, **read(as_bob, request))
+    grant = Grant.objects.get()
+    assert (grant.expires_at - grant.starts_at).total_seconds() == 3600
+    assert grant.commands == [0, 1, 3, 4]
+
+
+def test_a_denial_counts_whatever_was_made_smaller_meanwhile(world, as_bob, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request(duration=14400)
+    page = read(as_bob, request)
+    verdict(browser("dora"), request, duration="3600")
+    verdict(as_bob, request, "deny", comment="Not at all", **page)
+    request.refresh_from_db()
+    assert request.state == RequestState.DENIED
+
+
+def test_a_summary_that_is_not_ours_says_nothing(world, asked, as_bob):
+    other = read(as_bob, world.request())
+    Cluster.objects.get(name="web").targets.filter(name="web-1").update(address="10.9.9.9")
+    for summary in ("", "made:up:summary", "x" * 100_000, other["read"]):
+        answer = verdict(as_bob, asked, read=summary)
+        assert answer.status_code == 409
+        assert "It changed while it waited." in answer.content.decode()
+
+
+def test_a_decision_that_came_too_late_says_by_whom_and_when(asked, as_bob, browser):
+    page = read(browser("dora"), asked)
+    verdict(as_bob, asked)
+    said = verdict(browser("dora"), asked, **page).content.decode()
+    assert "Bob approved it meanwhile." in said
+    assert "It is decided already, " in said
+
+
+# Talking
+
+
+def test_a_question_and_its_answer_stand_on_both_pages(asked, as_alice, as_bob):
+    url = f"/requests/{asked.ref}/comment/"
+    answer = as_bob.post(url, {"text": "Which <host> first?", "page": "approval"})
+    assert answer["Location"] == f"/approvals/{asked.ref}/#thread"
+    page = as_alice.get(f"/requests/{asked.ref}/").content.decode()
+    assert "Which &lt;host&gt; first?" in page
+    assert as_alice.post(url, {"text": "web-1"})["Location"] == f"/requests/{asked.ref}/#thread"
+    assert "web-1</p>" in as_bob.get(f"/approvals/{asked.ref}/").content.decode()
+    asked.refresh_from_db()
+    assert asked.state == RequestState.PENDING
+
+
+def test_a_question_that_is_refused_is_kept(asked, as_bob, as_charlie):
+    url = f"/requests/{asked.ref}/comment/"
+    for page in ("approval", "request"):
+        answer = as_bob.post(url, {"text": "x" * 2001, "page": page})
+        assert answer.status_code == 400
+        assert "x" * 2001 in answer.content.decode()
+    assert as_charlie.post(url, {"text": "Hello"}).status_code == 404
+
+
+# The list
+
+
+def test_what_waits_can_be_filtered_and_what_was_decided_is_listed(world, asked, as_bob, now):
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    tried = acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
+    page = as_bob.get("/approvals/?show=holds").content.decode()
+    assert "Allow one command now?" in page
+    assert '<code class="wrap">echo stop nginx</code> on <b>web-1</b>' in page
+    assert f'href="/approvals/{asked.ref}/"' not in page.partition("Waiting for others")[0]
+    assert "None of that kind" in as_bob.get("/approvals/?show=reviews").content.decode()
+    as_bob.post(
+        f"/grants/{grant.ref}/runs/{tried.run_id}/decide/", {"verdict": "deny", "next": "/approvals/"}
+    )
+    verdict(as_bob, asked)
+    page = as_bob.get("/approvals/").content.decode()
+    assert "Nothing waits for you, you decided 3 today" in page
+    assert page.count("denied</span>") == 1
+    assert page.count("approved</span>") == 2
+
+
+def test_the_record_of_the_asker_leads_to_the_last_recording(world, as_bob, now):
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    tried = acts.run(used, acts.session(used, now=now), "echo restart nginx", now=now)
+    CommandRun.objects.filter(pk=tried.run_id).update(recording="2026/x.cast")
+    other = world.grant(start=False, starts_at=now + dt.timedelta(hours=1))
+    end_grant(grant_id=other.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    page = as_bob.get(f"/approvals/{world.request().ref}/").content.decode()
+    assert "1 time here in 90 days, all ended early, 0 refused commands." in page
+    assert f'href="/grants/{grant.ref}/?open={tried.run_id}#run-{tried.run_id}">Last recording</a>' in page
+
+
+def test_an_incident_is_named_where_there_is_one(world, as_bob):
+    world.apply(acts.policy(world, incident={"on_call": ["on-call"], "approvals": "same"}))
+    incident = world.incident()
+    request = world.request(kind="incident", workflow=incident.ref)
+    page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
+    assert f'href="/incidents/{incident.ref}/"' in page
+    assert "ends with it" in page
+    other = as_bob.get(f"/approvals/{world.request().ref}/").content.decode()
+    assert "Not for one. Open on web" in other

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target, TargetCheck
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.comment_request import comment_request
+from sessions_app.operations.save_bookmark import save_bookmark
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 
@@ -35,8 +38,15 @@ def addresses(world, now) -> list[str]:
     TargetCheck.objects.create(
         target=Target.objects.first(), asked_by=world.admin, finished_at=now, ok=False, steps=steps
     )
+    incident, closed = world.incident(title=EVIL), world.incident(title=EVIL)
+    world.respond(incident, reason=EVIL)
+    close_workflow(workflow_id=closed.pk, actor=world.bob, note=EVIL, now=now)
+    comment_request(request_id=pending.pk, author=world.bob, text=EVIL, now=now)
+    save_bookmark(identity=world.alice, page="request", name=EVIL[:80], query=EVIL, now=now)
     return [
         "/clusters/web/edit/", "/clusters/web/checks/", "/policies/web-work/simulate/?s.person=" + EVIL, "/welcome/people/",
+        "/incidents/", f"/incidents/{incident.ref}/", f"/incidents/{closed.ref}/", f"/incidents/{incident.ref}/live/",
+        "/requests/new/?kind=incident", f"/requests/new/?from={pending.ref}",
         "/", "/requests/?show=all", f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/",
         f"/grants/{grant.ref}/", f"/grants/{grant.ref}/live/", f"/grants/{glass.ref}/",
         "/grants/?show=all", "/clusters/", "/clusters/web/", "/command-sets/restart-web/", "/policies/web-work/",
@@ -67,6 +77,9 @@ def test_markup_that_is_sent_back_is_inert(world, as_alice, as_bob):
     request = world.request()
     answers = [
         as_bob.post(f"/approvals/{request.ref}/decide/", {"digest": "x", "verdict": "deny", "comment": EVIL}),
+        as_alice.post("/incidents/", {"title": EVIL, "severity": EVIL, "cluster": [EVIL]}),
+        as_alice.post(f"/requests/{request.ref}/comment/", {"text": EVIL * 50}),
+        as_alice.post("/requests/new/", {"save": "1", "bookmark": EVIL * 5, "reason": EVIL}),
         as_alice.post("/account/keys/", {"public_key": EVIL, "label": EVIL}),
         as_alice.post("/account/time-zone/", {"time_zone": EVIL}),
         as_alice.post(

@@ -54,6 +54,7 @@ def grow(world, now, about, round_: int, many: int) -> None:
         world.grant(parameters={"unit": "haproxy"})
         acts.session(acts.use(world.grant(who=world.robot), now=now), now=now)
         world.request(kind="break_glass", reason="Down")
+        world.respond(world.incident())
         Comment.objects.create(request=about.request, author=world.bob, text="Why?")
         for who in (world.alice, world.bob, world.admin, world.charlie):
             Notice.objects.create(identity=who, event="request.created", subject="Asked", path="/")

@@ -225,3 +225,15 @@ def test_the_badge_says_what_is_proven_what_is_not_and_what_came_since(world, as
     assert "Record broken at entry 47,902" in page
     assert "Entries before it are intact" in page
     assert head
+
+
+def test_an_incident_is_found_by_its_reference_and_its_entries_by_those_who_may_see_it(
+    world, as_bob, as_charlie
+):
+    incident = world.incident(world.alice, title="Checkout is slow")
+    for text in (incident.ref, incident.ref.lower(), incident.ref.replace("-", "")):
+        assert as_bob.get("/search/", {"q": text})["Location"] == f"/incidents/{incident.ref}/"
+    assert as_charlie.get("/search/", {"q": incident.ref}).status_code == 200
+    url = f"/record/?object={incident.ref}"
+    assert f'href="/incidents/{incident.ref}/"' in as_bob.get(url).content.decode()
+    assert "workflow.opened" not in as_charlie.get(url).content.decode()

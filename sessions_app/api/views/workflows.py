@@ -1,0 +1,67 @@
+"""Incidents: what is open, opening one, closing one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from broker.kernel import clock
+from sessions_app.api import reads
+from sessions_app.api.bodies import CloseWorkflow, NewWorkflow
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import OfWorkflows
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.workflows import WorkflowShape
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.open_workflow import open_workflow
+
+
+class Workflows(Endpoint):
+    """The incidents that the caller may see."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    @described(paged(WorkflowShape), query=OfWorkflows)
+    def get(self, request: Request) -> Response:
+        """The incidents on clusters that you may see, the newest first."""
+        query = self.query(OfWorkflows)
+        found = reads.workflows(self.identity)
+        if "state" in query:
+            found = found.filter(state=query["state"])
+        return self.page(found, WorkflowShape, query)
+
+    @described(WorkflowShape, body=NewWorkflow, status=201)
+    @once
+    def post(self, request: Request) -> Response:
+        """Open an incident. Who is on call for it under a policy may then start work on its clusters at once."""
+        opened = open_workflow(actor=self.identity, now=clock.now(), **self.body(NewWorkflow))
+        found = reads.workflow_of(self.identity, opened.ref)
+        return self.answer(WorkflowShape, found, status=201, Location=f"/api/v1/workflows/{opened.ref}")
+
+
+class OneWorkflow(Endpoint):
+    """One incident."""
+
+    @described(WorkflowShape)
+    def get(self, request: Request, ref: str) -> Response:
+        """One incident."""
+        return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))
+
+
+class WorkflowClose(Endpoint):
+    """The end of an incident."""
+
+    scope: ClassVar[str] = Scope.END
+
+    @described(WorkflowShape, body=CloseWorkflow)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Close an incident for good: all access that is bound to it ends at once, running commands included."""
+        sent = self.body(CloseWorkflow)
+        found = reads.workflow_of(self.identity, ref)
+        close_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now(), **sent)
+        return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))

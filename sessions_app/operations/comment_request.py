@@ -1,0 +1,80 @@
+"""Say something in the thread of a request: a question, or the answer to one."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, InvalidInput, NotFound
+from broker.kernel.text import checked_text
+from sessions_app.models import AccessRequest, Comment
+from sessions_app.operations.tell import tell
+from sessions_app.queries import facts
+
+LONGEST = 2000
+MOST = 200
+
+
+class ThreadIsFull(Conflict):
+    """So much was said that nobody reads it any more."""
+
+    code = "thread_is_full"
+
+
+def comment_request(*, request_id: int, author: Identity, text: str, now: dt.datetime) -> Comment:
+    """Write in the thread of a request that the author may see, and tell the other side.
+
+    What the asker says is told to those who wrote before, or, when nobody did, to those who can decide; what anybody
+    else says is told to the asker. Nothing is decided by it. Raises NotFound, InvalidInput, ThreadIsFull.
+    """
+    text = checked_text(text, field="text", longest=LONGEST)
+    if not text:
+        raise InvalidInput(
+            "Nothing is written.", hint="Ask or answer in a sentence.", fields={"text": ["Needed."]}
+        )
+    with transaction.atomic():
+        request = (
+            AccessRequest.objects.visible_to(author)
+            .select_for_update(no_key=True, of=("self",))
+            .select_related("requester__owner", "cluster", "policy")
+            .filter(pk=request_id)
+            .first()
+        )
+        if request is None:
+            raise NotFound("There is no such request.")
+        if request.comments.count() >= MOST:
+            raise ThreadIsFull(
+                f"The thread of {request.ref} is full.", hint="Talk to each other, then ask again."
+            )
+        comment = Comment.objects.create(request=request, author=author, text=text, created_at=now)
+        record(
+            event=Event.REQUEST_COMMENTED, actor=actor_of(author), object_type="request", object_ref=request.ref,
+            now=now, data={"text": text},
+        )  # fmt: skip
+        _tell(request, author, text, now)
+    return comment
+
+
+def _tell(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
+    asker = request.requester
+    by_asker = author.pk in (asker.pk, asker.owner_id)
+    tell(
+        people=_others_of(request, author) if by_asker else [asker],
+        event=Event.REQUEST_COMMENTED,
+        subject=f"{author} {'answers' if by_asker else 'asks'} about {request.ref}",
+        body=text,
+        path=f"/{'approvals' if by_asker else 'requests'}/{request.ref}/#thread",
+        now=now,
+    )
+
+
+def _others_of(request: AccessRequest, author: Identity) -> list[Identity]:
+    asker = request.requester
+    wrote = Identity.objects.active().filter(pk__in=request.comments.values("author"))
+    others = list(wrote.exclude(pk__in=[author.pk, asker.pk, asker.owner_id or asker.pk]))
+    return others or facts.deciders_of(request)

@@ -1,0 +1,14 @@
+"""Forget what was kept for a page."""
+
+from __future__ import annotations
+
+from accounts.models import Identity
+from broker.kernel.errors import NotFound
+from sessions_app.models import Bookmark
+
+
+def delete_bookmark(*, bookmark_id: int, identity: Identity) -> None:
+    """Delete a bookmark of one's own. Raises NotFound."""
+    deleted, _ = Bookmark.objects.filter(identity=identity, pk=bookmark_id).delete()
+    if not deleted:
+        raise NotFound("There is no such bookmark of yours.")

@@ -1,0 +1,78 @@
+"""Remind those who can still decide a request."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, NotFound
+from sessions_app.models import AccessRequest, RequestState
+from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.operations.tell import tell
+from sessions_app.policy.durations import say_duration
+from sessions_app.queries import facts
+
+PAUSE = dt.timedelta(minutes=10)
+
+
+class MayNotRemind(Conflict):
+    """Those who decide were told just now, or there is nobody to tell."""
+
+    code = "may_not_remind"
+
+
+def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
+    """Tell those who can still decide an own request, or one of a machine that one owns; once in 10 minutes.
+
+    Raises NotFound, AlreadyDecided, MayNotRemind.
+    """
+    with transaction.atomic():
+        request = (
+            AccessRequest.objects.filter(Q(requester=actor) | Q(requester__owner=actor), pk=request_id)
+            .select_for_update(of=("self",))
+            .select_related("requester__owner", "cluster", "policy", "command_set_version__command_set")
+            .first()
+        )
+        if request is None:
+            raise NotFound("There is no such request of yours.")
+        if request.state != RequestState.PENDING or request.lapses_at <= now:
+            raise AlreadyDecided(
+                f"{request.ref} does not wait any more.", hint="Open it to see how it stands."
+            )
+        people = _people(request, now)
+        request.reminded_at = now
+        request.save(update_fields=["reminded_at"])
+        record(
+            event=Event.REQUEST_REMINDED, actor=actor_of(actor), object_type="request", object_ref=request.ref,
+            now=now, data={"told": sorted(person.username for person in people)},
+        )  # fmt: skip
+        tell(
+            people=people,
+            event=Event.REQUEST_REMINDED,
+            subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
+            body=f"For {say_duration(request.duration)}. {request.reason}",
+            path=f"/approvals/{request.ref}/",
+            now=now,
+        )
+    return request
+
+
+def _people(request: AccessRequest, now: dt.datetime) -> list[Identity]:
+    if request.reminded_at is not None and now - request.reminded_at < PAUSE:
+        again = request.reminded_at + PAUSE
+        raise MayNotRemind(
+            "They were reminded less than 10 minutes ago.",
+            hint=f"Remind them again in {say_duration(max(60, round((again - now).total_seconds()) // 60 * 60))}.",
+        )
+    people = facts.deciders_of(request)
+    if not people:
+        raise MayNotRemind(
+            "Nobody who may decide it is there now.", hint="Ask an administrator to add approvers."
+        )
+    return people

@@ -1,0 +1,110 @@
+"""What changed between the page that an approver read and now, in sentences.
+
+The page carries a signed summary of what it showed, so that nobody can make up what was read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core import signing
+
+from sessions_app.models import AccessRequest, Verdict
+from sessions_app.operations.decide_request import left_of
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.scope import Extent
+from sessions_app.queries import facts
+
+_SALT = "stint.read"
+LONGEST = 20_000
+
+
+def signed_summary(request: AccessRequest) -> str:
+    """Return what the page shows of a request now, signed, for the form that decides it."""
+    return signing.dumps(_summary(request), salt=_SALT, compress=True)
+
+
+def changes_since(request: AccessRequest, signed: str) -> list[str]:
+    """Return what is no longer as it was read; empty when nothing is, or when the summary is not one of ours."""
+    try:
+        read = signing.loads(signed[:LONGEST], salt=_SALT)
+    except signing.BadSignature:
+        return []
+    now = _summary(request)
+    if read.get("request") != now["request"]:
+        return []
+    return [*_of_scope(read, now), *_of_targets(read["targets"], now["targets"]), *_of_others(read, now)]
+
+
+def _summary(request: AccessRequest) -> dict[str, Any]:
+    scope = facts.scope_of(request)
+    left = left_of(request)
+    given = request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("pk")
+    return {
+        "request": request.ref,
+        "duration": scope.duration,
+        "start": scope.starts_at.isoformat() if scope.starts_at else "",
+        "set": f"{scope.command_set} v{scope.command_set_version}",
+        "set_digest": scope.command_set_digest,
+        "host_ca": scope.host_ca,
+        "parameters": dict(scope.parameters),
+        "targets": {
+            target.name: [f"{target.account}@{target.address}:{target.port}", target.host_key]
+            for target in scope.targets
+        },
+        "left": _as_data(left),
+        "given": {str(one.approver): one.verdict for one in given},
+    }
+
+
+def _as_data(left: Extent | None) -> dict[str, Any] | None:
+    if left is None:
+        return None
+    return {
+        "duration": left.duration,
+        "commands": sorted(left.commands),
+        "targets": sorted(left.targets),
+    }
+
+
+def _of_scope(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    found = []
+    if read["duration"] != now["duration"]:
+        found.append(
+            f"It is for {say_duration(now['duration'])} now, not for {say_duration(read['duration'])}."
+        )
+    if read["start"] != now["start"]:
+        found.append("It starts at another time now.")
+    if (read["set"], read["set_digest"]) != (now["set"], now["set_digest"]):
+        found.append(f"The command set is {now['set']} now, and was {read['set']}.")
+    if read["parameters"] != now["parameters"]:
+        found.append("Its parameters have other values now.")
+    if read["host_ca"] != now["host_ca"]:
+        found.append(
+            "The cluster's host key authority, by which its hosts are recognised, is another one now."
+        )
+    return found
+
+
+def _of_targets(read: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]:
+    found = [f"{name} is gone." for name in sorted(set(read) - set(now))]
+    found += [f"{name} was added." for name in sorted(set(now) - set(read))]
+    for name in sorted(set(read) & set(now)):
+        if read[name][0] != now[name][0]:
+            found.append(f"{name} is {now[name][0]} now, and was {read[name][0]}.")
+        if read[name][1] != now[name][1]:
+            found.append(f"{name} has another host key now.")
+    return found
+
+
+def _of_others(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    words = {Verdict.APPROVE: "approved", Verdict.DENY: "denied"}
+    new = {name: verdict for name, verdict in now["given"].items() if read["given"].get(name) != verdict}
+    found = [f"{name} {words[Verdict(verdict)]} it meanwhile." for name, verdict in new.items()]
+    before, after = read["left"], now["left"]
+    if before is None or after is None or before == after:
+        return found
+    if after["duration"] != before["duration"]:
+        found.append(f"{say_duration(after['duration'])} are left of {say_duration(before['duration'])}.")
+    fewer = (what for what in ("commands", "targets") if after[what] != before[what])
+    return [*found, *(f"{len(after[what])} of {len(before[what])} {what} are left." for what in fewer)]

@@ -1,0 +1,101 @@
+"""The home page."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils import timezone
+
+from sessions_app.models import AccessRequest, EndReason, Grant, Notice
+from sessions_app.operations.end_grant import end_grant
+from tests.support import acts
+
+
+def home(client) -> str:
+    return client.get("/").content.decode()
+
+
+def test_asking_again_is_a_link_and_a_send(world, as_alice):
+    past = world.request(reason="Nightly restart", targets=("web-2",), ticket="CHG-7")
+    world.decide(past, verdict="deny", comment="Later")
+    assert f'href="/requests/new/?from={past.ref}"' in home(as_alice)
+    ask = as_alice.get(f"/requests/new/?from={past.ref}").context["ask"].draft
+    form = {
+        "kind": ask.kind, "cluster": ask.cluster, "command_set": ask.command_set, "duration": ask.duration,
+        "reason": ask.reason, "ticket": ask.ticket, "targets_of": ask.cluster, "target": list(ask.targets),
+        "p.unit": ask.parameters["unit"], "send": "1",
+    }  # fmt: skip
+    assert as_alice.post("/requests/new/", form).status_code == 302
+    again = AccessRequest.objects.latest("number")
+    assert again != past
+    for name in ("kind", "cluster", "targets", "duration", "reason", "ticket", "parameters", "digest"):
+        assert getattr(again, name) == getattr(past, name), name
+
+
+def test_a_request_that_waits_is_reminded_of_and_then_says_so(world, as_alice, as_bob):
+    request = world.request()
+    assert f'action="/requests/{request.ref}/remind/"' in home(as_alice)
+    assert as_bob.post(f"/requests/{request.ref}/remind/").status_code == 404
+    assert as_alice.post(f"/requests/{request.ref}/remind/", {"next": "/"})["Location"] == "/"
+    assert Notice.objects.filter(event="request.reminded").count() == 2
+    page = home(as_alice)
+    assert f'action="/requests/{request.ref}/remind/"' not in page
+    assert "Reminded" in page
+    assert as_alice.post(f"/requests/{request.ref}/remind/").status_code == 409
+
+
+def test_an_end_that_a_target_does_not_confirm_is_shown_to_administrators(
+    world, browser, as_alice, as_bob, now
+):
+    grant = world.grant()
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=now)
+    assert "Revoke failing" not in home(browser("admin"))
+    Grant.objects.filter(pk=grant.pk).update(
+        last_error="web-1 does not answer <now>", attempts=3, next_attempt_at=now + dt.timedelta(minutes=1)
+    )
+    page = home(browser("admin"))
+    for said in ("Revoke failing", grant.ref, "web-1 does not answer &lt;now&gt;", "Tried 3 times, next"):
+        assert said in page
+    for client in (as_alice, as_bob):
+        assert "does not confirm the end" not in home(client)
+
+
+def test_from_home_an_approver_is_one_click_from_the_page_and_one_from_approving(world, as_bob):
+    request = world.request()
+    assert f'href="/approvals/{request.ref}/"' in home(as_bob)
+    page = as_bob.get(f"/approvals/{request.ref}/")
+    form = {
+        "digest": request.digest,
+        "read": page.context["read"],
+        "left": page.context["left"],
+        "verdict": "approve",
+    }
+    as_bob.post(f"/approvals/{request.ref}/decide/", form)
+    request.refresh_from_db()
+    assert request.state == "approved"
+
+
+def test_a_policy_with_windows_puts_asking_again_into_the_next_one(world, as_alice):
+    past = world.request()
+    day = timezone.now() + dt.timedelta(days=2)
+    window = {"days": [f"{day:%a}".lower()], "from": "01:00", "to": "05:00", "zone": "UTC"}
+    world.apply(acts.policy(world, windows=[window]))
+    answer = as_alice.get(f"/requests/new/?from={past.ref}")
+    assert (answer.context["ask"].draft.day, answer.context["ask"].draft.hour) == (f"{day:%Y-%m-%d}", "01:00")
+    assert answer.context["preview"].decision.outcome == "needs_approval"
+
+
+def test_machines_stand_apart_from_people_and_can_be_ended_from_here(world, as_bob):
+    from sessions_app.operations.provision_grant import provision_grant
+
+    person = world.grant()
+    machine = Grant.objects.get(request=world.decide(world.request(world.robot)))
+    provision_grant(grant_id=machine.pk, now=world.now)
+    page = home(as_bob)
+    people, _, machines = page.partition("Machines right now")
+    assert f'action="/grants/{person.ref}/end/"' in people
+    assert f'action="/grants/{machine.ref}/end/"' in machines
+    as_bob.post(f"/grants/{machine.ref}/end/", {"next": "/"})
+    machine.refresh_from_db()
+    assert machine.state == "revoking"
+    assert "Machines right now" in home(as_bob)
