@@ -15,6 +15,7 @@ from django.db.models import F
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.audit.record import Json, recordable
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
@@ -165,15 +166,17 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
     """Write down what a target answered; return the error, if any."""
     if isinstance(result, Evidence) and result.gone:
+        evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(
-            gone_at=now, evidence=result.detail, last_error="", attempts=F("attempts") + 1
+            gone_at=now, evidence=evidence, last_error="", attempts=F("attempts") + 1
         )
         record_end(
             event=Event.LEASE_GONE, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
-            data={"target": lease.target.name, "evidence": result.detail},
+            data={"target": lease.target.name, "evidence": evidence},
         )  # fmt: skip
         return ""
-    error = result.message if isinstance(result, ConnectorError) else "Something of the grant is still there."
+    left = "Something of the grant is still there."
+    error = recordable(result.message) if isinstance(result, ConnectorError) else left
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
         record_end(
@@ -181,6 +184,14 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
             data={"target": lease.target.name, "error": error},
         )  # fmt: skip
     return f"{lease.target.name}: {error}"
+
+
+def _storable(evidence: Evidence) -> dict[str, Json]:
+    """Return evidence with every text as it can be stored: a target that lies may say anything."""
+    return {
+        recordable(key): recordable(value) if isinstance(value, str) else value
+        for key, value in evidence.detail.items()
+    }
 
 
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:

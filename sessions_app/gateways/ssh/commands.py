@@ -277,6 +277,7 @@ class Command:
             recording_digest=recording.digest,
             reason=outcome.message,
             now=self._parts.clock.now(),
+            plain={"exit_status": None, "signal": "", "reason": "how it ended could not be written down"},
         )
 
     async def _sweep(self, tried: Tried) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 
+import asyncssh
 import pytest
+from asyncssh.packet import String
 
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.gateway import Place, eventually, new_tag, on_target
@@ -55,6 +58,27 @@ def test_a_revoke_leaves_no_process(place, kind):
     (lease,) = grant.leases.all()
     assert lease.evidence["processes_left"] == 0
     assert {"asked_at", "answered_at", "processes_found", "rounds"} <= set(lease.evidence)
+
+
+@pytest.mark.parametrize("sent", ["A\0B", "\0", "KILL\n", "x" * 300, "\N{DEL}", ""])
+def test_no_signal_that_a_holder_sends_keeps_the_end_from_being_proven(place, sent):
+    grant, key = place.grant(), str(place.key("alice"))
+
+    async def send() -> None:
+        async with asyncssh.connect(
+            "127.0.0.1", place.port, username="web-1", client_keys=[key], known_hosts=None, config=None,
+            agent_path=None,
+        ) as conn:  # fmt: skip
+            process = await conn.create_process("stint-act sleep 60")
+            await asyncio.sleep(1)
+            process.channel._send_request(b"signal", String(sent))
+            await asyncio.wait_for(process.wait(), 10)
+
+    asyncio.run(send())
+    revoke(grant)
+    eventually(lambda: ended(grant))
+    run = grant.runs.get()
+    assert (run.state, run.reason) == ("cut", "its holder sent UNKNOWN")
 
 
 def test_who_is_cut_is_told_that_alone(place):
