@@ -62,6 +62,11 @@ def _urls() -> tuple[str, str, str, str]:
     return database, owner or database, queue, secret
 
 
+# Seconds. Nothing waits for anything but the database within a transaction, so one that asks nothing for so long belongs
+# to a process that was stopped or cut off. Its locks would hold up every act, most of all ends.
+_LONGEST_IDLE = 15
+
+
 def _database(url: str) -> dict[str, Any]:
     parts = dict(conninfo_to_dict(url))
     return {
@@ -77,7 +82,8 @@ def _database(url: str) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": "stint",
-            "options": "-c plan_cache_mode=force_generic_plan",
+            "options": "-c plan_cache_mode=force_generic_plan "
+            f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
             "prepare_threshold": 5,
             **parts,
         },

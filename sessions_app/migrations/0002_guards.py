@@ -142,6 +142,7 @@ DECLARE
     v_ids bigint[];
     v_refs text[];
     v_datas jsonb[];
+    v_patience text;
 BEGIN
     WITH due AS (
         SELECT id FROM sessions_app_grant
@@ -163,8 +164,11 @@ BEGIN
     IF v_ids IS NULL THEN
         RETURN '{}';
     END IF;
+    v_patience := current_setting('lock_timeout');
     BEGIN
+        PERFORM set_config('lock_timeout', '1000', true);
         PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+        PERFORM set_config('lock_timeout', v_patience, true);
     EXCEPTION WHEN OTHERS THEN
         -- An end does not wait for the record: its entries are appended when that takes them again.
         INSERT INTO audit_backlog (at, event, actor, actor_kind, object_type, object_ref, data)

@@ -17,7 +17,7 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
+from broker.audit.record import record, rehearsal, rehearsing
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
 from sessions_app.operations.catalogue_lock import lock_catalogue
@@ -33,6 +33,8 @@ from sessions_app.policy.catalogue import (
     read_catalogue,
 )
 from sessions_app.policy.commands.document import digest as command_set_digest
+from sessions_app.policy.commands.findings import Finding
+from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.queries import facts
@@ -56,14 +58,13 @@ class Change:
 
 @dataclass(slots=True)
 class Plan:
-    """What applying changes, in order; ``unused`` stands in the catalogue but in no file."""
+    """What applying changes, in order; ``unused`` stands in the catalogue but in no file, ``ending`` are all grants
+    that end.
+    """
 
     changes: list[Change] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
-
-
-class _OnlyPlanned(Exception):
-    """Unwinds the transaction of a dry run."""
+    ending: set[str] = field(default_factory=set)
 
 
 def apply_catalogue(
@@ -82,17 +83,25 @@ def apply_catalogue(
             hint=str(error),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
-    plan = Plan()
-    try:
-        with transaction.atomic():
-            lock_catalogue()
-            _lock_live_grants()
-            _apply(catalogue, plan, actor, now, prune=prune)
-            if plan_only:
-                raise _OnlyPlanned
-    except _OnlyPlanned:
-        pass
+    plan, findings = Plan(), _lint(catalogue)
+    if plan_only:
+        with rehearsal():
+            _apply(catalogue, findings, plan, actor, now, prune=prune)
+        return plan
+    with transaction.atomic():
+        lock_catalogue()
+        _lock_live_grants()
+        _apply(catalogue, findings, plan, actor, now, prune=prune)
     return plan
+
+
+def _lint(catalogue: Catalogue) -> dict[str, list[Finding]]:
+    """Return the findings on command sets that are not published as they stand; it takes time, so no lock is held yet."""
+    return {
+        name: lint(file.document)
+        for name, file in catalogue.command_sets.items()
+        if not _is_published(CommandSet.objects.filter(name=name).prefetch_related("versions").first(), file)
+    }
 
 
 def _lock_live_grants() -> None:
@@ -104,14 +113,22 @@ def _lock_live_grants() -> None:
         pass
 
 
-def _apply(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
+def _apply(
+    catalogue: Catalogue,
+    findings: Mapping[str, list[Finding]],
+    plan: Plan,
+    actor: Actor,
+    now: dt.datetime,
+    *,
+    prune: bool,
+) -> None:
     _check_names(catalogue)
     for group in catalogue.groups.values():
         _group(group, plan, actor, now)
     for cluster in catalogue.clusters.values():
         _cluster(cluster, plan, actor, now)
     for command_set in catalogue.command_sets.values():
-        _command_set(command_set, plan, actor, now)
+        _command_set(command_set, findings.get(command_set.name), plan, actor, now)
     for policy, source in catalogue.policies.values():
         _policy(policy, source, plan, actor, now)
     _remove(catalogue, plan, actor, now, prune=prune)
@@ -192,7 +209,7 @@ def _cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.dateti
     cluster.save()
     _targets(cluster, document, now)
     _give(cluster, "approve_cluster", document.approvers)
-    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), now) if before else ()
+    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
     _note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
     record(
         event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
@@ -252,18 +269,25 @@ def _plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
     return data
 
 
-def _command_set(file: CommandSetFile, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
-    current = command_set.published if command_set else None
-    live = command_set is not None and command_set.removed_at is None
-    if (
-        live
-        and current
+def _is_published(command_set: CommandSet | None, file: CommandSetFile) -> bool:
+    """Whether the command set is there, as the file says."""
+    current = command_set.published if command_set and command_set.removed_at is None else None
+    return (
+        current is not None
         and current.digest == command_set_digest(file.document)
         and current.accepted == dict(file.accept)
-    ):
+    )
+
+
+def _command_set(
+    file: CommandSetFile, findings: list[Finding] | None, plan: Plan, actor: Actor, now: dt.datetime
+) -> None:
+    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
+    if _is_published(command_set, file):
         return
-    version = write_draft(file=file, actor=None, now=now)
+    current = command_set.published if command_set else None
+    live = command_set is not None and command_set.removed_at is None
+    version = write_draft(file=file, actor=None, now=now, findings=findings)
     try:
         publish(version=version, actor=actor, by=None, now=now)
     except NotFitToPublish as error:
@@ -302,7 +326,7 @@ def _policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now
     _give(policy, "administer_accesspolicy", document.administrators)
     approvers = document.approver_groups
     _give(policy, "approve_accesspolicy", Who(groups=approvers) if approvers else None)
-    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), now) if before else ()
+    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), plan, now) if before else ()
     _note(plan, "change" if before else "create", "policy", document.name, before, _plain(document), ends)
     record(
         event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
@@ -352,14 +376,24 @@ def _who(thing: models.Model, permission: str) -> dict[str, list[str]] | None:
     return {"groups": groups, "identities": people} if groups or people else None
 
 
-def _end_those_without_ground(grants: models.QuerySet[Grant], now: dt.datetime) -> tuple[str, ...]:
+def _end_those_without_ground(
+    grants: models.QuerySet[Grant], plan: Plan, now: dt.datetime
+) -> tuple[str, ...]:
     """End live grants that would not be made any more, and return their references. Scheduled ones are asked at their start."""
     ended = []
     for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
-        if reason := _why_not_stand(grant, now):
-            end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
+        reason = "" if grant.ref in plan.ending else _why_not_stand(grant, now)
+        if reason:
+            _end(grant, plan, EndReason.POLICY_CHANGED, reason, now)
             ended.append(grant.ref)
     return tuple(ended)
+
+
+def _end(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
+    plan.ending.add(grant.ref)
+    # A rehearsal would lock the grant, so that meanwhile nobody else could end it.
+    if not rehearsing():
+        end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
 
 
 def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
@@ -387,10 +421,9 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
             model.objects.filter(pk=row.pk).update(removed_at=now)
             ended = []
             for grant in grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
-                end_grant(
-                    grant_id=grant.pk, actor=None, reason=reason, now=now, note=f"The {type_} was removed."
-                )
-                ended.append(grant.ref)
+                if grant.ref not in plan.ending:
+                    _end(grant, plan, reason, f"The {type_} was removed.", now)
+                    ended.append(grant.ref)
             plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
             record(
                 event=event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,

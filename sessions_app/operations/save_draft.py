@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from django.db import transaction
@@ -14,6 +15,7 @@ from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
+from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError
 
@@ -44,8 +46,13 @@ def save_draft(*, source: str, actor: Identity, now: dt.datetime) -> CommandSetV
         return write_draft(file=file, actor=actor, now=now)
 
 
-def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetime) -> CommandSetVersion:
-    """Write a checked file as the one draft of its command set, which is made where it is missing."""
+def write_draft(
+    *, file: CommandSetFile, actor: Identity | None, now: dt.datetime, findings: Sequence[Finding] | None = None
+) -> CommandSetVersion:
+    """Write a checked file as the one draft of its command set, which is made where it is missing.
+
+    ``findings`` are the linter's, when it was asked before; it takes time.
+    """
     document = file.document
     command_set, _ = CommandSet.objects.get_or_create(
         name=document.name, defaults={"kind": document.kind, "created_at": now}
@@ -58,7 +65,7 @@ def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetim
         source=file.source,
         document=json.loads(canonical_json(document)),
         digest=digest(document),
-        findings=[asdict(finding) for finding in lint(document)],
+        findings=[asdict(finding) for finding in (lint(document) if findings is None else findings)],
         accepted=dict(file.accept),
         created_at=now,
         created_by=actor,
