@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import structlog
 from django.db import connection, transaction
@@ -33,10 +32,12 @@ WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 # A gateway that lives has cut everything long before.
 PATIENCE = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = 60.0
+# How many grants may be undone at once, so that targets that hang keep few workers waiting and delay no others: in one
+# cluster, at one host, and in one cluster at hosts that failed lately or have been silent for two seconds. Such a host
+# is asked by one at a time.
 PLACES = 8
-PLACES_WHEN_FAILING = 1
-# The first key of the advisory locks; any number that no other part of the database uses.
-_BULKHEAD = 7_400_000
+PLACES_AT_HOST = 3
+PLACES_IN_DOUBT = 2
 
 
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
@@ -47,10 +48,11 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
     """
-    with one_of_few(Grant.objects.values_list("cluster", flat=True).get(pk=grant_id)) as free:
-        grant = _claim(grant_id, now()) if free else None
-        if grant is None:
-            return Grant.objects.get(pk=grant_id)
+    began = now()
+    grant = _claim(grant_id, began)
+    if grant is None:
+        return Grant.objects.get(pk=grant_id)
+    try:
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
         if _still_in_use(grant, now()):
             if _is_late(grant, now()):
@@ -59,36 +61,22 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
                 _undo(leases, grant)
             return Grant.objects.get(pk=grant_id)
         return _finish(grant, _undo(leases, grant), now())
-
-
-@contextmanager
-def one_of_few(cluster_id: int) -> Iterator[bool]:
-    """Give a place among the few that may call one cluster's targets at once, so that a cluster that hangs keeps only
-    that many workers waiting and delays no other. False: none is free, and the sweep comes back.
-    """
-    failing = (
-        Lease.objects.filter(target__cluster=cluster_id, gone_at__isnull=True).exclude(last_error="").exists()
-    )
-    with connection.cursor() as cursor:
-        for place in range(PLACES_WHEN_FAILING if failing else PLACES):
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_BULKHEAD + place, cluster_id])
-            if cursor.fetchone()[0]:
-                break
-        else:
-            yield False
-            return
-    try:
-        yield True
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_BULKHEAD + place, cluster_id])
+        Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
-    """Take the grant for a while. ``attempts`` numbers the claims, so that a stale holder of one can be told apart."""
-    taken = Grant.objects.filter(pk=grant_id, state=GrantState.REVOKING, next_attempt_at__lte=now).update(
-        attempts=F("attempts") + 1, next_attempt_at=now + CLAIM
-    )
+    """Take the grant for a while, if its targets may be asked now; if not, the sweep comes back.
+
+    ``attempts`` numbers the claims, so that a stale holder of one can be told apart. No lock is held meanwhile, so that a
+    process that is stopped holds nobody up for longer than its claim lasts.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT claim_undo(%s, %s, %s, %s, %s, %s)",
+            [grant_id, now, CLAIM, PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT],
+        )
+        (taken,) = cursor.fetchone()
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
 
 
@@ -132,8 +120,8 @@ def _spec(grant: Grant, lease: Lease) -> LeaseSpec:
     return LeaseSpec(
         grant_ref=grant.ref,
         token=grant.token,
-        host_ca=grant.cluster.host_ca,
-        target=facts.target_facts(lease.target),
+        host_ca=lease.host_ca,
+        target=facts.lease_facts(lease),
     )
 
 
@@ -142,6 +130,9 @@ def _ask(connector: Connector, spec: LeaseSpec) -> Evidence | ConnectorError:
         return connector.revoke(spec)
     except ConnectorError as error:
         return error
+    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+        log.exception("revoke.failed", grant=spec.grant_ref, target=spec.target.name)
+        return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
 
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:

@@ -11,6 +11,7 @@ from django.db import transaction
 from broker.audit.events import Event
 from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandRun, Lease, RunState
+from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
@@ -73,10 +74,18 @@ def explain(refused: Refused) -> str:
 
 
 def lease(use: Use, now: dt.datetime) -> None:
-    """Write down that something of the grant may be on the target. A lease that was proven gone counts again."""
+    """Write down that something of the grant may be on the target, and where that is. A lease that was proven gone counts
+    again. Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
+    """
+    there = {
+        "address": use.target.address, "port": use.target.port, "account": use.target.account,
+        "host_key": use.target.host_key, "host_ca": use.host_ca,
+    }  # fmt: skip
     row, made = Lease.objects.get_or_create(
-        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now}
+        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now, **there}
     )
+    if any(getattr(row, name) != value for name, value in there.items()):
+        raise GrantIsOver(f"{use.target.name} is not where it was.", hint="Ask for a new grant.")
     if row.gone_at is not None:
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
     if made:
