@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import structlog
 from django.db import connection, transaction
@@ -112,8 +112,14 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
         connector = connector_for(grant.cluster.kind)
     except ConnectorError as error:
         return [(lease, error) for lease in leases]
+    results = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        return list(pool.map(lambda lease: (lease, _ask(connector, _spec(grant, lease))), leases))
+        asked = {pool.submit(_ask, connector, _spec(grant, lease)): lease for lease in leases}
+        for answer in as_completed(asked):
+            results.append((asked[answer], answer.result()))
+            # One that answers is not to be taken for one that hangs, however long the others take.
+            Lease.objects.filter(pk=asked[answer].pk).update(asked_at=None)
+    return sorted(results, key=lambda result: result[0].pk)
 
 
 def _spec(grant: Grant, lease: Lease) -> LeaseSpec:
