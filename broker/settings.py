@@ -203,6 +203,7 @@ ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 
 # --- Browsers ---------------------------------------------------------------------------------------------------
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "stint_session"
 SESSION_COOKIE_AGE = envint("STINT_SIGN_IN_HOURS", 12) * 3600
 SESSION_COOKIE_HTTPONLY = True

@@ -30,6 +30,7 @@ from sessions_app.policy.catalogue import (
     ClusterDocument,
     CommandSetFile,
     GroupDocument,
+    holds_for_nobody,
     read_catalogue,
 )
 from sessions_app.policy.commands.document import digest as command_set_digest
@@ -59,12 +60,13 @@ class Change:
 @dataclass(slots=True)
 class Plan:
     """What applying changes, in order; ``unused`` stands in the catalogue but in no file, ``ending`` are all grants
-    that end.
+    that end, ``warnings`` what can't have been meant.
     """
 
     changes: list[Change] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     ending: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
 
 
 def apply_catalogue(
@@ -83,7 +85,7 @@ def apply_catalogue(
             hint=str(error),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
-    plan, findings = Plan(), _lint(catalogue)
+    plan, findings = Plan(warnings=holds_for_nobody(catalogue)), _lint(catalogue)
     if plan_only:
         with rehearsal():
             _apply(catalogue, findings, plan, actor, now, prune=prune)

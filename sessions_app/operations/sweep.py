@@ -228,6 +228,11 @@ def _lapse_holds(now: dt.datetime) -> int:
 
 
 def _escalate_reviews(now: dt.datetime) -> int:
+    administrators = list(Identity.objects.active().filter(is_superuser=True))
+    if not administrators:
+        # It stays due, so that the first administrator that there is again is told.
+        log.warning("review.nobody_to_tell")
+        return 0
     with transaction.atomic():
         due = list(
             Grant.objects.select_for_update(skip_locked=True, of=("self",))
@@ -239,11 +244,14 @@ def _escalate_reviews(now: dt.datetime) -> int:
             )
             .select_related("holder", "cluster")[:BATCH]
         )
-        administrators = list(Identity.objects.active().filter(is_superuser=True))
+        Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(review_escalated_at=now)
         for grant in due:
-            Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
+            record(
+                event=Event.BREAKGLASS_OVERDUE, actor=SWEEPER, object_type="grant", object_ref=grant.ref, now=now,
+                data={"told": sorted(person.username for person in administrators)},
+            )  # fmt: skip
             tell(
-                people=administrators, event=Event.BREAKGLASS_REVIEWED, now=now, path=f"/grants/{grant.ref}/",
+                people=administrators, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 subject=f"The review of {grant.ref} is overdue",
                 body=f"{grant.holder} broke the glass on {grant.cluster}, and can't do so again before it is reviewed.",
             )  # fmt: skip

@@ -29,20 +29,22 @@ def people_who_may_allow(run: CommandRun) -> list[Identity]:
     return list(wanted.exclude(pk__in=barred).distinct())
 
 
-def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> None:
+def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
-    trying it again and again tells nobody more.
+    trying it again and again tells nobody more. Return whether there is anybody.
     """
+    people = people_who_may_allow(run)
     earlier = CommandRun.objects.filter(
         grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
     )
-    if earlier.exclude(pk=run.pk).exists():
-        return
+    if not people or earlier.exclude(pk=run.pk).exists():
+        return bool(people)
     tell(
-        people=people_who_may_allow(run),
+        people=people,
         event=Event.COMMAND_HELD,
         subject=f"{run.grant.holder} waits to run {run.line} on {run.target}",
         body=f"{run.grant.ref}. Allow it once, or deny it, before {run.hold_lapses_at:%H:%M} UTC.",
         path=f"/grants/{run.grant.ref}/",
         now=now,
     )
+    return True

@@ -18,6 +18,11 @@ from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.ssh import Allowed, Refused, decide
 
 HOLD_LASTS = dt.timedelta(minutes=5)
+WAITS = "This command waits for a second person, for 5 minutes at most."
+NOBODY_MAY_ALLOW = (
+    "This command waits for a second person, and nobody is there who may allow it. Ask an administrator to name "
+    "approvers for the cluster."
+)
 # A line longer than this is stored cut; none of that length can be allowed.
 MAX_STORED = 8000
 
@@ -55,10 +60,10 @@ def try_command(*, use: Use, session_id: int, line: str, now: dt.datetime) -> Tr
             )
         if decision.hold:
             run = _hold(use, session_id, line, decision, now)
-            tell_of_hold(run=run, now=now)
+            told = tell_of_hold(run=run, now=now)
             return Tried(
                 run_id=run.pk, verdict="held", decision=decision, deadline=None,
-                message="This command waits for a second person, for 5 minutes at most.",
+                message=WAITS if told else NOBODY_MAY_ALLOW,
             )  # fmt: skip
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)

@@ -60,7 +60,7 @@ def output_of(recording: str) -> Output | None:
             data = file.read(MAX_BYTES + 1)
     except OSError:
         return None
-    text = plain("".join(_events(data[:MAX_BYTES].decode("utf-8", "replace").splitlines()[1:])))
+    text = plain("".join(_events(data[:MAX_BYTES].decode("utf-8", "replace").split("\n")[1:])))
     lines = text.rstrip("\n").split("\n")
     return Output("\n".join(lines[-MAX_LINES:]), len(lines), len(lines) > MAX_LINES or len(data) > MAX_BYTES)
 

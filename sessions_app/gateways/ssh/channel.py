@@ -51,7 +51,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._editor = cast("asyncssh.SSHServerChannel[str]", chan)
-        self._connection.channels.add(self)
 
     def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:
         del term_type, term_size, term_modes

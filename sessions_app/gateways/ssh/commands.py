@@ -202,6 +202,9 @@ class Command:
             outcome = Outcome(state="cut", message=self._stopped or error.message)
         except (ConnectorError, CannotWrap, OSError, asyncssh.Error) as error:
             outcome = Outcome(state="failed", message=str(error))
+        except Exception as error:  # the edge of one command: whatever it was, the run is over and says so
+            log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
+            outcome = Outcome(state="failed", message="something in Stint failed; the log has the cause")
         self._io.attach(None)
         self._report(tried, outcome, recorder)
         if outcome.state == "cut":
@@ -304,7 +307,8 @@ class Command:
         if self._waiting is None:
             return
         self._waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectorError, CannotWrap, StintError):
+        # Whatever it failed with was told where it was waited for.
+        with contextlib.suppress(asyncio.CancelledError, Exception):
             (await self._waiting).abort()
 
 
