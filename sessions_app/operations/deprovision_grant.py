@@ -73,8 +73,8 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT claim_undo(%s, %s, %s, %s, %s, %s)",
-            [grant_id, now, CLAIM, PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT],
+            "SELECT claim_undo(%s, %s, make_interval(secs => %s), %s, %s, %s)",
+            [grant_id, now, CLAIM.total_seconds(), PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT],
         )
         (taken,) = cursor.fetchone()
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None

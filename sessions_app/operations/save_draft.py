@@ -47,7 +47,11 @@ def save_draft(*, source: str, actor: Identity, now: dt.datetime) -> CommandSetV
 
 
 def write_draft(
-    *, file: CommandSetFile, actor: Identity | None, now: dt.datetime, findings: Sequence[Finding] | None = None
+    *,
+    file: CommandSetFile,
+    actor: Identity | None,
+    now: dt.datetime,
+    findings: Sequence[Finding] | None = None,
 ) -> CommandSetVersion:
     """Write a checked file as the one draft of its command set, which is made where it is missing.
 

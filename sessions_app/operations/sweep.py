@@ -77,7 +77,11 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     started = lapsed = 0
     with _impatient() if set(due) - {"seen", "ends", "undo", "notices"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
-        for what, lapse in (("lapses", _lapse_requests), ("holds", _lapse_holds), ("reviews", _escalate_reviews)):
+        for what, lapse in (
+            ("lapses", _lapse_requests),
+            ("holds", _lapse_holds),
+            ("reviews", _escalate_reviews),
+        ):
             if what in due:
                 lapsed += _guarded(what, lapse, now(), failed)
         if "record" in due:

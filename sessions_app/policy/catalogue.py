@@ -32,7 +32,9 @@ def _address(text: str) -> str:
         if ":" in text or text.replace(".", "").isdigit():
             ip_address(text)
     except ValueError as error:
-        raise ValueError("is no name and no IP address: write a host name, 192.0.2.1 or 2001:db8::1") from error
+        raise ValueError(
+            "is no name and no IP address: write a host name, 192.0.2.1 or 2001:db8::1"
+        ) from error
     return text
 
 

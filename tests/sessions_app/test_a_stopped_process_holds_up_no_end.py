@@ -139,7 +139,9 @@ def test_a_plan_locks_nothing_that_others_need(world, owner_connection):
     assert [change.ends for change in plan.changes if change.name == "web-work"] == [(grant.ref,)]
     assert state(grant) == GrantState.ACTIVE
     assert plan == world.apply(files, plan_only=True)
-    assert [change.ends for change in world.apply(files).changes if change.name == "web-work"] == [(grant.ref,)]
+    assert [change.ends for change in world.apply(files).changes if change.name == "web-work"] == [
+        (grant.ref,)
+    ]
     assert state(grant) == GrantState.REVOKING
     assert intact()
 

@@ -154,9 +154,7 @@ def count_command(mark: Mark) -> str:
 
 def _script(text: str, mark: str) -> str:
     itself = f"{_SEEKER}={secrets.token_hex(8)}"
-    return quote_argv(
-        ["env", itself, "timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", mark, itself]
-    )
+    return quote_argv(["env", itself, "timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", mark, itself])
 
 
 _SUMMARY = re.compile(r"found=(\d+) left=(\d+) rounds=(\d+)\n?")

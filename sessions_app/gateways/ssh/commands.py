@@ -10,7 +10,7 @@ import asyncssh
 import structlog
 from django.db import transaction
 
-from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.errors import Unavailable
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target

@@ -11,7 +11,6 @@ from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from sessions_app.gateways.ssh.recording import Recorder
 
-
 # RFC 4254, 6.10, names signals so; whatever else the other side writes there would go into rows and notes.
 _SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
 

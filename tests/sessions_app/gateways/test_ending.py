@@ -317,7 +317,8 @@ def test_what_was_left_on_a_host_is_looked_for_there_although_its_target_moved(p
     assert on_target(tag)
     files = place.catalogue()
     here, there = (
-        f'port: {target.port}, account: root, host_key: "{target.host_key}"' for target in place.targets.values()
+        f'port: {target.port}, account: root, host_key: "{target.host_key}"'
+        for target in place.targets.values()
     )
     files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(here, there)
     old.kill()

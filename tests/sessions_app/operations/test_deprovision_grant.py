@@ -306,7 +306,9 @@ def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):
     """The target's name means another host by now, and the change is what ends the grant."""
     grant = used_grant(world, "web-1")
     leave_something(fake_targets, grant, "web-1")
-    change(world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")})
+    change(
+        world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")}
+    )
     grant.refresh_from_db()
     assert grant.state == GrantState.REVOKING
     assert undo(grant, now=world.now).state == GrantState.ENDED

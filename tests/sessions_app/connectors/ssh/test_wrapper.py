@@ -146,7 +146,7 @@ def test_a_look_that_can_not_see_says_nothing(shell, command, tmp_path):
     assert parse_sweep(blind.stdout.decode()) is None
     empty = tmp_path / "empty"
     empty.mkdir()
-    script = f"mount --bind {empty} /proc && exec {path} -c \"$1\""
+    script = f'mount --bind {empty} /proc && exec {path} -c "$1"'
     nowhere = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "sh", line], capture_output=True, check=False
     )
