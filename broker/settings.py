@@ -77,6 +77,11 @@ def _urls() -> tuple[str, str, str, str]:
     return database, owner or database, queue, secret
 
 
+# Seconds. Nothing waits for anything but the database within a transaction, so one that asks nothing for so long belongs
+# to a process that was stopped or cut off. Its locks would hold up every act, most of all ends.
+_LONGEST_IDLE = 15
+
+
 def _database(url: str) -> dict[str, Any]:
     parts = dict(conninfo_to_dict(url))
     return {
@@ -92,7 +97,8 @@ def _database(url: str) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": "stint",
-            "options": "-c plan_cache_mode=force_generic_plan",
+            "options": "-c plan_cache_mode=force_generic_plan "
+            f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
             "prepare_threshold": 5,
             **parts,
         },
@@ -216,6 +222,7 @@ ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 
 # --- Browsers ---------------------------------------------------------------------------------------------------
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "stint_session"
 SESSION_COOKIE_AGE = envint("STINT_SIGN_IN_HOURS", 12) * 3600
 SESSION_COOKIE_HTTPONLY = True

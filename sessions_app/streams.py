@@ -31,10 +31,10 @@ import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import close_old_connections
 from django.http import HttpRequest
 
+from accounts.sessions import SessionStore
 from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from broker.audit.actor import SYSTEM_PREFIX, Actor
 from broker.audit.events import Event
@@ -19,12 +20,16 @@ from broker.audit.record import Json, Unrecordable, check_in_transaction, record
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
+# Milliseconds that an end waits for the record. Its head is locked until whoever holds it commits, and that may be a
+# process that was stopped.
+PATIENCE = 1000
 
 
 def record_end(
     *, event: Event, actor: Actor, object_type: str, object_ref: str, data: Mapping[str, Json], now: datetime
 ) -> None:
-    """As ``record``, for an act that takes access away: when the record refuses, the entry is kept aside instead.
+    """As ``record``, for an act that takes access away: when the record refuses, or lets itself be waited for, the entry
+    is kept aside instead. What follows in the same transaction is kept aside at once.
 
     What can't be recorded as it is, is left out with the reason. Raises NotInTransaction, and the database's errors
     when the entry can't be kept aside either.
@@ -39,16 +44,39 @@ def record_end(
         "now": now,
     }
     try:
-        with transaction.atomic():
+        with transaction.atomic(), connection.cursor() as cursor:
+            before = _wait_not_long(cursor)
             record(data=data, **fields)  # type: ignore[arg-type]  # the fields of record, by name
+            # Not for the rest of the act. A savepoint that fails takes its settings back by itself.
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
     except Unrecordable as error:
         record_end(data={"left_out": error.message}, **fields)  # type: ignore[arg-type]  # as above
-    except DatabaseError:
-        logger.exception("record.refuses", entry=event.value, object_ref=object_ref)
+    except DatabaseError as error:
+        logger.warning("record.refuses", entry=event.value, object_ref=object_ref, cause=str(error))
+        _keep_aside_from_now_on()
         AuditBacklog.objects.create(
             at=now, event=event, actor=actor.name, actor_id=actor.id, actor_kind=actor.kind,
             object_type=object_type, object_ref=object_ref, data=data,
         )  # fmt: skip
+
+
+def _wait_not_long(cursor: CursorWrapper) -> str:
+    """Wait for the record's head for a while at most, and return for how long locks were waited for before.
+
+    Raises OperationalError when the transaction has waited already, in vain.
+    """
+    cursor.execute("SELECT current_setting('lock_timeout'), current_setting('stint.aside', true)")
+    before, aside = cursor.fetchone()
+    if aside == "on":
+        raise OperationalError("An entry before this one was kept aside.")
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(PATIENCE)])
+    return str(before)
+
+
+def _keep_aside_from_now_on() -> None:
+    """Else an act of many ends would wait for each of them, and the entries of one act would part."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL stint.aside = 'on'")
 
 
 def catch_up(now: datetime) -> int:

@@ -74,6 +74,8 @@ class Event(StrEnum):
     BREAKGLASS_STARTED = "breakglass.started"
     # An approver reviewed such a grant afterwards and gave a verdict.
     BREAKGLASS_REVIEWED = "breakglass.reviewed"
+    # Nobody reviewed such a grant in time; the administrators that the data names were told.
+    BREAKGLASS_OVERDUE = "breakglass.overdue"
 
     # A piece of work was opened that access can be bound to.
     WORKFLOW_OPENED = "workflow.opened"

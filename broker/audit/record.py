@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.actor import Actor
@@ -31,6 +33,7 @@ _SECRET_KEY = re.compile(
 )
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-]+")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -67,7 +70,7 @@ def record(
     ``object_ref`` is the name people see (``GR-7F3K``), at most 255 characters; ``data`` is JSON: identifiers,
     text, numbers, ISO dates, at most 64 KiB; ``now`` is aware. Text from outside may hold what can't be stored,
     so pass it through ``recordable``. Raises NotInTransaction, Unrecordable, and the database's errors, which
-    must stop the act.
+    must stop the act. In a ``rehearsal`` it checks, appends nothing and returns 0.
     """
     connection = connections[using]
     check_in_transaction(event, connection)
@@ -75,13 +78,33 @@ def record(
         raise Unrecordable("The time of an entry needs a time zone.", hint="Pass an aware datetime.")
     for path, name in (("actor", actor.name), ("object_type", object_type), ("object_ref", object_ref)):
         _check_name(name, path=path)
+    encoded = _encode(data)
+    if rehearsing():
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT audit_append(%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
-            [MAIN_LOG, now, event.value, actor.name, actor.id, object_type, object_ref, _encode(data)],
+            [MAIN_LOG, now, event.value, actor.name, actor.id, object_type, object_ref, encoded],
         )
         (seq,) = cursor.fetchone()
     return int(seq)
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """Do everything in a transaction that is always undone, so that nothing is recorded and the record stays free."""
+    with transaction.atomic():
+        token = _rehearsing.set(True)
+        try:
+            yield
+        finally:
+            _rehearsing.reset(token)
+            transaction.set_rollback(True)
+
+
+def rehearsing() -> bool:
+    """Whether everything that is done now is going to be undone."""
+    return _rehearsing.get()
 
 
 def check_in_transaction(event: Event, connection: BaseDatabaseWrapper) -> None:

@@ -35,14 +35,17 @@ def now() -> dt.datetime:
 
 
 def sync() -> _Reading:
-    """Read the database's clock now. The middle of the round trip is taken as the moment of the reading."""
+    """Read the database's clock now, as if it had answered at once.
+
+    So an answer that is late sets the clock ahead, by the delay at most. Any later moment would set it back, and every
+    deadline would come later.
+    """
     global _reading
     before = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    after = time.monotonic()
-    reading = _Reading(database=row[0].astimezone(dt.UTC), monotonic=(before + after) / 2)
+    reading = _Reading(database=row[0].astimezone(dt.UTC), monotonic=before)
     with _lock:
         _reading = reading
     return reading

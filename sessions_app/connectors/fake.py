@@ -8,9 +8,14 @@ from sessions_app.connectors.base import CheckStep, ConnectorError, Evidence, Gr
 from sessions_app.policy.scope import TargetFacts
 
 
+def place_of(target: TargetFacts) -> str:
+    """Return where something is left on a target. Its name may mean another host tomorrow."""
+    return f"{target.account}@{target.address}:{target.port}"
+
+
 @dataclass
 class FakeConnector:
-    """``left`` maps a target's name and a grant's token to how many things of the grant are there.
+    """``left`` maps a place and a grant's token to how many things of the grant are there.
 
     A target in ``down`` answers nothing; what ``stubborn`` names is not removed by a revoke.
     """
@@ -24,7 +29,7 @@ class FakeConnector:
         leases = []
         for target in spec.targets:
             self._reach(target)
-            self.left[target.name, spec.token] = 1
+            self.left[place_of(target), spec.token] = 1
             leases.append(
                 LeaseSpec(grant_ref=spec.grant_ref, token=spec.token, host_ca=spec.host_ca, target=target)
             )
@@ -33,12 +38,12 @@ class FakeConnector:
     def revoke(self, lease: LeaseSpec) -> Evidence:
         self._reach(lease.target)
         if lease.target.name not in self.stubborn:
-            self.left.pop((lease.target.name, lease.token), None)
+            self.left.pop((place_of(lease.target), lease.token), None)
         return self.observe(lease)
 
     def observe(self, lease: LeaseSpec) -> Evidence:
         self._reach(lease.target)
-        left = self.left.get((lease.target.name, lease.token), 0)
+        left = self.left.get((place_of(lease.target), lease.token), 0)
         return Evidence(gone=left == 0, detail={"left": left})
 
     def check(self, *, target: TargetFacts, host_ca: str) -> list[CheckStep]:

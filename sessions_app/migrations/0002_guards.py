@@ -5,6 +5,7 @@
 - Each change of a grant's state or deadlines is announced on the channel ``stint_grant`` in the changing transaction,
   as ids separated by spaces, so that gateways hear it without any other part being up.
 - ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
+- ``claim_undo`` gives a grant to the one worker that carries its end out on targets, if they may be asked now.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ DECLARE
     v_ids bigint[];
     v_refs text[];
     v_datas jsonb[];
+    v_patience text;
 BEGIN
     WITH due AS (
         SELECT id FROM sessions_app_grant
@@ -163,8 +165,11 @@ BEGIN
     IF v_ids IS NULL THEN
         RETURN '{}';
     END IF;
+    v_patience := current_setting('lock_timeout');
     BEGIN
+        PERFORM set_config('lock_timeout', '1000', true);
         PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+        PERFORM set_config('lock_timeout', v_patience, true);
     EXCEPTION WHEN OTHERS THEN
         -- An end does not wait for the record: its entries are appended when that takes them again.
         INSERT INTO audit_backlog (at, event, actor, actor_kind, object_type, object_ref, data)
@@ -201,7 +206,65 @@ CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUA
 $body$;
 """
 
+# One call, and so one transaction of the server's own: a worker that is stopped in the middle of it holds nothing. What it
+# has claimed counts for as long as the claim lasts.
+CLAIM = """
+CREATE FUNCTION claim_undo(
+    p_grant bigint, p_now timestamptz, p_claim interval, p_places integer, p_at_host integer, p_in_doubt integer
+) RETURNS boolean LANGUAGE plpgsql AS $body$
+DECLARE
+    v_cluster bigint;
+    v_doubt boolean;
+    v_free boolean := true;
+BEGIN
+    SELECT cluster_id INTO v_cluster FROM sessions_app_grant
+     WHERE id = p_grant AND state = 'revoking' AND next_attempt_at <= p_now FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM sessions_app_lease WHERE grant_id = p_grant AND gone_at IS NULL) THEN
+        -- Two workers that count at the same moment would both find the last place free.
+        PERFORM pg_advisory_xact_lock(7400000, v_cluster::integer);
+        WITH seen AS (
+            SELECT l.grant_id, l.address, l.port, l.last_error <> '' AS failed, l.asked_at
+              FROM sessions_app_lease l JOIN sessions_app_target t ON t.id = l.target_id
+             WHERE t.cluster_id = v_cluster AND l.gone_at IS NULL
+               AND (l.last_error <> '' OR l.asked_at IS NOT NULL) AND l.grant_id <> p_grant
+            UNION ALL
+            SELECT p_grant, l.address, l.port, l.last_error <> '', NULL
+              FROM sessions_app_lease l WHERE l.grant_id = p_grant AND l.gone_at IS NULL
+        ), host AS (
+            -- A host that failed lately, or has not answered for two seconds, may hang.
+            SELECT address, port, count(*) FILTER (WHERE asked_at > p_now - p_claim) AS asking,
+                   coalesce(bool_or(failed OR (asked_at > p_now - p_claim AND asked_at <= p_now - interval '2 seconds')),
+                            false) AS doubtful
+              FROM seen GROUP BY address, port
+        ), taken AS (
+            SELECT s.grant_id, bool_or(h.doubtful) AS doubtful
+              FROM seen s JOIN host h USING (address, port) WHERE s.asked_at > p_now - p_claim GROUP BY s.grant_id
+        ), mine AS (
+            SELECT bool_or(h.doubtful) AS doubtful,
+                   bool_and(h.asking < CASE WHEN h.doubtful THEN 1 ELSE p_at_host END) AS free
+              FROM seen s JOIN host h USING (address, port) WHERE s.grant_id = p_grant
+        )
+        SELECT m.doubtful, m.free AND (SELECT count(*) FROM taken t WHERE t.doubtful = m.doubtful)
+                                      < CASE WHEN m.doubtful THEN p_in_doubt ELSE p_places END
+          INTO v_doubt, v_free FROM mine m;
+    END IF;
+    IF NOT v_free THEN
+        -- Not the first in the line again before those behind it had their turn.
+        UPDATE sessions_app_grant SET next_attempt_at = p_now + interval '1 second' WHERE id = p_grant AND v_doubt;
+        RETURN false;
+    END IF;
+    UPDATE sessions_app_grant SET attempts = attempts + 1, next_attempt_at = p_now + p_claim WHERE id = p_grant;
+    UPDATE sessions_app_lease SET asked_at = p_now WHERE grant_id = p_grant AND gone_at IS NULL;
+    RETURN true;
+END
+$body$;
+"""
+
 REMOVE = """
+DROP FUNCTION claim_undo;
 DROP FUNCTION sweep_look, sweep_due_grants;
 DROP TRIGGER stint_guard_version ON sessions_app_commandsetversion;
 DROP TRIGGER stint_approval_fixed ON sessions_app_approval;
@@ -224,7 +287,7 @@ DROP SEQUENCE sessions_app_request_number;
 
 
 class Migration(migrations.Migration):
-    """Guards, announcements and the sweep."""
+    """Guards, announcements, the sweep and the claim."""
 
     dependencies = [("sessions_app", "0001_initial"), ("audit", "0002_auditbacklog")]
-    operations = [migrations.RunSQL(GUARDS + SWEEP, REMOVE)]
+    operations = [migrations.RunSQL(GUARDS + SWEEP + CLAIM, REMOVE)]

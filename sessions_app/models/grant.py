@@ -171,12 +171,20 @@ class Grant(models.Model):
 class Lease(models.Model):
     """What was made, or may have been left, on a target for a grant, with the evidence that it is gone.
 
-    The row is written before the target is first called; it is closed only by what the target answered.
+    The row is written before the target is first called; it is closed only by what the target answered. It keeps where
+    that was: the target's row may say something else by now.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="leases")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="leases")
+    address = models.CharField(max_length=253)
+    port = models.PositiveIntegerField()
+    account = models.CharField(max_length=32)
+    host_key = models.TextField(blank=True)
+    host_ca = models.TextField(blank=True)
     made_at = models.DateTimeField(db_default=Now())
+    # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant may last.
+    asked_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     evidence = models.JSONField(default=dict)
     attempts = models.PositiveIntegerField(default=0)
@@ -189,6 +197,11 @@ class Lease(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["grant"], condition=Q(gone_at__isnull=True), name="lease_not_gone"),
+            models.Index(
+                fields=["target"],
+                condition=Q(gone_at__isnull=True) & (~Q(last_error="") | Q(asked_at__isnull=False)),
+                name="lease_asked_or_failing",
+            ),
         ]
 
     def __str__(self) -> str:

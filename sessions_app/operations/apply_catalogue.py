@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput
+from sessions_app.models import CommandSet
 from sessions_app.operations.catalogue_changes import (
     check_names,
+    is_published,
     live_rows,
     remove_row,
     write_cluster,
@@ -17,7 +19,9 @@ from sessions_app.operations.catalogue_changes import (
     write_policy,
 )
 from sessions_app.operations.catalogue_plan import Change, Plan, one_change
-from sessions_app.policy.catalogue import Catalogue, read_catalogue
+from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
+from sessions_app.policy.commands.findings import Finding
+from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError
 
 __all__ = ["Change", "Plan", "apply_catalogue"]
@@ -39,19 +43,38 @@ def apply_catalogue(
             hint=str(error),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
+    findings = _lint(catalogue)
     with one_change(actor=actor, now=now, plan_only=plan_only) as plan:
-        _apply(catalogue, plan, actor, now, prune=prune)
+        plan.warnings += holds_for_nobody(catalogue)
+        _apply(catalogue, findings, plan, actor, now, prune=prune)
     return plan
 
 
-def _apply(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
+def _lint(catalogue: Catalogue) -> dict[str, list[Finding]]:
+    """Return the findings on command sets that are not published as they stand; it takes time, so no lock is held yet."""
+    return {
+        name: lint(file.document)
+        for name, file in catalogue.command_sets.items()
+        if not is_published(CommandSet.objects.filter(name=name).prefetch_related("versions").first(), file)
+    }
+
+
+def _apply(
+    catalogue: Catalogue,
+    findings: Mapping[str, list[Finding]],
+    plan: Plan,
+    actor: Actor,
+    now: dt.datetime,
+    *,
+    prune: bool,
+) -> None:
     check_names(catalogue)
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
     for cluster in catalogue.clusters.values():
         write_cluster(cluster, plan, actor, now)
     for command_set in catalogue.command_sets.values():
-        write_command_set(command_set, plan, actor, now)
+        write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor, now)
     _remove(catalogue, plan, actor, now, prune=prune)

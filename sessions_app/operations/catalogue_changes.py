@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
+from broker.audit.record import record, rehearsing
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
 from sessions_app.operations.catalogue_plan import Change, Plan, note
@@ -25,6 +25,7 @@ from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, CommandSetFile, GroupDocument
 from sessions_app.policy.commands.document import digest as command_set_digest
+from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.queries import facts
 
@@ -119,7 +120,7 @@ def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.d
     cluster.save()
     _targets(cluster, document, now)
     _give(cluster, "approve_cluster", document.approvers)
-    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), now) if before else ()
+    ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
     note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
     record(
         event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
@@ -179,19 +180,34 @@ def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
     return data
 
 
-def write_command_set(file: CommandSetFile, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Publish what the file says, unless it is what is published. Raises InvalidInput when it is not fit."""
-    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
-    current = command_set.published if command_set else None
-    live = command_set is not None and command_set.removed_at is None
-    if (
-        live
-        and current
+def is_published(command_set: CommandSet | None, file: CommandSetFile) -> bool:
+    """Whether the command set is there, as the file says."""
+    current = command_set.published if command_set and command_set.removed_at is None else None
+    return (
+        current is not None
         and current.digest == command_set_digest(file.document)
         and current.accepted == dict(file.accept)
-    ):
+    )
+
+
+def write_command_set(
+    file: CommandSetFile,
+    plan: Plan,
+    actor: Actor,
+    now: dt.datetime,
+    *,
+    findings: Sequence[Finding] | None = None,
+) -> None:
+    """Publish what the file says, unless it is what is published. ``findings`` are the linter's, when it was asked before.
+
+    Raises InvalidInput when it is not fit.
+    """
+    command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
+    if is_published(command_set, file):
         return
-    version = write_draft(file=file, actor=None, now=now)
+    current = command_set.published if command_set else None
+    live = command_set is not None and command_set.removed_at is None
+    version = write_draft(file=file, actor=None, now=now, findings=findings)
     try:
         publish(version=version, actor=actor, by=None, now=now)
     except NotFitToPublish as error:
@@ -231,7 +247,7 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
     _give(policy, "administer_accesspolicy", document.administrators)
     approvers = document.approver_groups
     _give(policy, "approve_accesspolicy", Who(groups=approvers) if approvers else None)
-    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), now) if before else ()
+    ends = _end_those_without_ground(Grant.objects.filter(policy=policy), plan, now) if before else ()
     note(plan, "change" if before else "create", "policy", document.name, before, plain(document), ends)
     record(
         event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
@@ -281,14 +297,24 @@ def _who(thing: models.Model, permission: str) -> dict[str, list[str]] | None:
     return {"groups": groups, "identities": people} if groups or people else None
 
 
-def _end_those_without_ground(grants: models.QuerySet[Grant], now: dt.datetime) -> tuple[str, ...]:
+def _end_those_without_ground(
+    grants: models.QuerySet[Grant], plan: Plan, now: dt.datetime
+) -> tuple[str, ...]:
     """End live grants that would not be made any more, and return their references. Scheduled ones are asked at their start."""
     ended = []
     for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
-        if reason := _why_not_stand(grant, now):
-            end_grant(grant_id=grant.pk, actor=None, reason=EndReason.POLICY_CHANGED, now=now, note=reason)
+        reason = "" if grant.ref in plan.ending else _why_not_stand(grant, now)
+        if reason:
+            _end(grant, plan, EndReason.POLICY_CHANGED, reason, now)
             ended.append(grant.ref)
     return tuple(ended)
+
+
+def _end(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
+    plan.ending.add(grant.ref)
+    # A rehearsal would lock the grant, so that meanwhile nobody else could end it.
+    if not rehearsing():
+        end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
 
 
 def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
@@ -333,10 +359,9 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
     ended = []
     for grant in removal.grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
-        end_grant(
-            grant_id=grant.pk, actor=None, reason=removal.reason, now=now, note=f"The {type_} was removed."
-        )
-        ended.append(grant.ref)
+        if grant.ref not in plan.ending:
+            _end(grant, plan, removal.reason, f"The {type_} was removed.", now)
+            ended.append(grant.ref)
     plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
     record(
         event=removal.event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
+from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.catalogue_lock import lock_catalogue
@@ -38,10 +38,14 @@ class Change:
 
 @dataclass(slots=True)
 class Plan:
-    """What applying changes, in order; ``unused`` stands in the catalogue but in no file."""
+    """What applying changes, in order; ``unused`` stands in the catalogue but in no file, ``ending`` are all grants
+    that end, ``warnings`` what can't have been meant.
+    """
 
     changes: list[Change] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    ending: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -53,10 +57,6 @@ class MoreWouldEnd(Conflict):
     """Since the change was shown, grants began that would end with it as well; nothing was changed."""
 
     code = "more_would_end"
-
-
-class _OnlyPlanned(Exception):
-    """Unwinds the transaction of a dry run."""
 
 
 @contextlib.contextmanager
@@ -74,17 +74,17 @@ def one_change(
     would end as well, MoreWouldEnd is raised and nothing is changed.
     """
     plan = Plan()
-    try:
-        with transaction.atomic():
-            lock_catalogue()
-            _lock_live_grants(**grants)
+    if plan_only:
+        # Waits for nobody, and locks nobody out.
+        with rehearsal():
             yield plan
-            _record_whole(plan, actor, now)
-            _check_told(plan, told)
-            if plan_only:
-                raise _OnlyPlanned
-    except _OnlyPlanned:
-        pass
+        return
+    with transaction.atomic():
+        lock_catalogue()
+        _lock_live_grants(**grants)
+        yield plan
+        _record_whole(plan, actor, now)
+        _check_told(plan, told)
 
 
 def _lock_live_grants(**which: Any) -> None:

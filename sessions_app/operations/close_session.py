@@ -9,6 +9,7 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.audit.record import recordable
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
@@ -19,6 +20,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
 
     When the grant is ending and this was its last session, undoing it goes on at once.
     """
+    reason = recordable(reason)
     with transaction.atomic():
         session = (
             Session.objects.select_for_update(of=("self",))

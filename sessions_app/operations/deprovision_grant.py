@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import structlog
 from django.db import connection, transaction
@@ -16,6 +15,7 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.audit.record import Json, recordable
 from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
@@ -37,10 +37,12 @@ PATIENCE = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = 60.0
 # Administrators are told at the fourth failure, after some ten seconds: a target that hiccups wakes nobody.
 TOLD_AFTER = 3
+# How many grants may be undone at once, so that targets that hang keep few workers waiting and delay no others: in one
+# cluster, at one host, and in one cluster at hosts that failed lately or have been silent for two seconds. Such a host
+# is asked by one at a time.
 PLACES = 8
-PLACES_WHEN_FAILING = 1
-# The first key of the advisory locks; any number that no other part of the database uses.
-_BULKHEAD = 7_400_000
+PLACES_AT_HOST = 3
+PLACES_IN_DOUBT = 2
 
 
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
@@ -51,10 +53,11 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
     """
-    with one_of_few(Grant.objects.values_list("cluster", flat=True).get(pk=grant_id)) as free:
-        grant = _claim(grant_id, now()) if free else None
-        if grant is None:
-            return Grant.objects.get(pk=grant_id)
+    began = now()
+    grant = _claim(grant_id, began)
+    if grant is None:
+        return Grant.objects.get(pk=grant_id)
+    try:
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
         if _still_in_use(grant, now()):
             if _is_late(grant, now()):
@@ -63,36 +66,22 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
                 _undo(leases, grant)
             return Grant.objects.get(pk=grant_id)
         return _finish(grant, _undo(leases, grant), now())
-
-
-@contextmanager
-def one_of_few(cluster_id: int) -> Iterator[bool]:
-    """Give a place among the few that may call one cluster's targets at once, so that a cluster that hangs keeps only
-    that many workers waiting and delays no other. False: none is free, and the sweep comes back.
-    """
-    failing = (
-        Lease.objects.filter(target__cluster=cluster_id, gone_at__isnull=True).exclude(last_error="").exists()
-    )
-    with connection.cursor() as cursor:
-        for place in range(PLACES_WHEN_FAILING if failing else PLACES):
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_BULKHEAD + place, cluster_id])
-            if cursor.fetchone()[0]:
-                break
-        else:
-            yield False
-            return
-    try:
-        yield True
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_BULKHEAD + place, cluster_id])
+        Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
-    """Take the grant for a while. ``attempts`` numbers the claims, so that a stale holder of one can be told apart."""
-    taken = Grant.objects.filter(pk=grant_id, state=GrantState.REVOKING, next_attempt_at__lte=now).update(
-        attempts=F("attempts") + 1, next_attempt_at=now + CLAIM
-    )
+    """Take the grant for a while, if its targets may be asked now; if not, the sweep comes back.
+
+    ``attempts`` numbers the claims, so that a stale holder of one can be told apart. No lock is held meanwhile, so that a
+    process that is stopped holds nobody up for longer than its claim lasts.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT claim_undo(%s, %s, make_interval(secs => %s), %s, %s, %s)",
+            [grant_id, now, CLAIM.total_seconds(), PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT],
+        )
+        (taken,) = cursor.fetchone()
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
 
 
@@ -128,16 +117,22 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
         connector = connector_for(grant.cluster.kind)
     except ConnectorError as error:
         return [(lease, error) for lease in leases]
+    results = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        return list(pool.map(lambda lease: (lease, _ask(connector, _spec(grant, lease))), leases))
+        asked = {pool.submit(_ask, connector, _spec(grant, lease)): lease for lease in leases}
+        for answer in as_completed(asked):
+            results.append((asked[answer], answer.result()))
+            # One that answers is not to be taken for one that hangs, however long the others take.
+            Lease.objects.filter(pk=asked[answer].pk).update(asked_at=None)
+    return sorted(results, key=lambda result: result[0].pk)
 
 
 def _spec(grant: Grant, lease: Lease) -> LeaseSpec:
     return LeaseSpec(
         grant_ref=grant.ref,
         token=grant.token,
-        host_ca=grant.cluster.host_ca,
-        target=facts.target_facts(lease.target),
+        host_ca=lease.host_ca,
+        target=facts.lease_facts(lease),
     )
 
 
@@ -146,6 +141,9 @@ def _ask(connector: Connector, spec: LeaseSpec) -> Evidence | ConnectorError:
         return connector.revoke(spec)
     except ConnectorError as error:
         return error
+    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+        log.exception("revoke.failed", grant=spec.grant_ref, target=spec.target.name)
+        return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
 
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
@@ -172,15 +170,17 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
     """Write down what a target answered; return the error, if any."""
     if isinstance(result, Evidence) and result.gone:
+        evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(
-            gone_at=now, evidence=result.detail, last_error="", attempts=F("attempts") + 1
+            gone_at=now, evidence=evidence, last_error="", attempts=F("attempts") + 1
         )
         record_end(
             event=Event.LEASE_GONE, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
-            data={"target": lease.target.name, "evidence": result.detail},
+            data={"target": lease.target.name, "evidence": evidence},
         )  # fmt: skip
         return ""
-    error = result.message if isinstance(result, ConnectorError) else "Something of the grant is still there."
+    left = "Something of the grant is still there."
+    error = recordable(result.message) if isinstance(result, ConnectorError) else left
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
         record_end(
@@ -188,6 +188,14 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
             data={"target": lease.target.name, "error": error},
         )  # fmt: skip
     return f"{lease.target.name}: {error}"
+
+
+def _storable(evidence: Evidence) -> dict[str, Json]:
+    """Return evidence with every text as it can be stored: a target that lies may say anything."""
+    return {
+        recordable(key): recordable(value) if isinstance(value, str) else value
+        for key, value in evidence.detail.items()
+    }
 
 
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:

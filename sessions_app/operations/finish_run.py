@@ -10,10 +10,13 @@ from django.db.models import QuerySet
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.audit.record import recordable
 from sessions_app.models import CommandRun, RunState
 
 UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
+# What the column holds; SSH carries four bytes without a sign.
+_GREATEST_STATUS = 2**31 - 1
 
 
 def finish_run(
@@ -45,9 +48,10 @@ def finish_run(
         )
         if run is None:
             return
-        run.state, run.exit_status, run.signal, run.ended_at = end, exit_status, signal[:16], now
+        run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
+        run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
-        run.reason = reason
+        run.reason = recordable(reason)
         run.save()
         record_finished(run=run, now=now)
 
@@ -60,7 +64,7 @@ def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime)
         runs.filter(state__in=UNFINISHED).select_for_update(of=("self",)).select_related("grant", "target")
     )
     for run in cut:
-        run.state, run.ended_at, run.reason = RunState.CUT, now, reason
+        run.state, run.ended_at, run.reason = RunState.CUT, now, recordable(reason)
     CommandRun.objects.bulk_update(cut, ["state", "ended_at", "reason"])
     return cut
 

@@ -11,7 +11,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.authorize_use import Use
-from sessions_app.operations.open_session import holder_of, lock_live
+from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.try_command import Tried, lease
 from sessions_app.policy.commands.ssh import Allowed, decide
 
@@ -23,7 +23,7 @@ class StillHeld(Conflict):
 
 
 def release_held(*, use: Use, run_id: int, now: dt.datetime) -> Tried:
-    """Move an allowed held command to running, once. Raises GrantIsOver, StillHeld."""
+    """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, StillHeld."""
     with transaction.atomic():
         grant = lock_live(use, now)
         run = (
@@ -39,6 +39,7 @@ def release_held(*, use: Use, run_id: int, now: dt.datetime) -> Tried:
         )
         if run is None:
             raise StillHeld("The command is not allowed.", hint="Ask a second person to allow it.")
+        lock_open(use, run.session_id)
         decision = decide(use.compiled, run.line)
         if not isinstance(decision, Allowed) or list(decision.argv) != run.argv:
             raise StillHeld("The command is not in the grant any more.", hint="Ask for a new grant.")

@@ -16,6 +16,7 @@ from sessions_app.models.catalogue import CommandSetQuerySet
 from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
+from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.lint import lint
 from sessions_app.policy.documents import DocumentError, Problem
 
@@ -75,8 +76,17 @@ def _check_may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> None
         raise OnlyAdministratorsSetUp("Only administrators set up command sets.")
 
 
-def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetime) -> CommandSetVersion:
-    """Write a checked file as the one draft of its command set, which is made where it is missing."""
+def write_draft(
+    *,
+    file: CommandSetFile,
+    actor: Identity | None,
+    now: dt.datetime,
+    findings: Sequence[Finding] | None = None,
+) -> CommandSetVersion:
+    """Write a checked file as the one draft of its command set, which is made where it is missing.
+
+    ``findings`` are the linter's, when it was asked before; it takes time.
+    """
     document = file.document
     command_set, _ = CommandSet.objects.get_or_create(
         name=document.name, defaults={"kind": document.kind, "created_at": now}
@@ -89,7 +99,7 @@ def write_draft(*, file: CommandSetFile, actor: Identity | None, now: dt.datetim
         source=file.source,
         document=json.loads(canonical_json(document)),
         digest=digest(document),
-        findings=[asdict(finding) for finding in lint(document)],
+        findings=[asdict(finding) for finding in (lint(document) if findings is None else findings)],
         accepted=dict(file.accept),
         created_at=now,
         created_by=actor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from django.conf import settings
-from django.db import transaction
+from django.db.models import F
 
 from sessions_app.models import Notice
 from sessions_app.notifications.base import Message, NotTold
@@ -13,29 +13,30 @@ from sessions_app.notifications.email import Email
 
 # After about a day of trying, the notice in the page has to do.
 MOST_ATTEMPTS = 12
+# Longer than a mail server may be waited for; a worker that died over it is taken over after this.
+CLAIM = dt.timedelta(minutes=5)
 
 
 def send_notice(*, notice_id: int, now: dt.datetime) -> None:
-    """Mail a notice that is due, once; without an address, or when the server refuses it for good, it is only in the page."""
-    with transaction.atomic():
-        notice = (
-            Notice.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("identity")
-            .filter(pk=notice_id, mailed_at__isnull=True, next_attempt_at__lte=now)
-            .first()
-        )
-        if notice is None:
-            return
-        notice.attempts += 1
-        try:
-            if notice.identity.email:
-                Email().send(_message(notice))
-            notice.mailed_at, notice.next_attempt_at = now, None
-        except NotTold as error:
-            over = error.permanent or notice.attempts >= MOST_ATTEMPTS
-            wait = dt.timedelta(seconds=30 * 2 ** min(notice.attempts, 10))
-            notice.next_attempt_at = None if over else now + wait
-        notice.save(update_fields=["attempts", "mailed_at", "next_attempt_at"])
+    """Mail a notice that is due, once; without an address, or when the server refuses it for good, it is only in the page.
+
+    No transaction is open while the server is waited for.
+    """
+    due = Notice.objects.filter(pk=notice_id, mailed_at__isnull=True, next_attempt_at__lte=now)
+    if not due.update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
+        return
+    notice = Notice.objects.select_related("identity").get(pk=notice_id)
+    try:
+        if notice.identity.email:
+            Email().send(_message(notice))
+        mailed_at, again = now, None
+    except NotTold as error:
+        over = error.permanent or notice.attempts >= MOST_ATTEMPTS
+        wait = dt.timedelta(seconds=30 * 2 ** min(notice.attempts, 10))
+        mailed_at, again = None, None if over else now + wait
+    Notice.objects.filter(pk=notice_id, attempts=notice.attempts).update(
+        mailed_at=mailed_at, next_attempt_at=again
+    )
 
 
 def _message(notice: Notice) -> Message:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -73,13 +74,18 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
     ended = _end_due(now, limit) if "ends" in due else 0
     to_undo = _to_undo(now()) if {"undo", "ends"} & set(due) else ()
-    started = _start_due(now, failed) if "starts" in due else 0
-    lapsed = 0
-    for what, lapse in (("lapses", _lapse_requests), ("holds", _lapse_holds), ("reviews", _escalate_reviews)):
-        if what in due:
-            lapsed += _guarded(what, lapse, now(), failed)
-    if "record" in due:
-        _guarded("record", catch_up, now(), failed)
+    started = lapsed = 0
+    with _impatient() if set(due) - {"seen", "ends", "undo", "notices"} else nullcontext():
+        started = _start_due(now, failed) if "starts" in due else 0
+        for what, lapse in (
+            ("lapses", _lapse_requests),
+            ("holds", _lapse_holds),
+            ("reviews", _escalate_reviews),
+        ):
+            if what in due:
+                lapsed += _guarded(what, lapse, now(), failed)
+        if "record" in due:
+            _guarded("record", catch_up, now(), failed)
     return SweepReport(
         ended=ended,
         started=started,
@@ -88,6 +94,20 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         to_mail=_to_mail(now()) if "notices" in due else (),
         failed=failed,
     )
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let nothing that is done meanwhile wait long for a lock: the next ends may fall due, and whoever holds the lock may
+    have been stopped.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '1s'")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout TO DEFAULT")
 
 
 def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
@@ -213,6 +233,11 @@ def _lapse_holds(now: dt.datetime) -> int:
 
 
 def _escalate_reviews(now: dt.datetime) -> int:
+    administrators = list(Identity.objects.active().filter(is_superuser=True))
+    if not administrators:
+        # It stays due, so that the first administrator that there is again is told.
+        log.warning("review.nobody_to_tell")
+        return 0
     with transaction.atomic():
         due = list(
             Grant.objects.select_for_update(skip_locked=True, of=("self",))
@@ -224,11 +249,14 @@ def _escalate_reviews(now: dt.datetime) -> int:
             )
             .select_related("holder", "cluster")[:BATCH]
         )
-        administrators = list(Identity.objects.active().filter(is_superuser=True))
+        Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(review_escalated_at=now)
         for grant in due:
-            Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
+            record(
+                event=Event.BREAKGLASS_OVERDUE, actor=SWEEPER, object_type="grant", object_ref=grant.ref, now=now,
+                data={"told": sorted(person.username for person in administrators)},
+            )  # fmt: skip
             tell(
-                people=administrators, event=Event.BREAKGLASS_REVIEWED, now=now, path=f"/grants/{grant.ref}/",
+                people=administrators, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 subject=f"The review of {grant.ref} is overdue",
                 body=f"{grant.holder} broke the glass on {grant.cluster}, and can't do so again before it is reviewed.",
             )  # fmt: skip

@@ -30,16 +30,17 @@ def people_who_may_allow(run: CommandRun) -> list[Identity]:
     return list(wanted.exclude(pk__in=barred).distinct())
 
 
-def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> None:
+def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
-    trying it again and again tells nobody more.
+    trying it again and again tells nobody more. Return whether there is anybody.
     """
+    people = people_who_may_allow(run)
     earlier = CommandRun.objects.filter(
         grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
     )
-    if earlier.exclude(pk=run.pk).exists():
-        return
-    tell_people_of_hold(run, people_who_may_allow(run), now)
+    if people and not earlier.exclude(pk=run.pk).exists():
+        tell_people_of_hold(run, people, now)
+    return bool(people)
 
 
 def hold_subject(run: CommandRun) -> str:

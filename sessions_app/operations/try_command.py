@@ -11,12 +11,18 @@ from django.db import transaction
 from broker.audit.events import Event
 from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
+from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.ssh import Allowed, Refused, decide
 
 HOLD_LASTS = dt.timedelta(minutes=5)
+WAITS = "This command waits for a second person, for 5 minutes at most."
+NOBODY_MAY_ALLOW = (
+    "This command waits for a second person, and nobody is there who may allow it. Ask an administrator to name "
+    "approvers for the cluster."
+)
 # A line longer than this is stored cut; none of that length can be allowed.
 MAX_STORED = 8000
 
@@ -58,10 +64,10 @@ def try_command(
             )
         if decision.hold:
             run = _hold(use, session_id, line, decision, now, order_id)
-            tell_of_hold(run=run, now=now)
+            told = tell_of_hold(run=run, now=now)
             return Tried(
                 run_id=run.pk, verdict="held", decision=decision, deadline=None,
-                message="This command waits for a second person, for 5 minutes at most.",
+                message=WAITS if told else NOBODY_MAY_ALLOW,
             )  # fmt: skip
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
@@ -78,10 +84,18 @@ def explain(refused: Refused) -> str:
 
 
 def lease(use: Use, now: dt.datetime) -> None:
-    """Write down that something of the grant may be on the target. A lease that was proven gone counts again."""
+    """Write down that something of the grant may be on the target, and where that is. A lease that was proven gone counts
+    again. Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
+    """
+    there = {
+        "address": use.target.address, "port": use.target.port, "account": use.target.account,
+        "host_key": use.target.host_key, "host_ca": use.host_ca,
+    }  # fmt: skip
     row, made = Lease.objects.get_or_create(
-        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now}
+        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now, **there}
     )
+    if any(getattr(row, name) != value for name, value in there.items()):
+        raise GrantIsOver(f"{use.target.name} is not where it was.", hint="Ask for a new grant.")
     if row.gone_at is not None:
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
     if made:

@@ -6,9 +6,10 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sessions_app.policy.commands.document import CommandSetDocument, command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
@@ -24,7 +25,26 @@ HostKey = Annotated[
         pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$",
     ),
 ]
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
+# RFC 1123, 2.1: a name of labels with 1 to 63 letters, digits and hyphens; an IPv4 address looks like one.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def _address(text: str) -> str:
+    try:
+        if ":" in text or text.replace(".", "").isdigit():
+            ip_address(text)
+    except ValueError as error:
+        raise ValueError(
+            "is no name and no IP address: write a host name, 192.0.2.1 or 2001:db8::1"
+        ) from error
+    return text
+
+
+Address = Annotated[
+    str,
+    Field(max_length=253, pattern=rf"^({_LABEL}(\.{_LABEL})*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"),
+    AfterValidator(_address),
+]
 Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
@@ -131,6 +151,22 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
     if problems:
         raise DocumentError(problems)
     return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+
+
+def holds_for_nobody(catalogue: Catalogue) -> list[str]:
+    """Return a sentence for each policy under which a command would wait for a second person who does not exist."""
+    found = []
+    for policy, _ in catalogue.policies.values():
+        clusters = [catalogue.clusters.get(name) for name in policy.clusters]
+        alone = [cluster.name for cluster in clusters if cluster and not cluster.approvers]
+        sets = [catalogue.command_sets.get(name) for name in policy.command_sets]
+        held = [each.name for each in sets if each and any(rule.hold for rule in each.document.commands)]
+        if alone and held and not policy.approver_groups:
+            found.append(
+                f"policies/{policy.name}: commands of {', '.join(held)} wait for a second person, and on {', '.join(alone)} nobody could allow "
+                "them: name approvers of the cluster, ask for approvals, or take `hold` out"
+            )
+    return found
 
 
 def _read(path: str, text: str) -> tuple[str, Any]:

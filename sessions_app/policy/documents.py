@@ -25,6 +25,8 @@ Model = TypeVar("Model", bound=BaseModel)
 _LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3})")
+# YAML writes them as escapes; nobody sees them, and a database can't keep all of them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS: Mapping[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -141,8 +143,9 @@ class _Builder:
             self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove it")
         if event.tag:
             self._refuse(event, path, f"tags (`{event.tag}`) are not allowed: write a plain value")
-        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
-            self._refuse(event, path, "holds a NUL, which can't be stored: remove it")
+        if isinstance(event, yaml.ScalarEvent) and (found := _CONTROL.search(event.value)):
+            code = f"U+{ord(found.group()):04X}"
+            self._refuse(event, path, f"the control character {code} is not allowed: remove it")
         if len(path) > MAX_DEPTH:
             self._refuse(event, path[:3], f"the document is nested deeper than {MAX_DEPTH} levels")
 

@@ -17,6 +17,7 @@ from sessions_app.models import (
     Cluster,
     CommandSetVersion,
     Grant,
+    Lease,
     RequestKind,
     Sweeper,
     Target,
@@ -173,6 +174,18 @@ def target_facts(target: Target) -> TargetFacts:
         port=target.port,
         account=target.account,
         host_key=target.host_key,
+    )
+
+
+def lease_facts(lease: Lease) -> TargetFacts:
+    """Return a target as it was when the lease on it was made: what was left there is nowhere else."""
+    return TargetFacts(
+        id=lease.target_id,
+        name=lease.target.name,
+        address=lease.address,
+        port=lease.port,
+        account=lease.account,
+        host_key=lease.host_key,
     )
 
 

@@ -270,3 +270,20 @@ def test_the_password_is_never_sent_back(client):
     page = sign_in(client, "alice", "my-secret-guess").content.decode()
     assert "my-secret-guess" not in page
     assert 'value="alice"' in page
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\0" * 32, "x" * 5000, "A" * 32, "é" * 32, "a" * 31])
+def test_a_cookie_that_nobody_was_given_is_a_strangers(client, key):
+    client.cookies["stint_session"] = key
+    assert client.get(URL).status_code == 200
+    assert client.get("/").status_code == 302
+    with connection.execute_wrapper(_no_such_key(key)):
+        client.get("/")
+
+
+def _no_such_key(key: str):
+    def check(execute, sql, params, many, context):
+        assert key not in (params or ()), "the database is asked for it"
+        return execute(sql, params, many, context)
+
+    return check

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from broker.audit.models import AuditEntry, AuditHead
 from broker.audit.verify import verify
 from broker.kernel.errors import StintError
-from sessions_app.connectors.fake import FakeConnector
+from sessions_app.connectors.fake import FakeConnector, place_of
 from tests.support.replay import world_again
 from tests.support.world import SETUP
 
@@ -308,7 +308,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert use.target.id in set(grant.targets.values_list("pk", flat=True))
             assert tried.deadline <= grant.expires_at + dt.timedelta(seconds=grant.finish_seconds)
             assert not tried.decision.hold
-            self.fake.left[use.target.name, grant.token] = 1
+            self.fake.left[place_of(use.target), grant.token] = 1
 
     def decide_a_hold_and_release_it(self, pick, who, allow) -> None:
         from sessions_app.models import CommandRun
@@ -328,7 +328,7 @@ class Lifecycle(RuleBasedStateMachine):
                     run.refresh_from_db()
                     assert run.decided_by.username in ("bob", "dora")
                     assert released.verdict == "allowed"
-                    self.fake.left[use.target.name, use.token] = 1
+                    self.fake.left[place_of(use.target), use.token] = 1
 
     def close_a_session(self, pick) -> None:
         from sessions_app.operations.close_session import close_session
@@ -381,6 +381,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def undo_and_die_before_it_is_written_down(self, pick) -> None:
         from sessions_app.models import Grant
+        from sessions_app.queries.facts import lease_facts
 
         if grant := self._one("Grant", pick, **ENDING):
             Grant.objects.filter(pk=grant.pk, state="revoking", next_attempt_at__lte=self.now).update(
@@ -388,7 +389,7 @@ class Lifecycle(RuleBasedStateMachine):
             )
             if grant.state == "revoking" and not grant.sessions.filter(closed_at__isnull=True).exists():
                 for lease in grant.leases.select_related("target"):
-                    self.fake.left.pop((lease.target.name, grant.token), None)
+                    self.fake.left.pop((place_of(lease_facts(lease)), grant.token), None)
 
     def sweep(self, baseless) -> None:
         from sessions_app.operations.sweep import end_baseless, sweep

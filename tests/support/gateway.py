@@ -29,6 +29,7 @@ sleep) exec sleep "$tag" ;;
 nohup) nohup sleep "$tag" >/dev/null 2>&1 & wait ;;
 setsid) setsid sleep "$tag" & wait ;;
 daemon) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1; exec sleep "$tag" ;;
+leave) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1 ;;
 fork) (trap '' HUP; (sleep "$tag" </dev/null >/dev/null 2>&1 &) &) & exec sleep "$tag" ;;
 pipe) sleep "$tag" | sleep "$tag" & wait ;;
 stubborn) trap '' HUP TERM INT; sleep "$tag"; sleep "$tag"; sleep "$tag" ;;
@@ -58,7 +59,7 @@ commands:
     effect: read
   - run: "stint-act {{kind}} {{tag}}"
     where:
-      kind: {{choice: [sleep, nohup, setsid, daemon, fork, pipe, stubborn, flood, status, signal, count, big, ignored, both]}}
+      kind: {{choice: [sleep, nohup, setsid, daemon, leave, fork, pipe, stubborn, flood, status, signal, count, big, ignored, both]}}
       tag: {{int: [0, 9999999]}}
     effect: read
   - run: "stint-act sleep {{tag}} finish"

@@ -227,6 +227,8 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
         why = f"no answer within {CONNECT_TIMEOUT:.0f} s"
     except OSError as error:
         why = _words(error)
+    except UnicodeError:
+        why = "it is not a name that can be looked up"
     raise unreachable(target, why)
 
 
@@ -239,8 +241,17 @@ def _words(error: OSError) -> str:
 def known_hosts(
     target: TargetFacts, host_ca: str
 ) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
-    """Return what proves the host: its pinned keys, else the cluster's host authority. Raises ConnectorError."""
+    """Return what proves the host: its pinned keys, else the cluster's host authority.
+
+    Raises ConnectorError, also for a pinned key that can't be read: the authority was not meant to stand in for it.
+    """
     pinned = read_public_keys(target.host_key.splitlines())
+    if target.host_key.strip() and not pinned:
+        raise ConnectorError(
+            f"The host key that the catalogue has for {target.name} can't be read. Put the output of `ssh-keyscan` "
+            "there.",
+            permanent=True,
+        )
     trusted = [] if pinned else read_public_keys(host_ca.splitlines())
     if not pinned and not trusted:
         raise ConnectorError(

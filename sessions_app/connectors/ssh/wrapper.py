@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,8 @@ from sessions_app.policy.commands.quoting import quote_argv
 Contain = Literal["group", "pidns"]
 
 GRANT_MARK, RUN_MARK = "STINT_GRANT", "STINT_RUN"
+# Carried by a script that looks for marks, so that it can find itself.
+_SEEKER = "STINT_SEEKER"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # sshd gone before the death signal was armed: the parent is process 1 by now, and nothing may start any more.
 _CHECK = '[ "$PPID" != 1 ] || exit 125; '
@@ -122,10 +125,12 @@ def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
     ]
 
 
+# A look that finds nothing proves nothing where it can't find itself: without grep on the PATH, or without /proc.
+_SEES = 'grep -qzxF -- "$2" "/proc/$$/environ" 2>/dev/null || exit 3; '
 # Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
 # Every process that a found one starts meanwhile carries the mark as well, and the next round finds it.
 _SWEEP = (
-    "found=0 round=0 left=1 none=0 seen=; "
+    f"{_SEES}found=0 round=0 left=1 none=0 seen=; "
     'while [ "$none" -lt 2 ] && [ "$round" -lt 6 ]; do '
     "round=$((round + 1)) left=0; "
     f"for file in $({_FIND}); do left=$((left + 1)); {_KILL}"
@@ -134,7 +139,7 @@ _SWEEP = (
     'if [ "$left" -gt 0 ]; then none=0; else none=$((none + 1)); fi; sleep 0.02; done; '
     'echo "found=$found left=$left rounds=$round"'
 )
-_COUNT = f'set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
+_COUNT = f'{_SEES}set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
 
 
 def sweep_command(mark: Mark) -> str:
@@ -147,8 +152,9 @@ def count_command(mark: Mark) -> str:
     return "exec " + _script(_COUNT, str(mark))
 
 
-def _script(text: str, *arguments: str) -> str:
-    return quote_argv(["timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", *arguments])
+def _script(text: str, mark: str) -> str:
+    itself = f"{_SEEKER}={secrets.token_hex(8)}"
+    return quote_argv(["env", itself, "timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", mark, itself])
 
 
 _SUMMARY = re.compile(r"found=(\d+) left=(\d+) rounds=(\d+)\n?")

@@ -15,7 +15,7 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Outcome
 from sessions_app.gateways.ssh.prompt import Prompt
-from sessions_app.gateways.ssh.relay import Feed
+from sessions_app.gateways.ssh.relay import Feed, signal_name
 
 if TYPE_CHECKING:
     from sessions_app.gateways.ssh.server import Connection
@@ -51,7 +51,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._editor = cast("asyncssh.SSHServerChannel[str]", chan)
-        self._connection.channels.add(self)
 
     def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:
         del term_type, term_size, term_modes
@@ -99,7 +98,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return True
 
     def signal_received(self, signal: str) -> None:
-        self._interrupt(f"its holder sent {signal[:16]}")
+        self._interrupt(f"its holder sent {signal_name(signal)}")
 
     def pause_writing(self) -> None:
         self._paused = True

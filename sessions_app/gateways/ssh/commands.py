@@ -10,7 +10,7 @@ import asyncssh
 import structlog
 from django.db import transaction
 
-from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.errors import Unavailable
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
@@ -208,6 +208,9 @@ class Command:
             outcome = Outcome(state="cut", message=self._stopped or error.message)
         except (ConnectorError, CannotWrap, OSError, asyncssh.Error) as error:
             outcome = Outcome(state="failed", message=str(error))
+        except Exception as error:  # the edge of one command: whatever it was, the run is over and says so
+            log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
+            outcome = Outcome(state="failed", message="something in Stint failed; the log has the cause")
         self._io.attach(None)
         self._report(tried, outcome, recorder)
         if outcome.state == "cut":
@@ -283,6 +286,7 @@ class Command:
             recording_digest=recording.digest,
             reason=outcome.message,
             now=self._parts.clock.now(),
+            plain={"exit_status": None, "signal": "", "reason": "how it ended could not be written down"},
         )
 
     async def _sweep(self, tried: Tried) -> None:
@@ -309,7 +313,8 @@ class Command:
         if self._waiting is None:
             return
         self._waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectorError, CannotWrap, StintError):
+        # Whatever it failed with was told where it was waited for.
+        with contextlib.suppress(asyncio.CancelledError, Exception):
             (await self._waiting).abort()
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from broker.kernel.errors import Unavailable
+from broker.kernel.errors import StintError, Unavailable
 
 T = TypeVar("T")
 
@@ -21,8 +21,15 @@ _FRESH = 2.0
 _used = threading.local()
 
 
+class NotTaken(StintError):
+    """The database answers, and refuses what it was told: told again, it would refuse again."""
+
+    code = "not_taken"
+    status = 500
+
+
 class Database:
-    """Runs functions in a few threads. Everything it raises for a database that fails is ``Unavailable``."""
+    """Runs functions in a few threads. A database that fails is ``Unavailable``; one that refuses is ``NotTaken``."""
 
     def __init__(self, *, threads: int, name: str) -> None:
         self._threads = threads
@@ -49,7 +56,10 @@ class Database:
 
 
 def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
-    """Call a function with this thread's connection, and drop the connection when it fails. Raises ``Unavailable``."""
+    """Call a function with this thread's connection, and drop the connection when it fails.
+
+    Raises ``Unavailable`` and ``NotTaken``.
+    """
     if time.monotonic() - getattr(_used, "at", 0.0) > _FRESH:
         connection.close_if_unusable_or_obsolete()
     try:
@@ -58,6 +68,6 @@ def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
         connection.close()
         raise Unavailable("Stint's database does not answer.", hint="Try again in a moment.") from error
     except DatabaseError as error:
-        raise Unavailable("Stint could not write the record.", hint="Nothing was run.") from error
+        raise NotTaken("Stint could not write the record.", hint="Nothing was run.") from error
     finally:
         _used.at = time.monotonic()

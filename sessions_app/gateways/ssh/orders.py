@@ -95,7 +95,12 @@ class Orders:
             error = FAILED
         if error:
             self._parts.reports.send(
-                claimed, fail_order, order_id=claimed.order_id, error=error, now=self._parts.clock.now()
+                claimed,
+                fail_order,
+                order_id=claimed.order_id,
+                error=error,
+                now=self._parts.clock.now(),
+                plain={"error": FAILED},
             )
 
 

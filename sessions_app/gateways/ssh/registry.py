@@ -113,8 +113,9 @@ class OpenSession:
 
     def _report_closed(self, session_id: int, reason: str) -> None:
         self._registry.reports.send(
-            self, close_session, session_id=session_id, reason=reason, now=self._registry.clock.now()
-        )
+            self, close_session, session_id=session_id, reason=reason, now=self._registry.clock.now(),
+            plain={"reason": "closed"},
+        )  # fmt: skip
 
 
 class OpenGrant:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Protocol
 
 import asyncssh
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from sessions_app.gateways.ssh.recording import Recorder
+
+# RFC 4254, 6.10, names signals so; whatever else the other side writes there would go into rows and notes.
+_SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
+
+
+def signal_name(sent: str) -> str:
+    """Return the name of a signal as the other side sent it; ``UNKNOWN`` for what can't be one."""
+    return sent if _SIGNAL.fullmatch(sent) else "UNKNOWN"
 
 
 class Feed(Protocol):
@@ -95,7 +104,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         del core_dumped, msg, lang
-        self.signal = signal
+        self.signal = signal_name(signal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc

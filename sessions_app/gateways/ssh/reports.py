@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.ssh.database import Database
+from sessions_app.gateways.ssh.database import Database, NotTaken
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,18 @@ class Reports:
         # Called after each report that the database has taken: it may have made something due.
         self.on_delivered: Callable[[], None] = _nothing
 
-    def send(self, chain: object, function: Callable[..., object], /, **arguments: Any) -> None:
-        """Call an operation in a thread, after those sent before on the same chain, until the database has taken it."""
+    def send(
+        self, chain: object, function: Callable[..., object], /, *, plain: Mapping[str, Any], **arguments: Any
+    ) -> None:
+        """Call an operation in a thread, after those sent before on the same chain, until the database has taken it.
+
+        ``plain`` replaces what came from outside when the database refuses it. What is refused all the same gives way
+        to the reports behind it, so that nothing that a holder or a target says keeps a session from being closed.
+        """
         before = self._last.get(chain)
-        task = asyncio.get_running_loop().create_task(self._deliver(before, function, arguments))
+        task = asyncio.get_running_loop().create_task(
+            self._deliver(chain, before, function, arguments, {**arguments, **plain})
+        )
         self._last[chain] = task
         task.add_done_callback(lambda done: self._forget(chain, done))
 
@@ -40,7 +48,12 @@ class Reports:
         return not waiting
 
     async def _deliver(
-        self, before: asyncio.Task[None] | None, function: Callable[..., object], arguments: dict[str, Any]
+        self,
+        chain: object,
+        before: asyncio.Task[None] | None,
+        function: Callable[..., object],
+        arguments: dict[str, Any],
+        plain: dict[str, Any],
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
@@ -50,6 +63,14 @@ class Reports:
             except Unavailable as error:
                 log.warning("report.waits", what=function.__name__, error=str(error))
                 await asyncio.sleep(RETRY)
+            except NotTaken as error:
+                log.error("report.refused", what=function.__name__, cause=str(error.__cause__))  # noqa: TRY400  # a cause
+                if arguments is not plain:
+                    arguments = plain
+                elif self._last.get(chain) is not asyncio.current_task():
+                    return
+                else:
+                    await asyncio.sleep(RETRY)
             else:
                 self.on_delivered()
                 return

@@ -194,7 +194,10 @@ class Connection(asyncssh.SSHServer):
         raw = self._conn.create_server_channel(encoding=None)
         # Each would be kept for as long as the channel lives.
         raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
-        return raw, Channel(self, raw)
+        channel = Channel(self, raw)
+        # Counted now: it is told of its own making only later, and a burst of opens comes before that.
+        self.channels.add(channel)
+        return raw, channel
 
     async def session_for(self, line: str | None) -> OpenSession:
         """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""

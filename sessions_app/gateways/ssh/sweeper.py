@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 BASELESS_EVERY = 2.0
 # A cluster whose targets hang may not take all the threads, and one with many ends lets others have their turns.
-THREADS, THREADS_PER_CLUSTER = 12, 4
+THREADS, THREADS_PER_CLUSTER = 12, 6
 TURN = 0.5
 
 

@@ -51,6 +51,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"    {'would end' if planned else 'ended'} {ref}")
         for unused in plan.unused:
             self.stdout.write(f"  {unused} stands in no file and stays; --prune removes it")
+        for warning in plan.warnings:
+            self.stdout.write(f"! {warning}")
         count = len(plan.changes)
         self.stdout.write(f"{count} change{'s' if count != 1 else ''}{' planned' if planned else ' made'}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.connectors.fake import FakeConnector
+from sessions_app.connectors.fake import FakeConnector, place_of
 from sessions_app.policy.scope import TargetFacts
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
@@ -21,13 +21,13 @@ def case() -> Case:
         fake,
         facts("web-1"),
         facts("web-2"),
-        lambda lease: fake.left.update({(lease.target.name, lease.token): 1}),
+        lambda lease: fake.left.update({(place_of(lease.target), lease.token): 1}),
     )
 
 
 def test_what_is_stubborn_stays_and_is_said_to():
     fake = FakeConnector(stubborn={"web-1"})
     made = Case(fake, facts("web-1"), facts("web-2"), lambda _: None).lease()
-    fake.left["web-1", made.token] = 3
+    fake.left[place_of(made.target), made.token] = 3
     assert fake.revoke(made).detail == {"left": 3}
     assert not fake.revoke(made).gone

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 
 import pytest
-from django.db import connection
 
 from broker.audit.models import AuditEntry
 from sessions_app.connectors import registry
@@ -17,7 +17,10 @@ from sessions_app.operations.close_session import close_session
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant
-from tests.support.acts import Started, after, at_once, events, intact, last, run, session, undo, use
+from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
+
+# Where the world's targets are.
+PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}
 
 
 def used_grant(world, *targets: str) -> Grant:
@@ -37,7 +40,7 @@ def end(world, grant: Grant, **more) -> Grant:
 
 def leave_something(fake: FakeConnector, grant: Grant, *targets: str) -> None:
     for target in targets:
-        fake.left[target, grant.token] = 2
+        fake.left[PLACE[target], grant.token] = 2
 
 
 def test_a_grant_is_ended_when_each_used_target_said_that_nothing_is_left(world, fake_targets):
@@ -84,7 +87,7 @@ def test_a_target_that_is_down_leaves_it_revoking_visibly_and_the_others_are_und
     assert failing.state == GrantState.REVOKING
     assert failing.last_error == "web-1: web-1 does not answer."
     assert after(world, seconds=0.5) <= failing.next_attempt_at <= after(world, seconds=1)
-    assert ("web-2", grant.token) not in fake_targets.left
+    assert (PLACE["web-2"], grant.token) not in fake_targets.left
     assert Lease.objects.get(target__name="web-2").gone_at == world.now
     assert {"lease.failing", "grant.revoke_failing"} <= set(events(grant.ref))
     assert "grant.ended" not in events(grant.ref)
@@ -142,7 +145,7 @@ def test_overlapping_grants_do_not_end_each_other(world, fake_targets):
     leave_something(fake_targets, one, "web-1")
     leave_something(fake_targets, other, "web-1")
     assert undo(end(world, one), now=world.now).state == GrantState.ENDED
-    assert list(fake_targets.left) == [("web-1", other.token)]
+    assert list(fake_targets.left) == [(PLACE["web-1"], other.token)]
     other.refresh_from_db()
     assert other.state == GrantState.ACTIVE
     undo(end(world, other), now=world.now)
@@ -252,31 +255,107 @@ def test_a_revoke_of_one_grant_does_not_hold_up_that_of_another(live_world, slow
     assert hanging.result().state == GrantState.ENDED
 
 
-def test_a_cluster_that_fails_keeps_one_place_and_another_cluster_has_its_own(live_world, slow):
-    from sessions_app.operations.deprovision_grant import one_of_few
-
-    grant = end(live_world, used_grant(live_world, "web-1"))
-    Lease.objects.update(last_error="does not answer")
-    hanging = Started(lambda: undo(grant, now=live_world.now))
+def test_a_host_that_failed_or_is_silent_is_asked_by_one_and_the_others_go_on(live_world, slow):
+    world = live_world
+    hung = [end(world, used_grant(world, "web-1")) for _ in range(3)]
+    fine = end(world, used_grant(world, "web-2"))
+    hanging = Started(lambda: undo(hung[0], now=world.now))
     assert slow.asked.wait(20)
-    with one_of_few(grant.cluster_id) as free:
-        assert not free
-    with one_of_few(grant.cluster_id + 1) as free:
-        assert free
+    # It has been silent for a while by now.
+    put_off = undo(hung[1], now=after(world, seconds=3))
+    assert (put_off.attempts, put_off.next_attempt_at) == (0, after(world, seconds=4))
     slow.answer.set()
-    hanging.result()
-    with one_of_few(grant.cluster_id) as free:
-        assert free
+    assert undo(fine, now=after(world, seconds=3)).state == GrantState.ENDED
+    assert hanging.result().state == GrantState.ENDED
+    assert undo(hung[1], now=after(world, seconds=4)).state == GrantState.ENDED
+    Lease.objects.filter(grant=hung[2]).update(last_error="does not answer")
+    assert undo(hung[2], now=after(world, seconds=4)).state == GrantState.ENDED
 
 
-def test_a_place_is_given_back_also_after_an_error(live_world):
-    from sessions_app.operations.deprovision_grant import one_of_few
+def test_a_worker_that_was_stopped_keeps_its_place_no_longer_than_its_claim(live_world, slow):
+    world = live_world
+    one, other = (end(world, used_grant(world, "web-1")) for _ in range(2))
+    stopped = Started(lambda: undo(one, now=world.now))
+    assert slow.asked.wait(20)
+    assert undo(other, now=after(world, seconds=29)).attempts == 0
+    slow.answer.set()
+    assert undo(other, now=after(world, seconds=30)).state == GrantState.ENDED
+    stopped.result()
 
-    with pytest.raises(RuntimeError), one_of_few(1):
-        raise RuntimeError
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-        assert cursor.fetchone() == (0,)
+
+def test_one_cluster_takes_few_places_also_of_targets_that_answer(live_world, slow):
+    world = live_world
+    grants = [end(world, used_grant(world, "web-1")) for _ in range(4)]
+    hanging = [Started(lambda grant=grant: undo(grant, now=world.now)) for grant in grants[:3]]
+    while slow.calls < 3:
+        time.sleep(0.01)
+    assert undo(grants[3], now=world.now).attempts == 0
+    slow.answer.set()
+    assert [act.result().state for act in hanging] == [GrantState.ENDED] * 3
+    assert undo(grants[3], now=world.now).state == GrantState.ENDED
+
+
+def test_a_place_is_given_back_also_after_an_error(world, fake_targets):
+    grant = end(world, used_grant(world, "web-1"))
+    fake_targets.down = {"web-1"}
+    undo(grant, now=world.now)
+    assert Lease.objects.get().asked_at is None
+
+
+def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):
+    """The target's name means another host by now, and the change is what ends the grant."""
+    grant = used_grant(world, "web-1")
+    leave_something(fake_targets, grant, "web-1")
+    change(
+        world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")}
+    )
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert undo(grant, now=world.now).state == GrantState.ENDED
+    assert fake_targets.left == {}
+
+
+def test_an_error_that_nobody_foresaw_on_one_target_hides_no_other(world, fake_targets):
+    class Odd(FakeConnector):
+        def revoke(self, lease):
+            if lease.target.name == "web-1":
+                raise UnicodeError("label empty or too long")
+            return super().revoke(lease)
+
+    from sessions_app.operations.connect import _ssh
+
+    grant = end(world, used_grant(world, "web-1", "web-2"))
+    registry.register("ssh", lambda: Odd(kind="ssh"))
+    try:
+        failing = undo(grant, now=world.now)
+    finally:
+        registry.register("ssh", _ssh)
+    assert failing.last_error == "web-1: It could not be asked: UnicodeError: label empty or too long"
+    assert Lease.objects.get(target__name="web-2").gone_at == world.now
+
+
+def test_what_a_target_says_can_be_stored_whatever_it_is(world, fake_targets):
+    class Lies(FakeConnector):
+        answer = None
+
+        def revoke(self, lease):
+            if self.answer is None:
+                raise ConnectorError("web-1 gave no answer: a\0b\udc80")
+            return self.answer
+
+    from sessions_app.operations.connect import _ssh
+
+    lies = Lies(kind="ssh")
+    grant = end(world, used_grant(world, "web-1"))
+    registry.register("ssh", lambda: lies)
+    try:
+        failing = undo(grant, now=world.now)
+        assert failing.last_error == "web-1: web-1 gave no answer: a\\x00b\\udc80"
+        lies.answer = Evidence(gone=True, detail={"said": "\0", "left": 0})
+        assert undo(grant, now=failing.next_attempt_at).state == GrantState.ENDED
+    finally:
+        registry.register("ssh", _ssh)
+    assert Lease.objects.get().evidence == {"said": "\\x00", "left": 0}
 
 
 def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeated(live_world):

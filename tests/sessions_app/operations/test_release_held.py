@@ -43,6 +43,31 @@ def test_an_allowed_command_runs_once_with_the_deadline_of_the_grant(world, used
         release(world, used, held)
 
 
+def test_a_key_that_was_removed_meanwhile_releases_nothing(world, used, held):
+    from accounts.models import SSHPublicKey
+    from sessions_app.models import Session
+    from sessions_app.operations.open_session import SessionIsOver
+
+    key = SSHPublicKey.objects.create(
+        identity=world.alice, algorithm="x", public_key="x", fingerprint="SHA256:gone", removed_at=world.now
+    )
+    allow(world, held)
+    Session.objects.update(proof=key.fingerprint)
+    with pytest.raises(SessionIsOver, match="removed"):
+        release(world, used, held)
+    assert CommandRun.objects.get(pk=held.run_id).state == RunState.HELD
+
+
+def test_a_session_that_was_closed_meanwhile_releases_nothing(world, used, held):
+    from sessions_app.models import Session
+    from sessions_app.operations.open_session import SessionIsOver
+
+    allow(world, held)
+    Session.objects.update(closed_at=world.now)
+    with pytest.raises(SessionIsOver):
+        release(world, used, held)
+
+
 def test_what_nobody_allowed_or_somebody_denied_does_not_run(world, used, held):
     with pytest.raises(StillHeld):
         release(world, used, held)

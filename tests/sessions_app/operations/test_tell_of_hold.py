@@ -49,3 +49,13 @@ def test_trying_the_same_again_and_again_tells_nobody_more(world, held):
     for _ in range(5):
         run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
     assert Notice.objects.filter(event="command.held", identity=world.bob).count() == 1
+
+
+def test_a_holder_is_told_when_nobody_could_allow_it(world):
+    from accounts.models import Identity
+
+    used = use(world.grant(), now=world.now)
+    Identity.objects.filter(username__in=["bob", "dora"]).update(is_active=False)
+    tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+    assert "nobody is there who may allow it" in tried.message
+    assert not Notice.objects.filter(event="command.held").exists()

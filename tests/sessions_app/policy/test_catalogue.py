@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sessions_app.policy.catalogue import FOLDERS, read_catalogue, read_command_set, schemas
+from sessions_app.policy.catalogue import FOLDERS, holds_for_nobody, read_catalogue, read_command_set, schemas
 from sessions_app.policy.documents import DocumentError
 from tests.support.world import CATALOGUE
 
@@ -81,6 +81,47 @@ def test_two_files_that_name_the_same_thing_are_refused():
 def test_a_cluster_file_that_is_not_plain_and_complete_is_refused(old, new):
     assert old in CLUSTER
     problems({"clusters/web.yaml": CLUSTER.replace(old, new, 1)})
+
+
+def with_address(address: str) -> dict[str, str]:
+    return {"clusters/web.yaml": CLUSTER.replace("address: 127.0.0.1", f'address: "{address}"', 1)}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["web..example.com", ".example.com", "example.com.", "-web", "web-.example.com", "x" * 64, "a." * 126 + "com",
+     "256.0.0.1", "10.1", "1", "::g", ":", "1:2", "2001:db8::1::2", "fe80::1%eth0", "127.0.0.1:22", "[::1]", ""],
+)  # fmt: skip
+def test_an_address_that_nothing_can_have_is_refused_at_its_place(address):
+    assert "targets[0].address" in problems(with_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["::1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1", "web", "x" * 63 + ".example.com", "3com.example",
+     "xn--bcher-kva.example", "WEB-1.example.com"],
+)  # fmt: skip
+def test_names_and_addresses_of_both_kinds_are_taken(address):
+    cluster = read_catalogue(with_address(address)).clusters["web"]
+    assert cluster.targets[0].address == address
+    jsonschema.validate(yaml.safe_load(with_address(address)["clusters/web.yaml"]), schemas()["clusters"])
+
+
+def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
+    text = CATALOGUE["policies/web-work.yaml"]
+    alone = text.replace("approvals:\n  - {count: 1, from: [approvers]}", "approvals: none")
+    assert alone != text
+    (told,) = holds_for_nobody(read_catalogue({**CATALOGUE, "policies/web-work.yaml": alone}))
+    assert "policies/web-work: commands of restart-web wait for a second person, and on web nobody" in told
+    assert holds_for_nobody(read_catalogue(CATALOGUE)) == []
+    for path, old, new in (
+        ("clusters/web.yaml", "risk: medium", "risk: medium\napprovers: {groups: [approvers]}"),
+        ("command-sets/restart-web.yaml", "    hold: true\n", ""),
+    ):
+        changed = CATALOGUE[path].replace(old, new)
+        assert changed != CATALOGUE[path]
+        files = {**CATALOGUE, "policies/web-work.yaml": alone, path: changed}
+        assert holds_for_nobody(read_catalogue(files)) == []
 
 
 def test_a_host_that_can_not_be_recognised_is_refused_unless_the_cluster_has_an_authority():

@@ -43,6 +43,19 @@ def test_what_is_not_plain_data_is_refused_with_its_line(text: str, line: int | 
     assert line is None or problem.line == line
 
 
+@pytest.mark.parametrize("char", ["\\0", "\\x07", "\\e", "\\r", "\\x7f", "\\N", "\\x9b"])
+@pytest.mark.parametrize("place", ['a: 1\nb: ["x{}y"]', 'a: 1\n"b{}": 2'])
+def test_control_characters_are_refused_with_their_line(place: str, char: str) -> None:
+    with pytest.raises(DocumentError) as refusal:
+        load_yaml(place.format(char))
+    (problem,) = refusal.value.problems
+    assert (problem.line, "control character U+00" in problem.message) == (2, True)
+
+
+def test_lines_and_tabs_are_no_control_characters() -> None:
+    assert load_yaml('a: "one\\n\\ttwo"\nb: |\n  three\n') == {"a": "one\n\ttwo", "b": "three\n"}
+
+
 def test_a_document_of_more_than_256_kib_is_refused_and_one_of_less_is_not() -> None:
     head = "a: "
     assert load_yaml(head + "x" * (256 * 1024 - len(head)))["a"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,16 @@ def test_what_a_terminal_would_obey_is_gone(raw, text):
 def test_nothing_but_text_newlines_and_tabs_is_left(raw):
     left = plain(raw)
     assert not [char for char in left if (ord(char) < 32 and char not in "\n\t") or 127 <= ord(char) < 160]
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029", "\x1c", "\x0b", "\x0c"])
+def test_no_character_in_the_output_hides_what_stands_around_it(settings, tmp_path, char):
+    settings.RECORDINGS_DIR = tmp_path
+    event = json.dumps([0.1, "o", f"before{char}after\n"], ensure_ascii=False)
+    (tmp_path / "x.cast").write_text('{"version": 2}\n' + event + "\n", encoding="utf-8")
+    shown = output_of("x.cast").text
+    assert "before" in shown
+    assert "after" in shown
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(settings, tmp_path):

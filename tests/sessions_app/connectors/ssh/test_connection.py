@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -166,6 +167,19 @@ def test_nothing_of_this_accounts_configuration_or_agent_is_used(ca, target, tmp
 def test_keys_are_read_with_or_without_names_before_them(public_ca, before):
     (key,) = read_public_keys([before + public_ca, "# a comment", "", "nonsense here too"])
     assert key.export_public_key().decode().split()[:2] == public_ca.split()[:2]
+
+
+def test_a_pinned_key_that_can_not_be_read_is_not_replaced_by_the_authority(target, public_ca):
+    odd = replace(target, host_key="ssh-ed25519 AAAAnonsense")
+    with pytest.raises(ConnectorError, match="can't be read") as refusal:
+        known_hosts(odd, public_ca)
+    assert refusal.value.permanent
+
+
+@pytest.mark.parametrize("address", ["web..example.com", "x" * 64, "."])
+def test_a_name_that_can_not_be_looked_up_is_an_error_like_any_other(ca, target, address):
+    with pytest.raises(ConnectorError, match="can't be reached"):
+        dial(ca, replace(target, address=address))
 
 
 def test_a_pinned_key_counts_alone_when_there_is_one(target, public_ca):

@@ -135,6 +135,28 @@ def test_a_command_that_ends_by_itself_may_leave_a_daemon_until_the_grant_ends()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("command", [sweep_command, count_command])
+def test_a_look_that_can_not_see_says_nothing(shell, command, tmp_path):
+    """Neither where there is no grep on the PATH, nor where /proc is not that of this machine."""
+    line = command(Mark(GRANT_MARK, "blind-token"))
+    for name in ("env", "timeout", "sh", "sleep", "unshare", "mount", "true"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    path = str(shutil.which(shell))
+    blind = subprocess.run([path, "-c", line], capture_output=True, check=False, env={"PATH": str(tmp_path)})
+    assert parse_sweep(blind.stdout.decode()) is None
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    script = f'mount --bind {empty} /proc && exec {path} -c "$1"'
+    nowhere = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", line], capture_output=True, check=False
+    )
+    assert b"mount" not in nowhere.stderr
+    assert parse_sweep(nowhere.stdout.decode()) is None
+    seeing = subprocess.run([path, "-c", line], capture_output=True, check=True)
+    assert parse_sweep(seeing.stdout.decode()).found == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_sweep_finds_all_and_only_what_has_the_mark(shell):
     mark = run_mark("another-token", 9)
     processes = [

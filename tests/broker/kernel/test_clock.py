@@ -1,0 +1,29 @@
+"""The one clock: the database's, and never behind it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.db import connection
+
+from broker.kernel import clock
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.4])
+def test_an_answer_that_comes_late_sets_the_clock_back_by_nothing(stint_db, slow):
+    """Every deadline would come as much later."""
+
+    def late(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        time.sleep(slow)
+        return result
+
+    with connection.execute_wrapper(late):
+        clock.sync()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (at_least,) = cursor.fetchone()
+    ahead = (clock.now() - at_least).total_seconds()
+    clock.sync()
+    assert 0 <= ahead < slow + 0.2
