@@ -149,7 +149,9 @@ def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
         holding=holding,
         ended=ended,
         requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
-        runs=list(runs.select_related("grant__holder", "target", "decided_by").order_by("-pk")[:MOST]),
+        runs=list(
+            runs.select_related("grant__holder", "target", "decided_by").order_by("-tried_at", "-pk")[:MOST]
+        ),
         counts=run_counts([grant.pk for grant in (*holding, *ended)]),
         ending=_ending(incident),
         seen="",
