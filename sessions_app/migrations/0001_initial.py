@@ -161,6 +161,7 @@ options={"constraints": [models.UniqueConstraint(fields=('command_set', 'number'
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('next_attempt_at', models.DateTimeField(blank=True, null=True)),
                 ('last_error', models.TextField(blank=True)),
+                ('warned_at', models.DateTimeField(blank=True, null=True)),
                 ('review_due_at', models.DateTimeField(blank=True, null=True)),
                 ('reviewed_at', models.DateTimeField(blank=True, null=True)),
                 ('review_note', models.TextField(blank=True)),
