@@ -66,11 +66,14 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
+    # A page that looks again says what its reader has read, and goes on saying what changed since then.
+    read = typed.get("read", "") if error else request.GET.get("read", "")
+    changes = changes_since(asked, read) if read else []
     context = {
         **request_page(asked, who(request), clock.now()),
         "error": error,
-        "changes": changes_since(asked, typed.get("read", "")) if error else [],
-        "read": signed_summary(asked),
+        "changes": changes,
+        "read": read if changes and not error else signed_summary(asked),
         "left": left_digest(asked),
         "without_commands": set(typed.getlist("without_command")),
         "without_targets": set(typed.getlist("without_target")),

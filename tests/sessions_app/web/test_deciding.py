@@ -252,6 +252,20 @@ def test_an_approval_that_another_made_smaller_meanwhile_is_asked_again(world, a
     assert grant.commands == [0, 1, 3, 4]
 
 
+def test_a_page_that_looks_again_goes_on_saying_what_changed_since_it_was_read(world, as_bob, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request(duration=14400)
+    first = read(as_bob, request)
+    url = f"/approvals/{request.ref}/"
+    assert "It changed while" not in as_bob.get(url, {"read": first["read"]}).content.decode()
+    verdict(browser("dora"), request, duration="3600")
+    for _ in range(2):
+        answer = as_bob.get(url, {"read": first["read"]})
+        assert "1 h are left of 4 h." in answer.content.decode()
+        assert answer.context["read"] == first["read"]
+    assert "It changed while" not in as_bob.get(url).content.decode()
+
+
 def test_a_denial_counts_whatever_was_made_smaller_meanwhile(world, as_bob, browser):
     world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
     request = world.request(duration=14400)
