@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 
+from django.contrib.auth.models import Group
+
 from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet
@@ -12,6 +14,7 @@ from sessions_app.operations.catalogue_changes import (
     check_names,
     is_published,
     live_rows,
+    remove_group,
     remove_row,
     write_cluster,
     write_command_set,
@@ -68,7 +71,9 @@ def _apply(
     *,
     prune: bool,
 ) -> None:
-    check_names(catalogue)
+    check_names(catalogue, alone=prune)
+    # Before the policies that named it are changed, so that grants end for what happened to them.
+    _remove(catalogue, plan, actor, now, prune=prune)
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
     for cluster in catalogue.clusters.values():
@@ -77,7 +82,7 @@ def _apply(
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor, now)
-    _remove(catalogue, plan, actor, now, prune=prune)
+    _remove_groups(catalogue, plan, actor, now, prune=prune)
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
@@ -92,3 +97,12 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
                 remove_row(type_, row, plan, actor, now)
             else:
                 plan.unused.append(f"{type_} {row.name}")
+
+
+def _remove_groups(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
+    """Last, because what is written before may still let their members ask."""
+    for group in Group.objects.exclude(name__in=list(catalogue.groups)).order_by("name"):
+        if prune:
+            remove_group(group, plan, actor, now)
+        else:
+            plan.unused.append(f"group {group.name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from broker.audit.events import Event
 from broker.audit.record import record, rehearsing
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
-from sessions_app.operations.catalogue_plan import Change, Plan, note
+from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
@@ -44,11 +44,14 @@ class Unknown:
         return f"there is no {self.what} {self.name}"
 
 
-def unknown_names(catalogue: Catalogue) -> list[Unknown]:
-    """Return every name in the documents that means nothing."""
+def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]:
+    """Return every name in the documents that means nothing; with ``alone`` all but identities must stand in them."""
     known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
-    clusters = {*catalogue.clusters, *Cluster.objects.live().values_list("name", flat=True)}
-    sets = {*catalogue.command_sets, *CommandSet.objects.live().values_list("name", flat=True)}
+    clusters, sets, groups = set(catalogue.clusters), set(catalogue.command_sets), set(catalogue.groups)
+    if not alone:
+        clusters |= set(Cluster.objects.live().values_list("name", flat=True))
+        sets |= set(CommandSet.objects.live().values_list("name", flat=True))
+        groups |= set(Group.objects.values_list("name", flat=True))
     found: list[Unknown] = []
 
     def check(place: str, what: str, names: Iterable[str], among: set[str]) -> None:
@@ -58,21 +61,23 @@ def unknown_names(catalogue: Catalogue) -> list[Unknown]:
     for group in catalogue.groups.values():
         check(f"groups/{group.name}", "identity", group.members, known)
     for cluster in catalogue.clusters.values():
-        people = cluster.approvers.identities if cluster.approvers else ()
-        check(f"clusters/{cluster.name}", "identity", people, known)
+        if cluster.approvers:
+            check(f"clusters/{cluster.name}", "identity", cluster.approvers.identities, known)
+            check(f"clusters/{cluster.name}", "group", cluster.approvers.groups, groups)
     for policy, _ in catalogue.policies.values():
         place = f"policies/{policy.name}"
         check(place, "cluster", policy.clusters, clusters)
         check(place, "command set", policy.command_sets, sets)
         for who in (policy.requesters, policy.viewers, policy.administrators):
             check(place, "identity", who.identities if who else (), known)
+        check(place, "group", policy.groups, groups)
     return found
 
 
-def check_names(catalogue: Catalogue) -> None:
+def check_names(catalogue: Catalogue, *, alone: bool = False) -> None:
     """Every name that a file uses must mean something; all that do not are told at once. Raises InvalidInput."""
     problems: dict[str, list[str]] = {}
-    for unknown in unknown_names(catalogue):
+    for unknown in unknown_names(catalogue, alone=alone):
         problems.setdefault(unknown.place, []).append(unknown.message)
     if problems:
         text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
@@ -82,24 +87,38 @@ def check_names(catalogue: Catalogue) -> None:
 
 
 def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a group and its members what the document says."""
+    """Make a group and its members what the document says; who is taken out keeps no grant that rested on it."""
     group, made = Group.objects.get_or_create(name=document.name)
     before = [] if made else sorted(group.user_set.values_list("username", flat=True))
     after = sorted(canonical_username(name) for name in document.members)
     if made or before != after:
         group.user_set.set(Identity.objects.filter(username__in=after))
-        note(
-            plan,
-            "create" if made else "change",
-            "group",
-            document.name,
-            {"members": before},
-            {"members": after},
-        )
-        record(
-            event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=document.name, now=now,
-            data={"before": before, "after": after},
-        )  # fmt: skip
+        ends = _end_of_members(set(before) - set(after), plan, now)
+        action: Action = "create" if made else "change"
+        note(plan, action, "group", document.name, {"members": before}, {"members": after}, ends)
+        _record_members(document.name, before, after, ends, actor, now)
+
+
+def _end_of_members(names: Collection[str], plan: Plan, now: dt.datetime) -> tuple[str, ...]:
+    return _end_those_without_ground(Grant.objects.filter(holder__username__in=names), plan, now)
+
+
+def _record_members(
+    name: str, before: list[str], after: list[str], ends: tuple[str, ...], actor: Actor, now: dt.datetime
+) -> None:
+    record(
+        event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=name, now=now,
+        data={"before": before, "after": after, "grants_ended": list(ends)},
+    )  # fmt: skip
+
+
+def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    """Take a group away, with all that it gave; who was in it keeps no grant that rested on it."""
+    before = sorted(group.user_set.values_list("username", flat=True))
+    group.delete()
+    ends = _end_of_members(before, plan, now)
+    plan.changes.append(Change("remove", "group", group.name, (), ends))
+    _record_members(group.name, before, [], ends, actor, now)
 
 
 def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:

@@ -67,7 +67,7 @@ def save_document(
         iter((catalogue.groups or catalogue.clusters or catalogue.command_sets or catalogue.policies).keys())
     )
     keep_name(name, found, NOUN[kind])
-    filters = {"clusters": "cluster__name", "policies": "policy__name"}
+    filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
     which: dict[str, Any] = {filters[kind]: found} if kind in filters else {"pk": None}
     with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
         _check_may(kind, found, catalogue, actor)

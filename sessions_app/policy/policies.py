@@ -111,6 +111,16 @@ class PolicyDocument(_Document):
         return self
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Every group that the policy names, once, in order."""
+        who = (self.requesters, self.viewers, self.administrators)
+        named = [group for one in who if one for group in one.groups]
+        named += self.approver_groups
+        named += self.break_glass.groups if self.break_glass else ()
+        named += self.incident.on_call if self.incident else ()
+        return tuple(dict.fromkeys(named))
+
+    @property
     def clauses(self) -> tuple[Clause, ...]:
         """The approvals needed; none for `approvals: none`."""
         return () if self.approvals == "none" else self.approvals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from django.contrib.auth.models import Group
 
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
@@ -13,6 +14,7 @@ from sessions_app.models import (
     Cluster,
     CommandSet,
     CommandSetVersion,
+    EndReason,
     Grant,
     GrantState,
     Target,
@@ -220,11 +222,19 @@ def test_a_freeze_that_comes_ends_only_what_runs_into_it(world):
 )
 @pytest.mark.parametrize("start", [True, False])
 def test_pruning_ends_all_that_rests_on_it(world, gone, reason, start):
+    other = {"clusters/web.yaml": "clusters/db.yaml", SET: "command-sets/other.yaml"}
+    if gone in other:
+        name, new = ("web", "db") if gone != SET else ("restart-web", "other")
+        world.catalogue[other[gone]] = world.catalogue[gone].replace(f"name: {name}\n", f"name: {new}\n")
     grant = world.grant(start=start)
+    if gone in other:
+        world.catalogue["policies/web-work.yaml"] = world.catalogue["policies/web-work.yaml"].replace(
+            f"[{name}]", f"[{new}]"
+        )
     plan = without(world, gone)
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason) == ("revoking" if start else "ended", reason)
-    assert [change.ends for change in plan.changes] == [(grant.ref,)]
+    assert [change.ends for change in plan.changes if change.ends] == [(grant.ref,)]
     assert events(grant.ref)[-1] == f"grant.{grant.state}"
 
 
@@ -331,3 +341,46 @@ def test_applied_by_two_at_once_it_is_applied_twice_in_some_order(live_world):
     assert AccessPolicy.objects.get().version == 3
     assert Identity.objects.filter(groups__name="on-call").count() == 1
     assert intact()
+
+
+def test_who_is_taken_out_of_a_group_keeps_no_grant_that_rested_on_it(world):
+    mine, robots = world.grant(), world.grant(who=world.robot)
+    plan = world.apply({"groups/operators.yaml": "name: operators\nmembers: [robot, deployer]\n"})
+    mine.refresh_from_db()
+    robots.refresh_from_db()
+    assert (mine.state, mine.end_reason) == (GrantState.REVOKING, EndReason.POLICY_CHANGED)
+    assert "may not ask" in mine.end_note
+    assert robots.state == GrantState.ACTIVE
+    assert plan.changes[0].ends == (mine.ref,)
+
+
+def test_a_group_in_no_file_is_told_and_goes_with_prune_and_so_does_what_rested_on_it(world):
+    grant = world.grant()
+    files = {name: text for name, text in world.catalogue.items() if "operators" not in name}
+    plan = apply_catalogue(files=files, actor=SETUP, now=world.now)
+    assert plan.unused == ["group operators"]
+    files["policies/web-work.yaml"] = files["policies/web-work.yaml"].replace("[operators]", "[on-call]")
+    plan = apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
+    assert [(change.action, change.type, change.name) for change in plan.changes] == [
+        ("change", "policy", "web-work"),
+        ("remove", "group", "operators"),
+    ]
+    assert not Group.objects.filter(name="operators").exists()
+    again = apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
+    assert (again.changes, again.unused) == ([], [])
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE  # Alice is on call, so that the policy still lets her ask.
+
+
+def test_a_group_that_is_nowhere_is_no_group(world):
+    with pytest.raises(InvalidInput, match="there is no group aprovers"):
+        world.apply(policy(world, approvals=[{"count": 1, "from": ["aprovers"]}]))
+    assert not Group.objects.filter(name="aprovers").exists()
+
+
+def test_with_prune_the_files_must_stand_alone(world):
+    files = {name: text for name, text in world.catalogue.items() if not name.startswith("clusters/")}
+    apply_catalogue(files=files, actor=SETUP, now=world.now)
+    with pytest.raises(InvalidInput, match="there is no cluster web"):
+        apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
+    assert Cluster.objects.live().count() == 1
