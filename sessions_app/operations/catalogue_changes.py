@@ -29,6 +29,14 @@ from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.queries import facts
 
+# What a cluster's document gives, by the part that names who gets it.
+CLUSTER_PERMISSIONS = {
+    "requesters": "request_cluster",
+    "approvers": "approve_cluster",
+    "viewers": "view_cluster",
+    "administrators": "administer_cluster",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -61,9 +69,10 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
     for group in catalogue.groups.values():
         check(f"groups/{group.name}", "identity", group.members, known)
     for cluster in catalogue.clusters.values():
-        if cluster.approvers:
-            check(f"clusters/{cluster.name}", "identity", cluster.approvers.identities, known)
-            check(f"clusters/{cluster.name}", "group", cluster.approvers.groups, groups)
+        for who in (getattr(cluster, part) for part in CLUSTER_PERMISSIONS):
+            if who:
+                check(f"clusters/{cluster.name}", "identity", who.identities, known)
+                check(f"clusters/{cluster.name}", "group", who.groups, groups)
     for policy, _ in catalogue.policies.values():
         place = f"policies/{policy.name}"
         check(place, "cluster", policy.clusters, clusters)
@@ -138,7 +147,8 @@ def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.d
     )
     cluster.save()
     _targets(cluster, document, now)
-    _give(cluster, "approve_cluster", document.approvers)
+    for part, permission in CLUSTER_PERMISSIONS.items():
+        _give(cluster, permission, getattr(document, part))
     ends = _end_those_without_ground(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
     note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
     record(
@@ -167,7 +177,6 @@ def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> N
 
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
     """Return a stored cluster as its file would say it."""
-    approvers = _who(cluster, "approve_cluster")
     return plain(
         ClusterDocument.model_validate(
             {
@@ -182,7 +191,7 @@ def cluster_data(cluster: Cluster) -> dict[str, Any]:
                      "host_key": t.host_key or None}
                     for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
                 ],
-                "approvers": approvers,
+                **{part: _who(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},
             }
         )
     )  # fmt: skip

@@ -12,6 +12,7 @@ from broker.kernel.errors import Conflict
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue_changes import (
     cluster_data,
+    plain,
     unknown_names,
     write_cluster,
     write_command_set,
@@ -135,7 +136,12 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
 def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> None:
     if actor.is_superuser:
         return
-    if kind == "clusters" and Cluster.objects.live().administered_by(actor).filter(name=name).exists():
+    if kind == "clusters" and (
+        cluster := Cluster.objects.live().administered_by(actor).filter(name=name).first()
+    ):
+        after = plain(catalogue.clusters[name]).get("administrators")
+        if after != cluster_data(cluster).get("administrators"):
+            raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a cluster.")
         return
     if kind == "command-sets" and may_set_up(actor, CommandSet.objects.live().filter(name=name)):
         return

@@ -82,7 +82,14 @@ class ClusterDocument(_File):
     risk: Literal["low", "medium", "high"]
     host_ca: HostKey | None = None
     targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
-    approvers: Who | None = None
+    requesters: Who | None = Field(
+        default=None, description="May ask under every policy that covers the cluster"
+    )
+    approvers: Who | None = Field(default=None, description="May allow held commands on the cluster")
+    viewers: Who | None = Field(default=None, description="May see who has access there")
+    administrators: Who | None = Field(
+        default=None, description="May change the cluster and end grants on it"
+    )
 
     @model_validator(mode="after")
     def _known_hosts(self) -> ClusterDocument:

@@ -48,7 +48,7 @@ class TargetRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
-    """A cluster as typed. ``groups`` and ``people`` may allow held commands there."""
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there; ``kept`` is what only its text can say."""
 
     name: str = ""
     summary: str = ""
@@ -58,13 +58,14 @@ class ClusterForm:
     groups: str = ""
     people: str = ""
     targets: tuple[TargetRow, ...] = (TargetRow(),)
+    kept: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> str:
         """Return the document as JSON, which is read as YAML is."""
         data: dict[str, Any] = {
             "name": self.name, "kind": "ssh", "summary": self.summary, "environment": self.environment,
-            "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty],
+            "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty], **self.kept,
         }  # fmt: skip
         if self.host_ca:
             data["host_ca"] = self.host_ca
@@ -100,6 +101,7 @@ def form_of(document: ClusterDocument) -> ClusterForm:
         name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
         host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
         people=", ".join(who.identities if who else ()),
+        kept=document.model_dump(mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True),
         targets=tuple(
             TargetRow(one.name, one.address, str(one.port), one.account, one.host_key or "") for one in document.targets
         ),

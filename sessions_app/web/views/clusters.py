@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -97,7 +99,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
     source = reads.text_of(document) if document and as_text else ""
     outcome = Outcome()
     if request.method == "POST":
-        form = form if as_text else form_of_post(request.POST)
+        form = form if as_text else replace(form_of_post(request.POST), kept=form.kept)
         source = sent(request.POST) if as_text else form.source()
         if request.POST.get("act") == "add":
             form = form.with_another_target()

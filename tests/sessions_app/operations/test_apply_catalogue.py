@@ -272,6 +272,26 @@ def test_a_target_that_was_taken_out_is_marked_and_not_deleted(world):
     assert Target.objects.get(name="web-2").removed_at == world.now
 
 
+def test_a_cluster_gives_each_permission_to_people_and_groups(world):
+    data = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    parts = {
+        "requesters": {"identities": ["charlie"]},
+        "approvers": {"groups": ["approvers"]},
+        "viewers": {"groups": ["on-call"], "identities": ["dora"]},
+        "administrators": {"identities": ["dora"]},
+    }
+    world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})})
+    holding = Cluster.objects.holding
+    assert holding(world.charlie, "request").exists()
+    assert holding(world.bob, "approve").exists()
+    assert holding(world.alice, "view").exists()
+    assert holding(world.dora, "administer").exists()
+    assert not holding(world.charlie, "view", "approve", "administer").exists()
+    assert world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})}).changes == []
+    world.apply()
+    assert not holding(world.dora, "view", "administer").exists()
+
+
 def test_permissions_are_exactly_what_the_file_says(world):
     visible = AccessPolicy.objects.visible_to
     change(world, policy(world, viewers={"identities": ["charlie"]}))

@@ -121,8 +121,11 @@ def test_nobody_saves_what_they_do_not_administer(world, who, kind):
 
 
 def test_who_administers_a_cluster_may_change_it_and_make_no_other(world):
-    assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
-    assert save(world, cluster(world, summary="New"), world.dora, kind="clusters").changes
+    mine = {"administrators": {"identities": ["dora"]}}
+    save(world, cluster(world, **mine), kind="clusters")
+    assert save(world, cluster(world, summary="New", **mine), world.dora, kind="clusters").changes
+    with pytest.raises(OnlyAdministratorsSetUp, match="who administers"):
+        save(world, cluster(world, summary="New"), world.dora, kind="clusters")
     with pytest.raises(OnlyAdministratorsSetUp):
         save(world, cluster(world, name="db"), world.dora, kind="clusters")
 
