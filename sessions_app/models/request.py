@@ -91,6 +91,7 @@ class AccessRequest(models.Model):
     reason = models.TextField(blank=True)
     ticket = models.CharField(max_length=200, blank=True)
     digest = models.CharField(max_length=64)
+    once = models.CharField(max_length=64, blank=True, db_default="", default="")
     state = models.CharField(max_length=10, choices=RequestState.choices, default=RequestState.PENDING)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
@@ -117,6 +118,9 @@ class AccessRequest(models.Model):
             ),
         ]
         constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["requester", "once"], condition=~Q(once=""), name="request_once_per_sending"
+            ),
             models.CheckConstraint(condition=Q(duration__gt=0), name="request_duration_positive"),
             models.CheckConstraint(
                 condition=Q(kind=RequestKind.EXTENSION, extends__isnull=False)

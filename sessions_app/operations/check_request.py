@@ -43,7 +43,8 @@ class NothingToAskFor(NotFound):
 class NewRequest:
     """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster.
 
-    ``workflow`` is the reference of the incident that the access is for.
+    ``workflow`` is the reference of the incident that the access is for. ``once`` names one sending of a form: sent
+    twice, it asks once.
     """
 
     cluster: str
@@ -57,6 +58,7 @@ class NewRequest:
     targets: tuple[str, ...] | None = None
     kind: str = RequestKind.PLANNED
     workflow: str | None = None
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -22,6 +22,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 
 MAX_TEXT = text.MAX_TEXT
+LONGEST_ONCE = 64
 
 
 class RequestRefused(StintError):
@@ -43,12 +44,29 @@ class RequestRefused(StintError):
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     """Ask for one command set on one cluster. Without approvals to wait for, the grant is made at once.
 
-    Raises NothingToAskFor, InvalidInput, RequestRefused.
+    A form that was sent twice gets the request that its first sending made. Raises NothingToAskFor, InvalidInput,
+    RequestRefused.
     """
     if ask.kind == RequestKind.EXTENSION:
         raise RequestRefusedKind(
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
         )
+    try:
+        return _sent_before(requester, ask) or _ask(requester, ask, now)
+    except IntegrityError:
+        # Both sendings came at the same moment.
+        if sent := _sent_before(requester, ask):
+            return sent
+        raise
+
+
+def _sent_before(requester: Identity, ask: NewRequest) -> AccessRequest | None:
+    if not ask.once:
+        return None
+    return AccessRequest.objects.filter(requester=requester, once=ask.once[:LONGEST_ONCE]).first()
+
+
+def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     with transaction.atomic():
         _hold_work(ask)
         preview = check_request(requester=requester, ask=ask, now=now)
@@ -100,6 +118,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
         reason=ask.reason.strip(),
         ticket=ask.ticket.strip(),
         digest=preview.digest,
+        once=ask.once[:LONGEST_ONCE],
         created_at=now,
         lapses_at=preview.lapses_at,
     )

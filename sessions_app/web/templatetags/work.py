@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 
 from django import template
 
@@ -14,6 +15,12 @@ from sessions_app.web import words
 from sessions_app.web.templatetags.stint import say_rough
 
 register = template.Library()
+
+
+@register.simple_tag
+def once() -> str:
+    """A name for one sending of a form: pressed twice, it does what it does once."""
+    return secrets.token_urlsafe(16)
 
 
 @register.filter

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -99,7 +101,8 @@ def access(request: HttpRequest, ref: str) -> HttpResponse:
         return redirect(f"{reverse('request_new')}?kind=incident&incident={ref}")
     if not call.offer.ready:
         return redirect(f"{reverse('request_new')}?{call.offer.draft.as_query()}")
-    asked = request_access(requester=who(request), ask=call.offer.draft.new_request(), now=clock.now())
+    ask = replace(call.offer.draft.new_request(), once=request.POST.get("once", ""))
+    asked = request_access(requester=who(request), ask=ask, now=clock.now())
     if asked.state != RequestState.APPROVED:
         messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
         return redirect("request", asked.ref)

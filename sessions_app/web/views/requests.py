@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -45,7 +46,8 @@ def new(request: HttpRequest) -> HttpResponse:
     if "send" not in request.POST:
         return _form(request, draft)
     try:
-        asked = request_access(requester=who(request), ask=draft.new_request(), now=clock.now())
+        ask = replace(draft.new_request(), once=request.POST.get("once", ""))
+        asked = request_access(requester=who(request), ask=ask, now=clock.now())
     except StintError as error:
         return _form(request, draft, error)
     return _after(request, asked)

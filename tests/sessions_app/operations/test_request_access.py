@@ -269,3 +269,18 @@ def test_where_the_policy_wants_it_an_incident_waits_for_approval_and_then_start
     grant = Grant.objects.get(request=request)
     assert (grant.workflow, grant.starts_at) == (incident, world.now)
     assert told("grant.scheduled") == {"bob", "dora"}
+
+
+def test_a_form_that_is_sent_twice_asks_once(world):
+    first = world.request(once="this sending")
+    assert world.request(once="this sending") == first
+    assert world.request(once="another") != first
+    assert world.request(world.robot, once="this sending") != first
+    assert [world.request(), world.request()][0] != world.request()
+
+
+def test_sent_twice_at_the_same_moment_it_asks_once_and_makes_one_grant(live_world):
+    change(live_world, policy(live_world, approvals="none"))
+    results = at_once(*[lambda: live_world.request(once="this sending")] * 4)
+    assert len({request.pk for request in results}) == 1
+    assert Grant.objects.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 from django.http import QueryDict
@@ -286,3 +287,18 @@ def test_the_usual_time_of_a_decision_is_said_once_there_were_some(world, as_ali
     for minutes in (4, 22, 90):
         world.decide(world.request(), now=acts.awake(world.now + dt.timedelta(minutes=minutes)))
     assert "Usually 22 min" in as_alice.post("/requests/preview/", FORM).content.decode()
+
+
+def test_a_double_click_on_send_asks_once(world, as_alice):
+    form = {
+        "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Patch",
+        "p.unit": "nginx", "send": "1", "once": "abc",
+    }  # fmt: skip
+    first, second = (as_alice.post("/requests/new/", form)["Location"] for _ in range(2))
+    assert first == second
+    page = as_alice.get("/requests/new/")
+    names = re.findall(r'name="once" value="([^"]+)"', page.content.decode())
+    assert len(names) == 1
+    assert names != re.findall(
+        r'name="once" value="([^"]+)"', as_alice.get("/requests/new/").content.decode()
+    )
