@@ -57,7 +57,7 @@ def _site() -> Iterator[tuple[Any, str]]:
     from tests.support.site import serve
 
     with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-screenshots-") as folder:
-        scene = make_scene(clock.now(), Path(folder))
+        scene = make_scene(clock.now(), Path(folder), extremes=False)
         env = {
             **os.environ,
             "DATABASE_URL": POSTGRES.url("stint_app", name),
@@ -76,18 +76,19 @@ def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
     from tests.support.site import sign_in, start_chromium
 
     count = 0
+    looks = [(name, reader(name), addresses(scene, reader(name))[name]) for name in READABLE]
+    looks += [(name, "", [reverse(name)]) for name in sorted(OPEN)]
+    # Nothing is asked of the database from here on: beside the browser's loop, Django would keep a connection of its own.
     with sync_playwright() as playwright:
         browser = start_chromium(playwright)
         pages: dict[str, Any] = {}
-        for name in [*READABLE, *OPEN]:
+        for name, who, urls in looks:
             if wanted and name not in wanted:
                 continue
-            who = reader(name) if name in READABLE else ""
             if who not in pages:
                 pages[who] = browser.new_context(base_url=site, reduced_motion="reduce").new_page()
                 if who:
                     sign_in(pages[who], who)
-            urls = addresses(scene, who)[name] if who else [reverse(name)]
             for number, url in enumerate(urls):
                 count += _take(pages[who], url, folder, name if number == 0 else f"{name}-{number}")
         browser.close()
@@ -124,15 +125,16 @@ def _readme(scene: Any, site: str, folder: Path) -> int:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
+    looks = {name: addresses(scene, who)[listed][0] for name, (who, listed, *_) in README.items()}
     with sync_playwright() as playwright:
         browser = start_chromium(playwright)
-        for name, (who, listed, size, scheme) in README.items():
+        for name, (who, _, size, scheme) in README.items():
             context = browser.new_context(
                 base_url=site, viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce"
             )
             page = context.new_page()
             sign_in(page, who)
-            page.goto(addresses(scene, who)[listed][0])
+            page.goto(looks[name])
             (folder / f"{name}.png").write_bytes(with_palette(page.screenshot()))
             context.close()
         browser.close()

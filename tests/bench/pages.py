@@ -141,6 +141,7 @@ def fill(name: str) -> None:
         SELECT '!', false, 'p' || i, 'Person ' || i, '', 'person', true, 'UTC', now() FROM generate_series(1, {PEOPLE}) i
         """,
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",
+        "ALTER TABLE sessions_app_grant_targets DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_accessrequest DISABLE TRIGGER USER",
         "ALTER TABLE audit_entry DISABLE TRIGGER USER",
         "ALTER TABLE audit_head DISABLE TRIGGER USER",
@@ -218,6 +219,7 @@ def fill(name: str) -> None:
         """,
         f"UPDATE audit_head SET seq = seq + {ENTRIES} WHERE log = 'main'",
         "ALTER TABLE sessions_app_grant ENABLE TRIGGER USER",
+        "ALTER TABLE sessions_app_grant_targets ENABLE TRIGGER USER",
         "ALTER TABLE sessions_app_accessrequest ENABLE TRIGGER USER",
         "ALTER TABLE audit_entry ENABLE TRIGGER USER",
         "ALTER TABLE audit_head ENABLE TRIGGER USER",

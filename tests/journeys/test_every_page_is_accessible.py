@@ -34,6 +34,9 @@ def _inaccessible(page: Page) -> list[str]:
     found = []
     for size in (DESK, TABLET, PHONE):
         page.set_viewport_size(size)
+        # A window as high as the page, so that no bar at its end lies over what one would scroll to.
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({**size, "height": max(height, size["height"])})
         page.emulate_media(color_scheme="light")
         found += [f"{size['width']} light {line}" for line in axe.violations(page)]
         page.emulate_media(color_scheme="dark")

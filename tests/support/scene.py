@@ -90,8 +90,11 @@ class Scene:
         return self.now - dt.timedelta(**span)
 
 
-def make_scene(now: dt.datetime, recordings: Path) -> Scene:
-    """Make the scene in the database that Django uses; recordings go below the folder."""
+def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> Scene:
+    """Make the scene in the database that Django uses; recordings go below the folder.
+
+    With ``extremes`` there are texts as long as they may be.
+    """
     world = make_world(now)
     scene = Scene(world, recordings)
     # No sweeper runs beside the pages; the one of the scene counts as alive at all times of it.
@@ -104,6 +107,8 @@ def make_scene(now: dt.datetime, recordings: Path) -> Scene:
         _failing(scene, targets)
     _desk(scene)
     _waiting(scene)
+    if extremes:
+        world.request(scene.people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     return scene
 
 
@@ -380,7 +385,6 @@ def _waiting(scene: Scene) -> None:
         text="It would run out an hour before it.",
         created_at=scene.ago(minutes=2),
     )
-    world.request(people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     world.request(world.robot, now=now, reason="Deploy 2026.11.3", parameters={"unit": "haproxy"})
     world.request(
         people["priya"], now=now, cluster="checkout-eu", command_set="look-at-web", parameters={}, duration=1800,
@@ -395,7 +399,8 @@ def _waiting(scene: Scene) -> None:
     )
     withdraw_request(request_id=world.request(now=now, reason="Wrong cluster").pk, actor=world.alice, now=now)
     for number in range(60):
-        world.request(
+        asked = world.request(
             people["kofi"], now=now, reason=f"Restart number {number} of the long night", duration=1800
         )
+        withdraw_request(request_id=asked.pk, actor=people["kofi"], now=now)
     scene.notice = Notice.objects.filter(identity=world.bob).latest("pk")

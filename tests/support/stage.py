@@ -46,7 +46,8 @@ class Stage:
 
 def is_shown(page: Page, url: str) -> bool:
     """Whether an address answers with something that a browser shows."""
-    return "text/html" in page.request.get(url).headers.get("content-type", "")
+    answer = page.request.get(url)
+    return answer.status != 204 and "text/html" in answer.headers.get("content-type", "")
 
 
 def is_page(page: Page) -> bool:
