@@ -27,7 +27,7 @@ def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: 
     grant = Grant.objects.get(extensions=request)
     later = dt.timedelta(seconds=seconds)
     moved = Grant.objects.filter(pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now).update(
-        expires_at=F("expires_at") + later
+        expires_at=F("expires_at") + later, warned_at=None
     )
     if moved != 1:
         raise GrantIsOver("The grant is over, so it can't be extended.", hint="Ask for a new one.")

@@ -170,6 +170,11 @@ _ACTS: dict[str, Act] = {
     Event.GRANT_REVOKE_FAILING: lambda ref, data: (
         f"could not confirm the end of {ref} yet{_why({'e': '; '.join(map(str, data.get('errors') or []))}, 'e')}"
     ),
+    Event.COMMAND_ORDERED: lambda ref, data: f"asked on the page to run {_line(data)}{_on(data)} under {ref}",
+    Event.COMMAND_REMINDED: lambda ref, data: (
+        f"reminded those who may allow a held command{_on(data)} under {ref}"
+    ),
+    Event.BREAKGLASS_OVERDUE: "told administrators that the review of {ref} is overdue",
     Event.SESSION_OPENED: lambda ref, data: (
         f"opened a session{_on(data)} under {ref}{' from ' + str(data['from']) if data.get('from') else ''}"
     ),

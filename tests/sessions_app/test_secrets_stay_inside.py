@@ -18,17 +18,20 @@ from accounts.operations.create_token import create_token
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError
 from sessions_app import tasks
-from sessions_app.models import CommandRun, Grant
+from sessions_app.models import Grant
 from sessions_app.operations.connect import connector_for
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import ssh_ca_private_key
 from sessions_app.queries.receipts import receipt
 from tests.environment import CANARY
 from tests.sessions_app.api.test_everywhere import addresses, fill
-from tests.sessions_app.web.pages import READABLE, address
+from tests.sessions_app.web.pages import READABLE
+from tests.sessions_app.web.test_access import things
 from tests.support.acts import run, session, use
 from tests.support.world import PASSWORD as PASSWORD_OF_ALL
 from tests.support.world import SETUP
+
+__all__ = ["things"]
 
 PASSWORD = "canary-pa55word-of-erin"
 
@@ -77,7 +80,7 @@ def configured(settings, monkeypatch):
     return (CANARY, SMTP_PASSWORD, DATABASE_PASSWORD)
 
 
-def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, caplog):
+def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, caplog, things):
     used = use(world.grant(), now=world.now)
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
     private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode()
@@ -87,12 +90,8 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     )  # fmt: skip
     admin = Client(raise_request_exception=False)
     admin.force_login(world.admin, backend="accounts.backends.PasswordBackend")
-    things = {
-        "request": world.request(), "grant": Grant.objects.get(ref=used.grant_ref), "token": token,
-        "run": CommandRun.objects.get(pk=tried.run_id), "key": token, "identity": world.alice,
-    }  # fmt: skip
-    shown = {name: admin.get(address(name, **things)) for name in READABLE}
-    values = {"NAMES": "", "<api_request:ref>": things["request"].ref, "<api_grant:ref>": used.grant_ref,
+    shown = {name: admin.get(things.address(name)) for name in READABLE}
+    values = {"NAMES": "", "<api_request:ref>": things.request.ref, "<api_workflow:ref>": things.incident.ref, "<api_grant:ref>": used.grant_ref,
               "<api_id:run_id>": str(tried.run_id), "<api_id:key_id>": "1", "<api_id:token_id>": str(token.pk),
               "<api_id:notice_id>": "1", "<api_id:number>": "1", "<api_user:username>": "alice"}  # fmt: skip
     for route, view in addresses():
@@ -100,10 +99,12 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
             shown[route] = admin.get(f"/api/v1{fill(route, values)}")
     for path in ("/api/schema/", "/api/docs/", "/readyz", "/metrics", "/nowhere", "/sign-in/", "/schemas/"):
         shown[path] = admin.get(path)
-    answered = {name: answer.content.decode() for name, answer in shown.items() if answer.status_code < 500}
+    answered = {
+        name: answer.getvalue().decode() for name, answer in shown.items() if answer.status_code < 500
+    }
     assert len(answered) == len(shown) > 50
     secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL,
-               things["grant"].token, *private.splitlines()[2:-1]]  # fmt: skip
+               Grant.objects.get(ref=used.grant_ref).token, *private.splitlines()[2:-1]]  # fmt: skip
     for secret in secrets:
         assert not [name for name, content in answered.items() if secret in content], (
             f"{secret[:6]}… is shown"

@@ -16,6 +16,7 @@ BEGIN
     RETURN NULL;
 END
 $body$;
+REVOKE EXECUTE ON FUNCTION audit_announce() FROM PUBLIC;
 CREATE TRIGGER audit_announce AFTER UPDATE ON audit_head
     FOR EACH ROW WHEN (NEW.log = 'main') EXECUTE FUNCTION audit_announce();
 """

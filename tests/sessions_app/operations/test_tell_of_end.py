@@ -13,8 +13,9 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.operations.tell_of_end import reviewers
+from sessions_app.operations.try_command import lease
 from sessions_app.operations.withdraw_request import withdraw_request
-from tests.support.acts import after, awake, undo
+from tests.support.acts import after, awake, undo, use
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_a_broken_glass_that_is_over_asks_those_who_approve_for_a_review(world):
 
 def test_administrators_are_told_of_a_target_that_goes_on_failing_and_once(world, fake_targets, monkeypatch):
     grant = world.grant()
-    grant.leases.create(target=grant.targets.first())
+    lease(use(grant, now=world.now), world.now)
 
     def fail(spec):
         raise ConnectorError("no route to host", permanent=False)

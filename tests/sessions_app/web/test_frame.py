@@ -120,11 +120,11 @@ def test_title_and_icon_say_from_the_first_what_waits(world, as_bob, as_alice):
 
 def test_what_others_made_is_what_it_says_and_the_script_is_small():
     vendor = BASE_DIR / "broker" / "static" / "vendor"
-    listed = dict(
-        reversed(line.split("  "))
-        for line in (vendor / "VENDOR").read_text().splitlines()
-        if re.match("[0-9a-f]{64}  ", line)
-    )
+    listed = {
+        str((file.parent / name).relative_to(vendor)): digest
+        for file in vendor.rglob("VENDOR")
+        for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", file.read_text(), re.MULTILINE)
+    }
     found = {
         str(path.relative_to(vendor)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in vendor.rglob("*")
