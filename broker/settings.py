@@ -186,7 +186,9 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "sessions_app.web.context.shell",
             ],
-            "builtins": [f"sessions_app.web.templatetags.{name}" for name in ("stint", "live", "work")],
+            "builtins": [
+                f"sessions_app.web.templatetags.{name}" for name in ("stint", "times", "live", "work")
+            ],
         },
     }
 ]

@@ -12,7 +12,7 @@ from sessions_app.models import CommandRun, Grant, Workflow
 from sessions_app.operations.check_request import Preview
 from sessions_app.policy.commands.quoting import readable
 from sessions_app.web import words
-from sessions_app.web.templatetags.stint import say_rough
+from sessions_app.web.templatetags.times import say_rough
 
 register = template.Library()
 

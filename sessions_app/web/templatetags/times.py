@@ -1,0 +1,129 @@
+"""Tags and filters that say moments and spans of time, in the reader's zone and in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django import template
+from django.template.defaultfilters import date as format_date
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from broker.kernel import clock
+from sessions_app.policy.durations import say_duration
+
+register = template.Library()
+
+_SAY = SafeString(" data-say")
+
+
+def _time(moment: dt.datetime, text: str) -> SafeString:
+    utc = moment.astimezone(dt.UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
+def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment in the reader's zone: `14:02 CET` today, `Sat 28 Nov, 02:00 CET` else, with the year if it differs."""
+    local, today = timezone.localtime(moment), timezone.localtime(now)
+    hour = f"{local:%H:%M} {local:%Z}"
+    if local.date() == today.date():
+        return hour
+    day = format_date(local, "D j M" if local.year == today.year else "D j M Y")
+    return f"{day}, {hour}"
+
+
+@register.filter
+def when(moment: dt.datetime | None) -> SafeString | str:
+    """A moment with its zone; UTC is in the title."""
+    return "" if moment is None else _time(moment, say_moment(moment, clock.now()))
+
+
+@register.filter
+def hour(moment: dt.datetime | None) -> SafeString | str:
+    """The hour and minute of a moment in the reader's zone."""
+    return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M}")
+
+
+@register.filter
+def second(moment: dt.datetime | None) -> SafeString | str:
+    """Hour, minute and second of a moment in the reader's zone."""
+    return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M:%S}")
+
+
+@register.simple_tag
+def window(start: dt.datetime, end: dt.datetime) -> SafeString:
+    """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`."""
+    now = clock.now()
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    if first.date() != last.date() or first.tzname() != last.tzname():
+        return format_html("{} to {}", when(start), when(end))
+    begin = say_moment(start, now).rpartition(" ")[0]
+    return format_html("{} to {}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"))
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as pages speak: `1 h 30 min`. Over an hour, seconds are left out."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    if whole >= 3600:
+        whole -= whole % 60
+    return say_duration(whole) or "0 s"
+
+
+@register.filter
+def ago(moment: dt.datetime | None) -> SafeString | str:
+    """How long ago, in words, with the moment in the title."""
+    if moment is None:
+        return ""
+    seconds = max(0, int((clock.now() - moment).total_seconds()))
+    return _time(moment, f"{say_rough(seconds)} ago" if seconds >= 10 else "just now")
+
+
+@register.filter
+def since(moment: dt.datetime | None) -> str:
+    """How long since, in words."""
+    return "" if moment is None else say_rough(max(0, int((clock.now() - moment).total_seconds())))
+
+
+def say_rough(seconds: int) -> str:
+    """Return seconds in the one or two units that matter: `26 min`, `3 h 10 min`, `4 d`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 86400:
+        hours, rest = divmod(seconds, 3600)
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    return f"{seconds // 86400} d"
+
+
+@register.simple_tag
+def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
+    """The time left until a moment; the script counts on from what the server said."""
+    left = max(0, round((moment - clock.now()).total_seconds()))
+    hours, rest = divmod(left, 3600)
+    text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return format_html('<span data-left="{}"{}>{}</span>', left, _SAY if say else "", text)
+
+
+@register.filter
+def rough(seconds: float) -> str:
+    """Seconds in the one or two units that matter."""
+    return say_rough(int(seconds))
+
+
+@register.filter
+def day_before(day: dt.date) -> dt.date:
+    """The day before a day."""
+    return day - dt.timedelta(days=1)
+
+
+@register.filter
+def iso(moment: dt.datetime) -> str:
+    """A moment for machines."""
+    return moment.isoformat()
