@@ -176,25 +176,38 @@ def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> N
 
 
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
-    """Return a stored cluster as its file would say it."""
-    return plain(
-        ClusterDocument.model_validate(
-            {
-                "name": cluster.name,
-                "kind": cluster.kind,
-                "summary": cluster.summary,
-                "environment": cluster.environment,
-                "risk": cluster.risk,
-                "host_ca": cluster.host_ca or None,
-                "targets": [
-                    {"name": t.name, "address": t.address, "port": t.port, "account": t.account,
-                     "host_key": t.host_key or None}
-                    for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
-                ],
-                **{part: _who(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},
-            }
-        )
-    )  # fmt: skip
+    """Return a stored cluster as its file would say it; one that can't be read is mended by its file."""
+    try:
+        return plain(cluster_document(cluster))
+    except facts.Unreadable as error:
+        return {"unreadable": error.message}
+
+
+def cluster_document(cluster: Cluster) -> ClusterDocument:
+    """Return a stored cluster as a document. Raises Unreadable for a row that no file could have made."""
+    try:
+        return ClusterDocument.model_validate(cluster_row(cluster))
+    except ValueError as error:
+        raise facts.Unreadable(
+            f"The cluster {cluster.name} can't be read.", hint="An administrator must apply its file again."
+        ) from error
+
+
+def cluster_row(cluster: Cluster) -> dict[str, Any]:
+    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it."""
+    return {
+        "name": cluster.name,
+        "kind": cluster.kind,
+        "summary": cluster.summary,
+        "environment": cluster.environment,
+        "risk": cluster.risk,
+        "host_ca": cluster.host_ca or None,
+        "targets": [
+            {"name": t.name, "address": t.address, "port": t.port, "account": t.account, "host_key": t.host_key or None}
+            for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
+        ],
+        **{part: _who(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},
+    }  # fmt: skip
 
 
 def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.sessions_app.web.pages import OPEN, READABLE, addresses, reader
 from tests.support import axe
 from tests.support.browser import DESK, PHONE
-from tests.support.stage import is_page, is_shown, lines
+from tests.support.stage import go, is_page, is_shown, lines
 
 TABLET = {"width": 768, "height": 1024}
 
@@ -19,8 +19,7 @@ def test_a_page_is_accessible_in_light_and_dark_on_every_screen(stage, name):
     who = reader(name)
     page = stage.page(who)
     for url in addresses(stage.scene, who)[name]:
-        page.goto(url)
-        if is_page(page):
+        if "text/html" in go(page, url).headers["content-type"] and is_page(page):
             _check(page)
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from tests.sessions_app.web.pages import addresses
 from tests.support import markup
-from tests.support.stage import is_page, lines
+from tests.support.stage import go, is_page, lines
 
 ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
 # Anything that only markup that was let through can have made.
+# The player of recordings, which draws with styles of its own, is looked at for what could run alone.
 FOREIGN = """
 () => [...document.querySelectorAll('img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
+  .filter(el => !(el.closest('.ap-player') && el.matches('[style]') && !el.matches('img, iframe, script, [onerror], [onload]')))
   .map(el => el.outerHTML.slice(0, 120)).concat(window.canary ? ['it ran'] : [])
 """
 
@@ -55,9 +57,10 @@ def test_stored_markup_is_shown_as_text_and_does_nothing(stage, spoiled, who):
     found, shown = [], 0
     for name, each in urls[who].items():
         for url in each:
-            answer = page.goto(url)
-            assert answer is not None
+            answer = go(page, url)
             assert answer.status == 200, (name, url)
+            if "text/html" not in answer.headers["content-type"]:
+                continue
             found += [f"{url}: {one}" for one in page.evaluate(FOREIGN)]
             shown += is_page(page) and "<script>window.canary=1</script>" in page.inner_text("body")
     assert not found, lines(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from tests.support.browser import DESK
 from tests.support.scene import Scene
@@ -42,6 +42,18 @@ class Stage:
     def close(self) -> None:
         for context in self.contexts:
             context.close()
+
+
+def go(page: Page, url: str) -> Any:
+    """Open an address, and return the answer; a file is fetched, for a browser would keep it instead of showing it."""
+    try:
+        return page.goto(url, wait_until="load")
+    except Error as error:
+        if "Download is starting" not in error.message:
+            raise
+    answer = page.request.get(url)
+    assert answer.status == 200, (url, answer.status)
+    return answer
 
 
 def is_shown(page: Page, url: str) -> bool:

@@ -13,7 +13,7 @@ from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 from accounts.models import Identity
 from sessions_app.connectors.ssh.setup import empty_krl_line, sshd_config, target_setup
 from sessions_app.models import AccessPolicy, Cluster, Grant, Target, TargetCheck
-from sessions_app.operations.catalogue_changes import cluster_data
+from sessions_app.operations.catalogue_changes import cluster_document, cluster_row
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.web.reads.home import LIVE, how_many_live, with_names
@@ -201,8 +201,14 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
 
 
 def document_of(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as the document that its file would hold."""
-    return ClusterDocument.model_validate(cluster_data(cluster))
+    """Return a stored cluster as the document that its file would hold. Raises Unreadable."""
+    return cluster_document(cluster)
+
+
+def text_of_row(cluster: Cluster) -> str:
+    """Return what the rows of a cluster say as YAML, so that what can't be read can be mended."""
+    data = {name: value for name, value in cluster_row(cluster).items() if value}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
 
 
 def text_of(document: ClusterDocument) -> str:

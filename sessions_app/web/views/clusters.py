@@ -14,6 +14,8 @@ from sessions_app.operations.check_target import check_target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_document import state_of
+from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.queries.facts import Unreadable
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.reads import clusters as reads
@@ -89,14 +91,26 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     return _form(request, _mine(request, name))
 
 
+def _read(cluster: Cluster | None) -> tuple[ClusterDocument | None, str]:
+    """Return a cluster as a document and as text; where rows can't be read, as the text that they make alone."""
+    if cluster is None:
+        return None, ""
+    try:
+        document = reads.document_of(cluster)
+    except Unreadable:
+        return None, reads.text_of_row(cluster)
+    return document, reads.text_of(document)
+
+
 def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
     name = cluster.name if cluster else None
-    document = reads.document_of(cluster) if cluster else None
-    as_text = request.GET.get("as") == "text" or (
-        document is not None and len(document.targets) > MOST_TARGETS
+    document, source = _read(cluster)
+    as_text = (
+        request.GET.get("as") == "text"
+        or bool(cluster and document is None)
+        or (document is not None and len(document.targets) > MOST_TARGETS)
     )
     form = form_of(document) if document else ClusterForm()
-    source = reads.text_of(document) if document and as_text else ""
     outcome = Outcome()
     if request.method == "POST":
         form = form if as_text else replace(form_of_post(request.POST), kept=form.kept)

@@ -204,3 +204,10 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/requests/new/", "You cannot ask for any cluster yet"),
     ):
         assert said in as_charlie.get(name).content.decode(), name
+
+
+def test_every_brace_of_the_stylesheet_is_closed_where_its_layer_ends():
+    css = (BASE_DIR / "broker" / "static" / "stint.css").read_text()
+    bare = re.sub(r'/\*.*?\*/|"[^"\n]*"', "", css, flags=re.DOTALL)
+    for number, layer in enumerate(re.split(r"^@layer ", bare, flags=re.MULTILINE)):
+        assert layer.count("{") == layer.count("}"), f"layer {number}: {layer[:60]}"
