@@ -42,7 +42,7 @@ def _owner(sql: str) -> None:
 
 def drop_database(name: str) -> None:
     """Drop a database; a backend that is on its way out keeps it for a moment."""
-    for _ in range(50):
+    for _ in range(300):
         try:
             return _owner(f"DROP DATABASE {name} WITH (FORCE)")
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):

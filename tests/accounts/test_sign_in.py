@@ -243,7 +243,8 @@ def test_an_unknown_name_costs_as_many_queries_as_a_known_one(client):
     def asked(name: str) -> list[str]:
         with CaptureQueriesContext(connection) as captured:
             sign_in(client, name, "wrong password")
-        return [query["sql"][:20] for query in captured if "SAVEPOINT" not in query["sql"]]
+        return [query["sql"][:20] for query in captured
+                if "SAVEPOINT" not in query["sql"] and "clock_timestamp" not in query["sql"]]  # fmt: skip
 
     sign_in(client, "somebody", "wrong password")
     assert asked("alice") == asked("nobody")

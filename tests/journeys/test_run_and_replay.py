@@ -96,7 +96,9 @@ def test_what_is_refused_says_why_and_how_to_ask_for_it(place, visit):
     expect(row.get_by_role("alert")).to_contain_text("Not allowed")
     expect(row.get_by_label("word")).to_have_value("Not small")
     expect(alice.locator("#log")).to_contain_text("echo say 'Not small'")
-    alice.get_by_role("link", name="Ask for this command").click()
+    ask = alice.get_by_role("link", name="Ask for this command")
+    eventually(lambda: alice.goto(f"/grants/{grant.ref}/") and ask.count(), within=30, every=0.5)
+    ask.first.click()
     expect(alice.locator("h1")).to_be_visible()
     assert "cluster=web" in alice.url
 

@@ -86,6 +86,8 @@ def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
         from tests.support.world import SETUP
 
         step = transaction.savepoint()
+        if gone != "policies/web-work.yaml":
+            del world_files["policies/web-work.yaml"]
         apply_catalogue(files=world_files, actor=SETUP, now=world.now, prune=True)
         with pytest.raises(NothingToAskFor):
             check(world)
