@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -99,7 +100,7 @@ def count_waiting(identity: Identity, now: dt.datetime) -> int:
     if not identity.is_person:
         return 0
     mails = [identity.email.upper()] if identity.email else []
-    parameters = {
+    parameters: dict[str, Any] = {
         "me": identity.pk, "mails": mails, "now": now, "all": identity.is_superuser,
     }  # fmt: skip
     with connection.cursor() as cursor:
