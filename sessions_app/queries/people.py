@@ -19,6 +19,5 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
     )
     # Not EXISTS: PostgreSQL would gather all requests there are, to look a page of fifty people up in them.
-    return Identity.objects.alias(asked=Subquery(asked[:1])).filter(
-        Q(pk=identity.pk) | Q(owner=identity) | Q(asked__isnull=False)
-    )
+    looked_up: QuerySet[Identity] = Identity.objects.alias(asked=Subquery(asked[:1]))
+    return looked_up.filter(Q(pk=identity.pk) | Q(owner=identity) | Q(asked__isnull=False))
