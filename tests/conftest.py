@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import connection, connections
 
 from tests.environment import POSTGRES
-from tests.support.world import World, make_world
+from tests.support.replay import world_again
+from tests.support.world import World
 
 _numbers = itertools.count(1)
 
@@ -118,7 +119,7 @@ def now():
 @pytest.fixture
 def world(db, now) -> World:
     """People and a small catalogue, gone after the test."""
-    return make_world(now)
+    return world_again(now)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def live_world(stint_db) -> World:
     from broker.kernel import clock
 
     clock.sync()
-    made = make_world(clock.now())
+    made = world_again(clock.now(), fresh=True)
     assert connection.in_atomic_block is False
     return made
 
