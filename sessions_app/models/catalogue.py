@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
@@ -42,14 +43,13 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         """Those that were not removed."""
         return self.filter(removed_at__isnull=True)
 
-    def holding(self, identity: Identity, *permissions: str) -> models.QuerySet[Any]:
+    def holding(self, identity: Identity, *permissions: str) -> RawSQL:
         """Return the ids of clusters on which the identity itself, or its groups, hold one of the permissions."""
-        return permitted(
-            identity,
-            tuple(f"{name}_cluster" for name in permissions),
-            user_model=ClusterUserObjectPermission,
-            group_model=ClusterGroupObjectPermission,
-        )
+        return permitted(identity, "cluster", permissions)
+
+    def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
+        """Those on which the identity itself, or its groups, hold one of the permissions."""
+        return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> ClusterQuerySet:
         """Those that the identity may see: by a permission on the cluster or on a policy that covers it."""
@@ -72,7 +72,7 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         """Those that the identity may set up: people with `administer`, and administrators of Stint. Never a machine."""
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
-        return self.filter(pk__in=self.model.objects.holding(identity, "administer"))
+        return self.held_by(identity, "administer")
 
 
 class Cluster(models.Model):
@@ -172,7 +172,7 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
             return self if identity.is_person else self.none()
         from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
 
-        mine = AccessPolicy.objects.live().filter(pk__in=AccessPolicy.objects.holding(identity, "administer"))
+        mine = AccessPolicy.objects.live().held_by(identity, "administer")
         others = AccessPolicy.objects.live().exclude(pk__in=mine.values("pk"))
         naming = AccessPolicy.command_sets.through.objects
         return self.filter(

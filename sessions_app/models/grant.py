@@ -144,6 +144,11 @@ class Grant(models.Model):
                 condition=Q(break_glass=True, reviewed_at__isnull=True),
                 name="grant_to_review",
             ),
+            models.Index(
+                fields=["reviewed_by", "-reviewed_at"],
+                condition=Q(reviewed_by__isnull=False),
+                name="grant_reviewed",
+            ),
             models.Index(fields=["workflow"], condition=Q(workflow__isnull=False), name="grant_of_workflow"),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),

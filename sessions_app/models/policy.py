@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
@@ -21,51 +22,39 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         """Those that were not removed."""
         return self.filter(removed_at__isnull=True)
 
-    def holding(self, identity: Identity, *permissions: str) -> models.QuerySet[Any]:
+    def holding(self, identity: Identity, *permissions: str) -> RawSQL:
         """Return the ids of policies on which the identity itself, or its groups, hold one of the permissions."""
-        return permitted(
-            identity,
-            tuple(f"{name}_accesspolicy" for name in permissions),
-            user_model=AccessPolicyUserObjectPermission,
-            group_model=AccessPolicyGroupObjectPermission,
-        )
+        return permitted(identity, "accesspolicy", permissions)
+
+    def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
+        """Those on which the identity itself, or its groups, hold one of the permissions."""
+        return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
         """Those on which the identity holds any permission, or that cover a cluster on which it does."""
         if identity.is_superuser:
             return self
-        own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
-        clusters = Cluster.objects.holding(identity, "view", "request", "approve", "administer")
-        return self.filter(
-            Q(pk__in=own)
-            | Q(
-                pk__in=self.model.clusters.through.objects.filter(cluster_id__in=clusters).values(
-                    "accesspolicy_id"
-                )
-            )
-        )
+        return self.filter(self._reached(identity, "view", "request", "approve", "administer"))
 
     def administered_by(self, identity: Identity) -> AccessPolicyQuerySet:
         """Those that the identity may change: people with `administer`, and administrators of Stint. Never a machine."""
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
-        return self.filter(pk__in=self.model.objects.holding(identity, "administer"))
+        return self.held_by(identity, "administer")
 
     def requestable_by(self, identity: Identity) -> AccessPolicyQuerySet:
         """Live policies under which the identity may ask, by ``request`` on the policy or on a cluster that it covers.
 
         Administrators are not let through: setting up access is not holding it.
         """
-        own = self.model.objects.holding(identity, "request")
-        clusters = Cluster.objects.holding(identity, "request")
-        return self.live().filter(
-            Q(pk__in=own)
-            | Q(
-                pk__in=self.model.clusters.through.objects.filter(cluster_id__in=clusters).values(
-                    "accesspolicy_id"
-                )
-            )
-        )
+        return self.live().filter(self._reached(identity, "request"))
+
+    def _reached(self, identity: Identity, *permissions: str) -> Q:
+        """By a permission on the policy, or on a cluster that it covers."""
+        clusters = Cluster.objects.holding(identity, *permissions)
+        covering = self.model.clusters.through.objects.filter(cluster_id__in=clusters)
+        own = self.holding(identity, *permissions)
+        return Q(pk__in=own) | Q(pk__in=covering.values("accesspolicy_id"))
 
 
 class AccessPolicy(models.Model):

@@ -52,13 +52,14 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         """Pending ones of others on which the identity's verdict could count."""
         if not identity.is_person:
             return self.none()
+        given = Approval.objects.filter(approver=identity, voided_at__isnull=True)
         return (
             self.filter(
                 state=RequestState.PENDING, policy__in=AccessPolicy.objects.holding(identity, "approve")
             )
             .exclude(requester=identity)
             .exclude(requester__owner=identity)
-            .exclude(approvals__approver=identity, approvals__voided_at__isnull=True)
+            .exclude(pk__in=given.values("request"))
         )
 
 

@@ -62,10 +62,9 @@ def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, no
     """
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
+    asked = {"holder": holder_id, "target": target_name, "ref": grant_ref, "now": now}
     with psycopg.Cursor(raw) as cursor:
-        cursor.execute(
-            _LIVE, {"holder": holder_id, "target": target_name, "ref": grant_ref, "now": now}, prepare=True
-        )
+        cursor.execute(_LIVE, asked, prepare=True, binary=True)
         rows = cursor.fetchall()
     return [use for row in rows if (use := _use(row)) is not None]
 

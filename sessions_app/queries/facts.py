@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import json
 from collections.abc import Sequence
 
 import structlog
@@ -43,12 +45,18 @@ class Unreadable(StintError):
 def policy_document(policy: AccessPolicy) -> PolicyDocument:
     """Return the checked document of a stored policy. Raises Unreadable."""
     try:
-        return PolicyDocument.model_validate(policy.document)
+        return _checked(json.dumps(policy.document))
     except ValueError as error:
         raise Unreadable(
             f"The policy {policy.name} can't be read, so that it allows nothing.",
             hint="An administrator must apply its file again.",
         ) from error
+
+
+@functools.lru_cache(maxsize=512)
+def _checked(text: str) -> PolicyDocument:
+    """Return the document in a text. Kept by the text itself: whatever changes in a row is checked anew."""
+    return PolicyDocument.model_validate(json.loads(text))
 
 
 def readable_document(policy: AccessPolicy) -> PolicyDocument | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import Identity
-from sessions_app.models import AccessRequest, Grant
+from sessions_app.models import AccessRequest
 
 
 def known_people(identity: Identity) -> QuerySet[Identity]:
-    """Return the identities that the reader may see: oneself, one's machines, and whoever asked for or holds what one sees."""
+    """Return the identities that the reader may see: oneself, one's machines, and whoever asked for something that one sees.
+
+    Whoever holds a grant has asked for it.
+    """
     if identity.is_superuser:
         return Identity.objects.all()
-    return Identity.objects.filter(
-        Q(pk=identity.pk)
-        | Q(owner=identity)
-        | Exists(Grant.objects.visible_to(identity).filter(holder=OuterRef("pk")))
-        | Exists(AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")))
+    asked = (
+        AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
     )
+    # Not EXISTS: PostgreSQL would gather all requests there are, to look a page of fifty people up in them.
+    looked_up: QuerySet[Identity] = Identity.objects.alias(asked=Subquery(asked[:1]))
+    return looked_up.filter(Q(pk=identity.pk) | Q(owner=identity) | Q(asked__isnull=False))

@@ -140,8 +140,8 @@ def _sight(identity: Identity) -> _Sight:
     return _Sight(
         identity=identity,
         people=[pk for pk, _ in own],
-        policies=_ids(AccessPolicy.objects.holding(identity, *looks)),
-        clusters=_ids(Cluster.objects.holding(identity, *looks)),
+        policies=_ids(AccessPolicy.objects.held_by(identity, *looks)),
+        clusters=_ids(Cluster.objects.held_by(identity, *looks)),
         names={
             "workflow": _refs(Workflow.objects.visible_to(identity)),
             "cluster": _names(Cluster.objects.visible_to(identity)),
@@ -153,7 +153,7 @@ def _sight(identity: Identity) -> _Sight:
 
 
 def _ids(held: QuerySet[Any]) -> list[int]:
-    return [row["content_object_id"] for row in held]
+    return list(held.values_list("pk", flat=True))
 
 
 def _names(things: QuerySet[Any]) -> list[str]:

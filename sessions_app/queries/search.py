@@ -10,11 +10,11 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Target, Workflow
+from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 
 MOST = 10
 MANY = 200
-_WHAT = ("cluster", "policy", "command_set_version__command_set")
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
 _INCIDENT = re.compile(r"INC-?([0-9]{1,9})", re.IGNORECASE)
 _BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
@@ -76,7 +76,7 @@ def search(identity: Identity, text: str) -> Found:
 
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
-    visible = AccessRequest.objects.visible_to(identity).select_related("requester", *_WHAT)
+    visible = with_names(AccessRequest.objects.visible_to(identity))
     # Apart, because each has an index and an OR of them has none. Ordered by a sum, so that the database does not go
     # through all requests by their number until it has met enough.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
@@ -86,7 +86,7 @@ def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list
 
 
 def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:
-    visible = Grant.objects.visible_to(identity).select_related("holder", *_WHAT).order_by("-pk")
+    visible = with_names(Grant.objects.visible_to(identity)).order_by("-pk")
     # Twelve characters are the most that a reference has: up to the last one that begins so.
     start = text.upper() if _BEGIN.fullmatch(text) else ""
     by_ref = visible.filter(ref__gte=start, ref__lte=f"{start}{'Z' * 12}")[:MOST] if start else []

@@ -36,13 +36,18 @@ class Measured:
 def run(report: Report) -> None:
     """Measure."""
     from django.conf import settings
+    from django.urls import get_resolver
 
     from broker.kernel import clock
+    from broker.kernel.garbage import keep_for_good
 
     with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
         settings.RECORDINGS_DIR = Path(folder)
         scene = make_scene(clock.now(), Path(folder))
         fill(name)
+        # As the web process does, before it takes requests.
+        assert get_resolver().url_patterns
+        keep_for_good()
         measured = sorted((one for who in READERS for one in _pages(scene, who)), key=lambda one: -one.p95)
         for one in measured[:SLOWEST]:
             report.note(f"{one.p95:7.1f} ms  {one.who:6} {one.url}: {_queries(scene, one)}")

@@ -16,7 +16,8 @@ from sessions_app.models import AccessPolicy, Cluster, Grant, Target, TargetChec
 from sessions_app.operations.catalogue_changes import cluster_document, cluster_row
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
-from sessions_app.web.reads.home import LIVE, how_many_live, with_names
+from sessions_app.queries.named import with_names
+from sessions_app.web.reads.home import LIVE, how_many_live
 
 # The slowest check takes half a minute; one that takes longer waits for a worker.
 LATE = dt.timedelta(seconds=40)

@@ -32,12 +32,14 @@ from sessions_app.policy.commands.ssh import CommandView, describe
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
+from sessions_app.queries.named import with_names
 from sessions_app.web import timeline
-from sessions_app.web.reads.home import LIVE, with_names
+from sessions_app.web.reads.home import LIVE
 
 PAST = dt.timedelta(days=90)
 MOST = 12
-NEWEST = 2000
+# Of the requester's past, that many grants are looked at.
+NEWEST = 200
 SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
 
 
@@ -57,9 +59,10 @@ class Needed(NamedTuple):
 
 
 class PastRecord(NamedTuple):
-    """What the requester did on the cluster in the last 90 days."""
+    """What the requester did on the cluster in the last 90 days; ``more``: there were more grants than were looked at."""
 
     grants: int
+    more: bool
     early: int
     refused: int
     recording: CommandRun | None
@@ -205,6 +208,7 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[s
             expires_at__gt=starts_at,
         )
         .select_related("command_set_version")
+        .defer("command_set_version__source", "command_set_version__document")
         .prefetch_related("targets")
     )
     wanted = set(request.targets)
@@ -230,15 +234,18 @@ def _overlapping(
 def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
     grants = Grant.objects.filter(
         holder=request.requester, cluster=request.cluster, created_at__gt=now - PAST
-    )
-    ended = grants.filter(state=GrantState.ENDED).aggregate(
+    ).order_by("-created_at")
+    newest = list(grants.values_list("pk", flat=True)[: NEWEST + 1])
+    looked_at = newest[:NEWEST]
+    ended = Grant.objects.filter(pk__in=looked_at, state=GrantState.ENDED).aggregate(
         grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
     )
-    runs = CommandRun.objects.filter(grant__in=grants)
+    runs = CommandRun.objects.filter(grant__in=looked_at)
     seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
     # By time, which has no index: by number, a million runs of others might be read to find none.
     last = seen.select_related("grant").order_by("-tried_at").first()
-    return PastRecord(**ended, refused=runs.filter(state=RunState.REFUSED).count(), recording=last)
+    refused = runs.filter(state=RunState.REFUSED).count()
+    return PastRecord(**ended, more=len(newest) > NEWEST, refused=refused, recording=last)
 
 
 def _chart(
@@ -288,9 +295,11 @@ class Decided(NamedTuple):
 
 def decided_by(person: Identity, most: int = 20) -> list[Decided]:
     """Return what a person decided last: verdicts, held commands and reviews, the latest first."""
-    request = "request__command_set_version__command_set"
-    approvals = Approval.objects.filter(approver=person).select_related(
-        "request__requester", "request__cluster", request
+    version = "request__command_set_version"
+    approvals = (
+        Approval.objects.filter(approver=person)
+        .select_related("request__requester", "request__cluster", f"{version}__command_set")
+        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
     )
     runs = CommandRun.objects.filter(decided_by=person).select_related("grant__holder", "target")
     reviews = _reviews_by(person).select_related("holder", "cluster")
@@ -317,6 +326,4 @@ def decided_today(person: Identity, now: dt.datetime) -> int:
 
 
 def _reviews_by(person: Identity) -> QuerySet[Grant]:
-    """Return what a person reviewed among the newest grants; who reviewed has no index."""
-    newest = Grant.objects.order_by("-pk").values("pk")[:NEWEST]
-    return Grant.objects.filter(pk__in=newest, reviewed_by=person, break_glass=True)
+    return Grant.objects.filter(reviewed_by=person, break_glass=True)

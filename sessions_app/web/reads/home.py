@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -24,10 +24,10 @@ from sessions_app.models import (
     RunState,
 )
 from sessions_app.operations.remind_request import PAUSE
+from sessions_app.queries.named import with_names
 from sessions_app.web import timeline
 from sessions_app.web.reads import waiting
 
-Named = TypeVar("Named", Grant, AccessRequest)
 LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
@@ -100,7 +100,11 @@ class Home:
 def home(identity: Identity, now: dt.datetime) -> Home:
     """Return the home page's content for one reader."""
     live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
-    mine = list(with_names(Grant.objects.not_ended().filter(holder=identity)).order_by("expires_at")[:MOST])
+    mine = list(
+        with_names(Grant.objects.not_ended().filter(holder=identity), rules=True).order_by("expires_at")[
+            :MOST
+        ]
+    )
     others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
     ids = [grant.pk for grant in (*mine, *others)]
     asked = list(
@@ -132,12 +136,6 @@ def failing(identity: Identity) -> QuerySet[Grant]:
             | Q(policy__in=AccessPolicy.objects.holding(identity, "administer"))
         )
     return with_names(found).order_by("revoking_at")
-
-
-def with_names(queryset: QuerySet[Named]) -> QuerySet[Named]:
-    """Add to grants or requests the rows that name them."""
-    own = ("holder",) if queryset.model is Grant else ("requester", "extends")
-    return queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
 
 
 def pending(identity: Identity) -> QuerySet[AccessRequest]:

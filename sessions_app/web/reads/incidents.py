@@ -22,9 +22,10 @@ from sessions_app.models import (
     Workflow,
     WorkflowKind,
 )
+from sessions_app.queries.named import with_names
 from sessions_app.web.forms import Draft
 from sessions_app.web.reads import asking
-from sessions_app.web.reads.home import LIVE, Counts, run_counts, with_names
+from sessions_app.web.reads.home import LIVE, Counts, run_counts
 
 MOST = 50
 RUNNING = (RunState.HELD, RunState.ALLOWED, RunState.RUNNING)

@@ -20,10 +20,11 @@ from sessions_app.models import (
     GrantState,
     RunState,
 )
+from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 from sessions_app.queries.record import newest_visible
 from sessions_app.queries.ways import Way, ways_of
-from sessions_app.web.reads.home import LIVE, with_names
+from sessions_app.web.reads.home import LIVE
 from sessions_app.web.reads.pages import Page, page_of
 
 MOST = 50
@@ -36,8 +37,8 @@ def may_look(identity: Identity) -> bool:
     return (
         identity.is_superuser
         or identity.machines.exists()
-        or AccessPolicy.objects.holding(identity, "view", "approve", "administer").exists()
-        or Cluster.objects.holding(identity, "view", "approve", "administer").exists()
+        or AccessPolicy.objects.held_by(identity, "view", "approve", "administer").exists()
+        or Cluster.objects.held_by(identity, "view", "approve", "administer").exists()
     )
 
 

@@ -196,7 +196,7 @@ def _facts(
 
 def _may_ask(person: Identity, document: PolicyDocument) -> bool:
     """Whether a draft would let somebody ask: by its own words, or because one of its clusters does."""
-    clusters = Cluster.objects.filter(pk__in=Cluster.objects.holding(person, "request"))
+    clusters = Cluster.objects.held_by(person, "request")
     return (
         named(document.requesters, person.username, group_names(person))
         or clusters.filter(name__in=document.clusters).exists()

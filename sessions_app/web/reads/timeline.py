@@ -25,10 +25,11 @@ from sessions_app.models import (
 )
 from sessions_app.policy.windows import allowed, frozen
 from sessions_app.queries.facts import Unreadable, policy_document
+from sessions_app.queries.named import with_names
 from sessions_app.web import timeline, words
 from sessions_app.web.reads.pages import Page, page_of
 
-MOST_BARS = 200
+MOST_BARS = 100
 MOST_COUNTED = 10_000
 REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
@@ -118,10 +119,7 @@ def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
     """Add to requests all that a bar, a line of the table or of the file needs."""
-    version = "command_set_version"
-    return found.select_related(
-        "requester__owner", "cluster", f"{version}__command_set", "grant__ended_by", "extends"
-    ).defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
+    return with_names(found).select_related("requester__owner", "grant__ended_by")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
 
@@ -24,10 +25,12 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import covering, upcoming
 from sessions_app.queries import commands, facts
+from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 from sessions_app.queries.ways import Way, who_may
 
 MOST_GRANTS = 500
+MOST_SHOWN = 100
 MOST_PEOPLE = 100
 
 
@@ -87,9 +90,10 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer. ``unread`` grants were not looked at, for there are too many."""
+    """The answer: the grants that end soonest, and how many ``more`` let it; ``unread``: there are too many to look at."""
 
     now: Sequence[Now]
+    more: int
     asking: Sequence[Asking]
     misses: Sequence[Miss]
     unread: bool
@@ -146,9 +150,9 @@ def _policies(reader: Identity, cluster: Cluster) -> QuerySet[AccessPolicy]:
     if reader.is_superuser:
         return found
     looks = "view", "approve", "administer"
-    if Cluster.objects.filter(pk=cluster.pk, pk__in=Cluster.objects.holding(reader, *looks)).exists():
+    if Cluster.objects.held_by(reader, *looks).filter(pk=cluster.pk).exists():
         return found
-    return found.filter(pk__in=AccessPolicy.objects.holding(reader, *looks))
+    return found.held_by(reader, *looks)
 
 
 def who_can(
@@ -164,7 +168,9 @@ def who_can(
 
     The same function decides as at the gateway. Only grants and policies that the reader may see are counted.
     """
-    grants = list(_live(cluster, reader, now, target)[: MOST_GRANTS + 1])
+    live = _live(cluster, reader, now, target)
+    grants = list(live.values_list(*_WHAT)[: MOST_GRANTS + 1])
+    answers = _answers(grants[:MOST_GRANTS], line, command_set)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
     policies = list(
@@ -175,7 +181,8 @@ def who_can(
     )
     asking, misses = _by_asking(policies, cluster, reader, now, line, command_set)
     return WhoCan(
-        now=[found for grant in grants[:MOST_GRANTS] if (found := _now(grant, line, command_set))],
+        now=_shown(live, answers),
+        more=max(0, len(answers) - MOST_SHOWN),
         asking=asking,
         misses=misses,
         unread=len(grants) > MOST_GRANTS,
@@ -193,22 +200,46 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
     if target:
         found = found.filter(pk__in=Grant.targets.through.objects.filter(
             target__name=target, target__cluster=cluster, target__removed_at__isnull=True).values("grant_id"))  # fmt: skip
-    return found.select_related("holder__owner", "command_set_version__command_set", "cluster").order_by(
-        "expires_at"
-    )
+    return found.order_by("expires_at", "pk")
 
 
-def _now(grant: Grant, line: str, command_set: str) -> Now | None:
-    if command_set and grant.command_set_version.command_set.name != command_set:
-        return None
-    if not line:
-        return Now(grant, False, "")
+# What decides about a line, and no more: of hundreds of grants only those that are shown are read in full.
+_WHAT = (
+    "pk", "command_set_version", "command_set_version__digest", "command_set_version__command_set__name", "parameters", "commands",
+)  # fmt: skip
+
+
+def _answers(grants: Sequence[tuple[Any, ...]], line: str, command_set: str) -> dict[int, tuple[bool, str]]:
+    """Return which of the grants allow the line: whether it is held, and the values in it, by the grant's id."""
+    found: dict[int, tuple[bool, str]] = {}
+    known: dict[str, Allowed | None] = {}
+    for pk, version, digest, name, parameters, kept in grants:
+        if command_set and name != command_set:
+            continue
+        if not line:
+            found[pk] = (False, "")
+            continue
+        same = f"{digest} {parameters} {kept}"
+        if same not in known:
+            known[same] = _allowed(version, digest, parameters, kept, line)
+        if (answer := known[same]) is not None:
+            found[pk] = (answer.hold, _values(answer))
+    return found
+
+
+def _allowed(
+    version: int, digest: str, parameters: dict[str, str], kept: list[int], line: str
+) -> Allowed | None:
     try:
-        compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
+        answer = decide(commands.compiled_by_digest(version, digest, parameters, kept), line)
     except ValueError:
         return None  # What can't be read opens nothing at the gateway either.
-    answer = decide(compiled, line)
-    return Now(grant, answer.hold, _values(answer)) if isinstance(answer, Allowed) else None
+    return answer if isinstance(answer, Allowed) else None
+
+
+def _shown(live: QuerySet[Grant], answers: dict[int, tuple[bool, str]]) -> list[Now]:
+    grants = with_names(live.filter(pk__in=list(answers)[:MOST_SHOWN])).select_related("holder__owner")
+    return [Now(grant, *answers[grant.pk]) for grant in grants]
 
 
 def _values(answer: Allowed) -> str:

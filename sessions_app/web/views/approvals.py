@@ -14,6 +14,7 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
 from sessions_app.operations.decide_request import decide_request, left_digest
+from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, page, who
 from sessions_app.web.reads import deciding, waiting
 from sessions_app.web.reads.changes import changes_since, signed_summary
@@ -21,7 +22,7 @@ from sessions_app.web.reads.deciding import request_page
 from sessions_app.web.reads.home import pending
 from sessions_app.web.views.requests import find
 
-MOST = 50
+MOST, MOST_OTHERS = 50, 20
 SHOW = ("holds", "requests", "reviews")
 
 
@@ -41,7 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
         **{name: rows if show in ("", name) else [] for name, rows in found.items()},
         "counts": {name: len(rows) for name, rows in found.items()},
         "show": show,
-        "others": _others(me, [asked.pk for asked in mine])[:MOST],
+        "others": _others(me, [asked.pk for asked in mine])[:MOST_OTHERS],
         "decided": deciding.decided_by(me),
         "today": deciding.decided_today(me, now),
     }
@@ -49,13 +50,8 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
-    return (
-        pending(me)
-        .exclude(pk__in=mine)
-        .select_related("requester", "cluster", "policy", "command_set_version__command_set", "extends")
-        .prefetch_related("approvals")
-        .order_by("lapses_at")
-    )
+    others = pending(me).exclude(pk__in=mine)
+    return with_names(others, rules=True).prefetch_related("approvals").order_by("lapses_at")
 
 
 @page()

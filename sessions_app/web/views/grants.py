@@ -18,10 +18,11 @@ from sessions_app.operations.order_command import order_command
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.durations import say_duration
+from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt
 from sessions_app.web.doors import ACT, address_of, back, page, who
 from sessions_app.web.reads.grant import GrantPage, field_name, grant_page
-from sessions_app.web.reads.home import LIVE, run_counts, with_names
+from sessions_app.web.reads.home import LIVE, run_counts
 from sessions_app.web.reads.log import Asked
 from sessions_app.web.reads.pages import page_of
 
@@ -58,6 +59,7 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
             "reviewed_by",
             "workflow",
         )
+        .defer(None)
         .filter(ref=ref)
         .first()
     )

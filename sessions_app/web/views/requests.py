@@ -22,11 +22,12 @@ from sessions_app.operations.request_access import request_access
 from sessions_app.operations.save_bookmark import save_bookmark
 from sessions_app.operations.withdraw_request import withdraw_request
 from sessions_app.queries.facts import targets_of
+from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.forms import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.reads.asking import AskPage, ask_page, usual_wait
 from sessions_app.web.reads.deciding import request_page
-from sessions_app.web.reads.home import again, with_names
+from sessions_app.web.reads.home import again
 from sessions_app.web.reads.pages import page_of
 
 # What is missing because nobody has typed it yet is said as a question, not as a refusal.
@@ -171,7 +172,11 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
         "grant", "extends__request", "requester__owner", "workflow"
     )
-    asked = found.filter(number=int(number)).first() if number.isdecimal() and len(number) < 10 else None
+    asked = (
+        found.defer(None).filter(number=int(number)).first()
+        if number.isdecimal() and len(number) < 10
+        else None
+    )
     if asked is None:
         raise Http404
     return asked

@@ -281,15 +281,15 @@ def test_a_cluster_gives_each_permission_to_people_and_groups(world):
         "administrators": {"identities": ["dora"]},
     }
     world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})})
-    holding = Cluster.objects.holding
-    assert holding(world.charlie, "request").exists()
-    assert holding(world.bob, "approve").exists()
-    assert holding(world.alice, "view").exists()
-    assert holding(world.dora, "administer").exists()
-    assert not holding(world.charlie, "view", "approve", "administer").exists()
+    held_by = Cluster.objects.held_by
+    assert held_by(world.charlie, "request").exists()
+    assert held_by(world.bob, "approve").exists()
+    assert held_by(world.alice, "view").exists()
+    assert held_by(world.dora, "administer").exists()
+    assert not held_by(world.charlie, "view", "approve", "administer").exists()
     assert world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})}).changes == []
     world.apply()
-    assert not holding(world.dora, "view", "administer").exists()
+    assert not held_by(world.dora, "view", "administer").exists()
 
 
 def test_permissions_are_exactly_what_the_file_says(world):

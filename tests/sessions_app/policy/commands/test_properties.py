@@ -134,7 +134,7 @@ def holds(verdict: Allowed) -> None:
     for name, value in verdict.matched.items():
         assert rule.where[name].accept(value) == value
         assert value == str(int(value)) if name == "n" else not value.startswith("-")
-        assert "/.." not in value or name not in ("file", "a")
+        assert ".." not in value.split("/") or name not in ("file", "a")
     assert not any(char in word for word in verdict.argv for char in "\n\r\0\t\u200b\u202e\ufeff\x1b")
 
 

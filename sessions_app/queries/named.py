@@ -1,0 +1,26 @@
+"""Grants and requests with the rows that name them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.db.models import QuerySet
+
+from sessions_app.models import AccessRequest, Grant
+
+Named = TypeVar("Named", Grant, AccessRequest)
+# What makes the rows that name something large; one page of fifty would read and parse a megabyte of it.
+LARGE = (
+    "policy__source", "command_set_version__source", "command_set_version__document", "command_set_version__findings",
+    "command_set_version__accepted",
+)  # fmt: skip
+
+
+def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
+    """Add to grants or requests the rows that name them; of their documents only the policy's, with ``rules``.
+
+    ``.defer(None)`` reads all of them.
+    """
+    own = ("holder",) if queryset.model is Grant else ("requester", "extends")
+    named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
+    return named.defer(*LARGE) if rules else named.defer(*LARGE, "policy__document")
