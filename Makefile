@@ -19,7 +19,7 @@ up: ## Start all of Stint; Ctrl-C stops it
 test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
-	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile)
+	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder)
 
 lint: ## Check style, types, directions of imports and templates
 	@.ci/bootstrap test

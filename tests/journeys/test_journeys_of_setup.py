@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from broker.demo.sshd import SshTarget
 from tests.support.acts import Started
-from tests.support.browser import PHONE, SMALLEST
+from tests.support.browser import PHONE
 
 
 def work() -> None:
@@ -104,28 +104,3 @@ def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
         expect(admin.locator("#checks")).to_contain_text("All right")
     admin.goto("/clusters/")
     expect(admin.locator("main")).to_contain_text("1 of 2 never checked")
-
-
-def test_no_page_of_setting_up_complains_or_scrolls_sideways(live_world, visit):
-    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-
-    ensure_ssh_ca(now=live_world.now)
-    live_world.request()
-    page = visit("admin", SMALLEST, has_touch=True)
-    for url in (
-        "/clusters/web/", "/clusters/web/edit/", "/clusters/web/edit/?as=text", "/new/cluster/", "/command-sets/restart-web/edit/",
-        "/new/command-set/", "/policies/web-work/edit/", "/policies/web-work/simulate/", "/new/policy/", "/welcome/people/",
-        "/welcome/cluster/", "/welcome/check/", "/welcome/commands/", "/welcome/policy/", "/welcome/done/",
-    ):  # fmt: skip
-        page.goto(url)
-        wide = page.evaluate(
-            "[...document.querySelectorAll('main *')].filter(el => el.getBoundingClientRect().right > innerWidth"
-            " && !el.closest('.editor, pre, .stepper, .scroll')).map(el => el.tagName + '.' + el.className)"
-        )
-        assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], (url, wide)
-        small = page.evaluate(
-            "[...document.querySelectorAll('main .btn, main .ctl, main summary, main .stepper a')]"
-            ".filter(el => el.offsetParent && el.getBoundingClientRect().height < 44 && !el.closest('pre'))"
-            ".map(el => el.className + ' ' + el.textContent.trim().slice(0, 40))"
-        )
-        assert [one for one in small if not one.startswith(" ")] == [], url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.support import acts
-from tests.support.browser import PHONE, SMALLEST
+from tests.support.browser import PHONE
 
 
 def _start(world) -> object:
@@ -104,27 +104,3 @@ def test_light_and_dark_and_the_search_key(visit):
     alice.keyboard.type("restart-web")
     alice.keyboard.press("Enter")
     expect(alice.locator("h1")).to_contain_text("What fits “restart-web”")
-
-
-def test_no_page_complains_or_scrolls_sideways_and_targets_are_large_enough_for_thumbs(live_world, visit):
-    grant = live_world.grant()
-    pending = live_world.request(reason="w" * 300, ticket="CHG-" + "9" * 100)
-    glass = live_world.request(kind="break_glass", reason="Site is down").grant
-    pages = [
-        "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
-        f"/requests/{pending.ref}/", "/approvals/", f"/approvals/{pending.ref}/", "/grants/?show=all", f"/grants/{grant.ref}/",
-        f"/grants/{glass.ref}/", "/clusters/", "/clusters/web/", "/command-sets/", "/command-sets/restart-web/", "/policies/",
-        "/policies/web-work/", "/account/", "/people/", "/people/alice/", "/timeline/?zoom=week", "/timeline/?view=table",
-        "/who-can/?cluster=web&line=echo+restart+nginx", "/record/", "/record/?event=grant&text=nginx", "/sign-out/",
-    ]  # fmt: skip
-    for name in ("alice", "bob", "admin"):
-        page = visit(name, SMALLEST, has_touch=True)
-        for url in pages:
-            page.goto(url)
-            assert page.evaluate("document.documentElement.scrollWidth") <= SMALLEST["width"], (name, url)
-            small = page.evaluate(
-                "[...document.querySelectorAll('main .btn, main .ctl, .tabbar a, .decide .btn, main .seg label')]"
-                ".filter(el => el.offsetParent && el.getBoundingClientRect().height < 44)"
-                ".map(el => el.className + ' ' + el.textContent.trim().slice(0, 40) + ' ' + el.getBoundingClientRect().height)"
-            )
-            assert small == [], (name, url)

@@ -128,19 +128,22 @@ def test_appends_at_the_same_time_make_one_chain_without_gaps(stint_db: Any) -> 
 
 
 def test_a_verification_is_not_disturbed_by_appends(stint_db: Any) -> None:
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
         try:
             while not stop.is_set():
                 bulk_build(connection, 20)
+                begun.set()
         finally:
             connection.close()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        verdicts = [verify(connection=connection) for _ in range(15)]
+        verdicts = [verify(connection=connection)]
+        assert begun.wait(60)
+        verdicts += [verify(connection=connection) for _ in range(15)]
     finally:
         stop.set()
         writer.join(timeout=60)

@@ -19,6 +19,8 @@ from tests.support.acts import run, session, use
 from tests.support.gateway import Place, eventually, new_tag, on_target
 
 LIMIT = 2.0
+# Where no command has to be contained, one way of containing stands for both.
+ONE_WAY = pytest.mark.parametrize("place", ["group"], indirect=True, scope="module")
 CONTAINED = ["sleep", "nohup", "setsid", "pipe", "stubborn", "daemon", "fork"]
 
 
@@ -255,6 +257,7 @@ def test_a_disabled_holder_is_cut(place):
     assert b"hold no access" in place.ssh("true").stderr
 
 
+@ONE_WAY
 def test_a_target_that_is_down_keeps_the_grant_revoking_until_it_answers(place):
     target = place.targets["web-2"]
     grant, other = place.grant(), place.grant()
@@ -277,6 +280,7 @@ def test_a_target_that_is_down_keeps_the_grant_revoking_until_it_answers(place):
     eventually(lambda: ended(grant), within=20)
 
 
+@ONE_WAY
 def test_a_target_that_hangs_delays_no_other(place):
     hung = [used(place, "web-1", "web-2") for _ in range(10)]
     fine = [used(place, "web-1") for _ in range(40)]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.sessions_app.gateways.test_ending import ended, revoke, seconds_over
+from tests.sessions_app.gateways.test_ending import ONE_WAY, ended, revoke, seconds_over
 from tests.support.acts import intact
 from tests.support.gateway import ROOT, Place, eventually, free_port, on_target
 from tests.support.proxy import SOCKET, BlackHole
@@ -154,6 +154,7 @@ def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
     eventually(lambda: ended(grant))
 
 
+@ONE_WAY
 def test_without_its_database_a_gateway_starts_nothing(place, hole):
     place.grant()
     hole.freeze()
@@ -168,6 +169,7 @@ def test_without_its_database_a_gateway_starts_nothing(place, hole):
     hole.thaw()
 
 
+@ONE_WAY
 def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway):
     port = free_port()
     second = subprocess.Popen(
@@ -196,6 +198,7 @@ def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway)
         second.wait()
 
 
+@ONE_WAY
 def test_a_port_that_is_taken_is_told_in_a_sentence(gateway):
     done = subprocess.run(
         [sys.executable, "manage.py", "ssh_gateway", "--port", str(gateway.port), "--name", "late"],
@@ -205,6 +208,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(gateway):
     assert f"Can't listen on 127.0.0.1 port {gateway.port}".encode() in done.stderr
 
 
+@ONE_WAY
 def test_the_host_key_stays_and_is_for_the_gateway_alone(gateway):
     path = gateway.folder / "state" / "ssh_gateway_host_key"
     before = path.read_bytes()
@@ -214,6 +218,7 @@ def test_the_host_key_stays_and_is_for_the_gateway_alone(gateway):
     assert path.read_bytes() == before
 
 
+@ONE_WAY
 def test_a_recording_that_can_not_be_written_stops_the_command(gateway):
     grant = gateway.grant()
     blocked = gateway.folder / "state" / "recordings" / grant.ref

@@ -13,7 +13,7 @@ from sessions_app.queries import record as queries
 from sessions_app.queries.record import newest_visible, visible_entries
 from tests.support import acts
 from tests.support.acts import policy
-from tests.support.world import make_world
+from tests.support.replay import world_again
 
 # Under which the ways of reading are chosen: everybody sees few things, everybody sees many, and windows that end early.
 WAYS = [(2_000, 20_000), (0, 20_000), (0, 7), (2, 11)]
@@ -22,7 +22,7 @@ WAYS = [(2_000, 20_000), (0, 20_000), (0, 7), (2, 11)]
 @pytest.fixture
 def world(db, now):
     """A world whose making is recorded, in which some things are seen by some."""
-    world = make_world(now)
+    world = world_again(now)
     world.apply({**policy(world, viewers={"identities": ["charlie"]})})
     grant = world.grant()
     used = acts.use(grant, now=now)

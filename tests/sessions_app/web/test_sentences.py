@@ -10,7 +10,7 @@ from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from sessions_app.web.sentences import LONGEST, sentence
 from tests.support import acts
-from tests.support.world import make_world
+from tests.support.replay import world_again
 
 
 def told(event: str, ref: str = "GR-7F3K", actor: str = "alice", **data) -> str:
@@ -60,7 +60,7 @@ def test_stints_own_parts_have_names_and_long_texts_end():
 
 
 def test_all_that_really_is_recorded_has_a_sentence(db, now):
-    world = make_world(now)
+    world = world_again(now)
     grant = world.grant()
     used = acts.use(grant, now=now)
     session = acts.session(used, now=now)
