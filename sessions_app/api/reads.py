@@ -27,7 +27,8 @@ from sessions_app.models import (
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.decide_request import may_not_decide
 from sessions_app.policy.approvals import resolve
-from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult
 from sessions_app.queries import commands, facts
 

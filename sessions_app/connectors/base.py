@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+# What Stint makes on a target begins with this, so that it is known again.
+MARK = "stint"
+# No call of a connector takes longer; a worker that waits for more has been stopped.
+CALL_SECONDS = 25
 
 
 class ConnectorError(Exception):
@@ -21,27 +29,57 @@ class ConnectorError(Exception):
         self.permanent = permanent
 
 
+class ConnectionParameters(BaseModel):
+    """How Stint logs in to the targets of a cluster, beyond address and port. Fields of type SecretStr are secrets: they
+    are stored encrypted, and shown, logged and recorded nowhere.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def secret_fields(model: type[ConnectionParameters]) -> frozenset[str]:
+    """The names of the fields that hold secrets."""
+    return frozenset(
+        name for name, about in model.model_fields.items() if about.annotation in (SecretStr, SecretStr | None)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One target of a cluster, and how it is known and logged in to."""
+
+    cluster: str
+    target: TargetFacts
+    parameters: ConnectionParameters = field(default=ConnectionParameters(), repr=False)
+    host_ca: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantSpec:
-    """A grant as a connector needs it. ``token`` marks what is made for it on a target; it opens nothing."""
+    """A grant as a connector needs it on one target.
+
+    ``token`` (32 hexadecimal digits) marks what is made for it there and opens nothing: every name on the target derives
+    from it.
+    """
 
     grant_ref: str
     token: str
     holder: str
-    cluster: str
-    host_ca: str
-    targets: tuple[TargetFacts, ...]
+    place: Place
+    commands: CompiledSet
     expires_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseSpec:
-    """What may be left of a grant on one target."""
+class Lease:
+    """What was made, or may be left, of a grant on one target. ``made`` is what the connector wants to know again; it
+    holds no secret, and is empty where a crash lost it.
+    """
 
     grant_ref: str
     token: str
-    host_ca: str
-    target: TargetFacts
+    place: Place
+    made: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +88,30 @@ class Evidence:
 
     gone: bool
     detail: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Something on a target that carries Stint's mark. ``intact``: it is as ``provision`` made it; ``detail`` says what
+    it is and what is wrong with it.
+    """
+
+    token: str
+    grant_ref: str = ""
+    intact: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What a holder uses a grant with, shown once. ``fields`` are label and value in the order of a form; ``secret`` names
+    those to be hidden at first; ``command`` is the line to paste into a terminal.
+    """
+
+    fields: Mapping[str, str] = field(repr=False)
+    secret: frozenset[str]
+    command: str = field(repr=False, default="")
+    expires_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +125,32 @@ class CheckStep:
 
 
 class Connector(Protocol):
-    """Makes and unmakes access on targets of one kind. All of it may be called again after a crash at any point."""
+    """Makes and unmakes access on targets of one kind.
+
+    All of it may be called again after a crash at any point, from any number of threads, and ends within
+    ``CALL_SECONDS``. What fails raises ConnectorError and nothing else.
+    """
 
     kind: str
 
-    def provision(self, spec: GrantSpec) -> list[LeaseSpec]:
-        """Make what the grant needs and return it; an empty list when nothing has to be made beforehand."""
+    def provision(self, spec: GrantSpec) -> Lease:
+        """Make what the grant needs on one target, or mend it, and return what was made."""
 
-    def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Unmake everything, read back, and return what was seen. Raises ConnectorError."""
+    def revoke(self, lease: Lease) -> Evidence:
+        """Unmake everything that derives from the lease's token, read back, and return what was seen."""
 
-    def observe(self, lease: LeaseSpec) -> Evidence:
-        """Look, and change nothing. Raises ConnectorError."""
+    def verify(self, lease: Lease) -> Evidence:
+        """Look for what is left of a grant, and change nothing."""
 
-    def check(self, *, target: TargetFacts, host_ca: str) -> list[CheckStep]:
+    def observe(self, place: Place) -> list[Observed]:
+        """Return everything on a target that carries Stint's mark, whatever grant it is of, and change nothing."""
+
+    def check(self, place: Place) -> list[CheckStep]:
         """Report step by step whether the target is set up for Stint. Never raises for what a target does."""
+
+
+class Issuer(Protocol):
+    """A connector whose grants are used with a credential of the target's own."""
+
+    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+        """Make a credential for what ``provision`` made; the one before stops being good for new logins."""

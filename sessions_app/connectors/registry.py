@@ -1,23 +1,74 @@
-"""Which connector serves which kind of cluster."""
+"""Which connector serves which kind of cluster.
+
+A package of a third party gives one more by an entry point of the group ``stint.connectors``, which names a
+``ConnectorType``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
 
-from sessions_app.connectors.base import Connector, ConnectorError
+from sessions_app.connectors.base import ConnectionParameters, Connector, ConnectorError
 
-_makers: dict[str, Callable[[], Connector]] = {}
+GROUP = "stint.connectors"
 
 
-def register(kind: str, make: Callable[[], Connector]) -> None:
-    """Let ``make`` give the connector for a kind, in place of any that was registered before."""
-    _makers[kind] = make
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorType:
+    """One kind of cluster, before any is logged in to.
+
+    ``prepares``: something must be made on a target before a grant can be used; ``issues``: the connector is an Issuer as
+    well; ``accounts``: targets have a login account and a host key of their own.
+    """
+
+    kind: str
+    title: str
+    make: Callable[[], Connector]
+    parameters: type[ConnectionParameters] = field(default=ConnectionParameters)
+    default_port: int
+    prepares: bool = True
+    issues: bool = False
+    accounts: bool = False
+
+
+_types: dict[str, ConnectorType] = {}
+
+
+def register(connector_type: ConnectorType) -> None:
+    """Let a type serve its kind, in place of any that was registered before."""
+    _types[connector_type.kind] = connector_type
+
+
+def types() -> dict[str, ConnectorType]:
+    """Return every type by its kind, those of third parties as well."""
+    return {**_from_packages(), **_types}
+
+
+def type_of(kind: str) -> ConnectorType:
+    """Return the type of a kind. Raises ConnectorError for a kind that nothing serves."""
+    try:
+        return types()[kind]
+    except KeyError:
+        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True) from None
 
 
 def connector_for(kind: str) -> Connector:
     """Return the connector for a kind. Raises ConnectorError for a kind that nothing serves."""
-    try:
-        make = _makers[kind]
-    except KeyError:
-        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True) from None
-    return make()
+    return type_of(kind).make()
+
+
+@cache
+def _from_packages() -> dict[str, ConnectorType]:
+    found: dict[str, ConnectorType] = {}
+    for point in entry_points(group=GROUP):
+        loaded: Any = point.load()
+        if not isinstance(loaded, ConnectorType):
+            raise TypeError(
+                f"The entry point {point.name} of {GROUP} names no ConnectorType; mend or remove its package."
+            )
+        found[loaded.kind] = loaded
+    return found

@@ -24,7 +24,7 @@ from sessions_app.operations.catalogue_changes import (
 from sessions_app.operations.catalogue_plan import Change, Plan, one_change
 from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
 from sessions_app.policy.commands.findings import Finding
-from sessions_app.policy.commands.lint import lint
+from sessions_app.policy.commands.kinds import lint
 from sessions_app.policy.documents import DocumentError
 
 __all__ = ["Change", "Plan", "apply_catalogue"]

@@ -1,4 +1,4 @@
-"""May this identity use this target now, and with what? The one answer for every gateway."""
+"""May this identity use this host now, and with what?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from django.db import connection
 
 from broker.audit.actor import ActorKind
-from sessions_app.policy.commands.ssh import CompiledSet
+from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
 
@@ -30,7 +30,7 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
   LEFT JOIN accounts_identity o ON o.id = i.owner_id
  WHERE g.holder_id = %(holder)s AND g.state = 'active' AND t.name = %(target)s
-   AND g.starts_at <= %(now)s AND g.expires_at > greatest(%(now)s, clock_timestamp())
+   AND c.kind = 'ssh' AND g.starts_at <= %(now)s AND g.expires_at > greatest(%(now)s, clock_timestamp())
    AND (i.owner_id IS NULL OR o.is_active)
    AND (%(ref)s::text IS NULL OR g.ref = %(ref)s)
  ORDER BY g.expires_at DESC
@@ -78,6 +78,9 @@ def _use(row: tuple[Any, ...]) -> Use | None:
         )
     except ValueError as error:
         log.warning("grant.unreadable", grant=ref, error=str(error))
+        return None
+    if not isinstance(found, CompiledSet):
+        log.warning("grant.unreadable", grant=ref, error="Its commands are not for SSH.")
         return None
     return Use(
         grant_id=grant_id,

@@ -20,7 +20,7 @@ from sessions_app.models import (
     WorkflowKind,
 )
 from sessions_app.models.grant import GrantQuerySet
-from sessions_app.policy.commands.ssh import CompiledSet, CompileError
+from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.evaluate import evaluate

@@ -18,8 +18,9 @@ from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use, authorize_use
 from sessions_app.operations.finish_run import UNFINISHED
 from sessions_app.operations.try_command import MAX_STORED, explain
-from sessions_app.policy.commands.quoting import QuoteRefused
-from sessions_app.policy.commands.ssh import Refused, decide, line_of, lines_for
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.ssh.decide import decide, line_of, lines_for
+from sessions_app.policy.commands.ssh.quoting import QuoteRefused
 
 LAPSES = dt.timedelta(seconds=30)
 # As many as an SSH connection may have at once.

@@ -13,7 +13,8 @@ from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.try_command import Tried, lease
-from sessions_app.policy.commands.ssh import Allowed, decide
+from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.kinds import decide
 
 
 class StillHeld(Conflict):

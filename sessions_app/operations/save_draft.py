@@ -17,7 +17,7 @@ from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.findings import Finding
-from sessions_app.policy.commands.lint import lint
+from sessions_app.policy.commands.kinds import lint
 from sessions_app.policy.documents import DocumentError, Problem
 
 

@@ -15,7 +15,8 @@ from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
-from sessions_app.policy.commands.ssh import Allowed, Refused, decide
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.kinds import decide
 
 HOLD_LASTS = dt.timedelta(minutes=5)
 WAITS = "This command waits for a second person, for 5 minutes at most."

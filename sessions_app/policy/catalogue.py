@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from sessions_app.policy.commands.document import CommandSetDocument, command_set_schema, parse_document
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
 from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
 
@@ -167,7 +168,7 @@ def holds_for_nobody(catalogue: Catalogue) -> list[str]:
         clusters = [catalogue.clusters.get(name) for name in policy.clusters]
         alone = [cluster.name for cluster in clusters if cluster and not cluster.approvers]
         sets = [catalogue.command_sets.get(name) for name in policy.command_sets]
-        held = [each.name for each in sets if each and any(rule.hold for rule in each.document.commands)]
+        held = [each.name for each in sets if each and any(rule.held for rule in each.document.commands)]
         if alone and held and not policy.approver_groups:
             found.append(
                 f"policies/{policy.name}: commands of {', '.join(held)} wait for a second person, and on {', '.join(alone)} nobody could allow "

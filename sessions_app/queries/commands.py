@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sessions_app.models import AccessRequest, CommandSetVersion
-from sessions_app.policy.commands.document import CommandSetDocument, parse_document
-from sessions_app.policy.commands.ssh import CompiledSet, compile_open, compile_set
+from sessions_app.policy.commands.answers import CompiledSet
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_document
 
 _MOST = 2048
 # Keyed by the digest of the version, which names its content; a version that can't be read is never kept.

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from sessions_app.models import CommandRun, EndReason, Grant, Lease, RunState
-from sessions_app.policy.commands.ssh import describe
+from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
 
 _REFUSED = [RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED]

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.models import Cluster, CommandSet, CommandSetVersion, Environment, Kind, Risk
-from sessions_app.policy.commands.ssh import compile_open, describe
+from sessions_app.policy.commands.kinds import compile_open, describe
 from sessions_app.queries.commands import document_of
 
 EFFECTS = ("read", "change", "destructive")

@@ -11,7 +11,7 @@ from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
 from sessions_app.models import EndReason, Grant, GrantState, RunState, Verdict
-from sessions_app.policy.commands.ssh import describe
+from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
 
 

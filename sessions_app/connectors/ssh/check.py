@@ -12,7 +12,7 @@ import asyncssh
 
 from sessions_app.connectors.base import CheckStep, ConnectorError
 from sessions_app.connectors.ssh.connection import Dialer, Errand, connect_tcp
-from sessions_app.policy.commands.quoting import quote_argv
+from sessions_app.policy.commands.ssh.quoting import quote_argv
 from sessions_app.policy.scope import TargetFacts
 
 ANSWER_TIMEOUT = 20.0

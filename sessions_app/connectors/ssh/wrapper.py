@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sessions_app.policy.commands.quoting import quote_argv
+from sessions_app.policy.commands.ssh.quoting import quote_argv
 
 Contain = Literal["group", "pidns"]
 

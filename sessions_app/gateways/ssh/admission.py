@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import StintError
 from sessions_app.operations.authorize_use import Use, authorize_use
-from sessions_app.policy.commands.ssh import Allowed, decide
+from sessions_app.policy.commands.ssh.decide import Allowed, decide
 
 _REFERENCE = re.compile(r"GR-[0-9A-Z]{1,12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")

@@ -13,7 +13,8 @@ from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.registry import OpenSession
 from sessions_app.gateways.ssh.relay import Feed
-from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.ssh.decide import describe
 
 if TYPE_CHECKING:
     from sessions_app.gateways.ssh.channel import Channel

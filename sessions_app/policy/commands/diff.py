@@ -8,6 +8,8 @@ from typing import Any, Literal
 from sessions_app.policy.commands.document import CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
+# What matters most of a command, in this order; the rest follows.
+_FIRST = ("effect", "hold", "end", "contain", "where")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +28,27 @@ class Change:
 def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Change]:
     """The differences: what is about the whole set, its parameters, its commands, its examples.
 
-    The order of commands means nothing and is not compared. Commands are the same if their `run` is the same.
+    The order of commands means nothing and is not compared. Commands are the same if they are written the same way.
     """
     before = old.model_dump(mode="json", by_alias=True)
     after = new.model_dump(mode="json", by_alias=True)
     return [
         *_fields("the set", before, after, ("name", "kind", "summary", "risk", "contain")),
         *_entries("parameter", before["parameters"], after["parameters"]),
-        *_entries("command", _by_run(before, old), _by_run(after, new)),
+        *_entries("command", _by_text(before, old), _by_text(after, new)),
         *_lines("allow", before, after),
         *_lines("refuse", before, after),
     ]
 
 
-def _by_run(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
-    """The commands by their text; a text that stands twice gets a number. `contain` is the one in force."""
+def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
+    """The commands by their text; a text that stands twice gets a number. What the set says for all counts for each."""
     found: dict[str, Any] = {}
     for written, rule in zip(data["commands"], document.commands, strict=True):
-        key, count = rule.run, 2
+        key, count = rule.text, 2
         while key in found:
-            key, count = f"{rule.run} ({count})", count + 1
-        found[key] = {**written, "contain": document.contain_of(rule)}
+            key, count = f"{rule.text} ({count})", count + 1
+        found[key] = {rule.WRITTEN: written.get(rule.WRITTEN), **written, **document.in_force(rule)}
     return found
 
 
@@ -69,7 +71,7 @@ def _entries(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
             )
         elif kind == "command":
             yield from _fields(
-                f"command {name}", before[name], value, ("effect", "hold", "end", "contain", "where")
+                f"command {name}", before[name], value, tuple(dict.fromkeys((*_FIRST, *value)))
             )
         elif before[name] != value:
             was, now = _say(before[name]), _say(value)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import CommandSetDocument
-from sessions_app.policy.commands.ssh import Allowed, compile_open, decide
+from sessions_app.policy.commands.kinds import compile_open, decide
 
 
 @dataclass(frozen=True, slots=True)

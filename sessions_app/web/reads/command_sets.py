@@ -19,20 +19,11 @@ from sessions_app.models import (
 )
 from sessions_app.operations.publish_command_set import key_of
 from sessions_app.policy.catalogue import read_command_set
+from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused
 from sessions_app.policy.commands.diff import Change, diff_documents
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
-from sessions_app.policy.commands.lint import lint
-from sessions_app.policy.commands.ssh import (
-    Allowed,
-    CommandView,
-    CompileError,
-    Refused,
-    compile_open,
-    compile_set,
-    decide,
-    describe,
-)
+from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe, lint
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.queries import commands
 

@@ -28,7 +28,8 @@ from sessions_app.operations.comment_request import MOST as THREAD
 from sessions_app.operations.decide_request import left_of, may_not_decide
 from sessions_app.operations.remind_request import PAUSE
 from sessions_app.policy.approvals import resolve
-from sessions_app.policy.commands.ssh import CommandView, describe
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts

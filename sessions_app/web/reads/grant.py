@@ -15,8 +15,9 @@ from django.conf import settings
 from accounts.models import Identity
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
 from sessions_app.operations.review_break_glass import may_not_review
-from sessions_app.policy.commands.quoting import quote
-from sessions_app.policy.commands.ssh import CommandView, FreeParameter, describe
+from sessions_app.policy.commands.answers import CommandView, FreeParameter
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.queries import commands
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of

@@ -19,7 +19,8 @@ from sessions_app.models import (
     Grant,
     RunState,
 )
-from sessions_app.policy.commands.ssh import Allowed, decide
+from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads.pages import Page, page_of

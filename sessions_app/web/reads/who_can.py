@@ -19,7 +19,8 @@ from sessions_app.models import (
     GrantState,
     Target,
 )
-from sessions_app.policy.commands.ssh import Allowed, CompiledSet, Refused, compile_open, decide
+from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
+from sessions_app.policy.commands.kinds import compile_open, decide
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import PolicyDocument

@@ -19,7 +19,7 @@ from broker.kernel.errors import InvalidInput, StintError
 from broker.kernel.text import checked_text
 from sessions_app.models import Environment, Risk
 from sessions_app.operations.save_document import save_document
-from sessions_app.policy.commands.starters import STARTERS, starter
+from sessions_app.policy.commands.kinds import starter, starters
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.doors import FORM, page, who
@@ -132,7 +132,7 @@ def _commands(request: HttpRequest) -> Answer:
     checked = command_sets.check_source(source, None)
     return {
         "typed": Typed(source, outcome.problems or checked.problems), "checked": checked, "outcome": outcome,
-        "starters": STARTERS, "published": reads.command_set_names(), "start": request.GET.get("start", STARTERS[0].key),
+        "starters": starters(), "published": reads.command_set_names(), "start": request.GET.get("start", starters()[0].key),
     }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from django.db.models import F
 from sessions_app.models import Cluster, CommandSetVersion, EndReason, Grant, Target
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.policy.commands.ssh import Allowed, Refused, decide
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.kinds import decide
 from tests.support.acts import after
 
 NUMBERS = itertools.count(900_000)

@@ -6,12 +6,11 @@ import pytest
 
 from sessions_app.policy.catalogue import fingerprint_of, read_command_set, read_policy
 from sessions_app.policy.commands.examples import check_examples
-from sessions_app.policy.commands.lint import lint
-from sessions_app.policy.commands.starters import STARTERS, starter
+from sessions_app.policy.commands.kinds import lint, starter, starters
 from sessions_app.policy.starter_policy import policy_source
 
 
-@pytest.mark.parametrize("one", STARTERS, ids=lambda one: one.key)
+@pytest.mark.parametrize("one", starters(), ids=lambda one: one.key)
 def test_a_starter_is_fit_to_be_published(one):
     file = read_command_set(one.source)
     assert file.name == one.name
@@ -20,7 +19,7 @@ def test_a_starter_is_fit_to_be_published(one):
 
 
 def test_a_starter_that_is_not_there_is_the_first():
-    assert starter("no-such") is STARTERS[0]
+    assert starter("no-such") is starters()[0]
 
 
 def test_a_policy_to_begin_with_says_what_was_chosen():

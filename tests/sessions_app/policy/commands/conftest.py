@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sessions_app.policy.commands.document import CommandSetDocument, parse_document, parse_text
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import parse_document, parse_text
 
 RESTART_WEB = """\
 name: restart-web

@@ -1,7 +1,8 @@
 """What changed between two versions, in sentences."""
 
 from sessions_app.policy.commands.diff import diff_documents
-from sessions_app.policy.commands.document import CommandSetDocument, parse_text
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import parse_text
 
 
 def changed(restart_web: CommandSetDocument, text: str, *pairs: tuple[str, str]) -> list[str]:

@@ -6,14 +6,8 @@ import jsonschema
 import pytest
 import yaml
 
-from sessions_app.policy.commands.document import (
-    CommandSetDocument,
-    canonical_json,
-    command_set_schema,
-    digest,
-    parse_document,
-    parse_text,
-)
+from sessions_app.policy.commands.document import CommandSetDocument, canonical_json, digest
+from sessions_app.policy.commands.kinds import command_set_schema, parse_document, parse_text
 from sessions_app.policy.documents import DocumentError, load_yaml
 
 
@@ -40,7 +34,7 @@ def test_contain_of_the_set_holds_for_commands_that_do_not_say() -> None:
 
 
 REPLACED = [
-    ("kind: ssh", "kind: telnet", "line 2, kind: must be 'ssh'"),
+    ("kind: ssh", "kind: telnet", "line 2, kind: needs one of ssh"),
     ("risk: medium\n", "", "risk: is missing: add it"),
     ("risk: medium", "risk: medium\nowner: me", "line 5, owner: is not a key that can stand here"),
     ("name: restart-web", "name: Restart Web", "line 1, name: must look like"),
@@ -77,7 +71,7 @@ def test_each_fault_is_named_with_its_place(restart_web_text: str, old: str, new
 
 def test_all_faults_are_named_at_once(restart_web_text: str) -> None:
     text = (
-        restart_web_text.replace("kind: ssh", "kind: x")
+        restart_web_text.replace("name: restart-web", "name: No!")
         .replace("hold: true", "hold: maybe")
         .replace("risk: medium", "risk: no")
     )

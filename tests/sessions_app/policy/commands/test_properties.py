@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessions_app.policy.commands.document import CommandSetDocument, parse_document
-from sessions_app.policy.commands.lines import LineRefused, parse_line
+from sessions_app.policy.commands.answers import CompileError, Refused
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.commands.parameters import ValueRefused
-from sessions_app.policy.commands.quoting import quote_argv, readable
-from sessions_app.policy.commands.ssh import (
+from sessions_app.policy.commands.ssh.decide import (
     Allowed,
     CompiledSet,
-    CompileError,
-    Refused,
     compile_open,
     compile_set,
     decide,
@@ -23,6 +21,8 @@ from sessions_app.policy.commands.ssh import (
     describe,
     lines_for,
 )
+from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
+from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
 
 FORBIDDEN = ";&|<>()$`~*?[]{}#!\n\r\0\t\u200b\u202e\ufeff\x1b"
 NASTY = FORBIDDEN + "'\"\\=- /a.:"

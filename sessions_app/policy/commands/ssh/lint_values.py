@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.findings import Command, Finding, Severity
+from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern, compile_pattern
+from sessions_app.policy.commands.ssh.command import Command
 
 _OPTION_PROBES = ("-", "-a", "-1", "--a", "-oProxyCommand=a", "--rsh=a")
 _ANYTHING_PROBES = ("a", "a b", "../a", "/etc/passwd", "a;b", "$(a)", "a=b", "@a", "'a'", "é")

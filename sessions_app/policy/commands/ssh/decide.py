@@ -11,12 +11,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.answers import CommandView, CompileError, Refused, free_parameter
+from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.document import CommandRule, CommandSetDocument, Contain, Effect
-from sessions_app.policy.commands.lines import LineRefused, check_argv, parse_line
-from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType, ValueRefused
-from sessions_app.policy.commands.quoting import quote, readable
-from sessions_app.policy.commands.templates import Slot, Template, Word, fill
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.ssh.document import Contain, SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, parse_line
+from sessions_app.policy.commands.ssh.quoting import quote, readable
+from sessions_app.policy.commands.ssh.templates import Slot, Template, Word, fill
 from sessions_app.policy.documents import Problem
 
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
@@ -24,27 +28,11 @@ RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word"
 _EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 
 
-class CompileError(ValueError):
-    """Values or a choice of commands that do not fit the command set. `problems` names each."""
-
-    def __init__(self, problems: Collection[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
-
-
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    """A command that may run. `matched` holds the values of the free parameters; no finish_seconds means cut
-    off.
-    """
+class Allowed(answers.Allowed):
+    """A command line that may run, as its words."""
 
-    index: int
-    argv: tuple[str, ...]
-    effect: Effect
-    hold: bool
-    finish_seconds: int | None
     contain: Contain
-    matched: Mapping[str, str]
 
     @property
     def line(self) -> str:
@@ -53,47 +41,8 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A command that may not run: why, in a sentence, and the allowed command that comes nearest (None: none
-    does).
-    """
-
-    reason: str
-    nearest: str | None
-    code: RefusalCode
-
-
-@dataclass(frozen=True, slots=True)
-class FreeParameter:
-    """A value that is free at each run. `limits` is in words; `choices`, `low` and `high` are for a form's
-    field.
-    """
-
-    name: str
-    kind: str
-    limits: str
-    choices: tuple[str, ...] = ()
-    low: str | None = None
-    high: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CommandView:
-    """One command of a grant as pages and `help` show it, with the bound values in place."""
-
-    index: int
-    text: str
-    free: tuple[FreeParameter, ...]
-    effect: Effect
-    hold: bool
-    finish_seconds: int | None
-    contain: Contain
-
-
-@dataclass(frozen=True, slots=True)
-class _Command:
-    index: int
-    rule: CommandRule
+class _Command(answers.CompiledCommand):
+    rule: SSHCommand
     contain: Contain
     template: Template
     words: tuple[Word, ...]  # the template's words with the bound values in place
@@ -108,66 +57,36 @@ class _Command:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledSet:
-    """The commands of one grant, ready for `decide`. `bindings` are the values as they are compared."""
+class CompiledSet(answers.CompiledSet):
+    """The command lines of one grant, ready for `decide`."""
 
-    name: str
-    bindings: Mapping[str, str]
     commands: tuple[_Command, ...]
     left_out: tuple[_Command, ...]
     by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
 
 
-def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
-    """The value of each parameter in its one spelling. Raises CompileError for each missing, unknown or
-    refused value.
-    """
-    problems = [
-        Problem(f"parameters.{name}", "is not a parameter of this command set: remove it")
-        for name in bindings
-        if name not in document.parameters
-    ]
-    bound = {}
-    for name, type_ in document.parameters.items():
-        try:
-            bound[name] = type_.normalise(bindings[name])
-        except KeyError:
-            problems.append(Problem(f"parameters.{name}", f"has no value: it needs {type_.limits}"))
-        except ValueRefused as error:
-            problems.append(Problem(f"parameters.{name}", str(error)))
-    if problems:
-        raise CompileError(problems)
-    return bound
-
-
 def compile_set(
-    document: CommandSetDocument, bindings: Mapping[str, str], keep: Collection[int] | None = None
+    document: SSHCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
     """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None:
     all).
 
     Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
     """
-    unknown = sorted(set(keep or ()) - set(range(len(document.commands))))
-    if unknown:
-        raise CompileError(
-            [Problem("commands", f"has no command {index}: choose among those listed") for index in unknown]
-        )
+    check_kept(document, keep)
     bound = bind(document, bindings)
     _check_stops(document, bound)
     return _compile(document, bound, keep)
 
 
-def compile_open(document: CommandSetDocument) -> CompiledSet:
+def compile_open(document: SSHCommandSet) -> CompiledSet:
     """The set before any grant: its parameters are free inside their types, so it allows what some grant of
     it could.
     """
     return _compile(document, {}, None)
 
 
-def _compile(
-    document: CommandSetDocument, bound: Mapping[str, str], keep: Collection[int] | None
-) -> CompiledSet:
+def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
     commands = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(command for command in commands if keep is None or command.index in keep)
     by_shape: dict[tuple[str, int], tuple[_Command, ...]] = {}
@@ -175,11 +94,11 @@ def _compile(
         key = (command.plain[0] or "", len(command.words))
         by_shape[key] = (*by_shape.get(key, ()), command)
     left_out = tuple(command for command in commands if command not in kept)
-    return CompiledSet(document.name, dict(bound), kept, left_out, by_shape)
+    return CompiledSet("ssh", document.name, dict(bound), kept, left_out, by_shape)
 
 
 def _compile_rule(
-    document: CommandSetDocument, index: int, rule: CommandRule, bound: Mapping[str, str]
+    document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]
 ) -> _Command:
     template = rule.template()
     words = tuple(fill(word, bound) for word in template.words)
@@ -188,7 +107,7 @@ def _compile_rule(
     return _Command(index, rule, document.contain_of(rule), template, words, plain, types)
 
 
-def _check_stops(document: CommandSetDocument, bound: Mapping[str, str]) -> None:
+def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
     """A bound value keeps to the same rule as a free one, so that `compile_open` allows no less than every
     grant.
     """
@@ -219,7 +138,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
         if matched is not None:
             rule = command.rule
             return Allowed(
-                command.index, argv, rule.effect, rule.hold, rule.finish_seconds, command.contain, matched
+                command.index, rule.effect, rule.hold, rule.finish_seconds, matched, argv, command.contain
             )
     return _explain(compiled, argv)
 
@@ -374,18 +293,12 @@ def _view(command: _Command) -> CommandView:
     return CommandView(
         index=command.index,
         text=_text(command.words),
-        free=tuple(_free(name, command.types[name]) for name in names),
+        free=tuple(free_parameter(name, command.types[name]) for name in names),
         effect=command.rule.effect,
         hold=command.rule.hold,
         finish_seconds=command.rule.finish_seconds,
         contain=command.contain,
     )
-
-
-def _free(name: str, type_: ParameterType) -> FreeParameter:
-    choices = type_.choices if isinstance(type_, Choice) else ()
-    low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
-    return FreeParameter(name, type_.kind, type_.limits, choices, low, high)
 
 
 def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> Allowed | Refused:

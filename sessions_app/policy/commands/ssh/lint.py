@@ -5,13 +5,14 @@ published.
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 
-from sessions_app.policy.commands.document import CommandSetDocument
-from sessions_app.policy.commands.findings import Command, Finding, Severity
-from sessions_app.policy.commands.lint_options import option_findings
-from sessions_app.policy.commands.lint_programs import program_findings
-from sessions_app.policy.commands.lint_values import type_findings, value_findings
+from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
-from sessions_app.policy.commands.templates import Slot, Word
+from sessions_app.policy.commands.ssh.command import Command
+from sessions_app.policy.commands.ssh.document import SSHCommandSet
+from sessions_app.policy.commands.ssh.lint_options import option_findings
+from sessions_app.policy.commands.ssh.lint_programs import program_findings
+from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
+from sessions_app.policy.commands.ssh.templates import Slot, Word
 
 __all__ = ["Finding", "Severity", "lint"]
 
@@ -42,9 +43,9 @@ _SECRETS = (
 )  # fmt: skip
 
 
-def lint(document: CommandSetDocument) -> list[Finding]:
+def lint(document: SSHCommandSet) -> list[Finding]:
     """All findings, errors first, each in the order of the document."""
-    found = [*_document_findings(document), *_type_findings(document)]
+    found = [*document_findings(document), *_type_findings(document)]
     commands = [Command(document, index, rule) for index, rule in enumerate(document.commands)]
     for command in commands:
         found += program_findings(command)
@@ -55,36 +56,7 @@ def lint(document: CommandSetDocument) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
 
 
-def _document_findings(document: CommandSetDocument) -> Iterator[Finding]:
-    if not document.commands:
-        yield Finding(
-            "error",
-            "empty",
-            "commands",
-            "no command is listed, so nothing would be allowed",
-            "list one command",
-        )
-    if not document.examples.allow or not document.examples.refuse:
-        yield Finding(
-            "warning",
-            "no_examples",
-            "examples",
-            "nothing shows what is meant to be allowed and what to be refused",
-            "give at least one line under allow and one under refuse",
-        )
-    used = {name for rule in document.commands for name in rule.template().names}
-    for name in document.parameters:
-        if name not in used:
-            yield Finding(
-                "warning",
-                "unused",
-                f"parameters.{name}",
-                "no command uses this parameter",
-                "remove it, or use it in run",
-            )
-
-
-def _type_findings(document: CommandSetDocument) -> Iterator[Finding]:
+def _type_findings(document: SSHCommandSet) -> Iterator[Finding]:
     for name, type_ in document.parameters.items():
         yield from type_findings(f"parameters.{name}", type_)
     for index, rule in enumerate(document.commands):

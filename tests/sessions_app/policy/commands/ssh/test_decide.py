@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
+from sessions_app.policy.commands.answers import CompileError, Refused
 from sessions_app.policy.commands.document import CommandSetDocument
-from sessions_app.policy.commands.lines import parse_line
-from sessions_app.policy.commands.ssh import (
+from sessions_app.policy.commands.ssh.decide import (
     Allowed,
     CompiledSet,
-    CompileError,
-    Refused,
     bind,
     compile_open,
     compile_set,
@@ -21,6 +19,7 @@ from sessions_app.policy.commands.ssh import (
     describe,
     lines_for,
 )
+from sessions_app.policy.commands.ssh.lines import parse_line
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sessions_app.policy.commands.document import CommandSetDocument
-from sessions_app.policy.commands.lint import lint
+from sessions_app.policy.commands.kinds import lint
 
 
 def codes(document: CommandSetDocument) -> set[tuple[str, str]]:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.quoting import quote_argv
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.ssh.quoting import quote_argv
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_WORDS = 1000
@@ -52,7 +53,7 @@ _KEYWORDS = frozenset(
 )  # fmt: skip
 
 
-class LineRefused(ValueError):
+class LineRefused(RuleRefused):
     """A line that is not one plain command.
 
     `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if
@@ -60,7 +61,6 @@ class LineRefused(ValueError):
     """
 
     def __init__(self, reason: str, position: int, character: str = "") -> None:
-        self.reason = reason
         self.position = position
         self.character = character
         super().__init__(reason)

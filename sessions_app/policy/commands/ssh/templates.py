@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sessions_app.policy.commands.characters import hidden_at, show
-from sessions_app.policy.commands.lines import LineRefused, check_argv, split_words
+from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, split_words
 
 _SLOT = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]{0,62})\}")
 _MARK = 0xF0000  # a private plane: such characters are refused in commands

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from sessions_app.policy.commands.findings import Command, Finding, Severity
-from sessions_app.policy.commands.lint_families import family_of
+from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.parameters import Duration, Int
+from sessions_app.policy.commands.ssh.command import Command
+from sessions_app.policy.commands.ssh.lint_families import family_of
 
 _CONTAINER = frozenset({"docker", "podman", "nerdctl", "ctr", "crictl", "docker-compose", "podman-compose"})
 _CONTAINER_ESCAPES = frozenset(

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from sessions_app.policy.commands.findings import Command, Finding, Severity
+from sessions_app.policy.commands.findings import Finding, Severity
+from sessions_app.policy.commands.ssh.command import Command
 
 # Long options that run a program. GNU programs take any unambiguous beginning for the whole.
 _EXECUTING = (

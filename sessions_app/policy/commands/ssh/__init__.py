@@ -1,0 +1,1 @@
+"""Commands over SSH: a strict reading of command lines, compared word by word."""

@@ -1,0 +1,88 @@
+"""The document of a command set for SSH: command lines, with `{name}` where a parameter's value stands."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, StrictBool, field_validator
+
+from sessions_app.policy.commands.document import (
+    FROZEN,
+    MAX_COMMANDS,
+    CommandRule,
+    CommandSetDocument,
+    Visible,
+)
+from sessions_app.policy.commands.ssh.templates import Template, parse_template
+from sessions_app.policy.durations import Duration
+
+Contain = Literal["group", "pidns"]
+MAX_FINISH_SECONDS = 3600
+
+
+class Finish(BaseModel):
+    """A running command may finish after the grant's end, for at most this long."""
+
+    model_config = FROZEN
+    finish: Duration = Field(description="At most 1h, like 5m")
+
+    @field_validator("finish")
+    @classmethod
+    def _limited(cls, seconds: int) -> int:
+        if seconds > MAX_FINISH_SECONDS:
+            raise ValueError("needs a duration of at most 1h, like 5m")
+        return seconds
+
+
+class SSHCommand(CommandRule):
+    """One allowed command: words, with `{name}` where a parameter's value stands."""
+
+    run: Visible = Field(
+        min_length=1, max_length=4096, description="The command, with {name} for each parameter"
+    )
+    hold: StrictBool = Field(default=False, description="Each run waits for a second person")
+    end: Literal["cut"] | Finish = Field(
+        default="cut", description="What happens to a running command at the end"
+    )
+    contain: Contain | None = Field(default=None, description="How its processes are held together")
+
+    @property
+    def text(self) -> str:
+        """The command as it is written."""
+        return self.run
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that it uses, each once. Raises LineRefused."""
+        return self.template().names
+
+    @property
+    def held(self) -> bool:
+        """Whether each run waits for a second person."""
+        return self.hold
+
+    @property
+    def finish_seconds(self) -> int | None:
+        """How long a run may go on after the grant's end; None when it is cut off."""
+        return self.end.finish if isinstance(self.end, Finish) else None
+
+    def template(self) -> Template:
+        """The command's words. Raises LineRefused for what the strict parser refuses."""
+        return parse_template(self.run)
+
+
+class SSHCommandSet(CommandSetDocument):
+    """A named list of allowed command lines. A published version never changes."""
+
+    kind: Literal["ssh"]
+    commands: tuple[SSHCommand, ...] = Field(
+        max_length=MAX_COMMANDS, description="An empty list allows nothing"
+    )
+    contain: Contain = Field(default="group", description="For commands that do not say")
+
+    def contain_of(self, rule: SSHCommand) -> Contain:
+        """How this command's processes are held together."""
+        return rule.contain or self.contain
+
+    def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
+        """What the whole set says for a command that does not say it itself."""
+        return {"contain": self.contain_of(rule)} if isinstance(rule, SSHCommand) else {}

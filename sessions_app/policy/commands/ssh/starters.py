@@ -1,0 +1,75 @@
+"""Command sets for SSH to begin with. Each is fit to be published as it stands."""
+
+from sessions_app.policy.commands.starters import Starter
+
+STARTERS = (
+    Starter(
+        "restart",
+        "Restart a service",
+        "Restart one service and read its state and its log.",
+        "restart-service",
+        """\
+name: restart-service
+kind: ssh
+summary: Restart one service and read its state and its log
+risk: medium
+parameters:
+  # Bound when somebody asks. Put the services here that may be restarted.
+  unit: {choice: [nginx, haproxy]}
+commands:
+  - run: systemctl restart {unit}
+    effect: change
+  - run: systemctl --no-pager status {unit}
+    effect: read
+  - run: journalctl --no-pager -u {unit} -n {lines}
+    # Free at each run, inside the type.
+    where: {lines: {int: [1, 1000]}}
+    effect: read
+examples:
+  allow: ["systemctl restart nginx", "journalctl --no-pager -u nginx -n 100"]
+  refuse: ["systemctl restart sshd", "systemctl stop nginx", "systemctl restart nginx; id"]
+""",
+    ),
+    Starter(
+        "logs",
+        "Read logs",
+        "Look at the state and the log of services, and change nothing.",
+        "read-logs",
+        """\
+name: read-logs
+kind: ssh
+summary: Look at the state and the log of services
+risk: low
+commands:
+  - run: systemctl --no-pager status {unit}
+    where: {unit: {choice: [nginx, haproxy]}}
+    effect: read
+  - run: journalctl --no-pager -u {unit} -n {lines}
+    where: {unit: {choice: [nginx, haproxy]}, lines: {int: [1, 1000]}}
+    effect: read
+  - run: uptime
+    effect: read
+examples:
+  allow: ["journalctl --no-pager -u nginx -n 100", "uptime"]
+  refuse: ["systemctl restart nginx", "journalctl --vacuum-time=1s"]
+""",
+    ),
+    Starter(
+        "empty",
+        "Something else",
+        "One harmless command, to write your own in its place.",
+        "my-commands",
+        """\
+name: my-commands
+kind: ssh
+summary: Say in one line what it is for
+risk: low
+commands:
+  - run: uptime
+    effect: read
+examples:
+  allow: ["uptime"]
+  refuse: ["uptime; id"]
+""",
+    ),
+)
