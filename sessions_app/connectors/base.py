@@ -40,7 +40,9 @@ class ConnectionParameters(BaseModel):
 def secret_fields(model: type[ConnectionParameters]) -> frozenset[str]:
     """The names of the fields that hold secrets."""
     return frozenset(
-        name for name, about in model.model_fields.items() if about.annotation in (SecretStr, SecretStr | None)
+        name
+        for name, about in model.model_fields.items()
+        if about.annotation in (SecretStr, SecretStr | None)
     )
 
 
