@@ -43,9 +43,18 @@ def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return urllib3.HTTPSConnectionPool(
-        address, port, ssl_context=context, server_hostname=name or None, assert_hostname=name or None,
+        address, port, ssl_context=context, server_hostname=name or None,
         maxsize=8, block=False, retries=False,
     )  # fmt: skip
+
+
+def _untrusted(error: Exception) -> bool:
+    return isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _dropped(error: Exception) -> bool:
+    """Whether a connection broke. One that broke while it was written to is an error of TLS."""
+    return isinstance(error, ProtocolError | SSLError) and not _untrusted(error)
 
 
 class Api:
@@ -95,16 +104,13 @@ class Api:
 
         Doing any of these calls twice leaves what doing it once does.
         """
-        try:
-            return self._try(method, url, body)
-        except ProtocolError:
-            pass
-        except (HTTPError, OSError, ValueError) as error:
-            raise self._away(error) from error
-        try:
-            return self._try(method, url, body)
-        except (HTTPError, OSError, ValueError) as error:
-            raise self._away(error) from error
+        for last in (False, True):
+            try:
+                return self._try(method, url, body)
+            except (HTTPError, OSError, ValueError) as error:
+                if last or not _dropped(error):
+                    raise self._away(error) from error
+        raise AssertionError
 
     def _try(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
         left = self._ends - time.monotonic()
@@ -152,7 +158,7 @@ class Api:
         return found if isinstance(found, dict) else {}
 
     def _away(self, error: Exception) -> ConnectorError:
-        if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if _untrusted(error):
             return ConnectorError(
                 f"{self.name} shows a certificate that is not for it or not of the authority given under ca. Set ca and "
                 "server_name right, or find out who answers there.",

@@ -44,12 +44,12 @@ def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@dataclass(frozen=True)
+@dataclass
 class KubernetesConnector:
     """Makes and unmakes accounts, roles and bindings. May be used from any number of threads.
 
     ``settle``: seconds for an API server to notice a deletion before it is asked about a token, for an answer that is too
-    early would be remembered for ten seconds.
+    early would be remembered for ten seconds. ``now`` is the clock that grants end by.
     """
 
     kind: str = "kubernetes"
