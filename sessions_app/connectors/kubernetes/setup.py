@@ -19,6 +19,7 @@ from sessions_app.policy.commands.kubernetes.decide import CompiledSet
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 
 OWN_NAMESPACE, OWN_NAME = "stint-system", "stint"
+ANYWHERE = "*"
 Rules = Mapping[str, Sequence[PolicyRule]]
 
 _LOOK = (
@@ -37,15 +38,15 @@ _GIVE_EVERYWHERE = (PolicyRule(("create", "delete"), (GROUP,), ("clusterroles", 
 def ceiling(
     sets: Iterable[CompiledSet], namespaces: Sequence[str] | None = None
 ) -> dict[str, tuple[PolicyRule, ...]]:
-    """The union of what the sets can give, by namespace ("": the whole cluster).
+    """The union of what the sets can give, by namespace ("": the whole cluster at once, `ANYWHERE`: any one namespace).
 
     ``sets`` are compiled without values: a name that is open is any name there, and a namespace that is open each of
-    ``namespaces``, or the whole cluster without them.
+    ``namespaces``, or any without them.
     """
     found: dict[str, dict[PolicyRule, None]] = {}
     for one in sets:
         for written, rules in one.rules().items():
-            where = [written] if "{" not in written else list(namespaces or [""])
+            where = [written] if "{" not in written else list(namespaces or [ANYWHERE])
             for namespace in where:
                 found.setdefault(namespace, {}).update(dict.fromkeys(map(_any_name, rules)))
     return {namespace: tuple(rules) for namespace, rules in sorted(found.items())}
@@ -57,7 +58,7 @@ def _any_name(rule: PolicyRule) -> PolicyRule:
 
 def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
     """The YAML to apply, and how to read the token from it. ``rules`` is a `ceiling`. Applying it again is safe."""
-    spaces = sorted(namespace for namespace in rules if namespace)
+    spaces = sorted(namespace for namespace in rules if namespace not in ("", ANYWHERE))
     documents = [
         _object("v1", "Namespace", OWN_NAMESPACE),
         _object("v1", "Namespace", accounts),
@@ -68,8 +69,11 @@ def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
         *_bound("stint-look", "", _LOOK),
     ]  # fmt: skip
     if "" in rules:
-        documents += _bound("stint-give", "", (*_GIVE, *_GIVE_EVERYWHERE))
+        documents += _bound("stint-give", "", _GIVE_EVERYWHERE)
         documents += _bound("stint-ceiling", "", rules[""])
+    if ANYWHERE in rules:
+        documents += _bound("stint-give-anywhere", "", _GIVE)
+        documents += _bound("stint-ceiling-anywhere", "", rules[ANYWHERE])
     for namespace in spaces:
         documents += _bound("stint-give", namespace, _GIVE)
         documents += _bound("stint-ceiling", namespace, rules[namespace])
