@@ -23,7 +23,8 @@ class ConnectorType:
 
     ``prepares``: something must be made on a target before a grant can be used; ``issues``: the connector is an Issuer as
     well; ``accounts``: targets have a login account and a host key of their own;
-    ``runs``: its commands run through the SSH gateway, also from the pages.
+    ``runs``: its commands run through the SSH gateway, also from the pages; ``commands``: the kind of the command sets that its clusters take, its own if
+    empty.
     """
 
     kind: str
@@ -35,9 +36,16 @@ class ConnectorType:
     issues: bool = False
     accounts: bool = False
     runs: bool = False
+    commands: str = ""
 
 
 _types: dict[str, ConnectorType] = {}
+
+
+def commands_of(kind: str) -> str:
+    """Return the kind of the command sets that clusters of a kind take."""
+    found = find(kind)
+    return found.commands or kind if found else kind
 
 
 def register(connector_type: ConnectorType) -> None:
