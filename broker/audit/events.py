@@ -63,12 +63,20 @@ class Event(StrEnum):
     # Somebody watched a recording, or read its output in full; the data says which.
     RECORDING_WATCHED = "recording.watched"
 
-    # A connector made something on a target for a grant.
+    # Something may be made on a target for a grant from now on.
     LEASE_MADE = "lease.made"
+    # A connector made something there; the data says what, and until when it is good.
+    LEASE_PREPARED = "lease.prepared"
+    # A holder was given a credential for what was made; the data never holds it.
+    CREDENTIAL_ISSUED = "credential.issued"
     # What was made was read back as gone, with the evidence.
     LEASE_GONE = "lease.gone"
     # Making, unmaking or reading back failed; the data has the error.
     LEASE_FAILING = "lease.failing"
+    # A target is not as it should be: something is missing, was changed, or is left of a grant that is over.
+    DRIFT_SEEN = "drift.seen"
+    # It is as it should be again.
+    DRIFT_GONE = "drift.gone"
 
     # A grant began without approvals under a policy that allows it, with a reason; the approvers were told.
     BREAKGLASS_STARTED = "breakglass.started"

@@ -9,7 +9,6 @@ from sessions_app.models.catalogue import (
     CommandSet,
     CommandSetVersion,
     Environment,
-    Kind,
     Risk,
     Target,
 )
@@ -21,6 +20,7 @@ from sessions_app.models.policy import (
     AccessPolicyGroupObjectPermission,
     AccessPolicyUserObjectPermission,
 )
+from sessions_app.models.reconcile import Drift, DriftKind, Installation, Observation
 from sessions_app.models.request import (
     AccessRequest,
     Approval,
@@ -49,15 +49,18 @@ __all__ = [
     "CommandSet",
     "CommandSetVersion",
     "Comment",
+    "Drift",
+    "DriftKind",
     "EndReason",
     "Environment",
     "GatewayNode",
     "Grant",
     "GrantState",
     "IdempotencyKey",
-    "Kind",
+    "Installation",
     "Lease",
     "Notice",
+    "Observation",
     "RequestKind",
     "RequestState",
     "Risk",
