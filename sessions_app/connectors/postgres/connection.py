@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -192,7 +193,7 @@ def _system_authorities() -> str:
         ssl.get_default_verify_paths().cafile,
         "/etc/ssl/certs/ca-certificates.crt",
     )
-    return next((path for path in found if path and os.path.exists(path)), "system")
+    return next((path for path in found if path and Path(path).exists()), "system")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from sessions_app.connectors.base import (
     Credential,
     Evidence,
     GrantSpec,
+    Json,
     Lease,
     Observed,
     Place,
@@ -43,7 +44,7 @@ class PostgresConnector:
             made = self._make(spec, budget)
         return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made)
 
-    def _make(self, spec: GrantSpec, budget: Budget) -> dict[str, facts.Json]:
+    def _make(self, spec: GrantSpec, budget: Budget) -> dict[str, Json]:
         with connected(spec.place, budget, purpose=f"stint {spec.grant_ref}") as server:
             return provision.make(server, spec)
 

@@ -47,7 +47,7 @@ def token_of(role: str) -> str | None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
     """What COMMENT ON ROLE says of a grant's role: which grant it is of, and how it was made. ``acls`` counts the objects
-    that name the role with the privileges.
+    that name the role with the privileges; ``slots`` are replication slots that its sessions held at the end.
     """
 
     grant: str
@@ -56,6 +56,7 @@ class Comment:
     connections: int
     roles: tuple[str, ...]
     acls: int
+    slots: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The comment as it stands on the role."""
@@ -69,7 +70,7 @@ def read_comment(text: str | None) -> Comment | None:
         if not isinstance(said, Mapping) or said.get("stint") != 1:
             return None
         fields = {name: said[name] for name in ("grant", "token", "until", "connections", "acls")}
-        comment = Comment(**fields, roles=tuple(said["roles"]))
+        comment = Comment(**fields, roles=tuple(said["roles"]), slots=tuple(said.get("slots", ())))
         dt.datetime.fromisoformat(comment.until)
     except (ValueError, TypeError, KeyError):
         return None

@@ -76,6 +76,7 @@ def _database(role: sql.Literal, one: Privilege, names: Sequence[sql.Literal]) -
 
 
 def _role(role: sql.Literal, one: Privilege, names: Sequence[sql.Literal]) -> sql.Composed:
+    del one
     template = sql.SQL("SELECT oid FROM pg_roles WHERE rolname = {}").format(*names)
     return sql.SQL("pg_has_role({}, ({}), 'USAGE')").format(role, template)
 

@@ -76,7 +76,7 @@ def _refuse_templates(server: Server, templates: Sequence[str]) -> None:
     """A template may be no role, and a member of none, that is bound by nothing or by little."""
     if not templates:
         return
-    above = dict(server.rows(_ABOVE, (list(templates),)))
+    above: dict[str, bool] = dict(server.rows(_ABOVE, (list(templates),)))
     for name in templates:
         if name not in above:
             raise ConnectorError(

@@ -23,18 +23,12 @@ from sessions_app.connectors.postgres.facts import RoleFacts, grant_roles, left_
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.owned import clean_databases
 from sessions_app.connectors.postgres.prepared import roll_back_prepared
+from sessions_app.connectors.postgres.slots import drop_slots, held_slots
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
 
-_TERMINATE: LiteralString = """
-SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)), count(*) FROM pg_stat_activity WHERE usesysid = ANY (%s)
-"""
-# Slots have no owner in the catalogue; one that a session holds is that session's.
-_SLOTS: LiteralString = """
-SELECT s.slot_name FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
-WHERE a.usesysid = ANY (%s) AND NOT s.temporary
-"""
+_TERMINATE: LiteralString = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
 
 
 @dataclass
@@ -99,16 +93,18 @@ def verify(lease: Lease, budget: Budget) -> Evidence:
 
 def _unmake(work: _Work) -> None:
     with work.step("no_login"):
-        _forbid_login(work)
+        kept_login = _forbid_login(work)
     with work.step("backends"):
-        slots = [row[0] for row in work.server.rows(_SLOTS, (work.oids,))]
+        slots = held_slots(work.server, work.found, work.oids)
         work.detail["backends_ended"] = end_backends(work.server, work.oids, work.budget)
     with work.step("memberships"):
         work.detail["memberships_revoked"] = _leave_roles(work)
+    if kept_login is not None:
+        raise kept_login
     with work.step("prepared"):
         _become_member(work)
         work.detail["prepared_rolled_back"] = roll_back_prepared(work.server, work.roles, work.budget)
-        work.detail["slots_dropped"] = _drop_slots(work.server, slots)
+        work.detail["slots_dropped"] = drop_slots(work.server, slots)
     with work.step("owned"):
         work.detail["databases"] = clean_databases(work.server, work.roles, work.oids, work.budget)
     with work.step("drop"):
@@ -118,34 +114,42 @@ def _unmake(work: _Work) -> None:
         work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
 
 
-def _forbid_login(work: _Work) -> None:
+def _forbid_login(work: _Work) -> ConnectorError | None:
+    """Let nobody log in any more. A role that somebody made more powerful than the broker's keeps its login; its sessions and
+    memberships are ended all the same, before that error is told.
+    """
+    failed = None
     for role in work.roles:
-        work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        try:
+            work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except ConnectorError as error:
+            fix = sql.SQL("ALTER ROLE {} NOLOGIN NOSUPERUSER NOREPLICATION;").format(sql.Identifier(role))
+            failed = ConnectorError(f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent)
+    return failed
 
 
 def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
-    """Terminate the sessions of roles until none is left, and return how many signals that took.
+    """Terminate the sessions of roles until none is left, and return how many there were.
 
     Raises ConnectorError when one does not end.
     """
-    ends, pause, signals = time.monotonic() + min(BACKENDS_SECONDS, budget.left), FIRST_PAUSE, 0
-    while True:
-        signalled, seen = _signal(server, oids)
-        signals += signalled
-        if not seen:
-            return signals
+    ends, pause, ended = time.monotonic() + min(BACKENDS_SECONDS, budget.left), FIRST_PAUSE, set[int]()
+    while seen := _signal(server, oids):
+        ended |= seen
         if time.monotonic() > ends:
             raise ConnectorError(
-                f"{server.place.target.name}: {seen} sessions of the grant do not end. They can't log in again; end them on the "
-                "server."
+                f"{server.place.target.name}: {len(seen)} sessions of the grant do not end. They can't log in again; end them "
+                "on the server."
             )
         time.sleep(pause)
         pause = min(LAST_PAUSE, pause * 2)
+    return len(ended)
 
 
-def _signal(server: Server, oids: Sequence[int]) -> tuple[int, int]:
+def _signal(server: Server, oids: Sequence[int]) -> set[int]:
+    """Ask every session of the roles to end, and return their process ids."""
     try:
-        signalled, seen = server.rows(_TERMINATE, (list(oids),))[0]
+        return {row[0] for row in server.rows(_TERMINATE, (list(oids),))}
     except ConnectorError as error:
         if not error.permanent:
             raise
@@ -153,7 +157,6 @@ def _signal(server: Server, oids: Sequence[int]) -> tuple[int, int]:
         raise ConnectorError(
             f"{error} Let an administrator run: GRANT pg_signal_backend TO {broker};", permanent=True
         ) from None
-    return signalled, seen
 
 
 def _leave_roles(work: _Work) -> int:
@@ -184,15 +187,6 @@ def _become_member(work: _Work) -> None:
         work.server.run(sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(role), how))
 
 
-def _drop_slots(server: Server, slots: Sequence[str]) -> int:
-    for slot in slots:
-        server.run(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
-            (slot,),
-        )
-    return len(slots)
-
-
 def _drop(work: _Work) -> None:
     if work.roles:
         names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
@@ -200,5 +194,5 @@ def _drop(work: _Work) -> None:
 
 
 def now_text() -> str:
-    """This moment, as evidence has it."""
+    """Return this moment as evidence has it."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

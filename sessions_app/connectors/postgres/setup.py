@@ -49,7 +49,7 @@ _STATEMENTS = """\
 -- It reads what holders run, with the statements of everybody else.
 GRANT pg_read_all_stats TO {broker};
 """
-_PASSWORD = """\
+_LAST = """\
 -- Last, give it a password, in psql: \\password {broker}
 -- To grant single privileges, it needs each of them WITH GRANT OPTION, for example:
 -- GRANT USAGE ON SCHEMA app TO {broker} WITH GRANT OPTION;
@@ -85,7 +85,13 @@ ALTER EVENT TRIGGER stint_refuse_ended_grants ENABLE ALWAYS;
 def target_setup(
     *, broker: str, templates: Sequence[str] = (), keeper: str = KEEPER, read_statements: bool = False
 ) -> str:
-    """The SQL that makes the broker's role, and lets it hand out the template roles, which must exist."""
+    """The SQL that makes the broker's role, and lets it hand out the template roles, which must exist.
+
+    Raises ValueError for a name that no sane administrator gives a role.
+    """
+    for name in (broker, keeper, *templates):
+        if "$" in name or not name.isprintable():
+            raise ValueError(f"{name!r} cannot be the name of a role here: use letters, digits and underscores.")
     parts = [_filled(_BROKER, broker=broker, keeper=keeper)]
     if templates:
         roles = sql.SQL(", ").join(map(sql.Identifier, templates))
@@ -94,7 +100,7 @@ def target_setup(
         parts.append(_TEMPLATE.format(modern=_literal(modern), old=_literal(old)))
     if read_statements:
         parts.append(_filled(_STATEMENTS, broker=broker, keeper=keeper))
-    parts.append(_filled(_PASSWORD, broker=broker, keeper=keeper))
+    parts.append(_filled(_LAST, broker=broker, keeper=keeper))
     return "".join(parts)
 
 
