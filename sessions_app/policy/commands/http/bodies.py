@@ -23,7 +23,9 @@ def read_body(text: str | bytes) -> Json:
         raise BodyRefused(f"the body is longer than {MAX_BODY // 1024} KiB")
     try:
         said = text.decode() if isinstance(text, bytes) else text
-        data: Json = json.loads(said, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        data: Json = json.loads(
+            said, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
         check_depth(data)
         said.encode()
         json.dumps(data, ensure_ascii=False).encode()

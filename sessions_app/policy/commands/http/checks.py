@@ -35,10 +35,14 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """Any value of a type. `name` is the parameter that it is the value of: the same wherever it stands."""
+    """Any value of a type. `name` is the parameter that it is the value of: the same wherever it stands.
+
+    `query`: values are always text there.
+    """
 
     type: ParameterType
     name: str | None = None
+    query: bool = False
 
     @property
     def limits(self) -> str:
@@ -48,11 +52,13 @@ class Typed:
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
         """Why the value does not do, or None. Adds it to `matched` under its name."""
         try:
-            text = _text(self.type, value)
+            text = self.type.accept(str(value)) if self.query else _text(self.type, value)
         except ValueRefused as error:
             return str(error)
         if self.name is not None and matched.setdefault(self.name, text) != text:
-            return f"{self.name} must be the same each time: {clip(matched[self.name])} and {clip(text)} differ"
+            return (
+                f"{self.name} must be the same each time: {clip(matched[self.name])} and {clip(text)} differ"
+            )
         return None
 
 
@@ -92,7 +98,11 @@ def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterat
         if "." in key:
             raise ValueRefused(f"has the key {clip(key)}: keys with a dot are not taken")
         path = prefix + key
-        if path not in limited and isinstance(value, Mapping) and any(at.startswith(f"{path}.") for at in limited):
+        if (
+            path not in limited
+            and isinstance(value, Mapping)
+            and any(at.startswith(f"{path}.") for at in limited)
+        ):
             yield from leaves(value, limited, f"{path}.")
         else:
             yield path, value

@@ -20,8 +20,8 @@ from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonica
 from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest
 from sessions_app.policy.commands.http.targets import Target, read_target
-from sessions_app.policy.commands.http.templates import ANY, Place, Template, check_method, pattern_of, place_in
-from sessions_app.policy.commands.parameters import ParameterType, PathBelow, ValueRefused
+from sessions_app.policy.commands.http.templates import ANY, Template, check_method, pattern_of, place_in
+from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, ValueRefused
 from sessions_app.policy.documents import Problem
 
 _EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
@@ -108,7 +108,8 @@ def _value_fault(type_: ParameterType, value: str) -> str | None:
 
 def _escaped(value: str) -> str:
     return "".join(
-        char if char.isascii() and char != " " else "".join(f"%{byte:02X}" for byte in char.encode()) for char in value
+        char if char.isascii() and char != " " else "".join(f"%{byte:02X}" for byte in char.encode())
+        for char in value
     )
 
 
@@ -137,15 +138,19 @@ def _compile_rule(
     template = rule.template()
     types = {name: document.type_of(rule, name) for name in template.names}
 
-    def check(value: object) -> Check:
+    def check(value: Json | ParameterType, *, query: bool) -> Check:
+        if isinstance(value, ParameterType):
+            return Typed(value, query=query)
         name = place_in(value)
-        if name is not None:
-            type_ = document.type_of(rule, name)
-            return Typed(type_, name) if name not in bound else _bound(type_, bound[name])
-        return Typed(value) if isinstance(value, ParameterType) else Exact(value)  # type: ignore[arg-type]
+        if name is None:
+            return Exact(str(value) if query else value)
+        type_ = document.type_of(rule, name)
+        if name not in bound:
+            return Typed(type_, name, query)
+        return Exact(bound[name]) if query else _bound(type_, bound[name])
 
-    query = {name: check(str(one) if isinstance(one, int) else one) for name, one in rule.query.items()}
-    body = None if rule.body is None else {name: check(one) for name, one in rule.body.items()}
+    query = {name: check(one, query=True) for name, one in rule.query.items()}
+    body = None if rule.body is None else {name: check(one, query=False) for name, one in rule.body.items()}
     deny = isinstance(rule, HTTPDeny)
     return _Command(
         index, rule, template, pattern_of(template, bound, types, broad=deny),
@@ -155,12 +160,14 @@ def _compile_rule(
 
 
 def _bound(type_: ParameterType, value: str) -> Check:
-    return Typed(type_.model_copy(update={"bounds": (int(value), int(value))})) if type_.kind == "int" else Exact(value)
+    """A bound number may stand in a body as a number alone, and any other value as text."""
+    return Exact(int(value)) if isinstance(type_, Int) else Exact(value)
 
 
 def _text_of(template: Template, bound: Mapping[str, str]) -> str:
     pieces = (
-        piece if isinstance(piece, str) else bound.get(piece.name, f"{{{piece.name}}}") for piece in template.pieces
+        piece if isinstance(piece, str) else bound.get(piece.name, f"{{{piece.name}}}")
+        for piece in template.pieces
     )
     return f"{template.method} {''.join(pieces)}"
 
@@ -196,7 +203,7 @@ def decide_request(
         matched = _match(one, asked, body)
         if matched is not None:
             seen = () if isinstance(body, Unseen) else (canonical_body(body),)
-            return Allowed(one.index, one.rule.effect, False, None, matched, (method, target, *seen))  # noqa: FBT003
+            return Allowed(one.index, one.rule.effect, False, None, matched, (method, target, *seen))
     return _explain(compiled, method, asked, body)
 
 
@@ -276,7 +283,10 @@ def _is_denied(one: _Command, method: str, asked: Target, body: Json | Unseen) -
     matched = found.groupdict()
     if any(not _accepts_some_case(type_, matched[name]) for name, type_ in one.types.items()):
         return False
-    if any(name not in asked.query or check.fault(asked.query[name], matched) for name, check in one.query.items()):
+    if any(
+        name not in asked.query or check.fault(asked.query[name], matched)
+        for name, check in one.query.items()
+    ):
         return False
     return one.body is None or isinstance(body, Unseen) or _body_denied(one.body, body, matched)
 
@@ -301,7 +311,9 @@ def _accepts_some_case(type_: ParameterType, value: str) -> bool:
 
 def _explain(compiled: CompiledSet, method: str, asked: Target, body: Json | Unseen) -> Refused:
     """Why nothing fits: the first difference from the request that comes nearest."""
-    if any(one.template.method == method and _match(one, asked, body) is not None for one in compiled.left_out):
+    if any(
+        one.template.method == method and _match(one, asked, body) is not None for one in compiled.left_out
+    ):
         return Refused("the approvers left this request out of the grant", None, "left_out")
     allows = [one for one in compiled.commands if isinstance(one.rule, HTTPRequest)]
     if not allows:
@@ -314,7 +326,9 @@ def _explain(compiled: CompiledSet, method: str, asked: Target, body: Json | Uns
     same_path = [one for one in allows if one.pattern.fullmatch(asked.path)]
     if same_path:
         methods = ", ".join(dict.fromkeys(one.template.method for one in same_path))
-        return Refused(f"{clip(method)} is not allowed on this path: {methods} is", same_path[0].text, "method")
+        return Refused(
+            f"{clip(method)} is not allowed on this path: {methods} is", same_path[0].text, "method"
+        )
     nearest = max(allows, key=lambda one: (_likeness(one, method, asked.path), -one.index))
     return Refused(f"{clip(asked.path)} is not one of the paths allowed here", nearest.text, "path")
 
@@ -359,8 +373,3 @@ def _detail(one: _Command) -> Iterator[str]:
             yield f"{where} {name}: {check.limits}{left}"
     if one.body is not None and not one.body:
         yield "body: an empty object"
-
-
-def places_of(one: _Command) -> tuple[str, ...]:
-    """The parameters in a path that are free."""
-    return tuple(piece.name for piece in one.template.pieces if isinstance(piece, Place) and piece.name in one.types)

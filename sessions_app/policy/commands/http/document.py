@@ -36,7 +36,9 @@ class HTTPRule(CommandRule):
     """What allowed and denied requests have in common."""
 
     query: Mapping[QueryName, Constraint] = Field(
-        default={}, max_length=MAX_CONSTRAINTS, description="What each name of the query must be; others are refused"
+        default={},
+        max_length=MAX_CONSTRAINTS,
+        description="What each name of the query must be; others are refused",
     )
     body: Mapping[BodyName, Constraint] | None = Field(
         default=None,
@@ -82,7 +84,9 @@ class HTTPDeny(HTTPRule):
 
     WRITTEN: ClassVar[str] = "deny"
     deny: Visible = Field(
-        min_length=1, max_length=4096, description="Method (or * for all) and path, with {name} for each parameter"
+        min_length=1,
+        max_length=4096,
+        description="Method (or * for all) and path, with {name} for each parameter",
     )
     effect: Effect = Field(default="read", description="Of no meaning here: nothing runs")
 
@@ -143,9 +147,12 @@ def _constraints(path: str, rule: HTTPRule) -> Iterator[Problem]:
         for name, constraint in among.items():
             if isinstance(constraint, ParameterType) and constraint.source is not None:
                 yield Problem(
-                    f"{path}.{where}.{name}", "a value that is free at each run cannot have `from`: name a parameter"
+                    f"{path}.{where}.{name}",
+                    "a value that is free at each run cannot have `from`: name a parameter",
                 )
-            if where == "query" and (isinstance(constraint, bool) or not isinstance(constraint, str | int | ParameterType)):
+            if where == "query" and (
+                isinstance(constraint, bool) or not isinstance(constraint, str | int | ParameterType)
+            ):
                 yield Problem(f"{path}.{where}.{name}", "a query holds text: write it in quotes")
     for name in rule.optional if isinstance(rule, HTTPRequest) else ():
         if name not in rule.query and name not in (rule.body or {}):

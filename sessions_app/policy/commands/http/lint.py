@@ -13,7 +13,9 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
-_ADMIN = frozenset(("admin", "internal", "debug", "actuator", "graphql", "rpc", "exec", "shell", "batch", "proxy"))
+_ADMIN = frozenset(
+    ("admin", "internal", "debug", "actuator", "graphql", "rpc", "exec", "shell", "batch", "proxy")
+)
 
 
 def lint(document: HTTPCommandSet) -> list[Finding]:
@@ -45,55 +47,81 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
 
 
 def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator[Finding]:
-    def found(severity: Severity, code: str, message: str, fix: str, field: str = rule.WRITTEN) -> Finding:
-        return Finding(severity, code, f"commands[{index}].{field}", message, fix)
-
-    places = rule.template().names
-    for name, type_ in rule.where.items():
-        if name in places and isinstance(rule, HTTPRequest):
-            yield from _type_findings(f"commands[{index}].where.{name}", type_)
     if not rule.text.isascii():
-        yield found(
-            "warning", "look_alike", "the request holds letters that can look like others",
+        yield _found(
+            index, rule.WRITTEN, "look_alike", "the request holds letters that can look like others",
             "check that each letter is the one it seems to be",
         )  # fmt: skip
-    if isinstance(rule, HTTPDeny):
-        return
-    method, segments = rule.template().method, _segments(rule)
+    if isinstance(rule, HTTPRequest):
+        for name in set(rule.where).intersection(rule.template().names):
+            yield from _type_findings(f"commands[{index}].where.{name}", rule.where[name])
+        yield from _effect_findings(index, rule)
+        yield from _reach_findings(index, rule)
+        yield from _freedom_findings(document, index, rule)
+
+
+def _found(
+    index: int, field: str, code: str, message: str, fix: str, severity: Severity = "warning"
+) -> Finding:
+    return Finding(severity, code, f"commands[{index}].{field}", message, fix)
+
+
+def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
+    method = rule.template().method
+    verbs = _VERBS.intersection(_segments(rule))
     if method not in _SAFE and rule.effect == "read":
-        yield found(
-            "error", "effect", f"{method} changes the target, and approvers would be told that it only reads",
-            "write effect: change or effect: destructive", "effect",
+        yield _found(
+            index, "effect", "effect", f"{method} changes the target, and approvers would be told that it only reads",
+            "write effect: change or effect: destructive", "error",
         )  # fmt: skip
     if method == "DELETE" and rule.effect == "change":
-        yield found(
-            "warning", "effect", "DELETE takes something away for good", "write effect: destructive", "effect"
+        yield _found(
+            index, "effect", "effect", "DELETE takes something away for good", "write effect: destructive"
         )
-    if method in _SAFE and rule.effect == "read" and (verb := _VERBS.intersection(segments)):
-        yield found(
-            "warning", "effect", f"`{min(verb)}` in the path sounds like a change, although {method} is said to read",
-            "check what the application does, and write effect: change if it changes anything", "effect",
+    if method in _SAFE and rule.effect == "read" and verbs:
+        yield _found(
+            index, "effect", "effect", f"`{min(verbs)}` in the path sounds like a change, although {method} is said to read",
+            "check what the application does, and write effect: change if it changes anything",
         )  # fmt: skip
-    if method in _WITH_BODY and rule.body is None:
-        yield found(
-            "warning", "free_body", f"the body of {method} is free: the holder may send anything in it",
-            "write body: with what each key must be; only doors that see the body (AuthZEN) then allow it", "body",
-        )  # fmt: skip
+
+
+def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
+    """Paths that lead further than they seem to."""
+    segments = _segments(rule)
+    powers = _ADMIN.intersection(segments)
     if not segments:
-        yield found("warning", "root", "the path / is the start of the application", "name the path that is meant")
-    if power := _ADMIN.intersection(segments):
-        yield found(
-            "warning", "powerful", f"`{min(power)}` in the path often does more than one thing",
+        yield _found(
+            index,
+            "request",
+            "root",
+            "the path / is the start of the application",
+            "name the path that is meant",
+        )
+    if powers:
+        yield _found(
+            index, "request", "powerful", f"`{min(powers)}` in the path often does more than one thing",
             "name the paths behind it one by one, and limit query and body",
         )  # fmt: skip
     if segments and segments[0].startswith("{"):
-        yield found(
-            "warning", "free_root", "the first part of the path is free, so one request reaches different parts of the "
-            "application", "write the first part out",
+        yield _found(
+            index, "request", "free_root",
+            "the first part of the path is free, so one request reaches different parts of the application",
+            "write the first part out",
+        )  # fmt: skip
+
+
+def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
+    """What the holder may choose."""
+    method = rule.template().method
+    if method in _WITH_BODY and rule.body is None:
+        yield _found(
+            index, "body", "free_body", f"the body of {method} is free: the holder may send anything in it",
+            "write body: with what each key must be; only doors that see the body (AuthZEN) then allow it",
         )  # fmt: skip
     if document.parameters and not set(rule.names) & set(document.parameters) and method not in _SAFE:
-        yield found(
-            "warning", "unbound", "none of the grant's values stands in it, so it covers more than this one piece of work",
+        yield _found(
+            index, "request", "unbound",
+            "none of the grant's values stands in it, so it covers more than this one piece of work",
             "put a parameter into path, query or body",
         )  # fmt: skip
 
@@ -107,7 +135,9 @@ def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
     """Allowed requests that one request could fit, where it matters which of them decides."""
     allows = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, HTTPRequest)]
     for (first, one), (second, other) in combinations(allows, 2):
-        if one.template().method != other.template().method or not _may_meet(_segments(one), _segments(other)):
+        if one.template().method != other.template().method or not _may_meet(
+            _segments(one), _segments(other)
+        ):
             continue
         same = one.effect == other.effect and one.query == other.query and one.body == other.body
         if not same:
@@ -127,7 +157,11 @@ def _may_meet(one: list[str], other: list[str]) -> bool:
 def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
     """Denies on bodies, which a door that does not see the body takes for all bodies."""
     for index, rule in enumerate(document.commands):
-        if isinstance(rule, HTTPDeny) and rule.body is not None and rule.template().method in (ANY, *_WITH_BODY):
+        if (
+            isinstance(rule, HTTPDeny)
+            and rule.body is not None
+            and rule.template().method in (ANY, *_WITH_BODY)
+        ):
             yield Finding(
                 "warning", "deny_body", f"commands[{index}].body",
                 "a door that does not see the body (nginx, Traefik, Caddy) denies this path whatever the body holds",

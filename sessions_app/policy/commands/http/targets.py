@@ -91,7 +91,9 @@ def _fault(path: str) -> str:
     for found, reason in _FAULTS:
         if found.search(path):
             return reason
-    escape = next((match for match in _ESCAPE.finditer(path) if match[1] is None or match[1].upper() != match[1]), None)
+    escape = next(
+        (match for match in _ESCAPE.finditer(path) if match[1] is None or match[1].upper() != match[1]), None
+    )
     if escape is not None:
         return f"`{escape[0]}` is not an escape as it must be written: % and two digits 0-9 A-F"
     return "the path holds a character that must be escaped: write it as % and its UTF-8 bytes"
@@ -100,7 +102,10 @@ def _fault(path: str) -> str:
 _FAULTS = (
     (re.compile(r"[\x00-\x20\x7f]"), "the path holds a control character or a space"),
     (re.compile(r"[^\x00-\x7f]"), "the path holds bytes that are not ASCII: escape them"),
-    (re.compile(r"\A[^/]|\A\Z"), "the path must begin with “/”: the absolute form, `*` and host:port are not taken"),
+    (
+        re.compile(r"\A[^/]|\A\Z"),
+        "the path must begin with “/”: the absolute form, `*` and host:port are not taken",
+    ),
     (re.compile(r"#"), "a fragment (#) is never sent to a server"),
     (re.compile(r"\\|%5[Cc]"), "a backslash is a slash to some servers"),
     (re.compile(r";|%3[Bb]"), "`;` begins a parameter that some servers cut off"),
@@ -121,7 +126,9 @@ def _read_query(query: str) -> dict[str, str]:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name in found:
-            raise TargetRefused(f"`{name}` stands twice in the query: which one counts differs between servers")
+            raise TargetRefused(
+                f"`{name}` stands twice in the query: which one counts differs between servers"
+            )
         found[name] = _query_value(value) if "%" in value else value
     if len(found) > MAX_QUERY_NAMES:
         raise TargetRefused(f"the query has more than {MAX_QUERY_NAMES} names")

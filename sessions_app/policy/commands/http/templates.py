@@ -49,7 +49,9 @@ def place_in(text: object) -> str | None:
 def check_method(method: str) -> str:
     """A method as RFC 9110 spells it. Raises RuleRefused."""
     if METHOD.fullmatch(method) is None or method in _NEVER:
-        raise RuleRefused(f"`{method[:20]}` is not a method that can be allowed: write one like GET or POST, in capitals")
+        raise RuleRefused(
+            f"`{method[:20]}` is not a method that can be allowed: write one like GET or POST, in capitals"
+        )
     return method
 
 
@@ -68,13 +70,17 @@ def parse_template(text: str, *, any_method: bool = False) -> Template:
 def _pieces(path: str) -> tuple[str | Place, ...]:
     for segment in path.split("/"):
         if len(_PLACE.findall(segment)) > 1:
-            raise RuleRefused("has two places in one part of the path, and nobody can tell their values apart")
+            raise RuleRefused(
+                "has two places in one part of the path, and nobody can tell their values apart"
+            )
     filled = _PLACE.sub("x", path)
     if "{" in filled or "}" in filled:
         raise RuleRefused("holds a brace that is no {name} of a parameter: lower-case letters, digits and _")
     read_target(filled)
     parts = re.split(r"(\{[^}]*\})", path)
-    pieces = (Place(part[1:-1]) if part[:1] == "{" else unquote(part, errors="strict") for part in parts if part)
+    pieces = (
+        Place(part[1:-1]) if part[:1] == "{" else unquote(part, errors="strict") for part in parts if part
+    )
     return tuple(pieces)
 
 
