@@ -38,6 +38,8 @@ class Event(StrEnum):
     GRANT_ENDED = "grant.ended"
     # A new decision moved the deadline of a live grant.
     GRANT_EXTENDED = "grant.extended"
+    # Its holder got what the grant is used with, shown once; what there was before is good no longer.
+    GRANT_CREDENTIAL_ISSUED = "grant.credential_issued"
     # A target did not confirm the end; it is tried again, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
 
@@ -127,6 +129,8 @@ class Event(StrEnum):
     CLUSTER_CHANGED = "cluster.changed"
     # A target was looked at step by step because somebody asked; the data has each step's answer.
     CLUSTER_CHECKED = "cluster.checked"
+    # The proxy of a cluster got a new key, by which it proves who asks; the one before is good no longer.
+    CLUSTER_PROXY_KEY_SET = "cluster.proxy_key_set"
     # A cluster was removed; grants on it end.
     CLUSTER_REMOVED = "cluster.removed"
     # An object permission was given to, or taken from, a person or group.

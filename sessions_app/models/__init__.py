@@ -13,6 +13,7 @@ from sessions_app.models.catalogue import (
     Risk,
     Target,
 )
+from sessions_app.models.credential import GrantCredential, ProofUsed, ProxyKey, RequestCount
 from sessions_app.models.grant import EndReason, Grant, GrantState, Lease
 from sessions_app.models.notice import Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
@@ -53,11 +54,15 @@ __all__ = [
     "Environment",
     "GatewayNode",
     "Grant",
+    "GrantCredential",
     "GrantState",
     "IdempotencyKey",
     "Kind",
     "Lease",
     "Notice",
+    "ProofUsed",
+    "ProxyKey",
+    "RequestCount",
     "RequestKind",
     "RequestState",
     "Risk",
