@@ -98,7 +98,9 @@ def authorize_request(*, token_digest: str, proxy_digest: str, target_name: str)
         int.from_bytes(part) if part is not None else None for part in row[:4]
     )
     facts = _facts(row[5] or b"", grant_id or 0, target_id or 0)
-    return facts and RequestUse(facts, credential_id or 0, session_id, (row[4] or b"").decode())
+    return (
+        None if facts is None else RequestUse(facts, credential_id or 0, session_id, (row[4] or b"").decode())
+    )
 
 
 class _Thread(threading.local):

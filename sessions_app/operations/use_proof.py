@@ -26,4 +26,4 @@ def use_proof(*, jkt: str, jti: str, expires_at: dt.datetime, now: dt.datetime) 
             "INSERT INTO sessions_app_proofused (digest, expires_at) VALUES (%s, %s) ON CONFLICT (digest) DO NOTHING",
             [digest, expires_at],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
