@@ -17,6 +17,9 @@ app.conf.task_default_queue = "notify"
 app.conf.task_routes = {
     "grants.provision": {"queue": "provision"},
     "grants.deprovision": {"queue": "revoke"},
+    "grants.prepare": {"queue": "provision"},
+    "clusters.reconcile": {"queue": "notify"},
+    "clusters.reconcile_all": {"queue": "notify"},
     "sweep.baseless": {"queue": "revoke"},
     "sweep.tick": {"queue": "revoke"},
     "notices.send": {"queue": "notify"},
@@ -27,6 +30,7 @@ app.conf.task_routes = {
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
+    "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},

@@ -13,19 +13,28 @@ from broker.audit.verify import verify
 from broker.kernel import clock
 from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.reconcile_cluster import clusters_to_look_at, reconcile_cluster
 from sessions_app.operations.send_notice import send_notice
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.warn_holders import warn_holders
 
 # Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
 HINT_LASTS = 5
+RECONCILE_LASTS = 50
 
 
 @shared_task(name="grants.provision", acks_late=True)
 def provision(*, grant_id: int, **_: Any) -> None:
     """Start a grant that is due."""
     provision_grant(grant_id=grant_id, now=clock.now())
+
+
+@shared_task(name="grants.prepare", acks_late=True)
+def prepare(*, grant_id: int, **_: Any) -> None:
+    """Make what a grant needs on its targets."""
+    prepare_grant(grant_id=grant_id, now=clock.now)
 
 
 @shared_task(name="grants.deprovision", acks_late=True)
@@ -67,6 +76,21 @@ def verify_record(**_: Any) -> None:
 def baseless(**_: Any) -> None:
     """End grants whose holder, cluster or policy is gone."""
     end_baseless(now=clock.now())
+
+
+@shared_task(name="clusters.reconcile_all", acks_late=True)
+def reconcile_all(**_: Any) -> None:
+    """Hand out every cluster to be looked at, each on its own, so that one that hangs delays no other."""
+    for cluster_id in clusters_to_look_at():
+        current_app.send_task(
+            "clusters.reconcile", kwargs={"cluster_id": cluster_id}, expires=RECONCILE_LASTS
+        )
+
+
+@shared_task(name="clusters.reconcile", acks_late=True)
+def reconcile(*, cluster_id: int, **_: Any) -> None:
+    """Compare what is on a cluster's targets with what should be."""
+    reconcile_cluster(cluster_id=cluster_id, now=clock.now)
 
 
 @shared_task(name="targets.check", acks_late=True)

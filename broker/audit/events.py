@@ -38,8 +38,6 @@ class Event(StrEnum):
     GRANT_ENDED = "grant.ended"
     # A new decision moved the deadline of a live grant.
     GRANT_EXTENDED = "grant.extended"
-    # Its holder got what the grant is used with, shown once; what there was before is good no longer.
-    GRANT_CREDENTIAL_ISSUED = "grant.credential_issued"
     # A target did not confirm the end; it is tried again, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
 
@@ -65,12 +63,20 @@ class Event(StrEnum):
     # Somebody watched a recording, or read its output in full; the data says which.
     RECORDING_WATCHED = "recording.watched"
 
-    # A connector made something on a target for a grant.
+    # Something may be made on a target for a grant from now on.
     LEASE_MADE = "lease.made"
+    # A connector made something there; the data says what, and until when it is good.
+    LEASE_PREPARED = "lease.prepared"
+    # A holder was given a credential for what was made; the data never holds it.
+    CREDENTIAL_ISSUED = "credential.issued"
     # What was made was read back as gone, with the evidence.
     LEASE_GONE = "lease.gone"
     # Making, unmaking or reading back failed; the data has the error.
     LEASE_FAILING = "lease.failing"
+    # A target is not as it should be: something is missing, was changed, or is left of a grant that is over.
+    DRIFT_SEEN = "drift.seen"
+    # It is as it should be again.
+    DRIFT_GONE = "drift.gone"
 
     # A grant began without approvals under a policy that allows it, with a reason; the approvers were told.
     BREAKGLASS_STARTED = "breakglass.started"
@@ -129,8 +135,6 @@ class Event(StrEnum):
     CLUSTER_CHANGED = "cluster.changed"
     # A target was looked at step by step because somebody asked; the data has each step's answer.
     CLUSTER_CHECKED = "cluster.checked"
-    # The proxy of a cluster got a new key, by which it proves who asks; the one before is good no longer.
-    CLUSTER_PROXY_KEY_SET = "cluster.proxy_key_set"
     # A cluster was removed; grants on it end.
     CLUSTER_REMOVED = "cluster.removed"
     # An object permission was given to, or taken from, a person or group.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -40,7 +40,9 @@ class ConnectionParameters(BaseModel):
 def secret_fields(model: type[ConnectionParameters]) -> frozenset[str]:
     """The names of the fields that hold secrets."""
     return frozenset(
-        name for name, about in model.model_fields.items() if about.annotation in (SecretStr, SecretStr | None)
+        name
+        for name, about in model.model_fields.items()
+        if about.annotation in (SecretStr, SecretStr | None)
     )
 
 
@@ -149,6 +151,7 @@ class Connector(Protocol):
         """Report step by step whether the target is set up for Stint. Never raises for what a target does."""
 
 
+@runtime_checkable
 class Issuer(Protocol):
     """A connector whose grants are used with a credential of the target's own."""
 

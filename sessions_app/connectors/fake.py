@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sessions_app.connectors.base import CheckStep, ConnectorError, Evidence, GrantSpec, LeaseSpec
+from sessions_app.connectors.base import (
+    CheckStep,
+    ConnectorError,
+    Credential,
+    Evidence,
+    GrantSpec,
+    Lease,
+    Observed,
+    Place,
+)
 from sessions_app.policy.scope import TargetFacts
 
 
@@ -17,44 +28,67 @@ def place_of(target: TargetFacts) -> str:
 class FakeConnector:
     """``left`` maps a place and a grant's token to how many things of the grant are there.
 
-    A target in ``down`` answers nothing; what ``stubborn`` names is not removed by a revoke.
+    A target in ``down`` answers nothing; what ``stubborn`` names is not removed by a revoke; ``broken`` refuses to have
+    anything made, for good; ``tampered`` holds tokens whose things somebody changed. ``after`` is called once a thing was
+    made and before the answer, and may raise.
     """
 
     kind: str = "fake"
     left: dict[tuple[str, str], int] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     stubborn: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    tampered: set[str] = field(default_factory=set)
+    after: Callable[[], None] = lambda: None
+    calls: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def provision(self, spec: GrantSpec) -> list[LeaseSpec]:
-        leases = []
-        for target in spec.targets:
-            self._reach(target)
-            self.left[place_of(target), spec.token] = 1
-            leases.append(
-                LeaseSpec(grant_ref=spec.grant_ref, token=spec.token, host_ca=spec.host_ca, target=target)
-            )
-        return leases
+    def provision(self, spec: GrantSpec) -> Lease:
+        self._reach(spec.place.target, "provision")
+        if spec.place.target.name in self.broken:
+            raise ConnectorError(f"{spec.place.target.name} lets nothing be made.", permanent=True)
+        with self._lock:
+            self.left[place_of(spec.place.target), spec.token] = 1
+            self.tampered.discard(spec.token)
+        self.after()
+        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made={"things": 1})
 
-    def revoke(self, lease: LeaseSpec) -> Evidence:
-        self._reach(lease.target)
-        if lease.target.name not in self.stubborn:
-            self.left.pop((place_of(lease.target), lease.token), None)
-        return self.observe(lease)
+    def revoke(self, lease: Lease) -> Evidence:
+        target = lease.place.target
+        self._reach(target, "revoke")
+        if target.name not in self.stubborn:
+            with self._lock:
+                self.left.pop((place_of(target), lease.token), None)
+        return self.verify(lease)
 
-    def observe(self, lease: LeaseSpec) -> Evidence:
-        self._reach(lease.target)
-        left = self.left.get((place_of(lease.target), lease.token), 0)
+    def verify(self, lease: Lease) -> Evidence:
+        self._reach(lease.place.target, "verify")
+        left = self.left.get((place_of(lease.place.target), lease.token), 0)
         return Evidence(gone=left == 0, detail={"left": left})
 
-    def check(self, *, target: TargetFacts, host_ca: str) -> list[CheckStep]:
-        del host_ca
-        up = target.name not in self.down
+    def observe(self, place: Place) -> list[Observed]:
+        self._reach(place.target, "observe")
         return [
-            CheckStep(
-                "reachable", up, "it answers" if up else "it does not answer", "" if up else "Start it."
-            )
+            Observed(token=token, intact=token not in self.tampered, detail=f"{count} things")
+            for (where, token), count in list(self.left.items())
+            if where == place_of(place.target)
         ]
 
-    def _reach(self, target: TargetFacts) -> None:
+    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+        self._reach(lease.place.target, "issue")
+        return Credential(
+            fields={"password": f"of {spec.grant_ref}"},
+            secret=frozenset({"password"}),
+            command="use it",
+            expires_at=spec.expires_at,
+        )
+
+    def check(self, place: Place) -> list[CheckStep]:
+        up = place.target.name not in self.down
+        said, fix = ("it answers", "") if up else ("it does not answer", "Start it.")
+        return [CheckStep("reachable", up, said, fix)]
+
+    def _reach(self, target: TargetFacts, call: str) -> None:
+        self.calls.append(f"{call} {target.name}")
         if target.name in self.down:
             raise ConnectorError(f"{target.name} does not answer.")

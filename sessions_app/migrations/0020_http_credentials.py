@@ -1,4 +1,4 @@
-"""Tokens of grants over HTTP, keys of proxies, proofs that were used, and counts of requests."""
+"""Tokens of grants over HTTP, proofs that were used, and counts of requests."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -6,10 +6,10 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Four tables."""
+    """Three tables."""
 
     dependencies = [
-        ("sessions_app", "0009_who_reviewed"),
+        ("sessions_app", "0010_kinds_and_drift"),
     ]
 
     operations = [
@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ("digest", models.CharField(max_length=64)),
                 ("jkt", models.CharField(blank=True, max_length=43)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ("expires_at", models.DateTimeField(null=True, blank=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "grant",
@@ -97,31 +97,6 @@ class Migration(migrations.Migration):
                         name="credential_one_of_grant",
                     ),
                 ],
-            },
-        ),
-        migrations.CreateModel(
-            name="ProxyKey",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("digest", models.CharField(max_length=64)),
-                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                (
-                    "cluster",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="proxy_key",
-                        to="sessions_app.cluster",
-                    ),
-                ),
-            ],
-            options={
-                "default_permissions": (),
-                "constraints": [models.UniqueConstraint(fields=("digest",), name="proxy_key_digest_once")],
             },
         ),
     ]

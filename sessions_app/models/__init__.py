@@ -9,11 +9,10 @@ from sessions_app.models.catalogue import (
     CommandSet,
     CommandSetVersion,
     Environment,
-    Kind,
     Risk,
     Target,
 )
-from sessions_app.models.credential import GrantCredential, ProofUsed, ProxyKey, RequestCount
+from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
 from sessions_app.models.grant import EndReason, Grant, GrantState, Lease
 from sessions_app.models.notice import Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
@@ -22,6 +21,7 @@ from sessions_app.models.policy import (
     AccessPolicyGroupObjectPermission,
     AccessPolicyUserObjectPermission,
 )
+from sessions_app.models.reconcile import Drift, DriftKind, Installation, Observation
 from sessions_app.models.request import (
     AccessRequest,
     Approval,
@@ -50,6 +50,8 @@ __all__ = [
     "CommandSet",
     "CommandSetVersion",
     "Comment",
+    "Drift",
+    "DriftKind",
     "EndReason",
     "Environment",
     "GatewayNode",
@@ -57,11 +59,11 @@ __all__ = [
     "GrantCredential",
     "GrantState",
     "IdempotencyKey",
-    "Kind",
+    "Installation",
     "Lease",
     "Notice",
+    "Observation",
     "ProofUsed",
-    "ProxyKey",
     "RequestCount",
     "RequestKind",
     "RequestState",

@@ -14,12 +14,6 @@ from accounts.models import Identity
 from sessions_app.models.visibility import permitted
 
 
-class Kind(models.TextChoices):
-    """The kinds of cluster that Stint can enforce on."""
-
-    SSH = "ssh", "SSH"
-
-
 class Environment(models.TextChoices):
     """What a cluster is for."""
 
@@ -79,11 +73,15 @@ class Cluster(models.Model):
     """A named place of one kind, with environment and risk. Its targets are its hosts or its one endpoint."""
 
     name = models.SlugField(max_length=63, unique=True)
-    kind = models.CharField(max_length=12, choices=Kind.choices)
+    # Whatever a connector serves, those of other packages included.
+    kind = models.CharField(max_length=32)
     summary = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=12, choices=Environment.choices)
     risk = models.CharField(max_length=6, choices=Risk.choices)
     host_ca = models.TextField("host certificate authority", blank=True)
+    # How Stint logs in to the targets: what may be seen, and the secrets, sealed.
+    connection = models.JSONField(default=dict)
+    sealed_connection = models.BinaryField(default=b"")
     created_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
 
@@ -128,7 +126,7 @@ class Target(models.Model):
     name = models.SlugField(max_length=63)
     address = models.CharField(max_length=253)
     port = models.PositiveIntegerField(default=22)
-    account = models.CharField(max_length=32, default="root")
+    account = models.CharField(max_length=32, blank=True, default="root")
     host_key = models.TextField(blank=True)
     removed_at = models.DateTimeField(null=True, blank=True)
 
@@ -184,7 +182,7 @@ class CommandSet(models.Model):
     """A named list of allowed commands of one kind. What it allows stands in its versions."""
 
     name = models.SlugField(max_length=63, unique=True)
-    kind = models.CharField(max_length=12, choices=Kind.choices)
+    kind = models.CharField(max_length=32)
     created_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
 

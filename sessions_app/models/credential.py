@@ -1,4 +1,4 @@
-"""What grants over HTTP are used with: tokens of grants, keys of proxies, and what was used once."""
+"""What grants over HTTP are used with: tokens of grants, and what was used once or often."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from sessions_app.models.catalogue import Cluster
 from sessions_app.models.grant import Grant
 from sessions_app.models.session import CommandRun, Session
 
@@ -24,7 +23,9 @@ class GrantCredential(models.Model):
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="credentials")
     digest = models.CharField(max_length=64)
     jkt = models.CharField(max_length=43, blank=True)
-    session = models.ForeignKey(Session, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    session = models.ForeignKey(
+        Session, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -41,21 +42,6 @@ class GrantCredential(models.Model):
 
     def __str__(self) -> str:
         return f"credential {self.pk}"
-
-
-class ProxyKey(models.Model):
-    """By which a proxy proves that it is the cluster's; only the digest is kept, beside the sealed key of the cluster."""
-
-    cluster = models.OneToOneField(Cluster, on_delete=models.PROTECT, related_name="proxy_key")
-    digest = models.CharField(max_length=64)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        default_permissions = ()
-        constraints: ClassVar = [models.UniqueConstraint(fields=["digest"], name="proxy_key_digest_once")]
-
-    def __str__(self) -> str:
-        return f"proxy key of {self.cluster_id}"
 
 
 class ProofUsed(models.Model):

@@ -188,7 +188,14 @@ class Lease(models.Model):
     account = models.CharField(max_length=32)
     host_key = models.TextField(blank=True)
     host_ca = models.TextField(blank=True)
+    connection = models.JSONField(default=dict)
+    sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
+    # What the connector made and until when it is good; nothing where nothing has to be made, or not yet.
+    made = models.JSONField(default=dict)
+    made_until = models.DateTimeField(null=True, blank=True)
+    # A process may be making something until then, so that a look before proves nothing.
+    making_until = models.DateTimeField(null=True, blank=True)
     # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant may last.
     asked_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)

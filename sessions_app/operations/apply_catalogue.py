@@ -31,12 +31,18 @@ __all__ = ["Change", "Plan", "apply_catalogue"]
 
 
 def apply_catalogue(
-    *, files: Mapping[str, str], actor: Actor, now: dt.datetime, plan_only: bool = False, prune: bool = False
+    *,
+    files: Mapping[str, str],
+    actor: Actor,
+    now: dt.datetime,
+    plan_only: bool = False,
+    prune: bool = False,
+    on_server: bool = False,
 ) -> Plan:
     """Make groups, clusters, command sets and policies what the files say, and return what changed.
 
     ``files`` are texts by relative path. Everything happens or nothing. ``plan_only`` changes nothing. What stands in
-    no file stays, unless ``prune``. Grants whose ground is taken away end. Raises InvalidInput with every problem.
+    no file stays, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply` lets them. Grants whose ground is taken away end. Raises InvalidInput with every problem.
     """
     try:
         catalogue = read_catalogue(files)
@@ -49,7 +55,7 @@ def apply_catalogue(
     findings = _lint(catalogue)
     with one_change(actor=actor, now=now, plan_only=plan_only) as plan:
         plan.warnings += holds_for_nobody(catalogue)
-        _apply(catalogue, findings, plan, actor, now, prune=prune)
+        _apply(catalogue, findings, plan, actor, now, prune=prune, on_server=on_server)
     return plan
 
 
@@ -70,6 +76,7 @@ def _apply(
     now: dt.datetime,
     *,
     prune: bool,
+    on_server: bool,
 ) -> None:
     check_names(catalogue, alone=prune)
     # Before the policies that named it are changed, so that grants end for what happened to them.
@@ -77,7 +84,7 @@ def _apply(
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
     for cluster in catalogue.clusters.values():
-        write_cluster(cluster, plan, actor, now)
+        write_cluster(cluster, plan, actor, now, on_server=on_server)
     for command_set in catalogue.command_sets.values():
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():

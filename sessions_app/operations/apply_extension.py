@@ -9,6 +9,7 @@ from django.db.models import F
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Conflict
 from sessions_app.models import AccessRequest, Grant, GrantState
 
@@ -32,6 +33,8 @@ def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: 
     if moved != 1:
         raise GrantIsOver("The grant is over, so it can't be extended.", hint="Ask for a new one.")
     grant.refresh_from_db()
+    if grant.leases.filter(made_until__isnull=False, gone_at__isnull=True).exists():
+        enqueue("grants.prepare", grant_id=grant.pk)
     record(
         event=Event.GRANT_EXTENDED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={"request": request.ref, "seconds": seconds, "expires_at": grant.expires_at.isoformat()},

@@ -11,6 +11,7 @@ import select
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -20,8 +21,10 @@ from psycopg import pq
 
 from accounts.actors import actor_of
 from broker.audit.actor import ActorKind
+from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import Grant, Target
 from sessions_app.operations.authorize_use import _bound, _kept
+from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.policy.commands.http.decide import CompiledSet
 from sessions_app.queries.commands import compiled_by_digest
 
@@ -32,19 +35,18 @@ PATIENCE_MS = 2000
 _NAME = b"stint_authorize_request"
 _BINARY = 1
 _LIVE = b"""
-SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref
+SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
   FROM sessions_app_grantcredential k
   JOIN sessions_app_grant g ON g.id = k.grant_id
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
   JOIN sessions_app_cluster c ON c.id = g.cluster_id
-  JOIN sessions_app_proxykey p ON p.cluster_id = c.id
   JOIN accounts_identity i ON i.id = g.holder_id
   LEFT JOIN accounts_identity o ON o.id = i.owner_id
  WHERE k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
    AND g.state = 'active' AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
-   AND t.name = $3::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
-   AND p.digest = $2::text AND i.is_active AND (i.owner_id IS NULL OR o.is_active)
+   AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
+   AND i.is_active AND (i.owner_id IS NULL OR o.is_active)
 """
 
 
@@ -79,20 +81,21 @@ class RequestUse:
     jkt: str
 
 
-def authorize_request(*, token_digest: str, proxy_digest: str, target_name: str) -> RequestUse | None:
+def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: str) -> RequestUse | None:
     """Return the use that a token has at a proxy's target now; None lets it do nothing.
 
+    ``proxy_digest`` is the SHA-256 digest of the key by which the proxy proves that it is the cluster's.
     The database's clock decides. A grant that can't be read is none. Raises OperationalError when the database does not
     answer within two seconds, twice.
     """
-    asked = [token_digest.encode(), proxy_digest.encode(), target_name.encode()]
+    asked = [token_digest.encode(), target_name.encode()]
     try:
         row = _ask(asked)
     except OperationalError:
         # A connection that lay idle may be gone; a new one says whether the database is.
         connection.close()
         row = _ask(asked)
-    if row is None:
+    if row is None or not hmac.compare_digest(_proxy_digest(row[6] or b""), proxy_digest):
         return None
     grant_id, target_id, credential_id, session_id = (
         int.from_bytes(part) if part is not None else None for part in row[:4]
@@ -156,6 +159,17 @@ def _wait(pgconn: pq.abc.PGconn, events: int) -> None:
         connection.close()
         raise DatabaseSilent("The database does not answer.")
     pgconn.consume_input()
+
+
+@lru_cache(maxsize=1024)
+def _proxy_digest(sealed: bytes) -> bytes:
+    """The SHA-256 digest of the proxy's key in a cluster's sealed connection; nobody has a key with that of none."""
+    try:
+        key = stored_secrets(sealed).get("proxy_key", "")
+    except CannotDecrypt as error:
+        log.warning("proxy_key.unreadable", error=str(error))
+        key = ""
+    return hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32)
 
 
 _MOST = 4096

@@ -14,8 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record, recordable
 from sessions_app.connectors.base import CheckStep, ConnectorError
 from sessions_app.models import TargetCheck
-from sessions_app.operations.connect import connector_for
-from sessions_app.queries.facts import target_facts
+from sessions_app.operations.connect import connector_for, place_of_target
 
 # What an answer says of a target may be long; a page and the record need no more of it.
 LONGEST = 1000
@@ -66,11 +65,13 @@ def _look(check: TargetCheck) -> Sequence[CheckStep]:
     if target.removed_at is not None or target.cluster.removed_at is not None:
         return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
     try:
-        connector = connector_for(target.cluster.kind)
+        return connector_for(target.cluster.kind).check(place_of_target(target))
     except ConnectorError as error:
-        fix = "Make it on the cluster's page, or run `manage.py ssh_ca`."
-        return [CheckStep("certificate authority", False, error.message, fix)]
-    return connector.check(target=target_facts(target), host_ca=target.cluster.host_ca)
+        return [
+            CheckStep(
+                "set up in Stint", False, error.message, "Mend the cluster on its page, then try again."
+            )
+        ]
 
 
 def _finish(check: TargetCheck, steps: Sequence[CheckStep], now: dt.datetime) -> TargetCheck:

@@ -16,9 +16,18 @@ from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record, rehearsing
+from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import InvalidInput, StintError
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Target
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.registry import type_of
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Lease, Target
 from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
+from sessions_app.operations.cluster_connection import (
+    default_account,
+    read_connection,
+    settled,
+    shown_connection,
+)
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
@@ -130,15 +139,28 @@ def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> No
     _record_members(group.name, before, [], ends, actor, now)
 
 
-def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a cluster and its targets what the document says; grants whose ground is taken away end."""
+def write_cluster(
+    document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make a cluster and its targets what the document says; grants whose ground is taken away end.
+
+    ``on_server``: the document may name secrets of the server. Raises InvalidInput.
+    """
     cluster = Cluster.objects.filter(name=document.name).first()
     before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
-    after = plain(document)
+    document = settled(document)
+    seen, sealed, shown = read_connection(document, cluster, on_server=on_server)
+    after = plain(document.model_copy(update={"connection": shown}))
     if cluster is None:
         cluster = Cluster(name=document.name, created_at=now)
     if before == after:
         return
+    if cluster.pk and seen == cluster.connection:
+        # New secrets for the same places: what is still to be undone there is undone with them.
+        Lease.objects.filter(grant__cluster=cluster, gone_at__isnull=True, connection=seen).update(
+            sealed_connection=sealed
+        )
+    cluster.connection, cluster.sealed_connection = seen, sealed
     cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
     cluster.environment, cluster.risk, cluster.host_ca = (
         document.environment,
@@ -159,7 +181,7 @@ def write_cluster(document: ClusterDocument, plan: Plan, actor: Actor, now: dt.d
 
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
     """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
-    wanted = {target.name: target for target in document.targets}
+    wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
     cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)
     for target in wanted.values():
         Target.objects.update_or_create(
@@ -167,8 +189,8 @@ def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> N
             name=target.name,
             defaults={
                 "address": target.address,
-                "port": target.port,
-                "account": target.account,
+                "port": target.port or type_.default_port,
+                "account": target.account or default_account(type_),
                 "host_key": target.host_key or "",
                 "removed_at": None,
             },
@@ -187,14 +209,18 @@ def cluster_document(cluster: Cluster) -> ClusterDocument:
     """Return a stored cluster as a document. Raises Unreadable for a row that no file could have made."""
     try:
         return ClusterDocument.model_validate(cluster_row(cluster))
-    except ValueError as error:
+    except (ValueError, ConnectorError, CannotDecrypt) as error:
         raise facts.Unreadable(
             f"The cluster {cluster.name} can't be read.", hint="An administrator must apply its file again."
         ) from error
 
 
 def cluster_row(cluster: Cluster) -> dict[str, Any]:
-    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it."""
+    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it.
+
+    Raises ConnectorError for a kind that nothing serves any more.
+    """
+    type_ = type_of(cluster.kind)
     return {
         "name": cluster.name,
         "kind": cluster.kind,
@@ -202,8 +228,10 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
         "environment": cluster.environment,
         "risk": cluster.risk,
         "host_ca": cluster.host_ca or None,
+        "connection": shown_connection(cluster),
         "targets": [
-            {"name": t.name, "address": t.address, "port": t.port, "account": t.account, "host_key": t.host_key or None}
+            {"name": t.name, "address": t.address, "port": t.port if t.port != type_.default_port else None,
+             "account": t.account if t.account != default_account(type_) else None, "host_key": t.host_key or None}
             for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
         ],
         **{part: _who(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},

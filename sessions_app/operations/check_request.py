@@ -309,6 +309,7 @@ def _scope(
         starts_at=ask.starts_at,
         duration=ask.duration,
         workflow=work.ref if work else None,
+        connection=cluster.connection,
     )
 
 

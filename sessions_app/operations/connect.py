@@ -3,22 +3,75 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.conf import settings
 
 from broker.kernel import clock
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
-from sessions_app.connectors.base import Connector, ConnectorError
+from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
+from sessions_app.models import Cluster, Grant, Target
+from sessions_app.models import Lease as LeaseRow
+from sessions_app.operations.cluster_connection import parameters_of
+from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
+from sessions_app.queries.commands import compiled
+from sessions_app.queries.facts import lease_facts, target_facts
 
 
 def connector_for(kind: str) -> Connector:
     """Return the connector for a kind of cluster. Raises ConnectorError for a kind that nothing serves."""
     return registry.connector_for(kind)
+
+
+def place_of_target(target: Target) -> Place:
+    """Return a target of the catalogue as a connector needs it. Raises ConnectorError."""
+    cluster = target.cluster
+    return _place(
+        cluster, target_facts(target), cluster.host_ca, cluster.connection, cluster.sealed_connection
+    )
+
+
+def place_of_lease(lease: LeaseRow, cluster: Cluster) -> Place:
+    """Return where something of a grant is, though the catalogue may say something else by now. Raises ConnectorError."""
+    return _place(cluster, lease_facts(lease), lease.host_ca, lease.connection, lease.sealed_connection)
+
+
+def _place(
+    cluster: Cluster,
+    target: TargetFacts,
+    host_ca: str,
+    connection: Mapping[str, Any],
+    sealed: bytes | memoryview[int],
+) -> Place:
+    try:
+        parameters = parameters_of(cluster.kind, connection, sealed)
+    except CannotDecrypt as error:
+        raise ConnectorError(f"{error} {error.hint}", permanent=True) from error
+    return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
+
+
+def lease_of(lease: LeaseRow, grant: Grant) -> Lease:
+    """Return a stored lease as a connector needs it. Raises ConnectorError."""
+    return Lease(
+        grant_ref=grant.ref, token=grant.token, place=place_of_lease(lease, grant.cluster), made=lease.made
+    )
+
+
+def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
+    """Return a grant as a connector needs it on the target of one lease. Raises ConnectorError."""
+    try:
+        commands = compiled(grant.command_set_version, grant.parameters, grant.commands)
+    except ValueError as error:
+        raise ConnectorError(f"Its commands can't be read: {error}", permanent=True) from error
+    return GrantSpec(
+        grant_ref=grant.ref, token=grant.token, holder=grant.holder.username,
+        place=place_of_lease(lease, grant.cluster), commands=commands, expires_at=grant.expires_at,
+    )  # fmt: skip
 
 
 def _ssh() -> Connector:
@@ -44,4 +97,7 @@ def _database_clock() -> Callable[[], float]:
     return lambda: began + time.monotonic() - since
 
 
-registry.register("ssh", _ssh)
+SSH = registry.ConnectorType(
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True
+)
+registry.register(SSH)

@@ -16,15 +16,14 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json, recordable
-from sessions_app.connectors.base import Connector, ConnectorError, Evidence, LeaseSpec
+from sessions_app.connectors.base import Connector, ConnectorError, Evidence
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
-from sessions_app.operations.connect import connector_for
+from sessions_app.operations.connect import connector_for, lease_of
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import StaleGrant, transition
-from sessions_app.queries import facts
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +58,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         return Grant.objects.get(pk=grant_id)
     try:
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
+        if _still_made(grant, leases, now()):
+            return Grant.objects.get(pk=grant_id)
         if _still_in_use(grant, now()):
             if _is_late(grant, now()):
                 # A gateway that is frozen cuts nothing, so the targets are asked without it. What they answer proves
@@ -83,6 +84,17 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
         )
         (taken,) = cursor.fetchone()
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
+
+
+def _still_made(grant: Grant, leases: list[Lease], now: dt.datetime) -> bool:
+    """Whether a process may be making something for the grant at this moment, so that a look would prove nothing."""
+    until = max((lease.making_until for lease in leases if lease.making_until), default=now)
+    if until <= now:
+        return False
+    _own(grant).update(
+        next_attempt_at=until, last_error="Waiting for what is being made on its targets at this moment."
+    )
+    return True
 
 
 def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
@@ -117,9 +129,9 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
         connector = connector_for(grant.cluster.kind)
     except ConnectorError as error:
         return [(lease, error) for lease in leases]
-    results = []
+    results: list[tuple[Lease, Evidence | ConnectorError]] = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        asked = {pool.submit(_ask, connector, _spec(grant, lease)): lease for lease in leases}
+        asked = {pool.submit(_ask, connector, grant, lease): lease for lease in leases}
         for answer in as_completed(asked):
             results.append((asked[answer], answer.result()))
             # One that answers is not to be taken for one that hangs, however long the others take.
@@ -127,22 +139,13 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
     return sorted(results, key=lambda result: result[0].pk)
 
 
-def _spec(grant: Grant, lease: Lease) -> LeaseSpec:
-    return LeaseSpec(
-        grant_ref=grant.ref,
-        token=grant.token,
-        host_ca=lease.host_ca,
-        target=facts.lease_facts(lease),
-    )
-
-
-def _ask(connector: Connector, spec: LeaseSpec) -> Evidence | ConnectorError:
+def _ask(connector: Connector, grant: Grant, lease: Lease) -> Evidence | ConnectorError:
     try:
-        return connector.revoke(spec)
+        return connector.revoke(lease_of(lease, grant))
     except ConnectorError as error:
         return error
     except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
-        log.exception("revoke.failed", grant=spec.grant_ref, target=spec.target.name)
+        log.exception("revoke.failed", grant=grant.ref, target=lease.target.name)
         return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
 
 

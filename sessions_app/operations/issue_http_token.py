@@ -53,8 +53,8 @@ def issue_http_token(
         text = new_token(PREFIX)
         made = GrantCredential.objects.create(grant=grant, digest=token_digest(text), jkt=jkt, created_at=now)
         record(
-            event=Event.GRANT_CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
-            data={"id": made.pk, "bound_to": jkt},
+            event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            data={"until": grant.expires_at.isoformat(), "bound_to": jkt},
         )  # fmt: skip
     return made, text
 

@@ -15,6 +15,7 @@ from broker.kernel.enqueue import enqueue
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
+from sessions_app.queries.undoing import installation_mark
 
 # No letters and digits that are taken for each other when they are read out at three in the morning.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -41,7 +42,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         workflow=request.workflow,
         parameters=request.parameters,
         commands=sorted(extent.commands),
-        token=secrets.token_hex(16),
+        token=installation_mark() + secrets.token_hex(12),
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         starts_at=starts_at,
         expires_at=starts_at + dt.timedelta(seconds=extent.duration),

@@ -9,7 +9,10 @@ from django.db import transaction
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
+from broker.audit.record import record
+from broker.kernel.enqueue import enqueue
+from sessions_app.connectors.registry import type_of
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
 from sessions_app.operations.catalogue_lock import catalogue_stands
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.tell import tell
@@ -23,6 +26,8 @@ from sessions_app.queries import facts
 PROVISIONER = Actor.system("provision")
 # What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
 RETRY_AFTER = dt.timedelta(seconds=30)
+# A message that nobody took is sent again after this long.
+ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
 
@@ -46,13 +51,45 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         try:
             if grant.state == GrantState.SCHEDULED:
                 transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)
-            # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
-            # command brings its own certificate. So the grant is usable as soon as it is allowed.
-            transition(grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now)
-            _tell_of_start(grant, now)
+            if type_of(grant.cluster.kind).prepares:
+                write_leases(grant, now)
+                Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
+                enqueue("grants.prepare", grant_id=grant.pk)
+            else:
+                # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
+                # command brings its own certificate. So the grant is usable as soon as it is allowed.
+                activate(grant, now)
         except StaleGrant:
             grant.refresh_from_db()
     return grant
+
+
+def write_leases(grant: Grant, now: dt.datetime) -> None:
+    """Write down where something is about to be made, before any target is called."""
+    cluster = grant.cluster
+    for target in grant.targets.all():
+        _, made = Lease.objects.get_or_create(
+            grant=grant, target=target,
+            defaults={
+                "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
+                "host_ca": cluster.host_ca, "connection": cluster.connection, "made_at": now,
+                "sealed_connection": cluster.sealed_connection,
+            },
+        )  # fmt: skip
+        if made:
+            record(
+                event=Event.LEASE_MADE, actor=PROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+                data={"target": target.name},
+            )  # fmt: skip
+
+
+def activate(grant: Grant, now: dt.datetime) -> None:
+    """Let a grant be used from now on, and tell its holder. Raises StaleGrant."""
+    transition(
+        grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
+        last_error="",
+    )  # fmt: skip
+    _tell_of_start(grant, now)
 
 
 def _tell_of_start(grant: Grant, now: dt.datetime) -> None:

@@ -68,8 +68,10 @@ class TargetDocument(_File):
 
     name: Name
     address: Address
-    port: int = Field(default=22, ge=1, le=65535)
-    account: Account = "root"
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="The usual port of the kind if not given"
+    )
+    account: Account | None = Field(default=None, description="For SSH: root if not given")
     host_key: HostKey | None = None
 
 
@@ -77,11 +79,14 @@ class ClusterDocument(_File):
     """A cluster and its targets."""
 
     name: Name
-    kind: Literal["ssh"]
+    kind: str = Field(min_length=1, max_length=32)
     summary: str = Field(default="", max_length=200)
     environment: Literal["production", "staging", "development"]
     risk: Literal["low", "medium", "high"]
     host_ca: HostKey | None = None
+    connection: Mapping[str, Any] = Field(
+        default={}, description="How Stint logs in; what stands here depends on the kind"
+    )
     targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
     requesters: Who | None = Field(
         default=None, description="May ask under every policy that covers the cluster"
@@ -97,7 +102,7 @@ class ClusterDocument(_File):
         names = [target.name for target in self.targets]
         if len(names) != len(set(names)):
             raise ValueError("two targets have the same name; name each once")
-        unknown = [target.name for target in self.targets if not target.host_key]
+        unknown = [target.name for target in self.targets if self.kind == "ssh" and not target.host_key]
         if unknown and not self.host_ca:
             raise ValueError(
                 f"{', '.join(unknown)}: give a host_key (the output of `ssh-keyscan`), or a host_ca for the cluster; "

@@ -14,6 +14,7 @@ from sessions_app.policy.rules import (
     IncidentOnCluster,
     IncidentOpen,
     InWindow,
+    KindsFit,
     MaxDuration,
     MayBreakGlass,
     MayRequest,
@@ -34,6 +35,7 @@ def rules_of(policy: PolicyDocument, *, break_glass: bool, incident: bool = Fals
         RequesterEnabled(),
         MayRequest(policy.name),
         Covers(policy.name, policy.clusters, policy.command_sets),
+        KindsFit(),
         HasTargets(),
         SweeperAlive(),
     ]

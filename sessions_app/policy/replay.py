@@ -79,4 +79,5 @@ def _facts_then(past: PastRequest, document: PolicyDocument, available: Availabl
         available=tuple(available(past, clause) for clause in clauses),
         incident_open=bool(ask.incident),
         incident_on_cluster=bool(ask.incident),
+        kinds_fit=True,
     )

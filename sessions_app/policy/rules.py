@@ -57,6 +57,8 @@ class Facts:
     available: tuple[int, ...]
     incident_open: bool = False
     incident_on_cluster: bool = False
+    # Whether the command set is of the cluster's kind.
+    kinds_fit: bool = False
 
 
 class Rule(Protocol):
@@ -122,6 +124,21 @@ class Covers:
         if not facts.command_set_published:
             return Deny(f"{ask.command_set} has no published version.", "Somebody must publish it first.")
         return Permit(f"{self.policy} covers {ask.command_set} on {ask.cluster}.")
+
+
+@dataclass(frozen=True, slots=True)
+class KindsFit:
+    """Commands of one kind mean nothing on a cluster of another."""
+
+    tag: ClassVar[str] = "kinds_fit"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.kinds_fit:
+            return Permit(f"{ask.command_set} is of the kind of {ask.cluster}.")
+        return Deny(
+            f"The commands of {ask.command_set} are for another kind of cluster than {ask.cluster}.",
+            "Choose a command set of the cluster's kind.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

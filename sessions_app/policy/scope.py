@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sessions_app.policy.policies import digest_of
@@ -43,6 +43,7 @@ class Scope:
     duration: int
     extends: str | None = None
     workflow: str | None = None
+    connection: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return SHA-256 in hex over every field; any change gives another digest."""
@@ -51,7 +52,9 @@ class Scope:
             for target in sorted(self.targets, key=lambda target: target.id)
         ]
         # Named only where there is one, so that what was approved before there was any keeps its digest.
-        work = {} if self.workflow is None else {"workflow": self.workflow}
+        work: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
+        if self.connection:
+            work["connection"] = dict(self.connection)
         return digest_of(
             {
                 "requester": self.requester,

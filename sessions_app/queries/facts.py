@@ -123,6 +123,7 @@ def facts_for(
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
         incident_open=work.exists(),
         incident_on_cluster=work.filter(clusters=cluster).exists(),
+        kinds_fit=version is not None and version.command_set.kind == cluster.kind,
     )
 
 
@@ -213,6 +214,7 @@ def scope_of(request: AccessRequest) -> Scope:
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
         workflow=request.workflow.ref if request.workflow else None,
+        connection=request.cluster.connection,
     )
 
 

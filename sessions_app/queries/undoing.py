@@ -1,13 +1,28 @@
-"""Which grants are being undone, and where."""
+"""Which grants are being undone, and where; what is still to be made for them."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 
-from sessions_app.models import Grant
+from django.db.models import Q, QuerySet
+
+from sessions_app.models import Grant, Installation, Lease
 
 
 def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
     """Return the cluster's id of each of the grants, those that began to end first at the front."""
     rows = Grant.objects.filter(pk__in=list(grant_ids)).order_by("revoking_at", "pk")
     return dict(rows.values_list("pk", "cluster_id"))
+
+
+def to_make(grant: Grant) -> QuerySet[Lease]:
+    """Return the leases of a grant on which something has to be made: not yet, no longer, or not for long enough."""
+    waiting = Q(made_until__isnull=True) | Q(made_until__lt=grant.expires_at)
+    return grant.leases.filter(waiting, gone_at__isnull=True)
+
+
+def installation_mark() -> str:
+    """Return the 8 hexadecimal digits that the token of every grant of this installation begins with."""
+    row, _ = Installation.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(4)})
+    return row.mark

@@ -103,7 +103,7 @@ def form_of(document: ClusterDocument) -> ClusterForm:
         people=", ".join(who.identities if who else ()),
         kept=document.model_dump(mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True),
         targets=tuple(
-            TargetRow(one.name, one.address, str(one.port), one.account, one.host_key or "") for one in document.targets
+            TargetRow(one.name, one.address, str(one.port or 22), one.account or "root", one.host_key or "") for one in document.targets
         ),
     )  # fmt: skip
 

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from sessions_app.connectors import registry
 from sessions_app.connectors.fake import FakeConnector
+from tests.support.fakes import serving
 
 
 @pytest.fixture
 def fake_targets() -> Iterator[FakeConnector]:
     """The connector of every ssh cluster, until the test is over."""
-    from sessions_app.operations.connect import _ssh
-
     fake = FakeConnector(kind="ssh")
-    registry.register("ssh", lambda: fake)
-    yield fake
-    registry.register("ssh", _ssh)
+    with serving(lambda: fake):
+        yield fake
+
+
+@pytest.fixture
+def making() -> Iterator[FakeConnector]:
+    """As ``fake_targets``, of a kind that has to make something on targets before a grant can be used."""
+    fake = FakeConnector(kind="ssh")
+    with serving(lambda: fake, prepares=True, issues=True):
+        yield fake

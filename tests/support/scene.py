@@ -115,14 +115,12 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
 @contextlib.contextmanager
 def _targets() -> Iterator[Any]:
     """Targets that answer, for ends that are proven."""
-    from sessions_app.connectors import registry
     from sessions_app.connectors.fake import FakeConnector
-    from sessions_app.operations.connect import _ssh
+    from tests.support.fakes import serving
 
     fake = FakeConnector(kind="ssh")
-    registry.register("ssh", lambda: fake)
-    yield fake
-    registry.register("ssh", _ssh)
+    with serving(lambda: fake):
+        yield fake
 
 
 def _people(scene: Scene) -> None:

@@ -7,10 +7,19 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import asyncssh
 
-from sessions_app.connectors.base import CheckStep, ConnectorError, Evidence, GrantSpec, LeaseSpec
+from sessions_app.connectors.base import (
+    CheckStep,
+    ConnectorError,
+    Evidence,
+    GrantSpec,
+    Lease,
+    Observed,
+    Place,
+)
 from sessions_app.connectors.ssh import check as checks
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import HANDSHAKES, Dialer, Errand, unreachable
@@ -19,6 +28,8 @@ from sessions_app.connectors.ssh.wrapper import (
     Mark,
     Swept,
     count_command,
+    marks_command,
+    parse_marks,
     parse_sweep,
     sweep_command,
 )
@@ -28,6 +39,13 @@ ANSWER_TIMEOUT = 25.0
 # Sweeps of many grants on one target at once would overrun its MaxStartups, whatever threads they come from.
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
 _slots_lock = threading.Lock()
+
+
+class _Said(NamedTuple):
+    """What a target said, and what it complained of meanwhile."""
+
+    answer: str
+    complaint: str
 
 
 class SSHConnector:
@@ -46,36 +64,47 @@ class SSHConnector:
         self._sources = tuple(source_addresses)
         self._clock = clock
 
-    def provision(self, spec: GrantSpec) -> list[LeaseSpec]:
+    def provision(self, spec: GrantSpec) -> Lease:
         """Make nothing: each command brings its own certificate."""
-        del spec
-        return []
+        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
 
-    def revoke(self, lease: LeaseSpec) -> Evidence:
+    def revoke(self, lease: Lease) -> Evidence:
         """Kill every process that carries the grant's mark, until a look finds none. Raises ConnectorError."""
-        with _slot(lease.target):
+        place = lease.place
+        with _slot(place.target):
             return asyncio.run(
                 sweep_target(
                     self._dialer(),
-                    lease.target,
-                    lease.host_ca,
+                    place.target,
+                    place.host_ca,
                     lease.grant_ref,
                     Mark(GRANT_MARK, lease.token),
                 )
             )
 
-    def observe(self, lease: LeaseSpec) -> Evidence:
+    def verify(self, lease: Lease) -> Evidence:
         """Count the processes that carry the grant's mark. Raises ConnectorError."""
         command = count_command(Mark(GRANT_MARK, lease.token))
-        with _slot(lease.target):
-            swept = asyncio.run(
-                _ask(self._dialer(), lease.target, lease.host_ca, f"{lease.grant_ref} look", command)
-            )
+        swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} look", command))
         return Evidence(gone=swept.left == 0, detail={"processes_left": swept.left})
 
-    def check(self, *, target: TargetFacts, host_ca: str) -> list[CheckStep]:
+    def observe(self, place: Place) -> list[Observed]:
+        """Return the marks of grants that processes of the login account carry. Raises ConnectorError."""
+        said = self._run(place, "observe", marks_command())
+        counts = parse_marks(said.answer)
+        if counts is None:
+            raise _proves_nothing(place.target, said)
+        return [Observed(token=token, detail=f"{count} processes") for token, count in sorted(counts.items())]
+
+    def check(self, place: Place) -> list[CheckStep]:
         """Log in and report step by step what is right and what to fix."""
-        return asyncio.run(checks.check_target(self._dialer(), target, host_ca, clock=self._clock))
+        return asyncio.run(
+            checks.check_target(self._dialer(), place.target, place.host_ca, clock=self._clock)
+        )
+
+    def _run(self, place: Place, label: str, command: str) -> _Said:
+        with _slot(place.target):
+            return asyncio.run(_ask(self._dialer(), place.target, place.host_ca, label, command))
 
     def _dialer(self) -> Dialer:
         return Dialer(lambda: self._key, source_addresses=self._sources, clock=self._clock)
@@ -84,7 +113,7 @@ class SSHConnector:
 async def sweep_target(dialer: Dialer, target: TargetFacts, host_ca: str, label: str, mark: Mark) -> Evidence:
     """Kill what carries the mark and return what the target saw. Raises ConnectorError."""
     asked = _now()
-    swept = await _ask(dialer, target, host_ca, f"{label} sweep", sweep_command(mark))
+    swept = _swept(target, await _ask(dialer, target, host_ca, f"{label} sweep", sweep_command(mark)))
     return Evidence(
         gone=swept.left == 0,
         detail={
@@ -97,7 +126,7 @@ async def sweep_target(dialer: Dialer, target: TargetFacts, host_ca: str, label:
     )
 
 
-async def _ask(dialer: Dialer, target: TargetFacts, host_ca: str, key_id: str, command: str) -> Swept:
+async def _ask(dialer: Dialer, target: TargetFacts, host_ca: str, key_id: str, command: str) -> _Said:
     async def errand() -> Errand:
         return Errand(serial=0, key_id=key_id, command=command)
 
@@ -109,14 +138,22 @@ async def _ask(dialer: Dialer, target: TargetFacts, host_ca: str, key_id: str, c
         raise unreachable(target, f"it went away while it was asked ({error})") from error
     finally:
         connection.abort()
-    swept = parse_sweep(str(answer.stdout))
+    return _Said(str(answer.stdout or ""), str(answer.stderr or ""))
+
+
+def _swept(target: TargetFacts, said: _Said) -> Swept:
+    swept = parse_sweep(said.answer)
     if swept is None:
-        said = " ".join(str(part or "") for part in (answer.stderr, answer.stdout)).strip()[:300]
-        raise ConnectorError(
-            f"{target.name} gave no answer that proves anything: {said or 'it said nothing'}. "
-            "`manage.py ssh_check` says what is missing there."
-        )
+        raise _proves_nothing(target, said)
     return swept
+
+
+def _proves_nothing(target: TargetFacts, said: _Said) -> ConnectorError:
+    words = f"{said.complaint} {said.answer}".strip()[:300]
+    return ConnectorError(
+        f"{target.name} gave no answer that proves anything: {words or 'it said nothing'}. "
+        "`manage.py ssh_check` says what is missing there."
+    )
 
 
 def _slot(target: TargetFacts) -> threading.BoundedSemaphore:

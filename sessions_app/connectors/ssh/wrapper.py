@@ -141,6 +141,10 @@ _SWEEP = (
 )
 _COUNT = f'{_SEES}set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
 
+_MARKS = (
+    f'{_SEES}grep -azhE -- "^$1" /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" | sort | uniq -c; echo end'
+)
+
 
 def sweep_command(mark: Mark) -> str:
     """Return the command line that kills every process with the mark until two looks find none, six looks at most."""
@@ -150,6 +154,11 @@ def sweep_command(mark: Mark) -> str:
 def count_command(mark: Mark) -> str:
     """Return the command line that counts the processes with the mark."""
     return "exec " + _script(_COUNT, str(mark))
+
+
+def marks_command() -> str:
+    """Return the command line that lists the marks of grants that processes carry, with how many carry each."""
+    return "exec " + _script(_MARKS, f"{GRANT_MARK}=")
 
 
 def _script(text: str, mark: str) -> str:
@@ -173,3 +182,18 @@ def parse_sweep(output: str) -> Swept | None:
     """Return what a sweep printed; None for anything else."""
     match = _SUMMARY.fullmatch(output)
     return Swept(*map(int, match.groups())) if match else None
+
+
+_COUNTED = re.compile(rf" *(\d+) {GRANT_MARK}=({_TOKEN.pattern})")
+
+
+def parse_marks(output: str) -> dict[str, int] | None:
+    """Return how many processes carry each grant's token, as ``marks_command`` printed it; None for anything else.
+
+    A mark that Stint can't have made is passed over: any process may carry one.
+    """
+    *lines, last = output.splitlines() or [""]
+    if last != "end":
+        return None
+    found = (_COUNTED.fullmatch(line) for line in lines)
+    return {match[2]: int(match[1]) for match in found if match}

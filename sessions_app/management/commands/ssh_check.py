@@ -9,8 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.models import Target
-from sessions_app.operations.connect import connector_for
-from sessions_app.queries.facts import target_facts
+from sessions_app.operations.connect import connector_for, place_of_target
 
 
 class Command(BaseCommand):
@@ -42,7 +41,7 @@ class Command(BaseCommand):
             connector = connector_for(target.cluster.kind)
         except ConnectorError as error:
             raise CommandError(error.message) from error
-        steps = connector.check(target=target_facts(target), host_ca=target.cluster.host_ca)
+        steps = connector.check(place_of_target(target))
         for step in steps:
             self.stdout.write(f"  {'ok   ' if step.ok else 'WRONG'} {step.name}: {step.detail}")
             if step.fix:

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from broker.audit.models import AuditEntry
-from sessions_app.connectors import registry
 from sessions_app.connectors.base import ConnectorError, Evidence
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
@@ -18,6 +17,7 @@ from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
+from tests.support.fakes import serving
 
 # Where the world's targets are.
 PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}
@@ -173,15 +173,8 @@ def test_a_message_that_comes_before_the_next_try_is_due_asks_nobody(world, fake
 
 def test_a_kind_that_nothing_serves_stays_revoking_with_the_error(world):
     grant = end(world, used_grant(world, "web-1"))
-    registry.register(
-        "ssh", lambda: _raise(ConnectorError("There is no SSH certificate authority.", permanent=True))
-    )
-    try:
+    with serving(lambda: _raise(ConnectorError("There is no SSH certificate authority.", permanent=True))):
         failing = undo(grant, now=world.now)
-    finally:
-        from sessions_app.operations.connect import _ssh
-
-        registry.register("ssh", _ssh)
     assert (failing.state, failing.attempts) == (GrantState.REVOKING, 1)
     assert "certificate authority" in failing.last_error
     assert "lease.failing" in events(grant.ref)
@@ -198,10 +191,10 @@ class Slow(FakeConnector):
         super().__init__(kind="ssh")
         self.asked = threading.Event()
         self.answer = threading.Event()
-        self.calls = 0
+        self.asked_for = 0
 
     def revoke(self, lease) -> Evidence:
-        self.calls += 1
+        self.asked_for += 1
         self.asked.set()
         assert self.answer.wait(20)
         return super().revoke(lease)
@@ -209,13 +202,10 @@ class Slow(FakeConnector):
 
 @pytest.fixture
 def slow(live_world):
-    from sessions_app.operations.connect import _ssh
-
     connector = Slow()
-    registry.register("ssh", lambda: connector)
-    yield connector
-    connector.answer.set()
-    registry.register("ssh", _ssh)
+    with serving(lambda: connector):
+        yield connector
+        connector.answer.set()
 
 
 def test_a_worker_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes(live_world, slow):
@@ -240,7 +230,7 @@ def test_undone_by_many_at_once_each_target_is_asked_once(live_world, slow):
     slow.answer.set()
     results = at_once(*[lambda: undo(grant, now=live_world.now)] * 4)
     assert not [result for result in results if isinstance(result, Exception)]
-    assert slow.calls == 1
+    assert slow.asked_for == 1
     grant.refresh_from_db()
     assert grant.state == GrantState.ENDED
     assert events(grant.ref).count("grant.ended") == 1
@@ -287,7 +277,7 @@ def test_one_cluster_takes_few_places_also_of_targets_that_answer(live_world, sl
     world = live_world
     grants = [end(world, used_grant(world, "web-1")) for _ in range(4)]
     hanging = [Started(lambda grant=grant: undo(grant, now=world.now)) for grant in grants[:3]]
-    while slow.calls < 3:
+    while slow.asked_for < 3:
         time.sleep(0.01)
     assert undo(grants[3], now=world.now).attempts == 0
     slow.answer.set()
@@ -318,18 +308,13 @@ def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):
 def test_an_error_that_nobody_foresaw_on_one_target_hides_no_other(world, fake_targets):
     class Odd(FakeConnector):
         def revoke(self, lease):
-            if lease.target.name == "web-1":
+            if lease.place.target.name == "web-1":
                 raise UnicodeError("label empty or too long")
             return super().revoke(lease)
 
-    from sessions_app.operations.connect import _ssh
-
     grant = end(world, used_grant(world, "web-1", "web-2"))
-    registry.register("ssh", lambda: Odd(kind="ssh"))
-    try:
+    with serving(lambda: Odd(kind="ssh")):
         failing = undo(grant, now=world.now)
-    finally:
-        registry.register("ssh", _ssh)
     assert failing.last_error == "web-1: It could not be asked: UnicodeError: label empty or too long"
     assert Lease.objects.get(target__name="web-2").gone_at == world.now
 
@@ -343,18 +328,13 @@ def test_what_a_target_says_can_be_stored_whatever_it_is(world, fake_targets):
                 raise ConnectorError("web-1 gave no answer: a\0b\udc80")
             return self.answer
 
-    from sessions_app.operations.connect import _ssh
-
     lies = Lies(kind="ssh")
     grant = end(world, used_grant(world, "web-1"))
-    registry.register("ssh", lambda: lies)
-    try:
+    with serving(lambda: lies):
         failing = undo(grant, now=world.now)
         assert failing.last_error == "web-1: web-1 gave no answer: a\\x00b\\udc80"
         lies.answer = Evidence(gone=True, detail={"said": "\0", "left": 0})
         assert undo(grant, now=failing.next_attempt_at).state == GrantState.ENDED
-    finally:
-        registry.register("ssh", _ssh)
     assert Lease.objects.get().evidence == {"said": "\\x00", "left": 0}
 
 
@@ -367,20 +347,13 @@ def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeat
     world = live_world
     grant = end(world, used_grant(world, "web-1"))
     dies, works = Dies(kind="ssh"), FakeConnector(kind="ssh")
-    from sessions_app.operations.connect import _ssh
-
-    registry.register("ssh", lambda: dies)
-    with pytest.raises(KeyboardInterrupt):
+    with serving(lambda: dies), pytest.raises(KeyboardInterrupt):
         undo(grant, now=world.now)
-    registry.register("ssh", lambda: works)
-    assert (
-        deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=29)).state
-        == GrantState.REVOKING
-    )
-    assert (
-        deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=30)).state == GrantState.ENDED
-    )
-    registry.register("ssh", _ssh)
+    with serving(lambda: works):
+        early = deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=29))
+        assert early.state == GrantState.REVOKING
+        late = deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=30))
+        assert late.state == GrantState.ENDED
 
 
 def test_a_gateway_that_is_frozen_does_not_keep_targets_from_being_asked(world, fake_targets):

@@ -30,10 +30,11 @@ ASK = Ask(
 FACTS = Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
     command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+    kinds_fit=True,
 )  # fmt: skip
 REFUSING = {
     "requester_enabled": False, "may_request": False, "policy_live": False, "cluster_live": False,
-    "command_set_published": False, "targets_live": False, "sweeper_silence": None, "available": (0,),
+    "command_set_published": False, "targets_live": False, "kinds_fit": False, "sweeper_silence": None, "available": (0,),
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ ASK = rules.Ask(
 FACTS = rules.Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
     command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+    kinds_fit=True,
 )  # fmt: skip
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
 FREEZE = Freeze.model_validate({"from": NOW + 2 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})
@@ -40,6 +41,7 @@ CASES = [
     (COVERS, {"command_set": "restart-db"}, {}),
     (rules.HasTargets(), {"target_count": 0}, {}),
     (rules.HasTargets(), {}, {"targets_live": False}),
+    (rules.KindsFit(), {}, {"kinds_fit": False}),
     (rules.MaxDuration("web-work", 3600), {"duration": 3601}, {}),
     (rules.MaxDuration("web-work", 3600), {"duration": 0}, {}),
     (rules.MaxDuration("web-work", 3600), {"duration": -3600}, {}),

@@ -10,12 +10,12 @@ import subprocess
 import pytest
 
 from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import CheckStep
+from sessions_app.connectors.base import CheckStep, Place
 from tests.sessions_app.connectors.conftest import facts_of
 
 
 def checked(connector, target, host_ca="") -> dict[str, CheckStep]:
-    return {step.name: step for step in connector.check(target=target, host_ca=host_ca)}
+    return {step.name: step for step in connector.check(Place(cluster="web", target=target, host_ca=host_ca))}
 
 
 def test_a_good_target_has_everything(connector, target):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import threading
@@ -11,13 +12,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.base import ConnectorError, Lease, Place
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
+from sessions_app.policy.commands.answers import CompiledSet
+from sessions_app.policy.scope import TargetFacts
 from tests.sessions_app.connectors.conftest import facts_of
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
 from tests.support.gateway import eventually, free_port
+
+
+def at(target: TargetFacts) -> Place:
+    return Place(cluster="web", target=target)
+
+
+def left(target: TargetFacts) -> Lease:
+    return Lease(grant_ref="GR-TEST", token=secrets.token_hex(16), place=at(target))
 
 
 @pytest.fixture
@@ -29,7 +40,17 @@ def case(connector, sshd, target) -> Iterator[Case]:
         started.append(subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_GRANT": lease.token}))
         eventually(lambda: b"sleep" in _words(started[-1].pid))
 
-    yield Case(connector, target, facts_of(sshd, name="web-2", port=free_port()), leave)
+    def foreign():
+        other = subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_GRANTED": "x"})
+        started.append(other)
+        return lambda: other.poll() is None
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield Case(
+            connector, at(target), at(facts_of(sshd, name="web-2", port=free_port())),
+            at(facts_of(sshd, name="web-3", port=silent.getsockname()[1])),
+            CompiledSet("ssh", "nothing", {}, ()), leave, foreign, makes=False,
+        )  # fmt: skip
     for process in started:
         process.kill()
         process.wait()
@@ -57,7 +78,7 @@ def test_a_mark_that_only_begins_the_same_is_not_swept(case):
     object.__setattr__(longer, "token", lease.token + "0")
     case.leave(longer)
     assert case.connector.revoke(lease).detail["processes_found"] == 0
-    assert not case.connector.observe(longer).gone
+    assert not case.connector.verify(longer).gone
     case.connector.revoke(longer)
 
 
@@ -65,9 +86,8 @@ def test_a_target_that_trusts_another_authority_is_an_error(target):
     import asyncssh
 
     stranger = SSHConnector(Authority(asyncssh.generate_private_key("ssh-ed25519").export_private_key()))
-    case = Case(stranger, target, target, lambda _: None)
     with pytest.raises(ConnectorError) as caught:
-        stranger.revoke(case.lease())
+        stranger.revoke(left(target))
     assert "did not accept Stint's certificate" in caught.value.message
     assert caught.value.permanent
 
@@ -77,26 +97,23 @@ def test_an_answer_that_proves_nothing_counts_as_no_answer(connector, public_ca)
     from broker.demo.sshd import SshTarget
 
     with SshTarget([public_ca], options=["ForceCommand echo hello"]) as sshd:
-        case = Case(connector, facts_of(sshd), facts_of(sshd), lambda _: None)
         with pytest.raises(ConnectorError, match="no answer that proves anything"):
-            connector.revoke(case.lease())
+            connector.revoke(left(facts_of(sshd)))
 
 
 def test_a_target_that_accepts_and_says_nothing_is_given_up(connector, sshd):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        case = Case(connector, facts_of(sshd, port=silent.getsockname()[1]), facts_of(sshd), lambda _: None)
         with pytest.raises(ConnectorError, match="no answer within"):
-            connector.revoke(case.lease())
+            connector.revoke(left(facts_of(sshd, port=silent.getsockname()[1])))
 
 
 def test_many_sweeps_at_once_all_come_through(connector, target):
     """More than sshd takes at a time before they are logged in."""
-    case = Case(connector, target, target, lambda _: None)
     gone: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: gone.append(connector.revoke(case.lease()).gone)) for _ in range(24)
+        threading.Thread(target=lambda: gone.append(connector.revoke(left(target)).gone)) for _ in range(24)
     ]
     for thread in threads:
         thread.start()

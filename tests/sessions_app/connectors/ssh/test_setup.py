@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.demo.sshd import SshTarget
+from sessions_app.connectors.base import Place
 from sessions_app.connectors.ssh.krl import empty_krl, empty_krl_base64
 from sessions_app.connectors.ssh.setup import target_setup
 from tests.sessions_app.connectors.conftest import facts_of
@@ -33,13 +34,13 @@ def test_a_target_that_was_set_up_like_this_passes_the_check(connector, public_c
     config = install(text(public_ca), tmp_path)
     # The target itself trusts nobody; all trust comes from the installed file.
     with SshTarget([], options=[f"Include {config}"], exempt_from_penalties=False) as sshd:
-        assert all(step.ok for step in connector.check(target=facts_of(sshd), host_ca=""))
+        assert all(step.ok for step in connector.check(Place(cluster="web", target=facts_of(sshd))))
 
 
 def test_it_applies_to_the_gateways_address_alone(connector, public_ca, tmp_path):
     config = install(text(public_ca, gateways=["192.0.2.9"]), tmp_path)
     with SshTarget([], options=[f"Include {config}"]) as sshd:
-        assert not all(step.ok for step in connector.check(target=facts_of(sshd), host_ca=""))
+        assert not all(step.ok for step in connector.check(Place(cluster="web", target=facts_of(sshd))))
 
 
 def test_running_it_again_changes_nothing_and_keeps_what_was_revoked(public_ca, tmp_path):

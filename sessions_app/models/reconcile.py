@@ -1,0 +1,68 @@
+"""What was last seen on targets, and where that is not what should be there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from sessions_app.models.catalogue import Target
+
+
+class Installation(models.Model):
+    """The one row that tells this installation from others that use the same targets."""
+
+    mark = models.CharField(max_length=8)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(pk=1), name="installation_once")]
+
+    def __str__(self) -> str:
+        return self.mark
+
+
+class Observation(models.Model):
+    """The last look at everything of Stint's on one target."""
+
+    target = models.OneToOneField(Target, on_delete=models.CASCADE, related_name="observation")
+    tried_at = models.DateTimeField()
+    seen_at = models.DateTimeField(null=True, blank=True)
+    # How many grants have something there.
+    grants = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"observation of {self.target_id}"
+
+
+class DriftKind(models.TextChoices):
+    """How a target differs from what should be there."""
+
+    MISSING = "missing", "something that a grant needs is gone"
+    CHANGED = "changed", "something that a grant needs was changed by others"
+    ORPHAN = "orphan", "something of a grant that is over is still there"
+
+
+class Drift(models.Model):
+    """One difference between a target and what should be there, until it is gone."""
+
+    target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="drift")
+    kind = models.CharField(max_length=8, choices=DriftKind.choices)
+    token = models.CharField(max_length=64)
+    grant_ref = models.CharField(max_length=12, blank=True)
+    detail = models.TextField(blank=True)
+    seen_at = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["target", "kind", "token"], condition=Q(gone_at__isnull=True), name="drift_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.target_id}"

@@ -1,0 +1,184 @@
+"""How Stint logs in to the targets of a cluster, between what a document says and what is stored."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from broker.kernel.crypto import seal, unseal
+from broker.kernel.errors import InvalidInput
+from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
+from sessions_app.connectors.registry import ConnectorType, type_of
+from sessions_app.models import Cluster
+from sessions_app.policy.catalogue import ClusterDocument, TargetDocument
+from sessions_app.policy.documents import problems_of
+
+PURPOSE = "cluster connection"
+# Stands in documents where a secret is stored; sent back, it means the stored one.
+STORED = "(stored)"
+LONGEST_SECRET = 64 * 1024
+
+
+def settled(document: ClusterDocument) -> ClusterDocument:
+    """Return the document with what its kind says anyway left out. Raises InvalidInput for what its kind does not know."""
+    type_ = _type(document)
+    problems = {
+        f"targets[{at}].{field}": [f"means nothing for a cluster of kind {document.kind}: remove it"]
+        for at, target in enumerate(document.targets)
+        for field in ("account", "host_key")
+        if not type_.accounts and getattr(target, field) is not None
+    }
+    if not type_.accounts and document.host_ca:
+        problems["host_ca"] = [f"means nothing for a cluster of kind {document.kind}: remove it"]
+    if problems:
+        raise InvalidInput(f"The cluster {document.name} can't be read.", fields=problems)
+    targets = tuple(_settled_target(target, type_) for target in document.targets)
+    return document.model_copy(update={"targets": targets})
+
+
+def _settled_target(target: TargetDocument, type_: ConnectorType) -> TargetDocument:
+    port = None if target.port == type_.default_port else target.port
+    account = None if target.account == default_account(type_) else target.account
+    return target.model_copy(update={"port": port, "account": account})
+
+
+def default_account(type_: ConnectorType) -> str:
+    """Return the account that a target of the type is logged in to where its document names none."""
+    return "root" if type_.accounts else ""
+
+
+def read_connection(
+    document: ClusterDocument, before: Cluster | None, *, on_server: bool
+) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
+    """Return what may be seen of a connection, its secrets sealed, and how it is shown in documents.
+
+    ``{env: NAME}`` and ``{file: PATH}`` stand for secrets of the server that Stint runs on, so they are read ``on_server``
+    alone: whoever writes a cluster on a page may not send the server's files to a host of their own. Raises InvalidInput.
+    """
+    parameters = _type(document).parameters
+    secrets = secret_fields(parameters)
+    stored = (
+        {} if before is None or before.kind != document.kind else stored_secrets(before.sealed_connection)
+    )
+    moved = before is None or _moved(document, before, secrets)
+    given, problems = dict(document.connection), {}
+    for name in secrets & (given.keys() | stored.keys()):
+        try:
+            given[name] = _secret(given.get(name, STORED), stored.get(name), on_server=on_server, moved=moved)
+        except ValueError as error:
+            problems[f"connection.{name}"] = [str(error)]
+    if problems:
+        raise InvalidInput(f"The connection of {document.name} can't be read.", fields=problems)
+    checked = _validated(parameters, given, document.name)
+    seen = checked.model_dump(mode="json", exclude=set(secrets), exclude_defaults=True)
+    plain = {name: _text(getattr(checked, name)) for name in secrets if getattr(checked, name) is not None}
+    shown = {
+        **seen,
+        **{name: STORED if stored.get(name) == value else "(new)" for name, value in plain.items()},
+    }
+    unchanged = before is not None and plain == stored
+    return seen, bytes(before.sealed_connection) if unchanged and before else _sealed(plain), shown
+
+
+def parameters_of(
+    kind: str, connection: Mapping[str, Any], sealed: bytes | memoryview[int]
+) -> ConnectionParameters:
+    """Return the parameters that are stored of a cluster or a lease. Raises ConnectorError and CannotDecrypt."""
+    try:
+        return type_of(kind).parameters.model_validate({**connection, **stored_secrets(sealed)})
+    except ValidationError as error:
+        raise ConnectorError(
+            "How to log in there can't be read; save the cluster's set-up again.", permanent=True
+        ) from error
+
+
+def shown_connection(cluster: Cluster) -> dict[str, Any]:
+    """Return the connection as a document says it: secrets as ``(stored)``."""
+    return {**cluster.connection, **dict.fromkeys(stored_secrets(cluster.sealed_connection), STORED)}
+
+
+def stored_secrets(sealed: bytes | memoryview[int]) -> dict[str, str]:
+    """Return sealed secrets by name. Raises CannotDecrypt."""
+    if not sealed:
+        return {}
+    found: dict[str, str] = json.loads(unseal(bytes(sealed), purpose=PURPOSE))
+    return found
+
+
+def _sealed(secrets: Mapping[str, str]) -> bytes:
+    return seal(json.dumps(secrets).encode(), purpose=PURPOSE) if secrets else b""
+
+
+def _type(document: ClusterDocument) -> ConnectorType:
+    try:
+        return type_of(document.kind)
+    except ConnectorError as error:
+        raise InvalidInput(
+            f"The cluster {document.name} can't be read.",
+            hint=error.message,
+            fields={"kind": [error.message]},
+        ) from error
+
+
+def _validated(
+    parameters: type[ConnectionParameters], given: Mapping[str, Any], name: str
+) -> ConnectionParameters:
+    try:
+        return parameters.model_validate(given)
+    except ValidationError as error:
+        found = problems_of(error, data=given)
+        raise InvalidInput(
+            f"The connection of {name} can't be read.",
+            fields={f"connection.{problem.path}".rstrip("."): [problem.message] for problem in found},
+        ) from None
+
+
+def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) -> bool:
+    """Whether a stored secret would go where it has not gone before."""
+    known = set(before.targets.filter(removed_at__isnull=True).values_list("address", "port"))
+    port = _type(document).default_port
+    wanted = {(target.address, target.port or port) for target in document.targets}
+    plain = {name: value for name, value in document.connection.items() if name not in secrets}
+    return not wanted <= known or plain != before.connection
+
+
+def _secret(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
+    """Return the secret that a document means. Raises ValueError with what to do."""
+    if given == STORED:
+        if stored is None:
+            raise ValueError("no secret is stored: give it")
+        if moved and not on_server:
+            raise ValueError(
+                "the stored secret is not sent to another address or by other means: give it again"
+            )
+        return stored
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, Mapping) or len(given) != 1 or not {"env", "file"} & given.keys():
+        raise ValueError("needs the secret itself, {env: NAME} or {file: PATH}")
+    if not on_server:
+        raise ValueError("only `manage.py apply` reads secrets of the server: give the secret itself")
+    return _from_server(*next(iter(given.items())))
+
+
+def _from_server(how: str, where: Any) -> str:
+    if not isinstance(where, str):
+        raise ValueError(f"{{{how}: …}} needs a name")  # noqa: TRY004  # a fault of the document
+    if how == "env":
+        if where not in os.environ:
+            raise ValueError(f"the environment has no {where}: set it for `manage.py apply`")
+        return os.environ[where]
+    try:
+        with Path(where).open(encoding="utf-8") as file:
+            return file.read(LONGEST_SECRET).rstrip("\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{where} can't be read: {error}") from error
+
+
+def _text(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,139 @@
+"""Make on targets what a grant needs, at its start, after an extension, and where somebody removed or changed it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import Json, recordable
+from broker.kernel.enqueue import enqueue
+from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
+from sessions_app.connectors.base import Lease as Made
+from sessions_app.models import EndReason, Grant, GrantState, Lease
+from sessions_app.operations.connect import connector_for, spec_of
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.provision_grant import activate
+from sessions_app.queries.undoing import to_make
+
+log = structlog.get_logger(__name__)
+
+PREPARER = Actor.system("provision")
+# No call lasts longer, so that what a process began is finished or never comes; a little is for its own delays.
+MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
+# After so many failures that could have passed, about a minute, the holder is told that it can't be started.
+TRIES = 6
+PLACES = 8
+
+
+def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
+    """Make what a PROVISIONING or ACTIVE grant lacks on its targets, all at once; with everything made, a grant that waits
+    for it becomes ACTIVE.
+
+    A target that fails is tried again a few times; then, or when it fails for good, a grant that has not begun ends. A
+    revoke that comes meanwhile wins: what was made is undone after it. ``now`` is called, because targets take time.
+    """
+    leases = _claim(grant_id, now())
+    grant = Grant.objects.select_related("cluster", "holder", "command_set_version").get(pk=grant_id)
+    if leases is None:
+        return grant
+    results = _make(leases, grant)
+    with transaction.atomic():
+        locked = Grant.objects.select_for_update().get(pk=grant_id)
+        errors = [error for lease, result in results if (error := _note(locked, grant, lease, result, now()))]
+        _go_on(locked, errors, now())
+    locked.refresh_from_db()
+    return locked
+
+
+def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
+    """Return the leases to make, marked as being made; None when there are none, or another process is at it."""
+    with transaction.atomic():
+        grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
+        live = grant is not None and grant.state in (GrantState.PROVISIONING, GrantState.ACTIVE)
+        if grant is None or not live or grant.expires_at <= now:
+            return None
+        if grant.leases.filter(making_until__gt=now).exists():
+            return None
+        leases = list(to_make(grant).select_related("target"))
+        if not leases and grant.state == GrantState.ACTIVE:
+            return None
+        Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(making_until=now + MAKING)
+        Grant.objects.filter(pk=grant_id).update(next_attempt_at=now + MAKING, attempts=F("attempts") + 1)
+    return leases
+
+
+def _make(leases: Sequence[Lease], grant: Grant) -> list[tuple[Lease, Made | ConnectorError]]:
+    """Ask all targets at once, so that one that hangs delays no other."""
+    if not leases:
+        return []
+    try:
+        connector = connector_for(grant.cluster.kind)
+    except ConnectorError as error:
+        return [(lease, error) for lease in leases]
+    with ThreadPoolExecutor(max_workers=min(PLACES, len(leases))) as pool:
+        return list(zip(leases, pool.map(lambda lease: _ask(connector, grant, lease), leases), strict=True))
+
+
+def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorError:
+    try:
+        return connector.provision(spec_of(lease, grant))
+    except ConnectorError as error:
+        return error
+    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+        log.exception("provision.failed", grant=grant.ref, target=lease.target.name)
+        return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
+
+
+def _note(
+    locked: Grant, asked: Grant, lease: Lease, result: Made | ConnectorError, now: dt.datetime
+) -> ConnectorError | None:
+    """Write down what a target answered; return the error, if any."""
+    if isinstance(result, ConnectorError):
+        error = f"{lease.target.name}: {recordable(result.message)}"
+        Lease.objects.filter(pk=lease.pk).update(making_until=None, last_error=recordable(result.message))
+        return ConnectorError(error, permanent=result.permanent)
+    Lease.objects.filter(pk=lease.pk).update(
+        making_until=None, made=result.made, made_until=asked.expires_at, last_error=""
+    )
+    record_end(
+        event=Event.LEASE_PREPARED, actor=PREPARER, object_type="grant", object_ref=locked.ref, now=now,
+        data={"target": lease.target.name, "made": recorded(result.made), "until": asked.expires_at.isoformat()},
+    )  # fmt: skip
+    return None
+
+
+def recorded(made: Json) -> Json:
+    """Return what was made as the record can hold it."""
+    if isinstance(made, Mapping):
+        return {recordable(str(key)): recorded(value) for key, value in made.items()}
+    if isinstance(made, str):
+        return recordable(made)
+    if isinstance(made, Sequence):
+        return [recorded(value) for value in made]
+    return made
+
+
+def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
+    if grant.state in (GrantState.REVOKING, GrantState.ENDED):
+        # It waited for this answer; what was made meanwhile is undone now.
+        Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(next_attempt_at=now)
+        enqueue("grants.deprovision", grant_id=grant.pk)
+        return
+    text = "; ".join(error.message for error in errors)
+    waiting = grant.state == GrantState.PROVISIONING
+    if not errors and waiting:
+        activate(grant, now)
+    elif waiting and (any(error.permanent for error in errors) or grant.attempts >= TRIES):
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.PROVISION_FAILED, now=now, note=text)
+    else:
+        wait = min(30, 2**grant.attempts)
+        again = now + dt.timedelta(seconds=wait) if errors else None
+        Grant.objects.filter(pk=grant.pk).update(last_error=text, next_attempt_at=again)

@@ -1,0 +1,223 @@
+"""Compare what should be on the targets of a cluster with what is there, and mend what is Stint's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import recordable
+from broker.kernel.enqueue import enqueue
+from sessions_app.connectors.base import Connector, ConnectorError, Observed, Place
+from sessions_app.connectors.base import Lease as Left
+from sessions_app.connectors.registry import type_of
+from sessions_app.models import Cluster, Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
+from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.queries.undoing import installation_mark
+
+log = structlog.get_logger(__name__)
+
+RECONCILER = Actor.system("reconcile")
+PLACES = 8
+# Any number that no other part of the database uses for advisory locks of two keys.
+_RECONCILES = 7_402
+# What is being made or undone at this moment is looked at the next time.
+SETTLED = dt.timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One difference: what kind, of which grant, in words."""
+
+    kind: DriftKind
+    token: str
+    grant_ref: str = ""
+    detail: str = ""
+
+
+def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> None:
+    """Look at every target of a cluster and write down what was seen; what a grant in use lacks is made again, what is
+    left of a grant that is over is removed, each recorded when it is first seen and when it is gone.
+
+    One process at a time does so for a cluster. A target that does not answer keeps the others waiting for nothing.
+    """
+    cluster = Cluster.objects.live().filter(pk=cluster_id).first()
+    if cluster is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_RECONCILES, cluster_id % 2**31])
+        if not cursor.fetchone()[0]:
+            return
+    try:
+        _reconcile(cluster, now)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_RECONCILES, cluster_id % 2**31])
+
+
+def clusters_to_look_at() -> list[int]:
+    """Return the clusters on which something may be, or may have been left."""
+    return list(Cluster.objects.live().order_by("pk").values_list("pk", flat=True))
+
+
+def _reconcile(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
+    targets = list(cluster.targets.filter(removed_at__isnull=True).select_related("cluster").order_by("pk"))
+    try:
+        connector = connector_for(cluster.kind)
+    except ConnectorError as error:
+        for target in targets:
+            _unseen(target, error, now())
+        return
+    with ThreadPoolExecutor(max_workers=PLACES) as pool:
+        seen = list(pool.map(lambda target: _look(connector, target), targets))
+    for target, observed in zip(targets, seen, strict=True):
+        if isinstance(observed, ConnectorError):
+            _unseen(target, observed, now())
+        else:
+            _compare(connector, target, observed, now)
+
+
+def _look(connector: Connector, target: Target) -> list[Observed] | ConnectorError:
+    try:
+        return connector.observe(place_of_target(target))
+    except ConnectorError as error:
+        return error
+    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+        log.exception("observe.failed", target=target.name)
+        return ConnectorError(f"{target.name} could not be asked: {type(error).__name__}: {error}")
+
+
+def _unseen(target: Target, error: ConnectorError, now: dt.datetime) -> None:
+    Observation.objects.update_or_create(
+        target=target, defaults={"tried_at": now, "error": recordable(error.message)}
+    )
+
+
+def _compare(
+    connector: Connector, target: Target, observed: Sequence[Observed], now: Callable[[], dt.datetime]
+) -> None:
+    at = now()
+    Observation.objects.update_or_create(
+        target=target, defaults={"tried_at": at, "seen_at": at, "grants": len(observed), "error": ""}
+    )
+    found = _differences(target, observed, at)
+    _note(target, found, at)
+    _mend(target, [one for one in found if one.kind != DriftKind.ORPHAN], at)
+    for orphan in (one for one in found if one.kind == DriftKind.ORPHAN):
+        _remove(connector, target, orphan, now)
+
+
+def _differences(target: Target, observed: Sequence[Observed], now: dt.datetime) -> list[Found]:
+    there = {one.token: one for one in observed}
+    return [*_lacking(target, there, now), *_orphans(there, now)]
+
+
+def _lacking(target: Target, there: Mapping[str, Observed], now: dt.datetime) -> Iterable[Found]:
+    if not type_of(target.cluster.kind).prepares:
+        return
+    wanted = Lease.objects.filter(
+        target=target, gone_at__isnull=True, made_until__isnull=False, making_until__isnull=True,
+        grant__state=GrantState.ACTIVE, grant__expires_at__gt=now,
+    ).select_related("grant")  # fmt: skip
+    for lease in wanted:
+        seen = there.get(lease.grant.token)
+        if seen is None:
+            yield Found(DriftKind.MISSING, lease.grant.token, lease.grant.ref, "nothing of it is there")
+        elif not seen.intact:
+            yield Found(DriftKind.CHANGED, lease.grant.token, lease.grant.ref, recordable(seen.detail))
+
+
+def _orphans(there: Mapping[str, Observed], now: dt.datetime) -> Iterable[Found]:
+    """What is there and should not be: of grants that nobody knows, or that are over and were proven gone."""
+    mark = installation_mark()
+    grants = {grant.token: grant for grant in Grant.objects.filter(token__in=list(there))}
+    for token, seen in there.items():
+        grant = grants.get(token)
+        # What another installation made on the same target is none of this one's business.
+        if not _is_over(grant, now) if grant else not token.startswith(mark):
+            continue
+        yield Found(
+            DriftKind.ORPHAN, token, grant.ref if grant else recordable(seen.grant_ref)[:12], recordable(seen.detail)
+        )  # fmt: skip
+
+
+def _is_over(grant: Grant, now: dt.datetime) -> bool:
+    ended = grant.state == GrantState.ENDED
+    return ended and grant.ended_at is not None and grant.ended_at <= now - SETTLED
+
+
+def _note(target: Target, found: Sequence[Found], now: dt.datetime) -> None:
+    """Write down what is new and what is no more, with an entry in the record for each."""
+    known = {(one.kind, one.token): one for one in Drift.objects.filter(target=target, gone_at__isnull=True)}
+    with transaction.atomic():
+        for one in found:
+            if known.pop((one.kind, one.token), None) is None:
+                Drift.objects.create(
+                    target=target, kind=one.kind, token=one.token, grant_ref=one.grant_ref, detail=one.detail, seen_at=now
+                )  # fmt: skip
+                _record(Event.DRIFT_SEEN, target, one.kind, one.grant_ref, one.detail, now)
+        for gone in known.values():
+            _gone(gone, target, now)
+
+
+def _gone(drift: Drift, target: Target, now: dt.datetime) -> None:
+    if Drift.objects.filter(pk=drift.pk, gone_at__isnull=True).update(gone_at=now, error=""):
+        _record(Event.DRIFT_GONE, target, drift.kind, drift.grant_ref, drift.detail, now)
+
+
+def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str, now: dt.datetime) -> None:
+    record_end(
+        event=event, actor=RECONCILER, object_type="cluster", object_ref=target.cluster.name, now=now,
+        data={"target": target.name, "drift": str(kind), "grant": grant_ref, "detail": detail},
+    )  # fmt: skip
+
+
+def _mend(target: Target, lacking: Sequence[Found], now: dt.datetime) -> None:
+    """Let what grants in use lack be made again."""
+    tokens = [one.token for one in lacking]
+    with transaction.atomic():
+        leases = Lease.objects.filter(target=target, grant__token__in=tokens, gone_at__isnull=True)
+        grant_ids = list(leases.values_list("grant_id", flat=True))
+        leases.update(made_until=None)
+        unmade = Grant.objects.filter(state=GrantState.ACTIVE, cluster=target.cluster, expires_at__gt=now)
+        for grant_id in {*grant_ids, *unmade.filter(_short()).values_list("pk", flat=True)}:
+            enqueue("grants.prepare", grant_id=grant_id)
+
+
+def _short() -> Q:
+    """What an extension or a lost message left: nothing made, or not for as long as the grant lasts."""
+    return Q(leases__gone_at__isnull=True) & (
+        Q(leases__made_until__isnull=True) | Q(leases__made_until__lt=F("expires_at"))
+    )
+
+
+def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[], dt.datetime]) -> None:
+    try:
+        evidence = connector.revoke(_left(orphan, place_of_target(target)))
+        error = "" if evidence.gone else "Something of it is still there."
+    except ConnectorError as failed:
+        error = recordable(failed.message)
+    except Exception as odd:  # the edge of one target
+        log.exception("orphan.failed", target=target.name)
+        error = recordable(f"It could not be asked: {type(odd).__name__}: {odd}")
+    drift = Drift.objects.filter(
+        target=target, kind=DriftKind.ORPHAN, token=orphan.token, gone_at__isnull=True
+    )
+    if error:
+        drift.update(error=error)
+        return
+    with transaction.atomic():
+        for one in drift:
+            _gone(one, target, now())
+
+
+def _left(orphan: Found, place: Place) -> Left:
+    return Left(grant_ref=orphan.grant_ref or "unknown", token=orphan.token, place=place)

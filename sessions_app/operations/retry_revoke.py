@@ -1,0 +1,33 @@
+"""Ask targets that have not confirmed an end again now, instead of when their turn comes."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import NotFound
+from sessions_app.models import Grant, GrantState
+
+
+def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
+    """Let the targets of a grant that is ending be asked at once. One that has ended stays as it is. Raises NotFound."""
+    with transaction.atomic():
+        grant = Grant.objects.endable_by(actor).filter(pk=grant_id).first()
+        if grant is None:
+            raise NotFound("There is no such grant that you may end.")
+        waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
+        # Not while somebody is asking: the claim of who does would be lost.
+        if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
+            record(
+                event=Event.GRANT_REVOKE_FAILING, actor=actor_of(actor), object_type="grant", object_ref=grant.ref,
+                now=now, data={"retry": True},
+            )  # fmt: skip
+            enqueue("grants.deprovision", grant_id=grant.pk)
+    grant.refresh_from_db()
+    return grant

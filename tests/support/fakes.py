@@ -1,0 +1,23 @@
+"""Connectors put in place of those that log in to targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sessions_app.connectors import registry
+from sessions_app.connectors.base import Connector
+from sessions_app.operations import connect  # noqa: F401  # it registers the real ones
+
+
+@contextmanager
+def serving(make: Callable[[], Connector], *, kind: str = "ssh", **changes: Any) -> Iterator[None]:
+    """Let ``make`` give the connector of a kind for a while; ``changes`` are other fields of its type."""
+    real = registry.type_of(kind)
+    registry.register(replace(real, make=make, **changes))
+    try:
+        yield
+    finally:
+        registry.register(real)
