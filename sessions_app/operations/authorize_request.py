@@ -7,6 +7,9 @@ refuses), so the commands of a grant are read once for each process.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
 import select
 import threading
 from collections import OrderedDict
