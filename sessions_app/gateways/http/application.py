@@ -21,7 +21,8 @@ from sessions_app.gateways.http.reading import ENVOY, OVERRIDES, READERS, NotSai
 
 Environ = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
-Application = Callable[[Environ, Any], Any]
+# Django's handler has types of its own.
+Application = Any
 
 _AUTHORIZATION = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 _PROBE = re.compile(r"[0-9a-f]{32}")
@@ -44,7 +45,8 @@ class HTTPGateway:
             if path in AUTHZEN_PATHS:
                 return self.authzen(environ, start)
             if not path.startswith(ENVOY + "/"):
-                return self.inner(environ, start)
+                passed_on: Iterable[bytes] = self.inner(environ, start)
+                return passed_on
             reader = from_envoy
         token = _AUTHORIZATION.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if token is None:
