@@ -1,0 +1,145 @@
+"""How a cluster's secrets are given, kept and never shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import Field, SecretStr
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.connectors.base import ConnectionParameters
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.models import Cluster, Lease
+from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue_changes import cluster_data
+from sessions_app.operations.cluster_connection import STORED, parameters_of, stored_secrets
+from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.save_document import save_document
+from tests.support.fakes import serving
+from tests.support.world import SETUP
+
+
+class Parameters(ConnectionParameters):
+    user: str = "stint"
+    password: SecretStr
+    retries: int = Field(default=3, ge=1)
+
+
+@pytest.fixture(autouse=True)
+def fake(request):
+    fake = FakeConnector(kind="ssh")
+    with serving(lambda: fake, parameters=Parameters, prepares=True):
+        yield fake
+
+
+def cluster_file(connection: str, address: str = "127.0.0.1", name: str = "vault") -> str:
+    from tests.support.world import HOST_KEY
+
+    return (
+        f"name: {name}\nkind: ssh\nenvironment: production\nrisk: high\nconnection: {connection}\n"
+        f"targets: [{{name: v-1, address: {address}, host_key: {HOST_KEY}}}]\n"
+    )
+
+
+def apply(world, text: str, *, on_server: bool = True):
+    return apply_catalogue(
+        files={"clusters/vault.yaml": text}, actor=SETUP, now=world.now, on_server=on_server
+    )
+
+
+def stored(name: str = "vault") -> dict[str, str]:
+    return stored_secrets(Cluster.objects.get(name=name).sealed_connection)
+
+
+def test_a_secret_is_sealed_and_shown_nowhere(world):
+    plan = apply(world, cluster_file("{password: hunter2, retries: 5}"))
+    cluster = Cluster.objects.get(name="vault")
+    assert cluster.connection == {"retries": 5}
+    assert b"hunter2" not in bytes(cluster.sealed_connection)
+    assert cluster_data(cluster)["connection"] == {"retries": 5, "password": STORED}
+    assert "hunter2" not in json.dumps([str(change) for change in plan.changes])
+    parameters = parameters_of("ssh", cluster.connection, cluster.sealed_connection)
+    assert parameters.password.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(parameters)
+
+
+def test_applying_the_same_secret_again_changes_nothing_and_another_is_a_change(world):
+    apply(world, cluster_file("{password: hunter2}"))
+    assert apply(world, cluster_file("{password: hunter2}")).changes == []
+    changed = apply(world, cluster_file("{password: hunter3}")).changes
+    assert len(changed) == 1
+    assert "hunter" not in str(changed)
+    assert stored() == {"password": "hunter3"}
+
+
+def test_a_secret_may_stand_in_the_environment_or_a_file_of_the_server(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAULT_PASSWORD", "from-env")
+    apply(world, cluster_file("{password: {env: VAULT_PASSWORD}}"))
+    assert stored() == {"password": "from-env"}
+    (tmp_path / "secret").write_text("from-file\n")
+    apply(world, cluster_file(f"{{password: {{file: {tmp_path}/secret}}}}"))
+    assert stored() == {"password": "from-file"}
+
+
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        ("{password: {env: NO_SUCH}}", "the environment has no NO_SUCH"),
+        ("{password: {file: /no/such}}", "/no/such can't be read"),
+        ("{password: {vault: x}}", "needs the secret itself"),
+        ("{password: 7}", "needs the secret itself"),
+        (f"{{password: {STORED}}}", "no secret is stored"),
+        ("{}", "missing"),
+        ("{password: x, retries: 0}", "greater than or equal to 1"),
+        ("{password: x, passwort: y}", "passwort"),
+    ],
+)
+def test_what_can_not_be_read_is_refused_with_what_to_do(world, connection, said):
+    with pytest.raises(InvalidInput) as caught:
+        apply(world, cluster_file(connection))
+    assert said.lower() in str({**caught.value.fields, "hint": caught.value.hint}).lower()
+    assert not Cluster.objects.filter(name="vault").exists()
+
+
+def test_pages_and_the_api_read_no_secret_of_the_server(world, monkeypatch):
+    monkeypatch.setenv("VAULT_PASSWORD", "from-env")
+    for where in ("{env: VAULT_PASSWORD}", "{file: /etc/passwd}"):
+        with pytest.raises(InvalidInput) as caught:
+            apply(world, cluster_file(f"{{password: {where}}}"), on_server=False)
+        assert "only `manage.py apply`" in str(caught.value.fields)
+
+
+def save(world, text: str):
+    return save_document(kind="clusters", source=text, actor=world.admin, now=world.now, name="vault")
+
+
+def test_a_stored_secret_stays_when_something_else_changes(world):
+    apply(world, cluster_file("{password: hunter2}"))
+    save(world, cluster_file(f"{{password: {STORED}}}").replace("risk: high", "risk: low"))
+    assert stored() == {"password": "hunter2"}
+    assert Cluster.objects.get(name="vault").risk == "low"
+
+
+@pytest.mark.parametrize("changed", ["address", "parameter"])
+def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(world, changed):
+    apply(world, cluster_file("{password: hunter2}"))
+    more, address = ("", "192.0.2.66") if changed == "address" else (", user: mallory", "127.0.0.1")
+    with pytest.raises(InvalidInput) as caught:
+        save(world, cluster_file(f"{{password: {STORED}{more}}}", address))
+    assert "give it again" in str(caught.value.fields)
+
+
+def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
+    apply(world, cluster_file("{password: hunter2}"))
+    text = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
+    web = "connection: {password: x}\n" + world.catalogue["clusters/web.yaml"].lstrip()
+    apply_catalogue(
+        files={**world.catalogue, "policies/web-work.yaml": text, "clusters/web.yaml": web},
+        actor=SETUP, now=world.now,
+    )  # fmt: skip
+    grant = world.grant(cluster="vault")
+    prepare_grant(grant_id=grant.pk, now=lambda: world.now)
+    apply(world, cluster_file("{password: hunter3}"))
+    lease = Lease.objects.get(grant=grant)
+    assert stored_secrets(lease.sealed_connection) == {"password": "hunter3"}

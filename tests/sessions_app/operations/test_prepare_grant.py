@@ -1,0 +1,252 @@
+"""Making on targets what a grant needs, before it can be used and whenever it is gone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+import pytest
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.models import EndReason, Grant, GrantState, Lease
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.prepare_grant import MAKING, TRIES, prepare_grant
+from sessions_app.operations.provision_grant import provision_grant
+from tests.support.acts import Started, after, events, last, undo
+from tests.support.fakes import serving
+
+
+def prepare(grant: Grant, now: dt.datetime) -> Grant:
+    return prepare_grant(grant_id=grant.pk, now=lambda: now)
+
+
+def end(world, grant: Grant, now: dt.datetime | None = None) -> Grant:
+    return end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=now or world.now)
+
+
+def test_a_grant_waits_for_what_its_targets_need_and_is_active_once_all_is_made(world, making):
+    grant = world.grant()
+    assert grant.state == GrantState.PROVISIONING
+    assert sorted(Lease.objects.values_list("target__name", "made_until")) == [
+        ("web-1", None),
+        ("web-2", None),
+    ]
+    active = prepare(grant, world.now)
+    assert (active.state, active.activated_at) == (GrantState.ACTIVE, world.now)
+    assert len(making.left) == 2
+    assert {lease.made_until for lease in Lease.objects.all()} == {active.expires_at}
+    assert Lease.objects.first().made == {"things": 1}
+    assert events(grant.ref)[-3:] == ["lease.prepared", "lease.prepared", "grant.active"]
+    assert last("lease.prepared").data["made"] == {"things": 1}
+
+
+def test_nothing_is_made_over_ssh_beforehand(world, fake_targets):
+    assert world.grant().state == GrantState.ACTIVE
+    assert fake_targets.calls == []
+
+
+def test_preparing_twice_makes_it_once(world, making):
+    grant = world.grant()
+    prepare(grant, world.now)
+    made = list(making.calls)
+    assert prepare(grant, world.now).state == GrantState.ACTIVE
+    assert making.calls == made
+
+
+def test_a_target_that_is_down_is_tried_again_and_the_other_is_made_meanwhile(world, making):
+    grant = world.grant()
+    making.down = {"web-1"}
+    waiting = prepare(grant, world.now)
+    assert (waiting.state, waiting.last_error) == (GrantState.PROVISIONING, "web-1: web-1 does not answer.")
+    assert waiting.next_attempt_at > world.now
+    making.down = set()
+    assert prepare(grant, waiting.next_attempt_at).state == GrantState.ACTIVE
+    assert making.calls.count("provision web-2") == 1
+
+
+def test_a_target_that_stays_down_ends_the_grant_and_what_was_made_is_undone(world, making):
+    grant = world.grant()
+    making.down = {"web-1"}
+    for _ in range(TRIES):
+        grant = prepare(grant, grant.next_attempt_at or world.now)
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.PROVISION_FAILED)
+    assert "does not answer" in grant.end_note
+    assert undo(grant, now=grant.next_attempt_at).state == GrantState.REVOKING
+    making.down = set()
+    grant.refresh_from_db()
+    assert undo(grant, now=grant.next_attempt_at).state == GrantState.ENDED
+    assert making.left == {}
+
+
+def test_what_a_target_refuses_for_good_ends_the_grant_at_once(world, making):
+    grant = world.grant()
+    making.broken = {"web-2"}
+    grant = prepare(grant, world.now)
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.PROVISION_FAILED)
+    assert undo(grant, now=world.now).state == GrantState.ENDED
+    assert making.left == {}
+
+
+def test_without_a_connector_the_grant_says_so_and_waits(world, making):
+    grant = world.grant()
+
+    def nothing():
+        raise ConnectorError("There is no key.")
+
+    with serving(nothing, prepares=True):
+        waiting = prepare(grant, world.now)
+    assert (waiting.state, waiting.last_error) == (
+        GrantState.PROVISIONING, "web-1: There is no key.; web-2: There is no key."
+    )  # fmt: skip
+
+
+def test_an_answer_that_was_lost_after_the_act_is_asked_for_again(world, making):
+    grant = world.grant()
+    lost = iter([True])
+
+    def after_it() -> None:
+        if next(lost, False):
+            raise ConnectorError("the answer was lost")
+
+    making.after = after_it
+    waiting = prepare(grant, world.now)
+    assert waiting.state == GrantState.PROVISIONING
+    assert len(making.left) == 2
+    assert prepare(grant, waiting.next_attempt_at).state == GrantState.ACTIVE
+
+
+def test_an_error_that_nobody_foresaw_hides_no_other_target(world, making):
+    class Odd(FakeConnector):
+        def provision(self, spec):
+            if spec.place.target.name == "web-1":
+                raise UnicodeError("label empty or too long")
+            return super().provision(spec)
+
+    grant = world.grant()
+    with serving(lambda: Odd(kind="ssh"), prepares=True):
+        failing = prepare(grant, world.now)
+    assert "UnicodeError" in failing.last_error
+    assert Lease.objects.get(target__name="web-2").made_until is not None
+
+
+def test_a_worker_that_died_while_it_made_something_is_taken_over(live_world, making):
+    def dies() -> None:
+        raise KeyboardInterrupt
+
+    world = live_world
+    grant = world.grant()
+    making.after = dies
+    with pytest.raises(KeyboardInterrupt):
+        prepare(grant, world.now)
+    making.after = lambda: None
+    assert prepare(grant, world.now + MAKING - dt.timedelta(seconds=1)).state == GrantState.PROVISIONING
+    assert prepare(grant, world.now + MAKING).state == GrantState.ACTIVE
+
+
+def test_a_revoke_during_provisioning_wins_and_what_was_made_is_unmade(live_world, making):
+    world = live_world
+    grant = world.grant()
+    made, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        made.set()
+        assert go_on.wait(20)
+
+    making.after = wait
+    worker = Started(lambda: prepare(grant, world.now))
+    assert made.wait(20)
+    end(world, grant)
+    # A look now would prove nothing: something is still being made.
+    waiting = undo(grant, now=world.now)
+    assert (waiting.state, waiting.leases.filter(gone_at__isnull=False).count()) == (GrantState.REVOKING, 0)
+    assert "being made" in waiting.last_error
+    go_on.set()
+    assert worker.result().state == GrantState.REVOKING
+    assert undo(grant, now=world.now).state == GrantState.ENDED
+    assert making.left == {}
+
+
+def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live_world, making):
+    world = live_world
+    grant = world.grant()
+
+    def dies() -> None:
+        raise KeyboardInterrupt
+
+    making.after = dies
+    with pytest.raises(KeyboardInterrupt):
+        prepare(grant, world.now)
+    end(world, grant)
+    assert undo(grant, now=world.now).state == GrantState.REVOKING
+    assert undo(grant, now=world.now + MAKING).state == GrantState.ENDED
+    assert making.left == {}
+
+
+def test_a_grant_over_three_targets_of_which_one_is_down_ends_on_two_at_once(world, making):
+    from tests.support.acts import change
+
+    web = world.catalogue["clusters/web.yaml"]
+    third = (
+        [line for line in web.splitlines() if "web-2" in line][0]
+        .replace("web-2", "web-3")
+        .replace("2202", "2203")
+    )
+    change(world, {"clusters/web.yaml": f"{web}{third}\n"})
+    grant = prepare(world.grant(), world.now)
+    assert len(making.left) == 3
+    making.down = {"web-2"}
+    end(world, grant)
+    failing = undo(grant, now=world.now)
+    assert (failing.state, failing.last_error) == (GrantState.REVOKING, "web-2: web-2 does not answer.")
+    assert {where for where, _ in making.left} == {"root@127.0.0.1:2202"}
+    assert failing.leases.filter(gone_at__isnull=False).count() == 2
+    making.down = set()
+    assert undo(grant, now=failing.next_attempt_at).state == GrantState.ENDED
+
+
+def test_an_extension_is_made_longer_on_the_targets_as_well(world, making):
+    grant = prepare(world.grant(), world.now)
+    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+    grant.refresh_from_db()
+    prepare(grant, world.now)
+    assert {lease.made_until for lease in Lease.objects.all()} == {grant.expires_at}
+    assert making.calls.count("provision web-1") == 2
+
+
+def test_an_extension_that_a_target_does_not_hear_of_keeps_the_grant_and_is_tried_again(world, making):
+    grant = prepare(world.grant(), world.now)
+    making.down = {"web-1"}
+    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+    failing = prepare(grant, world.now)
+    assert failing.state == GrantState.ACTIVE
+    assert failing.last_error == "web-1: web-1 does not answer."
+
+
+def test_nothing_is_made_after_the_deadline(world, making):
+    grant = world.grant()
+    assert prepare(grant, grant.expires_at).state == GrantState.PROVISIONING
+    assert making.left == {}
+
+
+def test_a_message_that_was_lost_is_sent_again_by_the_sweep(world, making):
+    grant = world.grant()
+    assert grant.state == GrantState.PROVISIONING
+    later = after(world, seconds=6)
+    assert Grant.objects.get(pk=grant.pk).next_attempt_at <= later
+    assert provision_grant(grant_id=grant.pk, now=later).state == GrantState.PROVISIONING
+    assert Grant.objects.get(pk=grant.pk).next_attempt_at > later
+
+
+def test_what_is_made_stands_where_the_lease_says_though_the_catalogue_moved(world, making):
+    from tests.support.acts import change
+
+    grant = prepare(world.grant(), world.now)
+    web = world.catalogue["clusters/web.yaml"]
+    change(world, {"clusters/web.yaml": web.replace("port: 2201", "port: 2299")})
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert deprovision_grant(grant_id=grant.pk, now=lambda: world.now).state == GrantState.ENDED
+    assert making.left == {}

@@ -1,0 +1,151 @@
+"""What should be on targets, compared with what is there."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Lease, Observation
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.reconcile_cluster import SETTLED, clusters_to_look_at, reconcile_cluster
+from sessions_app.queries.undoing import installation_mark
+from tests.support.acts import after, events, last, undo
+from tests.support.fakes import serving
+
+WEB_1, WEB_2 = "root@127.0.0.1:2201", "root@127.0.0.1:2202"
+
+
+def reconcile(world, now: dt.datetime | None = None) -> None:
+    cluster = Cluster.objects.get(name="web")
+    reconcile_cluster(cluster_id=cluster.pk, now=lambda: now or world.now)
+
+
+def prepare(grant: Grant, now: dt.datetime) -> Grant:
+    return prepare_grant(grant_id=grant.pk, now=lambda: now)
+
+
+@pytest.fixture
+def grant(world, making) -> Grant:
+    return prepare(world.grant(), world.now)
+
+
+def drift() -> list[tuple[str, str, str]]:
+    rows = Drift.objects.filter(gone_at__isnull=True).order_by("pk")
+    return list(rows.values_list("kind", "target__name", "grant_ref"))
+
+
+def test_what_is_as_it_should_be_is_no_drift_and_the_look_is_noted(world, grant, making):
+    reconcile(world)
+    assert drift() == []
+    assert [row.grants for row in Observation.objects.order_by("pk")] == [1, 1]
+    assert Observation.objects.first().seen_at == world.now
+
+
+def test_what_somebody_removed_is_told_and_made_again(world, grant, making):
+    del making.left[WEB_1, grant.token]
+    reconcile(world)
+    assert drift() == [("missing", "web-1", grant.ref)]
+    assert last("drift.seen").data["drift"] == "missing"
+    prepare(grant, world.now)
+    assert (WEB_1, grant.token) in making.left
+    reconcile(world)
+    assert drift() == []
+    assert events().count("drift.gone") == 1
+
+
+def test_what_somebody_changed_is_told_and_mended(world, grant, making):
+    making.tampered = {grant.token}
+    reconcile(world)
+    assert drift() == [("changed", "web-1", grant.ref), ("changed", "web-2", grant.ref)]
+    prepare(grant, world.now)
+    reconcile(world)
+    assert drift() == []
+
+
+def test_the_same_drift_is_told_once(world, grant, making):
+    making.tampered = {grant.token}
+    reconcile(world)
+    reconcile(world)
+    assert events().count("drift.seen") == 2
+
+
+def test_what_is_left_of_a_grant_that_is_over_is_removed(world, grant, making):
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
+    assert undo(grant, now=world.now).state == GrantState.ENDED
+    making.left[WEB_1, grant.token] = 1
+    later = world.now + SETTLED
+    reconcile(world, later)
+    assert making.left == {}
+    assert events()[-2:] == ["drift.seen", "drift.gone"]
+    assert Drift.objects.get().gone_at == later
+
+
+def test_what_nobody_knows_of_is_removed_if_it_is_of_this_installation(world, grant, making):
+    ours, other = installation_mark() + "0" * 24, "f" * 32
+    making.left[WEB_1, ours] = making.left[WEB_1, other] = 1
+    reconcile(world)
+    assert (WEB_1, ours) not in making.left
+    assert making.left[WEB_1, other] == 1
+
+
+def test_what_is_being_made_or_undone_is_left_alone(world, making):
+    waiting = world.grant()
+    making.left[WEB_1, waiting.token] = 1
+    reconcile(world)
+    assert drift() == []
+    assert (WEB_1, waiting.token) in making.left
+
+
+def test_an_orphan_that_can_not_be_removed_stays_with_the_error(world, making):
+    making.left[WEB_1, installation_mark() + "0" * 24] = 1
+    making.stubborn = {"web-1"}
+    reconcile(world)
+    assert Drift.objects.get().error == "Something of it is still there."
+    making.stubborn = set()
+    reconcile(world)
+    assert drift() == []
+
+
+def test_a_target_that_does_not_answer_is_noted_and_the_other_is_looked_at(world, grant, making):
+    making.down = {"web-1"}
+    del making.left[WEB_2, grant.token]
+    reconcile(world)
+    assert Observation.objects.get(target__name="web-1").error == "web-1 does not answer."
+    assert drift() == [("missing", "web-2", grant.ref)]
+
+
+def test_an_error_that_nobody_foresaw_is_noted(world, grant):
+    class Odd(FakeConnector):
+        def observe(self, place):
+            raise UnicodeError("label empty or too long")
+
+    with serving(lambda: Odd(kind="ssh"), prepares=True):
+        reconcile(world)
+    assert "UnicodeError" in Observation.objects.first().error
+
+
+def test_an_extension_whose_message_was_lost_is_made_up_for(world, grant, making):
+    Grant.objects.filter(pk=grant.pk).update(expires_at=after(world, hours=2))
+    reconcile(world)
+    prepare(grant, world.now)
+    assert {lease.made_until for lease in Lease.objects.all()} == {after(world, hours=2)}
+
+
+def test_over_ssh_nothing_is_missing_and_what_runs_on_is_removed(world, fake_targets):
+    grant = world.grant()
+    reconcile(world)
+    assert drift() == []
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
+    undo(grant, now=world.now)
+    fake_targets.left[WEB_1, grant.token] = 3
+    reconcile(world, world.now + SETTLED)
+    assert fake_targets.left == {}
+
+
+def test_every_live_cluster_is_looked_at(world):
+    assert clusters_to_look_at() == [Cluster.objects.get().pk]
+    Cluster.objects.update(removed_at=world.now)
+    assert clusters_to_look_at() == []
