@@ -122,20 +122,23 @@ def _ask(asked: list[bytes]) -> list[bytes | None] | None:
     if connection.connection is None:
         connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
-    pgconn = raw.pgconn
-    if _thread.prepared_on is not pgconn:
-        pgconn.send_prepare(_NAME, _LIVE)
-        _result(pgconn, pq.ExecStatus.COMMAND_OK)
-        _thread.prepared_on = pgconn
     try:
-        pgconn.send_query_prepared(_NAME, asked, result_format=_BINARY)
-        found = _result(pgconn, pq.ExecStatus.TUPLES_OK)
+        found = _answer(raw.pgconn, asked)
     except psycopg.Error as error:
         _thread.prepared_on = None
         raise DatabaseSilent(str(error)) from error
     if not found.ntuples:
         return None
     return [found.get_value(0, column) for column in range(found.nfields)]
+
+
+def _answer(pgconn: pq.abc.PGconn, asked: list[bytes]) -> pq.abc.PGresult:
+    if _thread.prepared_on is not pgconn:
+        pgconn.send_prepare(_NAME, _LIVE)
+        _result(pgconn, pq.ExecStatus.COMMAND_OK)
+        _thread.prepared_on = pgconn
+    pgconn.send_query_prepared(_NAME, asked, result_format=_BINARY)
+    return _result(pgconn, pq.ExecStatus.TUPLES_OK)
 
 
 def _result(pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
