@@ -13,6 +13,8 @@ from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
 from sessions_app.connectors.http.connector import TYPE as HTTP
+from sessions_app.connectors.kubernetes import TYPE as KUBERNETES
+from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.models import Cluster, Grant, Target
@@ -101,5 +103,5 @@ def _database_clock() -> Callable[[], float]:
 SSH = registry.ConnectorType(
     kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )
-registry.register(SSH)
-registry.register(HTTP)
+for one in (SSH, POSTGRES, HTTP, KUBERNETES):
+    registry.register(one)
