@@ -12,6 +12,9 @@ from broker.kernel import clock
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
+from sessions_app.connectors.http.connector import TYPE as HTTP
+from sessions_app.connectors.kubernetes import TYPE as KUBERNETES
+from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.models import Cluster, Grant, Target
@@ -98,6 +101,7 @@ def _database_clock() -> Callable[[], float]:
 
 
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )
-registry.register(SSH)
+for one in (SSH, POSTGRES, HTTP, KUBERNETES):
+    registry.register(one)

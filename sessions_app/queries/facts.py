@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from django.db.models import Max
@@ -13,6 +14,7 @@ from django.db.models import Max
 from accounts.models import Identity, Kind
 from accounts.queries import group_names, same_person
 from broker.kernel.errors import StintError
+from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -123,7 +125,7 @@ def facts_for(
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
         incident_open=work.exists(),
         incident_on_cluster=work.filter(clusters=cluster).exists(),
-        kinds_fit=version is not None and version.command_set.kind == cluster.kind,
+        kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
 
 
@@ -184,6 +186,15 @@ def target_facts(target: Target) -> TargetFacts:
         account=target.account,
         host_key=target.host_key,
     )
+
+
+def lease_columns(target: Target) -> dict[str, Any]:
+    """Return what a lease keeps of where its target is, which may be somewhere else tomorrow, and of how it is logged in to."""
+    cluster = target.cluster
+    return {
+        "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
+        "host_ca": cluster.host_ca, "connection": cluster.connection, "sealed_connection": cluster.sealed_connection,
+    }  # fmt: skip
 
 
 def lease_facts(lease: Lease) -> TargetFacts:
