@@ -149,11 +149,13 @@ class KubernetesConnector:
         api.call("DELETE", path_of("serviceaccounts", accounts, name), also=(404,))
         api.call("POST", path_of("serviceaccounts", accounts), wanted.account(), also=(409,))
         made = request_token(api, accounts, name, math.floor((spec.expires_at - self.now()).total_seconds()))
-        if not made.get("token") or not made.get("expirationTimestamp"):
-            raise ConnectorError(f"{api.name} answered with no token. It is asked again.")
+        try:
+            ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
+            token = str(made["token"])
+        except (KeyError, ValueError) as error:
+            raise api.nonsense("TokenRequest") from error
         _check_bound(api, wanted)
-        ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
-        return _credential(spec, api, str(made["token"]), min(ends, spec.expires_at))
+        return _credential(spec, api, token, min(ends, spec.expires_at))
 
     def _stamp(self) -> str:
         return self.now().isoformat(timespec="milliseconds")

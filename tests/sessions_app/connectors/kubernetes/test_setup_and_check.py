@@ -16,6 +16,7 @@ from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 from tests.sessions_app.connectors.kubernetes.conftest import SET, Ground, place_of, set_up
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
+from tests.support.kubernetes.tls import authority
 
 
 @pytest.fixture
@@ -119,14 +120,15 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
     "wrong",
     [
         {"ca": "nonsense"},
+        {"ca": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"},
         {"accounts": "Not A Namespace"},
         {"token": None},
         {"more": "x"},
         {"namespaces": "a"},
     ],
 )
-def test_parameters_that_can_not_be_are_refused(wrong):
-    good = {"ca": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "token": "t"}
+def test_parameters_that_can_not_be_are_refused(wrong, tmp_path):
+    good = {"ca": authority(tmp_path)[0], "token": "t"}
     KubernetesParameters.model_validate(good)
     with pytest.raises(ValidationError):
         KubernetesParameters.model_validate({**good, **wrong})
