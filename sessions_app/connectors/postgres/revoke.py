@@ -28,7 +28,9 @@ from sessions_app.connectors.postgres.slots import drop_slots, held_slots
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
 
-_TERMINATE: LiteralString = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
+_TERMINATE: LiteralString = (
+    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
+)
 
 
 @dataclass
@@ -124,7 +126,9 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
             work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
         except ConnectorError as error:
             fix = sql.SQL("ALTER ROLE {} NOLOGIN NOSUPERUSER NOREPLICATION;").format(sql.Identifier(role))
-            failed = ConnectorError(f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent)
+            failed = ConnectorError(
+                f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent
+            )
     return failed
 
 
@@ -188,9 +192,15 @@ def _become_member(work: _Work) -> None:
 
 
 def _drop(work: _Work) -> None:
-    if work.roles:
-        names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    if not work.roles:
+        return
+    names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    try:
         work.server.run(sql.SQL("DROP ROLE IF EXISTS {}").format(names))
+    except ConnectorError as error:
+        fix = sql.SQL("DROP OWNED BY {};").format(names).as_string()
+        message = f"{error} Let an administrator run in each database that it names: {fix}"
+        raise ConnectorError(message, permanent=error.permanent) from None
 
 
 def now_text() -> str:

@@ -91,7 +91,9 @@ def target_setup(
     """
     for name in (broker, keeper, *templates):
         if "$" in name or not name.isprintable():
-            raise ValueError(f"{name!r} cannot be the name of a role here: use letters, digits and underscores.")
+            raise ValueError(
+                f"{name!r} cannot be the name of a role here: use letters, digits and underscores."
+            )
     parts = [_filled(_BROKER, broker=broker, keeper=keeper)]
     if templates:
         roles = sql.SQL(", ").join(map(sql.Identifier, templates))

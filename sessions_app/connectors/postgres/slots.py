@@ -46,5 +46,7 @@ def drop_slots(server: Server, slots: Sequence[str]) -> int:
             server.run("SELECT pg_drop_replication_slot(%s)", (slot,))
         except ConnectorError as error:
             fix = sql.SQL("SELECT pg_drop_replication_slot({});").format(sql.Literal(slot)).as_string()
-            raise ConnectorError(f"{error} Let an administrator run: {fix}", permanent=error.permanent) from None
+            raise ConnectorError(
+                f"{error} Let an administrator run: {fix}", permanent=error.permanent
+            ) from None
     return len(slots)
