@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from broker import health
-from sessions_app.policy.catalogue import schemas
+from sessions_app.operations.cluster_connection import catalogue_schemas as schemas
 
 
 @require_safe

@@ -217,6 +217,13 @@ class End(Body):
     kill = Flag(default=False)
 
 
+@extend_schema_serializer(examples=[_example({"target": "db-1"})])
+class NewCredential(Body):
+    """For which target, where a grant has several."""
+
+    target = Text(allow_null=True, default=None, max_length=63)
+
+
 @extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore takes longer."})])
 class Extend(Body):
     """By how much, and why."""

@@ -40,6 +40,8 @@ REQUESTS = [
 GRANTS = [
     path("", grants.Grants.as_view()),
     path("/<api_grant:ref>", grants.OneGrant.as_view()),
+    path("/<api_grant:ref>/credential", grants.GrantCredential.as_view()),
+    path("/<api_grant:ref>/retry", grants.GrantRetry.as_view()),
     path("/<api_grant:ref>/end", grants.GrantEnd.as_view()),
     path("/<api_grant:ref>/extend", grants.GrantExtend.as_view()),
     path("/<api_grant:ref>/receipt", grants.GrantReceipt.as_view()),

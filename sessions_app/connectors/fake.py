@@ -77,7 +77,7 @@ class FakeConnector:
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
         self._reach(lease.place.target, "issue")
         return Credential(
-            fields={"password": f"of {spec.grant_ref}"},
+            fields={"password": f"key-to-{spec.grant_ref}"},
             secret=frozenset({"password"}),
             command="use it",
             expires_at=spec.expires_at,

@@ -22,7 +22,9 @@ class ConnectorType:
     """One kind of cluster, before any is logged in to.
 
     ``prepares``: something must be made on a target before a grant can be used; ``issues``: the connector is an Issuer as
-    well; ``accounts``: targets have a login account and a host key of their own.
+    well; ``accounts``: targets have a login account and a host key of their own;
+    ``runs``: its commands run through the SSH gateway, also from the pages; ``commands``: the kind of the command sets that its clusters take, its own if
+    empty.
     """
 
     kind: str
@@ -33,9 +35,17 @@ class ConnectorType:
     prepares: bool = True
     issues: bool = False
     accounts: bool = False
+    runs: bool = False
+    commands: str = ""
 
 
 _types: dict[str, ConnectorType] = {}
+
+
+def commands_of(kind: str) -> str:
+    """Return the kind of the command sets that clusters of a kind take."""
+    found = find(kind)
+    return found.commands or kind if found else kind
 
 
 def register(connector_type: ConnectorType) -> None:
@@ -48,12 +58,17 @@ def types() -> dict[str, ConnectorType]:
     return {**_from_packages(), **_types}
 
 
+def find(kind: str) -> ConnectorType | None:
+    """Return the type of a kind, None for one that nothing serves (any more)."""
+    return types().get(kind)
+
+
 def type_of(kind: str) -> ConnectorType:
     """Return the type of a kind. Raises ConnectorError for a kind that nothing serves."""
-    try:
-        return types()[kind]
-    except KeyError:
-        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True) from None
+    found = find(kind)
+    if found is None:
+        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True)
+    return found
 
 
 def connector_for(kind: str) -> Connector:

@@ -83,13 +83,26 @@ def _apply(
     _remove(catalogue, plan, actor, now, prune=prune)
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
-    for cluster in catalogue.clusters.values():
-        write_cluster(cluster, plan, actor, now, on_server=on_server)
+    _write_clusters(catalogue, plan, actor, now, on_server=on_server)
     for command_set in catalogue.command_sets.values():
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor, now)
     _remove_groups(catalogue, plan, actor, now, prune=prune)
+
+
+def _write_clusters(
+    catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool
+) -> None:
+    fields: dict[str, list[str]] = {}
+    for cluster in catalogue.clusters.values():
+        try:
+            write_cluster(cluster, plan, actor, now, on_server=on_server)
+        except DocumentError as error:
+            fields |= {f"clusters/{cluster.name}: {one.path}": [one.message] for one in error.problems}
+    if fields:
+        told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
+        raise InvalidInput("The catalogue can't be read; nothing was changed.", hint=told, fields=fields)
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:

@@ -144,7 +144,7 @@ def write_cluster(
 ) -> None:
     """Make a cluster and its targets what the document says; grants whose ground is taken away end.
 
-    ``on_server``: the document may name secrets of the server. Raises InvalidInput.
+    ``on_server``: the document may name secrets of the server. Raises DocumentError.
     """
     cluster = Cluster.objects.filter(name=document.name).first()
     before = cluster_data(cluster) if cluster and cluster.removed_at is None else None

@@ -11,12 +11,11 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from broker.kernel.crypto import seal, unseal
-from broker.kernel.errors import InvalidInput
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
-from sessions_app.connectors.registry import ConnectorType, type_of
+from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
-from sessions_app.policy.catalogue import ClusterDocument, TargetDocument
-from sessions_app.policy.documents import problems_of
+from sessions_app.policy.catalogue import ClusterDocument, TargetDocument, schemas
+from sessions_app.policy.documents import DocumentError, Problem, problems_of
 
 PURPOSE = "cluster connection"
 # Stands in documents where a secret is stored; sent back, it means the stored one.
@@ -25,18 +24,15 @@ LONGEST_SECRET = 64 * 1024
 
 
 def settled(document: ClusterDocument) -> ClusterDocument:
-    """Return the document with what its kind says anyway left out. Raises InvalidInput for what its kind does not know."""
+    """Return the document with what its kind says anyway left out. Raises DocumentError for what its kind does not know."""
     type_ = _type(document)
-    problems = {
-        f"targets[{at}].{field}": [f"means nothing for a cluster of kind {document.kind}: remove it"]
-        for at, target in enumerate(document.targets)
-        for field in ("account", "host_key")
-        if not type_.accounts and getattr(target, field) is not None
-    }
-    if not type_.accounts and document.host_ca:
-        problems["host_ca"] = [f"means nothing for a cluster of kind {document.kind}: remove it"]
-    if problems:
-        raise InvalidInput(f"The cluster {document.name} can't be read.", fields=problems)
+    given = {"host_ca": document.host_ca}
+    for at, target in enumerate(document.targets):
+        given |= {f"targets[{at}].account": target.account, f"targets[{at}].host_key": target.host_key}
+    odd = [path for path, value in given.items() if value is not None]
+    if odd and not type_.accounts:
+        why = f"means nothing for a cluster of kind {document.kind}: remove it"
+        raise DocumentError([Problem(path, why) for path in odd])
     targets = tuple(_settled_target(target, type_) for target in document.targets)
     return document.model_copy(update={"targets": targets})
 
@@ -58,7 +54,7 @@ def read_connection(
     """Return what may be seen of a connection, its secrets sealed, and how it is shown in documents.
 
     ``{env: NAME}`` and ``{file: PATH}`` stand for secrets of the server that Stint runs on, so they are read ``on_server``
-    alone: whoever writes a cluster on a page may not send the server's files to a host of their own. Raises InvalidInput.
+    alone: whoever writes a cluster on a page may not send the server's files to a host of their own. Raises DocumentError.
     """
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
@@ -66,15 +62,15 @@ def read_connection(
         {} if before is None or before.kind != document.kind else stored_secrets(before.sealed_connection)
     )
     moved = before is None or _moved(document, before, secrets)
-    given, problems = dict(document.connection), {}
+    given, problems = dict(document.connection), []
     for name in secrets & (given.keys() | stored.keys()):
         try:
             given[name] = _secret(given.get(name, STORED), stored.get(name), on_server=on_server, moved=moved)
         except ValueError as error:
-            problems[f"connection.{name}"] = [str(error)]
+            problems.append(Problem(f"connection.{name}", str(error)))
     if problems:
-        raise InvalidInput(f"The connection of {document.name} can't be read.", fields=problems)
-    checked = _validated(parameters, given, document.name)
+        raise DocumentError(problems)
+    checked = _validated(parameters, given)
     seen = checked.model_dump(mode="json", exclude=set(secrets), exclude_defaults=True)
     plain = {name: _text(getattr(checked, name)) for name in secrets if getattr(checked, name) is not None}
     shown = {
@@ -115,27 +111,19 @@ def _sealed(secrets: Mapping[str, str]) -> bytes:
 
 
 def _type(document: ClusterDocument) -> ConnectorType:
-    try:
-        return type_of(document.kind)
-    except ConnectorError as error:
-        raise InvalidInput(
-            f"The cluster {document.name} can't be read.",
-            hint=error.message,
-            fields={"kind": [error.message]},
-        ) from error
+    found = find(document.kind)
+    if found is None:
+        known = ", ".join(sorted(types()))
+        raise DocumentError([Problem("kind", f"nothing serves {document.kind}: choose one of {known}")])
+    return found
 
 
-def _validated(
-    parameters: type[ConnectionParameters], given: Mapping[str, Any], name: str
-) -> ConnectionParameters:
+def _validated(parameters: type[ConnectionParameters], given: Mapping[str, Any]) -> ConnectionParameters:
     try:
         return parameters.model_validate(given)
     except ValidationError as error:
         found = problems_of(error, data=given)
-        raise InvalidInput(
-            f"The connection of {name} can't be read.",
-            fields={f"connection.{problem.path}".rstrip("."): [problem.message] for problem in found},
-        ) from None
+        raise DocumentError([Problem(f"connection.{one.path}", one.message) for one in found]) from None
 
 
 def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) -> bool:
@@ -182,3 +170,37 @@ def _from_server(how: str, where: Any) -> str:
 
 def _text(value: Any) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def catalogue_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each kind of file, by folder, with the connection of each kind of cluster."""
+    found = schemas()
+    found["clusters"]["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+            "then": {"properties": {"connection": connection_schema(type_)}},
+        }
+        for kind, type_ in sorted(types().items())
+    ]
+    return found
+
+
+def connection_schema(type_: ConnectorType) -> dict[str, Any]:
+    """Return the JSON Schema of what stands under ``connection``; a secret may be named instead of written."""
+    schema = type_.parameters.model_json_schema()
+    named = [
+        {
+            "type": "object",
+            "properties": {how: {"type": "string"}},
+            "required": [how],
+            "additionalProperties": False,
+        }
+        for how in ("env", "file")
+    ]
+    for name in secret_fields(type_.parameters):
+        about = schema["properties"][name]
+        schema["properties"][name] = {
+            "description": about.get("description", ""),
+            "anyOf": [{"type": "string"}, *named],
+        }
+    return schema

@@ -98,6 +98,6 @@ def _database_clock() -> Callable[[], float]:
 
 
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )
 registry.register(SSH)

@@ -22,7 +22,7 @@ class TargetDidNotAnswer(StintError):
     """The target could not be asked for a credential, or refused."""
 
     code = "target_did_not_answer"
-    status = 502
+    status = 503
 
 
 def issue_credential(*, grant_id: int, actor: Identity, target: str | None, now: dt.datetime) -> Credential:

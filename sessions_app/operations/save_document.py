@@ -22,7 +22,7 @@ from sessions_app.operations.catalogue_changes import (
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.policy.catalogue import Catalogue, read_one
-from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with_lines
+from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
@@ -78,7 +78,12 @@ def save_document(
                 f"Somebody else has changed {found} since you opened it. Nothing was saved.",
                 hint="Copy what you wrote, open it again, and make your change there.",
             )
-        _write(catalogue, plan, actor, now)
+        try:
+            _write(catalogue, plan, actor, now)
+        except DocumentError as error:
+            lines = load_yaml_with_lines(source)[1]
+            placed = [Problem(one.path, one.message, line_of(lines, one.path)) for one in error.problems]
+            raise CannotBeRead(NOUN[kind], placed) from error
     return plan
 
 

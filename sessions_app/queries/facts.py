@@ -13,6 +13,7 @@ from django.db.models import Max
 from accounts.models import Identity, Kind
 from accounts.queries import group_names, same_person
 from broker.kernel.errors import StintError
+from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -123,7 +124,7 @@ def facts_for(
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
         incident_open=work.exists(),
         incident_on_cluster=work.filter(clusters=cluster).exists(),
-        kinds_fit=version is not None and version.command_set.kind == cluster.kind,
+        kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
 
 

@@ -108,7 +108,8 @@ def _ended(grant: Grant, now: dt.datetime) -> dict[str, Any] | None:
 
 def _checked(lease: Lease) -> dict[str, Any]:
     return {
-        "target": lease.target.name, "gone": lease.gone_at is not None,
+        "target": lease.target.name, "made": lease.made, "made_at": lease.made_at.isoformat(),
+        "gone": lease.gone_at is not None,
         "gone_at": lease.gone_at.isoformat() if lease.gone_at else None,
         "evidence": lease.evidence, "attempts": lease.attempts, "last_error": lease.last_error,
     }  # fmt: skip

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.http import QueryDict
 
+from sessions_app.connectors.registry import ConnectorType, type_of
+from sessions_app.operations.cluster_connection import STORED
 from sessions_app.policy.catalogue import ClusterDocument, fingerprint_of
 from sessions_app.policy.documents import Problem
+from sessions_app.web.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
 
 # A form of more targets would be longer than anybody reads; it is written as text then.
 MOST_TARGETS = 60
@@ -24,8 +27,8 @@ class TargetRow:
 
     name: str = ""
     address: str = ""
-    port: str = "22"
-    account: str = "root"
+    port: str = ""
+    account: str = ""
     host_key: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
 
@@ -42,14 +45,19 @@ class TargetRow:
     def data(self) -> dict[str, Any]:
         """Return the row as a file would say it."""
         port: int | str = int(self.port) if self.port.isdecimal() and len(self.port) < 9 else self.port
-        row = {"name": self.name, "address": self.address, "port": port, "account": self.account}
-        return {**row, "host_key": self.host_key} if self.host_key else row
+        said = {"port": port, "account": self.account, "host_key": self.host_key}
+        return {
+            "name": self.name,
+            "address": self.address,
+            **{key: value for key, value in said.items() if value},
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
     """A cluster as typed. ``groups`` and ``people`` may allow held commands there; ``kept`` is what only its text can say."""
 
+    kind: str = "ssh"
     name: str = ""
     summary: str = ""
     environment: str = "production"
@@ -58,27 +66,42 @@ class ClusterForm:
     groups: str = ""
     people: str = ""
     targets: tuple[TargetRow, ...] = (TargetRow(),)
+    connection: Mapping[str, str] = field(default_factory=dict)
+    stored: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> str:
         """Return the document as JSON, which is read as YAML is."""
         data: dict[str, Any] = {
-            "name": self.name, "kind": "ssh", "summary": self.summary, "environment": self.environment,
+            "name": self.name, "kind": self.kind, "summary": self.summary, "environment": self.environment,
             "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty], **self.kept,
         }  # fmt: skip
         if self.host_ca:
             data["host_ca"] = self.host_ca
+        if connection := data_of(self.type_, self.connection, self.stored):
+            data["connection"] = connection
         approvers = {"groups": _words(self.groups), "identities": _words(self.people)}
         if any(approvers.values()):
             data["approvers"] = {key: names for key, names in approvers.items() if names}
         return json.dumps(data, ensure_ascii=False)
 
+    @property
+    def type_(self) -> ConnectorType:
+        """What serves its kind. Raises ConnectorError."""
+        return type_of(self.kind)
+
+    @property
+    def fields(self) -> list[ConnectionField]:
+        """How Stint logs in, as fields."""
+        return fields_of(self.type_, self.connection, self.stored, self.problems)
+
     def with_another_target(self) -> ClusterForm:
         """Return the form with one more empty row."""
         return replace(self, targets=(*self.targets, TargetRow()))
 
-    def with_problems(self, problems: Iterable[Problem]) -> ClusterForm:
+    def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
         """Return the form with each fault at its field; those of the whole stand under ``all``."""
         errors: dict[str, list[str]] = {}
         rows: dict[int, dict[str, str]] = {}
@@ -89,27 +112,32 @@ class ClusterForm:
             else:
                 errors.setdefault(problem.path.partition(".")[0] or "all", []).append(problem.message)
         targets = tuple(replace(row, errors=rows.get(at, {})) for at, row in enumerate(self.targets))
+        mine = tuple(problem for problem in problems if problem.path.startswith(PREFIX))
         return replace(
-            self, targets=targets, errors={name: "; ".join(texts) for name, texts in errors.items()}
+            self,
+            targets=targets,
+            problems=mine,
+            errors={name: "; ".join(texts) for name, texts in errors.items()},
         )
 
 
 def form_of(document: ClusterDocument) -> ClusterForm:
     """Return the form that says what a document says."""
     who = document.approvers
+    secrets = {name for name, value in document.connection.items() if value == STORED}
     return ClusterForm(
-        name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
+        kind=document.kind, connection=texts_of(document.connection), stored=frozenset(secrets), name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
         host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
         people=", ".join(who.identities if who else ()),
         kept=document.model_dump(mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True),
         targets=tuple(
-            TargetRow(one.name, one.address, str(one.port or 22), one.account or "root", one.host_key or "") for one in document.targets
+            TargetRow(one.name, one.address, str(one.port or ""), one.account or "", one.host_key or "") for one in document.targets
         ),
     )  # fmt: skip
 
 
-def form_of_post(data: QueryDict) -> ClusterForm:
-    """Return what was sent. Rows that are empty or marked to go are left out; one row is always there."""
+def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
+    """Return what was sent for a cluster of a kind. Rows that are empty or marked to go are left out; one row is always there."""
 
     def said(name: str) -> str:
         return data.get(name, "").strip()
@@ -117,8 +145,9 @@ def form_of_post(data: QueryDict) -> ClusterForm:
     count = data.get("rows", "")
     numbers = range(min(int(count), MOST_TARGETS + 1) if count.isdecimal() and len(count) < 4 else 0)
     rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
+    sent = {name.removeprefix(PREFIX): said(name) for name in data if name.startswith(PREFIX)}
     return ClusterForm(
-        name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
+        kind=kind, connection=sent, name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
         host_ca=said("host_ca"), groups=said("groups"), people=said("people"),
         targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
     )  # fmt: skip

@@ -22,5 +22,5 @@ def fake_targets() -> Iterator[FakeConnector]:
 def making() -> Iterator[FakeConnector]:
     """As ``fake_targets``, of a kind that has to make something on targets before a grant can be used."""
     fake = FakeConnector(kind="ssh")
-    with serving(lambda: fake, prepares=True, issues=True):
+    with serving(lambda: fake, prepares=True, issues=True, runs=False):
         yield fake

@@ -9,15 +9,18 @@ from typing import Any
 
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector
-from sessions_app.operations import connect  # noqa: F401  # it registers the real ones
+from sessions_app.operations import connect
 
 
 @contextmanager
 def serving(make: Callable[[], Connector], *, kind: str = "ssh", **changes: Any) -> Iterator[None]:
     """Let ``make`` give the connector of a kind for a while; ``changes`` are other fields of its type."""
-    real = registry.type_of(kind)
-    registry.register(replace(real, make=make, **changes))
+    real = registry.find(kind)
+    registry.register(replace(real or connect.SSH, kind=kind, make=make, **changes))
     try:
         yield
     finally:
-        registry.register(real)
+        if real is None:
+            del registry._types[kind]
+        else:
+            registry.register(real)

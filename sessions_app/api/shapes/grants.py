@@ -10,6 +10,7 @@ from rest_framework import serializers
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
+from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
@@ -66,7 +67,10 @@ class GrantDetailShape(GrantShape):
         return CommandShape(views, many=True).data
 
     def get_connect(self, grant: Grant) -> list[str]:
-        """Return one ssh command for each target."""
+        """Return one ssh command for each target; nothing where access is by a credential or a token."""
+        kind = find(grant.cluster.kind)
+        if kind is None or not kind.runs:
+            return []
         gateway = f"{settings.SSH_PUBLIC_HOST}"
         return [
             f"ssh -p {settings.SSH_GATEWAY_PORT} {grant.ref}.{name}@{gateway}"
@@ -199,10 +203,26 @@ class ReceiptEndShape(Shape):
     attempts = serializers.IntegerField()
 
 
+class CredentialShape(Shape):
+    """What a grant is used with on a target. It is shown this once."""
+
+    values = serializers.DictField(
+        child=serializers.CharField(),
+        source="fields",
+        help_text="Label and value, as a form would have them.",
+    )
+    command = serializers.CharField(help_text="A line for a terminal; may be empty.")
+    expires_at = Moment()
+
+
 class ReceiptCheckShape(Shape):
-    """What was checked on one target."""
+    """What was made and checked on one target."""
 
     target = serializers.CharField()
+    made = serializers.DictField(
+        help_text="What a connector made there for the grant; empty where nothing had to be."
+    )
+    made_at = Moment()
     gone = serializers.BooleanField()
     gone_at = Moment(allow_null=True)
     evidence = serializers.DictField()

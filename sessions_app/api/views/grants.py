@@ -10,16 +10,25 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from broker.kernel import clock
 from sessions_app.api import reads
-from sessions_app.api.bodies import End, Extend, HoldDecision, Review
+from sessions_app.api.bodies import End, Extend, HoldDecision, NewCredential, Review
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber, OfGrants, OfRuns
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
-from sessions_app.api.shapes.grants import GrantDetailShape, GrantShape, ReceiptShape, RunShape, SessionShape
+from sessions_app.api.shapes.grants import (
+    CredentialShape,
+    GrantDetailShape,
+    GrantShape,
+    ReceiptShape,
+    RunShape,
+    SessionShape,
+)
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
 from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.issue_credential import issue_credential
+from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.queries.receipts import receipt
@@ -106,6 +115,39 @@ class GrantReview(Endpoint):
         sent = self.body(Review)
         grant = reads.grant_of(self.identity, ref)
         review_break_glass(grant_id=grant.pk, reviewer=self.identity, note=sent["note"], now=clock.now())
+        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantCredential(Endpoint):
+    """What a grant is used with on a target."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    # Not kept for a second answer: it is a secret.
+    @described(CredentialShape, body=NewCredential)
+    def post(self, request: Request, ref: str) -> Response:
+        """Get a fresh credential for a target of your own grant; the one before stops being good for new logins."""
+        sent = self.body(NewCredential)
+        grant = reads.grant_of(self.identity, ref)
+        made = issue_credential(
+            grant_id=grant.pk, actor=self.identity, target=sent["target"], now=clock.now()
+        )
+        answer = self.answer(CredentialShape, made)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class GrantRetry(Endpoint):
+    """Asking again for the proof of an end."""
+
+    scope: ClassVar[str] = Scope.END
+
+    @described(GrantDetailShape)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Ask the targets of a grant that is ending again at once, instead of when their turn comes."""
+        grant = reads.grant_of(self.identity, ref)
+        retry_revoke(grant_id=grant.pk, actor=self.identity, now=clock.now())
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 

@@ -32,6 +32,7 @@ class Command(BaseCommand):
         """Read, apply, tell."""
         try:
             plan = apply_catalogue(
+                on_server=True,
                 files=read_files(options["dir"]),
                 actor=Actor.system("apply"),
                 now=clock.now(),

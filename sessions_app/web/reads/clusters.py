@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 from django.conf import settings
-from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import Identity
+from sessions_app.connectors.registry import ConnectorType, find
 from sessions_app.connectors.ssh.setup import empty_krl_line, sshd_config, target_setup
-from sessions_app.models import AccessPolicy, Cluster, Grant, Target, TargetCheck
+from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
 from sessions_app.operations.catalogue_changes import cluster_document, cluster_row
+from sessions_app.operations.cluster_connection import shown_connection
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.queries.named import with_names
@@ -135,8 +138,13 @@ def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
             )
             for target in targets
         ],
-        bool(trusted_ssh_cas()),
+        not _is_ssh(cluster) or bool(trusted_ssh_cas()),
     )
+
+
+def _is_ssh(cluster: Cluster) -> bool:
+    kind = find(cluster.kind)
+    return kind is not None and kind.runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,23 @@ class ClusterPage:
     health: Health
     checks: Checks | None
     setup: SetupLines | None
+    seen: Sequence[Observation]
+    drift: Sequence[Drift]
+
+    @property
+    def kind(self) -> ConnectorType | None:
+        """What serves it; None when nothing does any more."""
+        return find(self.cluster.kind)
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How it is logged in to, without any secret."""
+        return shown_connection(self.cluster)
+
+    @property
+    def unseen(self) -> list[Observation]:
+        """The targets that did not answer at the last look."""
+        return [one for one in self.seen if one.error]
 
 
 def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
@@ -197,8 +222,19 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         may_ask=AccessPolicy.objects.requestable_by(reader).filter(clusters=cluster).exists(),
         health=health_of([cluster.pk]).get(cluster.pk, Health()),
         checks=checks_of(cluster, now) if may_set_up else None,
-        setup=setup_lines(target.account for target in targets) if may_set_up else None,
+        setup=setup_lines(target.account for target in targets) if may_set_up and _is_ssh(cluster) else None,
+        seen=list(
+            Observation.objects.filter(target__in=targets).select_related("target").order_by("target__name")
+        ),
+        drift=drift_of(cluster, now),
     )
+
+
+def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:
+    """Return where targets differ from what should be there, and where they did in the last day; the open ones first."""
+    since = now - dt.timedelta(days=1)
+    found = Drift.objects.filter(Q(gone_at__isnull=True) | Q(gone_at__gt=since), target__cluster=cluster)
+    return list(found.select_related("target").order_by(F("gone_at").desc(nulls_first=True), "-pk")[:20])
 
 
 def document_of(cluster: Cluster) -> ClusterDocument:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 
 from accounts.models import Identity
+from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
 from sessions_app.operations.review_break_glass import may_not_review
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
@@ -100,6 +101,17 @@ class GrantPage:
     seen: str
 
     @property
+    def by_gateway(self) -> bool:
+        """Whether its commands run through the SSH gateway, also from the page."""
+        return _runs(self.grant)
+
+    @property
+    def issues(self) -> bool:
+        """Whether it is used with a credential of the target's own."""
+        kind = find(self.grant.cluster.kind)
+        return kind is not None and kind.issues
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing will change any more."""
         return self.grant.state == GrantState.ENDED
@@ -150,7 +162,7 @@ def grant_page(
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
-        may_run=live and reader.pk == grant.holder_id,
+        may_run=live and reader.pk == grant.holder_id and _runs(grant),
         may_end=Grant.objects.endable_by(reader).filter(pk=grant.pk).exists(),
         may_not_review=may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-",
         targets=targets,
@@ -173,17 +185,25 @@ def field_name(index: int, name: str) -> str:
 def _runnable(
     grant: Grant, target: Target | None, now: dt.datetime, typed: Mapping[str, str]
 ) -> list[Runnable]:
+    views = describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
+    if not _runs(grant):
+        return [Runnable(view, [], "", "") for view in views]
     if target is None:
         return []
     account = _account(grant, target, now)
     found = []
-    for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands)):
+    for view in views:
         command = view.text if view.free else _for_shell(view.text)
         line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
         names = [(field_name(view.index, free.name), free) for free in view.free]
         fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
         found.append(Runnable(view, fields, line, "" if view.free else line))
     return found
+
+
+def _runs(grant: Grant) -> bool:
+    kind = find(grant.cluster.kind)
+    return kind is not None and kind.runs
 
 
 def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
@@ -214,6 +234,6 @@ def _seen(grant: Grant, log: Log, leases: Sequence[Lease], sessions: Sequence[Se
         for entry in log.entries
     ]
     parts += [(entry.order.pk, entry.look, entry.why) for entry in log.orders]
-    parts += [(lease.pk, lease.gone_at, lease.last_error) for lease in leases]
+    parts += [(lease.pk, lease.made_until, lease.gone_at, lease.last_error) for lease in leases]
     parts += [(session.pk, session.closed_at) for session in sessions]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

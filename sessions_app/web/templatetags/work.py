@@ -51,3 +51,23 @@ def after_overlaps(preview: Preview) -> dt.datetime:
 def approver_names(preview: Preview) -> list[str]:
     """Who could approve, each once."""
     return list(dict.fromkeys(str(person) for _, people in preview.approvers for person in people))
+
+
+@register.filter
+def said(value: object) -> str:
+    """A value of evidence as people read it: lists with commas, yes and no, pairs as `name: value`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{worded(str(name))}: {said(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(said, value)) or "none"
+    return str(value)
+
+
+@register.filter
+def worded(name: str) -> str:
+    """The name of a field as words: `roles_left` as `roles left`."""
+    return name.replace("_", " ")

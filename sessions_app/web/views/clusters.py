@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from broker.kernel import clock
+from sessions_app.connectors.registry import find, types
 from sessions_app.models import Cluster, Environment, Risk
 from sessions_app.operations.check_target import check_target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
@@ -110,10 +111,15 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         or bool(cluster and document is None)
         or (document is not None and len(document.targets) > MOST_TARGETS)
     )
-    form = form_of(document) if document else ClusterForm()
+    kind = cluster.kind if cluster else request.GET.get("kind", "ssh")
+    if find(kind) is None:
+        raise Http404
+    form = form_of(document) if document else ClusterForm(kind=kind)
     outcome = Outcome()
     if request.method == "POST":
-        form = form if as_text else replace(form_of_post(request.POST), kept=form.kept)
+        form = (
+            form if as_text else replace(form_of_post(request.POST, kind), kept=form.kept, stored=form.stored)
+        )
         source = sent(request.POST) if as_text else form.source()
         if request.POST.get("act") == "add":
             form = form.with_another_target()
@@ -127,7 +133,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         "cluster": cluster, "form": form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
         "typed": Typed(source, outcome.problems), "environments": Environment.choices, "risks": Risk.choices,
         "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
-        "most": MOST_TARGETS,
+        "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),
     }  # fmt: skip
     return render(request, "sessions/cluster_edit.html", context, status=outcome.status)
 

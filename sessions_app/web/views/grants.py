@@ -12,9 +12,12 @@ from django.urls import reverse
 
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from sessions_app.models import Grant, RequestState
+from sessions_app.connectors.base import Credential
+from sessions_app.models import Grant, GrantState, RequestState
 from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.order_command import order_command
+from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.durations import say_duration
@@ -91,9 +94,14 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _detail(
-    request: HttpRequest, ref: str, error: StintError | None = None, form: str = "", failed: str = ""
+    request: HttpRequest,
+    ref: str,
+    error: StintError | None = None,
+    form: str = "",
+    failed: str = "",
+    issued: Credential | None = None,
 ) -> HttpResponse:
-    """``form`` is what was sent, ``failed`` the command whose form it was."""
+    """``form`` is what was sent, ``failed`` the command whose form it was; ``issued`` is shown and kept nowhere."""
     grant = find_grant(request, ref)
     context = {
         "live": _page(request, grant),
@@ -102,6 +110,7 @@ def _detail(
         "form": form,
         "failed": failed,
         "typed": request.POST,
+        "issued": issued,
     }
     return render(request, "sessions/grant.html", context, status=error.status if error else 200)
 
@@ -152,6 +161,32 @@ def run(request: HttpRequest, ref: str) -> HttpResponse:
         return _detail(request, ref, error, "run", failed=request.POST.get("index", ""))
     query = urlencode({"order": order.pk, "target": request.POST.get("target", "")})
     return redirect(f"{reverse('grant', args=[ref])}?{query}#log")
+
+
+@page(ACT)
+def credential(request: HttpRequest, ref: str) -> HttpResponse:
+    """Show, this once, what a grant is used with on a target."""
+    try:
+        issued = issue_credential(
+            grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
+            now=clock.now(),
+        )  # fmt: skip
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "credential")
+    return _detail(request, ref, issued=issued)
+
+
+@page(ACT)
+def retry(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask the targets of a grant that is ending again now."""
+    grant = retry_revoke(grant_id=find_grant(request, ref).pk, actor=who(request), now=clock.now())
+    if grant.state == GrantState.ENDED:
+        messages.success(request, f"{ref} has ended meanwhile.")
+    else:
+        messages.success(request, f"The targets of {ref} are asked again now.")
+    return back(request, "grant", ref)
 
 
 @page(ACT)

@@ -247,3 +247,33 @@ def test_after_the_proof_the_grant_is_ended_and_its_receipt_says_how_long_it_too
     shown = api("alice").get(f"/grants/{grant.ref}").body
     assert (shown["state"], shown["end_reason"]) == ("ended", "revoked")
     assert api("alice").get(f"/grants/{grant.ref}/receipt").body["ended"]["proven_at"] is not None
+
+
+# Kinds of cluster on which something is made beforehand
+
+
+@pytest.fixture
+def made(world, making):
+    from sessions_app.operations.prepare_grant import prepare_grant
+
+    return prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
+
+
+def test_the_holder_gets_a_credential_that_is_kept_nowhere(api, made):
+    answer = api("alice").post(f"/grants/{made.ref}/credential", {"target": "web-1"})
+    assert (answer.status_code, answer.body["values"]) == (200, {"password": f"key-to-{made.ref}"})
+    assert answer["Cache-Control"] == "no-store"
+    assert api("alice").get(f"/grants/{made.ref}").body["connect"] == []
+
+
+def test_others_and_tokens_without_the_scope_get_none(api, made):
+    assert api("bob").post(f"/grants/{made.ref}/credential", {"target": "web-1"}).status_code == 404
+    assert api("alice", "read").post(f"/grants/{made.ref}/credential", {}).status_code == 403
+
+
+def test_a_silent_target_is_asked_again_by_who_may_end_the_grant(api, world, made, making):
+    making.down = {"web-1"}
+    api("alice").post(f"/grants/{made.ref}/end", {})
+    undo(made, now=world.now)
+    assert api("alice").post(f"/grants/{made.ref}/retry").body["state"] == "revoking"
+    assert api("charlie").post(f"/grants/{made.ref}/retry").status_code == 404

@@ -26,7 +26,7 @@ def issue(world, grant, who=None, target="web-1", now=None):
 
 def test_the_holder_gets_it_and_the_record_says_so_without_it(world, grant):
     credential = issue(world, grant)
-    assert credential.fields == {"password": f"of {grant.ref}"}
+    assert credential.fields == {"password": f"key-to-{grant.ref}"}
     entry = last("credential.issued", grant.ref)
     assert (entry.actor, entry.data["target"]) == ("alice", "web-1")
     assert credential.fields["password"] not in str(list(AuditEntry.objects.values_list("body", flat=True)))

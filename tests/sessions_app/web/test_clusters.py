@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Literal
 
 import pytest
 from guardian.shortcuts import assign_perm
+from pydantic import Field, SecretStr
 
 from broker.audit.models import AuditEntry
+from sessions_app.connectors.base import ConnectionParameters
+from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
+from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.reconcile_cluster import reconcile_cluster
 from tests.sessions_app.web.test_queries import count
+from tests.support.fakes import serving
 from tests.support.world import HOST_KEY
 
 STEPS = [{"name": "reachable", "ok": False, "detail": "no answer", "fix": "Open `port 22` <b>there</b>."}]
@@ -201,3 +209,102 @@ def test_a_cluster_costs_the_same_for_any_number_of_targets_and_checks(world, as
         )
         looked(world, target.name, ok=bool(number % 2))
     assert count(as_admin, "/clusters/web/") == few
+
+
+def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(world, making, browser):
+    grant = prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
+    making.left.pop(("root@127.0.0.1:2201", grant.token))
+    making.down = {"web-2"}
+    cluster = Cluster.objects.get(name="web")
+    reconcile_cluster(cluster_id=cluster.pk, now=lambda: world.now)
+    page = read(browser("bob"), "/clusters/web/")
+    assert "web-2 does not answer." in page
+    assert f"web-1: something that a grant needs is gone ({grant.ref})" in page
+    assert grant.token not in page
+
+
+def test_a_kind_that_nothing_serves_any_more_still_has_a_page(world, as_admin):
+    Cluster.objects.filter(name="web").update(kind="telepathy")
+    page = read(as_admin, "/clusters/web/")
+    assert "telepathy: nothing serves it" in page
+
+
+# Kinds that are logged in to by parameters of their own
+
+
+class Parameters(ConnectionParameters):
+    user: str = Field(description="The role that Stint logs in as")
+    password: SecretStr
+    mode: Literal["strict", "lax"] = "strict"
+    retries: int = Field(default=3, ge=1)
+    verify: bool = True
+    names: tuple[str, ...] = ()
+    ca: str | None = Field(default=None, description="PEM of the authority")
+
+
+@pytest.fixture
+def vaults():
+    fake = FakeConnector(kind="vault")
+    with serving(
+        lambda: fake, kind="vault", title="Vault", parameters=Parameters, prepares=True, accounts=False,
+        runs=False, default_port=8200,
+    ):  # fmt: skip
+        yield fake
+
+
+NEW_VAULT = "/new/cluster/?kind=vault"
+VAULT = {
+    "name": "vault", "environment": "production", "risk": "high", "rows": "1", "t0.name": "v-1",
+    "t0.address": "127.0.0.1", "connection.user": "stint", "connection.password": "hunter2",
+    "connection.mode": "lax", "connection.retries": "5", "connection.names": "a, b", "act": "save",
+}  # fmt: skip
+
+
+def test_the_form_asks_for_what_the_connector_declares(world, vaults, as_admin):
+    page = read(as_admin, NEW_VAULT)
+    assert 'name="connection.password" type="password"' in page
+    assert "The role that Stint logs in as" in page
+    assert "<option selected>strict</option><option>lax</option>" in page
+    assert '<textarea class="ctl mono" id="c-ca"' in page
+    assert 'placeholder="8200"' in page
+    assert "Login account" not in page
+
+
+def test_what_is_typed_is_stored_with_its_secret_sealed(world, vaults, as_admin):
+    assert as_admin.post(NEW_VAULT, VAULT).status_code == 302
+    cluster = Cluster.objects.get(name="vault")
+    assert cluster.connection == {
+        "user": "stint",
+        "mode": "lax",
+        "retries": 5,
+        "verify": False,
+        "names": ["a", "b"],
+    }
+    assert (cluster.targets.get().port, cluster.targets.get().account) == (8200, "")
+    page = read(as_admin, "/clusters/vault/edit/")
+    assert "hunter2" not in page
+    assert "stored; type to change it" in page
+
+
+def test_a_secret_that_is_not_typed_again_stays(world, vaults, as_admin):
+    as_admin.post(NEW_VAULT, VAULT)
+    again = {**VAULT, "connection.password": "", "summary": "The vault"}
+    assert as_admin.post("/clusters/vault/edit/", again).status_code == 302
+    cluster = Cluster.objects.get(name="vault")
+    assert (cluster.summary, stored_secrets(cluster.sealed_connection)) == (
+        "The vault",
+        {"password": "hunter2"},
+    )
+
+
+def test_a_fault_stands_at_its_field_and_nothing_typed_is_lost(world, vaults, as_admin):
+    answer = as_admin.post(NEW_VAULT, {**VAULT, "connection.retries": "0", "connection.password": ""})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "is missing" in page.lower() or "required" in page.lower()
+    assert 'value="stint"' in page
+    assert not Cluster.objects.filter(name="vault").exists()
+
+
+def test_a_kind_that_nobody_serves_can_not_be_made(world, as_admin):
+    assert as_admin.get("/new/cluster/?kind=telepathy").status_code == 404

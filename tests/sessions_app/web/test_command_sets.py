@@ -117,7 +117,7 @@ def test_a_new_set_begins_with_one_that_can_be_published(world, as_admin, start)
     page = as_admin.get(f"/new/command-set/?start={start}").content.decode()
     assert "An example does not hold" not in page
     assert 'class="note t-' not in page.split('id="checked"')[1].split("</section>")[0]
-    from sessions_app.policy.commands.starters import starter
+    from sessions_app.policy.commands.kinds import starter
 
     begun = starter(start)
     answer = as_admin.post("/new/command-set/", {"act": "save", "source": begun.source})

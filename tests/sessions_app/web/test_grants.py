@@ -10,7 +10,9 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant, GrantState
+from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.finish_run import finish_run
+from sessions_app.operations.prepare_grant import prepare_grant
 from tests.support import acts
 
 
@@ -200,3 +202,63 @@ def test_a_review_needs_words_and_is_not_for_the_one_who_broke_the_glass(world, 
 def test_a_scheduled_grant_says_when_it_starts(world, as_alice, now):
     grant = world.grant(start=False, starts_at=now + dt.timedelta(hours=3))
     assert "to the start" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+
+
+# Kinds of cluster on which something is made beforehand
+
+
+@pytest.fixture
+def made(world, making):
+    grant = prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
+    assert grant.state == GrantState.ACTIVE
+    return grant
+
+
+def test_a_grant_that_waits_for_its_targets_says_so(world, making, as_alice):
+    grant = world.grant()
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "There is one once the access has begun" in page
+    assert "Run an approved command" not in page
+
+
+def test_the_holder_is_shown_a_credential_once(made, as_alice):
+    page = as_alice.get(f"/grants/{made.ref}/").content.decode()
+    assert "Show a credential" in page
+    assert f"key-to-{made.ref}" not in page
+    shown = as_alice.post(f"/grants/{made.ref}/credential/", {"target": "web-2"})
+    assert f'<code tabindex="0">key-to-{made.ref}</code>' in shown.content.decode()
+    assert "no-store" in shown["Cache-Control"]
+    assert f"key-to-{made.ref}" not in as_alice.get(f"/grants/{made.ref}/").content.decode()
+
+
+def test_nobody_else_is_offered_one(made, as_bob):
+    assert "Show a credential" not in as_bob.get(f"/grants/{made.ref}/").content.decode()
+    assert as_bob.post(f"/grants/{made.ref}/credential/", {"target": "web-1"}).status_code == 404
+
+
+def test_a_credential_that_can_not_be_had_says_why_and_loses_nothing(made, making, as_alice):
+    making.down = {"web-1"}
+    answer = as_alice.post(f"/grants/{made.ref}/credential/", {"target": "web-1"})
+    assert (answer.status_code, "web-1 does not answer" in answer.content.decode()) == (503, True)
+
+
+def test_the_receipt_says_what_was_made_and_what_the_target_answered(world, made, as_alice):
+    end_grant(grant_id=made.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
+    assert acts.undo(made, now=world.now).state == GrantState.ENDED
+    page = as_alice.get(f"/grants/{made.ref}/").content.decode()
+    assert "Made: things <code>1</code>" in page
+    assert "<dt>left</dt>" in page
+    file = json.loads(as_alice.get(f"/grants/{made.ref}/receipt.json").content)
+    assert [(one["target"], one["made"], one["evidence"]) for one in file["checked"]] == [
+        ("web-1", {"things": 1}, {"left": 0}), ("web-2", {"things": 1}, {"left": 0})
+    ]  # fmt: skip
+
+
+def test_administrators_may_have_a_silent_target_asked_again(world, made, making, browser):
+    making.down = {"web-1"}
+    end_grant(grant_id=made.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
+    acts.undo(made, now=world.now)
+    admin = browser("admin")
+    assert f"/grants/{made.ref}/retry/" in admin.get("/").content.decode()
+    assert admin.post(f"/grants/{made.ref}/retry/").status_code == 302
+    assert "grant.revoke_failing" in acts.events(made.ref)
