@@ -12,6 +12,7 @@ from sessions_app.models.catalogue import (
     Risk,
     Target,
 )
+from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
 from sessions_app.models.grant import EndReason, Grant, GrantState, Lease
 from sessions_app.models.notice import Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
@@ -55,12 +56,15 @@ __all__ = [
     "Environment",
     "GatewayNode",
     "Grant",
+    "GrantCredential",
     "GrantState",
     "IdempotencyKey",
     "Installation",
     "Lease",
     "Notice",
     "Observation",
+    "ProofUsed",
+    "RequestCount",
     "RequestKind",
     "RequestState",
     "Risk",

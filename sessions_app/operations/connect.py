@@ -12,6 +12,7 @@ from broker.kernel import clock
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
+from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.models import Cluster, Grant, Target
@@ -101,3 +102,4 @@ SSH = registry.ConnectorType(
     kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )
 registry.register(SSH)
+registry.register(HTTP)

@@ -1,0 +1,228 @@
+"""What to put into the configuration of a proxy, so that it asks Stint about every request to a cluster.
+
+All four do the same: say method and request target to Stint as they came, prove with the proxy key that the cluster's proxy
+asks, overwrite or drop what a client may have sent under the same names, take the token away from what the application gets,
+tell it the holder, and let nothing through when Stint does not answer.
+
+Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth; envoyproxy.io,
+ext_authz and header_mutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+PROXIES = ("nginx", "traefik", "caddy", "envoy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One target of a cluster as its proxy serves it.
+
+    ``origin`` is its public address (``https://api.example.com``), ``upstream`` the application's (``http://127.0.0.1:9000``),
+    ``stint`` Stint's own, as the proxy reaches it.
+    """
+
+    target: str
+    origin: str
+    upstream: str
+    stint: str
+    base_path: str = "/"
+    proxy_key: str = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The name that the application is asked by, whatever the client wrote."""
+        return urlsplit(self.origin).netloc
+
+    @property
+    def mark(self) -> str:
+        """The target's name as an identifier may hold it."""
+        return self.target.replace("-", "_")
+
+
+def snippet(proxy: str, site: Site) -> str:
+    """Return the configuration for one kind of proxy. Raises ValueError for a kind that there is none for."""
+    try:
+        write = _WRITERS[proxy]
+    except KeyError:
+        raise ValueError(f"There is no snippet for {proxy}; there are: {', '.join(PROXIES)}.") from None
+    return write(site)
+
+
+_STRIPPED = (
+    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "DPoP", "Upgrade",
+)  # fmt: skip
+
+
+def _nginx(site: Site) -> str:
+    stripped = "\n".join(f'    proxy_set_header {name} "";' for name in _STRIPPED)
+    return f"""\
+# Inside the server block of {site.host}. nginx must be built with the auth_request module (Debian's is).
+location = /_stint_{site.mark} {{
+    internal;
+    proxy_pass {site.stint}/authz/nginx;
+    proxy_pass_request_body off;
+    proxy_set_header Content-Length "";
+    proxy_set_header Stintproxy "{site.proxy_key}";
+    proxy_set_header Stinttarget "{site.target}";
+    proxy_set_header Stintorigin "{site.origin}";
+    proxy_set_header Stintmethod $request_method;
+    proxy_set_header Stinturi $request_uri;
+    proxy_set_header Stintclient $remote_addr;
+    proxy_connect_timeout 2s;
+    proxy_read_timeout 5s;
+}}
+location @stint_denied_{site.mark} {{
+    internal;
+    default_type application/problem+json;
+    add_header Cache-Control no-store always;
+    return 403 $stint_denial_{site.mark};
+}}
+location {site.base_path} {{
+    auth_request /_stint_{site.mark};
+    auth_request_set $stint_denial_{site.mark} $upstream_http_stintdenial;
+    auth_request_set $stint_holder_{site.mark} $upstream_http_stint_holder;
+    auth_request_set $stint_grant_{site.mark} $upstream_http_stint_grant;
+    error_page 403 = @stint_denied_{site.mark};
+    # No path and no variable behind the address: the application gets the very bytes that Stint decided on.
+    proxy_pass {site.upstream};
+    proxy_http_version 1.1;
+    proxy_set_header Host "{site.host}";
+    proxy_set_header Authorization "";
+    proxy_set_header Stint-Holder $stint_holder_{site.mark};
+    proxy_set_header Stint-Grant $stint_grant_{site.mark};
+    proxy_set_header Connection "";
+{stripped}
+}}
+"""
+
+
+def _traefik(site: Site) -> str:
+    stripped = "\n".join(f'          {name}: ""' for name in (*_STRIPPED, "Authorization", *_TRAEFIK_OWN))
+    return f"""\
+# Dynamic configuration (file provider). Leave trustForwardHeader off: with it a client could say another method or path.
+http:
+  routers:
+    {site.target}:
+      rule: "Host(`{urlsplit(site.origin).hostname}`) && PathPrefix(`{site.base_path}`)"
+      middlewares: [{site.target}-say, {site.target}-stint, {site.target}-take]
+      service: {site.target}
+  middlewares:
+    {site.target}-say:
+      headers:
+        customRequestHeaders:
+          Stintproxy: "{site.proxy_key}"
+          Stinttarget: "{site.target}"
+          Stintorigin: "{site.origin}"
+    {site.target}-stint:
+      forwardAuth:
+        address: "{site.stint}/authz/forward"
+        trustForwardHeader: false
+        # Only these reach Stint, so that no second spelling of another name does.
+        authRequestHeaders: [Authorization, DPoP, Stintproxy, Stinttarget, Stintorigin, Stintprobe]
+        authResponseHeaders: [Stint-Holder, Stint-Grant]
+    {site.target}-take:
+      headers:
+        customRequestHeaders:
+{stripped}
+  services:
+    {site.target}:
+      loadBalancer:
+        passHostHeader: false
+        servers:
+          - url: "{site.upstream}"
+"""
+
+
+_TRAEFIK_OWN = ("Stintproxy", "Stinttarget", "Stintorigin", "Stintprobe")
+
+
+def _caddy(site: Site) -> str:
+    aliases = "\n".join(
+        f"            header_up -{name}"
+        for last in ("Method", "Uri")
+        for name in (f"X_Forwarded_{last}", f"X_Forwarded-{last}", f"X-Forwarded_{last}")
+    )
+    stripped = "\n".join(f"            header_up -{name}" for name in (*_STRIPPED, "Authorization"))
+    matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
+    return f"""\
+# Caddyfile, 2.10.3 or newer. Older ones kept a client's copy of the headers that Stint sets.
+{site.origin} {{
+    route {matcher} {{
+        forward_auth {site.stint} {{
+            uri /authz/forward
+            header_up Stintproxy "{site.proxy_key}"
+            header_up Stinttarget "{site.target}"
+            header_up Stintorigin "{site.origin}"
+            header_up Stintclient {{http.request.remote.host}}
+{aliases}
+            copy_headers Stint-Holder Stint-Grant
+        }}
+        reverse_proxy {site.upstream} {{
+            header_up Host "{site.host}"
+{stripped}
+        }}
+    }}
+}}
+"""
+
+
+def _envoy(site: Site) -> str:
+    stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
+    removed = "\n".join(
+        f"              - remove: {name.lower()}"
+        for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintprobe")
+    )
+    return f"""\
+# http_filters of the HTTP connection manager, in this order, and two clusters. Set normalize_path: false,
+# merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST and headers_with_underscores_action: REJECT_REQUEST.
+http_filters:
+  - name: stint.say
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+      mutations:
+        request_mutations:
+          - append: {{header: {{key: stinturi, value: "%REQ(:PATH)%"}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}
+          - remove: stint-holder
+          - remove: stint-grant
+  - name: stint.ask
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+      failure_mode_allow: false
+      clear_route_cache: false
+      http_service:
+        server_uri: {{uri: "{site.stint}", cluster: stint, timeout: 2s}}
+        path_prefix: /authz/envoy
+        authorization_request:
+          headers_to_add:
+            - {{key: stintproxy, value: "{site.proxy_key}"}}
+            - {{key: stinttarget, value: "{site.target}"}}
+            - {{key: stintorigin, value: "{site.origin}"}}
+        authorization_response:
+          allowed_upstream_headers: {{patterns: [{{exact: stint-holder}}, {{exact: stint-grant}}]}}
+          allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
+      allowed_headers: {{patterns: [{{exact: stinturi}}, {{exact: dpop}}, {{exact: stintprobe}}]}}
+  - name: stint.take
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+      mutations:
+        request_mutations:
+{removed}
+  - name: envoy.filters.http.router
+    typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+# The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target}.
+clusters:
+  - name: stint          # {stint.hostname}:{stint.port or (443 if stint.scheme == "https" else 80)}
+  - name: {site.target}  # {upstream.hostname}:{upstream.port or (443 if upstream.scheme == "https" else 80)}
+"""
+
+
+_WRITERS: Mapping[str, Callable[[Site], str]] = {
+    "nginx": _nginx,
+    "traefik": _traefik,
+    "caddy": _caddy,
+    "envoy": _envoy,
+}

@@ -1,0 +1,195 @@
+"""AuthZEN: the same decision for enforcement points that speak the standard, body included.
+
+The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``; the action's name is the method, its property
+``body`` the JSON body if the point sees one; the resource's id is the request target, its property ``target`` names the
+cluster's target. The point proves itself with the proxy key as its bearer token. Source: OpenID AuthZEN Authorization API
+1.0 (final); Access Request and Approval Profile, draft 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+
+from sessions_app.gateways.http.deciding import TOKEN, Answer, Asked, Decider, NoToken, Passed, Shut
+from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, read_body
+from sessions_app.policy.commands.http.decide import UNSEEN
+
+Environ = dict[str, Any]
+Start = Callable[[str, list[tuple[str, str]]], Any]
+
+EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
+METADATA = "/.well-known/authzen-configuration"
+AUTHZEN_PATHS = frozenset((EVALUATION, EVALUATIONS, METADATA))
+MOST = 100
+_STOPS = {"deny_on_first_deny": False, "permit_on_first_permit": True}
+_BEARER = re.compile(r"Bearer ([\x21-\x7e]{32,512})", re.IGNORECASE)
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+class BadCall(Exception):
+    """The call itself is not one; ``status`` says how."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(message)
+
+
+class AuthZEN:
+    """The endpoints, as a WSGI application."""
+
+    def __init__(self, decider: Decider) -> None:
+        self.decider = decider
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        """Answer one call: 200 for a decision, whatever it is, and an error for what is no call."""
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        headers = [("x-request-id", request_id)] if _REQUEST_ID.fullmatch(request_id) else []
+        try:
+            return _send(start, 200, self._answer(environ), headers)
+        except BadCall as error:
+            if error.status == 401:
+                headers.append(("www-authenticate", 'Bearer realm="stint"'))
+            return _send(start, error.status, {"error": error.message}, headers)
+
+    def _answer(self, environ: Environ) -> dict[str, Any]:
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        if path == METADATA:
+            if method not in ("GET", "HEAD"):
+                raise BadCall(405, "only GET is answered here")
+            return metadata()
+        if method != "POST":
+            raise BadCall(405, "only POST is answered here")
+        key = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
+        if key is None:
+            raise BadCall(401, "prove which proxy asks: Authorization: Bearer and the cluster's proxy key")
+        said = _body(environ)
+        if path == EVALUATION:
+            return self._evaluate(said, key[1], environ)
+        return self._evaluations(said, key[1], environ)
+
+    def _evaluations(self, said: Mapping[str, Any], key: str, environ: Environ) -> dict[str, Any]:
+        items = said.get("evaluations")
+        if items is None:
+            return self._evaluate(said, key, environ)
+        if not isinstance(items, list) or not 1 <= len(items) <= MOST:
+            raise BadCall(400, f"evaluations must be a list of 1 to {MOST}")
+        stop = _STOPS.get(_semantic(said))
+        defaults = {name: said[name] for name in ("subject", "action", "resource", "context") if name in said}
+        answers = []
+        for item in items:
+            if not isinstance(item, dict):
+                raise BadCall(400, "each evaluation must be an object")
+            answers.append(self._evaluate({**defaults, **item}, key, environ))
+            if stop is not None and answers[-1]["decision"] is stop:
+                break
+        return {"evaluations": answers}
+
+    def _evaluate(self, said: Mapping[str, Any], key: str, environ: Environ) -> dict[str, Any]:
+        return _decision(self.decider.decide(_asked(said, key, environ)))
+
+
+def metadata() -> dict[str, Any]:
+    """Where the endpoints are, at the configured address."""
+    return {
+        "policy_decision_point": settings.PUBLIC_URL,
+        "access_evaluation_endpoint": settings.PUBLIC_URL + EVALUATION,
+        "access_evaluations_endpoint": settings.PUBLIC_URL + EVALUATIONS,
+        "access_request_endpoint": f"{settings.PUBLIC_URL}/api/v1/requests",
+        "capabilities": ["urn:openid:authzen:capability:access-request"],
+    }
+
+
+def _decision(answer: Answer) -> dict[str, Any]:
+    if isinstance(answer, Passed):
+        facts = answer.facts
+        return {"decision": True, "context": {"grant": facts.grant_ref, "holder": facts.holder}}
+    if isinstance(answer, NoToken):
+        context = {
+            "reason": "policy_denied",
+            "code": answer.error,
+            "message": answer.message,
+            "next_action": "none",
+        }
+        return {"decision": False, "context": context}
+    if isinstance(answer, Shut):
+        raise BadCall(503, answer.message)
+    return {"decision": False, "context": answer.context}
+
+
+def _body(environ: Environ) -> dict[str, Any]:
+    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
+        raise BadCall(400, "the call must be application/json")
+    try:
+        data = read_body(environ["wsgi.input"].read(MAX_BODY + 1))
+    except BodyRefused as error:
+        raise BadCall(400, str(error)) from error
+    if not isinstance(data, dict):
+        raise BadCall(400, "the call must be a JSON object")
+    return data
+
+
+def _semantic(said: Mapping[str, Any]) -> str:
+    options = said.get("options", {})
+    wanted = options.get("evaluations_semantic", "execute_all") if isinstance(options, dict) else None
+    if wanted not in ("execute_all", *_STOPS):
+        raise BadCall(400, "evaluations_semantic is not one of AuthZEN's")
+    return str(wanted)
+
+
+def _asked(said: Mapping[str, Any], key: str, environ: Environ) -> Asked:
+    subject, action, resource = (_entity(said, name) for name in ("subject", "action", "resource"))
+    if subject.get("type") != "grant_token" or TOKEN.fullmatch(_text(subject, "id", "subject")) is None:
+        raise BadCall(400, 'subject must be {"type": "grant_token", "id": "sgt_…"}')
+    if resource.get("type") != "http_request":
+        raise BadCall(400, 'resource.type must be "http_request"')
+    properties, seen = _entity(resource, "properties"), _entity(action, "properties", needed=False)
+    proof = _entity(subject, "properties", needed=False).get("dpop", "")
+    return Asked(
+        proxy_key=key,
+        target=_text(properties, "target", "resource.properties"),
+        method=_text(action, "name", "action"),
+        uri=_text(resource, "id", "resource"),
+        token=subject["id"],
+        bound=bool(proof),
+        proof=proof if isinstance(proof, str) else "",
+        origin=str(properties.get("origin", "")),
+        client=str(environ.get("REMOTE_ADDR", "")),
+        body=seen.get("body", UNSEEN),
+    )
+
+
+def _entity(said: Mapping[str, Any], name: str, *, needed: bool = True) -> dict[str, Any]:
+    found = said.get(name, None if needed else {})
+    if not isinstance(found, dict):
+        raise BadCall(400, f"{name} must be an object")
+    return found
+
+
+def _text(said: Mapping[str, Any], name: str, where: str) -> str:
+    found = said.get(name)
+    if not isinstance(found, str) or not found:
+        raise BadCall(400, f"{where}.{name} must be text")
+    return found
+
+
+def _send(
+    start: Start, status: int, body: dict[str, Any], headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    data = json.dumps(body, ensure_ascii=False).encode()
+    start(
+        f"{status} {HTTPStatus(status).phrase}",
+        [
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+            ("content-length", str(len(data))),
+            *headers,
+        ],
+    )
+    return [data]

@@ -1,0 +1,170 @@
+"""One request, decided and recorded: the same for every proxy and for AuthZEN."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from accounts.models import Identity
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.gateways.http.denials import Denial, deny
+from sessions_app.gateways.http.proofs import ProofRefused, check_proof
+from sessions_app.gateways.http.tally import Tally
+from sessions_app.operations.authorize_request import GrantFacts, RequestUse, authorize_request
+from sessions_app.operations.open_request_session import open_request_session
+from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.record_refused_request import record_dead_token, record_refused_request
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.http.decide import UNSEEN, Unseen, decide_request
+
+log = structlog.get_logger(__name__)
+
+TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the enforcement point tells it. ``bound``: the token was presented with the scheme DPoP."""
+
+    proxy_key: str
+    target: str
+    method: str
+    uri: str
+    token: str
+    bound: bool = False
+    proof: str = ""
+    origin: str = ""
+    client: str = ""
+    body: Json | Unseen = UNSEEN
+    override: str = ""
+
+    @property
+    def line(self) -> str:
+        """The request as it is recorded."""
+        return f"{self.method} {self.uri}"
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """It may pass, for this holder under this grant."""
+
+    facts: GrantFacts
+
+
+@dataclass(frozen=True, slots=True)
+class NoToken:
+    """The token opens nothing here now: ``error`` is RFC 6750's or RFC 9449's."""
+
+    error: str
+    message: str
+    denial: Denial | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Nothing can be decided or recorded now, so that nothing passes."""
+
+    message: str
+
+
+Answer = Passed | Denial | NoToken | Shut
+
+
+class Decider:
+    """Decides requests. What only reads is counted by ``tally``; everything else is written down before it is answered."""
+
+    def __init__(self, tally: Tally | None = None) -> None:
+        self.tally = tally or Tally()
+
+    def decide(self, asked: Asked) -> Answer:
+        """Decide one request. Never raises: what fails lets nothing pass."""
+        try:
+            return self._decide(asked)
+        except (DatabaseError, InterfaceError, StintError) as error:
+            log.error("request.not_decided", error=str(error))  # noqa: TRY400  # the traceback says no more
+            if not connection.in_atomic_block:
+                connection.close()
+            return Shut("Stint can't decide or record now; try again in a moment.")
+
+    def _decide(self, asked: Asked) -> Answer:
+        digest = hashlib.sha256(asked.token.encode()).hexdigest()
+        proxy = hashlib.sha256(asked.proxy_key.encode()).digest()
+        use = authorize_request(token_digest=digest, proxy_digest=proxy, target_name=asked.target)
+        if use is None:
+            return self._dead(asked, digest)
+        if asked.override:
+            return self._refuse(
+                asked, use, Refused(f"{asked.override} would change the request", None, "syntax")
+            )
+        if (use.jkt or asked.bound) and (fault := self._proof_fault(asked, use)):
+            self._refuse(asked, use, Refused(fault, None, "proof"))
+            return NoToken("invalid_dpop_proof", fault)
+        decision = decide_request(use.facts.compiled, asked.method, asked.uri, asked.body)
+        if isinstance(decision, Refused):
+            return self._refuse(asked, use, decision)
+        return self._allow(asked, use, decision)
+
+    def _allow(self, asked: Asked, use: RequestUse, decision: Allowed) -> Answer:
+        if self.tally.refusing:
+            return Shut("Stint's record takes nothing now; try again in a moment.")
+        now = clock.now()
+        session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
+        if decision.effect == "read":
+            self.tally.add(session_id, use.facts, decision, now)
+        else:
+            one = AllowedRequests(
+                facts=use.facts, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
+            )
+            record_allowed_requests(requests=[one], now=now)
+        return Passed(use.facts)
+
+    def _refuse(self, asked: Asked, use: RequestUse, refused: Refused) -> Denial:
+        now, facts = clock.now(), use.facts
+        session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
+        record_refused_request(
+            facts=facts,
+            session_id=session_id,
+            line=asked.line,
+            reason=refused.reason,
+            code=refused.code,
+            now=now,
+        )
+        holder = Identity.objects.filter(pk=facts.holder_id).first()
+        return deny(
+            reason=refused.reason, nearest=refused.nearest, code=refused.code,
+            holder=holder if refused.code not in ("syntax", "denied", "proof") else None,
+            cluster=facts.cluster, target=facts.target, method=asked.method, uri=asked.uri, body=asked.body, now=now,
+        )  # fmt: skip
+
+    def _dead(self, asked: Asked, digest: str) -> Answer:
+        ref = record_dead_token(
+            token_digest=digest, target_name=asked.target, line=asked.line, now=clock.now()
+        )
+        if ref is None:
+            # Nobody's: the record would be anybody's to fill.
+            log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
+        return NoToken(
+            "invalid_token", "the token opens nothing here now: it is over, replaced, or for another place"
+        )
+
+    def _proof_fault(self, asked: Asked, use: RequestUse) -> str:
+        if not use.jkt:
+            return "this token is not bound to a key: send it as Bearer"
+        if not asked.bound:
+            return "this token is bound to a key: send it as DPoP, with a proof"
+        if not asked.origin:
+            return "the proxy does not say its own address, which a proof is for"
+        try:
+            check_proof(
+                proof=asked.proof, token=asked.token, jkt=use.jkt, method=asked.method,
+                url=asked.origin + asked.uri.partition("?")[0], now=clock.now(),
+            )  # fmt: skip
+        except ProofRefused as error:
+            return str(error)
+        return ""

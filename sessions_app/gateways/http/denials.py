@@ -1,0 +1,85 @@
+"""Refusals that a program can turn into a request. Shapes: AuthZEN Access Request and Approval Profile, draft 1."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+
+from accounts.models import Identity
+from broker.kernel.problems import problem
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.http.decide import UNSEEN, Unseen
+from sessions_app.queries.requestable import requestable
+
+PROFILE = "arap-draft-1"
+# For so long what a denial offers may be asked for with its id.
+GOOD_FOR = dt.timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """Why a request was refused, and what to ask for. ``context`` is AuthZEN's."""
+
+    message: str
+    context: dict[str, Any]
+
+    def as_problem(self, status: int = 403) -> dict[str, Any]:
+        """The RFC 9457 body of an answer to whoever made the request."""
+        return problem(
+            status=status, code="request_refused", title="Stint refuses this request.", detail=self.message,
+            decision=False, context=self.context,
+        ) | {"decision": False}  # fmt: skip
+
+
+def deny(
+    *,
+    reason: str,
+    nearest: str | None,
+    code: str,
+    holder: Identity | None,
+    cluster: str,
+    target: str,
+    method: str,
+    uri: str,
+    body: Json | Unseen = UNSEEN,
+    now: dt.datetime,
+) -> Denial:
+    """Return a refusal, with what its holder may ask for, if anything would allow the request."""
+    near = f" Nearest: {nearest}" if nearest else ""
+    context: dict[str, Any] = {
+        "evaluation_id": f"ev_{secrets.token_urlsafe(12)}", "evaluated_at": now.isoformat(),
+        "reason": "policy_denied", "code": code, "message": f"{reason}.{near}", "profile": PROFILE,
+        "next_action": "none",
+    }  # fmt: skip
+    offer = _offer(holder, cluster, target, method, uri, body, now) if holder is not None else None
+    if offer is not None:
+        context |= {"reason": "approval_required", "next_action": "request", "access_request": offer}
+    return Denial(message=context["message"], context=context)
+
+
+def _offer(
+    holder: Identity, cluster: str, target: str, method: str, uri: str, body: Json | Unseen, now: dt.datetime
+) -> dict[str, Any] | None:
+    found = requestable(identity=holder, cluster=cluster, method=method, target=uri, body=body)
+    if found is None:
+        return None
+    ask = {
+        "cluster": cluster, "command_set": found.command_set, "policy": found.policy, "parameters": found.parameters,
+        "targets": [target], "duration": 3600, "reason": f"{method} {uri}"[:200],
+    }  # fmt: skip
+    form = {"cluster": cluster, "command_set": found.command_set, "policy": found.policy}
+    return {
+        # Stint's own API: `request` is its whole body but for what `missing` names.
+        "endpoint": f"{settings.PUBLIC_URL}/api/v1/requests",
+        "template": found.command_set,
+        "request": ask,
+        "missing": list(found.missing),
+        "expires_at": (now + GOOD_FOR).isoformat(),
+        "form_url": f"{settings.PUBLIC_URL}/requests/new/?{urlencode(form)}",
+        "display": {"title": f"Ask for {found.command_set} on {cluster}"},
+    }

@@ -1,0 +1,133 @@
+"""Allowed requests that only read, counted for a moment and written down together.
+
+Nothing is answered that will not be written down: when the record refuses, the door is shut until it takes what waits.
+What changes something is never counted here; it is written down alone, before it is answered.
+"""
+
+from __future__ import annotations
+
+import atexit
+import datetime as dt
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.authorize_request import GrantFacts
+from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.policy.commands.answers import Allowed
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 0.5
+# Different requests that wait at most; the next is written down by whoever makes it.
+MOST = 1000
+_AT_ONCE = 200
+_Key = tuple[int, tuple[str, ...]]
+Write = Callable[[Sequence[AllowedRequests], dt.datetime], None]
+
+
+def _write(requests: Sequence[AllowedRequests], now: dt.datetime) -> None:
+    record_allowed_requests(requests=requests, now=now)
+
+
+class _Count:
+    """One request, and how often it was made."""
+
+    __slots__ = ("decision", "facts", "first_at", "last_at", "times")
+
+    def __init__(self, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+        self.facts, self.decision = facts, decision
+        self.times, self.first_at, self.last_at = 1, now, now
+
+
+class Tally:
+    """Counts requests, and writes them down every half second from a thread of its own. ``refusing``: the record does not
+    take them, so that nothing may be allowed.
+    """
+
+    def __init__(self, write: Write = _write) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._counts: dict[_Key, _Count] = {}
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self.refusing = False
+
+    def add(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+        """Count one request. Raises the database's errors when too many wait and can't be written down."""
+        key = (session_id, decision.argv)
+        with self._lock:
+            found = self._counts.get(key)
+            if found is not None:
+                found.times += 1
+                found.last_at = now
+                return
+            self._counts[key] = _Count(facts, decision, now)
+            full = len(self._counts) >= MOST
+        if self._thread is None:
+            self._start()
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what waits. Raises what the writing raised; what was not written waits on."""
+        with self._flushing:
+            with self._lock:
+                taken, self._counts = self._counts, {}
+            waiting = [
+                AllowedRequests(
+                    facts=one.facts, session_id=session_id, decision=one.decision, times=one.times,
+                    first_at=one.first_at, last_at=one.last_at,
+                )
+                for (session_id, _), one in taken.items()
+            ]  # fmt: skip
+            done = 0
+            try:
+                for at in range(0, len(waiting), _AT_ONCE):
+                    self._write(waiting[at : at + _AT_ONCE], clock.now())
+                    done = at + _AT_ONCE
+            finally:
+                self.refusing = done < len(waiting)
+                self._put_back(dict(list(taken.items())[done:]))
+
+    def _put_back(self, left: dict[_Key, _Count]) -> None:
+        with self._lock:
+            for key, one in left.items():
+                newer = self._counts.get(key)
+                if newer is None:
+                    self._counts[key] = one
+                else:
+                    newer.times += one.times
+                    newer.first_at = one.first_at
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+            atexit.register(self.stop)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            self._try()
+        connection.close()
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except (DatabaseError, InterfaceError, StintError) as error:
+            connection.close()
+            log.error("requests.not_recorded", error=str(error))  # noqa: TRY400  # the traceback says no more
+
+    def stop(self) -> None:
+        """Write down what waits, and end the thread."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=5)
+        self._try()

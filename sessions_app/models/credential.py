@@ -1,0 +1,74 @@
+"""What grants over HTTP are used with: tokens of grants, and what was used once or often."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from sessions_app.models.grant import Grant
+from sessions_app.models.session import CommandRun, Session
+
+
+class GrantCredential(models.Model):
+    """A token of a grant, of which only the digest is kept. It is good while its grant is, and no longer; ``expires_at``
+    may end it before.
+
+    ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint, empty for a token that whoever has it may use.
+    ``session`` is the use of the grant that began with its first request.
+    """
+
+    grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="credentials")
+    digest = models.CharField(max_length=64)
+    jkt = models.CharField(max_length=43, blank=True)
+    session = models.ForeignKey(
+        Session, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            # Not `unique=True`, which would add an index for LIKE.
+            models.UniqueConstraint(fields=["digest"], name="credential_digest_once"),
+            models.UniqueConstraint(
+                fields=["grant"], condition=Q(revoked_at__isnull=True), name="credential_one_of_grant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"credential {self.pk}"
+
+
+class ProofUsed(models.Model):
+    """A DPoP proof that was used (RFC 9449 §11.1), until it is too old to be used again."""
+
+    digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [models.UniqueConstraint(fields=["digest"], name="proof_used_once")]
+
+    def __str__(self) -> str:
+        return f"proof {self.pk}"
+
+
+class RequestCount(models.Model):
+    """How many times an allowed request that only reads was made, from ``run.tried_at`` to ``last_at``: one row counts
+    what came within a second.
+    """
+
+    run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="count")
+    times = models.PositiveIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.times} times"

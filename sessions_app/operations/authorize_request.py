@@ -1,0 +1,214 @@
+"""May whoever has this token use this target now?
+
+The path of every request over HTTP, so it costs as little as it can: one prepared statement, sent and read in libpq's own
+terms, with the deadline in it. What is permitted is asked each time. What was approved never changes (the database
+refuses), so the commands of a grant are read once for each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import select
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+import structlog
+from django.db import OperationalError, connection
+from psycopg import pq
+
+from accounts.actors import actor_of
+from broker.audit.actor import ActorKind
+from broker.kernel.crypto import CannotDecrypt
+from sessions_app.models import Grant, Target
+from sessions_app.operations.authorize_use import _bound, _kept
+from sessions_app.operations.cluster_connection import stored_secrets
+from sessions_app.policy.commands.http.decide import CompiledSet
+from sessions_app.queries.commands import compiled_by_digest
+
+log = structlog.get_logger(__name__)
+
+# Longer than any database takes that is well; nobody is let in meanwhile.
+PATIENCE_MS = 2000
+_NAME = b"stint_authorize_request"
+_BINARY = 1
+_LIVE = b"""
+SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
+  FROM sessions_app_grantcredential k
+  JOIN sessions_app_grant g ON g.id = k.grant_id
+  JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
+  JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
+  JOIN sessions_app_cluster c ON c.id = g.cluster_id
+  JOIN accounts_identity i ON i.id = g.holder_id
+  LEFT JOIN accounts_identity o ON o.id = i.owner_id
+ WHERE k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+   AND g.state = 'active' AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
+   AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
+   AND i.is_active AND (i.owner_id IS NULL OR o.is_active)
+"""
+
+
+class DatabaseSilent(OperationalError):
+    """The database did not answer in time, or not as it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFacts:
+    """What never changes of a grant on a target: what was approved, and for whom."""
+
+    grant_id: int
+    grant_ref: str
+    holder_id: int
+    holder: str
+    holder_kind: ActorKind
+    cluster: str
+    target_id: int
+    target: str
+    compiled: CompiledSet
+
+
+@dataclass(frozen=True, slots=True)
+class RequestUse:
+    """One grant on one target, ready for a request. ``session_id`` is None before its first one; ``jkt`` is the
+    thumbprint of the key that must be proven, empty for none.
+    """
+
+    facts: GrantFacts
+    credential_id: int
+    session_id: int | None
+    jkt: str
+
+
+def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: str) -> RequestUse | None:
+    """Return the use that a token has at a proxy's target now; None lets it do nothing.
+
+    ``proxy_digest`` is the SHA-256 digest of the key by which the proxy proves that it is the cluster's.
+    The database's clock decides. A grant that can't be read is none. Raises OperationalError when the database does not
+    answer within two seconds, twice.
+    """
+    asked = [token_digest.encode(), target_name.encode()]
+    try:
+        row = _ask(asked)
+    except OperationalError:
+        # A connection that lay idle may be gone; a new one says whether the database is.
+        connection.close()
+        row = _ask(asked)
+    if row is None or not hmac.compare_digest(_proxy_digest(row[6] or b""), proxy_digest):
+        return None
+    grant_id, target_id, credential_id, session_id = (
+        int.from_bytes(part) if part is not None else None for part in row[:4]
+    )
+    facts = _facts(row[5] or b"", grant_id or 0, target_id or 0)
+    return (
+        None if facts is None else RequestUse(facts, credential_id or 0, session_id, (row[4] or b"").decode())
+    )
+
+
+class _Thread(threading.local):
+    """The connection of this thread on which the statement is prepared."""
+
+    prepared_on: pq.abc.PGconn | None = None
+
+
+_thread = _Thread()
+
+
+def _ask(asked: list[bytes]) -> list[bytes | None] | None:
+    if connection.connection is None:
+        connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    try:
+        found = _answer(raw.pgconn, asked)
+    except psycopg.Error as error:
+        _thread.prepared_on = None
+        raise DatabaseSilent(str(error)) from error
+    if not found.ntuples:
+        return None
+    return [found.get_value(0, column) for column in range(found.nfields)]
+
+
+def _answer(pgconn: pq.abc.PGconn, asked: list[bytes]) -> pq.abc.PGresult:
+    if _thread.prepared_on is not pgconn:
+        pgconn.send_prepare(_NAME, _LIVE)
+        _result(pgconn, pq.ExecStatus.COMMAND_OK)
+        _thread.prepared_on = pgconn
+    pgconn.send_query_prepared(_NAME, asked, result_format=_BINARY)
+    return _result(pgconn, pq.ExecStatus.TUPLES_OK)
+
+
+def _result(pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
+    """Return the one result of what was sent. Raises DatabaseSilent; the connection can't be used again then."""
+    while pgconn.flush():
+        _wait(pgconn, select.POLLOUT | select.POLLIN)
+    found = None
+    while True:
+        while pgconn.is_busy():
+            _wait(pgconn, select.POLLIN)
+        result = pgconn.get_result()
+        if result is None:
+            break
+        found = result
+    if found is None or found.status != wanted:
+        raise DatabaseSilent(found.error_message.decode(errors="replace") if found else "no answer")  # type: ignore[attr-defined]
+    return found
+
+
+def _wait(pgconn: pq.abc.PGconn, events: int) -> None:
+    poll = select.poll()
+    poll.register(pgconn.socket, events)
+    if not poll.poll(PATIENCE_MS):
+        connection.close()
+        raise DatabaseSilent("The database does not answer.")
+    pgconn.consume_input()
+
+
+@lru_cache(maxsize=1024)
+def _proxy_digest(sealed: bytes) -> bytes:
+    """The SHA-256 digest of the proxy's key in a cluster's sealed connection; nobody has a key with that of none."""
+    try:
+        key = stored_secrets(sealed).get("proxy_key", "")
+    except CannotDecrypt as error:
+        log.warning("proxy_key.unreadable", error=str(error))
+        key = ""
+    return hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32)
+
+
+_MOST = 4096
+_known: OrderedDict[tuple[bytes, int, int], GrantFacts] = OrderedDict()
+
+
+def _facts(ref: bytes, grant_id: int, target_id: int) -> GrantFacts | None:
+    key = (ref, grant_id, target_id)
+    found = _known.get(key)
+    if found is None:
+        found = _read(grant_id, target_id)
+        if found is not None:
+            _known[key] = found
+            while len(_known) > _MOST:
+                _known.popitem(last=False)
+    return found
+
+
+def _read(grant_id: int, target_id: int) -> GrantFacts | None:
+    grant = Grant.objects.select_related("holder", "cluster", "command_set_version").get(pk=grant_id)
+    version = grant.command_set_version
+    try:
+        compiled = compiled_by_digest(
+            version.pk, version.digest, _bound(grant.parameters), _kept(grant.commands)
+        )
+    except ValueError as error:
+        log.warning("grant.unreadable", grant=grant.ref, error=str(error))
+        return None
+    if not isinstance(compiled, CompiledSet):
+        log.warning("grant.unreadable", grant=grant.ref, error="Its commands are not for HTTP.")
+        return None
+    return GrantFacts(
+        grant_id=grant.pk, grant_ref=grant.ref, holder_id=grant.holder_id, holder=grant.holder.username,
+        holder_kind=actor_of(grant.holder).kind, cluster=grant.cluster.name, target_id=target_id,
+        target=Target.objects.get(pk=target_id).name, compiled=compiled,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""The token that a grant over HTTP is used with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from accounts.queries import may_give_credentials
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.crypto import new_token, token_digest
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from sessions_app.models import Grant, GrantCredential, GrantState
+from sessions_app.operations.apply_extension import GrantIsOver
+
+PREFIX = "sgt"
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class NotItsHolder(Forbidden):
+    """Only who holds a grant, or owns the machine that does, gets its token."""
+
+    code = "not_its_holder"
+
+
+class NotOverHTTP(InvalidInput):
+    """The grant is on a cluster of another kind, which is used without a token."""
+
+    code = "not_over_http"
+
+
+def issue_http_token(
+    *, grant_id: int, actor: Identity, jkt: str = "", now: dt.datetime
+) -> tuple[GrantCredential, str]:
+    """Make a token for a live grant; return it with its text, which is shown this once. The one before dies at once.
+
+    ``jkt`` binds it to a key of the holder's: the SHA-256 thumbprint (RFC 7638) in base64url. Raises NotFound,
+    NotItsHolder, NotOverHTTP, GrantIsOver, InvalidInput.
+    """
+    if jkt and _THUMBPRINT.fullmatch(jkt) is None:
+        raise InvalidInput(
+            "The thumbprint is not SHA-256 in base64url.",
+            hint="Compute it as RFC 7638 says.",
+            fields={"jkt": ["Wrong."]},
+        )
+    with transaction.atomic():
+        grant = _usable(grant_id, actor, now)
+        GrantCredential.objects.filter(grant=grant, revoked_at__isnull=True).update(revoked_at=now)
+        text = new_token(PREFIX)
+        made = GrantCredential.objects.create(grant=grant, digest=token_digest(text), jkt=jkt, created_at=now)
+        record(
+            event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            data={"until": grant.expires_at.isoformat(), "bound_to": jkt},
+        )  # fmt: skip
+    return made, text
+
+
+def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
+    grant = (
+        Grant.objects.visible_to(actor)
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("holder", "cluster")
+        .filter(pk=grant_id)
+        .first()
+    )
+    if grant is None:
+        raise NotFound("There is no such grant.")
+    if not may_give_credentials(actor, grant.holder):
+        raise NotItsHolder("Only its holder gets the token of a grant.")
+    if grant.cluster.kind != "http":
+        raise NotOverHTTP(f"{grant.ref} is not used over HTTP.", hint="Its page says how it is used.")
+    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
+        raise GrantIsOver(f"{grant.ref} can't be used now.", hint="Ask for a new one.")
+    return grant

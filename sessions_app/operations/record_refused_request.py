@@ -1,0 +1,58 @@
+"""A request that was refused is written down before it is answered."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from broker.audit.events import Event
+from broker.audit.record import record, recordable
+from sessions_app.models import CommandRun, GrantCredential, RunState
+from sessions_app.operations.authorize_request import GrantFacts
+from sessions_app.operations.open_request_session import holder_of
+
+MAX_STORED = 8000
+
+
+def record_refused_request(
+    *, facts: GrantFacts, session_id: int, line: str, reason: str, code: str, now: dt.datetime
+) -> int:
+    """Write down a request that a live grant does not allow; return its run's id."""
+    line = recordable(line[:MAX_STORED])
+    with transaction.atomic():
+        run = CommandRun.objects.create(
+            grant_id=facts.grant_id, session_id=session_id, target_id=facts.target_id, line=line,
+            state=RunState.REFUSED, reason=recordable(reason), tried_at=now,
+        )  # fmt: skip
+        record(
+            event=Event.COMMAND_REFUSED, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
+            data={
+                "run": run.pk, "session": session_id, "target": facts.target, "line": line, "why": run.reason, "code": code,
+            },
+        )  # fmt: skip
+    return run.pk
+
+
+def record_dead_token(*, token_digest: str, target_name: str, line: str, now: dt.datetime) -> str | None:
+    """Write down that somebody came with a token that is good no longer, or not there; return the reference of its grant,
+    None for a token that never was.
+    """
+    credential = (
+        GrantCredential.objects.select_related("grant", "grant__holder").filter(digest=token_digest).first()
+    )
+    if credential is None:
+        return None
+    grant = credential.grant
+    why = (
+        "the token was replaced"
+        if credential.revoked_at
+        else f"the grant is {grant.state}, or not for this target"
+    )
+    with transaction.atomic():
+        record(
+            event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
+            data={"target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]), "why": why, "code": "over"},
+        )  # fmt: skip
+    return grant.ref

@@ -1,0 +1,108 @@
+"""What one value of a query or a JSON body must be."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.http.bodies import Json, canonical_body
+from sessions_app.policy.commands.parameters import (
+    MAX_VALUE,
+    Int,
+    ParameterType,
+    Pattern,
+    ValueRefused,
+    compile_pattern,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """One value: text, a number, true, false or null."""
+
+    value: Json
+
+    @property
+    def limits(self) -> str:
+        """The value as it is written."""
+        return self.value if isinstance(self.value, str) else canonical_body(self.value)
+
+    def fault(self, value: Json, matched: dict[str, str]) -> str | None:
+        """Why the value does not do, or None. 1, 1.0 and true are three values."""
+        del matched
+        same = type(value) is type(self.value) and value == self.value
+        return None if same else f"needs {clip(self.limits)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Any value of a type. `name` is the parameter that it is the value of: the same wherever it stands.
+
+    `query`: values are always text there.
+    """
+
+    type: ParameterType
+    name: str | None = None
+    query: bool = False
+
+    @property
+    def limits(self) -> str:
+        """The type in words."""
+        return self.type.limits
+
+    def fault(self, value: Json, matched: dict[str, str]) -> str | None:
+        """Why the value does not do, or None. Adds it to `matched` under its name."""
+        try:
+            text = self.type.accept(str(value)) if self.query else _text(self.type, value)
+        except ValueRefused as error:
+            return str(error)
+        if self.name is not None and matched.setdefault(self.name, text) != text:
+            return (
+                f"{self.name} must be the same each time: {clip(matched[self.name])} and {clip(text)} differ"
+            )
+        return None
+
+
+Check = Exact | Typed
+
+
+def _text(type_: ParameterType, value: Json) -> str:
+    if isinstance(type_, Int) and type(value) is int:
+        return type_.accept(str(value))
+    if not isinstance(value, str) or isinstance(type_, Int):
+        raise ValueRefused(f"needs {type_.limits}")
+    if isinstance(type_, Pattern):
+        return _free_text(type_, value)
+    return type_.accept(value)
+
+
+def _free_text(type_: Pattern, value: str) -> str:
+    """Text in a body is not a word of a command line: it may be empty, begin with `-` and have lines."""
+    if len(value) > MAX_VALUE:
+        raise ValueRefused(f"needs at most {MAX_VALUE} characters")
+    at = hidden_at(value.replace("\n", " ").replace("\t", " "))
+    if at is not None:
+        raise ValueRefused(f"holds {show(value[at])}, which cannot be seen: remove it")
+    if compile_pattern(type_.pattern).fullmatch(value) is None:
+        raise ValueRefused(f"{clip(value)} is not {type_.limits}")
+    return value
+
+
+def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """The keys of a body, `a.b` for one inside another, down to those that are limited or that nobody listed.
+
+    Raises ValueRefused for a body that is no object, and for a key with a dot, which would look like one inside another.
+    """
+    if not isinstance(body, Mapping):
+        raise ValueRefused("must be a JSON object")
+    for key, value in body.items():
+        if "." in key:
+            raise ValueRefused(f"has the key {clip(key)}: keys with a dot are not taken")
+        path = prefix + key
+        if (
+            path not in limited
+            and isinstance(value, Mapping)
+            and any(at.startswith(f"{path}.") for at in limited)
+        ):
+            yield from leaves(value, limited, f"{path}.")
+        else:
+            yield path, value

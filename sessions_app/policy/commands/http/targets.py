@@ -1,0 +1,159 @@
+"""A request target in the one spelling that every proxy and every framework reads alike.
+
+Nothing is repaired: what could be read in two ways is refused, so that the path that was decided is, byte for byte, the
+path that the protected application gets. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from sessions_app.policy.commands.characters import hidden_at, show
+from sessions_app.policy.commands.document import RuleRefused
+
+MAX_TARGET = 4096
+MAX_QUERY_NAMES = 50
+
+_CHARS = r"A-Za-z0-9_~!$&'()*+,=:@\-"
+# No segment is empty, and none ends with a dot: `.` and `..` are ways, and Windows drops a dot at the end.
+_PLAIN_PATH = re.compile(rf"(?:/[{_CHARS}.]*[{_CHARS}])+/?|/")
+_ESCAPED_PATH = re.compile(rf"(?:/(?:[{_CHARS}.]|%[0-9A-F]{{2}})*(?:[{_CHARS}]|%[0-9A-F]{{2}}))+/?|/")
+_QUERY_VALUE = r"(?:[A-Za-z0-9_.~!$'()*,:@/\-]|%[0-9A-F]{2})*"
+_QUERY = re.compile(rf"[A-Za-z0-9_.~\-]+={_QUERY_VALUE}(?:&[A-Za-z0-9_.~\-]+={_QUERY_VALUE})*")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_TWICE = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+class TargetRefused(RuleRefused):
+    """A request target that two readers could read differently. `reason` says what and how to write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request target as it is sent (`text`), its path without escapes, and its query by name."""
+
+    text: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_target(text: str) -> Target:
+    """A path and query as they stand in a request line. Raises TargetRefused.
+
+    Reading is idempotent: what is accepted is its own canonical form.
+    """
+    if len(text) > MAX_TARGET:
+        raise TargetRefused(f"the path is longer than {MAX_TARGET} characters")
+    path, mark, query = text.partition("?")
+    if _PLAIN_PATH.fullmatch(path) is None:
+        path = _escaped_path(path)
+    if not mark:
+        return Target(text, path)
+    return Target(text, path, _read_query(query))
+
+
+def _escaped_path(path: str) -> str:
+    if _ESCAPED_PATH.fullmatch(path) is None:
+        raise TargetRefused(_fault(path))
+    raw = unquote_to_bytes(path)
+    for escape in _ESCAPE.findall(path):
+        _check_path_escape(int(escape, 16))
+    decoded = _decoded(raw)
+    if any(segment != segment.strip(" ") for segment in decoded.split("/")):
+        raise TargetRefused("a part of the path begins or ends with a space, which some servers drop")
+    return decoded
+
+
+def _check_path_escape(byte: int) -> None:
+    if byte != 0x20 and byte < 0x80:
+        why = "write it plain" if byte in _UNRESERVED else "proxies disagree on what it means"
+        raise TargetRefused(f"%{byte:02X} stands in the path: {why}")
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise TargetRefused("the escapes are not UTF-8") from None
+    at = hidden_at(text)
+    if at is not None:
+        raise TargetRefused(f"{show(text[at])} cannot be seen: remove it")
+    if unicodedata.normalize("NFKC", text) != text:
+        raise TargetRefused("a character has a second spelling (NFKC) that some servers put in its place")
+    return text
+
+
+def _fault(path: str) -> str:
+    """Why a path does not have the one spelling."""
+    for found, reason in _FAULTS:
+        if found.search(path):
+            return reason
+    escape = next(
+        (match for match in _ESCAPE.finditer(path) if match[1] is None or match[1].upper() != match[1]), None
+    )
+    if escape is not None:
+        return f"`{escape[0]}` is not an escape as it must be written: % and two digits 0-9 A-F"
+    return "the path holds a character that must be escaped: write it as % and its UTF-8 bytes"
+
+
+_FAULTS = (
+    (re.compile(r"[\x00-\x20\x7f]"), "the path holds a control character or a space"),
+    (re.compile(r"[^\x00-\x7f]"), "the path holds bytes that are not ASCII: escape them"),
+    (
+        re.compile(r"\A[^/]|\A\Z"),
+        "the path must begin with “/”: the absolute form, `*` and host:port are not taken",
+    ),
+    (re.compile(r"#"), "a fragment (#) is never sent to a server"),
+    (re.compile(r"\\|%5[Cc]"), "a backslash is a slash to some servers"),
+    (re.compile(r";|%3[Bb]"), "`;` begins a parameter that some servers cut off"),
+    (re.compile(r"//"), "`//` is one slash to some proxies and two to others"),
+    (re.compile(r"%00"), "%00 ends the path for some servers"),
+    (re.compile(r"%2[Ff]"), "%2F is a slash to some servers"),
+    (re.compile(r"%2[Ee]"), "%2E is a dot to most servers: write it plain"),
+    (re.compile(r"%25"), "%25 may be decoded twice"),
+    (re.compile(r"/\.\.?(/|\Z)"), "`.` and `..` are ways, which proxies take and applications may not"),
+    (re.compile(r"\.(/|\Z)"), "a part of the path ends with a dot, which some servers drop"),
+)
+
+
+def _read_query(query: str) -> dict[str, str]:
+    if _QUERY.fullmatch(query) is None:
+        raise TargetRefused(_query_fault(query))
+    found: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name in found:
+            raise TargetRefused(
+                f"`{name}` stands twice in the query: which one counts differs between servers"
+            )
+        found[name] = _query_value(value) if "%" in value else value
+    if len(found) > MAX_QUERY_NAMES:
+        raise TargetRefused(f"the query has more than {MAX_QUERY_NAMES} names")
+    return found
+
+
+def _query_value(value: str) -> str:
+    for escape in _ESCAPE.findall(value):
+        if int(escape, 16) in _UNRESERVED:
+            raise TargetRefused(f"%{escape} stands in the query: write it plain")
+    text = _decoded(unquote_to_bytes(value))
+    if _TWICE.search(text):
+        raise TargetRefused("a value of the query may be decoded twice")
+    return text
+
+
+def _query_fault(query: str) -> str:
+    if not query:
+        return "the query is empty: leave the “?” out"
+    if ";" in query:
+        return "`;` divides a query for some servers: write %3B"
+    if "+" in query:
+        return "`+` in a query is a space to some servers: write %20 or %2B"
+    if re.search(r"[\x00-\x20\x7f-\uffff#\\]", query):
+        return "the query holds a space, a control character, `#`, a backslash or bytes that are not ASCII: escape them"
+    if any("=" not in pair or not pair.partition("=")[0] for pair in query.split("&")):
+        return "each part of the query must be name=value"
+    return "the query must be plain name=value pairs, other characters escaped with % and two digits 0-9 A-F"

@@ -1,0 +1,104 @@
+"""A request with places for values: `POST /tickets/{ticket}/close`.
+
+A place stands for text inside one segment of the path, at most one in each; a place whose type is `path` stands at the
+end and takes the rest, its first slash included: `GET /files{file}`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.http.targets import read_target
+from sessions_app.policy.commands.parameters import ParameterType, PathBelow
+
+ANY = "*"
+# CONNECT opens a tunnel and TRACE shows what proxies added; neither is a request of an API.
+_NEVER = frozenset(("CONNECT", "TRACE"))
+METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A method and the path in pieces: text without escapes, and places."""
+
+    method: str
+    pieces: tuple[str | Place, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters used, each once."""
+        return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, Place)))
+
+
+def place_in(text: object) -> str | None:
+    """The parameter that a value of a query or body stands for, when it is `{name}` and nothing else."""
+    found = _PLACE.fullmatch(text) if isinstance(text, str) else None
+    return found[1] if found else None
+
+
+def check_method(method: str) -> str:
+    """A method as RFC 9110 spells it. Raises RuleRefused."""
+    if METHOD.fullmatch(method) is None or method in _NEVER:
+        raise RuleRefused(
+            f"`{method[:20]}` is not a method that can be allowed: write one like GET or POST, in capitals"
+        )
+    return method
+
+
+def parse_template(text: str, *, any_method: bool = False) -> Template:
+    """A request as it is written in a document. Raises RuleRefused."""
+    method, space, path = text.partition(" ")
+    if not space or " " in path:
+        raise RuleRefused("must be a method, one space and a path: GET /tickets/{ticket}")
+    if not (any_method and method == ANY):
+        check_method(method)
+    if "?" in path:
+        raise RuleRefused("holds a “?”: write what the query may be under query")
+    return Template(method, _pieces(path))
+
+
+def _pieces(path: str) -> tuple[str | Place, ...]:
+    for segment in path.split("/"):
+        if len(_PLACE.findall(segment)) > 1:
+            raise RuleRefused(
+                "has two places in one part of the path, and nobody can tell their values apart"
+            )
+    filled = _PLACE.sub("x", path)
+    if "{" in filled or "}" in filled:
+        raise RuleRefused("holds a brace that is no {name} of a parameter: lower-case letters, digits and _")
+    read_target(filled)
+    parts = re.split(r"(\{[^}]*\})", path)
+    pieces = (
+        Place(part[1:-1]) if part[:1] == "{" else unquote(part, errors="strict") for part in parts if part
+    )
+    return tuple(pieces)
+
+
+def pattern_of(
+    template: Template, bound: Mapping[str, str], types: Mapping[str, ParameterType], *, broad: bool
+) -> re.Pattern[str]:
+    """What the path must be, bound values in place; groups are the free ones. `broad`: letters in any case, and with or
+    without a slash at the end, as a request that is denied may be written.
+    """
+    text, seen = "", set[str]()
+    for piece in template.pieces:
+        if isinstance(piece, str):
+            text += re.escape(piece)
+        elif piece.name in bound:
+            text += re.escape(bound[piece.name])
+        elif piece.name in seen:
+            text += f"(?P={piece.name})"
+        else:
+            seen.add(piece.name)
+            text += f"(?P<{piece.name}>{'/.+' if isinstance(types[piece.name], PathBelow) else '[^/]+'})"
+    return re.compile(text.removesuffix("/") + "/?" if broad else text, re.IGNORECASE if broad else 0)

@@ -1,0 +1,54 @@
+"""What somebody could ask for, so that a request over HTTP that was refused would be allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accounts.models import Identity
+from sessions_app.models import AccessPolicy, CommandSetVersion
+from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.http.decide import UNSEEN, CompiledSet, Unseen, decide_request
+from sessions_app.policy.documents import DocumentError
+from sessions_app.queries.commands import compiled_open, document_of
+
+
+@dataclass(frozen=True, slots=True)
+class Requestable:
+    """The names to ask for by, and the parameters that the refused request itself gives."""
+
+    policy: str
+    command_set: str
+    parameters: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def requestable(
+    *, identity: Identity, cluster: str, method: str, target: str, body: Json | Unseen = UNSEEN
+) -> Requestable | None:
+    """Return the first command set, of a policy under which the identity may ask for the cluster, that would allow it."""
+    for policy, version in _versions(identity, cluster):
+        try:
+            compiled, document = compiled_open(version), document_of(version)
+        except DocumentError:
+            continue
+        if not isinstance(compiled, CompiledSet):
+            continue
+        found = decide_request(compiled, method, target, body)
+        if isinstance(found, Allowed):
+            given = {name: value for name, value in found.matched.items() if name in document.parameters}
+            missing = tuple(name for name in document.parameters if name not in given)
+            return Requestable(policy.name, document.name, given, missing)
+    return None
+
+
+def _versions(identity: Identity, cluster: str) -> Iterator[tuple[AccessPolicy, CommandSetVersion]]:
+    policies = AccessPolicy.objects.requestable_by(identity).filter(
+        clusters__name=cluster, clusters__removed_at__isnull=True
+    )
+    for policy in policies.order_by("name").prefetch_related("command_sets__versions"):
+        for command_set in sorted(policy.command_sets.all(), key=lambda one: one.name):
+            version = command_set.published
+            if version is not None and command_set.kind == "http" and command_set.removed_at is None:
+                yield policy, version

@@ -1,0 +1,90 @@
+"""The door in this process, with a cluster, a grant and its token."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+
+
+@dataclass
+class Answered:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Door:
+    """Calls the door as a server does."""
+
+    gateway: object
+    tally: object
+    passed_on: list[str] = field(default_factory=list)
+
+    def call(self, path, *, method="GET", body=b"", query="", **headers) -> Answered:
+        environ = {
+            "PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": query, "REMOTE_ADDR": "10.0.0.1",
+            "wsgi.input": io.BytesIO(body), **headers,
+        }  # fmt: skip
+        said = {}
+
+        def start(status, sent, exc_info=None):
+            said.update(status=int(status[:3]), headers=dict(sent))
+
+        data = b"".join(self.gateway(environ, start))
+        return Answered(said["status"], said["headers"], data)
+
+    def nginx(self, token, request="GET /tickets/T-42", **more) -> Answered:
+        method, _, uri = request.partition(" ")
+        headers = {
+            "HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_STINTPROXY": PROXY_KEY, "HTTP_STINTTARGET": "tickets-api",
+            "HTTP_STINTMETHOD": method, "HTTP_STINTURI": uri, **more,
+        }  # fmt: skip
+        return self.call("/authz/nginx", **{name: value for name, value in headers.items() if value is not None})
+
+    def flush(self):
+        self.tally.flush()
+
+
+@pytest.fixture
+def site(world):
+    add_site(world)
+    return world
+
+
+@pytest.fixture
+def grant(site):
+    return grant_on_site(site)
+
+
+@pytest.fixture
+def token(grant, site):
+    return token_of(grant, site)
+
+
+@pytest.fixture
+def door(site):
+    from sessions_app.gateways.http.application import HTTPGateway
+    from sessions_app.gateways.http.deciding import Decider
+    from sessions_app.gateways.http.tally import Tally
+
+    tally = Tally()
+    tally._start = lambda: None  # the thread would have another connection, which sees nothing of this test
+    made = Door(None, tally)
+
+    def django(environ, start):
+        made.passed_on.append(environ["PATH_INFO"])
+        start("404 Not Found", [])
+        return []
+
+    made.gateway = HTTPGateway(django, Decider(tally))
+    return made

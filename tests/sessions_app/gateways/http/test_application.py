@@ -1,0 +1,200 @@
+"""What proxies are answered, and what is recorded of it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError
+
+from broker.audit.models import AuditEntry
+from sessions_app.models import CommandRun, EndReason, Lease, RequestCount, Session
+from sessions_app.operations.end_grant import end_grant
+from tests.support.acts import last
+from tests.support.api_site import PROXY_KEY, token_of
+
+
+def data_of(event):
+    return last(event).data
+
+
+def test_an_allowed_request_passes_with_its_holder_and_grant(door, token, grant):
+    answer = door.nginx(token)
+    assert answer.status == 200
+    assert (answer.headers["stint-holder"], answer.headers["stint-grant"]) == ("alice", grant.ref)
+    assert answer.body == b""
+
+
+def test_the_neighbour_of_what_was_granted_is_refused(door, token):
+    answer = door.nginx(token, "GET /tickets/T-43")
+    assert answer.status == 403
+    assert "not one of the paths" in answer.json["detail"]
+    assert "Nearest: GET /tickets/T-42" in answer.json["detail"]
+
+
+def test_everything_else_goes_to_django(door):
+    assert door.call("/").status == 404
+    assert door.call("/authz").status == 404
+    assert door.call("/authz/nginx/").status == 404
+    assert door.call("/authz/envoy").status == 404
+    assert door.passed_on == ["/", "/authz", "/authz/nginx/", "/authz/envoy"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None, "", "Bearer", "Bearer x", "Basic YTpi", "sgt_" + "a" * 43, "Bearer sgt_" + "a" * 42, "Bearer  sgt_" + "a" * 43,
+        "Bearer sgt_" + "a" * 43 + ",Bearer sgt_" + "b" * 43, "Bearer stint_" + "a" * 43,
+    ],
+)  # fmt: skip
+def test_without_one_well_formed_token_a_token_is_asked_for(door, said):
+    answer = door.nginx("", HTTP_AUTHORIZATION=said)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith('Bearer realm="stint"')
+
+
+def test_a_token_that_never_was_and_one_that_is_over_are_answered_alike(door, token, grant, site):
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+    over, never = door.nginx(token), door.nginx("sgt_" + "a" * 43)
+    assert (over.status, over.headers, over.body) == (never.status, never.headers, never.body)
+    assert over.status == 401
+
+
+def test_who_comes_with_a_token_that_is_over_is_written_down_at_once(door, token, grant, site):
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+    door.nginx(token, "GET /tickets/T-42")
+    found = data_of("command.refused")
+    assert last("command.refused").object_ref == grant.ref
+    assert (found["line"], found["code"]) == ("GET /tickets/T-42", "over")
+
+
+def test_a_proxy_that_can_not_prove_itself_gets_nothing(door, token):
+    for key in (None, "", "wrong", "é" * 40):
+        assert door.nginx(token, HTTP_STINTPROXY=key).status == 401
+
+
+def test_a_proxy_that_does_not_say_what_it_holds_gets_nothing(door, token):
+    for missing in ("HTTP_STINTMETHOD", "HTTP_STINTURI"):
+        for value in (None, ""):
+            assert door.nginx(token, **{missing: value}).status == 403
+
+
+def test_the_first_request_is_registered_with_what_is_to_be_asked_at_the_end(door, token, grant):
+    door.nginx(token)
+    door.nginx(token)
+    session = Session.objects.get(grant=grant)
+    assert session.closed_at == session.opened_at
+    assert session.client_address == "10.0.0.1"
+    assert Lease.objects.get(grant=grant).target.name == "tickets-api"
+    assert data_of("session.opened")["session"] == session.pk
+    assert token not in last("session.opened").body
+
+
+def test_requests_that_read_are_counted_and_written_down_together(door, token, grant):
+    for _ in range(5):
+        door.nginx(token)
+    door.nginx(token, "GET /tickets/T-42/comments?page=2")
+    assert not CommandRun.objects.filter(grant=grant).exists()
+    door.flush()
+    door.flush()
+    runs = list(CommandRun.objects.filter(grant=grant).order_by("pk"))
+    assert [(run.line, run.state, run.effect, run.command_index) for run in runs] == [
+        ("GET /tickets/T-42", "done", "read", 0), ("GET /tickets/T-42/comments?page=2", "done", "read", 1),
+    ]  # fmt: skip
+    assert [count.times for count in RequestCount.objects.order_by("run")] == [5, 1]
+    entries = AuditEntry.objects.filter(event="command.allowed", object_ref=grant.ref)
+    assert entries.count() == 2
+    assert data_of("command.allowed")["argv"] == ["GET", "/tickets/T-42/comments?page=2"]
+
+
+def test_a_request_that_changes_something_is_written_down_before_it_is_answered(door, token, grant):
+    assert door.nginx(token, "POST /tickets/T-42/reopen").status == 200
+    run = CommandRun.objects.get(grant=grant)
+    assert (run.line, run.effect, run.count.times) == ("POST /tickets/T-42/reopen", "change", 1)
+    assert data_of("command.allowed")["run"] == run.pk
+
+
+def test_a_refused_request_is_written_down_before_it_is_answered_each_time(door, token, grant):
+    for _ in range(3):
+        door.nginx(token, "GET /tickets/T-43")
+    runs = CommandRun.objects.filter(grant=grant, state="refused")
+    assert [run.line for run in runs] == ["GET /tickets/T-43"] * 3
+    assert AuditEntry.objects.filter(event="command.refused", object_ref=grant.ref).count() == 3
+
+
+def test_what_can_not_be_written_down_does_not_pass(door, token):
+    door.nginx(token)
+    write = door.tally._write
+    door.tally._write = refuses
+    with pytest.raises(DatabaseError):
+        door.flush()
+    assert door.nginx(token).status == 503
+    door.tally._write = write
+    door.flush()
+    assert door.nginx(token).status == 200
+    door.flush()
+    assert sum(count.times for count in RequestCount.objects.all()) == 2
+
+
+def refuses(requests, now):
+    raise DatabaseError("the record is full")
+
+
+def test_a_body_limit_is_refused_where_the_body_is_not_seen(door, token):
+    answer = door.nginx(token, "POST /tickets/T-42/close")
+    assert answer.status == 403
+    assert "does not see" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "header", ["X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_ORIGINAL_URL", "X_REWRITE_URL"]
+)
+def test_headers_that_would_change_the_request_are_refused_and_recorded(door, token, grant, header):
+    answer = door.nginx(token, **{f"HTTP_{header}": "DELETE"})
+    assert answer.status == 403
+    assert CommandRun.objects.get(grant=grant).state == "refused"
+
+
+def test_a_refusal_says_what_to_ask_for(door, token, site):
+    answer = door.nginx(token, "GET /tickets/T-43")
+    context = answer.json["context"]
+    offer = context["access_request"]
+    assert context["reason"] == "approval_required"
+    assert context["evaluation_id"]
+    assert offer["expires_at"]
+    assert offer["endpoint"].endswith("/api/v1/requests")
+    assert offer["request"]["parameters"] == {"ticket": "T-43"}
+    assert offer["missing"] == []
+    import json
+
+    assert json.loads(answer.headers["stintdenial"]) == answer.json
+    from sessions_app.operations.check_request import NewRequest
+    from sessions_app.operations.request_access import request_access
+
+    ask = NewRequest(**{**offer["request"], "targets": tuple(offer["request"]["targets"])})
+    assert request_access(requester=site.alice, ask=ask, now=site.now).state == "pending"
+
+
+def test_what_nobody_may_ask_for_is_offered_to_nobody(door, token):
+    for request in ("DELETE /tickets/T-43", "GET /tickets/../T-43", "GET /elsewhere"):
+        context = door.nginx(token, request).json["context"]
+        assert "access_request" not in context
+        assert context["next_action"] == "none"
+
+
+def test_the_other_proxies_dialects_lead_to_the_same_decision(door, token):
+    proof = {"HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_STINTPROXY": "", "HTTP_STINTTARGET": "tickets-api"}
+    proof["HTTP_STINTPROXY"] = PROXY_KEY
+    forward = {"HTTP_X_FORWARDED_METHOD": "GET", "HTTP_X_FORWARDED_URI": "/tickets/T-42"}
+    assert door.call("/authz/forward", **proof, **forward).status == 200
+    assert door.call("/authz/forward", **proof, **{**forward, "HTTP_X_FORWARDED_METHOD": "DELETE"}).status == 403
+    envoy = "/authz/envoy/tickets/T-42"
+    assert door.call(envoy, **proof, HTTP_STINTURI="/tickets/T-42").status == 200
+    assert door.call(envoy, method="DELETE", **proof, HTTP_STINTURI="/tickets/T-42").status == 403
+    assert door.call(envoy, **proof).status == 403
+    assert door.call("/authz/envoy/other", **proof, HTTP_STINTURI="/tickets/T-42").status == 403
+    assert door.call(envoy, query="a=1", **proof, HTTP_STINTURI="/tickets/T-42").status == 403
+
+
+def test_names_that_no_header_holds_are_escaped(door, grant, site):
+    type(site.alice).objects.filter(pk=site.alice.pk).update(username="alïce")
+    token = token_of(grant, site)
+    assert door.nginx(token).headers["stint-holder"] == "al%C3%AFce"

@@ -1,0 +1,52 @@
+"""A database that is gone, comes back, or hangs: nothing passes meanwhile, and everything works afterwards."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.db import connection
+
+
+@pytest.fixture
+def world(live_world):
+    return live_world
+
+
+def test_connections_that_the_database_cut_are_made_again(door, token, app_connection):
+    assert door.nginx(token).status == 200
+    app_connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+    )
+    assert door.nginx(token).status == 200
+    door.flush()
+
+
+def test_a_database_that_is_gone_lets_nothing_pass(door, token):
+    assert door.nginx(token).status == 200
+    door.flush()
+    port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], "1"
+    host, connection.settings_dict["HOST"] = connection.settings_dict["HOST"], "127.0.0.1"
+    connection.close()
+    try:
+        answer = door.nginx(token)
+        assert answer.status == 503
+        assert "retry-after" in answer.headers
+    finally:
+        connection.settings_dict.update(PORT=port, HOST=host)
+        connection.close()
+    assert door.nginx(token).status == 200
+    door.flush()
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(door, token, owner_connection):
+    assert door.nginx(token).status == 200
+    door.flush()
+    with owner_connection.transaction():
+        owner_connection.execute("LOCK TABLE sessions_app_grantcredential IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        assert door.nginx(token).status == 503
+        assert time.monotonic() - began < 6
+    assert door.nginx(token).status == 200
+    door.flush()

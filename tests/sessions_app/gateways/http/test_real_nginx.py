@@ -1,0 +1,254 @@
+"""A real nginx with Stint's snippet, the real web process, and an application that keeps the bytes that it gets."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sessions_app.connectors.http.snippets import Site, snippet
+from sessions_app.policy.commands.http.targets import TargetRefused, read_target
+from tests.conftest import fresh_database
+from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.nginx import application, nginx
+from tests.support.site import serve
+from tests.support.world import make_world
+
+
+class Scene:
+    """All of it, running."""
+
+    def __init__(self, world, web, upstream, proxy):
+        self.world, self.web, self.upstream, self.proxy = world, web, upstream, proxy
+        self.grant = grant_on_site(world)
+        self.token = token_of(self.grant, world)
+
+    def ask(self, line, *headers, token=None):
+        """Send it through nginx; return the status, and the request line that the application got, if it got any."""
+        before = len(self.upstream.heads)
+        answer = self.proxy.get(line, self.token if token is None else token, *headers)
+        new = self.upstream.heads[before:]
+        return answer, (new[0] if new else None)
+
+
+@pytest.fixture(scope="module")
+def scene(django_db_setup, django_db_blocker):
+    from broker.kernel import clock
+
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(fresh_database(django_db_blocker))
+        clock.sync()
+        world = make_world(clock.now())
+        add_site(world)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stint-http-")))
+        web = stack.enter_context(serve(database.env, folder))
+        upstream = stack.enter_context(application())
+        site = Site(
+            target="tickets-api", origin="http://api.example.com", upstream=upstream.url, stint=web, proxy_key=PROXY_KEY
+        )
+        proxy = stack.enter_context(nginx(snippet("nginx", site)))
+        yield Scene(world, web, upstream, proxy)
+
+
+def test_what_is_allowed_arrives_as_it_was_sent(scene):
+    answer, head = scene.ask("GET /tickets/T-42")
+    assert (answer.status, answer.body) == (200, b"yes")
+    assert head.startswith(b"GET /tickets/T-42 HTTP/1.1\r\n")
+
+
+def test_the_application_gets_holder_and_grant_and_never_the_token(scene):
+    _, head = scene.ask("GET /tickets/T-42", "Stint-Holder: mallory", "Stint-Grant: GR-0000", "stint_holder: mallory")
+    said = head.decode().lower()
+    assert "stint-holder: alice\r\n" in said
+    assert f"stint-grant: {scene.grant.ref.lower()}\r\n" in said
+    assert "mallory" not in said
+    assert "authorization" not in said
+    assert scene.token.lower() not in said
+    assert PROXY_KEY not in said
+
+
+def test_without_a_token_nothing_arrives(scene):
+    answer, head = scene.ask("GET /tickets/T-42", token="")
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="stint"'
+    assert head is None
+
+
+def test_a_refusal_reaches_the_client_as_something_it_can_ask_for(scene):
+    answer, head = scene.ask("GET /tickets/T-43")
+    assert answer.status == 403
+    assert head is None
+    assert answer.headers["content-type"] == "application/problem+json"
+    import json
+
+    said = json.loads(answer.body)
+    assert said["context"]["access_request"]["request"]["parameters"] == {"ticket": "T-43"}
+
+
+SMUGGLED = [
+    b"GET //tickets/T-42", b"GET /tickets//T-42", b"GET /./tickets/T-42", b"GET /tickets/./T-42", b"GET /x/../tickets/T-42",
+    b"GET /tickets/T-42/../T-43", b"GET /tickets/T-43/../T-42", b"GET /tickets/T-42/..", b"GET /tickets/T-42/.",
+    b"GET /tickets/%2e%2e/tickets/T-42", b"GET /tickets/%2E/T-42", b"GET /tickets/..%2fT-42", b"GET /tickets%2fT-42",
+    b"GET /tickets%2FT-42", b"GET /tickets/T-42%2f..%2fT-43", b"GET /tickets/T-42;x", b"GET /tickets;a=b/T-42",
+    b"GET /tickets/..;/T-42", b"GET /tickets/T-42.", b"GET /tickets./T-42", b"GET /tickets/T-42%00", b"GET /tickets/T-42%20",
+    b"GET /tickets/T-42%0a", b"GET /tickets/T-42%0d%0aX: y", b"GET /tickets\\T-42", b"GET /tickets%5cT-42",
+    b"GET /tickets%5CT-42", b"GET /tickets/%54-42", b"GET /tickets/T%2d42", b"GET /tickets/T-42#x", b"GET /tickets/T-42?",
+    b"GET /tickets/T-42?a=1", b"GET /tickets/T-42/comments?page=1&page=2", b"GET /tickets/T-42/comments?page=1;page=2",
+    b"GET /tickets/T-42/comments?page=01", b"GET /tickets/T-42/comments?page=%31", b"GET /tickets/T-42/comments?page=1+",
+    b"GET /tickets/T-42/comments?page", b"GET /tickets/T-42/comments?Page=1", b"GET /tickets/T-42/comments?page=1&_method=DELETE",
+    b"GET /TICKETS/T-42", b"GET /tickets/t-42", b"GET /tickets/T-42/", b"get /tickets/T-42", b"Get /tickets/T-42",
+    b"HEAD /tickets/T-42", b"OPTIONS /tickets/T-42", b"DELETE /tickets/T-42", b"TRACE /tickets/T-42", b"OPTIONS *",
+    b"GET /tickets/T-42%c0%ae", b"GET /tickets/%ff", b"GET /tickets/T-42%25", b"GET /tickets/%252e%252e",
+    b"GET /tickets/T-42%u002e", b"GET /tickets/T-42%", b"GET /tickets/T-42%2", b"GET /tickets/\xef\xbc\xafT-42",
+    b"GET /tickets/T-42\x01", b"GET /tickets/T-42\x7f", b"GET /tickets/T-42\t", b"GET /tickets/T-42/%EF%BC%8F",
+    b"GET /people/roo%74", b"GET /people/ROOT", b"GET /people/root", b"GET /people/root/", b"GET /people/%E2%80%AEa",
+    b"GET /people/a%20", b"GET /people/.", b"GET /people/..", b"GET /people/a;b", b"GET /docs/public/../secret",
+    b"GET /docs/public", b"GET /docs/publicity", b"GET /docs/public//a", b"GET /docs/secret", b"CONNECT api.example.com:443",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", SMUGGLED)
+def test_what_two_readers_could_read_differently_never_arrives(scene, line):
+    answer, head = scene.ask(line)
+    assert head is None, (line, head)
+    # 0: nginx closes at once.
+    assert answer.status in (0, 400, 403, 405, 501), answer
+
+
+def test_the_absolute_form_arrives_as_the_path_that_was_decided_or_not_at_all(scene):
+    for line in (
+        b"GET http://api.example.com/tickets/T-42", b"GET http://evil.example/tickets/T-42",
+        b"GET http://api.example.com/tickets/T-43", b"GET http://x/../tickets/T-42", b"GET ftp://x/tickets/T-42",
+    ):  # fmt: skip
+        answer, head = scene.ask(line)
+        if head is not None:
+            assert answer.status == 200
+            assert head.startswith(b"GET /tickets/T-42 HTTP/1.1\r\nHost: api.example.com\r\n"), head
+
+
+def test_whatever_host_is_asked_for_the_application_sees_its_own(scene):
+    for host in ("evil.example", "127.0.0.1", "api.example.com:99", "api.example.com.", "API.example.com"):
+        _, head = scene.ask("GET /tickets/T-42", f"Host: {host}")
+        if head is not None:
+            assert b"\r\nHost: api.example.com\r\n" in head
+
+
+def test_doubled_headers_never_choose(scene):
+    other = "sgt_" + "a" * 43
+    for headers in (
+        (f"Authorization: Bearer {other}",),
+        ("Host: api.example.com", "Host: evil.example"),
+        ("Content-Length: 0", "Content-Length: 5"),
+        ("Transfer-Encoding: chunked", "Content-Length: 5"),
+        ("Transfer-Encoding: xchunked",),
+    ):
+        _, head = scene.ask("GET /tickets/T-42", *headers)
+        assert head is None, headers
+
+
+def test_headers_of_stints_own_from_a_client_change_nothing(scene):
+    fakes = [
+        (f"{name}: {value}")
+        for name, value in (
+            ("Stinturi", "/tickets/T-42"), ("Stintmethod", "GET"), ("stintproxy", PROXY_KEY), ("Stinttarget", "x"),
+            ("X-Forwarded-Uri", "/tickets/T-42"), ("X_Forwarded_Uri", "/tickets/T-42"), ("X-Stint-Uri", "/tickets/T-42"),
+        )
+    ]  # fmt: skip
+    answer, head = scene.ask("GET /tickets/T-43", *fakes)
+    assert (answer.status, head) == (403, None)
+    answer, head = scene.ask("GET /tickets/T-42", *fakes)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X-Original-URL: /admin",
+     "X-Rewrite-URL: /admin", "x-http-method-override: GET"],
+)  # fmt: skip
+def test_headers_that_would_change_method_or_path_are_refused(scene, header):
+    answer, head = scene.ask("GET /tickets/T-42", header)
+    assert (answer.status, head) == (403, None)
+
+
+def test_a_spelling_with_underscores_never_arrives(scene):
+    _, head = scene.ask("GET /tickets/T-42", "X_HTTP_Method_Override: DELETE")
+    assert head is None or b"verride" not in head
+
+
+def test_upgrades_to_what_nobody_decides_on_are_not_passed_on(scene):
+    _, head = scene.ask("GET /tickets/T-42", "Upgrade: websocket", "Sec-WebSocket-Key: x")
+    assert head is not None
+    assert b"upgrade" not in head.lower()
+
+
+_PIECES = st.one_of(
+    st.text("abcT-42.~_!$&'()*+,=:@%;/\\?#|^ é", max_size=12),
+    st.sampled_from(["..", ".", "%2e", "%2F", "%5c", "%00", "%20", "%C3%A9", "%c3%a9", "//", ";x", "a", "T-42", "root", "ROOT"]),
+)
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(pieces=st.lists(_PIECES, min_size=1, max_size=4), base=st.sampled_from(["/people/", "/tickets/", "/docs/public/"]))
+@example(pieces=["é"], base="/people/")
+@example(pieces=["a%20b"], base="/people/")
+@example(pieces=["a!$&'()*+,=:@b"], base="/people/")
+@example(pieces=["%C3%A9"], base="/people/")
+def test_what_passes_arrives_byte_for_byte_and_is_its_own_canonical_form(scene, pieces, base):
+    line = f"GET {base}{''.join(pieces)}".encode("latin-1")
+    answer, head = scene.ask(line)
+    if head is None:
+        assert answer.status != 200
+        return
+    assert answer.status == 200
+    assert head.partition(b" HTTP/1.1\r\n")[0] == line
+    target = line[4:].decode("latin-1")
+    assert read_target(target).text == target
+    assert read_target(target).path.count("/") == target.partition("?")[0].count("/")
+
+
+@given(st.text(max_size=40))
+def test_reading_a_target_is_idempotent_and_never_fails_otherwise(text):
+    try:
+        found = read_target(text)
+    except TargetRefused as error:
+        assert error.reason
+        return
+    assert read_target(found.text) == found
+
+
+def test_it_ends_with_the_grant(scene):
+    """Nothing is allowed later than 50 ms after the end is committed."""
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.end_grant import end_grant
+
+    grant = grant_on_site(scene.world, ticket="T-7")
+    token = token_of(grant, scene.world)
+    assert scene.ask("GET /tickets/T-7", token=token)[0].status == 200
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    answer, head = scene.ask("GET /tickets/T-7", token=token)
+    assert (answer.status, head) == (401, None)
+
+
+def test_every_decision_is_in_the_record(scene):
+    from sessions_app.models import CommandRun
+    from tests.support.acts import last
+
+    grant = grant_on_site(scene.world, ticket="T-8")
+    token = token_of(grant, scene.world)
+    for line in ("GET /tickets/T-8", "GET /tickets/T-8", "GET /tickets/T-9", "POST /tickets/T-8/reopen"):
+        scene.ask(line, token=token)
+    told = {run.line: run.state for run in CommandRun.objects.filter(grant=grant)}
+    assert told["GET /tickets/T-9"] == "refused"
+    assert told["POST /tickets/T-8/reopen"] == "done"
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and not CommandRun.objects.filter(grant=grant, line="GET /tickets/T-8").exists():
+        time.sleep(0.05)
+    run = CommandRun.objects.get(grant=grant, line="GET /tickets/T-8")
+    assert run.count.times == 2
+    assert last("command.allowed", grant.ref)

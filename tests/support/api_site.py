@@ -1,0 +1,84 @@
+"""An http cluster in the catalogue, grants on it, and their tokens."""
+
+from __future__ import annotations
+
+PROXY_KEY = "spk-of-the-tests-0123456789abcdefghij"
+
+FILES = {
+    "clusters/tickets.yaml": f"""
+name: tickets
+kind: http
+summary: The ticket API
+environment: production
+risk: medium
+connection: {{proxy: nginx, proxy_key: {PROXY_KEY}, tls: false, host: api.example.com}}
+targets:
+  - {{name: tickets-api, address: 127.0.0.1, port: 8080}}
+""",
+    "command-sets/close-ticket.yaml": """
+name: close-ticket
+kind: http
+summary: Read one ticket and close it
+risk: medium
+parameters:
+  ticket: {pattern: "T-[0-9]{1,8}"}
+commands:
+  - request: GET /tickets/{ticket}
+    effect: read
+  - request: GET /tickets/{ticket}/comments
+    query: {page: {int: [1, 100]}}
+    optional: [page]
+    effect: read
+  - request: POST /tickets/{ticket}/reopen
+    effect: change
+  - request: POST /tickets/{ticket}/close
+    body: {note: {pattern: ".{0,200}"}}
+    effect: change
+  - request: GET /docs{page}
+    where: {page: {path: /public}}
+    effect: read
+  - request: GET /people/{person}
+    where: {person: {pattern: "[^/~]{1,40}"}}
+    effect: read
+  - deny: GET /people/root
+  - deny: DELETE /tickets/{ticket}
+examples:
+  allow: ["GET /tickets/T-42"]
+  refuse: ["DELETE /tickets/T-42", "GET /tickets"]
+accept:
+  free_body commands[2].body: the endpoint takes no body
+""",
+    "policies/ticket-work.yaml": """
+name: ticket-work
+summary: Work on tickets
+clusters: [tickets]
+command_sets: [close-ticket]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+""",
+}
+
+
+def add_site(world, files=None):
+    """Add the cluster to the catalogue of a world."""
+    world.catalogue.update({**FILES, **(files or {})})
+    world.apply()
+
+
+def grant_on_site(world, *, who=None, ticket="T-42", **changes):
+    """A live grant for one ticket, of alice or who is given."""
+    return world.grant(
+        **{
+            "cluster": "tickets", "command_set": "close-ticket", "parameters": {"ticket": ticket},
+            **({"who": who} if who else {}), **changes,
+        },
+    )  # fmt: skip
+
+
+def token_of(grant, world, *, jkt="", actor=None):
+    """The text of a fresh token."""
+    from sessions_app.operations.issue_http_token import issue_http_token
+
+    return issue_http_token(grant_id=grant.pk, actor=actor or world.alice, jkt=jkt, now=world.now)[1]
