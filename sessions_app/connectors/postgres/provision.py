@@ -115,12 +115,11 @@ def _make_memberships(server: Server, names: RoleNames, templates: Sequence[str]
     found = grant_roles(server, names.both)
     login, rights = found[names.login], found[names.rights]
     wanted = [names.rights, *templates]
-    loose = login.loose and server.version >= 16
     for role in login.roles:
-        if loose or role not in wanted:
+        if login.loose or role not in wanted:
             _revoke(server, role, names.login)
     for role in wanted:
-        if loose or role not in login.roles:
+        if login.loose or role not in login.roles:
             _join(server, role, names.login)
     for member in login.members:
         _revoke(server, names.login, member)
@@ -177,7 +176,7 @@ def _comment(server: Server, spec: GrantSpec, names: RoleNames, templates: Seque
 
 def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
     found = grant_roles(server, names.both)
-    wrong = faults(server, names, found)
+    wrong = faults(names, found)
     if wrong:
         raise NotIntactError(
             f"{server.place.target.name}: the role of {spec.grant_ref} cannot be mended: {'; '.join(wrong)}. Let an "

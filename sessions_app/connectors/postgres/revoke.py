@@ -192,9 +192,15 @@ def _become_member(work: _Work) -> None:
 
 
 def _drop(work: _Work) -> None:
-    if work.roles:
-        names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    if not work.roles:
+        return
+    names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    try:
         work.server.run(sql.SQL("DROP ROLE IF EXISTS {}").format(names))
+    except ConnectorError as error:
+        fix = sql.SQL("DROP OWNED BY {};").format(names).as_string()
+        message = f"{error} Let an administrator run in each database that it names: {fix}"
+        raise ConnectorError(message, permanent=error.permanent) from None
 
 
 def now_text() -> str:

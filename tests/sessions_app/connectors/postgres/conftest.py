@@ -68,7 +68,11 @@ class Shop:
         return TargetFacts(id=1, name="db-1", address=HOST, port=self.server.port, account="", host_key="")
 
     def place(self, *, port: int | None = None, **changes) -> Place:
-        tls = {"sslmode": "verify-full", "sslrootcert": self.server.authority} if self.server.authority else {"sslmode": "prefer"}
+        tls = (
+            {"sslmode": "verify-full", "sslrootcert": self.server.authority}
+            if self.server.authority
+            else {"sslmode": "prefer"}
+        )
         parameters = {"user": BROKER, "password": self.broker_password, "database": "shop", **tls, **changes}
         return Place(
             cluster="shop",
@@ -76,7 +80,14 @@ class Shop:
             parameters=PostgresParameters.model_validate(parameters),
         )
 
-    def spec(self, *grants: str, token: str | None = None, seconds: float = 3600, place: Place | None = None, **values) -> GrantSpec:
+    def spec(
+        self,
+        *grants: str,
+        token: str | None = None,
+        seconds: float = 3600,
+        place: Place | None = None,
+        **values,
+    ) -> GrantSpec:
         return GrantSpec(
             grant_ref="GR-TEST", token=token or secrets.token_hex(16), holder="alice", place=place or self.place(),
             commands=commands(*(grants or ("SELECT ON app.orders",)), **values),

@@ -43,5 +43,11 @@ def case(shop, silent) -> Case:
 
     allowed = commands("SELECT ON app.orders", "ROLE reporting_reader")
     return Case(
-        shop.connector, shop.place(), shop.place(port=free_port()), shop.place(port=silent), allowed, leave, foreign
+        shop.connector,
+        shop.place(),
+        shop.place(port=free_port()),
+        shop.place(port=silent),
+        allowed,
+        leave,
+        foreign,
     )

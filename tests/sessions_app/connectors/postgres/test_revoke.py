@@ -44,13 +44,14 @@ def test_a_holder_has_what_was_granted_and_nothing_else_and_then_nothing(shop):
         for refused in ("DELETE FROM app.orders", "UPDATE app.orders SET note = ''", "SELECT * FROM app.invoices",
                         "CREATE TABLE app.mine ()", "COPY app.orders TO PROGRAM 'cat'", "CREATE ROLE friend",
                         "ALTER ROLE CURRENT_USER VALID UNTIL 'infinity'", "ALTER ROLE CURRENT_USER CONNECTION LIMIT 99",
-                        f"GRANT {given.role} TO reporting_reader", "GRANT SELECT ON app.orders TO PUBLIC",
+                        f"GRANT {given.role} TO reporting_reader", "GRANT SELECT ON app.invoices TO PUBLIC",
                         "SET ROLE stint_broker", "ALTER ROLE CURRENT_USER CREATEROLE",
                         "COMMENT ON ROLE CURRENT_USER IS 'x'", "CREATE DATABASE mine"):  # fmt: skip
             with pytest.raises(psycopg.Error):
-                if session.execute(refused).statusmessage == "GRANT":
-                    assert shop.admin("SELECT has_table_privilege('public', 'app.orders', 'SELECT')") == [(False,)]
-                    raise psycopg.Error
+                session.execute(refused)
+        # PostgreSQL only warns of a privilege that is held without GRANT OPTION.
+        session.execute("GRANT SELECT ON app.orders TO PUBLIC")
+        assert shop.admin("SELECT has_table_privilege('public', 'app.orders', 'SELECT')") == [(False,)]
         evidence = given.revoke()
         assert dead(session)
     assert evidence.gone
@@ -89,7 +90,9 @@ def test_what_a_holder_made_in_several_databases_goes_to_a_role_that_can_do_noth
         asked = "SELECT relowner::regrole::text FROM pg_class WHERE oid = 'room.mine'::regclass"
         assert shop.admin(asked, database=database) == [("stint_kept",)]
         assert shop.admin("SELECT count(*) FROM room.mine", database=database) == [(1,)]
-    assert shop.admin("SELECT rolcanlogin OR rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = 'stint_kept'") == [(False,)]
+    assert shop.admin(
+        "SELECT rolcanlogin OR rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = 'stint_kept'"
+    ) == [(False,)]
 
 
 def test_a_function_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_run(shop):
@@ -105,7 +108,9 @@ def test_a_function_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_
     assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
     shop.admin("GRANT CREATE ON SCHEMA room TO stint_kept")
     assert given.revoke().gone
-    assert shop.admin("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'trap'") == [("stint_kept",)]
+    assert shop.admin("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'trap'") == [
+        ("stint_kept",)
+    ]
 
 
 def test_prepared_transactions_that_hold_locks_are_rolled_back(shop):
@@ -176,7 +181,9 @@ def test_a_holder_who_logs_in_again_and_again_is_out(shop):
     assert sessions
     assert refusals
     assert all(dead(session) for session in sessions)
-    assert shop.admin("SELECT count(*) FROM pg_stat_activity WHERE usename IS NULL AND backend_type = 'client backend'") == [(0,)]
+    assert shop.admin(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename IS NULL AND backend_type = 'client backend'"
+    ) == [(0,)]
 
 
 def test_a_role_that_an_administrator_dropped_leaves_no_session(shop):
@@ -220,7 +227,9 @@ def test_a_replication_slot_that_a_session_holds_is_dropped_or_said_to_be_there(
     stream = psycopg.pq.PGconn.connect(
         f"host=127.0.0.1 port={shop.server.port} user={given.role} password={given.password} dbname=shop replication=database".encode()
     )
-    stream.exec_(f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'news')".encode())
+    stream.exec_(
+        f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'news')".encode()
+    )
     assert shop.admin("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot) == [(True,)]
     with pytest.raises(ConnectorError):
         given.revoke()
@@ -249,14 +258,12 @@ def test_privileges_that_somebody_else_gave_the_role_fail_the_end_visibly_and_ca
     given = shop.give()
     shop.admin(f"GRANT SELECT ON app.invoices TO {given.role}")
     shop.admin(f"GRANT pg_read_all_data TO {given.role}")
-    try:
-        gone = given.revoke().gone
-    except ConnectorError as error:
-        assert "app.invoices" in error.message
-        assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
-        shop.admin(f"REVOKE ALL ON app.invoices FROM {given.role}")
-        gone = given.revoke().gone
-    assert gone
+    with pytest.raises(ConnectorError, match="app.invoices") as caught:
+        given.revoke()
+    assert f'DROP OWNED BY "{given.role}"' in caught.value.message
+    assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
+    shop.admin(f"DROP OWNED BY {given.role}")
+    assert given.revoke().gone
 
 
 def test_twenty_ends_at_once_on_one_server(shop):
