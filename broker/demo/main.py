@@ -24,6 +24,8 @@ from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
 _READY_WITHIN = 60.0
+# What would lead to another Stint than the demo's own.
+_OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _stint(folder: Path, ports: Ports, log: object) -> Iterator[None]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("STINT_") and name not in {"DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"}
+        if not name.startswith("STINT_") and name not in _OURS
     }
     environment |= {
         "STINT_STATE_DIR": str(folder), "STINT_HTTP_PORT": str(ports.web), "STINT_STREAMS_PORT": str(ports.streams),
@@ -199,8 +201,8 @@ def _is_ready(ports: Ports) -> bool:
 
 def _use(folder: Path, ports: Ports) -> None:
     """Let this process find the running Stint."""
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("STINT_") or name in _OURS]:
+        del os.environ[name]
     os.environ |= {
         "STINT_STATE_DIR": str(folder), "STINT_PUBLIC_URL": ports.url, "STINT_SSH_PORT": str(ports.ssh),
         "STINT_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "broker.settings",

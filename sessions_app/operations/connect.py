@@ -52,7 +52,7 @@ def _place(
     try:
         parameters = parameters_of(cluster.kind, connection, sealed)
     except CannotDecrypt as error:
-        raise ConnectorError(f"{error} {error.hint}", permanent=True) from error
+        raise ConnectorError(str(error), permanent=True) from error
     return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
 
 
