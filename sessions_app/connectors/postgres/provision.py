@@ -40,10 +40,9 @@ def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
     templates = [one.plain_names[0] for one in wanted if one.kind == "role"]
     _refuse_over(server, spec.expires_at)
     _refuse_templates(server, templates)
-    with server.alone(spec.token), server.transaction():
+    with server.transaction():
         _make_roles(server, spec, names)
         _make_memberships(server, names, templates)
-        server.lock_catalogue()
         grant_missing(server, names.login, names.rights, [one for one in wanted if one.kind != "role"])
         logs = _log_statements(server, names.login)
         _comment(server, spec, names, templates)

@@ -10,8 +10,8 @@ import pytest
 from sessions_app.connectors.postgres.names import role_names
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.sessions_app.connectors.postgres.conftest import commands
 from tests.support.gateway import free_port
+from tests.support.postgres_shop import commands
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHCommands
-from tests.sessions_app.connectors.postgres.conftest import commands
+from tests.support.postgres_shop import commands
 
 
 def role_of(shop, spec) -> tuple:

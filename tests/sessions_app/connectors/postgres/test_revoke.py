@@ -319,3 +319,62 @@ def test_an_end_while_the_role_is_made_leaves_nothing(shop):
         # The one who made it finds that the grant is over, and unmakes what it made.
         assert shop.connector.revoke(lease).gone
         assert shop.intact(spec) is None
+
+
+def test_no_holder_keeps_stint_from_ending_grants(shop):
+    """Advisory locks are everybody's, and a role may be given privileges by anybody."""
+    one, two = shop.give("SELECT ON app.orders"), shop.give("SELECT ON app.orders")
+    with one.login() as first, two.login() as second:
+        first.execute(
+            "SELECT pg_advisory_lock(classid, objid) FROM generate_series(0, 3) objid, (VALUES (0), (1465470548)) c (classid)"
+        )
+        second.execute("CREATE TABLE room.gift ()")
+        second.execute(f"GRANT ALL ON room.gift TO {one.role}")
+        try:
+            one.revoke()
+        except ConnectorError as error:
+            assert "room.gift" in error.message  # noqa: PT017 - PostgreSQL lets only the giver take it back
+        assert dead(first)
+        assert two.revoke().gone
+    assert one.revoke().gone
+    shop.admin("DROP TABLE room.gift")
+
+
+def test_what_was_made_in_the_name_of_the_role_that_holds_privileges_is_found_as_well(shop):
+    given = shop.give("SELECT ON app.orders")
+    rights = role_names(given.spec.token).rights
+    with given.login() as session:
+        if shop.major >= 16:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"SET ROLE {rights}")
+            return
+        session.execute(f"SET ROLE {rights}")
+        session.execute("CREATE TABLE room.mine (id int)")
+        session.execute("BEGIN; LOCK TABLE room.mine; PREPARE TRANSACTION 'in another name'")
+    evidence = given.revoke()
+    assert evidence.gone
+    assert evidence.detail["prepared_rolled_back"] == 1
+
+
+def test_grants_made_and_ended_at_once_on_the_same_tables_do_not_fail_each_other(shop):
+    lines = (
+        "SELECT, UPDATE (status) ON app.orders",
+        "SELECT ON app.invoices",
+        "USAGE ON SEQUENCE app.numbers",
+        "ROLE reporting_reader",
+    )
+    failed: list[str] = []
+
+    def live() -> None:
+        for _ in range(5):
+            try:
+                assert shop.give(*lines).revoke().gone
+            except ConnectorError as error:
+                failed.append(error.message)
+
+    threads = [threading.Thread(target=live) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
