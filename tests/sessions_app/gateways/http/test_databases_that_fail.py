@@ -8,7 +8,6 @@ import pytest
 from django.db import connection
 
 
-
 @pytest.fixture
 def world(live_world):
     return live_world
