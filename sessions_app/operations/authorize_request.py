@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 import select
 import threading
@@ -22,10 +23,8 @@ import structlog
 from django.db import OperationalError, connection
 from psycopg import pq
 
-from accounts.actors import actor_of
 from broker.audit.actor import ActorKind
 from broker.kernel.crypto import CannotDecrypt
-from sessions_app.models import Grant, Target
 from sessions_app.operations.authorize_use import _bound, _kept
 from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.policy.commands.http.decide import CompiledSet
@@ -178,7 +177,17 @@ def _proxy_digest(sealed: bytes) -> bytes:
     return hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32)
 
 
-_MOST = 4096
+# About half a kilobyte each.
+_MOST = 65_536
+_APPROVED = """
+SELECT g.ref, g.holder_id, i.username, i.kind, c.name, t.name, v.id, v.digest, g.parameters::text, g.commands::text
+  FROM sessions_app_grant g
+  JOIN accounts_identity i ON i.id = g.holder_id
+  JOIN sessions_app_cluster c ON c.id = g.cluster_id
+  JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
+  JOIN sessions_app_target t ON t.id = %s
+ WHERE g.id = %s
+"""
 _known: OrderedDict[tuple[bytes, int, int], GrantFacts] = OrderedDict()
 
 
@@ -195,20 +204,22 @@ def _facts(ref: bytes, grant_id: int, target_id: int) -> GrantFacts | None:
 
 
 def _read(grant_id: int, target_id: int) -> GrantFacts | None:
-    grant = Grant.objects.select_related("holder", "cluster", "command_set_version").get(pk=grant_id)
-    version = grant.command_set_version
+    with connection.cursor() as cursor:
+        cursor.execute(_APPROVED, [target_id, grant_id])
+        (ref, holder_id, holder, kind, cluster, target, version_id, digest, parameters, commands) = (
+            cursor.fetchone()
+        )
     try:
         compiled = compiled_by_digest(
-            version.pk, version.digest, _bound(grant.parameters), _kept(grant.commands)
+            version_id, digest, _bound(json.loads(parameters)), _kept(json.loads(commands))
         )
     except ValueError as error:
-        log.warning("grant.unreadable", grant=grant.ref, error=str(error))
+        log.warning("grant.unreadable", grant=ref, error=str(error))
         return None
     if not isinstance(compiled, CompiledSet):
-        log.warning("grant.unreadable", grant=grant.ref, error="Its commands are not for HTTP.")
+        log.warning("grant.unreadable", grant=ref, error="Its commands are not for HTTP.")
         return None
     return GrantFacts(
-        grant_id=grant.pk, grant_ref=grant.ref, holder_id=grant.holder_id, holder=grant.holder.username,
-        holder_kind=actor_of(grant.holder).kind, cluster=grant.cluster.name, target_id=target_id,
-        target=Target.objects.get(pk=target_id).name, compiled=compiled,
+        grant_id=grant_id, grant_ref=ref, holder_id=holder_id, holder=holder, holder_kind=kind, cluster=cluster,
+        target_id=target_id, target=target, compiled=compiled,
     )  # fmt: skip

@@ -236,15 +236,15 @@ def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime) -> 
         server_name=parameters.server_name,
     )  # fmt: skip
     fields = {
-        "token": token, "server": server, "ca": parameters.ca, "namespace": first, "token id": _token_id(token),
-        "kubeconfig": config,
+        "Token": token, "Server": server, "Certificate authority": parameters.ca, "Namespace": first,
+        "Token id": _token_id(token), "Kubeconfig": config,
     }  # fmt: skip
     shown = {key: value for key, value in fields.items() if value}
     # The kubeconfig is pasted behind it, so that it does not stay in the shell's history.
     file = f"~/.kube/{spec.grant_ref.lower()}"
     command = f"install -m 600 /dev/stdin {file} && export KUBECONFIG={file}"
     return Credential(
-        fields=shown, secret=frozenset(("token", "kubeconfig")), command=command, expires_at=expires
+        fields=shown, secret=frozenset(("Token", "Kubeconfig")), command=command, expires_at=expires
     )
 
 

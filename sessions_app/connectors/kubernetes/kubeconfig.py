@@ -23,16 +23,17 @@ def token_kubeconfig(
 
 def exec_kubeconfig(
     *, name: str, server: str, ca: str, namespace: str, grant_ref: str, stint_url: str, server_name: str = "",
-    command: Sequence[str] = (PLUGIN,),
+    target: str = "", command: Sequence[str] = (PLUGIN,),
 ) -> str:  # fmt: skip
-    """A kubeconfig that holds no secret: kubectl runs ``command`` with the grant's reference, which asks Stint.
+    """A kubeconfig that holds no secret: kubectl runs ``command`` with the grant's reference, which asks Stint. ``target``
+    names one where the grant has several.
 
     ``name`` is the cluster's, ``stint_url`` where Stint's API is. The holder's own API token is in STINT_TOKEN.
     """
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": command[0],
-        "args": [*command[1:], grant_ref],
+        "args": [*command[1:], grant_ref, *([target] if target else [])],
         "env": [{"name": "STINT_URL", "value": stint_url}],
         "interactiveMode": "Never",
         "provideClusterInfo": False,

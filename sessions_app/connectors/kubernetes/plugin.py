@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ask Stint for the credential of a grant, for kubectl: put this file on the PATH as `stint-kube-credential`.
 
-    STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K
+    STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
 
 One file that needs Python's standard library alone. STINT_TOKEN_FILE may name a file that holds the token, STINT_CA_FILE the
 authority of Stint's own certificate. Nothing is written down: kubectl keeps the answer in memory.
@@ -42,8 +42,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What kubectl reads, from what Stint's API answers. Raises CannotAsk."""
-    fields, ends = answer.get("fields"), answer.get("expires_at")
-    token = fields.get("token") if isinstance(fields, Mapping) else None
+    values, ends = answer.get("values"), answer.get("expires_at")
+    token = values.get("Token") if isinstance(values, Mapping) else None
     if not isinstance(token, str) or not token or not isinstance(ends, str):
         raise CannotAsk("Stint answered with no token: is this a grant on a cluster of Kubernetes?")
     try:
@@ -54,8 +54,8 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "ExecCredential", "status": status}
 
 
-def ask(ref: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """Ask the API of STINT_URL for a credential of a grant. Raises CannotAsk."""
+def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
+    """Ask the API of STINT_URL for a credential of a grant. A target is named where it has several. Raises CannotAsk."""
     if not _REF.fullmatch(ref):
         raise CannotAsk(f"{ref[:40]!r} is not the reference of a grant, like GR-7F3K.")
     url = f"{_base(env)}/api/v1/grants/{ref}/credential"
@@ -64,7 +64,8 @@ def ask(ref: str, env: Mapping[str, str]) -> dict[str, Any]:
         "Accept": "application/json",
         "Content-Type": "application/json",
     }
-    request = urllib.request.Request(url, data=b"{}", headers=headers, method="POST")  # noqa: S310  # _base lets no other scheme through
+    body = json.dumps({"target": target} if target else {}).encode()
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310  # _base lets no other scheme through
     context = ssl.create_default_context(cafile=env.get("STINT_CA_FILE") or None)
     # No proxy of the environment: the token is for Stint alone.
     opener = urllib.request.build_opener(
@@ -130,11 +131,13 @@ def _token(env: Mapping[str, str]) -> str:
 
 def main(words: Sequence[str], env: Mapping[str, str], out: TextIO, err: TextIO) -> int:
     """Write an ExecCredential to ``out`` and return 0, or say to ``err`` what is wrong and return 1."""
-    if len(words) != 1:
-        err.write("usage: stint-kube-credential GR-XXXX\n")
+    if len(words) not in (1, 2):
+        err.write("usage: stint-kube-credential GR-XXXX [TARGET]\n")
         return 2
     try:
-        out.write(json.dumps(exec_credential(ask(words[0], env))) + "\n")
+        out.write(
+            json.dumps(exec_credential(ask(words[0], words[1] if len(words) > 1 else None, env))) + "\n"
+        )
     except CannotAsk as error:
         err.write(f"stint: {error}\n")
         return 1

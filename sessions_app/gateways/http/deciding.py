@@ -17,7 +17,7 @@ from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.tally import Tally
 from sessions_app.operations.authorize_request import GrantFacts, RequestUse, authorize_request
 from sessions_app.operations.open_request_session import open_request_session
-from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.record_allowed_request import record_allowed_request
 from sessions_app.operations.record_refused_request import record_dead_token, record_refused_request
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
@@ -118,10 +118,7 @@ class Decider:
         if decision.effect == "read":
             self.tally.add(session_id, use.facts, decision, now)
         else:
-            one = AllowedRequests(
-                facts=use.facts, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
-            )
-            record_allowed_requests(requests=[one], now=now)
+            record_allowed_request(facts=use.facts, session_id=session_id, decision=decision, now=now)
         return Passed(use.facts)
 
     def _refuse(self, asked: Asked, use: RequestUse, refused: Refused) -> Denial:

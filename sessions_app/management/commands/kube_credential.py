@@ -20,8 +20,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("ref", help="reference of the grant, like GR-7F3K")
+        parser.add_argument("target", nargs="?", help="name of the target, where the grant has several")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = main([options["ref"]], os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]  # they write as files do
+        status = main([word for word in (options["ref"], options["target"]) if word], os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]  # they write as files do
         if status:
             sys.exit(status)

@@ -60,7 +60,10 @@ def test_the_deadline_holds_although_no_message_ever_came(site):
     grant = grant_on_site(site)
     token = token_of(grant, site)
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE sessions_app_grant SET expires_at = clock_timestamp() + interval '50 ms' WHERE id = %s", [grant.pk])
+        cursor.execute(
+            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + interval '50 ms' WHERE id = %s",
+            [grant.pk],
+        )
         assert ask(token)
         cursor.execute("SELECT pg_sleep(0.06)")
     assert ask(token) is None
@@ -108,7 +111,9 @@ def test_a_machines_token_dies_with_its_owners_account(site):
 def test_a_proxy_key_that_was_changed_is_good_no_longer(site):
     token = token_of(grant_on_site(site), site)
     other = "another-key-of-the-same-proxy-0123456789"
-    site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(PROXY_KEY, other)
+    site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(
+        PROXY_KEY, other
+    )
     site.apply()
     assert ask(token) is None
     assert ask(token, key=other)

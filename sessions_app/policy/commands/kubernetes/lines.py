@@ -81,8 +81,6 @@ def parse_line(text: str, *, document: bool) -> tuple[Right, ...]:
     if not line.words:
         raise RuleRefused("there is no command: write one")
     verb, *rest = line.words
-    if verb in _REFUSED:
-        raise RuleRefused(_REFUSED[verb])
     if verb == "auth" and rest[:1] == ["can-i"] and len(rest) > 1:
         return tuple(_raw(line, _verbs(rest[1]), rest[2:]))
     if "," in verb or verb in _RAW:
@@ -100,6 +98,8 @@ def _read(text: str, *, document: bool) -> _Line:
     tokens = text.split(" -- ", maxsplit=1)[0].split()
     if tokens[:1] == ["kubectl"]:
         del tokens[0]
+    if tokens and tokens[0] in _REFUSED:
+        raise RuleRefused(_REFUSED[tokens[0]])
     line, at = _Line([]), 0
     while at < len(tokens):
         at += _token(line, tokens, at, document=document)

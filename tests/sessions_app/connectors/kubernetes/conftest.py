@@ -123,7 +123,7 @@ class Ground:
         return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
 
     def credential(self, spec: GrantSpec, lease: Lease) -> str:
-        return self.connector.issue(spec, lease).fields["token"]
+        return self.connector.issue(spec, lease).fields["Token"]
 
     def status(self, token: str, path: str, method: str = "GET") -> int:
         return self.cluster.as_holder(method, path, token)

@@ -147,11 +147,11 @@ def test_a_credential_says_all_that_a_holder_needs(ground, cluster):
     lease = ground.connector.provision(spec)
     credential = ground.connector.issue(spec, lease)
     fields = credential.fields
-    assert fields["server"] == f"https://{cluster.address}:{cluster.port}"
-    assert (fields["namespace"], fields["ca"]) == (WEB, cluster.ca.strip() + "\n")
-    assert credential.secret == {"token", "kubeconfig"}
-    assert fields["token"] not in repr(credential)
-    assert json.loads(fields["kubeconfig"])["users"][0]["user"]["token"] == fields["token"]
+    assert fields["Server"] == f"https://{cluster.address}:{cluster.port}"
+    assert (fields["Namespace"], fields["Certificate authority"]) == (WEB, cluster.ca.strip() + "\n")
+    assert credential.secret == {"Token", "Kubeconfig"}
+    assert fields["Token"] not in repr(credential)
+    assert json.loads(fields["Kubeconfig"])["users"][0]["user"]["token"] == fields["Token"]
     assert ground.connector.revoke(lease).gone
 
 

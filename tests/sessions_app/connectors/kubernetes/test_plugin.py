@@ -16,7 +16,7 @@ from sessions_app.connectors.kubernetes import plugin
 from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig
 
 GOOD = {
-    "fields": {"token": "kube-token", "server": "https://x"},
+    "values": {"Token": "kube-token", "Server": "https://x"},
     "expires_at": "2026-11-24T22:10:00.123456+02:00",
 }
 
@@ -69,6 +69,11 @@ def test_kubectl_gets_a_token_and_its_end(stint):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_target_is_named_where_there_are_several(stint):
+    assert run(stint, "GR-7F3K", "prod-2").returncode == 0
+    assert stint.asked[0][2] == b'{"target": "prod-2"}'
+
+
 def test_the_token_may_be_in_a_file(stint, tmp_path: Path):
     (tmp_path / "token").write_text("filed\n")
     assert run(stint, STINT_TOKEN="", STINT_TOKEN_FILE=str(tmp_path / "token")).returncode == 0
@@ -80,7 +85,7 @@ def test_the_token_may_be_in_a_file(stint, tmp_path: Path):
     [((403, {"detail": "The grant has ended.", "hint": "Ask again."}, {}), "403): The grant has ended. Ask again."),
      ((401, {"title": "Unauthorized"}, {}), "STINT_TOKEN"),
      ((302, {}, {"Location": "http://127.0.0.1:9/"}), "302"),
-     ((200, {"fields": {}}, {}), "no token"),
+     ((200, {"values": {}}, {}), "no token"),
      ((200, ["x"], {}), "no token"),
      ((200, {**GOOD, "expires_at": "soon"}, {}), "can't be read")],
 )  # fmt: skip
@@ -98,7 +103,7 @@ def test_a_refusal_is_told_on_stderr_and_nothing_else_is_said(stint, answer, say
     [(("GR-7F3K",), {"STINT_URL": ""}, "STINT_URL"), (("GR-7F3K",), {"STINT_URL": "http://stint.example"}, "https"),
      (("GR-7F3K",), {"STINT_URL": "file:///etc/passwd"}, "STINT_URL"), (("GR-7F3K",), {"STINT_TOKEN": ""}, "STINT_TOKEN"),
      (("GR-7F3K",), {"STINT_TOKEN": "a\r\nX: y"}, "STINT_TOKEN"), (("../me",), {}, "reference"),
-     (("GR-7F3K", "more"), {}, "usage")],
+     (("GR-7F3K", "more", "yet"), {}, "usage")],
 )  # fmt: skip
 def test_what_can_not_be_asked_is_not_asked(stint, words, env, says):
     done = run(stint, *words, **env)
