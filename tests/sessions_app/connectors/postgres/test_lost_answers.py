@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError
 
 LAST = 60
+GRANTS = ("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 
 
 class Cutter:
@@ -57,45 +59,44 @@ class Cutter:
                     client.sendall(data)
 
 
+def cut(work) -> bool:
+    """Whether work came to its end; else it failed with an error that may pass."""
+    try:
+        work()
+    except ConnectorError as error:
+        if error.permanent:
+            raise
+        return False
+    return True
+
+
 @pytest.mark.parametrize("first", range(4))
 def test_a_provisioning_that_was_cut_anywhere_is_made_whole_by_the_next(shop, first):
     for messages in range(first + 1, LAST, 4):
-        spec = shop.spec("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
+        spec = shop.spec(*GRANTS)
         with Cutter(shop.server.port, messages) as way:
-            try:
-                shop.connector.provision(shop.spec(
-                    "SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader", token=spec.token,
-                    place=shop.place(port=way.port),
-                ))  # fmt: skip
-            except ConnectorError as error:
-                assert not error.permanent, error.message
-            else:
-                break
+            through = replace(spec, place=shop.place(port=way.port))
+            if cut(lambda through=through: shop.connector.provision(through)):
+                return
         # All or nothing: it is one transaction.
         assert shop.intact(spec) in {None, True}
         lease = shop.connector.provision(spec)
         assert shop.intact(spec) is True
         assert shop.connector.revoke(lease).gone
-    else:
-        pytest.fail("it was never made in whole")
+    pytest.fail("it was never made in whole")
 
 
 @pytest.mark.parametrize("first", range(4))
 def test_an_end_that_was_cut_anywhere_is_finished_by_the_next(shop, first):
     for messages in range(first + 1, LAST, 4):
-        given = shop.give("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
+        given = shop.give(*GRANTS)
         with given.login() as session:
             session.execute("SELECT lo_create(0)")
             with Cutter(shop.server.port, messages) as way:
-                cut = Lease(grant_ref="GR-TEST", token=given.spec.token, place=shop.place(port=way.port))
-                try:
-                    evidence = shop.connector.revoke(cut)
-                except ConnectorError as error:
-                    assert not error.permanent, error.message
-                else:
-                    assert evidence.gone
-                    break
+                through = replace(given.lease, place=shop.place(port=way.port))
+                done = cut(lambda through=through: shop.connector.revoke(through))
         assert given.revoke().gone
         assert shop.connector.verify(given.lease).gone
-    else:
-        pytest.fail("it was never ended in whole")
+        if done:
+            return
+    pytest.fail("it was never ended in whole")
