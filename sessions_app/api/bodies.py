@@ -222,6 +222,10 @@ class NewCredential(Body):
     """For which target, where a grant has several."""
 
     target = Text(allow_null=True, default=None, max_length=63)
+    jkt = Text(
+        default="", allow_blank=True, max_length=43,
+        help_text="Over HTTP: the thumbprint (RFC 7638) of the key that each request will prove (RFC 9449).",
+    )  # fmt: skip
 
 
 @extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore takes longer."})])

@@ -21,8 +21,8 @@ GROUP = "stint.connectors"
 class ConnectorType:
     """One kind of cluster, before any is logged in to.
 
-    ``prepares``: something must be made on a target before a grant can be used; ``issues``: the connector is an Issuer as
-    well; ``accounts``: targets have a login account and a host key of their own;
+    ``prepares``: something must be made on a target before a grant can be used; ``issues``: a grant is used
+    with a credential; ``accounts``: targets have a login account and a host key of their own;
     ``runs``: its commands run through the SSH gateway, also from the pages; ``commands``: the kind of the command sets that its clusters take, its own if
     empty.
     """

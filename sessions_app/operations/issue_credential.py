@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.connectors.base import ConnectorError, Credential, Issuer
-from sessions_app.connectors.registry import type_of
+from sessions_app.connectors.http.connector import origin_of
+from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.connect import connector_for, lease_of, spec_of
+from sessions_app.operations.connect import connector_for, lease_of, place_of_target, spec_of
+from sessions_app.operations.issue_http_token import issue_http_token
 
 
 class TargetDidNotAnswer(StintError):
@@ -25,13 +29,19 @@ class TargetDidNotAnswer(StintError):
     status = 503
 
 
-def issue_credential(*, grant_id: int, actor: Identity, target: str | None, now: dt.datetime) -> Credential:
-    """Return a fresh credential for one target of an own grant in use; the one before stops being good for new logins.
+def issue_credential(
+    *, grant_id: int, actor: Identity, target: str | None, jkt: str = "", now: dt.datetime
+) -> Credential:
+    """Return a fresh credential for one target of a grant in use; the one before stops being good for new logins.
 
-    ``target`` None is the only one. The record says so before the target is asked. Raises NotFound (not one's own),
-    GrantIsOver, InvalidInput and TargetDidNotAnswer.
+    It is for the holder, and for the owner of a machine that is. ``target`` None is the only one. ``jkt`` binds a token for
+    HTTP to a key of the holder's (RFC 9449). The record says so before the target is asked. Raises NotFound, GrantIsOver,
+    InvalidInput and TargetDidNotAnswer.
     """
-    grant, lease = _lease(grant_id, actor, target, now)
+    grant = _usable(grant_id, actor, now)
+    if grant.cluster.kind == "http":
+        return _token(grant, actor, jkt, now)
+    lease = _lease(grant, target)
     with transaction.atomic():
         record(
             event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
@@ -46,24 +56,49 @@ def issue_credential(*, grant_id: int, actor: Identity, target: str | None, now:
         raise TargetDidNotAnswer(error.message, hint="Try again; if it goes on, tell who runs it.") from error
 
 
-def _lease(grant_id: int, actor: Identity, target: str | None, now: dt.datetime) -> tuple[Grant, Lease]:
+def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     grant = (
         Grant.objects.select_related("cluster", "holder", "command_set_version")
-        .filter(pk=grant_id, holder=actor, holder__is_active=True)
+        .filter(pk=grant_id, holder__is_active=True)
         .first()
     )
-    if grant is None:
+    if grant is None or not may_give_credentials(actor, grant.holder):
         raise NotFound("There is no such grant of yours.")
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} is not in use now.", hint="Ask for a new one.")
-    if not type_of(grant.cluster.kind).issues:
+    kind = find(grant.cluster.kind)
+    if kind is None or not kind.issues:
         raise InvalidInput(f"Access to {grant.cluster} needs no credential.")
+    return grant
+
+
+def _lease(grant: Grant, target: str | None) -> Lease:
     made = grant.leases.filter(gone_at__isnull=True, made_until__isnull=False).select_related("target")
-    leases = [lease for lease in made if target in (None, lease.target.name)]
-    if len(leases) != 1:
-        names = ", ".join(sorted(lease.target.name for lease in made))
-        raise InvalidInput(
-            f"{grant.ref} has no such target." if target else f"{grant.ref} has several targets.",
-            hint=f"Choose one of {names}.", fields={"target": ["Choose one that is listed."]},
-        )  # fmt: skip
-    return grant, leases[0]
+    found = [lease for lease in made if target in (None, lease.target.name)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(sorted(lease.target.name for lease in made))
+    raise InvalidInput(
+        f"{grant.ref} has no such target." if target else f"{grant.ref} has several targets.",
+        hint=f"Choose one of {names}.", fields={"target": ["Choose one that is listed."]},
+    )  # fmt: skip
+
+
+def _token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
+    """One token for all targets: each request says which one it is for."""
+    origins = _origins(grant)
+    _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
+    fields = {"Token": text, **({"Address": ", ".join(origins)} if origins else {})}
+    line = f"curl -H 'Authorization: Bearer {text}' {origins[0]}/" if origins and not jkt else ""
+    return Credential(fields=fields, secret=frozenset({"Token"}), command=line, expires_at=grant.expires_at)
+
+
+def _origins(grant: Grant) -> Sequence[str]:
+    """Where the targets are asked: a cluster that can't be read opens nothing, and hides no token."""
+    found = []
+    for target in grant.targets.select_related("cluster").order_by("name"):
+        try:
+            found.append(origin_of(place_of_target(target)))
+        except ConnectorError:
+            continue
+    return found

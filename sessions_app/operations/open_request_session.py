@@ -12,6 +12,7 @@ from broker.audit.record import record
 from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Lease, Session, Target
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_request import GrantFacts, RequestUse
+from sessions_app.queries.facts import lease_columns
 
 # Requests hold no connection, so that nothing has to be dropped when a process that answers them is gone.
 NODE = "http"
@@ -69,11 +70,8 @@ def _lease(facts: GrantFacts, now: dt.datetime) -> bool:
     row, made = Lease.objects.get_or_create(
         grant_id=facts.grant_id,
         target_id=target.pk,
-        defaults={
-            "made_at": now, "address": target.address, "port": target.port, "account": target.account,
-            "host_key": target.host_key, "host_ca": target.cluster.host_ca,
-        },
-    )  # fmt: skip
+        defaults={"made_at": now, **lease_columns(target)},
+    )
     if row.gone_at is not None:
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
     return made

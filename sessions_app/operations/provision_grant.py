@@ -66,16 +66,10 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
     """Write down where something is about to be made, before any target is called."""
-    cluster = grant.cluster
-    for target in grant.targets.all():
+    for target in grant.targets.select_related("cluster"):
         _, made = Lease.objects.get_or_create(
-            grant=grant, target=target,
-            defaults={
-                "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
-                "host_ca": cluster.host_ca, "connection": cluster.connection, "made_at": now,
-                "sealed_connection": cluster.sealed_connection,
-            },
-        )  # fmt: skip
+            grant=grant, target=target, defaults={"made_at": now, **facts.lease_columns(target)}
+        )
         if made:
             record(
                 event=Event.LEASE_MADE, actor=PROVISIONER, object_type="grant", object_ref=grant.ref, now=now,

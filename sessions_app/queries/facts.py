@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from django.db.models import Max
@@ -185,6 +186,15 @@ def target_facts(target: Target) -> TargetFacts:
         account=target.account,
         host_key=target.host_key,
     )
+
+
+def lease_columns(target: Target) -> dict[str, Any]:
+    """Return what a lease keeps of where its target is, which may be somewhere else tomorrow, and of how it is logged in to."""
+    cluster = target.cluster
+    return {
+        "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
+        "host_ca": cluster.host_ca, "connection": cluster.connection, "sealed_connection": cluster.sealed_connection,
+    }  # fmt: skip
 
 
 def lease_facts(lease: Lease) -> TargetFacts:

@@ -129,9 +129,7 @@ class GrantCredential(Endpoint):
         """Get a fresh credential for a target of your own grant; the one before stops being good for new logins."""
         sent = self.body(NewCredential)
         grant = reads.grant_of(self.identity, ref)
-        made = issue_credential(
-            grant_id=grant.pk, actor=self.identity, target=sent["target"], now=clock.now()
-        )
+        made = issue_credential(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
         answer = self.answer(CredentialShape, made)
         answer["Cache-Control"] = "no-store"
         return answer

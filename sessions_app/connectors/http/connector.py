@@ -161,6 +161,16 @@ def _parameters(place: Place) -> HTTPParameters:
     return place.parameters
 
 
+def origin_of(place: Place) -> str:
+    """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
+    parameters, target = _parameters(place), place.target
+    scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
+    named, _, port = parameters.host.partition(":")
+    host = named or (f"[{target.address}]" if ":" in target.address else target.address)
+    at = port or (str(target.port) if target.port != usual else "")
+    return f"{scheme}://{host}{':' + at if at else ''}"
+
+
 def _path(place: Place) -> str:
     return _parameters(place).base_path
 
@@ -223,5 +233,11 @@ def _connection(place: Place, parameters: HTTPParameters) -> http.client.HTTPCon
 
 
 TYPE = ConnectorType(
-    kind="http", title="HTTP", make=HTTPConnector, parameters=HTTPParameters, default_port=443, prepares=False
+    kind="http",
+    title="HTTP",
+    make=HTTPConnector,
+    parameters=HTTPParameters,
+    default_port=443,
+    prepares=False,
+    issues=True,
 )

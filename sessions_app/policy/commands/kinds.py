@@ -13,6 +13,8 @@ from sessions_app.policy.commands.answers import Allowed, CommandView, CompiledS
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
+from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
+from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
 from sessions_app.policy.commands.ssh.kind import KIND as SSH
 from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.documents import (
@@ -68,7 +70,7 @@ class CommandKind(Protocol):
         """All findings, errors first."""
 
 
-_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, HTTP)}
+_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HTTP, KUBERNETES)}
 
 
 def kind_names() -> list[str]:

@@ -11,6 +11,7 @@ from django.db.models import F, Prefetch
 
 from accounts.models import Identity
 from accounts.queries import group_names
+from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -231,10 +232,13 @@ def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
 
 def sets_on(terms: Sequence[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
     found: dict[str, SetOption] = {}
+    fitting = commands_of(cluster.kind)
     for one in terms:
         if cluster not in one.clusters:
             continue
         for version in one.versions:
+            if version.document["kind"] != fitting:
+                continue
             option = _option(version, one, kind)
             earlier = found.get(option.name)
             cheaper = earlier is None or option.approvals < earlier.approvals
@@ -257,7 +261,7 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
         name=version.document["name"],
         summary=version.document["summary"],
         size=len(listed),
-        destructive=sum(1 for command in listed if command["effect"] == "destructive"),
+        destructive=sum(1 for command in listed if command.get("effect") == "destructive"),
         approvals=sum(clause.count for clause in clauses),
         longest=limit.max_duration,
         policies=(terms.name,),

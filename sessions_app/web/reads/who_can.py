@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Prefetch, Q, QuerySet
 
 from accounts.models import Identity
+from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     AccessPolicy,
     Cluster,
@@ -259,6 +260,7 @@ def _by_asking(
     crowd = _crowd({pk for who in people.values() for pk in who}, reader)
     asking: list[Asking] = []
     misses: dict[str, Miss] = {}
+    fitting = commands_of(cluster.kind)
     for policy in policies:
         try:
             document = facts.policy_document(policy)
@@ -266,7 +268,7 @@ def _by_asking(
             continue  # It allows nothing.
         for command_set in policy.command_sets.all():
             version = command_set.published
-            if version is None or (wanted and command_set.name != wanted):
+            if version is None or command_set.kind != fitting or (wanted and command_set.name != wanted):
                 continue
             answer = _answer(version, line)
             if isinstance(answer, Refused):

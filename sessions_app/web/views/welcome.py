@@ -19,7 +19,8 @@ from broker.kernel.errors import InvalidInput, StintError
 from broker.kernel.text import checked_text
 from sessions_app.models import Environment, Risk
 from sessions_app.operations.save_document import save_document
-from sessions_app.policy.commands.kinds import starter, starters
+from sessions_app.policy.commands.ssh.starters import STARTERS
+from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.doors import FORM, page, who
@@ -121,8 +122,12 @@ def _check(_: HttpRequest) -> Answer:
     return {"checks": checks, "setup": clusters.setup_lines(row.target.account for row in checks.rows)}
 
 
+def _starter(key: str) -> Starter:
+    return next((one for one in STARTERS if one.key == key), STARTERS[0])
+
+
 def _commands(request: HttpRequest) -> Answer:
-    source = sent(request.POST) or starter(request.GET.get("start", "")).source
+    source = sent(request.POST) or _starter(request.GET.get("start", "")).source
     outcome = Outcome()
     if request.POST.get("act") == "save":
         outcome = press(request, kind="command-sets", source=source, name=None)
@@ -132,7 +137,7 @@ def _commands(request: HttpRequest) -> Answer:
     checked = command_sets.check_source(source, None)
     return {
         "typed": Typed(source, outcome.problems or checked.problems), "checked": checked, "outcome": outcome,
-        "starters": starters(), "published": reads.command_set_names(), "start": request.GET.get("start", starters()[0].key),
+        "starters": STARTERS, "published": reads.command_set_names(), "start": request.GET.get("start", STARTERS[0].key),
     }  # fmt: skip
 
 

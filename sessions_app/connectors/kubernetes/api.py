@@ -1,0 +1,181 @@
+"""Calls to an API server: each with a timeout, and all of one task before its deadline.
+
+urllib3 is used directly. The generated client would bring five more packages and 60 MB to send nine kinds of request,
+and decides itself what is sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError, ProtocolError, SSLError
+
+from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 8.0
+# A connector has 25 s; what is left is for the answer to be written down.
+TASK_SECONDS = 22.0
+MAX_ANSWER = 32 * 1024 * 1024
+PAGE = 500
+SETUP = "`manage.py kubernetes_target_setup` prints what it needs."
+
+Data = dict[str, Any]
+
+
+class Away(ConnectorError):
+    """An API server that does not answer."""
+
+
+@lru_cache(maxsize=64)
+def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.HTTPSConnectionPool:
+    """Connections to one API server, kept open between tasks; those of another process are not to be shared."""
+    del process
+    context = ssl.create_default_context(cadata=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return urllib3.HTTPSConnectionPool(
+        address, port, ssl_context=context, server_hostname=name or None,
+        maxsize=8, block=False, retries=False,
+    )  # fmt: skip
+
+
+def _untrusted(error: Exception) -> bool:
+    return isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _dropped(error: Exception) -> bool:
+    """Whether a connection broke. One that broke while it was written to is an error of TLS."""
+    return isinstance(error, ProtocolError | SSLError) and not _untrusted(error)
+
+
+class Api:
+    """The API server of one place, for one task."""
+
+    def __init__(self, place: Place, *, seconds: float = TASK_SECONDS) -> None:
+        if not isinstance(place.parameters, KubernetesParameters):
+            raise ConnectorError(
+                f"{place.target.name} has no parameters for Kubernetes: set it up again.", permanent=True
+            )
+        self.place, self.parameters = place, place.parameters
+        self.name = place.target.name
+        self.calls = 0
+        self._ends = time.monotonic() + seconds
+
+    def call(
+        self, method: str, path: str, body: Data | None = None, *, query: Mapping[str, str] | None = None,
+        also: tuple[int, ...] = (),
+    ) -> tuple[int, Data]:  # fmt: skip
+        """Return status and answer. Raises ConnectorError for a status that is no success and is not in ``also``."""
+        url = f"{path}?{urlencode(query)}" if query else path
+        status, answer = self._send(method, url, body)
+        if status >= 300 and status not in also:
+            raise self._refused(status, answer, f"{method} {path}")
+        return status, answer
+
+    def items(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Data]:
+        """All objects of a list, page by page."""
+        asked = {**(query or {}), "limit": str(PAGE)}
+        while True:
+            _, answer = self.call("GET", path, query=asked)
+            yield from answer.get("items") or []
+            more = (answer.get("metadata") or {}).get("continue")
+            if not more:
+                return
+            asked["continue"] = more
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, if the task has the time; whether it had."""
+        if time.monotonic() + seconds > self._ends:
+            return False
+        time.sleep(seconds)
+        return True
+
+    def _send(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
+        """API servers close connections that were idle, so a call whose connection was dropped is sent once more.
+
+        Doing any of these calls twice leaves what doing it once does.
+        """
+        for last in (False, True):
+            try:
+                return self._try(method, url, body)
+            except (HTTPError, OSError, ValueError) as error:
+                if last or not _dropped(error):
+                    raise self._away(error) from error
+        raise AssertionError
+
+    def _try(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("its answers took too long")
+        self.calls += 1
+        pool = _pool(
+            os.getpid(),
+            self.place.target.address,
+            self.place.target.port,
+            self.parameters.ca,
+            self.parameters.server_name,
+        )
+        headers = {
+            "Authorization": f"Bearer {self.parameters.token.get_secret_value()}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": "stint",
+        }
+        response = pool.urlopen(
+            method, url, body=None if body is None else json.dumps(body).encode(), headers=headers, retries=False,
+            redirect=False, preload_content=False,
+            timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
+        )  # fmt: skip
+        return response.status, self._read(response)
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> Data:
+        """The whole answer, within time and size; a connection with more on it is not used again."""
+        text, whole = bytearray(), False
+        try:
+            while part := response.read1(65536):
+                text += part
+                if len(text) > MAX_ANSWER or time.monotonic() > self._ends:
+                    raise TimeoutError("its answer took too long, or is too large")
+            whole = True
+        finally:
+            if whole:
+                response.release_conn()
+            else:
+                response.close()
+        try:
+            found = json.loads(text) if text else {}
+        except ValueError:
+            return {"message": bytes(text[:200]).decode("utf-8", "replace")}
+        return found if isinstance(found, dict) else {}
+
+    def _away(self, error: Exception) -> ConnectorError:
+        if _untrusted(error):
+            return ConnectorError(
+                f"{self.name} shows a certificate that is not for it or not of the authority given under ca. Set ca and "
+                "server_name right, or find out who answers there.",
+                permanent=True,
+            )
+        return Away(f"{self.name} did not answer ({type(error).__name__}). It is asked again.")
+
+    def _refused(self, status: int, answer: Data, what: str) -> ConnectorError:
+        said = str(answer.get("message") or "it gave no reason")[:600]
+        if status == 401:
+            return ConnectorError(
+                f"{self.name} does not accept Stint's token (401). Make a new one and set it under token. {SETUP}",
+                permanent=True,
+            )
+        if status == 403:
+            return ConnectorError(
+                f"{self.name} refuses Stint a right (403, {what}): {said}. {SETUP}", permanent=True
+            )
+        later = status == 429 or status >= 500 or status == 409
+        return ConnectorError(f"{self.name} answered {status} to {what}: {said}.", permanent=not later)

@@ -1,0 +1,82 @@
+"""What a grant's objects are made and removed with. Each step may be done again after a crash at any point."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.kubernetes.api import Api, Away, Data
+from sessions_app.connectors.kubernetes.look import Found
+from sessions_app.connectors.kubernetes.objects import name_of, path_of, same
+
+_ROUNDS = 4
+
+
+def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
+    """Let the object be there as it is wanted; whether something of its name was there before.
+
+    What is not as it should be is removed and made anew: that needs no right to update, and a binding's role can't be
+    changed in any other way.
+    """
+    if _made(api, plural, namespace, wanted):
+        return False
+    path = path_of(plural, namespace, wanted["metadata"]["name"])
+    for _ in range(_ROUNDS):
+        status, there = api.call("GET", path, also=(404,))
+        if status == 200 and same(there, wanted):
+            return True
+        if status == 200:
+            api.call("DELETE", path, also=(404,))
+        if _made(api, plural, namespace, wanted):
+            return True
+    raise ConnectorError(
+        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is changed by somebody else."
+    )
+
+
+def _made(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
+    status, _ = api.call("POST", path_of(plural, namespace), wanted, also=(409,))
+    return status != 409
+
+
+@dataclass
+class Removal:
+    """Removes what stands for one grant. What fails does not keep the rest from being removed."""
+
+    api: Api
+    token: str
+    removed: list[str] = field(default_factory=list)
+    _errors: list[ConnectorError] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """Go on after an error, but for an API server that does not answer at all."""
+        try:
+            yield
+        except Away:
+            raise
+        except ConnectorError as error:
+            self._errors.append(error)
+
+    def remove(self, plural: str, namespaces: Iterable[str]) -> None:
+        """Remove the object of the grant's name in each of the namespaces."""
+        for namespace in sorted(set(namespaces)):
+            with self.trying():
+                path = path_of(plural, namespace, name_of(self.token))
+                status, _ = self.api.call("DELETE", path, also=(404,))
+                if status != 404:
+                    self.removed.append(f"{plural.removesuffix('s')} in {namespace or 'the whole cluster'}")
+
+    def remove_found(self, found: Found) -> None:
+        """Remove what was found, bindings first."""
+        self.remove("rolebindings", found.bindings)
+        if found.account:
+            self.remove("serviceaccounts", [self.api.parameters.accounts])
+        self.remove("roles", found.roles)
+
+    def finish(self) -> None:
+        """Raise the first of the errors; a permanent one before others."""
+        for error in sorted(self._errors, key=lambda error: not error.permanent):
+            raise error

@@ -1,0 +1,129 @@
+"""Whether a cluster is set up for Stint: who answers, whether it knows Stint, what Stint may do there."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+from collections.abc import Iterator
+
+from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.kubernetes.api import Api
+from sessions_app.connectors.kubernetes.objects import GROUP, Ask, path_of
+
+_APPLY = "Apply what `manage.py kubernetes_target_setup {cluster}` prints: `kubectl apply -f FILE`."
+_OLDEST = (1, 22)
+_SOON = dt.timedelta(days=14)
+
+
+def check_place(place: Place, now: dt.datetime) -> list[CheckStep]:
+    """Look at one thing after the other, up to the first that nothing can go on without."""
+    steps: list[CheckStep] = []
+    apply = _APPLY.format(cluster=place.cluster)
+    try:
+        api = Api(place)
+        steps.append(_version(api))
+        steps.append(_token(api, now))
+        steps.append(_accounts(api, apply))
+        steps += _rights(api, apply)
+        steps.append(_not_too_much(api, apply))
+    except ConnectorError as error:
+        name, fix = _where(steps, error, apply)
+        steps.append(CheckStep(name, ok=False, detail=error.message, fix=fix))
+    return steps
+
+
+def _where(steps: list[CheckStep], error: ConnectorError, apply: str) -> tuple[str, str]:
+    if not steps and "401" in error.message:
+        return "token", apply + " Then set the token that its first lines say how to read."
+    if not steps:
+        return (
+            "API server",
+            "Set address, port, ca and server_name as in a kubeconfig that works, and let Stint reach it.",
+        )
+    return "rights", apply
+
+
+def _version(api: Api) -> CheckStep:
+    _, said = api.call("GET", "/version")
+    numbers = tuple(
+        int("".join(filter(str.isdigit, str(said.get(key, "0")))) or 0) for key in ("major", "minor")
+    )
+    name = str(said.get("gitVersion", "an unknown version"))
+    if numbers < _OLDEST:
+        return CheckStep("API server", ok=False, detail=f"it answers and is Kubernetes {name}", fix="Stint needs Kubernetes 1.22 or newer.")  # fmt: skip
+    return CheckStep(
+        "API server", ok=True, detail=f"it answers, with a good certificate, and is Kubernetes {name}"
+    )
+
+
+def _token(api: Api, now: dt.datetime) -> CheckStep:
+    ends = _end_of(api.parameters.token.get_secret_value())
+    if ends is None:
+        return CheckStep("token", ok=True, detail="it is accepted, and has no end")
+    fix = "Make a new one before then, and set it under token." if ends - now < _SOON else ""
+    return CheckStep("token", ok=True, detail=f"it is accepted until {ends:%Y-%m-%d %H:%M} UTC", fix=fix)
+
+
+def _end_of(token: str) -> dt.datetime | None:
+    try:
+        part = token.split(".")[1]
+        data = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return dt.datetime.fromtimestamp(int(data["exp"]), dt.UTC)
+    except (IndexError, ValueError, KeyError, TypeError, binascii.Error, OverflowError):
+        return None
+
+
+def _accounts(api: Api, apply: str) -> CheckStep:
+    """A rehearsal of making an account: it needs the namespace and the right, and leaves nothing."""
+    accounts = api.parameters.accounts
+    body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stint-check"}}
+    status, answer = api.call(
+        "POST", path_of("serviceaccounts", accounts), body, query={"dryRun": "All"}, also=(403, 404, 409)
+    )
+    if status in (403, 404):
+        return CheckStep("accounts", ok=False, detail=str(answer.get("message", "")), fix=apply)
+    return CheckStep("accounts", ok=True, detail=f"Stint may make accounts in namespace {accounts}")
+
+
+def _needed(api: Api) -> Iterator[Ask]:
+    accounts = api.parameters.accounts
+    for verb in ("get", "list", "delete"):
+        yield Ask(accounts, verb, "", "serviceaccounts")
+    yield Ask(accounts, "create", "", "serviceaccounts/token")
+    for resource in ("roles", "rolebindings", "clusterroles", "clusterrolebindings"):
+        yield Ask("", "list", GROUP, resource)
+    yield Ask("", "create", "authorization.k8s.io", "subjectaccessreviews")
+    yield Ask("", "create", "authentication.k8s.io", "tokenreviews")
+    for namespace in (api.parameters.namespaces or ())[:10]:
+        for resource in ("roles", "rolebindings"):
+            yield Ask(namespace, "create", GROUP, resource)
+            yield Ask(namespace, "delete", GROUP, resource)
+
+
+def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
+    missing = [str(ask) for ask in _needed(api) if not _may(api, ask)]
+    if missing:
+        yield CheckStep("rights", ok=False, detail=f"Stint may not {'; '.join(missing)}", fix=apply)
+    else:
+        yield CheckStep(
+            "rights", ok=True, detail="Stint may make and remove what grants need, and ask what is left"
+        )
+
+
+def _not_too_much(api: Api, apply: str) -> CheckStep:
+    """Whoever has Stint's token has what it may do, so it should be little."""
+    asks = (Ask("", "*", "*", "*"), Ask("", "escalate", GROUP, "clusterroles"), Ask("", "bind", GROUP, "clusterroles"),
+            Ask("", "get", "", "secrets"))  # fmt: skip
+    held = [ask for ask in asks if _may(api, ask)]
+    if held:
+        detail = f"Stint may {'; '.join(map(str, held))}, which it does not need"
+        return CheckStep("no more than that", ok=True, detail=detail, fix=f"Give its account less. {apply}")
+    return CheckStep("no more than that", ok=True, detail="Stint can't give more than the cluster lets it")
+
+
+def _may(api: Api, ask: Ask) -> bool:
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": ask.attributes}}  # fmt: skip
+    _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+    return (answer.get("status") or {}).get("allowed") is True

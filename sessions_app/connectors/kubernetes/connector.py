@@ -1,0 +1,258 @@
+"""Access to Kubernetes: an account of a grant's own, bound to what was approved, until it is unbound and deleted.
+
+Bindings go first, for authorisation is not cached and access stops with them in milliseconds; deleting the account alone
+leaves its tokens good for the ten seconds of the API server's cache.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sessions_app.connectors.base import (
+    CheckStep,
+    ConnectorError,
+    Credential,
+    Evidence,
+    GrantSpec,
+    Json,
+    Lease,
+    Observed,
+    Place,
+)
+from sessions_app.connectors.kubernetes.api import Api
+from sessions_app.connectors.kubernetes.change import Removal, ensure
+from sessions_app.connectors.kubernetes.check import check_place
+from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
+from sessions_app.connectors.kubernetes.look import Found, look, look_around
+from sessions_app.connectors.kubernetes.objects import Ask, Wanted, ask_about, name_of, path_of
+from sessions_app.connectors.kubernetes.proof import CACHE_SECONDS, Canary, ask_all, refused, request_token
+from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+
+NOT_CUT = (
+    "watches, exec, attach, port-forward and followed logs that were open go on until their connection closes; "
+    "Kubernetes has no way to cut them"
+)
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass
+class KubernetesConnector:
+    """Makes and unmakes accounts, roles and bindings. May be used from any number of threads.
+
+    ``settle``: seconds for an API server to notice a deletion before it is asked about a token, for an answer that is too
+    early would be remembered for ten seconds. ``now`` is the clock that grants end by.
+    """
+
+    kind: str = "kubernetes"
+    settle: float = 0.3
+    now: Callable[[], dt.datetime] = field(default=_utc_now)
+
+    def provision(self, spec: GrantSpec) -> Lease:
+        """Make account, roles and bindings, or mend them. Raises ConnectorError."""
+        api = Api(spec.place)
+        wanted = _wanted(spec, api)
+        met = [ensure(api, "serviceaccounts", wanted[0].accounts, wanted[0].account())]
+        for one in wanted:
+            met.append(ensure(api, "roles", one.namespace, one.role()))
+            met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
+        if any(met):  # something was there before, so there may be more than is wanted
+            _remove_others(api, spec.token, {one.namespace for one in wanted})
+        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=_made(spec, wanted))
+
+    def revoke(self, lease: Lease) -> Evidence:
+        """Unbind, ask what the account may do, delete it, and read everything back. Raises ConnectorError."""
+        api, asked_at = Api(lease.place), self._stamp()
+        removal = Removal(api, lease.token)
+        asks, found = _remembered(lease), Found()
+        if not asks:
+            with removal.trying():
+                found = look(api, lease.token)
+        asks = asks or found.asks
+        places = {ask.namespace for ask in asks}
+        removal.remove("rolebindings", places | set(found.bindings))
+        answers, canary = {}, Canary()
+        with removal.trying():
+            answers = ask_all(api, lease.token, asks)
+        with removal.trying():
+            canary = Canary.take(api, lease.token)
+        removal.remove("serviceaccounts", [api.parameters.accounts])
+        deleted = self.now()
+        removal.remove("roles", places | set(found.roles))
+        left = look(api, lease.token)
+        if left:
+            removal.remove_found(left)
+            left = look(api, lease.token)
+        removal.finish()
+        token = refused(api, canary, settle=self.settle)
+        still = [str(ask) for ask, allowed in answers.items() if allowed]
+        foreign = [f"a binding that Stint did not make lets the account {what}: remove it" for what in still]
+        return Evidence(
+            gone=not left and not still and token.good,
+            detail={
+                "asked_at": asked_at,
+                "answered_at": self._stamp(),
+                "calls": api.calls,
+                "removed": removal.removed,
+                "left": [*left.names, *foreign],
+                "account_may": _answers(answers),
+                "token": token.words,
+                "last_use_refused_by": (deleted + dt.timedelta(seconds=CACHE_SECONDS)).isoformat(
+                    timespec="seconds"
+                ),
+                "not_cut": [*(_streams(lease) or found.streams), NOT_CUT],
+            },
+        )
+
+    def verify(self, lease: Lease) -> Evidence:
+        """Look for account, roles and bindings, and ask what the account may do. Raises ConnectorError."""
+        api, asked_at = Api(lease.place), self._stamp()
+        left = look(api, lease.token)
+        answers = ask_all(api, lease.token, _remembered(lease) or left.asks, patience=0)
+        return Evidence(
+            gone=not left and not any(answers.values()),
+            detail={
+                "asked_at": asked_at,
+                "answered_at": self._stamp(),
+                "calls": api.calls,
+                "left": left.names,
+                "account_may": _answers(answers),
+            },
+        )
+
+    def observe(self, place: Place) -> list[Observed]:
+        """Everything whose name is one that Stint gives, and bindings of others that name its accounts."""
+        return look_around(Api(place))
+
+    def check(self, place: Place) -> list[CheckStep]:
+        """Ask whether Stint is known there and may do what it has to."""
+        return check_place(place, self.now())
+
+    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+        """Make the account anew, which ends the tokens that it had, and a token that ends with the grant.
+
+        API servers make no token for less than ten minutes: in the last ten of a grant it is the bindings' removal that
+        ends it. Raises ConnectorError.
+        """
+        del lease
+        api = Api(spec.place)
+        wanted = _wanted(spec, api)[0]
+        accounts, name = wanted.accounts, name_of(spec.token)
+        api.call("DELETE", path_of("serviceaccounts", accounts, name), also=(404,))
+        api.call("POST", path_of("serviceaccounts", accounts), wanted.account(), also=(409,))
+        made = request_token(api, accounts, name, math.floor((spec.expires_at - self.now()).total_seconds()))
+        if not made.get("token") or not made.get("expirationTimestamp"):
+            raise ConnectorError(f"{api.name} answered with no token. It is asked again.")
+        _check_bound(api, wanted)
+        ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
+        return _credential(spec, api, str(made["token"]), min(ends, spec.expires_at))
+
+    def _stamp(self) -> str:
+        return self.now().isoformat(timespec="milliseconds")
+
+
+def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
+    """What is to stand for a grant, by namespace. Raises ConnectorError for what may not."""
+    if not isinstance(spec.commands, CompiledSet) or not (rules := spec.commands.rules()):
+        raise ConnectorError(f"{spec.grant_ref} allows nothing on a cluster of Kubernetes.", permanent=True)
+    if still := spec.commands.open_names():
+        raise ConnectorError(f"{spec.grant_ref} has no value for {', '.join(still)}.", permanent=True)
+    limit = api.parameters.namespaces
+    outside = [name or "the whole cluster" for name in rules if limit is not None and name not in limit]
+    if outside:
+        raise ConnectorError(
+            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not set up for: add it to namespaces there.",
+            permanent=True,
+        )
+    return [
+        Wanted(spec.token, spec.grant_ref, spec.holder, api.parameters.accounts, name, rules[name])
+        for name in rules
+    ]
+
+
+def _check_bound(api: Api, wanted: Wanted) -> None:
+    """Take the account back if a revoke has removed its binding meanwhile. One that comes later removes both itself."""
+    name = name_of(wanted.token)
+    status, _ = api.call("GET", path_of("rolebindings", wanted.namespace, name), also=(404,))
+    if status == 404:
+        api.call("DELETE", path_of("serviceaccounts", wanted.accounts, name), also=(404,))
+        raise ConnectorError(
+            f"{wanted.grant_ref} has nothing on {api.name}: it is being ended, or was not begun."
+        )
+
+
+def _remove_others(api: Api, token: str, wanted: set[str]) -> None:
+    """Remove what has the grant's name in a namespace where the grant has nothing."""
+    found, removal = look(api, token), Removal(api, token)
+    removal.remove("rolebindings", set(found.bindings) - wanted)
+    removal.remove("roles", set(found.roles) - wanted)
+    removal.finish()
+
+
+_KEYS = ("namespace", "verb", "group", "resource", "name")
+
+
+def _made(spec: GrantSpec, wanted: Sequence[Wanted]) -> dict[str, Json]:
+    asks = [ask_about(one.namespace, one.role()["rules"]) for one in wanted]
+    streams = spec.commands.streams() if isinstance(spec.commands, CompiledSet) else ()
+    return {
+        "name": name_of(spec.token),
+        "rights": [{key: getattr(ask, key) for key in _KEYS} for ask in asks if ask is not None],
+        "streams": list(streams),
+    }
+
+
+def _remembered(lease: Lease) -> list[Ask]:
+    """One right of the account for each place, as ``provision`` noted them."""
+    noted = lease.made.get("rights")
+    if not isinstance(noted, list | tuple):
+        return []
+    return [Ask(**{key: str(one.get(key, "")) for key in _KEYS}) for one in noted if isinstance(one, Mapping)]
+
+
+def _streams(lease: Lease) -> list[str]:
+    noted = lease.made.get("streams")
+    return [str(one) for one in noted] if isinstance(noted, list | tuple) else []
+
+
+def _answers(answers: Mapping[Ask, bool]) -> dict[str, Json]:
+    return {str(ask): allowed for ask, allowed in answers.items()}
+
+
+def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime) -> Credential:
+    target, parameters = spec.place.target, api.parameters
+    server = f"https://{f'[{target.address}]' if ':' in target.address else target.address}:{target.port}"
+    first = next((one.namespace for one in _wanted(spec, api) if one.namespace), "")
+    config = token_kubeconfig(
+        name=spec.place.cluster, server=server, ca=parameters.ca, namespace=first, token=token,
+        server_name=parameters.server_name,
+    )  # fmt: skip
+    fields = {
+        "Token": token, "Server": server, "Certificate authority": parameters.ca, "Namespace": first,
+        "Token id": _token_id(token), "Kubeconfig": config,
+    }  # fmt: skip
+    shown = {key: value for key, value in fields.items() if value}
+    # The kubeconfig is pasted behind it, so that it does not stay in the shell's history.
+    file = f"~/.kube/{spec.grant_ref.lower()}"
+    command = f"install -m 600 /dev/stdin {file} && export KUBECONFIG={file}"
+    return Credential(
+        fields=shown, secret=frozenset(("Token", "Kubeconfig")), command=command, expires_at=expires
+    )
+
+
+def _token_id(token: str) -> str:
+    """The `jti` of a token, which the API server writes beside each use into its audit log (from 1.34); or nothing."""
+    try:
+        part = token.split(".")[1]
+        data = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return ""
+    return str(data.get("jti", "")) if isinstance(data, dict) else ""

@@ -1,0 +1,60 @@
+"""The kubeconfig of a grant's holder.
+
+Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. It is written as JSON, which is YAML, so that no
+value can be read as anything but text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PLUGIN = "stint-kube-credential"
+
+
+def token_kubeconfig(
+    *, name: str, server: str, ca: str, namespace: str, token: str, server_name: str = ""
+) -> str:
+    """A kubeconfig that holds the token itself."""
+    return _kubeconfig(name, server, ca, namespace, {"token": token}, server_name)
+
+
+def exec_kubeconfig(
+    *, name: str, server: str, ca: str, namespace: str, grant_ref: str, stint_url: str, server_name: str = "",
+    target: str = "", command: Sequence[str] = (PLUGIN,),
+) -> str:  # fmt: skip
+    """A kubeconfig that holds no secret: kubectl runs ``command`` with the grant's reference, which asks Stint. ``target``
+    names one where the grant has several.
+
+    ``name`` is the cluster's, ``stint_url`` where Stint's API is. The holder's own API token is in STINT_TOKEN.
+    """
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": command[0],
+        "args": [*command[1:], grant_ref, *([target] if target else [])],
+        "env": [{"name": "STINT_URL", "value": stint_url}],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+        "installHint": f"Put {PLUGIN} on your PATH: Stint's page of the grant has it.",
+    }
+    return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
+
+
+def _kubeconfig(
+    name: str, server: str, ca: str, namespace: str, user: Mapping[str, Any], server_name: str
+) -> str:
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca.encode()).decode()}
+    if server_name:
+        cluster["tls-server-name"] = server_name
+    context = {"cluster": name, "user": "stint", **({"namespace": namespace} if namespace else {})}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": "stint", "user": user}],
+        "contexts": [{"name": name, "context": context}],
+        "current-context": name,
+    }
+    return json.dumps(config, indent=2) + "\n"

@@ -1,0 +1,148 @@
+"""What of Stint's is on a cluster: found by name, for a name can't be taken off an object as a label can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sessions_app.connectors.base import Observed
+from sessions_app.connectors.kubernetes.api import Api, Data
+from sessions_app.connectors.kubernetes.objects import (
+    DIGEST,
+    GRANT_LABEL,
+    RBAC,
+    TOKEN_LABEL,
+    Ask,
+    ask_about,
+    digest_of,
+    name_of,
+    path_of,
+    token_in,
+)
+from sessions_app.policy.commands.kubernetes.rights import STREAMS
+
+_LISTS = ("rolebindings", "roles")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands for one grant. Bindings and roles are by namespace, "" for those of the whole cluster."""
+
+    bindings: Mapping[str, Data] = field(default_factory=dict)
+    roles: Mapping[str, Data] = field(default_factory=dict)
+    account: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.bindings or self.roles or self.account)
+
+    @property
+    def names(self) -> list[str]:
+        """Each in words."""
+        found = [
+            _said(kind, where)
+            for kind, all_ in (("rolebinding", self.bindings), ("role", self.roles))
+            for where in all_
+        ]
+        return [*found, *(["serviceaccount"] if self.account else [])]
+
+    @property
+    def asks(self) -> list[Ask]:
+        """One thing that each role permits."""
+        asks = (ask_about(where, role.get("rules") or []) for where, role in self.roles.items())
+        return [ask for ask in asks if ask is not None]
+
+    @property
+    def streams(self) -> list[str]:
+        """What of its rights a revoke can't cut once it is open."""
+        rules = [rule for role in self.roles.values() for rule in role.get("rules") or []]
+        watched = {
+            f"watch {one}"
+            for rule in rules
+            if "watch" in rule.get("verbs", [])
+            for one in rule.get("resources", [])
+        }
+        return sorted(
+            watched | {one for rule in rules for one in rule.get("resources", []) if one in STREAMS}
+        )
+
+
+def _said(kind: str, namespace: str) -> str:
+    return f"{kind} in namespace {namespace}" if namespace else f"cluster{kind}"
+
+
+def look(api: Api, token: str) -> Found:
+    """Read what stands for a grant, in every namespace. Five calls."""
+    name = name_of(token)
+    lists: dict[str, dict[str, Data]] = {plural: {} for plural in _LISTS}
+    for plural in _LISTS:
+        for path in (f"{RBAC}/{plural}", f"{RBAC}/cluster{plural}"):
+            for one in api.items(path, {"fieldSelector": f"metadata.name={name}"}):
+                lists[plural][one["metadata"].get("namespace", "")] = one
+    status, _ = api.call("GET", path_of("serviceaccounts", api.parameters.accounts, name), also=(404,))
+    return Found(lists["rolebindings"], lists["roles"], status == 200)
+
+
+def look_around(api: Api) -> list[Observed]:
+    """Read everything of Stint's, whatever grant it is of, and the bindings of others that name its accounts."""
+    seen: dict[str, _Seen] = {}
+    for account in api.items(path_of("serviceaccounts", api.parameters.accounts)):
+        if token := token_in(account["metadata"]["name"]):
+            one = seen.setdefault(token, _Seen())
+            one.account = True
+            one.note(account, token)
+    for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings"):
+        for made in api.items(f"{RBAC}/{plural}"):
+            _take(seen, plural, made, api.parameters.accounts)
+    return [one.observed(token) for token, one in sorted(seen.items())]
+
+
+@dataclass
+class _Seen:
+    """What is there of one grant, and what is wrong with it."""
+
+    ref: str = ""
+    account: bool = False
+    places: dict[str, set[str]] = field(default_factory=lambda: {"role": set(), "rolebinding": set()})
+    wrong: list[str] = field(default_factory=list)
+
+    def note(self, made: Data, token: str) -> None:
+        labels = made["metadata"].get("labels") or {}
+        self.ref = self.ref or labels.get(GRANT_LABEL, "")
+        if labels.get(TOKEN_LABEL) != token:
+            self.wrong.append(f"{made['metadata']['name']} has lost its labels")
+
+    def observed(self, token: str) -> Observed:
+        roles, bindings = self.places["role"], self.places["rolebinding"]
+        self.wrong += [f"no {_said('role', where)}" for where in sorted(bindings - roles)]
+        self.wrong += [f"no {_said('rolebinding', where)}" for where in sorted(roles - bindings)]
+        if not self.account:
+            self.wrong.append("no serviceaccount")
+        if not roles and not bindings:
+            self.wrong.append("no role")
+        there = [*(["serviceaccount"] if self.account else []), *(_said("role", where) for where in sorted(roles)),
+                 *(_said("rolebinding", where) for where in sorted(bindings))]  # fmt: skip
+        detail = ", ".join(there) + (f"; wrong: {'; '.join(self.wrong)}" if self.wrong else "")
+        return Observed(token=token, grant_ref=self.ref, intact=not self.wrong, detail=detail)
+
+
+def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> None:
+    where, kind = made["metadata"].get("namespace", ""), plural.removeprefix("cluster").removesuffix("s")
+    own = token_in(made["metadata"]["name"])
+    if own:
+        one = seen.setdefault(own, _Seen())
+        one.places[kind].add(where)
+        one.note(made, own)
+        noted = (made["metadata"].get("annotations") or {}).get(DIGEST)
+        if noted != digest_of(made):
+            one.wrong.append(f"{_said(kind, where)} is not as Stint made it")
+    for token in _accounts_in(made, accounts):
+        if token != own:
+            said = f"{_said(kind, where)} {made['metadata']['name']}, which is not Stint's, names its account"
+            seen.setdefault(token, _Seen()).wrong.append(said)
+
+
+def _accounts_in(made: Data, accounts: str) -> Iterator[str]:
+    for subject in made.get("subjects") or []:
+        ours = subject.get("kind") == "ServiceAccount" and subject.get("namespace") == accounts
+        if ours and (token := token_in(subject.get("name", ""))):
+            yield token

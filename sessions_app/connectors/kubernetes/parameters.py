@@ -1,0 +1,46 @@
+"""How Stint logs in to a cluster of Kubernetes."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, field_validator
+
+from sessions_app.connectors.base import ConnectionParameters
+from sessions_app.policy.commands.kubernetes.texts import is_namespace
+
+ACCOUNTS = "stint-grants"
+
+
+class KubernetesParameters(ConnectionParameters):
+    """What `manage.py kubernetes_target_setup` makes on the cluster, and where its API server is known from."""
+
+    ca: str = Field(
+        description="Certificate of the API server's authority, as PEM (certificate-authority-data, decoded)"
+    )
+    token: SecretStr = Field(description="Token of Stint's own service account")
+    accounts: str = Field(
+        default=ACCOUNTS, description="Namespace in which Stint makes the accounts of grants"
+    )
+    namespaces: tuple[str, ...] | None = Field(
+        default=None,
+        description="Namespaces that grants may reach; not given: whatever the cluster lets Stint give",
+    )
+    server_name: str = Field(
+        default="", description="Name in the API server's certificate, if it is not the address"
+    )
+    audience: str = Field(
+        default="", description="Audience of the tokens, if the API server wants another than its own"
+    )
+
+    @field_validator("ca")
+    @classmethod
+    def _pem(cls, ca: str) -> str:
+        if "-----BEGIN CERTIFICATE-----" not in ca:
+            raise ValueError("needs a certificate that begins with -----BEGIN CERTIFICATE-----")
+        return ca.strip() + "\n"
+
+    @field_validator("accounts")
+    @classmethod
+    def _namespace(cls, accounts: str) -> str:
+        if not is_namespace(accounts):
+            raise ValueError("needs the name of a namespace")
+        return accounts

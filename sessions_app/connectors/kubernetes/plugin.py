@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Ask Stint for the credential of a grant, for kubectl: put this file on the PATH as `stint-kube-credential`.
+
+    STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
+
+One file that needs Python's standard library alone. STINT_TOKEN_FILE may name a file that holds the token, STINT_CA_FILE the
+authority of Stint's own certificate. Nothing is written down: kubectl keeps the answer in memory.
+
+Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import re
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TextIO
+from urllib.parse import urlsplit
+
+API_VERSION = "client.authentication.k8s.io/v1"
+SECONDS = 30
+MAX_ANSWER = 1024 * 1024
+_REF = re.compile(r"GR-[0-9A-Z]{4,16}")
+
+
+class CannotAsk(Exception):
+    """There is no credential; the message says why and what to do."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow none: the token would go along to another place."""
+
+
+def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What kubectl reads, from what Stint's API answers. Raises CannotAsk."""
+    values, ends = answer.get("values"), answer.get("expires_at")
+    token = values.get("Token") if isinstance(values, Mapping) else None
+    if not isinstance(token, str) or not token or not isinstance(ends, str):
+        raise CannotAsk("Stint answered with no token: is this a grant on a cluster of Kubernetes?")
+    try:
+        moment = dt.datetime.fromisoformat(ends.replace("Z", "+00:00")).astimezone(dt.timezone.utc)  # noqa: FURB162, UP017  # older Pythons have no other
+    except ValueError:
+        raise CannotAsk("Stint answered with an end that can't be read.") from None
+    status = {"token": token, "expirationTimestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"apiVersion": API_VERSION, "kind": "ExecCredential", "status": status}
+
+
+def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
+    """Ask the API of STINT_URL for a credential of a grant. A target is named where it has several. Raises CannotAsk."""
+    if not _REF.fullmatch(ref):
+        raise CannotAsk(f"{ref[:40]!r} is not the reference of a grant, like GR-7F3K.")
+    url = f"{_base(env)}/api/v1/grants/{ref}/credential"
+    headers = {
+        "Authorization": f"Bearer {_token(env)}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps({"target": target} if target else {}).encode()
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310  # _base lets no other scheme through
+    context = ssl.create_default_context(cafile=env.get("STINT_CA_FILE") or None)
+    # No proxy of the environment: the token is for Stint alone.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect
+    )
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            return _json(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise CannotAsk(_refusal(error)) from None
+    except (OSError, ValueError) as error:
+        raise CannotAsk(f"Stint did not answer at {url}: {error}") from None
+
+
+def _json(answer: IO[bytes]) -> dict[str, Any]:
+    data = json.loads(answer.read(MAX_ANSWER))
+    return data if isinstance(data, dict) else {}
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        said = _json(error)
+    except ValueError:
+        said = {}
+    words = " ".join(str(said[key]) for key in ("detail", "hint") if said.get(key)) or str(
+        said.get("title") or error.reason
+    )
+    if error.code == 401:
+        words += " Put an API token of yours into STINT_TOKEN."
+    return f"Stint refused ({error.code}): {words}"
+
+
+def _base(env: Mapping[str, str]) -> str:
+    url = env.get("STINT_URL", "").rstrip("/")
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise CannotAsk("Put the address of Stint into STINT_URL, like https://stint.example.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _here(parts.hostname)):
+        raise CannotAsk("STINT_URL must begin with https://, for your token would be read on the way.")
+    return url
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _token(env: Mapping[str, str]) -> str:
+    token = env.get("STINT_TOKEN", "")
+    if not token and env.get("STINT_TOKEN_FILE"):
+        try:
+            token = Path(env["STINT_TOKEN_FILE"]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise CannotAsk(f"STINT_TOKEN_FILE can't be read: {error}") from None
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise CannotAsk("Put an API token of yours into STINT_TOKEN.")
+    return token
+
+
+def main(words: Sequence[str], env: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+    """Write an ExecCredential to ``out`` and return 0, or say to ``err`` what is wrong and return 1."""
+    if len(words) not in (1, 2):
+        err.write("usage: stint-kube-credential GR-XXXX [TARGET]\n")
+        return 2
+    try:
+        out.write(
+            json.dumps(exec_credential(ask(words[0], words[1] if len(words) > 1 else None, env))) + "\n"
+        )
+    except CannotAsk as error:
+        err.write(f"stint: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ, sys.stdout, sys.stderr))

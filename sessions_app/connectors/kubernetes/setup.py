@@ -1,0 +1,109 @@
+"""What a cluster's administrator applies once: Stint's own account, with no more than it needs.
+
+An API server lets nobody give rights that they do not hold, but with `escalate` and `bind`, which come to all rights of
+the cluster. Stint has neither. It holds a ceiling, the union of what its command sets can give, and so the cluster itself
+refuses everything above it, also to somebody who has stolen Stint's token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from sessions_app.connectors.kubernetes.objects import GROUP
+from sessions_app.connectors.kubernetes.parameters import ACCOUNTS
+from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.rights import PolicyRule
+
+OWN_NAMESPACE, OWN_NAME = "stint-system", "stint"
+ANYWHERE = "*"
+Rules = Mapping[str, Sequence[PolicyRule]]
+
+_LOOK = (
+    PolicyRule(("get", "list"), (GROUP,), ("roles", "rolebindings", "clusterroles", "clusterrolebindings")),
+    PolicyRule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",)),
+    PolicyRule(("create",), ("authentication.k8s.io",), ("tokenreviews",)),
+)
+_ACCOUNTS = (
+    PolicyRule(("get", "list", "create", "delete"), ("",), ("serviceaccounts",)),
+    PolicyRule(("create",), ("",), ("serviceaccounts/token",)),
+)
+_GIVE = (PolicyRule(("create", "delete"), (GROUP,), ("roles", "rolebindings")),)
+_GIVE_EVERYWHERE = (PolicyRule(("create", "delete"), (GROUP,), ("clusterroles", "clusterrolebindings")),)
+
+
+def ceiling(
+    sets: Iterable[CompiledSet], namespaces: Sequence[str] | None = None
+) -> dict[str, tuple[PolicyRule, ...]]:
+    """The union of what the sets can give, by namespace ("": the whole cluster at once, `ANYWHERE`: any one namespace).
+
+    ``sets`` are compiled without values: a name that is open is any name there, and a namespace that is open each of
+    ``namespaces``, or any without them.
+    """
+    found: dict[str, dict[PolicyRule, None]] = {}
+    for one in sets:
+        for written, rules in one.rules().items():
+            where = [written] if "{" not in written else list(namespaces or [ANYWHERE])
+            for namespace in where:
+                found.setdefault(namespace, {}).update(dict.fromkeys(map(_any_name, rules)))
+    return {namespace: tuple(rules) for namespace, rules in sorted(found.items())}
+
+
+def _any_name(rule: PolicyRule) -> PolicyRule:
+    return replace(rule, names=()) if any("{" in name for name in rule.names) else rule
+
+
+def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
+    """The YAML to apply, and how to read the token from it. ``rules`` is a `ceiling`. Applying it again is safe."""
+    spaces = sorted(namespace for namespace in rules if namespace not in ("", ANYWHERE))
+    documents = [
+        _object("v1", "Namespace", OWN_NAMESPACE),
+        _object("v1", "Namespace", accounts),
+        _object("v1", "ServiceAccount", OWN_NAME, OWN_NAMESPACE),
+        _object("v1", "Secret", OWN_NAME, OWN_NAMESPACE, type="kubernetes.io/service-account-token",
+                annotations={"kubernetes.io/service-account.name": OWN_NAME}),
+        *_bound("stint-accounts", accounts, _ACCOUNTS),
+        *_bound("stint-look", "", _LOOK),
+    ]  # fmt: skip
+    if "" in rules:
+        documents += _bound("stint-give", "", _GIVE_EVERYWHERE)
+        documents += _bound("stint-ceiling", "", rules[""])
+    if ANYWHERE in rules:
+        documents += _bound("stint-give-anywhere", "", _GIVE)
+        documents += _bound("stint-ceiling-anywhere", "", rules[ANYWHERE])
+    for namespace in spaces:
+        documents += _bound("stint-give", namespace, _GIVE)
+        documents += _bound("stint-ceiling", namespace, rules[namespace])
+    return _HEAD + yaml.safe_dump_all(documents, sort_keys=False, default_flow_style=None, width=110)
+
+
+_HEAD = f"""\
+# Apply this as an administrator of the cluster: kubectl apply -f FILE. Applying it again is safe; do so whenever a
+# command set gives more than before. Then give Stint the token and the authority's certificate:
+#   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.token}}' | base64 -d
+#   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.ca\\.crt}}' | base64 -d
+# Stint can give no more than stint-ceiling: the API server refuses it, for Stint has neither bind nor escalate.
+"""
+
+
+def _object(
+    version: str, kind: str, name: str, namespace: str = "", *, annotations: Mapping[str, str] | None = None, **content: Any
+) -> dict[str, Any]:  # fmt: skip
+    meta: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
+    if annotations:
+        meta["annotations"] = dict(annotations)
+    return {"apiVersion": version, "kind": kind, "metadata": meta, **content}
+
+
+def _bound(name: str, namespace: str, rules: Sequence[PolicyRule]) -> list[dict[str, Any]]:
+    """A role and its binding to Stint's account."""
+    kind = "Role" if namespace else "ClusterRole"
+    subject = {"kind": "ServiceAccount", "name": OWN_NAME, "namespace": OWN_NAMESPACE}
+    reference = {"apiGroup": GROUP, "kind": kind, "name": name}
+    return [
+        _object(f"{GROUP}/v1", kind, name, namespace, rules=[rule.to_json() for rule in rules]),
+        _object(f"{GROUP}/v1", f"{kind}Binding", name, namespace, roleRef=reference, subjects=[subject]),
+    ]

@@ -1,0 +1,209 @@
+"""Whether a server is set up for Stint, step by step, with the SQL that mends what is not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import LiteralString
+
+from psycopg import sql
+
+from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.postgres.connection import Budget, Server, connected
+from sessions_app.connectors.postgres.parameters import KEEPER, PostgresParameters, parameters_of
+
+OLDEST = 15
+SKEW_SECONDS = 2.0
+# Logging in to every database of a server with hundreds would take longer than anybody waits.
+DATABASES_SECONDS = 10.0
+
+_TEMPLATES: LiteralString = """
+SELECT ARRAY(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+             WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND m.admin_option
+             AND r.rolname !~ '^stint_' ORDER BY 1)
+"""
+
+
+def check_place(place: Place, budget: Budget) -> list[CheckStep]:
+    """Log in and look at each thing that Stint needs. Never raises for what the server does."""
+    steps: list[CheckStep] = []
+    try:
+        with connected(place, budget, purpose="stint check") as server:
+            steps.append(
+                CheckStep(
+                    "login",
+                    True,
+                    f"PostgreSQL {server.connection.info.server_version // 10000} lets Stint in",
+                )
+            )
+            for step in _steps(server, parameters_of(place), budget):
+                steps.append(step)  # noqa: PERF402 - those before one that fails are told as well
+    except ConnectorError as error:
+        name = "answers" if steps else "login"
+        steps.append(CheckStep(name, False, error.message, _login_fix(place, error)))
+    return steps
+
+
+def _login_fix(place: Place, error: ConnectorError) -> str:
+    said = error.message
+    if "authentication failed" in said or "permitted to log in" in said:
+        return "Check user and password of the cluster. `manage.py postgres_target_setup` prints how the role is made."
+    if "pg_hba.conf" in said:
+        return (
+            "Add a line for Stint's role and address to pg_hba.conf, with method scram-sha-256, and reload."
+        )
+    if "certificate" in said or "SSL" in said:
+        return "Give the authority's certificate as sslrootcert, or turn on ssl on the server (ssl = on, ssl_cert_file)."
+    if "database" in said and "does not exist" in said:
+        return "Name a database of the server in the cluster's set-up."
+    return (
+        f"Check that PostgreSQL listens at {place.target.address}:{place.target.port} (listen_addresses), and that no "
+        "firewall is in between."
+    )
+
+
+def _steps(server: Server, parameters: PostgresParameters, budget: Budget) -> Iterator[CheckStep]:
+    broker = sql.Identifier(server.connection.info.user).as_string()
+    yield _version(server)
+    yield _encryption(server, parameters)
+    yield _superuser(server, broker)
+    yield _createrole(server, broker)
+    yield _signal(server, broker)
+    yield _templates(server, broker)
+    yield _keeper(server, parameters, broker)
+    yield _logging(server, broker)
+    if parameters.read_statements:
+        yield _statements(server, broker)
+    yield _clock(server)
+    yield from _databases(server, broker, budget)
+
+
+def _version(server: Server) -> CheckStep:
+    fine = server.version >= OLDEST
+    fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or newer."
+    return CheckStep("version", fine, f"PostgreSQL {server.version}", fix)
+
+
+def _encryption(server: Server, parameters: PostgresParameters) -> CheckStep:
+    used = bool(server.connection.pgconn.ssl_in_use)
+    proven = used and parameters.sslmode.startswith("verify")
+    said = "encrypted, the server proved its name" if proven else "encrypted" if used else "not encrypted"
+    fix = "" if proven else "Set sslmode to verify-full: passwords and data go to whoever answers otherwise."
+    return CheckStep("encryption", True, f"the connection is {said}", fix)
+
+
+def _superuser(server: Server, broker: str) -> CheckStep:
+    said = (
+        "Stint's role is a superuser: it can do more than it needs"
+        if server.superuser
+        else "Stint's role is no superuser"
+    )
+    fix = f"ALTER ROLE {broker} NOSUPERUSER CREATEROLE;" if server.superuser else ""
+    return CheckStep("no superuser", True, said, fix)
+
+
+def _createrole(server: Server, broker: str) -> CheckStep:
+    fine = bool(server.value("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"))
+    said = "Stint's role may make roles" if fine else "Stint's role may not make roles"
+    return CheckStep("makes roles", fine, said, "" if fine else f"ALTER ROLE {broker} CREATEROLE;")
+
+
+def _signal(server: Server, broker: str) -> CheckStep:
+    fine = bool(server.value("SELECT pg_has_role(current_user, 'pg_signal_backend', 'USAGE')"))
+    said = "Stint's role may end sessions" if fine else "Stint's role may not end sessions"
+    return CheckStep("ends sessions", fine, said, "" if fine else f"GRANT pg_signal_backend TO {broker};")
+
+
+def _templates(server: Server, broker: str) -> CheckStep:
+    found = server.value(_TEMPLATES)
+    if server.superuser or (found and set(found) != {KEEPER}):
+        return CheckStep("template roles", True, f"Stint may give {', '.join(found) or 'every role'}")
+    fix = f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN OPTION;"
+    if server.version < 16:
+        return CheckStep(
+            "template roles", True, "in PostgreSQL 15, CREATEROLE gives every role that is no superuser"
+        )
+    return CheckStep("template roles", True, "Stint may give no template role, only single privileges", fix)
+
+
+def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> CheckStep:
+    keeper = parameters.reassign_to
+    name = sql.Identifier(keeper).as_string()
+    rows = server.rows(
+        "SELECT rolsuper OR rolcreaterole OR rolcanlogin, pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles"
+        " WHERE rolname = %s", (keeper,),
+    )  # fmt: skip
+    if not rows:
+        known = keeper == KEEPER
+        said = (
+            f"{keeper}, which gets what holders made, is made when it is needed"
+            if known
+            else f"there is no role {keeper}"
+        )
+        return CheckStep(
+            "owner afterwards",
+            known,
+            said,
+            "" if known else f"CREATE ROLE {name} NOLOGIN; GRANT {name} TO {broker};",
+        )
+    powerful, member = rows[0]
+    fix = f"GRANT {name} TO {broker};" if not member else ""
+    if powerful:
+        fix = f"Name a role without login and without privileges in reassign_to: functions of holders would run as {keeper}."
+    return CheckStep("owner afterwards", member and not powerful, f"what holders made goes to {keeper}", fix)
+
+
+def _logging(server: Server, broker: str) -> CheckStep:
+    fine = bool(server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"))
+    said = "the server logs what holders run" if fine else "the server logs what its own log_statement says"
+    return CheckStep(
+        "statement log", True, said, "" if fine else f"GRANT SET ON PARAMETER log_statement TO {broker};"
+    )
+
+
+def _statements(server: Server, broker: str) -> CheckStep:
+    fine = bool(server.value("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"))
+    said = "Stint may read running statements" if fine else "Stint may not read the statements of others"
+    return CheckStep("reads statements", fine, said, "" if fine else f"GRANT pg_read_all_stats TO {broker};")
+
+
+def _clock(server: Server) -> CheckStep:
+    before = dt.datetime.now(dt.UTC)
+    there = server.value("SELECT extract(epoch FROM clock_timestamp())::float8")
+    after = dt.datetime.now(dt.UTC)
+    ahead = there - (before.timestamp() + after.timestamp()) / 2
+    fine = abs(ahead) <= SKEW_SECONDS
+    said = f"the server's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
+    return CheckStep(
+        "clock", fine, said, "" if fine else "Set the clock by NTP: VALID UNTIL goes by the server's clock."
+    )
+
+
+def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckStep]:
+    rows = server.rows(
+        "SELECT datname, has_database_privilege(datname, 'CONNECT') FROM pg_database"
+        " WHERE datallowconn ORDER BY datname"
+    )
+    untried, good = 0, 0
+    for name, allowed in rows:
+        if not allowed:
+            fix = f"GRANT CONNECT ON DATABASE {sql.Identifier(name).as_string()} TO {broker};"
+            yield CheckStep("database", False, f"Stint may not connect to database {name}", fix)
+        elif budget.left < DATABASES_SECONDS:
+            untried += 1
+        elif (step := _database(server.place, name, budget)) is not None:
+            yield step
+        else:
+            good += 1
+    said = f"Stint can connect to {good} databases" + (
+        f"; {untried} were not tried for lack of time" if untried else ""
+    )
+    yield CheckStep("databases", True, said)
+
+
+def _database(place: Place, name: str, budget: Budget) -> CheckStep | None:
+    try:
+        with connected(place, budget, database=name, purpose="stint check"):
+            return None
+    except ConnectorError as error:
+        return CheckStep("database", False, error.message, _login_fix(place, error))

@@ -1,0 +1,250 @@
+"""Connections to a server, with a limit on everything: on connecting, on each statement, on each lock, on the whole call.
+
+Statement limits are the server's and do not help against one that is stopped, or a network that swallows packets; so each
+connection has a watch that cuts it when the call's time is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from sessions_app.connectors.base import CALL_SECONDS, ConnectorError, Place
+from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
+
+BUDGET_SECONDS = CALL_SECONDS - 3.0
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 10
+LOCK_SECONDS = 4
+# Two who change the same row of the catalogue: `tuple concurrently updated`, which is no state of its own; a deadlock; a name
+# that the other made (23505, 42710) or dropped (42704) meanwhile.
+_COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
+ATTEMPTS = 25
+LONGEST_PAUSE = 0.06
+
+Row = tuple[Any, ...]
+Result = TypeVar("Result")
+Statement = sql.SQL | sql.Composed
+
+_PERMANENT = (
+    "password authentication failed", "no pg_hba.conf entry", "certificate verify failed", "does not support SSL",
+    "is not permitted to log in", "does not exist", "does not match host name", "root certificate",
+)  # fmt: skip
+# Class 28: not let in; 3D: no such database; 42501: insufficient privilege.
+_STATES_THAT_STAY = ("28", "3D", "42501")
+
+
+class CollisionError(ConnectorError):
+    """Somebody else changed the same roles or privileges at the same moment; it may go well the next time."""
+
+
+class Budget:
+    """The time that one call of the connector has."""
+
+    def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until the call has to be over; never below zero."""
+        return max(0.0, self._ends - time.monotonic())
+
+
+class Server:
+    """One connection to one database of a place. Errors of the server come out as ConnectorError."""
+
+    def __init__(self, place: Place, connection: psycopg.Connection[Row]) -> None:
+        self.place = place
+        self.connection = connection
+        self.version = connection.info.server_version // 10000
+        self._superuser: bool | None = None
+
+    @property
+    def superuser(self) -> bool:
+        """Whether the broker's role is bound by nothing here."""
+        if self._superuser is None:
+            self._superuser = bool(self.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
+        return self._superuser
+
+    def run(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> None:
+        """Run one statement. Raises ConnectorError."""
+        with said_by(self.place):
+            self.connection.execute(statement, values or None)
+
+    def rows(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows that a statement returns. Raises ConnectorError."""
+        with said_by(self.place):
+            return self.connection.execute(statement, values or None).fetchall()
+
+    def rows_by_name(self, statement: LiteralString, values: Mapping[str, Any]) -> Row:
+        """The one row that a statement with named values returns. Raises ConnectorError."""
+        with said_by(self.place):
+            return self.connection.execute(statement, values).fetchall()[0]
+
+    def value(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> Any:
+        """The one value that a statement returns. Raises ConnectorError."""
+        return self.rows(statement, values)[0][0]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is run inside, or nothing. Raises ConnectorError when it can't be committed."""
+        with said_by(self.place), self.connection.transaction():
+            yield
+
+
+@contextlib.contextmanager
+def connected(
+    place: Place, budget: Budget, *, database: str | None = None, purpose: str = "stint"
+) -> Iterator[Server]:
+    """A connection of the broker's role, to the cluster's database or another. Raises ConnectorError."""
+    parameters = parameters_of(place)
+    name = database or parameters.database
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(_authorities(parameters))
+        connection = _connect(place, parameters, name, root, budget, purpose)
+        stack.callback(connection.close)
+        stack.enter_context(_watch(connection, budget))
+        yield Server(place, connection)
+
+
+def _connect(
+    place: Place,
+    parameters: PostgresParameters,
+    database: str,
+    root: str | None,
+    budget: Budget,
+    purpose: str,
+) -> psycopg.Connection[Row]:
+    if budget.left < 1:
+        raise ConnectorError(f"{place.target.name} took too long; it is tried again.")
+    verified = parameters.sslmode.startswith("verify")
+    try:
+        return psycopg.connect(
+            host=place.target.address,
+            port=place.target.port,
+            user=parameters.user,
+            password=parameters.password.get_secret_value(),
+            dbname=database,
+            sslmode=parameters.sslmode,
+            sslrootcert=root,
+            # Without a proven server nobody may talk the client into sending the password in clear.
+            require_auth=None if verified else "!password",
+            connect_timeout=min(CONNECT_SECONDS, int(budget.left) or 1),
+            tcp_user_timeout=CONNECT_SECONDS * 1000,
+            application_name=purpose,
+            client_encoding="UTF8",
+            options=_options(),
+            autocommit=True,
+            prepare_threshold=None,
+        )
+    except psycopg.Error as error:
+        raise _unreachable(place, database, error) from None
+
+
+def _options() -> str:
+    settings = {
+        "statement_timeout": f"{STATEMENT_SECONDS}s", "lock_timeout": f"{LOCK_SECONDS}s", "search_path": "pg_catalog",
+        "idle_in_transaction_session_timeout": f"{CALL_SECONDS}s", "DateStyle": "ISO",
+    }  # fmt: skip
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+@contextlib.contextmanager
+def _authorities(parameters: PostgresParameters) -> Iterator[str | None]:
+    """Where libpq finds the authorities: it reads a file, and only while it connects."""
+    if not parameters.sslmode.startswith("verify"):
+        yield None
+    elif not parameters.sslrootcert:
+        yield _system_authorities()
+    else:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="ascii") as file:
+            file.write(parameters.sslrootcert)
+            file.flush()
+            yield file.name
+
+
+def _system_authorities() -> str:
+    # The binary packages of psycopg look where the machine that built them had its authorities.
+    found = (
+        os.environ.get("SSL_CERT_FILE"),
+        ssl.get_default_verify_paths().cafile,
+        "/etc/ssl/certs/ca-certificates.crt",
+    )
+    return next((path for path in found if path and Path(path).exists()), "system")
+
+
+@contextlib.contextmanager
+def _watch(connection: psycopg.Connection[Row], budget: Budget) -> Iterator[None]:
+    """Cut the connection when the call's time is over."""
+    wire = socket.socket(fileno=os.dup(connection.fileno()))
+    timer = threading.Timer(budget.left, _cut, (wire,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        wire.close()
+
+
+def _cut(wire: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        wire.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def said_by(place: Place) -> Iterator[None]:
+    """Turn what the server refuses into a ConnectorError without the statement, which may hold a verifier."""
+    try:
+        yield
+    except psycopg.Error as error:
+        state, message = error.sqlstate or "", f"{place.target.name}: {reason_of(error)}."
+        if state in _COLLISIONS:
+            raise CollisionError(message) from None
+        raise ConnectorError(message, permanent=state.startswith(_STATES_THAT_STAY)) from None
+
+
+def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
+    """Do what may be done again until it goes through. PostgreSQL has no lock for it that others could not hold for ever:
+    advisory locks are everybody's, those of holders as well.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return work()
+        except CollisionError:
+            pause = secrets.SystemRandom().uniform(0, LONGEST_PAUSE)
+            if budget.left < pause + CONNECT_SECONDS:
+                raise
+            time.sleep(pause)
+    return work()
+
+
+def reason_of(error: psycopg.Error) -> str:
+    """What the server said, in one line."""
+    if error.diag.message_primary:
+        said = (
+            f"{error.diag.message_primary}: {error.diag.message_detail}" if error.diag.message_detail else ""
+        )
+        return " ".join((said or error.diag.message_primary).split()).rstrip(".")
+    return " ".join(str(error).split()).rstrip(".") or "the connection was lost"
+
+
+def _unreachable(place: Place, database: str, error: psycopg.Error) -> ConnectorError:
+    reason = reason_of(error)
+    where = f"{place.target.name} ({place.target.address}:{place.target.port}, database {database})"
+    return ConnectorError(
+        f"{where} cannot be logged in to: {reason}. Open the cluster and press Check; it says what to do.",
+        permanent=any(said in reason for said in _PERMANENT),
+    )

@@ -1,0 +1,130 @@
+"""Access to PostgreSQL: a role for each grant, never used again, that the server itself lets in until the grant's end."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from psycopg import sql
+
+from sessions_app.connectors.base import (
+    CheckStep,
+    ConnectorError,
+    Credential,
+    Evidence,
+    GrantSpec,
+    Json,
+    Lease,
+    Observed,
+    Place,
+)
+from sessions_app.connectors.postgres import facts, provision, revoke
+from sessions_app.connectors.postgres.check import check_place
+from sessions_app.connectors.postgres.connection import Budget, connected, repeated
+from sessions_app.connectors.postgres.names import role_names, until_text
+from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
+from sessions_app.connectors.postgres.scram import new_password, verifier
+from sessions_app.connectors.registry import ConnectorType
+
+DEFAULT_PORT = 5432
+
+
+class PostgresConnector:
+    """Makes and unmakes roles. Has no state; may be used from any number of threads."""
+
+    kind = "postgres"
+
+    def provision(self, spec: GrantSpec) -> Lease:
+        """Make the grant's roles or mend them; roles that were changed beyond mending are made anew."""
+        budget = Budget()
+        lease = Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
+        try:
+            made = repeated(budget, lambda: self._make(spec, budget))
+        except provision.NotIntactError:
+            revoke.revoke(lease, budget)
+            made = repeated(budget, lambda: self._make(spec, budget))
+        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made)
+
+    def _make(self, spec: GrantSpec, budget: Budget) -> dict[str, Json]:
+        with connected(spec.place, budget, purpose=f"stint {spec.grant_ref}") as server:
+            return provision.make(server, spec)
+
+    def revoke(self, lease: Lease) -> Evidence:
+        """End the grant's sessions and unmake its roles in every database."""
+        return revoke.revoke(lease, Budget())
+
+    def verify(self, lease: Lease) -> Evidence:
+        """Look for roles, sessions, objects and prepared transactions of the grant."""
+        return revoke.verify(lease, Budget())
+
+    def observe(self, place: Place) -> list[Observed]:
+        """Every grant of which the server has a role, whichever cluster it belongs to."""
+        with connected(place, Budget()) as server:
+            return facts.observed(server)
+
+    def check(self, place: Place) -> list[CheckStep]:
+        """Report what is missing for Stint, with the SQL that mends it."""
+        return check_place(place, Budget())
+
+    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+        """Give the grant's role a new password, which the server gets as a SCRAM verifier only.
+
+        A session that runs goes on; nobody logs in with the password before. The holder may change the password, not
+        VALID UNTIL.
+        """
+        password = new_password()
+        names = role_names(lease.token)
+        with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
+            if names.login not in facts.grant_roles(server, names.both):
+                raise ConnectorError(
+                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant is over, or not ready yet."
+                )
+            statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
+                sql.Identifier(names.login),
+                sql.Literal(verifier(password)),
+                sql.Literal(until_text(spec.expires_at)),
+            )
+            server.run(statement)
+        return credential(spec, names.login, password)
+
+
+def credential(spec: GrantSpec, user: str, password: str) -> Credential:
+    """What the holder gets to see once."""
+    parameters, target = parameters_of(spec.place), spec.place.target
+    tls = _tls(spec.place.cluster, parameters)
+    fields = {
+        "Username": user, "Password": password, "Host": target.address, "Port": str(target.port),
+        "Database": parameters.database, "URI": _uri(spec, f"{user}:{quote(password, safe='')}", tls),
+    }  # fmt: skip
+    if parameters.sslrootcert:
+        fields[f"Authority (save as {tls['sslrootcert']})"] = parameters.sslrootcert
+    return Credential(
+        fields=fields,
+        secret=frozenset(("Password", "URI")),
+        command=f"psql '{_uri(spec, user, tls)}'",
+        expires_at=spec.expires_at,
+    )
+
+
+def _tls(cluster: str, parameters: PostgresParameters) -> dict[str, str]:
+    if parameters.sslrootcert:
+        return {"sslmode": parameters.sslmode, "sslrootcert": f"{cluster}.pem"}
+    if parameters.sslmode == "verify-full":
+        return {"sslmode": "verify-full", "sslrootcert": "system"}
+    return {"sslmode": parameters.sslmode}
+
+
+def _uri(spec: GrantSpec, who: str, tls: dict[str, str]) -> str:
+    """A connection URI; without a password in it, psql asks for one."""
+    target, database = spec.place.target, parameters_of(spec.place).database
+    host = f"[{target.address}]" if ":" in target.address else quote(target.address, safe="")
+    return f"postgresql://{who}@{host}:{target.port}/{quote(database, safe='')}?{urlencode(tls)}"
+
+
+TYPE = ConnectorType(
+    kind="postgres",
+    title="PostgreSQL",
+    make=PostgresConnector,
+    parameters=PostgresParameters,
+    default_port=DEFAULT_PORT,
+    issues=True,
+)

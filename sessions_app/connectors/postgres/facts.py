@@ -1,0 +1,147 @@
+"""What a server's catalogue says of the roles of grants. Nothing here changes anything.
+
+Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. All of these may be read
+by everybody, and all but the last two are shared by the server's databases, so that one connection answers for all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from sessions_app.connectors.base import Json, Observed
+from sessions_app.connectors.postgres.connection import Server
+from sessions_app.connectors.postgres.names import (
+    PATTERN,
+    Comment,
+    RoleNames,
+    read_comment,
+    role_names,
+    token_of,
+)
+
+# Memberships are compared as text of JSON, because PostgreSQL 15 has no columns for how they are used.
+_ROLES: LiteralString = """
+SELECT r.oid::bigint, r.rolname, r.rolcanlogin,
+       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR NOT r.rolinherit,
+       extract(epoch FROM r.rolvaliduntil)::float8, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
+       ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+             WHERE m.member = r.oid ORDER BY 1),
+       EXISTS (SELECT FROM pg_auth_members m WHERE m.member = r.oid AND (m.admin_option
+               OR (to_jsonb(m) ->> 'set_option')::bool OR NOT coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true))),
+       ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.member
+             WHERE m.roleid = r.oid AND g.rolname <> current_user ORDER BY 1),
+       (SELECT count(*) FROM pg_shdepend d
+        WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND d.deptype = 'a')
+FROM pg_roles r WHERE r.rolname ~ %s AND (%s::text[] IS NULL OR r.rolname = ANY (%s)) ORDER BY r.rolname
+"""
+
+_LEFT: LiteralString = """
+SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY (%(names)s)),
+       (SELECT count(*) FROM pg_stat_activity WHERE usesysid = ANY (%(oids)s)),
+       (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)),
+       (SELECT count(*) FROM pg_auth_members WHERE roleid = ANY (%(oids)s) OR member = ANY (%(oids)s)),
+       (SELECT count(*) FROM pg_prepared_xacts WHERE owner = ANY (%(names)s))
+"""
+_LEFT_NAMES = ("roles", "backends", "owned_or_granted", "memberships", "prepared_transactions")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFacts:
+    """One role of a grant as the catalogue has it. ``until`` is in seconds since 1970; ``loose``: a membership may be
+    handed on, used by SET ROLE, or is not inherited.
+    """
+
+    oid: int
+    name: str
+    can_login: bool
+    extra_attributes: bool
+    until: float | None
+    connections: int
+    comment: Comment | None
+    roles: tuple[str, ...]
+    loose: bool
+    members: tuple[str, ...]
+    acls: int
+
+
+def grant_roles(server: Server, names: Sequence[str] | None = None) -> dict[str, RoleFacts]:
+    """The roles that are called as grants' are, by their names; only those named, if any are."""
+    wanted = None if names is None else list(names)
+    return {row[1]: _facts(row) for row in server.rows(_ROLES, (PATTERN, wanted, wanted))}
+
+
+def _facts(row: tuple[object, ...]) -> RoleFacts:
+    oid, name, login, extra, until, limit, comment, roles, loose, members, acls = row
+    return RoleFacts(
+        oid, name, login, extra, until, limit, read_comment(comment), tuple(roles), loose, tuple(members), acls  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, Json]:
+    """How much of each sort is left of a grant's roles. Roles that are dropped already are known by their ``oids``."""
+    row = server.rows_by_name(_LEFT, {"names": names.both, "oids": list(oids)})
+    return dict(zip(_LEFT_NAMES, row, strict=True))
+
+
+def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
+    """What differs from what the comment says was made; empty when all is as it should be."""
+    login, rights = found.get(names.login), found.get(names.rights)
+    if login is None or rights is None:
+        return [f"the role {names.login if login is None else names.rights} is missing"]
+    if login.comment is None:
+        return [f"the role {names.login} has not the comment that Stint gave it"]
+    return [
+        *_login_faults(names, login, login.comment),
+        *_rights_faults(rights, names, login.comment),
+    ]
+
+
+def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str]:
+    until = dt.datetime.fromisoformat(said.until).timestamp()
+    wanted = {names.rights, *said.roles}
+    extra, missing = sorted(set(login.roles) - wanted), sorted(wanted - set(login.roles))
+    tests = (
+        (not login.can_login, "it may not log in"),
+        (login.extra_attributes, "it has attributes that Stint does not give"),
+        (login.until is None or abs(login.until - until) > 0.001, f"VALID UNTIL is not {said.until}"),
+        (login.connections != said.connections, f"its connection limit is not {said.connections}"),
+        (bool(extra), f"it is a member of {', '.join(extra)}"),
+        (bool(missing), f"it is no member of {', '.join(missing)}"),
+        (login.loose, "a membership can be handed on or used by SET ROLE"),
+        (bool(login.members), f"{', '.join(login.members)} is a member of it"),
+        (login.acls > 0, "it has privileges of its own"),
+    )
+    return [what for wrong, what in tests if wrong]
+
+
+def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[str]:
+    others = [member for member in rights.members if member != names.login]
+    tests = (
+        (
+            rights.can_login or rights.extra_attributes,
+            f"{rights.name} has attributes that Stint does not give",
+        ),
+        (bool(rights.roles), f"{rights.name} is a member of {', '.join(rights.roles)}"),
+        (bool(others), f"{', '.join(others)} is a member of {rights.name}"),
+        (rights.acls != said.acls, f"{rights.name} has privileges on {rights.acls} objects, not {said.acls}"),
+    )
+    return [what for wrong, what in tests if wrong]
+
+
+def observed(server: Server) -> list[Observed]:
+    """Every grant of which there is a role on the server."""
+    found = grant_roles(server)
+    tokens = dict.fromkeys(token for name in found if (token := token_of(name)))
+    return [_observed(token, found) for token in tokens]
+
+
+def _observed(token: str, found: Mapping[str, RoleFacts]) -> Observed:
+    names = role_names(token)
+    wrong = faults(names, found)
+    comments = (found[name].comment for name in names.both if name in found)
+    grant = next((comment.grant for comment in comments if comment), "")
+    detail = f"role {names.login}" + (f": {'; '.join(wrong)}" if wrong else "")
+    return Observed(token=token, grant_ref=grant, intact=not wrong, detail=detail)

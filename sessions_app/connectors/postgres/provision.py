@@ -1,0 +1,185 @@
+"""Making the roles of a grant, or mending them. All of it is one transaction: there is no half of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import LiteralString
+
+from psycopg import sql
+
+from sessions_app.connectors.base import ConnectorError, GrantSpec, Json
+from sessions_app.connectors.postgres.connection import Server
+from sessions_app.connectors.postgres.facts import RoleFacts, faults, grant_roles
+from sessions_app.connectors.postgres.names import Comment, RoleNames, role_names, until_text
+from sessions_app.connectors.postgres.parameters import parameters_of
+from sessions_app.connectors.postgres.privileges import grant_missing, grant_option
+from sessions_app.policy.commands.postgres.decide import CompiledSet
+from sessions_app.policy.commands.postgres.privileges import Privilege
+from sessions_app.policy.commands.postgres.roles import role_fault
+
+_ABOVE: LiteralString = """
+WITH RECURSIVE above(oid) AS (
+    SELECT oid FROM pg_roles WHERE rolname = ANY (%s)
+    UNION SELECT m.roleid FROM pg_auth_members m JOIN above ON m.member = above.oid)
+SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls FROM pg_roles JOIN above USING (oid)
+"""
+
+
+class NotIntactError(ConnectorError):
+    """The roles are not as they should be, and only making them anew can help."""
+
+
+def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
+    """Make the roles of a grant or mend them, and return what is to be known of them.
+
+    Raises NotIntactError when they can't be mended, ConnectorError for anything else.
+    """
+    names = role_names(spec.token)
+    wanted = privileges_of(server, spec)
+    templates = [one.plain_names[0] for one in wanted if one.kind == "role"]
+    _refuse_over(server, spec.expires_at)
+    _refuse_templates(server, templates)
+    with server.transaction():
+        _make_roles(server, spec, names)
+        _make_memberships(server, names, templates)
+        grant_missing(server, names.login, names.rights, [one for one in wanted if one.kind != "role"])
+        logs = _log_statements(server, names.login)
+        _comment(server, spec, names, templates)
+        login = _checked(server, spec, names)
+    return {
+        "role": names.login, "oid": login.oid, "rights_oid": grant_roles(server, [names.rights])[names.rights].oid,
+        "database": parameters_of(spec.place).database, "privileges": len(wanted) - len(templates),
+        "template_roles": templates, "logs_statements": logs,
+    }  # fmt: skip
+
+
+def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
+    """What the grant's command set gives. Raises ConnectorError for commands of another kind."""
+    if not isinstance(spec.commands, CompiledSet):
+        raise ConnectorError(
+            f"{server.place.target.name} is a PostgreSQL server, and the grant's commands are of kind {spec.commands.kind}.",
+            permanent=True,
+        )
+    return spec.commands.privileges()
+
+
+def _refuse_over(server: Server, expires_at: dt.datetime) -> None:
+    if server.value("SELECT clock_timestamp() >= %s", (expires_at,)):
+        raise ConnectorError(
+            f"{server.place.target.name}: the grant's time is over by the server's clock.", permanent=True
+        )
+
+
+def _refuse_templates(server: Server, templates: Sequence[str]) -> None:
+    """A template may be no role, and a member of none, that is bound by nothing or by little."""
+    if not templates:
+        return
+    above: dict[str, bool] = dict(server.rows(_ABOVE, (list(templates),)))
+    for name in templates:
+        if name not in above:
+            raise ConnectorError(
+                f"{server.place.target.name} has no role {name}. Let an administrator make it, or name another.",
+                permanent=True,
+            )
+    broker = server.connection.info.user
+    for name, powerful in above.items():
+        fault = "has attributes such as SUPERUSER or CREATEROLE" if powerful else role_fault(name)
+        if fault or name == broker:
+            raise ConnectorError(
+                f"{server.place.target.name}: no grant may have the role {name}, itself or through {', '.join(templates)}: it "
+                f"{fault or 'is Stint’s own'}.",
+                permanent=True,
+            )
+
+
+def _make_roles(server: Server, spec: GrantSpec, names: RoleNames) -> None:
+    found = grant_roles(server, names.both)
+    if names.rights not in found:
+        server.run(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(names.rights)))
+    elif found[names.rights].can_login:
+        server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(names.rights)))
+    word = sql.SQL("ALTER ROLE") if names.login in found else sql.SQL("CREATE ROLE")
+    limits = sql.SQL("{} {} LOGIN CONNECTION LIMIT {} VALID UNTIL {}").format(
+        word,
+        sql.Identifier(names.login),
+        sql.Literal(parameters_of(spec.place).connection_limit),
+        sql.Literal(until_text(spec.expires_at)),
+    )
+    server.run(limits)
+
+
+def _make_memberships(server: Server, names: RoleNames, templates: Sequence[str]) -> None:
+    """The login role is a member of its own privileges' role and of the templates, and of nothing else."""
+    found = grant_roles(server, names.both)
+    login, rights = found[names.login], found[names.rights]
+    wanted = [names.rights, *templates]
+    for role in login.roles:
+        if login.loose or role not in wanted:
+            _revoke(server, role, names.login)
+    for role in wanted:
+        if login.loose or role not in login.roles:
+            _join(server, role, names.login)
+    for member in login.members:
+        _revoke(server, names.login, member)
+    for role, member in ((names.rights, other) for other in rights.members if other != names.login):
+        _revoke(server, role, member)
+    for role in rights.roles:
+        _revoke(server, role, names.rights)
+
+
+def _revoke(server: Server, role: str, member: str) -> None:
+    try:
+        server.run(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), sql.Identifier(member)))
+    except ConnectorError as error:
+        raise (NotIntactError(error.message, permanent=True) if error.permanent else error) from None
+
+
+def _join(server: Server, role: str, member: str) -> None:
+    # Without SET nobody can make objects in a template role's name; PostgreSQL 15 has no such choice.
+    how = sql.SQL(" WITH ADMIN FALSE, INHERIT TRUE, SET FALSE" if server.version >= 16 else "")
+    try:
+        server.run(sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(role), sql.Identifier(member), how))
+    except ConnectorError as error:
+        if not error.permanent:
+            raise
+        fix = grant_option(server.connection.info.user, Privilege("role", "MEMBER", (role,)))
+        raise ConnectorError(
+            f"{server.place.target.name}: Stint's role may not give the role {role}. Let an administrator run: {fix}",
+            permanent=True,
+        ) from None
+
+
+def _log_statements(server: Server, login: str) -> bool:
+    """Let the server log what the holder runs, where Stint may set that; the holder can't take it back."""
+    if not server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"):
+        return False
+    server.run(sql.SQL("ALTER ROLE {} SET log_statement = 'all'").format(sql.Identifier(login)))
+    return True
+
+
+def _comment(server: Server, spec: GrantSpec, names: RoleNames, templates: Sequence[str]) -> None:
+    comment = Comment(
+        grant=spec.grant_ref,
+        token=spec.token,
+        until=until_text(spec.expires_at),
+        connections=parameters_of(spec.place).connection_limit,
+        roles=tuple(templates),
+        acls=grant_roles(server, [names.rights])[names.rights].acls,
+    )
+    for name in names.both:
+        server.run(
+            sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(name), sql.Literal(comment.text()))
+        )
+
+
+def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
+    found = grant_roles(server, names.both)
+    wrong = faults(names, found)
+    if wrong:
+        raise NotIntactError(
+            f"{server.place.target.name}: the role of {spec.grant_ref} cannot be mended: {'; '.join(wrong)}. Let an "
+            f"administrator take that back, or drop the role {names.login}.",
+            permanent=True,
+        )
+    return found[names.login]

@@ -1,0 +1,218 @@
+"""Unmaking the roles of a grant, in the order in which nothing slips through.
+
+No new logins first; then the sessions, by the role's number, until there is none; then memberships, so that privileges are
+gone in every database; prepared transactions, which keep locks; what the role owns or was granted, in each database that the
+server's shared catalogue names; the roles; and a last look. A database that can't be reached does not stop the others, and
+makes the revoke fail: until it is reached, the role stays, without login, session or privilege.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+from psycopg import sql
+
+from sessions_app.connectors.base import ConnectorError, Evidence, Json, Lease
+from sessions_app.connectors.postgres.connection import Budget, CollisionError, Server, connected, repeated
+from sessions_app.connectors.postgres.facts import RoleFacts, grant_roles, left_of
+from sessions_app.connectors.postgres.names import role_names
+from sessions_app.connectors.postgres.owned import clean_databases
+from sessions_app.connectors.postgres.prepared import roll_back_prepared
+from sessions_app.connectors.postgres.slots import drop_slots, held_slots
+
+BACKENDS_SECONDS = 8.0
+FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
+
+_TERMINATE: LiteralString = (
+    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
+)
+
+
+@dataclass
+class _Work:
+    """One revoke as it goes on: what it found, what it did, and how long each step took."""
+
+    server: Server
+    lease: Lease
+    budget: Budget
+    found: dict[str, RoleFacts] = field(default_factory=dict)
+    numbers: set[int] = field(default_factory=set)
+    ended: int = 0
+    detail: dict[str, Json] = field(default_factory=dict)
+    timings: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> list[str]:
+        return list(self.found)
+
+    @property
+    def oids(self) -> list[int]:
+        return sorted(self.numbers)
+
+    def look(self) -> None:
+        """Find the roles. Their numbers are kept: sessions go on under them when the roles are dropped."""
+        self.found = grant_roles(self.server, role_names(self.lease.token).both)
+        self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.timings[name] = round((time.monotonic() - began) * 1000, 1)
+
+
+def _known_oids(lease: Lease) -> list[int]:
+    """The numbers of the roles as they were made, for roles that somebody dropped."""
+    return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
+
+
+def revoke(lease: Lease, budget: Budget) -> Evidence:
+    """Unmake everything of a grant and return what was seen. Raises ConnectorError."""
+    asked = now_text()
+    names = role_names(lease.token)
+    with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
+        work = _Work(server, lease, budget)
+        repeated(budget, lambda: _unmake(work))
+        left = left_of(server, names, work.oids)
+    return Evidence(
+        gone=not any(left.values()),
+        detail={"asked_at": asked, "answered_at": now_text(), **left, **work.detail, "ms": work.timings},
+    )
+
+
+def verify(lease: Lease, budget: Budget) -> Evidence:
+    """Look for what is left of a grant. Raises ConnectorError."""
+    asked = now_text()
+    names = role_names(lease.token)
+    with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
+        oids = [facts.oid for facts in grant_roles(server, names.both).values()] + _known_oids(lease)
+        left = left_of(server, names, oids)
+    return Evidence(
+        gone=not any(left.values()), detail={"asked_at": asked, "answered_at": now_text(), **left}
+    )
+
+
+def _unmake(work: _Work) -> None:
+    work.look()
+    with work.step("no_login"):
+        kept_login = _forbid_login(work)
+    with work.step("backends"):
+        slots = held_slots(work.server, work.found, work.oids)
+        work.ended += end_backends(work.server, work.oids, work.budget)
+        work.detail["backends_ended"] = work.ended
+    with work.step("memberships"):
+        work.detail["memberships_revoked"] = _leave_roles(work)
+    if kept_login is not None:
+        raise kept_login
+    with work.step("prepared"):
+        _become_member(work)
+        work.detail["prepared_rolled_back"] = roll_back_prepared(work.server, work.roles, work.budget)
+        work.detail["slots_dropped"] = drop_slots(work.server, slots)
+    with work.step("owned"):
+        work.detail["databases"] = clean_databases(work.server, work.roles, work.oids, work.budget)
+    with work.step("drop"):
+        _drop(work)
+    with work.step("last_look"):
+        # One that was logging in while login was taken away shows itself now, and has nothing any more.
+        work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
+
+
+def _forbid_login(work: _Work) -> ConnectorError | None:
+    """Let nobody log in any more. A role that somebody made more powerful than the broker's keeps its login; its sessions and
+    memberships are ended all the same, before that error is told.
+    """
+    failed = None
+    for role in work.roles:
+        try:
+            work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except CollisionError:
+            raise
+        except ConnectorError as error:
+            fix = sql.SQL("ALTER ROLE {} NOLOGIN NOSUPERUSER NOREPLICATION;").format(sql.Identifier(role))
+            failed = ConnectorError(
+                f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent
+            )
+    return failed
+
+
+def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
+    """Terminate the sessions of roles until none is left, and return how many there were.
+
+    Raises ConnectorError when one does not end.
+    """
+    ends, pause, ended = time.monotonic() + min(BACKENDS_SECONDS, budget.left), FIRST_PAUSE, set[int]()
+    while seen := _signal(server, oids):
+        ended |= seen
+        if time.monotonic() > ends:
+            raise ConnectorError(
+                f"{server.place.target.name}: {len(seen)} sessions of the grant do not end. They can't log in again; end them "
+                "on the server."
+            )
+        time.sleep(pause)
+        pause = min(LAST_PAUSE, pause * 2)
+    return len(ended)
+
+
+def _signal(server: Server, oids: Sequence[int]) -> set[int]:
+    """Ask every session of the roles to end, and return their process ids."""
+    try:
+        return {row[0] for row in server.rows(_TERMINATE, (list(oids),))}
+    except ConnectorError as error:
+        if not error.permanent:
+            raise
+        broker = sql.Identifier(server.connection.info.user).as_string()
+        raise ConnectorError(
+            f"{error} Let an administrator run: GRANT pg_signal_backend TO {broker};", permanent=True
+        ) from None
+
+
+def _leave_roles(work: _Work) -> int:
+    """Revoke every membership of the roles. What another gave can't be revoked here; it goes with the role."""
+    count = 0
+    for facts in work.found.values():
+        for role in facts.roles:
+            count += _leave(work.server, role, facts.name)
+    return count
+
+
+def _leave(server: Server, role: str, member: str) -> bool:
+    try:
+        server.run(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), sql.Identifier(member)))
+    except ConnectorError as error:
+        if not error.permanent:
+            raise
+        return False
+    return True
+
+
+def _become_member(work: _Work) -> None:
+    """Only who has a role's privileges may give away and drop what it owns."""
+    if work.server.superuser:
+        return
+    how = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if work.server.version >= 16 else "")
+    for role in work.roles:
+        work.server.run(sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(role), how))
+
+
+def _drop(work: _Work) -> None:
+    if not work.roles:
+        return
+    names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    try:
+        work.server.run(sql.SQL("DROP ROLE IF EXISTS {}").format(names))
+    except CollisionError:
+        raise
+    except ConnectorError as error:
+        fix = sql.SQL("DROP OWNED BY {};").format(names).as_string()
+        message = f"{error} Let an administrator run in each database that it names: {fix}"
+        raise ConnectorError(message, permanent=error.permanent) from None
+
+
+def now_text() -> str:
+    """Return this moment as evidence has it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,37 @@
+"""SCRAM-SHA-256 verifiers, computed here so that no server ever gets a password to store or to log.
+
+Sources: RFC 5802 section 3, RFC 7677, and PostgreSQL's pg_authid.rolpassword.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+ITERATIONS = 4096
+SALT_BYTES = 16
+PASSWORD_BYTES = 24
+
+
+def new_password() -> str:
+    """A password of 192 random bits: letters, digits, `-` and `_`, so that SASLprep and URIs leave it as it is."""
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
+    """What PostgreSQL stores of an ASCII password: ``SCRAM-SHA-256$rounds:salt$stored key:server key``."""
+    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
+    stored = hashlib.sha256(_keyed(salted, b"Client Key")).digest()
+    server = _keyed(salted, b"Server Key")
+    return f"SCRAM-SHA-256${iterations}:{_text(salt)}${_text(stored)}:{_text(server)}"
+
+
+def _keyed(salted: bytes, label: bytes) -> bytes:
+    return hmac.new(salted, label, hashlib.sha256).digest()
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")

@@ -1,0 +1,52 @@
+"""Replication slots that sessions of a grant's role hold: they outlive the session, and keep the server's log for ever.
+
+The catalogue knows no owner of a slot, only the session that uses it. So a slot is written down on the role's comment before
+that session is ended, and looked for again each time the end is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import LiteralString
+
+from psycopg import sql
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.postgres.connection import Server
+from sessions_app.connectors.postgres.facts import RoleFacts
+
+_HELD: LiteralString = """
+SELECT s.slot_name::text FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+WHERE NOT s.temporary AND (a.usesysid = ANY (%s) OR s.slot_name = ANY (%s)) ORDER BY 1
+"""
+
+
+def held_slots(server: Server, found: Mapping[str, RoleFacts], oids: Sequence[int]) -> list[str]:
+    """The slots that sessions of the roles hold, or held when the end was tried before. Raises ConnectorError."""
+    commented = [facts for facts in found.values() if facts.comment]
+    known = [slot for facts in commented for slot in (facts.comment.slots if facts.comment else ())]
+    held: list[str] = [row[0] for row in server.rows(_HELD, (list(oids), known))]
+    if set(held) - set(known):
+        for facts in commented:
+            _write_down(server, facts, held)
+    return held
+
+
+def _write_down(server: Server, facts: RoleFacts, held: Sequence[str]) -> None:
+    if facts.comment:
+        text = replace(facts.comment, slots=tuple(held)).text()
+        server.run(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(facts.name), sql.Literal(text)))
+
+
+def drop_slots(server: Server, slots: Sequence[str]) -> int:
+    """Drop slots, and return how many. Raises ConnectorError that names one which only an administrator may drop."""
+    for slot in slots:
+        try:
+            server.run("SELECT pg_drop_replication_slot(%s)", (slot,))
+        except ConnectorError as error:
+            fix = sql.SQL("SELECT pg_drop_replication_slot({});").format(sql.Literal(slot)).as_string()
+            raise ConnectorError(
+                f"{error} Let an administrator run: {fix}", permanent=error.permanent
+            ) from None
+    return len(slots)

@@ -1,0 +1,28 @@
+"""`manage.py kube_credential GR-XXXX`: the exec plugin of kubectl, which asks Stint's API for a grant's credential."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sessions_app.connectors.kubernetes.plugin import main
+
+
+class Command(BaseCommand):
+    """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, and no database."""
+
+    help = "Print the credential of a grant for kubectl. STINT_URL says where Stint is, STINT_TOKEN is an API token."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("ref", help="reference of the grant, like GR-7F3K")
+        parser.add_argument("target", nargs="?", help="name of the target, where the grant has several")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        status = main([word for word in (options["ref"], options["target"]) if word], os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]  # they write as files do
+        if status:
+            sys.exit(status)

@@ -1,0 +1,69 @@
+"""`manage.py kubernetes_target_setup CLUSTER`: what the administrator of a cluster of Kubernetes has to apply."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app.connectors.kubernetes.parameters import ACCOUNTS
+from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
+from sessions_app.models import Cluster, CommandSet
+from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.queries.commands import compiled_open
+
+
+class Command(BaseCommand):
+    """Print the YAML of Stint's own account on a cluster."""
+
+    help = (
+        "Print what to apply to a cluster of Kubernetes, so that Stint may make accounts for grants there, and give "
+        "them no more than its command sets say."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("cluster", help="name of the cluster")
+        parser.add_argument(
+            "--command-set",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="command set that grants may use; may be repeated (else those of the policies on the cluster)",
+        )
+        parser.add_argument(
+            "--namespace",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="namespace to which command sets are limited where they leave it open; may be repeated",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        cluster = Cluster.objects.live().filter(name=options["cluster"], kind="kubernetes").first()
+        connection = cluster.connection if cluster else {}
+        spaces = options["namespace"] or connection.get("namespaces")
+        self.stdout.write(
+            target_setup(
+                ceiling(self._sets(options["cluster"], options["command_set"]), spaces),
+                accounts=connection.get("accounts", ACCOUNTS),
+            ),
+            ending="",
+        )
+
+    def _sets(self, cluster: str, names: Sequence[str]) -> list[CompiledSet]:
+        found = CommandSet.objects.live().filter(kind="kubernetes").prefetch_related("versions")
+        if names:
+            found = found.filter(name__in=names)
+        else:
+            found = found.filter(policies__clusters__name=cluster, policies__removed_at=None).distinct()
+        published = {one.name: one.published for one in found}
+        missing = [name for name in names if published.get(name) is None]
+        if missing or not published:
+            what = ", ".join(missing) or "any policy on the cluster"
+            raise CommandError(
+                f"There is no published command set for Kubernetes of {what}. Publish one, and name it by --command-set."
+            )
+        compiled = [compiled_open(version) for version in published.values() if version is not None]
+        return [one for one in compiled if isinstance(one, CompiledSet)]

@@ -1,0 +1,1 @@
+"""Commands on Kubernetes: rules of RBAC, also written as lines of kubectl."""

@@ -1,0 +1,204 @@
+"""The linter: what rights come to beyond what they seem to. Shown before a version is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
+from sessions_app.policy.commands.kubernetes.rights import ANY, Right
+
+_RBAC = "rbac.authorization.k8s.io"
+_READ = frozenset(("get", "list", "watch"))
+_DESTROYS = frozenset(("delete", "deletecollection"))
+_MAKES = frozenset(("create", "update", "patch"))
+_WORKLOADS = frozenset(
+    ("pods", "replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "podtemplates")
+)  # fmt: skip
+_INTO = {
+    "pods/exec": "runs any program in a pod, as the account and with the secrets of that pod",
+    "pods/attach": "takes over the terminal of what runs in a pod",
+    "pods/portforward": "reaches any port of a pod, past every network policy",
+    "pods/ephemeralcontainers": "adds a container of any image to a running pod",
+    "pods/proxy": "reaches any port of a pod through the API server",
+    "services/proxy": "reaches any service through the API server",
+    "nodes/proxy": "runs programs in every pod of a node, past admission and audit",
+    "serviceaccounts/token": "makes tokens of other accounts, which stay good after the grant has ended",
+    "certificatesigningrequests/approval": "lets anybody's certificate become good, which stays good after the grant",
+}
+_WEBHOOKS = frozenset(("mutatingwebhookconfigurations", "validatingwebhookconfigurations"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One right of a command, and where the command stands."""
+
+    where: str
+    rule: KubernetesRule
+    right: Right
+
+    def found(self, severity: Severity, code: str, message: str, fix: str) -> Finding:
+        return Finding(severity, code, self.where, message, fix)
+
+    def may(self, verbs: frozenset[str]) -> bool:
+        return bool(verbs & set(self.right.verbs)) or ANY in self.right.verbs
+
+    @property
+    def plain(self) -> set[str]:
+        """The resources without their subresources."""
+        return {resource for resource in self.right.resources if "/" not in resource}
+
+
+def lint(document: KubernetesCommandSet) -> list[Finding]:
+    """All findings, errors first."""
+    found = list(document_findings(document))
+    for index, rule in enumerate(document.commands):
+        where = f"commands[{index}].{rule.WRITTEN}"
+        for right in rule.rights():
+            place = _Place(where, rule, right)
+            found += [finding for look in _LOOKS for finding in look(place)]
+        found += _effect(where.rpartition(".")[0], rule)
+    unique = _once_a_place(found)
+    return sorted(unique, key=lambda finding: finding.severity != "error")
+
+
+def _once_a_place(found: Sequence[Finding]) -> list[Finding]:
+    """A warning is accepted by its code and place, so there is one for each; an error goes first."""
+    unique: dict[tuple[str, str, str], Finding] = {}
+    for finding in found:
+        unique.setdefault((finding.severity, finding.code, finding.where), finding)
+    return list(unique.values())
+
+
+def _wildcards(place: _Place) -> Iterator[Finding]:
+    for what, words in (("verbs", place.right.verbs), ("groups", place.right.groups), ("resources", place.right.resources)):  # fmt: skip
+        for word in words:
+            if ANY in word:
+                yield place.found(
+                    "error",
+                    "wildcard",
+                    f"{clip(word)} under {what} is also everything that is added to the cluster later",
+                    f"list the {what} that are meant",
+                )
+
+
+def _escalation(place: _Place) -> Iterator[Finding]:
+    for verb in ("escalate", "bind", "impersonate"):
+        if verb in place.right.verbs:
+            yield place.found(
+                "error", "escalation", f"`{verb}` gives its holder every right of others", f"leave {verb} out"
+            )
+    if _RBAC in place.right.groups and place.may(_MAKES | _DESTROYS):
+        yield place.found(
+            "error",
+            "escalation",
+            "whoever writes roles and bindings gives out rights that stay when the grant has ended",
+            "let Stint make them: one command set for each thing to be done",
+        )
+
+
+def _secrets(place: _Place) -> Iterator[Finding]:
+    if "" in place.right.groups and "secrets" in place.right.resources:
+        yield place.found(
+            "warning",
+            "secrets",
+            "what is read from secrets is known after the grant has ended, and lists show them whole",
+            "leave them out, or name the one that is needed with `names` and get; accept it with a reason",
+        )
+
+
+def _doors(place: _Place) -> Iterator[Finding]:
+    for resource in place.right.resources:
+        if resource in _INTO:
+            yield place.found(
+                "warning",
+                "into_pods" if resource.startswith("pods/") else "past_rbac",
+                f"{resource} {_INTO[resource]}",
+                "leave it out, or name one object with `names`; accept it with a reason",
+            )
+    if _WEBHOOKS & place.plain and place.may(_MAKES | _DESTROYS):
+        yield place.found(
+            "warning",
+            "past_rbac",
+            "whoever writes webhooks reads and changes every request to the API server",
+            "leave it out; accept it with a reason",
+        )
+
+
+def _workloads(place: _Place) -> Iterator[Finding]:
+    made = sorted(_WORKLOADS & place.plain)
+    if made and place.may(_MAKES):
+        yield place.found(
+            "warning",
+            "workload",
+            f"RBAC can't tell what is changed in {', '.join(made)}: its holder may run any image there, as any "
+            "service account of the namespace and with any of its secrets",
+            "use `scale`, which changes a number alone; accept it with a reason",
+        )
+
+
+def _reach(place: _Place) -> Iterator[Finding]:
+    right = place.right
+    if not right.namespaces and (right.names or place.may(frozenset(("none",)))):
+        return
+    if not right.namespaces and not place.plain <= {
+        "nodes",
+        "namespaces",
+        "persistentvolumes",
+        "storageclasses",
+    }:
+        yield place.found(
+            "warning",
+            "whole_cluster",
+            f"it is for the whole cluster: {', '.join(right.resources)} of every namespace, the system's too",
+            "name the namespaces that are meant",
+        )
+    elif any("kube-system" in text for text in right.namespaces):
+        yield place.found(
+            "warning",
+            "whole_cluster",
+            "what runs in kube-system can do anything to the cluster",
+            "leave kube-system out; accept it with a reason",
+        )
+
+
+def _any_object(place: _Place) -> Iterator[Finding]:
+    if not place.right.names and _DESTROYS & set(place.right.verbs):
+        yield place.found(
+            "warning",
+            "any_object",
+            f"it deletes any of {', '.join(place.right.resources)}, for RBAC looks at no selector",
+            "name the object that is meant, with a parameter if need be",
+        )
+
+
+def _streams(place: _Place) -> Iterator[Finding]:
+    if "watch" in place.rule.text.replace(",", " ").split() or " -w" in f"{place.rule.text} ":
+        yield place.found(
+            "warning",
+            "stream",
+            "a watch that is open when the grant ends still shows changes until its connection closes",
+            "leave the watch out: get and list are refused at once",
+        )
+
+
+_LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
+    _wildcards, _escalation, _secrets, _doors, _workloads, _reach, _any_object, _streams,
+)  # fmt: skip
+
+
+def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
+    """Approvers go by the effect, so it may not say less than the verbs."""
+    verbs = {verb for right in rule.rights() for verb in right.verbs}
+    least = "destructive" if verbs & _DESTROYS else "change" if verbs - _READ - {ANY} else "read"
+    rank = ("read", "change", "destructive")
+    if rank.index(rule.effect) < rank.index(least):
+        yield Finding(
+            "error",
+            "effect",
+            f"{where}.effect",
+            f"it says {rule.effect}, but {', '.join(sorted(verbs - _READ))} is more than that",
+            f"write {least}",
+        )

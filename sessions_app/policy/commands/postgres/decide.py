@@ -1,0 +1,244 @@
+"""Privileges on PostgreSQL: the one function that decides for the tester, the API and the pages, and the list that the
+connector grants.
+
+A line is allowed when every privilege that it names is among those of the set. A privilege on a table covers its columns,
+and a privilege on something in a schema comes with USAGE on that schema. What a template role may itself is the
+administrator's matter: `ROLE reporting_reader` is allowed, not what that role may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused, free_parameter
+from sessions_app.policy.commands.binding import bind, check_kept
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
+from sessions_app.policy.commands.postgres.lines import LineRefused, check_name, parse_line
+from sessions_app.policy.commands.postgres.privileges import Privilege, Slot
+from sessions_app.policy.commands.postgres.roles import role_fault
+from sessions_app.policy.documents import Problem
+
+_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Command(answers.CompiledCommand):
+    """One command of a compiled set: its privileges with the bound values in place, and the types of free places."""
+
+    rule: PostgresRule
+    privileges: tuple[Privilege, ...]
+    types: Mapping[str, ParameterType]
+
+    @property
+    def strictness(self) -> tuple[int, int]:
+        """Destructive before change before read, then the document's order."""
+        return (_EFFECT_RANK[self.rule.effect], self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSet(answers.CompiledSet):
+    """The privileges of one grant, ready for `decide` and for the connector."""
+
+    commands: tuple[Command, ...]
+    left_out: tuple[Command, ...]
+
+    def privileges(self) -> tuple[Privilege, ...]:
+        """Everything that the grant's role gets, each once, USAGE on schemas included; every name is a plain one.
+
+        Raises ValueError for a set that was compiled without values.
+        """
+        found = (
+            one.filled(values)
+            for command in self.commands
+            for values in command.rule.choices()
+            for one in _with_schemas(command.privileges)
+        )
+        every = tuple(dict.fromkeys(found))
+        for one in every:
+            _ = one.plain_names
+        return every
+
+
+def compile_set(
+    document: PostgresCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
+) -> CompiledSet:
+    """The privileges with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+
+    Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
+    """
+    check_kept(document, keep)
+    bound = bind(document, bindings)
+    _check_names(document, bound)
+    return _compile(document, bound, keep)
+
+
+def compile_open(document: PostgresCommandSet) -> CompiledSet:
+    """The set before any grant: its parameters are free inside their types."""
+    return _compile(document, {}, None)
+
+
+def _check_names(document: PostgresCommandSet, bound: Mapping[str, str]) -> None:
+    """A value stands for one whole name, and for no role that nobody may have."""
+    for one in (one for rule in document.commands for one in rule.privileges()):
+        for name in one.slots:
+            fault = _value_fault(one, bound[name]) if name in bound else None
+            if fault:
+                raise CompileError([Problem(f"parameters.{name}", fault)])
+
+
+def _value_fault(one: Privilege, value: str) -> str | None:
+    try:
+        check_name(value)
+    except LineRefused as error:
+        return error.reason
+    fault = role_fault(value) if one.kind == "role" else None
+    return f"{clip(value)} {fault}: name another role" if fault else None
+
+
+def _compile(
+    document: PostgresCommandSet, bound: Mapping[str, str], keep: Collection[int] | None
+) -> CompiledSet:
+    commands = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
+    kept = tuple(command for command in commands if keep is None or command.index in keep)
+    left_out = tuple(command for command in commands if command not in kept)
+    return CompiledSet("postgres", document.name, dict(bound), kept, left_out)
+
+
+def _compile_rule(
+    document: PostgresCommandSet, index: int, rule: PostgresRule, bound: Mapping[str, str]
+) -> Command:
+    privileges = tuple(one.filled(bound) for one in rule.privileges())
+    return Command(index, rule, privileges, {name: document.type_of(rule, name) for name in rule.names})
+
+
+def _with_schemas(privileges: Sequence[Privilege]) -> Iterator[Privilege]:
+    for one in privileges:
+        if one.schema_usage:
+            yield one.schema_usage
+        yield one
+
+
+def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
+    """Whether the grant's role has what this line names, and as what. Never raises for a line."""
+    try:
+        asked = parse_line(line)
+    except LineRefused as error:
+        return Refused(error.reason, None, "syntax")
+    found: list[Command] = []
+    matched: dict[str, str] = {}
+    for one in asked:
+        command, values = _first(compiled.commands, one)
+        if command is None:
+            return _explain(compiled, one)
+        found.append(command)
+        matched |= values
+    strictest = min(found, key=lambda command: command.strictness)
+    return Allowed(strictest.index, strictest.rule.effect, False, None, matched, _words(asked))
+
+
+def _words(asked: Sequence[Privilege]) -> tuple[str, ...]:
+    """The line in its one spelling, cut at its spaces; joined again it is the same line."""
+    first = asked[0]
+    if first.kind == "role":
+        return tuple(("ROLE " + ", ".join(str(one).removeprefix("ROLE ") for one in asked)).split(" "))
+    wanted = ", ".join(str(one).split(" ON ", 1)[0] for one in asked)
+    return tuple(f"{wanted} ON {_target(first)}".split(" "))
+
+
+def _target(one: Privilege) -> str:
+    whole = Privilege("table", one.privilege, one.names[:2]) if one.kind == "column" else one
+    return str(whole).split(" ON ", 1)[1]
+
+
+def _first(commands: Sequence[Command], asked: Privilege) -> tuple[Command | None, Mapping[str, str]]:
+    for command in sorted(commands, key=lambda command: command.strictness):
+        for one in _with_schemas(command.privileges):
+            matched = _match(one, asked, command.types)
+            if matched is not None:
+                return command, matched
+    return None, {}
+
+
+def _match(granted: Privilege, asked: Privilege, types: Mapping[str, ParameterType]) -> dict[str, str] | None:
+    """The values with which what is granted covers what is asked; None when it does not."""
+    covers = granted.kind == asked.kind or (granted.kind, asked.kind) == ("table", "column")
+    if not covers or granted.privilege != asked.privilege or granted.arguments != asked.arguments:
+        return None
+    matched: dict[str, str] = {}
+    for name, wanted in zip(granted.names, asked.plain_names, strict=False):
+        if isinstance(name, Slot):
+            if not _accepts(types[name.name], wanted) or matched.setdefault(name.name, wanted) != wanted:
+                return None
+        elif name != wanted:
+            return None
+    return None if asked.kind == "role" and role_fault(asked.plain_names[0]) else matched
+
+
+def _accepts(type_: ParameterType, value: str) -> bool:
+    try:
+        type_.accept(value)
+    except ValueRefused:
+        return False
+    return True
+
+
+def _explain(compiled: CompiledSet, asked: Privilege) -> Refused:
+    """Why nothing fits, and what comes nearest."""
+    if asked.kind == "role" and (fault := role_fault(asked.plain_names[0])):
+        return Refused(f"{asked.plain_names[0]} {fault}: no grant may have it", None, "role")
+    if _first(compiled.left_out, asked)[0] is not None:
+        return Refused("the approvers left this command out of the grant", None, "left_out")
+    if not compiled.commands:
+        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+    every = [one for command in compiled.commands for one in command.privileges]
+    nearest = max(every, key=lambda one: _likeness(one, asked))
+    return Refused(
+        _difference(nearest, asked), str(nearest), "privilege" if _same(nearest, asked) else "object"
+    )
+
+
+def _likeness(one: Privilege, asked: Privilege) -> tuple[int, bool, bool]:
+    same = 0
+    for name, wanted in zip(one.names, asked.names, strict=False):
+        if name != wanted:
+            break
+        same += 1
+    return (same, one.kind == asked.kind, one.privilege == asked.privilege)
+
+
+def _same(one: Privilege, asked: Privilege) -> bool:
+    return one.names[:2] == asked.names[:2]
+
+
+def _difference(nearest: Privilege, asked: Privilege) -> str:
+    if asked.kind == "role":
+        return f"the role {clip(asked.plain_names[0])} is not one of those granted here"
+    if _same(nearest, asked) and nearest.kind == "column" and asked.kind == "table":
+        return (
+            f"{asked.privilege} on the whole of {_target(asked)} is not granted, only on some of its columns"
+        )
+    if _same(nearest, asked):
+        return f"{str(asked).split(' ON ', maxsplit=1)[0]} is not among what is granted on {_target(asked)}"
+    return f"nothing is granted on {_target(asked)}"
+
+
+def describe(compiled: CompiledSet) -> list[CommandView]:
+    """The commands of a grant in the document's order, with bound values and what is free."""
+    return [_view(command) for command in compiled.commands]
+
+
+def _view(command: Command) -> CommandView:
+    names = dict.fromkeys(name for one in command.privileges for name in one.slots)
+    usage = dict.fromkeys(str(one.schema_usage) for one in command.privileges if one.schema_usage)
+    return CommandView(
+        index=command.index,
+        text=" ".join(_words(command.privileges)),
+        free=tuple(free_parameter(name, command.types[name]) for name in names),
+        effect=command.rule.effect,
+        detail=tuple(f"with {text}" for text in usage),
+    )

@@ -1,0 +1,95 @@
+"""The document of a command set for PostgreSQL: privileges, with `{name}` where a parameter's value stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sessions_app.policy.commands.document import (
+    MAX_COMMANDS,
+    CommandRule,
+    CommandSetDocument,
+    RuleRefused,
+    Visible,
+)
+from sessions_app.policy.commands.parameters import Choice
+from sessions_app.policy.commands.postgres.lines import MAX_LINE, LineRefused, check_name, parse_template
+from sessions_app.policy.commands.postgres.privileges import Privilege
+from sessions_app.policy.documents import Problem
+
+MAX_CHOICES = 500
+
+
+class PostgresRule(CommandRule):
+    """What one command grants: privileges on one object, or memberships of template roles."""
+
+    WRITTEN: ClassVar[str] = "grant"
+    grant: Visible = Field(
+        min_length=1, max_length=MAX_LINE,
+        description="Privileges on one object, as in SELECT, UPDATE (status) ON app.orders; or ROLE and a template role",
+    )  # fmt: skip
+
+    @property
+    def text(self) -> str:
+        """The command as it is written."""
+        return self.grant
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that it uses, each once. Raises LineRefused."""
+        return tuple(dict.fromkeys(name for one in self.privileges() for name in one.slots))
+
+    def privileges(self) -> tuple[Privilege, ...]:
+        """What it grants, with places for parameters. Raises LineRefused for what the strict parser refuses."""
+        return parse_template(self.grant)
+
+    def choices(self) -> Iterator[Mapping[str, str]]:
+        """Every way to fill what is free at each use: the role gets all of them."""
+        free = {name: type_.choices for name, type_ in self.where.items() if isinstance(type_, Choice)}
+        for values in product(*free.values()):
+            yield dict(zip(free, values, strict=True))
+
+
+class PostgresCommandSet(CommandSetDocument):
+    """A named list of privileges in one database. A published version never changes."""
+
+    kind: Literal["postgres"]
+    commands: tuple[PostgresRule, ...] = Field(
+        max_length=MAX_COMMANDS, description="An empty list allows nothing"
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What its parts say that does not fit together."""
+        yield from super().problems()
+        for index, rule in enumerate(self.commands):
+            yield from _where_problems(f"commands[{index}]", rule)
+
+
+def _where_problems(path: str, rule: PostgresRule) -> Iterator[Problem]:
+    """What is free must be a written list: PostgreSQL has to be told every name beforehand."""
+    count = 1
+    for name, type_ in rule.where.items():
+        if not isinstance(type_, Choice):
+            message = "needs a choice, for PostgreSQL is told every name beforehand: list them, or bind it under parameters"
+            yield Problem(f"{path}.where.{name}", message)
+            continue
+        count *= len(type_.choices)
+        yield from _name_problems(f"{path}.where.{name}", type_)
+    if count > MAX_CHOICES:
+        yield Problem(
+            f"{path}.where", f"comes to {count} objects, at most {MAX_CHOICES} fit: make a template role"
+        )
+
+
+def _name_problems(path: str, type_: Choice) -> Iterator[Problem]:
+    for choice in type_.choices:
+        try:
+            check_name(choice)
+        except LineRefused as error:
+            yield Problem(path, error.reason)
+
+
+__all__ = ["PostgresCommandSet", "PostgresRule", "RuleRefused"]

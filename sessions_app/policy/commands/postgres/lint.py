@@ -1,0 +1,146 @@
+"""The linter: what a set of privileges allows beyond what it seems to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.parameters import Choice, ParameterType
+from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
+from sessions_app.policy.commands.postgres.privileges import Privilege, Slot
+from sessions_app.policy.commands.postgres.roles import WIDE, role_fault
+
+_WRITES = frozenset(("INSERT", "UPDATE", "DELETE", "TRUNCATE"))
+_SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast"))
+_LOOSE = frozenset(("name", "pattern", "path", "cidr", "duration", "int"))
+_SECRET = ("password", "passwd", "secret", "token", "credential", "api_key", "private_key")
+
+
+def lint(document: PostgresCommandSet) -> list[Finding]:
+    """All findings, errors first, each in the order of the document."""
+    found = list(document_findings(document))
+    for index, rule in enumerate(document.commands):
+        where = f"commands[{index}].grant"
+        for one in rule.privileges():
+            found += _privilege_findings(document, rule, one, where)
+        found += _effect_findings(rule, index)
+    found += _overlaps(document)
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
+
+
+def _privilege_findings(
+    document: PostgresCommandSet, rule: PostgresRule, one: Privilege, where: str
+) -> Iterator[Finding]:
+    values = [_values(document, rule, name) for name in one.names]
+    if one.kind == "role":
+        yield from _role_findings(values[0], one, where)
+        return
+    if _SYSTEM.intersection(values[0] or ()) and one.kind != "database":
+        yield Finding(
+            "error", "system", where,
+            "the system's own schemas hold functions that read files and end other sessions, and what everybody relies on",
+            "leave it out: what is harmless there, everybody may already",
+        )  # fmt: skip
+    for name, known in zip(one.names, values, strict=True):
+        if known is None and isinstance(name, Slot):
+            yield from _open_name(document.type_of(rule, name.name), name.name, one, where)
+    yield from _look_alikes(one, where)
+    yield from _secrets(one, where)
+
+
+def _values(document: PostgresCommandSet, rule: PostgresRule, name: str | Slot) -> tuple[str, ...] | None:
+    """What may stand at this place; None when that is no written list."""
+    if isinstance(name, str):
+        return (name,)
+    type_ = document.type_of(rule, name.name)
+    return type_.choices if isinstance(type_, Choice) else None
+
+
+def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -> Iterator[Finding]:
+    for role in values or ():
+        if fault := role_fault(role):
+            yield Finding(
+                "error", "role", where, f"`{role}` {fault}, and its holder would be bound by nothing else",
+                "make a template role that has the privileges that are needed, and name that",
+            )  # fmt: skip
+        elif role in WIDE:
+            yield Finding(
+                "warning", "wide_role", where, f"`{role}` reads every table of every database, those made later as well",
+                "grant SELECT on the tables that are needed, or make a template role for them",
+            )  # fmt: skip
+    if values is None:
+        yield Finding(
+            "error", "free_role", where, f"{one} lets whoever asks name any role of the server",
+            "write the role, or a choice of roles",
+        )  # fmt: skip
+
+
+def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> Iterator[Finding]:
+    if one.names[0] == Slot(name) and one.kind != "database":
+        yield Finding(
+            "error", "free_schema", where, f"{{{name}}} lets whoever asks name any schema, the system's as well",
+            "write the schema, or a choice of schemas",
+        )  # fmt: skip
+    elif type_.kind in _LOOSE:
+        yield Finding(
+            "warning", "free_name", where, f"{{{name}}} is {type_.limits}: a grant may name objects that are made later",
+            "write a choice, or accept it with the reason why any of them may be named",
+        )  # fmt: skip
+
+
+def _look_alikes(one: Privilege, where: str) -> Iterator[Finding]:
+    if not str(one).isascii():
+        yield Finding(
+            "warning", "look_alike", where, "the names hold letters that can look like others",
+            "check that each letter is the one it seems to be",
+        )  # fmt: skip
+
+
+def _secrets(one: Privilege, where: str) -> Iterator[Finding]:
+    named = [name for name in one.names[1:] if isinstance(name, str)]
+    if one.privilege == "SELECT" and any(word in name.lower() for name in named for word in _SECRET):
+        yield Finding(
+            "warning", "secret", where, f"`{one}` looks like a place for passwords or keys",
+            "grant SELECT on the other columns only, or accept that the holder reads it",
+        )  # fmt: skip
+
+
+def _effect_findings(rule: PostgresRule, index: int) -> Iterator[Finding]:
+    where = f"commands[{index}].effect"
+    given = {one.privilege for one in rule.privileges()}
+    if rule.effect == "read" and given & _WRITES:
+        words = ", ".join(sorted(given & _WRITES))
+        yield _effect(
+            "error", where, f"{words} changes data, and approvers would be told that it only reads", "change"
+        )
+    elif rule.effect != "destructive" and "TRUNCATE" in given:
+        yield _effect("error", where, "TRUNCATE empties the table at once, past its triggers", "destructive")
+    elif rule.effect != "destructive" and "DELETE" in given:
+        yield _effect("warning", where, "DELETE without a condition empties the table", "destructive")
+    elif rule.effect == "read" and "EXECUTE" in given:
+        yield _effect(
+            "warning", where, "a function may change data, also with its owner's privileges", "change"
+        )
+
+
+def _effect(severity: Severity, where: str, message: str, effect: Effect) -> Finding:
+    return Finding(severity, "effect", where, message, f"write effect: {effect}")
+
+
+def _overlaps(document: PostgresCommandSet) -> Iterator[Finding]:
+    seen: dict[Privilege, int] = {}
+    every: Mapping[int, tuple[Privilege, ...]] = {
+        index: rule.privileges() for index, rule in enumerate(document.commands)
+    }
+    for index, privileges in every.items():
+        for one in privileges:
+            whole = Privilege("table", one.privilege, one.names[:2]) if one.kind == "column" else one
+            first = seen.setdefault(one, index)
+            first = min(first, seen.get(whole, first))
+            if first != index:
+                yield Finding(
+                    "warning", "overlap", f"commands[{index}].grant",
+                    f"`{one}` is in commands[{first}] as well: the stricter of the two decides",
+                    "remove one of them",
+                )  # fmt: skip

@@ -1,0 +1,149 @@
+"""One privilege on one object of PostgreSQL, and the one way in which it is written.
+
+Sources: PostgreSQL's GRANT, section 5.8 (Privileges) and 4.1.1 (Identifiers).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+ObjectKind = Literal["table", "column", "sequence", "function", "schema", "database", "role"]
+
+# What may be given on which object. What is missing here lets its holder make objects or change what others run.
+PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
+    "table": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"),
+    "column": ("SELECT", "INSERT", "UPDATE"),
+    "sequence": ("USAGE", "SELECT", "UPDATE"),
+    "function": ("EXECUTE",),
+    "schema": ("USAGE",),
+    "database": ("CONNECT",),
+    "role": ("MEMBER",),
+}
+# Words that stand before the object's name when it is no table.
+WORDS: Mapping[str, ObjectKind] = {
+    "TABLE": "table", "SEQUENCE": "sequence", "FUNCTION": "function", "PROCEDURE": "function", "ROUTINE": "function",
+    "SCHEMA": "schema", "DATABASE": "database",
+}  # fmt: skip
+# How many parts an object's name has.
+PARTS: Mapping[ObjectKind, int] = {
+    "table": 2, "column": 3, "sequence": 2, "function": 2, "schema": 1, "database": 1, "role": 1,
+}  # fmt: skip
+
+# The names in pg_type of what the SQL standard calls otherwise.
+TYPE_NAMES: Mapping[str, str] = {
+    "int": "int4", "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "real": "float4",
+    "double precision": "float8", "decimal": "numeric", "character varying": "varchar", "character": "bpchar",
+    "char": "bpchar", "bit varying": "varbit", "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp", "time with time zone": "timetz", "time without time zone": "time",
+}  # fmt: skip
+_WRITTEN = {
+    "int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean", "float4": "real", "bpchar": "character",
+}  # fmt: skip
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+_TAKEN = frozenset((*(word.lower() for word in WORDS), "on", "role", "public"))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in a name where a parameter's value stands."""
+
+    name: str
+
+
+Name = str | Slot
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentType:
+    """The type of a function's argument: its schema, its name in pg_type, and whether it is an array of it."""
+
+    schema: str
+    name: str
+    array: bool = False
+
+    def __str__(self) -> str:
+        plain = self.schema == "pg_catalog"
+        text = _type_text(self.name) if plain else f"{quoted(self.schema)}.{quoted(self.name)}"
+        return text + ("[]" if self.array else "")
+
+
+def _type_text(name: str) -> str:
+    written = _WRITTEN.get(name, quoted(name))
+    # Only in quotes is `char` the one-byte type of the catalogue.
+    return f'"{name}"' if written in TYPE_NAMES and TYPE_NAMES[written] != name else written
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """One privilege on one object. ``names`` go from the schema to the column; ``arguments`` are a function's."""
+
+    kind: ObjectKind
+    privilege: str
+    names: tuple[Name, ...]
+    arguments: tuple[ArgumentType, ...] = ()
+
+    def __str__(self) -> str:
+        return _TEXTS.get(self.kind, _object_text)(self)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The parameters in its names, in their order."""
+        return tuple(name.name for name in self.names if isinstance(name, Slot))
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """The names where no place is left open. Raises ValueError with one that is."""
+        if self.slots:
+            raise ValueError(f"{self} has a place without a value")
+        return tuple(str(name) for name in self.names)
+
+    @property
+    def schema_usage(self) -> Privilege | None:
+        """USAGE on the object's schema, without which the privilege is worth nothing; None where there is none."""
+        if PARTS[self.kind] < 2:
+            return None
+        return Privilege("schema", "USAGE", self.names[:1])
+
+    def filled(self, values: Mapping[str, str]) -> Privilege:
+        """The privilege with these values in its places, as names that mean themselves and nothing else."""
+        names = (values.get(name.name, name) if isinstance(name, Slot) else name for name in self.names)
+        return replace(self, names=tuple(names))
+
+
+def quoted(name: Name) -> str:
+    """A name as it is written: in quotes where PostgreSQL would read it otherwise."""
+    if isinstance(name, Slot):
+        return f"{{{name.name}}}"
+    if _PLAIN.fullmatch(name) and name not in _TAKEN:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _dotted(names: tuple[Name, ...]) -> str:
+    return ".".join(map(quoted, names))
+
+
+def _object_text(one: Privilege) -> str:
+    word = "" if one.kind == "table" else f"{one.kind.upper()} "
+    return f"{one.privilege} ON {word}{_dotted(one.names)}"
+
+
+def _column_text(one: Privilege) -> str:
+    return f"{one.privilege} ({quoted(one.names[2])}) ON {_dotted(one.names[:2])}"
+
+
+def _function_text(one: Privilege) -> str:
+    return f"{_object_text(one)}({', '.join(map(str, one.arguments))})"
+
+
+def _role_text(one: Privilege) -> str:
+    return f"ROLE {quoted(one.names[0])}"
+
+
+_TEXTS: Mapping[str, Callable[[Privilege], str]] = {
+    "column": _column_text, "function": _function_text, "role": _role_text,
+}  # fmt: skip

@@ -1,0 +1,28 @@
+"""Two real servers, PostgreSQL 15 and 18, each set up once by the SQL that administrators get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from broker.embedded.state import temporary_state_dir
+from sessions_app.connectors.base import Lease
+from tests.support.postgres_server import PostgresServer
+from tests.support.postgres_shop import Shop, set_up
+
+
+@pytest.fixture(scope="session", params=[15, 18], ids=["postgres15", "postgres18"])
+def shop(request) -> Iterator[Shop]:
+    with temporary_state_dir("stint-pg-") as state, PostgresServer(state, request.param) as server:
+        yield set_up(server)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request) -> Iterator[None]:
+    """No test leaves a role of a grant behind."""
+    yield
+    if "shop" in request.fixturenames:
+        shop = request.getfixturevalue("shop")
+        for one in shop.connector.observe(shop.place()):
+            shop.connector.revoke(Lease(grant_ref="GR-TEST", token=one.token, place=shop.place()))

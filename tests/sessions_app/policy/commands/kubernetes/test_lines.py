@@ -1,0 +1,219 @@
+"""Lines of kubectl, read as rights; what can't be read is refused with what to do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app.policy.commands.answers import Allowed, CompileError, Refused
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe, parse_text
+from sessions_app.policy.commands.kubernetes.lines import parse_line
+from sessions_app.policy.documents import DocumentError
+
+SET = """\
+name: restart-shop
+kind: kubernetes
+summary: Restart a deployment
+risk: medium
+parameters:
+  ns: {choice: [web, api]}
+  name: {name: 63}
+commands:
+  - run: get pods -n {ns}
+    effect: read
+  - run: rollout restart deployment/{name} -n {ns}
+    effect: change
+  - rule: {verbs: [get, list], groups: [apps], resources: [deployments], namespaces: ["{ns}"], names: []}
+    effect: read
+  - run: delete pod/{name}-{n} -n {ns}
+    where: {n: {int: [0, 2]}}
+    effect: destructive
+"""
+
+
+def rights(line: str) -> list[str]:
+    return [right.words for right in parse_line(line, document=True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "comes_to"),
+    [
+        ("get pods -n web", ["may list and get pods in namespace web"]),
+        ("get po/a svc/b -n web", ["may get pods named a in namespace web", "may get services named b in namespace web"]),
+        ("get deploy,sts -n web", ["may list and get deployments of apps in namespace web",
+                                   "may list and get statefulsets of apps in namespace web"]),
+        ("get nodes", ["may list and get nodes in the whole cluster"]),
+        ("get pods -A", ["may list and get pods in the whole cluster"]),
+        ("get pods -n web -w", ["may list, watch and get pods in namespace web"]),
+        ("describe pod {p} -n web", ["may get pods named {p} in namespace web"]),
+        ("logs web-1 -n web", ["may get pods named web-1 in namespace web", "may get pods/log named web-1 in namespace web"]),
+        ("logs -n web", ["may get pods in namespace web", "may get pods/log in namespace web"]),
+        ("scale deployment/a -n web", ["may get deployments of apps named a in namespace web",
+                                       "may patch, get and update deployments/scale of apps named a in namespace web"]),
+        ("rollout restart deployment/a -n web", ["may get and patch deployments of apps named a in namespace web"]),
+        ("rollout status sts/a -n web", ["may get, list and watch statefulsets of apps named a in namespace web"]),
+        ("delete pod a -n web", ["may delete, get, list and watch pods named a in namespace web"]),
+        ("cordon node-1", ["may get and patch nodes named node-1 in the whole cluster"]),
+        ("exec a -n web", ["may get pods named a in namespace web", "may create and get pods/exec named a in namespace web"]),
+        ("port-forward pod/a -n web", ["may get pods named a in namespace web",
+                                       "may create and get pods/portforward named a in namespace web"]),
+        ("top pods -n web", ["may list and get pods of metrics.k8s.io in namespace web"]),
+        ("get certificates.cert-manager.io -n web", ["may list and get certificates of cert-manager.io in namespace web"]),
+        ("get deployments.v1.apps -n web", ["may list and get deployments of apps in namespace web"]),
+        ("list,watch events -n a,b", ["may list and watch events in namespace a, b"]),
+        ("kubectl create configmaps -n web", ["may create configmaps in namespace web"]),
+        ("get deployment a -n web --subresource=scale", ["may get deployments/scale of apps named a in namespace web"]),
+    ],
+)  # fmt: skip
+def test_a_line_comes_to_the_rights_that_kubectl_needs(line, comes_to):
+    assert rights(line) == comes_to
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "no command"), ("kubectl", "no command"), ("frobnicate pods", "not a command of kubectl"),
+        ("get pods", "write -n"), ("get nodes -n web", "no namespace"), ("get pods -A -n web", "leave out"),
+        ("get pods -n web -n api", "twice"), ("get pods -n", "needs a value"), ("get {what} -n web", "written out"),
+        ("get things -n web", "plural and group"), ("get pods {a}{b} -n web", "text between"),
+        ("get pods -n Web", "no name of a namespace"), ("get pods A_b! -n web", "no name of an object"),
+        ("get pods -n web -o json", "leave it out"), ("scale deployment/a -n web --replicas=3", "leave it out"),
+        ("get pods --as=root -n web", "own server and account"), ("get pods --token x -n web", "own server and account"),
+        ("get --raw /api", "leave it out"), ("get pods -n web; id", "no name of a namespace"),
+        ("get pods -n web | sh", "means something to a shell"), ("get pods $(id) -n web", "shell"),
+        ("logs deployment/a -n web", "whose pods"), ("apply -f x", "write patch and create"), ("run a", "makes a pod"),
+        ("drain a", "rules"), ("create pods a -n web", "can't limit create"), ("rollout a", "restart, status"),
+        ("get pods/ -n web", "needs both"), ("get pods/a b -n web", "needs both"), ("get pods\u200b -n web", "cannot be seen"),
+        ("set deployment/a -n web", "image, env"), ("get pods --frob -n web", "not an option"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_is_refused_with_what_to_do(line, says):
+    with pytest.raises(RuleRefused) as caught:
+        parse_line(line, document=True)
+    assert says in caught.value.reason
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(
+    ["get", "pods", "-n", "web", "-A", "{ns}", "deployment/", "/", ",", "=", "--", "-w", "rollout", "logs", "*", "\0", " "]
+), max_size=9).map(" ".join))  # fmt: skip
+def test_no_line_raises_anything_else(line):
+    compiled = compile_set(parse_text(SET), {"ns": "web", "name": "shop"})
+    assert isinstance(decide(compiled, line), Allowed | Refused)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["get pods -n web", "kubectl get pods -n web -o json -l app=shop", "rollout restart deployment/shop -n web",
+     "get deployments -n web", "get deployment other -n web", "delete pod shop-1 -n web", "get,list deployments.apps -n web"],
+)  # fmt: skip
+def test_what_is_listed_is_allowed_and_said_in_one_spelling(line):
+    compiled = compile_set(parse_text(SET), {"ns": "web", "name": "shop"})
+    verdict = decide(compiled, line)
+    assert isinstance(verdict, Allowed), verdict
+    again = decide(compiled, verdict.line)
+    assert isinstance(again, Allowed)
+    assert again.line == verdict.line
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [("get pods -n api", "get pods -n web"), ("rollout restart deployment/x -n web", "rollout restart deployment/shop -n web"),
+     ("delete pod shop-9 -n web", "delete pod/shop-{n} -n web"), ("scale deployment/shop -n web", None),
+     ("get secrets -n web", None), ("get pods -A", "get pods -n web")],
+)  # fmt: skip
+def test_what_is_not_listed_is_refused_and_the_nearest_is_named(line, nearest):
+    verdict = decide(compile_set(parse_text(SET), {"ns": "web", "name": "shop"}), line)
+    assert isinstance(verdict, Refused)
+    assert verdict.reason.startswith("nothing here permits to ")
+    assert nearest is None or verdict.nearest == nearest
+
+
+def test_the_strictest_of_several_that_fit_decides():
+    text = SET + "  - run: delete pod -n {ns}\n    effect: change\n"
+    verdict = decide(compile_set(parse_text(text), {"ns": "web", "name": "shop"}), "delete pod shop-1 -n web")
+    assert isinstance(verdict, Allowed)
+    assert (verdict.index, verdict.effect, verdict.matched) == (3, "destructive", {"n": "1"})
+
+
+def test_what_approvers_left_out_is_told_from_what_was_never_there():
+    compiled = compile_set(parse_text(SET), {"ns": "web", "name": "shop"}, keep={0})
+    verdict = decide(compiled, "rollout restart deployment/shop -n web")
+    assert isinstance(verdict, Refused)
+    assert verdict.code == "left_out"
+
+
+def test_a_grant_shows_each_command_as_a_line_and_as_rules():
+    views = describe(compile_set(parse_text(SET), {"ns": "web", "name": "shop"}))
+    assert [view.text for view in views] == [
+        "get pods -n web", "rollout restart deployment/shop -n web", "get,list deployments.apps -n web",
+        "delete pod/shop-{n} -n web",
+    ]  # fmt: skip
+    assert views[2].detail == ("may get and list deployments of apps in namespace web",)
+    assert [free.name for free in views[3].free] == ["n"]
+    assert "goes on until its connection closes" in views[3].detail[-1]
+
+
+def test_both_ways_to_write_a_command_come_to_the_same_rules():
+    def rules(command: str) -> object:
+        head = SET.partition("commands:")[0].replace("  name: {name: 63}\n", "")
+        return compile_set(
+            parse_text(f"{head}commands:\n  - {command}\n    effect: read\n"), {"ns": "web"}
+        ).rules()
+
+    line = "run: get,list deployments.apps -n {ns}"
+    assert rules(line) == rules(
+        'rule: {verbs: [get, list], groups: [apps], resources: [deployments], namespaces: ["{ns}"]}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [({"ns": "web"}, "name: has no value"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
+     ({"ns": "web", "name": "a", "x": "y"}, "not a parameter"), ({"ns": "prod", "name": "a"}, "is not one of"),
+     ({"ns": "web", "name": "a_"}, "can't be the name")],
+)  # fmt: skip
+def test_values_that_are_no_names_are_refused(values, says):
+    with pytest.raises(CompileError) as caught:
+        compile_set(parse_text(SET), values)
+    assert says in str(caught.value)
+
+
+def test_before_a_grant_what_some_grant_could_do_is_allowed():
+    compiled = compile_open(parse_text(SET))
+    verdict = decide(compiled, "rollout restart deployment/any -n api")
+    assert isinstance(verdict, Allowed)
+    assert verdict.matched == {"ns": "api", "name": "any"}
+    assert compiled.open_names() == ("name",)
+
+
+HEAD = "name: a\nkind: kubernetes\nsummary: s\nrisk: low\ncommands:\n  - "
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("run: get pods/{p} -n web\n    where: {p: {name: 9}}\n    effect: read", "no values that are free"),
+        ("run: get pods/{p} -n web\n    where: {p: {int: [1, 1000]}}\n    effect: read", "no values that are free"),
+        ("run: get pods/{p} -n web\n    where: {p: {choice: [A]}}\n    effect: read", "no name of an object"),
+        ("run: get pods -n {ns}\n    effect: read", "not declared"),
+        ("run: get pods -n web\n    effect: frob", "must be 'read'"),
+        ("run: get pods -n web\n    hold: true\n    effect: read", "is not a key"),
+        ("effect: read", "is missing"),
+        ("rule: {verbs: [], groups: [apps], resources: [pods], namespaces: [web]}\n    effect: read", "allows nothing"),
+        ("rule: {verbs: [get], groups: [''], resources: [pods]}\n    effect: read", "needs `namespaces`"),
+        ("rule: {verbs: [get], groups: [''], resources: [pods], namespaces: [web], cluster: true}\n    effect: read", "not both"),
+        ("rule: {verbs: [get], groups: [''], resources: [nodes], namespaces: [web]}\n    effect: read", "in no namespace"),
+        ("rule: {verbs: [create], groups: [''], resources: [pods], namespaces: [web], names: [a]}\n    effect: change", "can't limit"),
+        ("rule: {verbs: [get, get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "twice"),
+        ("rule: {verbs: [Get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "no verb"),
+        ("rule: {verbs: [get], groups: [''], resources: ['pods/*'], namespaces: [web]}\n    effect: read", "means nothing to RBAC"),
+        ("run: get pods -n web\n    rule: {}\n    effect: read", "is not a key"),
+    ],
+)  # fmt: skip
+def test_a_document_that_rbac_can_not_hold_is_refused(command, says):
+    with pytest.raises(DocumentError) as caught:
+        parse_text(HEAD + command)
+    assert says in str(caught.value)
+    assert "line" in str(caught.value)
