@@ -9,7 +9,7 @@ help: ## Show what make can do here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Play the main job on real servers, then serve the pages; ONCE=1 exits after the story
-	@.ci/bootstrap run
+	@.ci/bootstrap demo
 	@$(PYTHON) manage.py demo $(if $(ONCE),--once)
 
 up: ## Start all of Stint; Ctrl-C stops it

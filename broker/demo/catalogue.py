@@ -94,6 +94,54 @@ max_duration: 8h
 """
 
 
+READ_ORDERS = """\
+name: read-orders
+kind: postgres
+summary: Look at the orders of the shop
+risk: medium
+commands:
+  - grant: SELECT ON app.orders
+    effect: read
+examples:
+  allow: ["SELECT ON app.orders"]
+  refuse: ["SELECT ON app.cards", "UPDATE ON app.orders"]
+"""
+
+ONE_TICKET = """\
+name: one-ticket
+kind: http
+summary: Read one ticket
+risk: low
+parameters:
+  ticket: {pattern: "T-[0-9]{1,6}"}
+commands:
+  - request: GET /tickets/{ticket}
+    effect: read
+examples:
+  allow: ["GET /tickets/T-42"]
+  refuse: ["DELETE /tickets/T-42", "GET /tickets/", "GET /tickets/T-42/../T-43"]
+"""
+
+SUPPORT = """\
+name: support
+summary: Look into one case, one approval
+clusters: [shop-db, tickets-api]
+command_sets: [read-orders, one-ticket]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [service-owners]}
+max_duration: 2h
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A demo target that is logged in to with a secret: its port and the secret."""
+
+    port: int
+    secret: str
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """One demo target: where it listens, as whom one logs in, and its host key."""
@@ -104,8 +152,8 @@ class Host:
     host_key: str
 
 
-def files(hosts: Iterable[Host]) -> dict[str, str]:
-    """Return the catalogue's files for running hosts."""
+def files(hosts: Iterable[Host], database: Login, tickets: Login) -> dict[str, str]:
+    """Return the catalogue's files for running hosts, a database and an API."""
     by_name = {host.name: host for host in hosts}
     members: dict[str, list[str]] = {}
     for username, (_, groups) in PEOPLE.items():
@@ -122,12 +170,38 @@ def files(hosts: Iterable[Host]) -> dict[str, str]:
             )
             for name, (summary, environment, risk, targets) in CLUSTERS.items()
         },
+        "clusters/shop-db.yaml": _secret_cluster(
+            "shop-db",
+            "postgres",
+            "The shop's database",
+            database,
+            {"database": "shop", "password": database.secret, "sslmode": "prefer"},
+        ),
+        "clusters/tickets-api.yaml": _secret_cluster(
+            "tickets-api",
+            "http",
+            "Tickets of the support desk",
+            tickets,
+            {"proxy": "nginx", "proxy_key": tickets.secret, "base_path": "/tickets/", "tls": "false"},
+        ),
+        "command-sets/read-orders.yaml": READ_ORDERS,
+        "command-sets/one-ticket.yaml": ONE_TICKET,
+        "policies/support.yaml": SUPPORT,
         "command-sets/restart-web.yaml": COMMAND_SET,
         "command-sets/look-at-web.yaml": LOOK,
         "policies/production-change.yaml": PRODUCTION,
         "policies/quick-look.yaml": QUICK,
         "policies/staging-change.yaml": STAGING,
     }
+
+
+def _secret_cluster(name: str, kind: str, summary: str, login: Login, connection: dict[str, str]) -> str:
+    target = name.partition("-")[0] if kind == "http" else name
+    said = "".join(f"  {key}: {value}\n" for key, value in connection.items())
+    return (
+        f"name: {name}\nkind: {kind}\nsummary: {summary}\nenvironment: production\nrisk: high\n"
+        f"connection:\n{said}targets:\n  - {{name: {target}, address: 127.0.0.1, port: {login.port}}}\n"
+    )
 
 
 def _cluster(name: str, summary: str, environment: str, risk: str, hosts: list[Host]) -> str:

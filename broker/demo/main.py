@@ -15,13 +15,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.demo.database import BROKER, ShopDatabase
 from broker.demo.sshd import NoSSHServer, usable_sshd
 from broker.demo.targets import Targets
+from broker.demo.tickets import NoNginx, TicketsApi, usable_nginx
 from broker.direct import direct
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
 _READY_WITHIN = 60.0
+# What would lead to another Stint than the demo's own.
+_OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         # First of all, and not when Stint has started and the targets' turn has come.
         usable_sshd()
+        usable_nginx()
         with temporary_state_dir("stint-demo-") as folder:
             return _play(folder, once=options.once)
     except KeyboardInterrupt:
         return 130
-    except (DemoFailed, EmbeddedError, NoSSHServer) as error:
+    except (DemoFailed, EmbeddedError, NoNginx, NoSSHServer) as error:
         sys.stderr.write(f"stint: {error}\n")
         return 1
 
@@ -71,16 +76,27 @@ def _play(folder: Path, *, once: bool) -> int:
         stack.enter_context(_stint(folder, ports, log))
         _use(folder, ports)
         # Django can be set up only now that there is a database.
+        from broker.demo.catalogue import Login  # noqa: PLC0415
         from broker.demo.world import Cast, ca_public_keys, people  # noqa: PLC0415
+        from sessions_app.connectors.postgres.setup import target_setup  # noqa: PLC0415
 
         say("Starting four SSH targets, each a real sshd with two small services")
         targets = stack.enter_context(Targets(folder, ca_public_keys()))
+        say("Starting a PostgreSQL server and an API behind nginx as targets")
+        shop = stack.enter_context(ShopDatabase(folder / "shop"))
+        shop.fill(target_setup(broker=BROKER))
+        tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
         passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
-        cast: Cast = people(folder, targets.hosts, passwords, ports.url)
+        cast: Cast = people(
+            folder, targets.hosts, passwords, ports.url,
+            database=Login(shop.port, shop.broker_password), tickets=Login(tickets.port, tickets.proxy_key),
+        )  # fmt: skip
         say("Ready. Now the story")
         from broker.demo.story import Story  # noqa: PLC0415
 
-        good = Story(cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets).play()
+        good = Story(
+            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets
+        ).play()
         say(
             "Every step was as it should be"
             if good
@@ -132,7 +148,7 @@ def _stint(folder: Path, ports: Ports, log: object) -> Iterator[None]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("STINT_") and name not in {"DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"}
+        if not name.startswith("STINT_") and name not in _OURS
     }
     environment |= {
         "STINT_STATE_DIR": str(folder), "STINT_HTTP_PORT": str(ports.web), "STINT_STREAMS_PORT": str(ports.streams),
@@ -185,8 +201,8 @@ def _is_ready(ports: Ports) -> bool:
 
 def _use(folder: Path, ports: Ports) -> None:
     """Let this process find the running Stint."""
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("STINT_") or name in _OURS]:
+        del os.environ[name]
     os.environ |= {
         "STINT_STATE_DIR": str(folder), "STINT_PUBLIC_URL": ports.url, "STINT_SSH_PORT": str(ports.ssh),
         "STINT_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "broker.settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import io
+import json
 import os
 import select
 import subprocess
@@ -18,10 +19,14 @@ from typing import Any
 from django.core.management import CommandError, call_command
 
 from broker.demo.api import ApiError
+from broker.demo.database import ShopDatabase
 from broker.demo.targets import Targets
+from broker.demo.tickets import TicketsApi
 from broker.demo.world import Cast
 
 _WINDOW = 14
+_DATABASE_WINDOW = 8
+_COUNT, _CARDS = "SELECT count(*) FROM app.orders", "SELECT * FROM app.cards"
 _SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]
 
 
@@ -37,6 +42,10 @@ class Story:
     folder: Path
     ssh_port: int
     targets: Targets
+    shop: ShopDatabase
+    tickets: TicketsApi
+    uri: str = ""
+    token: str = ""
     grant: dict[str, Any] = field(default_factory=dict)
     number: int = 0
 
@@ -52,6 +61,10 @@ class Story:
             ("A long command is killed at the deadline while it runs", self.deadline),
             ("The end is proven: the target was asked, and the receipt says so", self.proven),
             ("The next login finds no access", self.next_login),
+            ("Priya gets one table of the shop's database, in a role of her own", self.database),
+            ("psql is cut in the middle of a query at the deadline, and the role is gone", self.query_cut),
+            ("Of the API behind nginx, one ticket is open and its neighbour is not", self.tickets_open),
+            ("The ticket is done: its token opens nothing any more", self.tickets_shut),
             ("The record is verified", self.record),
         ]
         for self.number, (title, step) in enumerate(steps, 1):
@@ -144,6 +157,65 @@ class Story:
         _expect(done.returncode != 0 and "no access" in done.stderr, _said(done))
         return f"$ ssh … web-1 webctl status nginx\n{done.stderr.strip()}"
 
+    def database(self) -> str:
+        self.grant = self._granted("shop-db", "read-orders", seconds=_DATABASE_WINDOW)
+        fields = self._credential()
+        _expect(self.shop.roles() != [], "the server has no role for the grant")
+        done = self._psql(fields["URI"], _COUNT)
+        _expect(done.returncode == 0 and "1000" in done.stdout, _said(done))
+        refused = self._psql(fields["URI"], _CARDS)
+        _expect(refused.returncode != 0 and "permission denied" in refused.stderr, _said(refused))
+        self.uri = fields["URI"]
+        return (
+            f"{self.grant['ref']} until {self.grant['expires_at']}, as {fields['Username']}\n"
+            f"$ psql … -c '{_COUNT}'\n{done.stdout.strip()}\n"
+            f"$ psql … -c '{_CARDS}'\n{refused.stderr.strip()}"
+        )
+
+    def query_cut(self) -> str:
+        running = subprocess.Popen(
+            self._psql_command(self.uri, "SELECT pg_sleep(600)"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
+        try:
+            _, said = running.communicate(timeout=until - time.time() + 5)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise Wrong("the query still ran 5 s after the deadline") from None
+        late = time.time() - until
+        _expect(-0.05 < late < 2, f"the session ended {late:.3f} s after the deadline: {said}")
+        self._wait_for(lambda found: found["state"] == "ended", within=15)
+        _expect(self.shop.roles() == [], f"roles are left: {self.shop.roles()}")
+        receipt = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
+        _expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        return (
+            f"{said.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalogue was read back: "
+            f"no role, no session, nothing owned; proven in {receipt['ended']['seconds']} s"
+        )
+
+    def tickets_open(self) -> str:
+        self.grant = self._granted("tickets-api", "one-ticket", seconds=600, parameters={"ticket": "T-7"})
+        self.token = self._credential()["Token"]
+        mine, other = self._curl("T-7"), self._curl("T-8")
+        _expect(mine.endswith("200") and "on fire" in mine, mine)
+        _expect(other.endswith("403") and "on fire" not in other, other)
+        return f"$ curl … {self.tickets.url}/tickets/T-7\n{mine}\n$ curl … {self.tickets.url}/tickets/T-8\n{_first(other)}"
+
+    def tickets_shut(self) -> str:
+        self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The ticket is closed"})
+        shut = self._curl("T-7")
+        _expect(shut[-3:] in ("401", "403") and "on fire" not in shut, shut)
+        self._wait_for(lambda found: found["state"] == "ended", within=15)
+        receipt = self._receipt_with_a_run(within=5)
+        _expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        allowed = ", ".join(run["command"] for run in receipt["run"])
+        refused = ", ".join(run["command"] for run in receipt["refused"])
+        return (
+            f"$ curl … {self.tickets.url}/tickets/T-7\n{_first(shut)}\n"
+            f"the receipt: allowed {allowed}; refused {refused}; asked again, the door is shut"
+        )
+
     def record(self) -> str:
         told = io.StringIO()
         try:
@@ -153,6 +225,52 @@ class Story:
         return told.getvalue().strip().splitlines()[-1]
 
     # Means
+
+    def _granted(
+        self, cluster: str, command_set: str, *, seconds: int, parameters: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Ask, approve as Jonas, and return the grant once it is in use."""
+        self.request = self.cast.priya.post("/requests", {
+            "cluster": cluster, "command_set": command_set, "parameters": parameters or {}, "duration": seconds,
+            "reason": "A customer asks about an order",
+        })  # fmt: skip
+        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
+            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+        })  # fmt: skip
+        return self._wait_for(lambda grant: grant["state"] == "active", within=10)
+
+    def _credential(self) -> dict[str, str]:
+        found: dict[str, str] = self.cast.priya.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
+        return found
+
+    def _receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
+        """Return the receipt; allowed requests are counted for up to a second before they are written down."""
+        deadline = time.monotonic() + within
+        while True:
+            receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
+            if receipt["run"]:
+                return receipt
+            _expect(time.monotonic() < deadline, f"the receipt has no request: {receipt}")
+            time.sleep(0.2)
+
+    def _psql_command(self, uri: str, statement: str) -> list[str]:
+        return [str(self.shop.psql), "--no-psqlrc", "-At", "-c", statement, uri]
+
+    def _psql(self, uri: str, statement: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._psql_command(uri, statement), capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _curl(self, ticket: str) -> str:
+        """Return the body and, on a line of its own, the status."""
+        done = subprocess.run(
+            ["curl", "--silent", "--noproxy", "*", "--max-time", "10", "-H", f"Authorization: Bearer {self.token}",
+             "-w", "\n%{http_code}", f"{self.tickets.url}/tickets/{ticket}"],
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        _expect(done.returncode == 0, _said(done))
+        return done.stdout.strip()
 
     def _command(self, target: str, line: str) -> list[str]:
         known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
@@ -200,3 +318,13 @@ def _expect(condition: bool, seen: str) -> None:
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     return f"exit {done.returncode}; stdout {done.stdout.strip()!r}; stderr {done.stderr.strip()!r}"
+
+
+def _first(answer: str) -> str:
+    """Return what a refusal says, in a line: its title, and the status."""
+    body, _, status = answer.rpartition("\n")
+    try:
+        title = json.loads(body).get("title", "")
+    except ValueError:
+        title = ""
+    return f"{status} {title}".strip()

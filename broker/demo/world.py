@@ -14,7 +14,7 @@ from accounts.operations.create_identity import create_identity
 from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
 from broker.demo.api import Api
-from broker.demo.catalogue import PEOPLE, Host, files
+from broker.demo.catalogue import PEOPLE, Host, Login, files
 from broker.kernel import clock
 from sessions_app.operations.apply_catalogue import apply_catalogue
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
@@ -39,8 +39,16 @@ def ca_public_keys() -> list[str]:
     return [key.public_key for key in trusted_ssh_cas()]
 
 
-def people(folder: Path, hosts: Sequence[Host], passwords: Mapping[str, str], url: str) -> Cast:
-    """Make the people with their passwords and the catalogue over the running hosts."""
+def people(
+    folder: Path,
+    hosts: Sequence[Host],
+    passwords: Mapping[str, str],
+    url: str,
+    *,
+    database: Login,
+    tickets: Login,
+) -> Cast:
+    """Make the people with their passwords and the catalogue over what runs."""
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():
         create_identity(
@@ -48,7 +56,7 @@ def people(folder: Path, hosts: Sequence[Host], passwords: Mapping[str, str], ur
             actor=DEMO, now=now,
         )  # fmt: skip
     create_identity(username="admin", password=passwords["admin"], is_superuser=True, actor=DEMO, now=now)
-    apply_catalogue(files=files(hosts), actor=DEMO, now=now)
+    apply_catalogue(files=files(hosts, database, tickets), actor=DEMO, now=now)
     priya = Identity.objects.get(username="priya")
     key = _new_key(folder)
     public = key.with_suffix(".pub").read_text(encoding="ascii")

@@ -15,8 +15,6 @@ from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, L
 from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.kubernetes import TYPE as KUBERNETES
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
-from sessions_app.connectors.ssh.certificates import Authority
-from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
 from sessions_app.operations.cluster_connection import parameters_of
@@ -54,7 +52,7 @@ def _place(
     try:
         parameters = parameters_of(cluster.kind, connection, sealed)
     except CannotDecrypt as error:
-        raise ConnectorError(f"{error} {error.hint}", permanent=True) from error
+        raise ConnectorError(str(error), permanent=True) from error
     return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
 
 
@@ -78,6 +76,10 @@ def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
 
 
 def _ssh() -> Connector:
+    # Thirty megabytes that a process which calls no target has no use for.
+    from sessions_app.connectors.ssh.certificates import Authority  # noqa: PLC0415
+    from sessions_app.connectors.ssh.connector import SSHConnector  # noqa: PLC0415
+
     key = active_ssh_ca()
     if key is None:
         raise ConnectorError(
@@ -103,5 +105,9 @@ def _database_clock() -> Callable[[], float]:
 SSH = registry.ConnectorType(
     kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )
-for one in (SSH, POSTGRES, HTTP, KUBERNETES):
-    registry.register(one)
+
+
+def register_all() -> None:
+    """Register the kinds that come with Stint."""
+    for one in (SSH, POSTGRES, HTTP, KUBERNETES):
+        registry.register(one)

@@ -1,19 +1,21 @@
-"""Requests that were allowed are written down, alone or many at once."""
+"""Requests that were allowed and only read are written down together."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 
+from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
-from sessions_app.models import CommandRun, RequestCount, RunState
 from sessions_app.operations.authorize_request import GrantFacts
-from sessions_app.operations.open_request_session import holder_of
 from sessions_app.policy.commands.answers import Allowed
+
+# Whose requests they were stands in each entry: many holders' are written at once.
+WRITER = Actor.system("http")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,29 +31,20 @@ class AllowedRequests:
 
 
 def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.datetime) -> None:
-    """Write each down as one run with its count, and append it to the record, in one transaction."""
-    with transaction.atomic():
-        runs = CommandRun.objects.bulk_create([_run(one) for one in requests])
-        RequestCount.objects.bulk_create(
-            RequestCount(run=run, times=one.times, last_at=one.last_at)
-            for run, one in zip(runs, requests, strict=True)
+    """Write each down as one run with its count, and append it to the record, in one call of the database."""
+    rows = json.dumps([_row(one) for one in requests], ensure_ascii=False)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT stint_requests_allowed(%s, %s, %s, %s::jsonb)",
+            [now, Event.COMMAND_ALLOWED.value, WRITER.name, rows],
         )
-        for run, one in zip(runs, requests, strict=True):
-            record(
-                event=Event.COMMAND_ALLOWED, actor=holder_of(one.facts), object_type="grant",
-                object_ref=one.facts.grant_ref, now=now,
-                data={
-                    "run": run.pk, "session": one.session_id, "target": one.facts.target, "argv": run.argv,
-                    "index": one.decision.index, "times": one.times, "first_at": one.first_at.isoformat(),
-                    "last_at": one.last_at.isoformat(),
-                },
-            )  # fmt: skip
 
 
-def _run(one: AllowedRequests) -> CommandRun:
-    return CommandRun(
-        grant_id=one.facts.grant_id, session_id=one.session_id, target_id=one.facts.target_id,
-        line=recordable(one.decision.line), argv=[recordable(word) for word in one.decision.argv],
-        command_index=one.decision.index, effect=one.decision.effect, state=RunState.DONE,
-        tried_at=one.first_at, started_at=one.first_at, ended_at=one.last_at,
-    )  # fmt: skip
+def _row(one: AllowedRequests) -> dict[str, object]:
+    facts, decision = one.facts, one.decision
+    return {
+        "grant_id": facts.grant_id, "session_id": one.session_id, "target_id": facts.target_id, "ref": facts.grant_ref,
+        "holder": facts.holder, "target": facts.target, "line": decision.line, "argv": decision.argv,
+        "command": decision.index, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
+        "last_at": one.last_at.isoformat(),
+    }  # fmt: skip

@@ -232,11 +232,12 @@ def read_policy(text: str) -> PolicyDocument:
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema (draft 2020-12) of each kind of file, by folder."""
     command_set = command_set_schema()
-    command_set["properties"]["accept"] = {
-        "type": "object",
-        "additionalProperties": {"type": "string", "minLength": 1},
-        "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
-    }
+    for one in command_set.get("oneOf", [command_set]):
+        one["properties"]["accept"] = {
+            "type": "object",
+            "additionalProperties": {"type": "string", "minLength": 1},
+            "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
+        }
     models: dict[str, type[BaseModel]] = {
         "groups": GroupDocument,
         "clusters": ClusterDocument,

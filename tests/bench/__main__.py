@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-PARTS = ("decisions", "sweeping", "record", "pages", "ssh", "stack")
+PARTS = ("decisions", "http", "sweeping", "record", "pages", "ssh", "postgres", "stack")
 
 
 def main(wanted: list[str]) -> int:

@@ -148,7 +148,9 @@ def nginx(server: str, *, http: str = "", tls: bool = False, port: int | None = 
             _CONF.format(folder=folder, port=port, server=server, http=http, tls=" ssl" if tls else "")
         )
         log = (folder / "out.log").open("wb")
-        process = subprocess.Popen([program, "-p", name, "-c", str(conf), "-e", f"{name}/error.log"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [program, "-p", name, "-c", str(conf), "-e", f"{name}/error.log"], stdout=log, stderr=log
+        )
         try:
             _wait(port, process, folder)
             yield Nginx(port, folder)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -27,11 +28,14 @@ BUDGET_SECONDS = CALL_SECONDS - 3.0
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 LOCK_SECONDS = 4
-# Advisory locks, one number for all of Stint and one for each grant or purpose.
-LOCKS = 0x57494E54
-CATALOGUE_LOCK = 0
+# Two who change the same row of the catalogue: `tuple concurrently updated`, which is no state of its own; a deadlock; a name
+# that the other made (23505, 42710) or dropped (42704) meanwhile.
+_COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
+ATTEMPTS = 25
+LONGEST_PAUSE = 0.06
 
 Row = tuple[Any, ...]
+Result = TypeVar("Result")
 Statement = sql.SQL | sql.Composed
 
 _PERMANENT = (
@@ -40,6 +44,10 @@ _PERMANENT = (
 )  # fmt: skip
 # Class 28: not let in; 3D: no such database; 42501: insufficient privilege.
 _STATES_THAT_STAY = ("28", "3D", "42501")
+
+
+class CollisionError(ConnectorError):
+    """Somebody else changed the same roles or privileges at the same moment; it may go well the next time."""
 
 
 class Budget:
@@ -94,25 +102,6 @@ class Server:
         """All of what is run inside, or nothing. Raises ConnectorError when it can't be committed."""
         with said_by(self.place), self.connection.transaction():
             yield
-
-    @contextlib.contextmanager
-    def alone(self, token: str) -> Iterator[None]:
-        """Nobody else works on the same grant here meanwhile. Raises ConnectorError when somebody does for long."""
-        key = int(token[:7], 16)
-        self.run("SELECT pg_advisory_lock(%s, %s)", (LOCKS, key or 1))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ConnectorError):
-                self.run("SELECT pg_advisory_unlock(%s, %s)", (LOCKS, key or 1))
-
-    def lock_catalogue(self) -> None:
-        """Until the transaction's end, no other of Stint's changes privileges in this database: two at once would fail
-        with `tuple concurrently updated`.
-        """
-        self.run(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{BUDGET_SECONDS:.0f}s")))
-        self.run("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, CATALOGUE_LOCK))
-        self.run(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_SECONDS}s")))
 
 
 @contextlib.contextmanager
@@ -221,10 +210,25 @@ def said_by(place: Place) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise ConnectorError(
-            f"{place.target.name}: {reason_of(error)}.",
-            permanent=(error.sqlstate or "").startswith(_STATES_THAT_STAY),
-        ) from None
+        state, message = error.sqlstate or "", f"{place.target.name}: {reason_of(error)}."
+        if state in _COLLISIONS:
+            raise CollisionError(message) from None
+        raise ConnectorError(message, permanent=state.startswith(_STATES_THAT_STAY)) from None
+
+
+def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
+    """Do what may be done again until it goes through. PostgreSQL has no lock for it that others could not hold for ever:
+    advisory locks are everybody's, those of holders as well.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return work()
+        except CollisionError:
+            pause = secrets.SystemRandom().uniform(0, LONGEST_PAUSE)
+            if budget.left < pause + CONNECT_SECONDS:
+                raise
+            time.sleep(pause)
+    return work()
 
 
 def reason_of(error: psycopg.Error) -> str:

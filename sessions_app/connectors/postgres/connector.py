@@ -19,7 +19,7 @@ from sessions_app.connectors.base import (
 )
 from sessions_app.connectors.postgres import facts, provision, revoke
 from sessions_app.connectors.postgres.check import check_place
-from sessions_app.connectors.postgres.connection import Budget, connected
+from sessions_app.connectors.postgres.connection import Budget, connected, repeated
 from sessions_app.connectors.postgres.names import role_names, until_text
 from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
 from sessions_app.connectors.postgres.scram import new_password, verifier
@@ -38,10 +38,10 @@ class PostgresConnector:
         budget = Budget()
         lease = Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
         try:
-            made = self._make(spec, budget)
+            made = repeated(budget, lambda: self._make(spec, budget))
         except provision.NotIntactError:
             revoke.revoke(lease, budget)
-            made = self._make(spec, budget)
+            made = repeated(budget, lambda: self._make(spec, budget))
         return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made)
 
     def _make(self, spec: GrantSpec, budget: Budget) -> dict[str, Json]:
@@ -73,10 +73,7 @@ class PostgresConnector:
         """
         password = new_password()
         names = role_names(lease.token)
-        with (
-            connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server,
-            server.alone(lease.token),
-        ):
+        with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
             if names.login not in facts.grant_roles(server, names.both):
                 raise ConnectorError(
                     f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant is over, or not ready yet."

@@ -86,7 +86,7 @@ def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, 
     return dict(zip(_LEFT_NAMES, row, strict=True))
 
 
-def faults(server: Server, names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
+def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
     """What differs from what the comment says was made; empty when all is as it should be."""
     login, rights = found.get(names.login), found.get(names.rights)
     if login is None or rights is None:
@@ -94,12 +94,12 @@ def faults(server: Server, names: RoleNames, found: Mapping[str, RoleFacts]) -> 
     if login.comment is None:
         return [f"the role {names.login} has not the comment that Stint gave it"]
     return [
-        *_login_faults(server, names, login, login.comment),
+        *_login_faults(names, login, login.comment),
         *_rights_faults(rights, names, login.comment),
     ]
 
 
-def _login_faults(server: Server, names: RoleNames, login: RoleFacts, said: Comment) -> list[str]:
+def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str]:
     until = dt.datetime.fromisoformat(said.until).timestamp()
     wanted = {names.rights, *said.roles}
     extra, missing = sorted(set(login.roles) - wanted), sorted(wanted - set(login.roles))
@@ -110,7 +110,7 @@ def _login_faults(server: Server, names: RoleNames, login: RoleFacts, said: Comm
         (login.connections != said.connections, f"its connection limit is not {said.connections}"),
         (bool(extra), f"it is a member of {', '.join(extra)}"),
         (bool(missing), f"it is no member of {', '.join(missing)}"),
-        (login.loose and server.version >= 16, "a membership can be handed on or used by SET ROLE"),
+        (login.loose, "a membership can be handed on or used by SET ROLE"),
         (bool(login.members), f"{', '.join(login.members)} is a member of it"),
         (login.acls > 0, "it has privileges of its own"),
     )
@@ -135,12 +135,12 @@ def observed(server: Server) -> list[Observed]:
     """Every grant of which there is a role on the server."""
     found = grant_roles(server)
     tokens = dict.fromkeys(token for name in found if (token := token_of(name)))
-    return [_observed(server, token, found) for token in tokens]
+    return [_observed(token, found) for token in tokens]
 
 
-def _observed(server: Server, token: str, found: Mapping[str, RoleFacts]) -> Observed:
+def _observed(token: str, found: Mapping[str, RoleFacts]) -> Observed:
     names = role_names(token)
-    wrong = faults(server, names, found)
+    wrong = faults(names, found)
     comments = (found[name].comment for name in names.both if name in found)
     grant = next((comment.grant for comment in comments if comment), "")
     detail = f"role {names.login}" + (f": {'; '.join(wrong)}" if wrong else "")

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError, Json
-from sessions_app.connectors.postgres.connection import Budget, Server, connected
+from sessions_app.connectors.postgres.connection import Budget, Server, connected, repeated
 from sessions_app.connectors.postgres.parameters import parameters_of
 
 # Databases and other shared objects have number 0; any database will do for these.
@@ -64,8 +64,15 @@ def _clean(
         )
     if owned:
         _ensure_keeper(server)
-    with connected(server.place, budget, database=where) as there, there.transaction():
-        there.lock_catalogue()
+    with connected(server.place, budget, database=where) as there:
+        repeated(budget, lambda: _clean_there(there, roles, owned, budget))
+
+
+def _clean_there(there: Server, roles: Sequence[str], owned: int, budget: Budget) -> None:
+    with there.transaction():
+        # Anybody may make large objects by the hundred thousand; one statement gives them all away.
+        limit = sql.Literal(f"{budget.left * 1000:.0f}ms")
+        there.run(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
         _give_away(there, roles, owned)
         there.run(sql.SQL("DROP OWNED BY {}").format(_list(roles)))
 

@@ -140,7 +140,8 @@ def grant_missing(server: Server, login: str, rights: str, wanted: Sequence[Priv
     before = held(server, login, wanted)
     _refuse_absent(server, [one for one, has_it in zip(wanted, before, strict=True) if has_it is None])
     missing = [one for one, has_it in zip(wanted, before, strict=True) if not has_it]
-    for one in missing:
+    # In one order for everybody, so that two do not wait for each other.
+    for one in sorted(missing, key=str):
         _give(server, rights, one)
     after = held(server, login, missing)
     for one, has_it in zip(missing, after, strict=True):

@@ -40,10 +40,9 @@ def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
     templates = [one.plain_names[0] for one in wanted if one.kind == "role"]
     _refuse_over(server, spec.expires_at)
     _refuse_templates(server, templates)
-    with server.alone(spec.token), server.transaction():
+    with server.transaction():
         _make_roles(server, spec, names)
         _make_memberships(server, names, templates)
-        server.lock_catalogue()
         grant_missing(server, names.login, names.rights, [one for one in wanted if one.kind != "role"])
         logs = _log_statements(server, names.login)
         _comment(server, spec, names, templates)
@@ -115,12 +114,11 @@ def _make_memberships(server: Server, names: RoleNames, templates: Sequence[str]
     found = grant_roles(server, names.both)
     login, rights = found[names.login], found[names.rights]
     wanted = [names.rights, *templates]
-    loose = login.loose and server.version >= 16
     for role in login.roles:
-        if loose or role not in wanted:
+        if login.loose or role not in wanted:
             _revoke(server, role, names.login)
     for role in wanted:
-        if loose or role not in login.roles:
+        if login.loose or role not in login.roles:
             _join(server, role, names.login)
     for member in login.members:
         _revoke(server, names.login, member)
@@ -177,7 +175,7 @@ def _comment(server: Server, spec: GrantSpec, names: RoleNames, templates: Seque
 
 def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
     found = grant_roles(server, names.both)
-    wrong = faults(server, names, found)
+    wrong = faults(names, found)
     if wrong:
         raise NotIntactError(
             f"{server.place.target.name}: the role of {spec.grant_ref} cannot be mended: {'; '.join(wrong)}. Let an "

@@ -18,7 +18,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError, Evidence, Json, Lease
-from sessions_app.connectors.postgres.connection import Budget, Server, connected
+from sessions_app.connectors.postgres.connection import Budget, CollisionError, Server, connected, repeated
 from sessions_app.connectors.postgres.facts import RoleFacts, grant_roles, left_of
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.owned import clean_databases
@@ -40,7 +40,9 @@ class _Work:
     server: Server
     lease: Lease
     budget: Budget
-    found: dict[str, RoleFacts]
+    found: dict[str, RoleFacts] = field(default_factory=dict)
+    numbers: set[int] = field(default_factory=set)
+    ended: int = 0
     detail: dict[str, Json] = field(default_factory=dict)
     timings: dict[str, Json] = field(default_factory=dict)
 
@@ -50,7 +52,12 @@ class _Work:
 
     @property
     def oids(self) -> list[int]:
-        return [facts.oid for facts in self.found.values()] + _known_oids(self.lease)
+        return sorted(self.numbers)
+
+    def look(self) -> None:
+        """Find the roles. Their numbers are kept: sessions go on under them when the roles are dropped."""
+        self.found = grant_roles(self.server, role_names(self.lease.token).both)
+        self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -60,20 +67,17 @@ class _Work:
 
 
 def _known_oids(lease: Lease) -> list[int]:
-    """The numbers of the roles as they were made: sessions go on under them after somebody dropped the roles."""
+    """The numbers of the roles as they were made, for roles that somebody dropped."""
     return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
 
 
 def revoke(lease: Lease, budget: Budget) -> Evidence:
     """Unmake everything of a grant and return what was seen. Raises ConnectorError."""
     asked = now_text()
-    with (
-        connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server,
-        server.alone(lease.token),
-    ):
-        names = role_names(lease.token)
-        work = _Work(server, lease, budget, grant_roles(server, names.both))
-        _unmake(work)
+    names = role_names(lease.token)
+    with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
+        work = _Work(server, lease, budget)
+        repeated(budget, lambda: _unmake(work))
         left = left_of(server, names, work.oids)
     return Evidence(
         gone=not any(left.values()),
@@ -94,11 +98,13 @@ def verify(lease: Lease, budget: Budget) -> Evidence:
 
 
 def _unmake(work: _Work) -> None:
+    work.look()
     with work.step("no_login"):
         kept_login = _forbid_login(work)
     with work.step("backends"):
         slots = held_slots(work.server, work.found, work.oids)
-        work.detail["backends_ended"] = end_backends(work.server, work.oids, work.budget)
+        work.ended += end_backends(work.server, work.oids, work.budget)
+        work.detail["backends_ended"] = work.ended
     with work.step("memberships"):
         work.detail["memberships_revoked"] = _leave_roles(work)
     if kept_login is not None:
@@ -124,6 +130,8 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
     for role in work.roles:
         try:
             work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except CollisionError:
+            raise
         except ConnectorError as error:
             fix = sql.SQL("ALTER ROLE {} NOLOGIN NOSUPERUSER NOREPLICATION;").format(sql.Identifier(role))
             failed = ConnectorError(
@@ -192,9 +200,17 @@ def _become_member(work: _Work) -> None:
 
 
 def _drop(work: _Work) -> None:
-    if work.roles:
-        names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    if not work.roles:
+        return
+    names = sql.SQL(", ").join(map(sql.Identifier, work.roles))
+    try:
         work.server.run(sql.SQL("DROP ROLE IF EXISTS {}").format(names))
+    except CollisionError:
+        raise
+    except ConnectorError as error:
+        fix = sql.SQL("DROP OWNED BY {};").format(names).as_string()
+        message = f"{error} Let an administrator run in each database that it names: {fix}"
+        raise ConnectorError(message, permanent=error.permanent) from None
 
 
 def now_text() -> str:

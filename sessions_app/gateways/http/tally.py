@@ -22,10 +22,11 @@ from sessions_app.policy.commands.answers import Allowed
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 0.5
+EVERY_S = 0.9
 # Different requests that wait at most; the next is written down by whoever makes it.
-MOST = 1000
-_AT_ONCE = 200
+MOST = 20_000
+# So many in one call, for which the record is locked.
+_AT_ONCE = 1000
 _Key = tuple[int, tuple[str, ...]]
 Write = Callable[[Sequence[AllowedRequests], dt.datetime], None]
 
@@ -45,7 +46,7 @@ class _Count:
 
 
 class Tally:
-    """Counts requests, and writes them down every half second from a thread of its own. ``refusing``: the record does not
+    """Counts requests, and writes them down every second from a thread of its own. ``refusing``: the record does not
     take them, so that nothing may be allowed.
     """
 

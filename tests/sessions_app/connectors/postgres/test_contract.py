@@ -10,8 +10,8 @@ import pytest
 from sessions_app.connectors.postgres.names import role_names
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.sessions_app.connectors.postgres.conftest import commands
 from tests.support.gateway import free_port
+from tests.support.postgres_shop import commands
 
 
 @pytest.fixture
@@ -43,5 +43,11 @@ def case(shop, silent) -> Case:
 
     allowed = commands("SELECT ON app.orders", "ROLE reporting_reader")
     return Case(
-        shop.connector, shop.place(), shop.place(port=free_port()), shop.place(port=silent), allowed, leave, foreign
+        shop.connector,
+        shop.place(),
+        shop.place(port=free_port()),
+        shop.place(port=silent),
+        allowed,
+        leave,
+        foreign,
     )

@@ -49,7 +49,9 @@ class Door:
             "HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_STINTPROXY": PROXY_KEY, "HTTP_STINTTARGET": "tickets-api",
             "HTTP_STINTMETHOD": method, "HTTP_STINTURI": uri, **more,
         }  # fmt: skip
-        return self.call("/authz/nginx", **{name: value for name, value in headers.items() if value is not None})
+        return self.call(
+            "/authz/nginx", **{name: value for name, value in headers.items() if value is not None}
+        )
 
     def flush(self):
         self.tally.flush()

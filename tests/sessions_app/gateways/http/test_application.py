@@ -145,7 +145,8 @@ def test_a_body_limit_is_refused_where_the_body_is_not_seen(door, token):
 
 
 @pytest.mark.parametrize(
-    "header", ["X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_ORIGINAL_URL", "X_REWRITE_URL"]
+    "header",
+    ["X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_ORIGINAL_URL", "X_REWRITE_URL"],
 )
 def test_headers_that_would_change_the_request_are_refused_and_recorded(door, token, grant, header):
     answer = door.nginx(token, **{f"HTTP_{header}": "DELETE"})
@@ -181,11 +182,17 @@ def test_what_nobody_may_ask_for_is_offered_to_nobody(door, token):
 
 
 def test_the_other_proxies_dialects_lead_to_the_same_decision(door, token):
-    proof = {"HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_STINTPROXY": "", "HTTP_STINTTARGET": "tickets-api"}
+    proof = {
+        "HTTP_AUTHORIZATION": f"Bearer {token}",
+        "HTTP_STINTPROXY": "",
+        "HTTP_STINTTARGET": "tickets-api",
+    }
     proof["HTTP_STINTPROXY"] = PROXY_KEY
     forward = {"HTTP_X_FORWARDED_METHOD": "GET", "HTTP_X_FORWARDED_URI": "/tickets/T-42"}
     assert door.call("/authz/forward", **proof, **forward).status == 200
-    assert door.call("/authz/forward", **proof, **{**forward, "HTTP_X_FORWARDED_METHOD": "DELETE"}).status == 403
+    assert (
+        door.call("/authz/forward", **proof, **{**forward, "HTTP_X_FORWARDED_METHOD": "DELETE"}).status == 403
+    )
     envoy = "/authz/envoy/tickets/T-42"
     assert door.call(envoy, **proof, HTTP_STINTURI="/tickets/T-42").status == 200
     assert door.call(envoy, method="DELETE", **proof, HTTP_STINTURI="/tickets/T-42").status == 403

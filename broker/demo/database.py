@@ -1,0 +1,164 @@
+"""A PostgreSQL server as a target: with a password, on loopback, in a folder of its own, set up as an administrator would."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from broker.embedded.account import launch_argv
+from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
+from broker.embedded.errors import EmbeddedError
+from broker.embedded.server import PrivateServer, StartFailedError, plain_env
+from broker.embedded.state import write_private
+
+SUPERUSER = "admin"
+HOST = "127.0.0.1"
+BROKER = "stint_broker"
+DATABASE = "shop"
+_SETTINGS = {
+    "max_connections": "50",
+    "shared_buffers": "32MB",
+    "fsync": "off",
+    "jit": "off",
+    "timezone": "UTC",
+}
+_TABLES = """
+CREATE SCHEMA app;
+CREATE TABLE app.orders (id int PRIMARY KEY, customer text, state text);
+INSERT INTO app.orders SELECT n, 'customer ' || n, 'open' FROM generate_series(1, 1000) AS n;
+CREATE TABLE app.cards (id int PRIMARY KEY, number text);
+GRANT USAGE ON SCHEMA app TO stint_broker WITH GRANT OPTION;
+GRANT SELECT ON app.orders TO stint_broker WITH GRANT OPTION;
+"""
+
+
+class NoPsql(EmbeddedError):
+    """There is no `psql` to play a holder with."""
+
+
+class TargetServer(PrivateServer):
+    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None is the first that is found."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT
+    last_signal = signal.SIGQUIT
+
+    def __init__(
+        self, state_dir: Path, *, major: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(state_dir)
+        self.port = _free_port()
+        self.data = self.folder / "data"
+        self.password = secrets.token_urlsafe(16)
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._major = major
+        self._found: PostgresBinaries | None = None
+
+    @property
+    def socket(self) -> Path:
+        return self.sockets / f".s.PGSQL.{self.port}"
+
+    @property
+    def binaries(self) -> PostgresBinaries:
+        """The programs in use. Raises `BinaryMissingError`."""
+        if self._found is None:
+            found = find_postgres(major=self._major)
+            self._found = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
+        return self._found
+
+    def admin(self, database: str = "postgres") -> psycopg.Connection:
+        """Return a connection of the superuser, which commits each statement."""
+        return self.login(SUPERUSER, self.password, database)
+
+    def login(
+        self, user: str, password: str, database: str = "postgres", **changes: Any
+    ) -> psycopg.Connection:
+        """Return a connection of anybody, which commits each statement."""
+        return psycopg.connect(
+            host=HOST, port=self.port, user=user, password=password, dbname=database, autocommit=True,
+            connect_timeout=10, **changes,
+        )  # fmt: skip
+
+    def is_ready(self) -> bool:
+        """Whether the server takes connections."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[7].strip() == "ready"
+
+    def _program(self) -> list[str]:
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        where = ["-D", str(self.data), "-h", HOST, "-p", str(self.port), "-k", str(self.sockets)]
+        return [str(self.binaries.postgres), *where, *options]
+
+    def _set_up(self) -> None:
+        if self.data.is_dir():
+            return
+        password_file = self.state_dir / "superuser"
+        write_private(password_file, self.password)
+        self._give(password_file)
+        argv = [str(self.binaries.initdb), "-D", str(self.data), "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
+                "--auth=scram-sha-256", f"--pwfile={password_file}", f"--username={SUPERUSER}"]  # fmt: skip
+        command = launch_argv(argv, account=self.account, death_signal=signal.SIGKILL)
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", env=plain_env(), check=False)
+        password_file.unlink()
+        if done.returncode != 0:
+            raise StartFailedError(f"initdb failed. It said:\n{done.stdout}{done.stderr}")
+
+    def _give(self, path: Path) -> None:
+        path.chmod(0o600)
+        if self.account:
+            os.chown(path, self.account.uid, self.account.gid)
+
+
+class ShopDatabase(TargetServer):
+    """The demo's database: a shop with orders, which Stint may let people read, and cards, which it may not."""
+
+    def __init__(self, state_dir: Path) -> None:
+        state_dir.mkdir(mode=0o711)
+        super().__init__(state_dir)
+        self.broker_password = secrets.token_urlsafe(16)
+
+    def fill(self, setup: str) -> None:
+        """Make the broker's role by the SQL that administrators get, and the shop."""
+        with self.admin() as connection:
+            connection.execute(setup)
+            connection.execute(f"ALTER ROLE {BROKER} PASSWORD '{self.broker_password}'")
+            connection.execute(f"CREATE DATABASE {DATABASE}")
+        with self.admin(DATABASE) as connection:
+            connection.execute(_TABLES)
+
+    @property
+    def psql(self) -> Path:
+        """Where `psql` is: beside the server, else the system's. Raises NoPsql."""
+        beside, system = self.binaries.folder / "psql", shutil.which("psql")
+        if beside.is_file():
+            return beside
+        if system is None:
+            raise NoPsql("There is no psql. Install Debian's `postgresql-client`.")
+        return Path(system)
+
+    def roles(self) -> list[str]:
+        """Return the roles of grants that are there."""
+        with self.admin() as connection:
+            rows = connection.execute(
+                "SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint\\_%%' AND rolname NOT IN (%s, 'stint_kept')",
+                [BROKER],
+            )
+            return [str(name) for (name,) in rows]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

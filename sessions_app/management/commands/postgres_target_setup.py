@@ -1,0 +1,55 @@
+"""`manage.py postgres_target_setup CLUSTER`: the SQL that the administrator of a PostgreSQL server runs, once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from sessions_app.connectors.postgres.parameters import PostgresParameters
+from sessions_app.connectors.postgres.setup import login_trigger, target_setup
+from sessions_app.models import Cluster
+
+
+class Command(BaseCommand):
+    """Print the set-up of a cluster's servers."""
+
+    help = "Print the SQL that makes the role which Stint logs in with, able to make and end roles and little else."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("cluster", help="name of the cluster")
+        parser.add_argument(
+            "--template",
+            action="append",
+            default=[],
+            metavar="ROLE",
+            help="a role without login that command sets name (ROLE reporting_reader); may be repeated",
+        )
+        parser.add_argument(
+            "--login-trigger",
+            action="store_true",
+            help="for PostgreSQL 17 and newer: also refuse logins of grants that are over where no password is asked; "
+            "run in each database",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        cluster = Cluster.objects.filter(name=options["cluster"], kind="postgres").first()
+        if cluster is None:
+            raise CommandError(
+                f"There is no PostgreSQL cluster {options['cluster']}. `manage.py apply` makes one from its file."
+            )
+        known = {
+            name: cluster.connection.get(name, about.default)
+            for name, about in PostgresParameters.model_fields.items()
+        }
+        try:
+            printed = target_setup(
+                broker=known["user"],
+                templates=options["template"],
+                keeper=known["reassign_to"],
+                read_statements=known["read_statements"],
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(printed + (login_trigger() if options["login_trigger"] else ""), ending="")

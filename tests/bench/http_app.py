@@ -1,0 +1,206 @@
+# ruff: noqa: E402  # the settings are changed before Django reads them
+"""The decision beside other ways to make it, in one server: `granian tests.bench.http_app:application`.
+
+Every way gets the same token, proxy key, target and request, and finds the same grants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
+
+import django
+import psycopg
+from django.conf import settings
+from django.db import connection
+
+settings.ROOT_URLCONF = "tests.bench.http_app"
+settings.ALLOWED_HOSTS = ["*"]
+django.setup()
+# The least that Django can do: what middleware costs is not counted against it.
+settings.MIDDLEWARE = []
+connection.settings_dict["CONN_HEALTH_CHECKS"] = False
+
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from broker.kernel import clock
+from broker.kernel.garbage import keep_for_good
+from sessions_app.gateways.http.application import HTTPGateway
+from sessions_app.gateways.http.tally import Tally
+from sessions_app.models import Grant
+from sessions_app.operations import authorize_request as authorizing
+from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.http.decide import decide_request
+
+# The same statement, as a cursor takes it.
+SQL = authorizing._LIVE.decode().replace("$1::text", "%s").replace("$2::text", "%s")
+
+
+_tally = Tally()
+
+
+def _note(facts, session_id, decision):
+    """What is allowed is recorded here too, in the same way."""
+    if isinstance(decision, Allowed):
+        _tally.add(session_id, facts, decision, clock.now())
+
+
+def _row(digest, target):
+    with connection.cursor() as cursor:
+        cursor.execute(SQL, [digest, target])
+        return cursor.fetchone()
+
+
+def _prepared_row(digest, target):
+    connection.ensure_connection()
+    with psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(SQL, [digest, target], prepare=True, binary=True).fetchone()
+
+
+def raw(request):
+    """A Django view without anything that it can do without."""
+    return _raw(request, _row)
+
+
+def prepared(request):
+    """The same, past Django's cursor, with the statement prepared."""
+    return _raw(request, _prepared_row)
+
+
+def _raw(request, find):
+    said = request.headers
+    row = find(hashlib.sha256(said["Authorization"][7:].encode()).hexdigest(), said["Stinttarget"])
+    proxy = hashlib.sha256(said["Stintproxy"].encode()).digest()
+    if row is None or authorizing._proxy_digest(bytes(row[6])) != proxy:
+        return HttpResponse(status=401)
+    facts = authorizing._facts(row[5].encode(), row[0], row[1])
+    decision = decide_request(facts.compiled, said["Stintmethod"], said["Stinturi"])
+    _note(facts, row[3], decision)
+    return HttpResponse(status=200 if isinstance(decision, Allowed) else 403)
+
+
+class Verdict(serializers.ModelSerializer):
+    class Meta:
+        model = Grant
+        fields = ("ref", "state", "expires_at")
+
+
+class ByDRF(APIView):
+    """The same as people write it with Django REST framework: the ORM, and a serializer for the answer."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+    def get(self, request):
+        from django.db.models import Q
+        from django.utils import timezone
+
+        said = request.headers
+        now = timezone.now()
+        digest = hashlib.sha256(said["Authorization"][7:].encode()).hexdigest()
+        grant = (
+            Grant.objects.select_related("holder", "cluster")
+            .filter(
+                credentials__digest=digest, credentials__revoked_at__isnull=True, state="active", starts_at__lte=now,
+                expires_at__gt=now, targets__name=said["Stinttarget"], targets__removed_at__isnull=True,
+                cluster__kind="http", cluster__removed_at__isnull=True, holder__is_active=True,
+            )
+            .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
+            .first()
+        )  # fmt: skip
+        if grant is None:
+            return Response(status=401)
+        facts = authorizing._facts(
+            grant.ref.encode(), grant.pk, grant.targets.values_list("pk", flat=True)[0]
+        )
+        decision = decide_request(facts.compiled, said["Stintmethod"], said["Stinturi"])
+        return Response(Verdict(grant).data, status=200 if isinstance(decision, Allowed) else 403)
+
+
+urlpatterns = [path("bench/raw", raw), path("bench/prepared", prepared), path("bench/drf", ByDRF.as_view())]
+
+_CASBIN = """
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
+"""
+
+
+def _tokens():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT digest FROM sessions_app_grantcredential ORDER BY id")
+        return [digest for (digest,) in cursor.fetchall()]
+
+
+def by_casbin():
+    """pycasbin with one line of policy for each grant."""
+    import casbin
+
+    enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=_CASBIN))
+    enforcer.add_policies([[digest, "/tickets/T-42", "GET"] for digest in _tokens()])
+    return lambda digest, uri, method: enforcer.enforce(digest, uri, method)
+
+
+def by_cedar():
+    """cedarpy with one policy for each grant, parsed once."""
+    import cedarpy
+
+    text = "\n".join(
+        f'permit(principal == Token::"{digest}", action == Action::"GET", resource == Path::"/tickets/T-42");'
+        for digest in _tokens()
+    )
+    policies = cedarpy.PolicySet.from_str(text)
+
+    def decide(digest, uri, method):
+        request = {
+            "principal": f'Token::"{digest}"',
+            "action": f'Action::"{method}"',
+            "resource": f'Path::"{uri}"',
+            "context": {},
+        }
+        return cedarpy.is_authorized(request, policies, []).allowed
+
+    return decide
+
+
+_engines = {}
+
+
+def _engine(name, environ, start):
+    decide = _engines.get(name)
+    if decide is None:
+        decide = _engines[name] = {"casbin": by_casbin, "cedar": by_cedar}[name]()
+    digest = hashlib.sha256(environ["HTTP_AUTHORIZATION"][7:].encode()).hexdigest()
+    allowed = decide(digest, environ["HTTP_STINTURI"], environ["HTTP_STINTMETHOD"])
+    start("200 OK" if allowed else "403 Forbidden", [("content-length", "0")])
+    return []
+
+
+_django = get_wsgi_application()
+
+
+def _others(environ, start):
+    where = environ["PATH_INFO"]
+    if where in ("/bench/casbin", "/bench/cedar"):
+        return _engine(where.rpartition("/")[2], environ, start)
+    if where == "/readyz":
+        start("200 OK", [("content-length", "0")])
+        return []
+    return _django(environ, start)
+
+
+application = HTTPGateway(_others)
+keep_for_good()
