@@ -151,13 +151,7 @@ class Api:
         if left <= 0:
             raise TimeoutError("its answers took too long")
         self.calls += 1
-        pool = _pool(
-            os.getpid(),
-            self.place.target.address,
-            self.place.target.port,
-            self.parameters.ca,
-            self.parameters.server_name,
-        )
+        pool = self._pool()
         headers = {
             "Authorization": f"Bearer {self.parameters.token.get_secret_value()}",
             "Accept": "application/json",
@@ -170,6 +164,16 @@ class Api:
             timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
         )  # fmt: skip
         return response.status, self._read(response)
+
+    def _pool(self) -> urllib3.HTTPSConnectionPool:
+        target, said = self.place.target, self.parameters
+        try:
+            return _pool(os.getpid(), target.address, target.port, said.ca, said.server_name)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConnectorError(
+                f"The certificate under ca of {self.name} can't be read: copy it again, whole.",
+                permanent=True,
+            ) from error
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> Data:
         """The whole answer, within time and size; a connection with more on it is not used again."""

@@ -154,6 +154,9 @@ def test_a_credential_says_all_that_a_holder_needs(ground, cluster):
     assert credential.secret == {"Token", "Kubeconfig"}
     assert fields["Token"] not in repr(credential)
     assert json.loads(fields["Kubeconfig"])["users"][0]["user"]["token"] == fields["Token"]
+    asking = json.loads(fields["Kubeconfig with the plugin"])["users"][0]["user"]
+    assert asking["exec"]["args"] == ["GR-7F3K", "prod-1"]
+    assert fields["Token"] not in fields["Kubeconfig with the plugin"]
     assert ground.connector.revoke(lease).gone
 
 

@@ -116,11 +116,17 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
     assert last.fix
 
 
+def test_a_certificate_that_can_not_be_read_is_told(own):
+    own.place = place_of(own.cluster, ca="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
+    (step,) = failing(own)
+    assert "copy it again" in step.detail
+    assert step.fix
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"ca": "nonsense"},
-        {"ca": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"},
         {"accounts": "Not A Namespace"},
         {"token": None},
         {"more": "x"},
