@@ -14,7 +14,7 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,7 +113,7 @@ class HTTPConnector:
             gone=shut,
             detail={
                 "asked": f"GET {_path(place)} at {_where(place)}", "statuses": answers, "made": 0, "removed": 0,
-                "door": "shut" if shut else "open to whoever comes", "asked_at": asked_at, "answered_at": _now(),
+                "door": _door(answers.values()), "asked_at": asked_at, "answered_at": _now(),
             },
         )  # fmt: skip
 
@@ -140,6 +140,18 @@ class HTTPConnector:
             return [*steps, CheckStep("refuses strangers", False, detail, fix)]
         steps.append(CheckStep("refuses strangers", True, "a request without a token is refused"))
         return [*steps, _asks_stint(place, nonce, said, fix)]
+
+
+def _door(statuses: Iterable[int]) -> str:
+    """What the answers to strangers say."""
+    seen = set(statuses)
+    if seen <= set(_REFUSALS):
+        return "shut"
+    return (
+        "open to whoever comes"
+        if any(status < 300 for status in seen)
+        else "neither open nor refused by Stint"
+    )
 
 
 def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
