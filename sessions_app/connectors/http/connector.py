@@ -177,10 +177,11 @@ def origin_of(place: Place) -> str:
     """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
     parameters, target = _parameters(place), place.target
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
-    named, _, port = parameters.host.partition(":")
-    host = named or (f"[{target.address}]" if ":" in target.address else target.address)
-    at = port or (str(target.port) if target.port != usual else "")
-    return f"{scheme}://{host}{':' + at if at else ''}"
+    if parameters.host:
+        # As clients write it, whatever stands in between.
+        return f"{scheme}://{parameters.host}"
+    host = f"[{target.address}]" if ":" in target.address else target.address
+    return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
 def _path(place: Place) -> str:
