@@ -5,17 +5,19 @@ The servers are real and write to disk; a session counts as gone when the kernel
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
+
 from broker.embedded.state import temporary_state_dir
 from tests.bench.report import Report, median, percentile
-from tests.support.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import Given, Shop, set_up
 
-VERSIONS = (15, 18)
 REVOKES, WARM = 200, 5
 CROWD, WORKERS = 200, 8
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "max_connections": "300"}
@@ -28,7 +30,7 @@ GRANTS = (
 
 def run(report: Report) -> None:
     """Measure on each version."""
-    for major in VERSIONS:
+    for major in majors():
         with temporary_state_dir("stint-bench-") as state, PostgresServer(state, major, DURABLE) as server:
             shop = set_up(server)
             _revokes(report, shop)
@@ -63,11 +65,9 @@ def _revokes(report: Report, shop: Shop) -> None:
     )
 
 
-def _run(session) -> None:
-    try:
+def _run(session: psycopg.Connection) -> None:
+    with contextlib.suppress(psycopg.Error):
         session.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
-    except Exception as error:  # noqa: BLE001 - whatever ends it
-        assert "terminating connection" in str(error) or "closed" in str(error), error
 
 
 class _Death:

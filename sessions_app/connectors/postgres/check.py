@@ -81,6 +81,11 @@ def _steps(server: Server, parameters: PostgresParameters, budget: Budget) -> It
 def _version(server: Server) -> CheckStep:
     fine = server.version >= OLDEST
     fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or newer."
+    if server.version == OLDEST:
+        fix = (
+            "Holders of a template role can use SET ROLE up to PostgreSQL 15, and what they make then is that role's. Give "
+            "template roles no CREATE, or go on to PostgreSQL 16."
+        )
     return CheckStep("version", fine, f"PostgreSQL {server.version}", fix)
 
 

@@ -65,11 +65,14 @@ def _clean(
     if owned:
         _ensure_keeper(server)
     with connected(server.place, budget, database=where) as there:
-        repeated(budget, lambda: _clean_there(there, roles, owned))
+        repeated(budget, lambda: _clean_there(there, roles, owned, budget))
 
 
-def _clean_there(there: Server, roles: Sequence[str], owned: int) -> None:
+def _clean_there(there: Server, roles: Sequence[str], owned: int, budget: Budget) -> None:
     with there.transaction():
+        # Anybody may make large objects by the hundred thousand; one statement gives them all away.
+        limit = sql.Literal(f"{budget.left * 1000:.0f}ms")
+        there.run(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
         _give_away(there, roles, owned)
         there.run(sql.SQL("DROP OWNED BY {}").format(_list(roles)))
 

@@ -32,6 +32,14 @@ GRANT SET ON PARAMETER log_statement TO {broker};
 -- What holders made goes to a role that can do nothing. Where holders may make functions or types, that role needs CREATE on
 -- the schema as well.
 GRANT {keeper} TO {broker} WITH ADMIN OPTION;
+-- PostgreSQL 16 and newer: where the server has reserved_connections, Stint gets in to end grants when all others are taken.
+DO $stint$
+BEGIN
+  IF current_setting('server_version_num')::int >= 160000 THEN
+    EXECUTE {reserved};
+  END IF;
+END
+$stint$;
 """
 _TEMPLATE = """\
 -- Template roles: Stint hands them out, and has none of their privileges itself.
@@ -112,7 +120,9 @@ def login_trigger() -> str:
 
 
 def _filled(text: str, *, broker: str, keeper: str) -> str:
+    reserved = sql.SQL("GRANT pg_use_reserved_connections TO {}").format(sql.Identifier(broker)).as_string()
     return text.format(
+        reserved=_literal(reserved),
         broker=sql.Identifier(broker).as_string(),
         broker_text=_literal(broker),
         keeper=sql.Identifier(keeper).as_string(),

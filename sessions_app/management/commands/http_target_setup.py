@@ -1,75 +1,43 @@
-"""`manage.py http_target_setup CLUSTER`: what to put into the configuration of the proxy, once."""
+"""`manage.py http_target_setup CLUSTER`: what goes into the configuration of the proxy in front of an API."""
 
 from __future__ import annotations
 
-import secrets
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.http.connector import HTTPParameters
-from sessions_app.connectors.http.snippets import PROXIES, Site, snippet
-from sessions_app.models import Target
-from sessions_app.operations.connect import place_of_target
+from sessions_app.connectors.http.snippets import PROXIES, snippet
+from sessions_app.models import Cluster
+from sessions_app.operations.target_setup import UPSTREAM, http_sites
 
 
 class Command(BaseCommand):
-    """Print the set-up of a cluster's proxies."""
+    """Print the lines for the proxy of each target. They hold the proxy key."""
 
-    help = "Print what to put into the configuration of each proxy of an http cluster, so that it asks Stint."
+    help = "Print what makes a proxy ask Stint about every request to a cluster. It holds the cluster's proxy key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("cluster", nargs="?", help="name of the cluster")
-        parser.add_argument("--proxy", choices=PROXIES, help="kind of proxy, if not the one of the cluster")
+        parser.add_argument("cluster", help="name of the cluster")
+        parser.add_argument("--proxy", choices=PROXIES, help="for another proxy than the cluster names")
         parser.add_argument(
-            "--upstream", default="http://127.0.0.1:9000", metavar="URL", help="address of the application"
+            "--upstream", default=UPSTREAM, help=f"address of the application (default {UPSTREAM})"
         )
-        parser.add_argument(
-            "--stint",
-            default=settings.PUBLIC_URL,
-            metavar="URL",
-            help="Stint's address as the proxy reaches it",
-        )
-        parser.add_argument(
-            "--new-key", action="store_true", help="print a fresh proxy key, and nothing else"
-        )
+        parser.add_argument("--target", help="name of one target")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["new_key"]:
-            self.stdout.write(f"spk_{secrets.token_urlsafe(32)}")
-            return
-        if not options["cluster"]:
-            raise CommandError("Name the cluster, or ask for a key with --new-key.")
-        targets = Target.objects.live().select_related("cluster")
-        found = list(targets.filter(cluster__name=options["cluster"], cluster__kind="http").order_by("name"))
-        if not found:
+        cluster = Cluster.objects.live().filter(name=options["cluster"], kind="http").first()
+        if cluster is None:
             raise CommandError(
-                f"There is no HTTP cluster {options['cluster']} with targets. `manage.py apply` makes one."
+                f"There is no HTTP cluster {options['cluster']}. `manage.py apply` makes one from its file."
             )
-        for target in found:
-            parameters = self._parameters(target)
-            site = _site(target, parameters, upstream=options["upstream"], stint=options["stint"])
-            self.stdout.write(snippet(options["proxy"] or parameters.proxy, site), ending="")
-
-    def _parameters(self, target: Target) -> HTTPParameters:
         try:
-            parameters = place_of_target(target).parameters
-        except (ConnectorError, CannotDecrypt) as error:
-            raise CommandError(str(error)) from error
-        if not isinstance(parameters, HTTPParameters):
-            raise CommandError(f"How to reach {target.name} is not said; save the cluster's set-up again.")
-        return parameters
-
-
-def _site(target: Target, parameters: HTTPParameters, *, upstream: str, stint: str) -> Site:
-    scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
-    host = parameters.host or target.address
-    port = "" if target.port == usual or parameters.host else f":{target.port}"
-    return Site(
-        target=target.name, origin=f"{scheme}://{host}{port}", upstream=upstream.rstrip("/"), stint=stint.rstrip("/"),
-        base_path=parameters.base_path, proxy_key=parameters.proxy_key.get_secret_value(),
-    )  # fmt: skip
+            sites = http_sites(cluster, upstream=options["upstream"])
+        except ConnectorError as error:
+            raise CommandError(error.message) from None
+        wanted = [(proxy, site) for proxy, site in sites if options["target"] in (None, site.target)]
+        if not wanted:
+            raise CommandError(f"{cluster} has no target {options['target']}.")
+        texts = [snippet(options["proxy"] or proxy, site) for proxy, site in wanted]
+        self.stdout.write("\n".join(texts), ending="")

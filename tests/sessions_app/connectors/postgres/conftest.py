@@ -1,4 +1,6 @@
-"""Two real servers, PostgreSQL 15 and 18, each set up once by the SQL that administrators get."""
+"""Real servers of every version that is here (PostgreSQL 15 and 18 with .ci/bootstrap on Debian 12), each set up once by the
+SQL that administrators get.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ import pytest
 
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.base import Lease
-from tests.support.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import Shop, set_up
 
 
-@pytest.fixture(scope="session", params=[15, 18], ids=["postgres15", "postgres18"])
+@pytest.fixture(scope="session", params=majors(), ids=lambda major: f"postgres{major}")
 def shop(request) -> Iterator[Shop]:
     with temporary_state_dir("stint-pg-") as state, PostgresServer(state, request.param) as server:
         yield set_up(server)

@@ -251,3 +251,22 @@ def test_the_server_logs_what_a_holder_runs_and_the_holder_cannot_stop_it(shop):
         session.execute("ALTER ROLE CURRENT_USER RESET ALL")
     with given.login() as session:
         assert session.execute("SHOW log_statement").fetchone() == ("all",)
+
+
+def test_a_database_that_is_closed_to_the_public_is_opened_by_its_privilege(shop):
+    shop.admin("REVOKE CONNECT ON DATABASE other FROM PUBLIC")
+    shop.admin("GRANT CONNECT ON DATABASE other TO stint_broker WITH GRANT OPTION")
+    try:
+        closed = shop.give("SELECT ON app.orders")
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            closed.login("other")
+        given = shop.give("CONNECT ON DATABASE other")
+        given.login("other").close()
+        assert given.revoke().gone
+        assert shop.admin(
+            "SELECT datacl::text ~ 'stint_[0-9a-f]{32}' FROM pg_database WHERE datname = 'other'"
+        ) == [(False,)]
+    finally:
+        shop.admin(
+            "GRANT CONNECT ON DATABASE other TO PUBLIC; REVOKE CONNECT ON DATABASE other FROM stint_broker CASCADE"
+        )

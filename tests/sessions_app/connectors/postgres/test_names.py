@@ -1,0 +1,64 @@
+"""Names and comments: what is Stint's is known again, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app.connectors.postgres.names import PATTERN, Comment, read_comment, role_names, token_of
+
+TOKEN = "0123456789abcdef" * 2
+
+
+def test_a_name_leads_back_to_its_token():
+    names = role_names(TOKEN)
+    assert token_of(names.login) == token_of(names.rights) == TOKEN
+    assert all(re.search(PATTERN, name) and len(name) <= 63 for name in names.both)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stint_broker",
+        "stint_kept",
+        f"stint_{TOKEN[:-1]}",
+        f"stint_{TOKEN.upper()}",
+        f"xstint_{TOKEN}",
+        f"stint_{TOKEN}_maybe",
+        "",
+    ],
+)
+def test_other_names_are_not_its_own(name):
+    assert token_of(name) is None
+    assert not re.search(PATTERN, name)
+
+
+COMMENT = Comment(
+    grant="GR-1",
+    token=TOKEN,
+    until="2026-11-25T16:00:00.000000+00:00",
+    connections=5,
+    roles=("a", "b"),
+    acls=3,
+    slots=("s",),
+)
+
+
+def test_a_comment_is_read_back():
+    assert read_comment(COMMENT.text()) == COMMENT
+
+
+@given(st.one_of(st.none(), st.text(), st.dictionaries(st.text(), st.integers()).map(str)))
+def test_what_somebody_else_wrote_is_no_comment_of_its_own(text):
+    assert read_comment(text) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [('"stint": 1', '"stint": 2'), ("2026-11-25", "soon"), ('"grant"', '"grunt"'), ('["a", "b"]', "7")],
+)
+def test_a_comment_that_was_changed_into_nonsense_is_none(change):
+    assert read_comment(COMMENT.text().replace(*change)) is None
