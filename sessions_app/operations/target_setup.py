@@ -107,13 +107,17 @@ def _http(cluster: Cluster) -> list[SetupText]:
     ]
 
 
-def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM) -> list[tuple[str, Site]]:
-    """Return each target of an http cluster with its proxy, as a proxy serves it, with the proxy key."""
+def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -> list[tuple[str, Site]]:
+    """Return each target of an http cluster with its proxy, as a proxy serves it, with the proxy key.
+
+    ``stint`` is Stint's address as the proxy reaches it, its public one if empty. Raises ConnectorError.
+    """
     found: list[tuple[str, Site]] = []
     for place in _places(cluster):
         if isinstance(place.parameters, HTTPParameters):
             site = Site(
-                target=place.target.name, origin=origin_of(place), upstream=upstream, stint=settings.PUBLIC_URL,
+                target=place.target.name, origin=origin_of(place), upstream=upstream.rstrip("/"),
+                stint=(stint or settings.PUBLIC_URL).rstrip("/"),
                 base_path=place.parameters.base_path, proxy_key=place.parameters.proxy_key.get_secret_value(),
             )  # fmt: skip
             found.append((place.parameters.proxy, site))

@@ -7,6 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from sessions_app.connectors.http.connector import HTTPParameters
 from tests.sessions_app.operations.test_target_setup import KEY, cluster
 
 
@@ -31,8 +32,20 @@ def test_it_prints_those_of_another_proxy(world, proxy, word):
     assert word in printed("one", proxy=proxy)
 
 
-def test_a_cluster_or_target_that_is_not_there_is_said_to(world):
+def test_stint_may_be_reached_at_another_address(world):
     cluster(world, "http")
-    for words, options in ((["web"], {}), (["one"], {"target": "t-9"})):
-        with pytest.raises(CommandError, match="no "):
-            printed(*words, **options)
+    assert "10.0.0.5:8000" in printed("one", stint="http://10.0.0.5:8000/")
+
+
+def test_a_fresh_key_is_good():
+    key = printed("--new-key").strip()
+    assert HTTPParameters(proxy="nginx", proxy_key=key).proxy_key.get_secret_value() == key
+    assert key != printed("--new-key").strip()
+
+
+def test_a_cluster_that_is_not_there_or_of_another_kind_is_said_to(world):
+    for name in ("nothing", "web"):
+        with pytest.raises(CommandError, match="no HTTP cluster"):
+            printed(name)
+    with pytest.raises(CommandError, match="--new-key"):
+        printed()
