@@ -62,7 +62,7 @@ def test_without_root_it_names_in_one_line_what_is_missing_and_does_nothing(tree
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Install these packages first" in done.stderr
-    for package in ("openssh-client", "nginx-light", "zsh", "fish", "chromium", "kubernetes-client"):
+    for package in ("openssh-client", "zsh", "fish", "chromium", "kubernetes-client"):
         assert package in done.stderr
     assert not (tree.root / ".venv").exists()
 
