@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import current_app, shared_task
 from django.db import connection
 
@@ -11,10 +12,12 @@ from broker.audit.actor import Actor
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
+from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import clusters_to_look_at, reconcile_cluster
 from sessions_app.operations.send_notice import send_notice
 from sessions_app.operations.sweep import end_baseless, sweep
@@ -23,6 +26,9 @@ from sessions_app.operations.warn_holders import warn_holders
 # Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
 HINT_LASTS = 5
 RECONCILE_LASTS = 50
+STATEMENTS_LAST = 8
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task(name="grants.provision", acks_late=True)
@@ -91,6 +97,22 @@ def reconcile_all(**_: Any) -> None:
 def reconcile(*, cluster_id: int, **_: Any) -> None:
     """Compare what is on a cluster's targets with what should be."""
     reconcile_cluster(cluster_id=cluster_id, now=clock.now)
+
+
+@shared_task(name="statements.read_all", acks_late=True)
+def read_all_statements(**_: Any) -> None:
+    """Hand out every database on which holders may run something."""
+    for lease_id in leases_to_read(now=clock.now()):
+        current_app.send_task("statements.read", kwargs={"lease_id": lease_id}, expires=STATEMENTS_LAST)
+
+
+@shared_task(name="statements.read", acks_late=True)
+def read(*, lease_id: int, **_: Any) -> None:
+    """Read back what a holder ran on a database."""
+    try:
+        read_statements(lease_id=lease_id, now=clock.now)
+    except ConnectorError as error:
+        log.info("statements.unread", lease=lease_id, error=error.message)
 
 
 @shared_task(name="targets.check", acks_late=True)

@@ -60,6 +60,8 @@ class Event(StrEnum):
     COMMAND_REMINDED = "command.reminded"
     # A command that was allowed is over: its exit status, or why it was cut, and its recording's SHA-256 digest.
     COMMAND_FINISHED = "command.finished"
+    # A target told afterwards what a holder ran on it.
+    COMMAND_OBSERVED = "command.observed"
     # Somebody watched a recording, or read its output in full; the data says which.
     RECORDING_WATCHED = "recording.watched"
 

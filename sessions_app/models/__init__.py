@@ -31,7 +31,7 @@ from sessions_app.models.request import (
     RequestState,
     Verdict,
 )
-from sessions_app.models.session import CommandRun, GatewayNode, RunState, Session, Sweeper
+from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
 from sessions_app.models.workflow import Severity, Workflow, WorkflowKind, WorkflowState
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Notice",
     "Observation",
     "ProofUsed",
+    "ReadStatement",
     "RequestCount",
     "RequestKind",
     "RequestState",

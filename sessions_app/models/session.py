@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Identity
 from sessions_app.models.catalogue import Target
-from sessions_app.models.grant import Grant
+from sessions_app.models.grant import Grant, Lease
 
 
 class GatewayNode(models.Model):
@@ -137,3 +137,20 @@ class CommandRun(models.Model):
 
     def __str__(self) -> str:
         return self.line
+
+
+class ReadStatement(models.Model):
+    """A run that was read back from a target: ``key`` is what the target knows it by."""
+
+    run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="read_as")
+    lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="statements")
+    key = models.CharField(max_length=100)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["lease", "key"], name="statement_once_per_lease")
+        ]
+
+    def __str__(self) -> str:
+        return self.key

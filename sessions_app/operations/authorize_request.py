@@ -16,11 +16,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import psycopg
 import structlog
-from django.db import OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import pq
 
 from broker.audit.actor import ActorKind
@@ -71,7 +71,7 @@ class GrantFacts:
     compiled: CompiledSet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestUse:
     """One grant on one target, ready for a request. ``session_id`` is None before its first one; ``jkt`` is the
     thumbprint of the key that must be proven, empty for none.
@@ -97,42 +97,51 @@ def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: st
         # A connection that lay idle may be gone; a new one says whether the database is.
         connection.close()
         row = _ask(asked)
-    if row is None or not hmac.compare_digest(_proxy_digest(row[6] or b""), proxy_digest):
+    if row is None or not hmac.compare_digest(_proxy_digest(row.get_value(0, 6) or b""), proxy_digest):
         return None
-    grant_id, target_id, credential_id, session_id = (
-        int.from_bytes(part) if part is not None else None for part in row[:4]
-    )
-    facts = _facts(row[5] or b"", grant_id or 0, target_id or 0)
-    return (
-        None if facts is None else RequestUse(facts, credential_id or 0, session_id, (row[4] or b"").decode())
-    )
+    grant_id, target_id, credential_id = (_number(row.get_value(0, column)) for column in (0, 1, 2))
+    session = row.get_value(0, 3)
+    facts = _facts(row.get_value(0, 5) or b"", grant_id, target_id)
+    if facts is None:
+        return None
+    jkt = (row.get_value(0, 4) or b"").decode()
+    return RequestUse(facts, credential_id, None if session is None else _number(session), jkt)
+
+
+def _number(value: bytes | None) -> int:
+    return int.from_bytes(value or b"")
 
 
 class _Thread(threading.local):
-    """The connection of this thread on which the statement is prepared."""
+    """What this thread asks with: Django's connection, and the one of libpq on which the statement is prepared."""
 
+    django: BaseDatabaseWrapper | None = None
     prepared_on: pq.abc.PGconn | None = None
+    poll: select.poll | None = None
 
 
 _thread = _Thread()
 
 
-def _ask(asked: list[bytes]) -> list[bytes | None] | None:
-    if connection.connection is None:
-        connection.ensure_connection()
-    raw: psycopg.Connection[Any] = connection.connection
+def _ask(asked: list[bytes]) -> pq.abc.PGresult | None:
+    """Return the one row that was found, if any. Raises OperationalError."""
+    django = _thread.django
+    if django is None:
+        django = _thread.django = connections[DEFAULT_DB_ALIAS]
+    if django.connection is None:
+        django.ensure_connection()
     try:
-        found = _answer(raw.pgconn, asked)
+        found = _answer(django.connection.pgconn, asked)
     except psycopg.Error as error:
         _thread.prepared_on = None
         raise DatabaseSilent(str(error)) from error
-    if not found.ntuples:
-        return None
-    return [found.get_value(0, column) for column in range(found.nfields)]
+    return found if found.ntuples else None
 
 
 def _answer(pgconn: pq.abc.PGconn, asked: list[bytes]) -> pq.abc.PGresult:
     if _thread.prepared_on is not pgconn:
+        _thread.poll = select.poll()
+        _thread.poll.register(pgconn.socket, select.POLLIN)
         pgconn.send_prepare(_NAME, _LIVE)
         _result(pgconn, pq.ExecStatus.COMMAND_OK)
         _thread.prepared_on = pgconn
@@ -141,29 +150,25 @@ def _answer(pgconn: pq.abc.PGconn, asked: list[bytes]) -> pq.abc.PGresult:
 
 
 def _result(pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
-    """Return the one result of what was sent. Raises DatabaseSilent; the connection can't be used again then."""
-    while pgconn.flush():
-        _wait(pgconn, select.POLLOUT | select.POLLIN)
+    """Return the one result of what was sent. Raises DatabaseSilent; the connection can't be used again then.
+
+    What is sent fits into the socket's buffer, so that it need not be waited for.
+    """
+    pgconn.flush()
     found = None
     while True:
         while pgconn.is_busy():
-            _wait(pgconn, select.POLLIN)
+            if not _thread.poll or not _thread.poll.poll(PATIENCE_MS):
+                connections[DEFAULT_DB_ALIAS].close()
+                raise DatabaseSilent("The database does not answer.")
+            pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
             break
         found = result
     if found is None or found.status != wanted:
-        raise DatabaseSilent(found.error_message.decode(errors="replace") if found else "no answer")  # type: ignore[attr-defined]
+        raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
     return found
-
-
-def _wait(pgconn: pq.abc.PGconn, events: int) -> None:
-    poll = select.poll()
-    poll.register(pgconn.socket, events)
-    if not poll.poll(PATIENCE_MS):
-        connection.close()
-        raise DatabaseSilent("The database does not answer.")
-    pgconn.consume_input()
 
 
 @lru_cache(maxsize=1024)

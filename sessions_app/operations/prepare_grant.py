@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from broker.audit.actor import Actor
@@ -31,6 +31,10 @@ MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
 # After so many failures that could have passed, about a minute, the holder is told that it can't be started.
 TRIES = 6
 PLACES = 8
+PLACES_IN_CLUSTER = 2
+SOON = dt.timedelta(seconds=1)
+# Any number that no other part of the database uses for advisory locks of two keys.
+_PLACES_LOCK = 7_403
 
 
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
@@ -65,9 +69,23 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
         leases = list(to_make(grant).select_related("target"))
         if not leases and grant.state == GrantState.ACTIVE:
             return None
+        if leases and _is_crowded(grant, now):
+            Grant.objects.filter(pk=grant_id).update(next_attempt_at=now + SOON)
+            return None
         Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(making_until=now + MAKING)
         Grant.objects.filter(pk=grant_id).update(next_attempt_at=now + MAKING, attempts=F("attempts") + 1)
     return leases
+
+
+def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
+    """Whether as many grants are being made on the cluster as may be, so that one whose targets hang keeps few workers."""
+    with connection.cursor() as cursor:
+        # Two that count at the same moment would both find the last place free.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_PLACES_LOCK, grant.cluster_id % 2**31])
+    busy = (
+        Lease.objects.filter(making_until__gt=now, grant__cluster=grant.cluster_id).values("grant").distinct()
+    )
+    return busy.count() >= PLACES_IN_CLUSTER
 
 
 def _make(leases: Sequence[Lease], grant: Grant) -> list[tuple[Lease, Made | ConnectorError]]:

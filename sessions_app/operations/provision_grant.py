@@ -73,7 +73,7 @@ def write_leases(grant: Grant, now: dt.datetime) -> None:
         if made:
             record(
                 event=Event.LEASE_MADE, actor=PROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
-                data={"target": target.name},
+                data={"target": target.name, "ahead": True},
             )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,7 +29,8 @@ log = structlog.get_logger(__name__)
 RECONCILER = Actor.system("reconcile")
 PLACES = 8
 # Any number that no other part of the database uses for advisory locks of two keys.
-_RECONCILES = 7_402
+_RECONCILES, _LOOKS = 7_402, 7_404
+LOOKS = 1
 # What is being made or undone at this moment is looked at the next time.
 SETTLED = dt.timedelta(seconds=30)
 
@@ -52,15 +54,34 @@ def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> Non
     cluster = Cluster.objects.live().filter(pk=cluster_id).first()
     if cluster is None:
         return
+    with _locked(_RECONCILES, cluster_id % 2**31) as mine:
+        if mine:
+            with _place() as free:
+                if free:
+                    _reconcile(cluster, now)
+
+
+@contextlib.contextmanager
+def _locked(one: int, two: int) -> Iterator[bool]:
+    """Hold an advisory lock; False when another process has it. It ends with this process."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_RECONCILES, cluster_id % 2**31])
-        if not cursor.fetchone()[0]:
-            return
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [one, two])
+        mine = bool(cursor.fetchone()[0])
     try:
-        _reconcile(cluster, now)
+        yield mine
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_RECONCILES, cluster_id % 2**31])
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [one, two])
+
+
+@contextlib.contextmanager
+def _place() -> Iterator[bool]:
+    """Take one of the few places for looks, so that clusters that hang leave workers for ends; False when all are taken:
+    the cluster is looked at the next time.
+    """
+    with contextlib.ExitStack() as stack:
+        yield any(stack.enter_context(_locked(_LOOKS, place)) for place in range(LOOKS))
 
 
 def clusters_to_look_at() -> list[int]:

@@ -17,6 +17,7 @@ from broker.audit.backlog import catch_up
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import StintError
+from sessions_app.connectors.registry import types
 from sessions_app.models import (
     AccessRequest,
     CommandRun,
@@ -128,13 +129,15 @@ def end_baseless(*, now: dt.datetime) -> int:
     live = Grant.objects.filter(state__in=_LIVE)
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
+    # A package that served the kind was taken away: nothing new may begin there, and what is there has to be seen.
+    unserved = ~Q(cluster__kind__in=list(types()))
     changed = Q(policy__removed_at__isnull=False) | Q(
         command_set_version__command_set__removed_at__isnull=False
     )
     ended = 0
     for condition, reason in (
         (disabled, EndReason.IDENTITY_DISABLED),
-        (removed, EndReason.CLUSTER_REMOVED),
+        (removed | unserved, EndReason.CLUSTER_REMOVED),
         (changed, EndReason.POLICY_CHANGED),
     ):
         for pk in list(live.filter(condition).values_list("pk", flat=True)[:BATCH]):

@@ -49,7 +49,7 @@ def fields_of(
         found.append(
             ConnectionField(
                 name=name,
-                label=about.get("title", name),
+                label=name.replace("_", " ").capitalize(),
                 help=about.get("description", ""),
                 shape=_shape(plain, about),
                 value="" if name in secrets else values.get(name, default),

@@ -23,6 +23,7 @@ _PARTS = {
     "verify": "The regular check",
     "audit_verify": "A check by hand",
     "provision": "Stint",
+    "reconcile": "The minutely look",
     "setup": "Stint",
 }
 
@@ -53,6 +54,20 @@ def _line(data: Data) -> str:
     argv = data.get("argv")
     line = data.get("line") or (" ".join(map(str, argv)) if isinstance(argv, list) else "")
     return f"“{line}”" if line else f"command {data.get('run', '')}".strip()
+
+
+_DRIFT = {
+    "missing": "something missing", "changed": "something changed by others", "orphan": "something left of an ended grant",
+}  # fmt: skip
+
+
+def _drift(data: Data) -> str:
+    grant = f" ({data['grant']})" if data.get("grant") else ""
+    return _DRIFT.get(str(data.get("drift")), "a difference") + grant
+
+
+def _statement(data: Data) -> str:
+    return f"“{data['statement']}”" if data.get("statement") else "a statement"
 
 
 def _on(data: Data) -> str:
@@ -189,7 +204,18 @@ _ACTS: dict[str, Act] = {
     Event.COMMAND_HOLD_DECIDED: _held,
     Event.COMMAND_FINISHED: _finished,
     Event.RECORDING_WATCHED: "watched a recording of {ref}",
-    Event.LEASE_MADE: lambda ref, data: f"first used{_on(data) or ' a target'} under {ref}",
+    Event.COMMAND_OBSERVED: lambda ref, data: (
+        f"ran {_statement(data)}{_on(data)} under {ref}, as the target tells"
+    ),
+    Event.LEASE_MADE: lambda ref, data: (
+        f"begins to make access{_on(data)} for {ref}"
+        if data.get("ahead")
+        else f"first used{_on(data) or ' a target'} under {ref}"
+    ),
+    Event.LEASE_PREPARED: lambda ref, data: f"made access{_on(data)} for {ref}",
+    Event.CREDENTIAL_ISSUED: lambda ref, data: f"took a credential{_on(data)} for {ref}",
+    Event.DRIFT_SEEN: lambda ref, data: f"found {_drift(data)}{_on(data)} in {ref}",
+    Event.DRIFT_GONE: lambda ref, data: f"found{_on(data)} in {ref} right again{_why(data, 'grant')}",
     Event.LEASE_GONE: lambda ref, data: f"read back{_on(data) or ' a target'} that nothing of {ref} is left",
     Event.LEASE_FAILING: lambda ref, data: f"could not read back{_on(data)} for {ref}{_why(data, 'error')}",
     Event.BREAKGLASS_STARTED: lambda ref, data: f"broke the glass ({ref}){_why(data)}",

@@ -72,17 +72,18 @@ def _many(folder: Path) -> Iterator[tuple[object, str]]:
 
 
 def _beside_others(report: Report, folder: Path, url: str, few: float) -> None:
-    ways = {"stint": "/authz/nginx", "raw": "/bench/raw", "drf": "/bench/drf"}
+    ways = {"stint": "/authz/nginx", "raw": "/bench/raw", "prepared": "/bench/prepared", "drf": "/bench/drf"}
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(ROUNDS + 1):
         for way, path in ways.items():
             rate = _rate(folder, url + path)
             if number:
                 rates[way].append(rate)
-    stint, raw, drf = (median(rates[way]) for way in ways)
+    stint, raw, prepared, drf = (median(rates[way]) for way in ways)
     report.note(
         f"decisions a second on one core: {stint:,.0f}, a raw Django view {raw:,.0f}, with DRF {drf:,.0f}"
     )
+    report.figure("decision over HTTP over a Django view past Django's cursor", stint / prepared, "x")
     report.figure("decision over HTTP over a raw Django view", stint / raw, "x", least=3.5)
     report.figure("decision over HTTP over a DRF view", stint / drf, "x", least=12)
     # As many tokens in use in both, so that as much is recorded.

@@ -14,7 +14,7 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,7 +113,7 @@ class HTTPConnector:
             gone=shut,
             detail={
                 "asked": f"GET {_path(place)} at {_where(place)}", "statuses": answers, "made": 0, "removed": 0,
-                "door": "shut" if shut else "open to whoever comes", "asked_at": asked_at, "answered_at": _now(),
+                "door": _door(answers.values()), "asked_at": asked_at, "answered_at": _now(),
             },
         )  # fmt: skip
 
@@ -142,6 +142,18 @@ class HTTPConnector:
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
+def _door(statuses: Iterable[int]) -> str:
+    """What the answers to strangers say."""
+    seen = set(statuses)
+    if seen <= set(_REFUSALS):
+        return "shut"
+    return (
+        "open to whoever comes"
+        if any(status < 300 for status in seen)
+        else "neither open nor refused by Stint"
+    )
+
+
 def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
     found = _PROBE.search(said.challenge)
     key = _parameters(place).proxy_key.get_secret_value()
@@ -165,10 +177,11 @@ def origin_of(place: Place) -> str:
     """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
     parameters, target = _parameters(place), place.target
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
-    named, _, port = parameters.host.partition(":")
-    host = named or (f"[{target.address}]" if ":" in target.address else target.address)
-    at = port or (str(target.port) if target.port != usual else "")
-    return f"{scheme}://{host}{':' + at if at else ''}"
+    if parameters.host:
+        # As clients write it, whatever stands in between.
+        return f"{scheme}://{parameters.host}"
+    host = f"[{target.address}]" if ":" in target.address else target.address
+    return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
 def _path(place: Place) -> str:

@@ -112,7 +112,7 @@ def _challenge(environ: Environ, start: Start) -> Iterable[bytes]:
 
 def _no_token(start: Start, answer: NoToken) -> Iterable[bytes]:
     if answer.error == "invalid_dpop_proof":
-        said = f'DPoP error="{answer.error}", algs="ES256 EdDSA"'
+        said = f'DPoP error="{answer.error}", algs="ES256 Ed25519"'
     else:
         said = f'Bearer realm="stint", error="{answer.error}"'
     body = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """A request as the enforcement point tells it. ``bound``: the token was presented with the scheme DPoP."""
 
@@ -50,7 +51,7 @@ class Asked:
         return f"{self.method} {self.uri}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Passed:
     """It may pass, for this holder under this grant."""
 
@@ -94,8 +95,9 @@ class Decider:
 
     def _decide(self, asked: Asked) -> Answer:
         digest = hashlib.sha256(asked.token.encode()).hexdigest()
-        proxy = hashlib.sha256(asked.proxy_key.encode()).digest()
-        use = authorize_request(token_digest=digest, proxy_digest=proxy, target_name=asked.target)
+        use = authorize_request(
+            token_digest=digest, proxy_digest=_digest(asked.proxy_key), target_name=asked.target
+        )
         if use is None:
             return self._dead(asked, digest)
         if asked.override:
@@ -165,3 +167,8 @@ class Decider:
         except ProofRefused as error:
             return str(error)
         return ""
+
+
+@lru_cache(maxsize=256)
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -15,7 +15,8 @@ from joserfc.errors import JoseError
 
 from sessions_app.operations.use_proof import use_proof
 
-ALGORITHMS = ("ES256", "EdDSA")
+# RFC 9864 names the curve; the older EdDSA does not.
+ALGORITHMS = ("ES256", "Ed25519")
 # How old a proof may be, and how far a holder's clock may be ahead.
 OLDEST = dt.timedelta(seconds=60)
 AHEAD = dt.timedelta(seconds=5)

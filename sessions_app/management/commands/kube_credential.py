@@ -23,6 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("target", nargs="?", help="name of the target, where the grant has several")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = main([word for word in (options["ref"], options["target"]) if word], os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]  # they write as files do
+        words = [word for word in (options["ref"], options["target"]) if word]
+        # Django's wrappers write as files do.
+        status = main(words, os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]
         if status:
             sys.exit(status)

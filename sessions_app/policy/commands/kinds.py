@@ -153,6 +153,11 @@ def lint(document: CommandSetDocument) -> list[Finding]:
     return _KINDS[document.kind].lint(document)
 
 
+def kinds() -> list[CommandKind]:
+    """All kinds, in the order of pages."""
+    return list(_KINDS.values())
+
+
 def starters() -> list[Starter]:
     """Documents to begin with, of every kind."""
     return [one for kind in _KINDS.values() for one in kind.starters]

@@ -12,11 +12,13 @@ from django.conf import settings
 from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import Identity
+from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.registry import ConnectorType, find
 from sessions_app.connectors.ssh.setup import empty_krl_line, sshd_config, target_setup
 from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
 from sessions_app.operations.catalogue_changes import cluster_document, cluster_row
 from sessions_app.operations.cluster_connection import shown_connection
+from sessions_app.operations.target_setup import SetupText, setup_texts
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.queries.named import with_names
@@ -186,6 +188,7 @@ class ClusterPage:
     health: Health
     checks: Checks | None
     setup: SetupLines | None
+    texts: Sequence[SetupText]
     seen: Sequence[Observation]
     drift: Sequence[Drift]
 
@@ -223,11 +226,20 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         health=health_of([cluster.pk]).get(cluster.pk, Health()),
         checks=checks_of(cluster, now) if may_set_up else None,
         setup=setup_lines(target.account for target in targets) if may_set_up and _is_ssh(cluster) else None,
+        texts=_texts(cluster) if may_set_up else [],
         seen=list(
             Observation.objects.filter(target__in=targets).select_related("target").order_by("target__name")
         ),
         drift=drift_of(cluster, now),
     )
+
+
+def _texts(cluster: Cluster) -> list[SetupText]:
+    """A cluster that can't be read has a page all the same: it says how to mend it."""
+    try:
+        return setup_texts(cluster)
+    except ConnectorError:
+        return []
 
 
 def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:

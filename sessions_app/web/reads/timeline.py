@@ -29,7 +29,7 @@ from sessions_app.queries.named import with_names
 from sessions_app.web import timeline, words
 from sessions_app.web.reads.pages import Page, page_of
 
-MOST_BARS = 100
+MOST_BARS = 80
 MOST_COUNTED = 10_000
 REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 

@@ -14,7 +14,7 @@ from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.publish_command_set import publish_command_set
 from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_draft import CannotBeRead, save_draft
-from sessions_app.policy.commands.kinds import starter, starters
+from sessions_app.policy.commands.kinds import kinds, starter
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads import command_sets as reads
@@ -128,7 +128,7 @@ def _editor(
     problems = error.problems if isinstance(error, CannotBeRead) else checked.problems
     context = {
         "command_set": command_set, "draft": draft, "before": before, "typed": Typed(source, problems), "checked": checked,
-        "saved": bool(draft and draft.source == source), "error": error, "starters": starters(), "result": tried, "line": line,
+        "saved": bool(draft and draft.source == source), "error": error, "starters": kinds(), "result": tried, "line": line,
         "values": values, "here": reverse("command_set_edit", args=[command_set.name]) if command_set else request.get_full_path(),
         "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.extend_grant import extend_grant
-from sessions_app.operations.prepare_grant import MAKING, TRIES, prepare_grant
+from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from tests.support.acts import Started, after, events, last, undo
 from tests.support.fakes import serving
@@ -250,3 +250,12 @@ def test_what_is_made_stands_where_the_lease_says_though_the_catalogue_moved(wor
     assert grant.state == GrantState.REVOKING
     assert deprovision_grant(grant_id=grant.pk, now=lambda: world.now).state == GrantState.ENDED
     assert making.left == {}
+
+
+def test_a_cluster_whose_targets_hang_keeps_few_workers(world, making):
+    grants = [world.grant() for _ in range(PLACES_IN_CLUSTER + 1)]
+    *busy, last_one = grants
+    Lease.objects.filter(grant__in=busy).update(making_until=after(world, seconds=20))
+    assert prepare(last_one, world.now).next_attempt_at == after(world, seconds=1)
+    assert making.left == {}
+    assert prepare(last_one, after(world, seconds=20)).state == GrantState.ACTIVE

@@ -10,7 +10,13 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Lease, Observation
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.prepare_grant import prepare_grant
-from sessions_app.operations.reconcile_cluster import SETTLED, clusters_to_look_at, reconcile_cluster
+from sessions_app.operations.reconcile_cluster import (
+    _LOOKS,
+    LOOKS,
+    SETTLED,
+    clusters_to_look_at,
+    reconcile_cluster,
+)
 from sessions_app.queries.undoing import installation_mark
 from tests.support.acts import after, events, last, undo
 from tests.support.fakes import serving
@@ -149,3 +155,13 @@ def test_every_live_cluster_is_looked_at(world):
     assert clusters_to_look_at() == [Cluster.objects.get().pk]
     Cluster.objects.update(removed_at=world.now)
     assert clusters_to_look_at() == []
+
+
+def test_clusters_that_hang_leave_workers_for_ends(live_world, app_connection, making):
+    for place in range(LOOKS):
+        app_connection.execute("SELECT pg_advisory_lock(%s, %s)", [_LOOKS, place])
+    reconcile(live_world)
+    assert making.calls == []
+    app_connection.execute("SELECT pg_advisory_unlock_all()")
+    reconcile(live_world)
+    assert sorted(making.calls) == ["observe web-1", "observe web-2"]

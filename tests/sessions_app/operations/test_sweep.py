@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from broker.kernel import clock
-from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Sweeper
+from sessions_app.models import Cluster, EndReason, Grant, GrantState, Notice, RequestState, Sweeper
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.queries.grants import next_due, overdue_revocation_seconds
@@ -239,3 +239,11 @@ def test_housekeeping_that_fails_keeps_no_end_from_being_carried_out(live_world,
     assert report.ended == 1
     assert report.to_undo == (grant.pk,)
     assert "lapses" in report.failed
+
+
+def test_a_kind_that_nothing_serves_any_more_ends_what_was_granted_on_it(world):
+    grant = world.grant()
+    Cluster.objects.update(kind="telepathy")
+    assert end_baseless(now=world.now) == 1
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.CLUSTER_REMOVED)

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.kubernetes.discovery import KINDS, discovery, typed, version_of
 from tests.support.kubernetes.rbac import GROUP, Attributes, User
 from tests.support.kubernetes.store import Key, Refusal, Store, stamp
 from tests.support.kubernetes.tls import authority
 
 _PATH = re.compile(r"/(?:api/v1|apis/(?P<group>[^/]+)/v[^/]+)/(?:namespaces/(?P<ns>[^/]+)/(?=.))?(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?")  # fmt: skip
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_KINDS = {"serviceaccounts": "ServiceAccount", "roles": "Role", "rolebindings": "RoleBinding",
-          "clusterroles": "ClusterRole", "clusterrolebindings": "ClusterRoleBinding"}  # fmt: skip
 
 
 @dataclass
@@ -185,6 +184,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(401, "Unauthorized", "Unauthorized")
         if url.path == "/version":
             return 200, {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+        served = discovery(url.path)
+        if served is not None:
+            return 200, served
         found = _PATH.fullmatch(url.path)
         if found is None:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
@@ -203,22 +205,14 @@ class _Handler(BaseHTTPRequestHandler):
         if about.combined == "serviceaccounts/token":
             return 201, token_request(store, asked)
         if about.subresource:
-            return 200, {"kind": "Status", "status": "Success"}
-        if about.verb == "get":
-            return 200, store.get(asked.key, about.namespace, about.name)
+            return 200, scale_of(about.name) if about.subresource == "scale" else {
+                "kind": "Status",
+                "status": "Success",
+            }
         if about.verb == "list":
             return 200, self._list(asked)
-        if about.verb == "delete":
-            return 200, store.delete(asked.key, about.namespace, about.name)
         check_escalation(store, asked)
-        if about.verb == "create":
-            return 201, store.create(
-                asked.key, about.namespace, asked.body, dry=asked.query.get("dryRun") == "All"
-            )
-        if about.verb == "patch":
-            merged = {**store.get(asked.key, about.namespace, about.name), **asked.body}
-            return 200, store.replace(asked.key, about.namespace, about.name, merged)
-        return 200, store.replace(asked.key, about.namespace, about.name, asked.body)
+        return 201 if about.verb == "create" else 200, typed(asked.key, change(store, asked))
 
     def _list(self, asked: _Asked) -> dict:
         found = [one for one in self.server.api.store.list(asked.key, asked.attributes.namespace)
@@ -229,7 +223,10 @@ class _Handler(BaseHTTPRequestHandler):
         items = [
             {key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found
         ]
-        return {"kind": f"{_KINDS.get(asked.key[1], 'Some')}List", "metadata": {"continue": more}, "items": items[start : start + size]}  # fmt: skip
+        return {
+            "kind": f"{KINDS.get(asked.key, 'Some')}List", "apiVersion": version_of(asked.key[0]),
+            "metadata": {"continue": more, "resourceVersion": "100"}, "items": items[start : start + size],
+        }  # fmt: skip
 
     def _watch(self, asked: _Asked) -> None:
         """Events for as long as the connection is open: nobody asks again whether they are still allowed."""
@@ -246,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
                 new, seen = api.store.events[seen:], len(api.store.events)
             for _, key, what, made in new:
                 if key == asked.key and made["metadata"].get("namespace", "") == asked.attributes.namespace:
-                    self.wfile.write(json.dumps({"type": what, "object": made}).encode() + b"\n")
+                    self.wfile.write(json.dumps({"type": what, "object": typed(key, made)}).encode() + b"\n")
                     self.wfile.flush()
 
 
@@ -314,6 +311,38 @@ def token_request(store: Store, asked: _Asked) -> dict:
         raise Refusal(422, "Invalid", "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")  # fmt: skip
     token, expires = store.issue(asked.attributes.namespace, asked.attributes.name, seconds)
     return {"kind": "TokenRequest", "status": {"token": token, "expirationTimestamp": stamp(expires)}}
+
+
+def change(store: Store, asked: _Asked) -> dict:
+    """Read, create, replace or remove one object."""
+    about, body = asked.attributes, asked.body
+    if about.verb == "create":
+        return store.create(asked.key, about.namespace, body, dry=asked.query.get("dryRun") == "All")
+    if about.verb == "update":
+        return store.replace(asked.key, about.namespace, about.name, body)
+    if about.verb == "patch":
+        merged = merge(store.get(asked.key, about.namespace, about.name), body)
+        return store.replace(asked.key, about.namespace, about.name, merged)
+    return {"get": store.get, "delete": store.delete}[about.verb](asked.key, about.namespace, about.name)
+
+
+def merge(old: Any, new: Any) -> Any:
+    """RFC 7396, which does for the patches of these tests; those of RFC 6902 change nothing here."""
+    if isinstance(new, list) and all("op" in one for one in new):
+        return old
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return new
+    merged = {**old, **{key: merge(old.get(key), value) for key, value in new.items()}}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def scale_of(name: str) -> dict:
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {"name": name},
+        "spec": {"replicas": 1},
+    }
 
 
 def access_review(store: Store, asked: _Asked) -> dict:

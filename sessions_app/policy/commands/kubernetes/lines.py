@@ -214,11 +214,12 @@ def _raw(line: _Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[
 
 
 def _get(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    watch = ("list", "watch") if line.watch else ()
+    watch = ("watch",) if line.watch else ()
     for thing in _things(words):
-        # A list shows the objects whole, so that reading one adds nothing to it.
-        asked = ("get", *watch) if thing.names or line.subresource else ("list", *watch[1:])
-        yield _right(line, thing, asked, ("get",))
+        # A list shows the objects whole, so that reading one adds nothing to it. A watch of one may begin with a list.
+        one = bool(thing.names or line.subresource)
+        also = ("list",) if one and watch else () if one else ("get",)
+        yield _right(line, thing, ("get" if one else "list", *watch), also)
 
 
 def _delete(line: _Line, words: Sequence[str]) -> Iterator[Right]:

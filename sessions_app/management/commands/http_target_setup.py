@@ -1,0 +1,49 @@
+"""`manage.py http_target_setup CLUSTER`: what goes into the configuration of the proxy in front of an API."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from broker.kernel.crypto import new_token
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.http.snippets import PROXIES, snippet
+from sessions_app.models import Cluster
+from sessions_app.operations.target_setup import UPSTREAM, http_sites
+
+
+class Command(BaseCommand):
+    """Print the lines for the proxy of each target. They hold the proxy key."""
+
+    help = "Print what makes a proxy ask Stint about every request to a cluster. It holds the cluster's proxy key."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("cluster", nargs="?", help="name of the cluster")
+        parser.add_argument("--proxy", choices=PROXIES, help="for another proxy than the cluster names")
+        parser.add_argument("--upstream", default=UPSTREAM, metavar="URL", help="address of the application")
+        parser.add_argument(
+            "--stint", default="", metavar="URL", help="Stint's address as the proxy reaches it"
+        )
+        parser.add_argument(
+            "--new-key", action="store_true", help="print a fresh proxy key, and nothing else"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["new_key"]:
+            self.stdout.write(new_token("spk"))
+            return
+        if not options["cluster"]:
+            raise CommandError("Name the cluster, or ask for a key with --new-key.")
+        cluster = Cluster.objects.live().filter(name=options["cluster"], kind="http").first()
+        if cluster is None:
+            raise CommandError(
+                f"There is no HTTP cluster {options['cluster']}. `manage.py apply` makes one from its file."
+            )
+        try:
+            sites = http_sites(cluster, upstream=options["upstream"], stint=options["stint"])
+        except ConnectorError as error:
+            raise CommandError(error.message) from None
+        texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
+        self.stdout.write("\n".join(texts), ending="")

@@ -1,0 +1,109 @@
+"""Read back what the holder of a grant ran on a database, where the cluster's administrator allows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+from django.db import transaction
+from django.db.models import Max, Q
+
+from accounts.actors import actor_of
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import recordable
+from sessions_app.connectors.postgres.statements import RunStatement, statements
+from sessions_app.models import (
+    CommandRun,
+    GatewayNode,
+    Grant,
+    GrantState,
+    Lease,
+    ReadStatement,
+    RunState,
+    Session,
+)
+from sessions_app.operations.connect import lease_of
+
+NODE = "postgres"
+# The server's log is read once more after the end: what ran last was not in it yet.
+AFTER_THE_END = dt.timedelta(minutes=1)
+LONGEST = 4000
+
+
+def leases_to_read(*, now: dt.datetime) -> list[int]:
+    """Return the leases on which a holder may run something, or did until a moment ago."""
+    live = Q(grant__state__in=[GrantState.ACTIVE, GrantState.REVOKING])
+    lately = Q(grant__state=GrantState.ENDED, grant__ended_at__gt=now - AFTER_THE_END)
+    found = Lease.objects.filter(
+        live | lately,
+        grant__cluster__kind="postgres",
+        connection__read_statements=True,
+        made_until__isnull=False,
+    )
+    return list(found.order_by("pk").values_list("pk", flat=True))
+
+
+def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
+    """Write down what the server says was run since the last look, each once; return how many were new.
+
+    It shows what was done, and stops nothing: what may be done, the server decides. Raises ConnectorError.
+    """
+    lease = Lease.objects.select_related("grant__cluster", "grant__holder", "target").get(pk=lease_id)
+    grant = lease.grant
+    last = ReadStatement.objects.filter(lease=lease).aggregate(at=Max("run__tried_at"))["at"]
+    since = last or grant.activated_at or grant.starts_at
+    left = lease_of(lease, grant)
+    found = statements(left.place, left, since)
+    if not found:
+        return 0
+    with transaction.atomic():
+        # Two that read at the same time would both find a statement new.
+        Lease.objects.select_for_update(no_key=True).get(pk=lease_id)
+        known = set(
+            ReadStatement.objects.filter(lease=lease, key__in=[one.key for one in found]).values_list(
+                "key", flat=True
+            )
+        )
+        _note_failures(lease, found, known)
+        fresh = [one for one in found if one.key not in known]
+        if fresh:
+            _write(lease, grant, fresh, now())
+    return len(fresh)
+
+
+def _note_failures(lease: Lease, found: Sequence[RunStatement], known: set[str]) -> None:
+    for one in found:
+        if one.error and one.key in known:
+            CommandRun.objects.filter(read_as__lease=lease, read_as__key=one.key, reason="").update(
+                state=RunState.FAILED, reason=recordable(one.error)
+            )
+
+
+def _write(lease: Lease, grant: Grant, fresh: Sequence[RunStatement], now: dt.datetime) -> None:
+    session = _session(lease, grant, now)
+    for one in {one.key: one for one in fresh}.values():
+        run = CommandRun.objects.create(
+            grant=grant, session=session, target=lease.target, line=recordable(one.text)[:LONGEST],
+            state=RunState.FAILED if one.error else RunState.DONE, reason=recordable(one.error),
+            tried_at=one.at, started_at=one.at, ended_at=None if one.state == "running" else one.at,
+        )  # fmt: skip
+        ReadStatement.objects.create(run=run, lease=lease, key=one.key)
+        record_end(
+            event=Event.COMMAND_OBSERVED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref,
+            now=now,
+            data={"run": run.pk, "target": lease.target.name, "statement": run.line, "database": recordable(one.database),
+                  "at": one.at.isoformat(), "error": run.reason},
+        )  # fmt: skip
+
+
+def _session(lease: Lease, grant: Grant, now: dt.datetime) -> Session:
+    """Return what stands for the use of a role; connections come and go on the server, and Stint holds none."""
+    node, _ = GatewayNode.objects.get_or_create(
+        name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}
+    )
+    session, _ = Session.objects.get_or_create(
+        grant=grant, target=lease.target, gateway=node,
+        defaults={"opened_at": now, "closed_at": now, "close_reason": "no connection is held", "proof": "its role"},
+    )  # fmt: skip
+    return session

@@ -1,0 +1,138 @@
+"""What whoever runs the targets of a cluster does there once, made from the cluster's set-up and its command sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+
+from sessions_app.connectors.base import Place
+from sessions_app.connectors.http.connector import HTTPParameters, origin_of
+from sessions_app.connectors.http.snippets import Site, snippet
+from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
+from sessions_app.connectors.kubernetes.setup import ceiling
+from sessions_app.connectors.kubernetes.setup import target_setup as kubernetes_setup
+from sessions_app.connectors.postgres.parameters import PostgresParameters
+from sessions_app.connectors.postgres.setup import login_trigger
+from sessions_app.connectors.postgres.setup import target_setup as postgres_setup
+from sessions_app.models import Cluster, CommandSet
+from sessions_app.operations.connect import place_of_target
+from sessions_app.policy.commands.answers import CompiledSet
+from sessions_app.policy.commands.kubernetes.decide import CompiledSet as KubernetesSet
+from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
+from sessions_app.policy.documents import DocumentError
+from sessions_app.queries.commands import compiled_open
+
+HIDDEN_KEY = "THE-PROXY-KEY-OF-THIS-CLUSTER"
+UPSTREAM = "http://127.0.0.1:9000"
+
+
+@dataclass(frozen=True, slots=True)
+class SetupText:
+    """One text to run or to put somewhere: what it is, and what to do with it."""
+
+    title: str
+    says: str
+    text: str
+
+
+def setup_texts(cluster: Cluster) -> list[SetupText]:
+    """Return what to do on the targets of a cluster, without any secret; nothing for kinds that need none.
+
+    Raises ConnectorError for a cluster whose connection can't be read.
+    """
+    makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes}
+    make = makers.get(cluster.kind)
+    return make(cluster) if make else []
+
+
+def _places(cluster: Cluster) -> list[Place]:
+    targets = cluster.targets.filter(removed_at__isnull=True).select_related("cluster").order_by("name")
+    return [place_of_target(target) for target in targets]
+
+
+def _sets(cluster: Cluster) -> list[CompiledSet]:
+    """The published command sets of the cluster's policies; one that can't be read gives nothing."""
+    found = CommandSet.objects.live().filter(
+        kind=cluster.kind, policies__clusters=cluster, policies__removed_at=None
+    )
+    compiled = []
+    for one in found.distinct().prefetch_related("versions"):
+        if version := one.published:
+            try:
+                compiled.append(compiled_open(version))
+            except DocumentError:
+                continue
+    return compiled
+
+
+def _postgres(cluster: Cluster) -> list[SetupText]:
+    parameters = next((place.parameters for place in _places(cluster)), None)
+    if not isinstance(parameters, PostgresParameters):
+        return []
+    text = postgres_setup(
+        broker=parameters.user, templates=template_roles(_sets(cluster)), keeper=parameters.reassign_to,
+        read_statements=parameters.read_statements,
+    )  # fmt: skip
+    says = "As a superuser, once on each server. It makes the role that Stint logs in as, with as little as will do."
+    trigger = (
+        "Optional, on PostgreSQL 17 and newer, in each database: refuses logins of grants that are over."
+    )
+    return [SetupText("Stint's role", says, text), SetupText("Login trigger", trigger, login_trigger())]
+
+
+def template_roles(sets: Iterable[CompiledSet]) -> list[str]:
+    """Return the template roles that command sets name, each once."""
+    found = (
+        privilege.names[0]
+        for one in sets
+        if isinstance(one, PostgresSet)
+        for command in one.commands
+        for privilege in command.privileges
+        if privilege.kind == "role"
+    )
+    return sorted({name for name in found if isinstance(name, str)})
+
+
+def _http(cluster: Cluster) -> list[SetupText]:
+    return [
+        SetupText(
+            f"{site.target} behind {proxy}",
+            f"Into the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the application's address in "
+            f"place of {UPSTREAM}; then reload it. `manage.py http_target_setup` prints it with the key.",
+            snippet(proxy, replace(site, proxy_key=HIDDEN_KEY)),
+        )
+        for proxy, site in http_sites(cluster)
+    ]
+
+
+def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -> list[tuple[str, Site]]:
+    """Return each target of an http cluster with its proxy, as a proxy serves it, with the proxy key.
+
+    ``stint`` is Stint's address as the proxy reaches it, its public one if empty. Raises ConnectorError.
+    """
+    found: list[tuple[str, Site]] = []
+    for place in _places(cluster):
+        if isinstance(place.parameters, HTTPParameters):
+            site = Site(
+                target=place.target.name, origin=origin_of(place), upstream=upstream.rstrip("/"),
+                stint=(stint or settings.PUBLIC_URL).rstrip("/"),
+                base_path=place.parameters.base_path, proxy_key=place.parameters.proxy_key.get_secret_value(),
+            )  # fmt: skip
+            found.append((place.parameters.proxy, site))
+    return found
+
+
+def _kubernetes(cluster: Cluster) -> list[SetupText]:
+    parameters = next((place.parameters for place in _places(cluster)), None)
+    sets = _kubernetes_sets(_sets(cluster))
+    if not isinstance(parameters, KubernetesParameters) or not sets:
+        return []
+    text = kubernetes_setup(ceiling(sets, parameters.namespaces), accounts=parameters.accounts)
+    says = "With `kubectl apply -f -`. It makes Stint's account, which can give no more than the command sets here say."
+    return [SetupText("Stint's account", says, text)]
+
+
+def _kubernetes_sets(sets: Sequence[CompiledSet]) -> list[KubernetesSet]:
+    return [one for one in sets if isinstance(one, KubernetesSet)]

@@ -1,0 +1,136 @@
+"""What can be proven at a proxy: that its door is shut, because Stint said so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.http.connector import HTTPParameters
+from sessions_app.connectors.http.snippets import PROXIES, snippet
+from tests.sessions_app.connectors.http.conftest import KEY, certificate, place_at
+from tests.support.nginx import nginx
+
+
+def lease(place):
+    return Lease(grant_ref="GR-TEST", token="0" * 32, place=place)
+
+
+def steps(connector, place):
+    return {step.name: step for step in connector.check(place)}
+
+
+def test_a_door_that_is_shut_is_the_proof(connector, proxy):
+    found = connector.verify(lease(place_at(proxy.port)))
+    assert found.gone
+    assert found.detail["statuses"] == {"without_token": 401, "with_unknown_token": 401}
+    assert found.detail["asked_at"] < found.detail["answered_at"]
+    assert KEY not in json.dumps(found.detail)
+
+
+def test_a_door_that_is_open_is_not_gone(connector, site):
+    with nginx(f"location / {{ proxy_pass {site.upstream}; }}") as open_door:
+        found = connector.revoke(lease(place_at(open_door.port)))
+        assert not found.gone
+        assert found.detail["door"] == "open to whoever comes"
+        looked = steps(connector, place_at(open_door.port))
+        assert not looked["refuses strangers"].ok
+        assert "http_target_setup tickets" in looked["refuses strangers"].fix
+
+
+def test_a_proxy_that_refuses_by_itself_does_not_ask_stint(connector):
+    with nginx("location / { return 403; }") as own:
+        assert not steps(connector, place_at(own.port))["asks Stint"].ok
+
+
+def test_a_proxy_with_another_key_is_told(connector, site):
+    with nginx(snippet("nginx", replace(site, proxy_key="another" * 6))) as other:
+        found = steps(connector, place_at(other.port))["asks Stint"]
+        assert not found.ok
+        assert "another proxy key" in found.detail
+
+
+def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, site):
+    with nginx(snippet("nginx", replace(site, stint="http://127.0.0.1:1"))) as alone:
+        found = connector.verify(lease(place_at(alone.port)))
+        # nginx says 500: nobody came through, and nobody can say that it was refused.
+        assert not found.gone
+        assert found.detail["door"] == "neither open nor refused by Stint"
+        assert not steps(connector, place_at(alone.port))["refuses strangers"].ok
+
+
+def test_a_proxy_is_known_by_its_certificate(connector, tmp_path):
+    made, key = certificate("api.example.com")
+    (tmp_path / "c.pem").write_text(made)
+    (tmp_path / "k.pem").write_text(key)
+    tls = f"ssl_certificate {tmp_path}/c.pem; ssl_certificate_key {tmp_path}/k.pem; location / {{ return 401; }}"
+    with nginx(tls, tls=True) as proxy:
+        assert connector.verify(lease(place_at(proxy.port, tls=True, ca=made))).gone
+        with pytest.raises(ConnectorError, match="recognised by TLS"):
+            connector.verify(lease(place_at(proxy.port, tls=True)))
+        with pytest.raises(ConnectorError, match="recognised by TLS"):
+            connector.verify(lease(place_at(proxy.port, tls=True, ca=made, host="other.example.com")))
+        with pytest.raises(ConnectorError, match="PEM") as caught:
+            connector.verify(lease(place_at(proxy.port, tls=True, ca="nonsense")))
+        assert caught.value.permanent
+
+
+def test_what_does_not_speak_http_is_an_error(connector, hung):
+    import socket
+    import threading
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        def greet():
+            client, _ = other.accept()
+            client.sendall(b"220 mail.example.com\r\n")
+            client.close()
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises(ConnectorError, match="api"):
+            connector.verify(lease(place_at(other.getsockname()[1])))
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "short", "x" * 31, "with space" * 5, 'quote"' * 10, "line\n" * 10, "é" * 40, "$x;{}" * 10]
+)
+def test_a_weak_or_odd_proxy_key_is_refused(key):
+    with pytest.raises(ValidationError):
+        HTTPParameters(proxy="nginx", proxy_key=key)
+
+
+def test_the_key_is_shown_nowhere(connector):
+    place = place_at(1)
+    assert KEY not in repr(place.parameters)
+    assert KEY not in repr(place)
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_there_is_a_snippet_for_each_proxy(site, proxy):
+    text = snippet(proxy, site)
+    for said in (site.stint, site.proxy_key, "api"):
+        assert said in text
+    assert "Authorization" in text or "authorization" in text
+    assert site.proxy_key not in repr(site)
+
+
+def test_there_is_no_snippet_for_another(site):
+    with pytest.raises(ValueError, match="apache"):
+        snippet("apache", site)
+
+
+def test_snippets_that_are_yaml_can_be_read(site):
+    import yaml
+
+    traefik = yaml.safe_load(snippet("traefik", site))
+    assert traefik["http"]["middlewares"]["api-stint"]["forwardAuth"]["trustForwardHeader"] is False
+    envoy = yaml.safe_load(snippet("envoy", site))
+    ask = envoy["http_filters"][1]["typed_config"]
+    assert ask["failure_mode_allow"] is False

@@ -1,0 +1,162 @@
+"""A grant on a real database, from asking to the receipt."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import psycopg
+import pytest
+
+from broker.kernel import clock
+from sessions_app.models import CommandRun, EndReason, GrantState, RunState
+from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.issue_credential import issue_credential
+from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.read_statements import leases_to_read, read_statements
+from sessions_app.operations.reconcile_cluster import reconcile_cluster
+from sessions_app.queries.receipts import receipt
+from tests.support.acts import awake, intact
+from tests.support.world import SETUP
+
+SET = """
+name: read-orders
+kind: postgres
+summary: Look at orders
+risk: medium
+parameters:
+  table: {choice: [orders, invoices]}
+commands:
+  - grant: SELECT ON app.{table}
+    effect: read
+  - grant: UPDATE (status) ON app.{table}
+    effect: change
+examples:
+  allow: ["SELECT ON app.orders"]
+  refuse: ["DELETE ON app.orders"]
+"""
+
+
+def catalogue(world, shop) -> dict[str, str]:
+    tls = (
+        f"  sslmode: verify-full\n  sslrootcert: |\n{_indented(shop.server.authority)}"
+        if shop.server.authority
+        else "  sslmode: prefer\n"
+    )
+    cluster = (
+        "name: shop\nkind: postgres\nenvironment: production\nrisk: high\nconnection:\n"
+        f"  database: shop\n  password: {shop.broker_password}\n  read_statements: true\n{tls}"
+        f"targets: [{{name: db-1, address: 127.0.0.1, port: {shop.server.port}}}]\n"
+    )
+    policy = world.catalogue["policies/web-work.yaml"]
+    policy = policy.replace("[web]", "[web, shop]").replace("[restart-web]", "[restart-web, read-orders]")
+    return {**world.catalogue, "clusters/shop.yaml": cluster, "command-sets/read-orders.yaml": SET,
+            "policies/web-work.yaml": policy}  # fmt: skip
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+@pytest.fixture
+def grant(world, shop):
+    now = awake(clock.now())
+    apply_catalogue(files=catalogue(world, shop), actor=SETUP, now=now)
+    made = world.grant(cluster="shop", command_set="read-orders", parameters={"table": "orders"}, now=now)
+    assert made.state == GrantState.PROVISIONING
+    active = prepare_grant(grant_id=made.pk, now=clock.now)
+    assert active.state == GrantState.ACTIVE, active.last_error or active.end_note
+    yield active
+    end_grant(grant_id=made.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    deprovision_grant(grant_id=made.pk, now=clock.now)
+
+
+def login(world, grant) -> psycopg.Connection:
+    credential = issue_credential(grant_id=grant.pk, actor=world.alice, target=None, now=clock.now())
+    fields = credential.fields
+    return psycopg.connect(
+        host=fields["Host"], port=int(fields["Port"]), user=fields["Username"], password=fields["Password"],
+        dbname=fields["Database"], autocommit=True, connect_timeout=10,
+    )  # fmt: skip
+
+
+def end(world, grant):
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=clock.now())
+    return deprovision_grant(grant_id=grant.pk, now=clock.now)
+
+
+def test_the_holder_does_what_was_approved_and_nothing_of_it_is_left_after_the_end(world, shop, grant):
+    with login(world, grant) as session:
+        assert session.execute("SELECT count(*) FROM app.orders").fetchone() == (2,)
+        session.execute("UPDATE app.orders SET status = 'open'")
+        for refused in (
+            "DELETE FROM app.orders",
+            "SELECT * FROM app.invoices",
+            "UPDATE app.orders SET note = ''",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(refused)
+        cut: list[str] = []
+        query = threading.Thread(target=lambda: _cut(session, cut))
+        query.start()
+        ended = end(world, grant)
+        query.join(10)
+    assert ended.state == GrantState.ENDED, ended.last_error
+    assert "terminating connection" in cut[0]
+    assert shop.admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE %s", f"%{grant.token}%") == [(0,)]
+    (checked,) = receipt(ended, clock.now())["checked"]
+    assert (checked["gone"], checked["target"]) == (True, "db-1")
+    assert checked["made"]
+    assert checked["evidence"]["asked_at"] <= checked["evidence"]["answered_at"]
+    assert intact()
+
+
+def _cut(session, cut: list[str]) -> None:
+    try:
+        session.execute("SELECT pg_sleep(60)")
+    except psycopg.Error as error:
+        cut.append(str(error))
+
+
+def test_what_was_run_is_read_back_once_into_the_log_of_the_grant(world, shop, grant):
+    (lease_id,) = leases_to_read(now=clock.now())
+    shop.admin("GRANT pg_read_all_stats TO stint_broker")
+    try:
+        with login(world, grant) as session:
+            query = threading.Thread(target=lambda: _cut(session, []))
+            query.start()
+            with contextlib.suppress(StopIteration):
+                while not CommandRun.objects.filter(grant=grant, line__contains="pg_sleep").exists():
+                    read_statements(lease_id=lease_id, now=clock.now)
+            read_statements(lease_id=lease_id, now=clock.now)
+            end(world, grant)
+            query.join(10)
+    finally:
+        shop.admin("REVOKE pg_read_all_stats FROM stint_broker")
+    (run,) = CommandRun.objects.filter(grant=grant, line__contains="pg_sleep")
+    assert (run.line, run.state) == ("SELECT pg_sleep(60)", RunState.DONE)
+
+
+def test_what_an_administrator_takes_away_is_seen_and_given_back(world, shop, grant):
+    from sessions_app.models import Cluster, Drift
+
+    cluster = Cluster.objects.get(name="shop")
+    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    assert list(Drift.objects.all()) == []
+    role = next(
+        iter(
+            shop.admin(
+                "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE %s", f"%{grant.token}%"
+            )
+        )
+    )[0]
+    shop.admin(f"ALTER ROLE {role} VALID UNTIL 'infinity'")
+    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    assert [(one.kind, one.grant_ref) for one in Drift.objects.filter(gone_at=None)] == [
+        ("changed", grant.ref)
+    ]
+    prepare_grant(grant_id=grant.pk, now=clock.now)
+    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    assert list(Drift.objects.filter(gone_at=None)) == []

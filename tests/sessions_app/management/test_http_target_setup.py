@@ -1,0 +1,51 @@
+"""What the administrator of a proxy pastes into its configuration."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from sessions_app.connectors.http.connector import HTTPParameters
+from tests.sessions_app.operations.test_target_setup import KEY, cluster
+
+
+def printed(*words: str, **options: str) -> str:
+    out = io.StringIO()
+    call_command("http_target_setup", *words, stdout=out, **options)
+    return out.getvalue()
+
+
+def test_it_prints_the_lines_of_the_cluster_s_proxy_with_its_key(world):
+    cluster(world, "http")
+    text = printed("one", upstream="http://127.0.0.1:8123")
+    assert (KEY in text, "http://127.0.0.1:8123" in text or "127.0.0.1:8123" in text) == (True, True)
+    assert "forward_auth" in text
+
+
+@pytest.mark.parametrize(
+    ("proxy", "word"), [("nginx", "auth_request"), ("traefik", "forwardAuth"), ("envoy", "ext_authz")]
+)
+def test_it_prints_those_of_another_proxy(world, proxy, word):
+    cluster(world, "http")
+    assert word in printed("one", proxy=proxy)
+
+
+def test_stint_may_be_reached_at_another_address(world):
+    cluster(world, "http")
+    assert "10.0.0.5:8000" in printed("one", stint="http://10.0.0.5:8000/")
+
+
+def test_a_fresh_key_is_good():
+    key = printed("--new-key").strip()
+    assert HTTPParameters(proxy="nginx", proxy_key=key).proxy_key.get_secret_value() == key
+    assert key != printed("--new-key").strip()
+
+
+def test_a_cluster_that_is_not_there_or_of_another_kind_is_said_to(world):
+    for name in ("nothing", "web"):
+        with pytest.raises(CommandError, match="no HTTP cluster"):
+            printed(name)
+    with pytest.raises(CommandError, match="--new-key"):
+        printed()

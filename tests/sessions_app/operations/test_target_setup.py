@@ -1,0 +1,76 @@
+"""What the administrators of targets are told to do, for each kind of cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import Cluster
+from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.target_setup import HIDDEN_KEY, http_sites, setup_texts
+from tests.support.world import SETUP
+
+KEY = "k" * 40
+CA = "-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----"
+CLUSTERS = {
+    "postgres": "{user: broker, password: x, sslmode: require, read_statements: true}",
+    "http": f"{{proxy: caddy, proxy_key: {KEY}, host: api.example.com, base_path: /v1/}}",
+    "kubernetes": f'{{ca: "{CA}", token: x, namespaces: [shop]}}',
+}
+SETS = {
+    "postgres": "  - {grant: ROLE reporting_reader, effect: read}\n",
+    "http": "  - {request: GET /v1/orders, effect: read}\n",
+    "kubernetes": "  - {run: get pods -n shop, effect: read}\n",
+}
+EXAMPLES = {
+    "postgres": ("ROLE reporting_reader", "ROLE postgres"),
+    "http": ("GET /v1/orders", "POST /v1/orders"),
+    "kubernetes": ("get pods -n shop", "delete pods x -n shop"),
+}
+
+
+def cluster(world, kind: str) -> Cluster:
+    allow, refuse = EXAMPLES[kind]
+    policy = world.catalogue["policies/web-work.yaml"]
+    apply_catalogue(
+        files={
+            **world.catalogue,
+            "clusters/one.yaml": f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection: {CLUSTERS[kind]}\n"
+            "targets: [{name: t-1, address: one.example.com}]\n",
+            "command-sets/some.yaml": f"name: some\nkind: {kind}\nsummary: Some\nrisk: low\ncommands:\n{SETS[kind]}"
+            f'examples: {{allow: ["{allow}"], refuse: ["{refuse}"]}}\n',
+            "policies/web-work.yaml": policy.replace("[web]", "[web, one]").replace("[restart-web]", "[restart-web, some]"),
+        },
+        actor=SETUP, now=world.now,
+    )  # fmt: skip
+    return Cluster.objects.get(name="one")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            "postgres",
+            [
+                'CREATE ROLE "broker" LOGIN',
+                'GRANT "reporting_reader" TO "broker"',
+                "pg_read_all_stats",
+                "EVENT TRIGGER",
+            ],
+        ),
+        ("http", ["api.example.com", "t-1", HIDDEN_KEY]),
+        ("kubernetes", ["ServiceAccount", "pods", "shop"]),
+    ],
+)
+def test_it_says_what_to_do_there_and_holds_no_secret(world, kind, said):
+    text = "\n".join(one.text for one in setup_texts(cluster(world, kind)))
+    assert [word for word in said if word not in text] == []
+    assert KEY not in text
+
+
+def test_the_command_for_proxies_has_the_key(world):
+    ((proxy, site),) = http_sites(cluster(world, "http"))
+    assert (proxy, site.proxy_key, site.origin) == ("caddy", KEY, "https://api.example.com")
+
+
+def test_hosts_are_told_in_another_way(world):
+    assert setup_texts(Cluster.objects.get(name="web")) == []

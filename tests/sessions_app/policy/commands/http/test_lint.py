@@ -1,0 +1,59 @@
+"""What the linter says of requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.policy.commands.examples import check_examples
+from sessions_app.policy.commands.kinds import command_kind, lint, parse_text
+
+HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\ncommands:\n"
+
+
+def found(*rules):
+    return {
+        (one.severity, one.code)
+        for one in lint(parse_text(HEAD + "".join(f"  - {rule}\n" for rule in rules)))
+    }
+
+
+@pytest.mark.parametrize("starter", command_kind("http").starters, ids=lambda one: one.key)
+def test_starters_are_fit_to_be_published(starter):
+    document = parse_text(starter.source)
+    assert lint(document) == []
+    assert check_examples(document) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "finding"),
+    [
+        ("{request: 'POST /a/{a}', body: {}, effect: read}", ("error", "effect")),
+        ("{request: 'DELETE /a/{a}', effect: change}", ("warning", "effect")),
+        ("{request: 'GET /a/{a}/delete', effect: read}", ("warning", "effect")),
+        ("{request: 'POST /a/{a}', effect: change}", ("warning", "free_body")),
+        ("{request: POST /a, body: {}, effect: change}", ("warning", "unbound")),
+        ("{request: GET /, effect: read}", ("warning", "root")),
+        ("{request: GET /admin, effect: read}", ("warning", "powerful")),
+        ("{request: 'GET /{a}/b', effect: read}", ("warning", "free_root")),
+        ("{request: 'GET /a/{p}', where: {p: {pattern: '.+'}}, effect: read}", ("error", "broad_pattern")),
+        ("{request: 'GET /a{p}', where: {p: {path: /}}, effect: read}", ("error", "free_path")),
+        ("{deny: POST /a, body: {b: 1}}", ("warning", "deny_body")),
+    ],
+)  # fmt: skip
+def test_each_doubt_is_found(rule, finding):
+    assert finding in found(rule)
+
+
+def test_requests_that_meet_with_other_limits_are_told():
+    rules = ("{request: 'GET /a/{a}', effect: read}", "{request: GET /a/b, effect: change}")
+    assert ("warning", "overlap") in found(*rules)
+    assert ("warning", "overlap") not in found(
+        "{request: GET /a/b, effect: read}", "{request: GET /a/c, effect: read}"
+    )
+
+
+def test_every_finding_says_why_and_how_to_fix_it():
+    for one in lint(parse_text(HEAD + "  - {request: POST /, effect: read}\n")):
+        assert one.message
+        assert one.fix
+        assert one.where

@@ -1,0 +1,61 @@
+"""What an API server says that it serves, so that kubectl finds its way: groups, versions, resources."""
+
+from __future__ import annotations
+
+# group: plural, kind, namespaced, short names
+SERVED = {
+    "": [
+        ("pods", "Pod", True, "po"), ("services", "Service", True, "svc"), ("configmaps", "ConfigMap", True, "cm"),
+        ("secrets", "Secret", True, ""), ("events", "Event", True, "ev"), ("nodes", "Node", False, "no"),
+        ("namespaces", "Namespace", False, "ns"), ("serviceaccounts", "ServiceAccount", True, "sa"),
+    ],
+    "apps": [
+        ("deployments", "Deployment", True, "deploy"), ("statefulsets", "StatefulSet", True, "sts"),
+        ("daemonsets", "DaemonSet", True, "ds"), ("replicasets", "ReplicaSet", True, "rs"),
+        ("controllerrevisions", "ControllerRevision", True, ""),
+    ],
+    "batch": [("jobs", "Job", True, ""), ("cronjobs", "CronJob", True, "cj")],
+    "rbac.authorization.k8s.io": [
+        ("roles", "Role", True, ""), ("rolebindings", "RoleBinding", True, ""), ("clusterroles", "ClusterRole", False, ""),
+        ("clusterrolebindings", "ClusterRoleBinding", False, ""),
+    ],
+}  # fmt: skip
+KINDS = {(group, plural): kind for group, rows in SERVED.items() for plural, kind, _, _ in rows}
+
+
+def version_of(group: str) -> str:
+    return f"{group}/v1" if group else "v1"
+
+
+def discovery(path: str) -> dict | None:
+    """The answer to a question about what is served; None for other paths."""
+    if path == "/api":
+        return {"kind": "APIVersions", "versions": ["v1"]}
+    if path == "/apis":
+        return {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [_group(name) for name in SERVED if name],
+        }
+    for group, rows in SERVED.items():
+        if path == (f"/apis/{group}/v1" if group else "/api/v1"):
+            return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version_of(group),
+                    "resources": [_resource(*row) for row in rows]}  # fmt: skip
+    return None
+
+
+def _group(name: str) -> dict:
+    version = {"groupVersion": version_of(name), "version": "v1"}
+    return {"name": name, "versions": [version], "preferredVersion": version}
+
+
+def _resource(plural: str, kind: str, namespaced: bool, short: str) -> dict:
+    verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+    return {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind, "verbs": verbs,
+            **({"shortNames": [short]} if short else {})}  # fmt: skip
+
+
+def typed(key: tuple[str, str], made: dict) -> dict:
+    """An object with its kind, as a client needs it."""
+    kind = KINDS.get(key)
+    return {"kind": kind, "apiVersion": version_of(key[0]), **made} if kind else made
