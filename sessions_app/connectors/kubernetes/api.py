@@ -42,10 +42,27 @@ def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.
     del process
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # From Python 3.13 this asks for extensions that the authorities of many clusters were made without.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return urllib3.HTTPSConnectionPool(
         address, port, ssl_context=context, server_hostname=name or None,
         maxsize=8, block=False, retries=False,
     )  # fmt: skip
+
+
+def is_object(made: object) -> bool:
+    """Whether something has the shape of an account, a role or a binding."""
+    if not isinstance(made, dict) or not isinstance(meta := made.get("metadata"), dict):
+        return False
+    texts = isinstance(meta.get("name"), str) and isinstance(meta.get("namespace", ""), str)
+    maps = (meta.get(key) or {} for key in ("labels", "annotations"))
+    lists = [made.get(key) or [] for key in ("rules", "subjects")]
+    return (
+        texts
+        and all(isinstance(one, dict) for one in maps)
+        and all(isinstance(many, list) and all(isinstance(one, dict) for one in many) for many in lists)
+        and all(isinstance(value, list) for rule in lists[0] for value in rule.values())
+    )
 
 
 def _untrusted(error: Exception) -> bool:
@@ -86,11 +103,28 @@ class Api:
         asked = {**(query or {}), "limit": str(PAGE)}
         while True:
             _, answer = self.call("GET", path, query=asked)
-            yield from answer.get("items") or []
-            more = (answer.get("metadata") or {}).get("continue")
+            found, meta = answer.get("items") or [], answer.get("metadata") or {}
+            if "items" not in answer or not isinstance(found, list) or not isinstance(meta, dict):
+                raise self.nonsense(path)
+            for one in found:
+                yield self.sound(one, path)
+            more = meta.get("continue")
             if not more:
                 return
-            asked["continue"] = more
+            asked["continue"] = str(more)
+
+    def sound(self, made: object, path: str) -> Data:
+        """Return an object whose parts are of the types that they should be. Raises ConnectorError for another."""
+        if not is_object(made):
+            raise self.nonsense(path)
+        found: Data = made  # type: ignore[assignment]  # just looked at
+        return found
+
+    def nonsense(self, path: str) -> ConnectorError:
+        """What is raised when an answer is none of a Kubernetes API server."""
+        return ConnectorError(
+            f"{self.name} answered to {path} with what is no answer of Kubernetes. It is asked again."
+        )
 
     def wait(self, seconds: float) -> bool:
         """Wait, if the task has the time; whether it had."""
@@ -117,13 +151,7 @@ class Api:
         if left <= 0:
             raise TimeoutError("its answers took too long")
         self.calls += 1
-        pool = _pool(
-            os.getpid(),
-            self.place.target.address,
-            self.place.target.port,
-            self.parameters.ca,
-            self.parameters.server_name,
-        )
+        pool = self._pool()
         headers = {
             "Authorization": f"Bearer {self.parameters.token.get_secret_value()}",
             "Accept": "application/json",
@@ -136,6 +164,16 @@ class Api:
             timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
         )  # fmt: skip
         return response.status, self._read(response)
+
+    def _pool(self) -> urllib3.HTTPSConnectionPool:
+        target, said = self.place.target, self.parameters
+        try:
+            return _pool(os.getpid(), target.address, target.port, said.ca, said.server_name)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConnectorError(
+                f"The certificate under ca of {self.name} can't be read: copy it again, whole.",
+                permanent=True,
+            ) from error
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> Data:
         """The whole answer, within time and size; a connection with more on it is not used again."""
@@ -152,7 +190,8 @@ class Api:
             else:
                 response.close()
         try:
-            found = json.loads(text) if text else {}
+            # No text that the record can't keep.
+            found = json.loads(bytes(text).replace(b"\\u0000", b"\\ufffd")) if text else {}
         except ValueError:
             return {"message": bytes(text[:200]).decode("utf-8", "replace")}
         return found if isinstance(found, dict) else {}
@@ -167,7 +206,10 @@ class Api:
         return Away(f"{self.name} did not answer ({type(error).__name__}). It is asked again.")
 
     def _refused(self, status: int, answer: Data, what: str) -> ConnectorError:
-        said = str(answer.get("message") or "it gave no reason")[:600]
+        said = str(answer.get("message") or "it gave no reason").replace(
+            self.parameters.token.get_secret_value(), "…"
+        )
+        said = "".join(char if char.isprintable() else " " for char in said[:600])
         if status == 401:
             return ConnectorError(
                 f"{self.name} does not accept Stint's token (401). Make a new one and set it under token. {SETUP}",

@@ -25,7 +25,7 @@ def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
     path = path_of(plural, namespace, wanted["metadata"]["name"])
     for _ in range(_ROUNDS):
         status, there = api.call("GET", path, also=(404,))
-        if status == 200 and same(there, wanted):
+        if status == 200 and same(api.sound(there, path), wanted):
             return True
         if status == 200:
             api.call("DELETE", path, also=(404,))

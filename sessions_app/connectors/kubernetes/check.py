@@ -126,4 +126,5 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
 def _may(api: Api, ask: Ask) -> bool:
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": ask.attributes}}  # fmt: skip
     _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
-    return (answer.get("status") or {}).get("allowed") is True
+    status = answer.get("status")
+    return isinstance(status, dict) and status.get("allowed") is True

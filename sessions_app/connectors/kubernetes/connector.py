@@ -28,7 +28,7 @@ from sessions_app.connectors.base import (
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.change import Removal, ensure
 from sessions_app.connectors.kubernetes.check import check_place
-from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
+from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, token_kubeconfig
 from sessions_app.connectors.kubernetes.look import Found, look, look_around
 from sessions_app.connectors.kubernetes.objects import Ask, Wanted, ask_about, name_of, path_of
 from sessions_app.connectors.kubernetes.proof import CACHE_SECONDS, Canary, ask_all, refused, request_token
@@ -49,12 +49,14 @@ class KubernetesConnector:
     """Makes and unmakes accounts, roles and bindings. May be used from any number of threads.
 
     ``settle``: seconds for an API server to notice a deletion before it is asked about a token, for an answer that is too
-    early would be remembered for ten seconds. ``now`` is the clock that grants end by.
+    early would be remembered for ten seconds. ``now`` is the clock that grants end by,
+    ``stint_url`` where the exec plugin of a holder's kubeconfig asks.
     """
 
     kind: str = "kubernetes"
     settle: float = 0.3
     now: Callable[[], dt.datetime] = field(default=_utc_now)
+    stint_url: str = ""
 
     def provision(self, spec: GrantSpec) -> Lease:
         """Make account, roles and bindings, or mend them. Raises ConnectorError."""
@@ -149,11 +151,13 @@ class KubernetesConnector:
         api.call("DELETE", path_of("serviceaccounts", accounts, name), also=(404,))
         api.call("POST", path_of("serviceaccounts", accounts), wanted.account(), also=(409,))
         made = request_token(api, accounts, name, math.floor((spec.expires_at - self.now()).total_seconds()))
-        if not made.get("token") or not made.get("expirationTimestamp"):
-            raise ConnectorError(f"{api.name} answered with no token. It is asked again.")
+        try:
+            ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
+            token = str(made["token"])
+        except (KeyError, ValueError) as error:
+            raise api.nonsense("TokenRequest") from error
         _check_bound(api, wanted)
-        ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
-        return _credential(spec, api, str(made["token"]), min(ends, spec.expires_at))
+        return _credential(spec, api, token, min(ends, spec.expires_at), self.stint_url)
 
     def _stamp(self) -> str:
         return self.now().isoformat(timespec="milliseconds")
@@ -227,17 +231,18 @@ def _answers(answers: Mapping[Ask, bool]) -> dict[str, Json]:
     return {str(ask): allowed for ask, allowed in answers.items()}
 
 
-def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime) -> Credential:
+def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime, stint_url: str) -> Credential:
     target, parameters = spec.place.target, api.parameters
     server = f"https://{f'[{target.address}]' if ':' in target.address else target.address}:{target.port}"
     first = next((one.namespace for one in _wanted(spec, api) if one.namespace), "")
-    config = token_kubeconfig(
-        name=spec.place.cluster, server=server, ca=parameters.ca, namespace=first, token=token,
-        server_name=parameters.server_name,
-    )  # fmt: skip
+    known = {
+        "name": spec.place.cluster, "server": server, "ca": parameters.ca, "namespace": first,
+        "server_name": parameters.server_name,
+    }  # fmt: skip
+    asking = exec_kubeconfig(**known, grant_ref=spec.grant_ref, stint_url=stint_url, target=target.name)
     fields = {
         "Token": token, "Server": server, "Certificate authority": parameters.ca, "Namespace": first,
-        "Token id": _token_id(token), "Kubeconfig": config,
+        "Token id": _token_id(token), "Kubeconfig": token_kubeconfig(**known, token=token), "Kubeconfig with the plugin": asking,
     }  # fmt: skip
     shown = {key: value for key, value in fields.items() if value}
     # The kubeconfig is pasted behind it, so that it does not stay in the shell's history.

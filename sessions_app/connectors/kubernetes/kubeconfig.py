@@ -28,16 +28,17 @@ def exec_kubeconfig(
     """A kubeconfig that holds no secret: kubectl runs ``command`` with the grant's reference, which asks Stint. ``target``
     names one where the grant has several.
 
-    ``name`` is the cluster's, ``stint_url`` where Stint's API is. The holder's own API token is in STINT_TOKEN.
+    ``name`` is the cluster's, ``stint_url`` where Stint's API is; without it the holder's STINT_URL says so. The holder's own
+    API token is in STINT_TOKEN.
     """
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": command[0],
         "args": [*command[1:], grant_ref, *([target] if target else [])],
-        "env": [{"name": "STINT_URL", "value": stint_url}],
+        "env": [{"name": "STINT_URL", "value": stint_url}] if stint_url else [],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
-        "installHint": f"Put {PLUGIN} on your PATH: Stint's page of the grant has it.",
+        "installHint": f"Put sessions_app/connectors/kubernetes/plugin.py of Stint on your PATH as {PLUGIN}.",
     }
     return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
 

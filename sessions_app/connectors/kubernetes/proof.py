@@ -49,9 +49,9 @@ def _may(api: Api, user: str, ask: Ask) -> bool:
     spec = {"user": user, "resourceAttributes": ask.attributes}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
     _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
-    status = answer.get("status") or {}
+    status = answer.get("status")
     # No answer is no proof.
-    return status.get("allowed") is not False
+    return not isinstance(status, dict) or status.get("allowed") is not False
 
 
 @dataclass(frozen=True, slots=True)

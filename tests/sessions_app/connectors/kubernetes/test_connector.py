@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import http.client
 import json
 import ssl
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -152,6 +154,9 @@ def test_a_credential_says_all_that_a_holder_needs(ground, cluster):
     assert credential.secret == {"Token", "Kubeconfig"}
     assert fields["Token"] not in repr(credential)
     assert json.loads(fields["Kubeconfig"])["users"][0]["user"]["token"] == fields["Token"]
+    asking = json.loads(fields["Kubeconfig with the plugin"])["users"][0]["user"]
+    assert asking["exec"]["args"] == ["GR-7F3K", "prod-1"]
+    assert fields["Token"] not in fields["Kubeconfig with the plugin"]
     assert ground.connector.revoke(lease).gone
 
 
@@ -239,6 +244,41 @@ def test_a_provisioner_that_dies_at_any_call_leaves_nothing_that_a_revoke_does_n
     server.before = None
     assert ground.connector.revoke(ground.forgotten(spec)).gone
     assert spec.token not in {one.token for one in ground.connector.observe(ground.place)}
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_revoke_that_dies_at_any_call_is_finished_by_the_next(ground, server, call, forgotten):
+    spec, calls = ground.spec(keep={0}), []
+    lease = ground.connector.provision(spec)
+
+    def die(method, path):
+        calls.append(path)
+        if len(calls) == call:
+            server.faults.append(Fault(method, ".", 503))
+
+    server.before = die
+    lease = ground.forgotten(spec) if forgotten else lease
+    with contextlib.suppress(ConnectorError):
+        assert not ground.connector.revoke(lease).gone
+    server.before = None
+    assert ground.connector.revoke(lease).gone
+    assert spec.token not in {one.token for one in ground.connector.observe(ground.place)}
+
+
+def test_the_binding_goes_first_and_the_account_before_it_is_asked_about_the_token(ground, server):
+    lease = ground.connector.provision(ground.spec(keep={0}))
+    with server.counted() as calls:
+        assert ground.connector.revoke(lease).gone
+    done = [
+        (call.method, urlsplit(call.path).path.rsplit("/", 2)[-2 if call.method == "DELETE" else -1])
+        for call in calls
+    ]
+    assert done == [
+        ("DELETE", "rolebindings"), ("POST", "subjectaccessreviews"), ("POST", "token"), ("DELETE", "serviceaccounts"),
+        ("DELETE", "roles"), ("GET", "rolebindings"), ("GET", "clusterrolebindings"), ("GET", "roles"),
+        ("GET", "clusterroles"), ("GET", name_of(lease.token)), ("POST", "tokenreviews"),
+    ]  # fmt: skip
 
 
 def test_a_revoke_while_it_is_being_made_and_the_one_after_leave_nothing(ground, server):
@@ -335,3 +375,18 @@ def test_a_server_of_another_authority_gets_no_token(ground, cluster, tmp_path):
 
 def test_a_server_may_have_another_name_than_its_address(ground, cluster, server):
     assert ground.connector.check(place_of(cluster, server_name="kubernetes.test"))[0].ok
+
+
+def test_a_token_that_is_still_remembered_is_waited_for(ground, server):
+    """As when it was used in the moment of the revoke."""
+    lease = ground.connector.provision(ground.spec(keep={0}))
+
+    def use_all(method, path):
+        if method == "DELETE" and "/serviceaccounts/" in path:
+            for token in list(server.store.tokens):
+                server.store.user_of(token)
+
+    server.before = use_all
+    evidence = ground.connector.revoke(lease)
+    assert evidence.gone
+    assert float(evidence.detail["token"].split()[1]) >= 0.9

@@ -16,6 +16,7 @@ from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 from tests.sessions_app.connectors.kubernetes.conftest import SET, Ground, place_of, set_up
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
+from tests.support.kubernetes.tls import authority
 
 
 @pytest.fixture
@@ -115,6 +116,13 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
     assert last.fix
 
 
+def test_a_certificate_that_can_not_be_read_is_told(own):
+    own.place = place_of(own.cluster, ca="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
+    (step,) = failing(own)
+    assert "copy it again" in step.detail
+    assert step.fix
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -125,8 +133,8 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
         {"namespaces": "a"},
     ],
 )
-def test_parameters_that_can_not_be_are_refused(wrong):
-    good = {"ca": "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "token": "t"}
+def test_parameters_that_can_not_be_are_refused(wrong, tmp_path):
+    good = {"ca": authority(tmp_path)[0], "token": "t"}
     KubernetesParameters.model_validate(good)
     with pytest.raises(ValidationError):
         KubernetesParameters.model_validate({**good, **wrong})
