@@ -47,6 +47,41 @@ FILES = {
     "clusters/long.yaml": _cluster(
         LONG, "The longest name that a cluster may have here", "development", "medium", 1, 1
     ),
+    "clusters/orders.yaml": """
+name: orders
+kind: postgres
+summary: Orders of the shop
+environment: production
+risk: high
+connection: {database: shop, password: not-a-secret-of-anything, read_statements: true}
+targets:
+  - {name: db-1, address: db-1.example.internal}
+  - {name: db-2, address: db-2.example.internal}
+""",
+    "command-sets/read-orders.yaml": """
+name: read-orders
+kind: postgres
+summary: Look at the orders of the shop
+risk: medium
+commands:
+  - grant: SELECT ON app.orders
+    effect: read
+  - grant: SELECT (id, name) ON app.customers
+    effect: read
+examples:
+  allow: ["SELECT ON app.orders"]
+  refuse: ["SELECT ON app.customers"]
+""",
+    "policies/order-support.yaml": """
+name: order-support
+summary: Look into the order of a customer
+clusters: [orders]
+command_sets: [read-orders]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+""",
     "command-sets/restart-web.yaml": """
 name: restart-web
 kind: ssh

@@ -51,6 +51,7 @@ class Scene:
     notice: Any = None
     bookmark: Any = None
     draft: Any = None
+    reading: Any = None
     past: Any = None
     people: dict[str, Any] = field(default_factory=dict)
     tried: list[Any] = field(default_factory=list)
@@ -82,8 +83,9 @@ class Scene:
                 ("request", one) for one in mine.order_by("state", "kind", "pk").distinct("state", "kind")
             ]
         if page == "grant":
-            mine = Grant.objects.visible_to(person).order_by("state", "break_glass", "pk")
-            return [("grant", one) for one in mine.distinct("state", "break_glass")]
+            sorts = ("state", "break_glass", "cluster__kind")
+            mine = Grant.objects.visible_to(person).order_by(*sorts, "pk")
+            return [("grant", one) for one in mine.distinct(*sorts)]
         return []
 
     def ago(self, **span: float) -> dt.datetime:
@@ -105,6 +107,7 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
         _history(scene)
         _afternoon(scene)
         _failing(scene, targets)
+    _database(scene)
     _desk(scene)
     _waiting(scene)
     if extremes:
@@ -322,6 +325,32 @@ def _failing(scene: Scene, targets: Any) -> None:
     targets.down = set()
     grant.refresh_from_db()
     assert grant.state == "revoking", grant.state
+
+
+def _database(scene: Scene) -> None:
+    """A database: one who reads it now, what was read and is over, and a server that is not as it should be."""
+    from sessions_app.connectors.fake import FakeConnector
+    from sessions_app.models import Cluster
+    from sessions_app.operations.prepare_grant import prepare_grant
+    from sessions_app.operations.reconcile_cluster import reconcile_cluster
+    from tests.support.fakes import serving
+
+    fake = FakeConnector(kind="postgres")
+    ask = {"cluster": "orders", "command_set": "read-orders", "parameters": {}}
+    with serving(lambda: fake, kind="postgres"):
+        at = scene.ago(hours=3)
+        past = _life(
+            scene, at, scene.world.alice, (), reason="A customer asks about an order", minutes=30, **ask
+        )
+        past = prepare_grant(grant_id=past.pk, now=lambda: at)
+        _over(scene, past, scene.ago(hours=2, minutes=40), actor=scene.world.alice, reason="released")
+        at = scene.ago(minutes=10)
+        scene.reading = _life(scene, at, scene.world.alice, (), reason="Another order", minutes=90, **ask)
+        scene.reading = prepare_grant(grant_id=scene.reading.pk, now=lambda: at)
+        assert scene.reading.state == "active", scene.reading.last_error
+        fake.tampered = {scene.reading.token}
+        fake.down = {"db-2"}
+        reconcile_cluster(cluster_id=Cluster.objects.get(name="orders").pk, now=lambda: scene.now)
 
 
 def _desk(scene: Scene) -> None:

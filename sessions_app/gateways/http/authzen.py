@@ -3,7 +3,8 @@
 The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``; the action's name is the method, its property
 ``body`` the JSON body if the point sees one; the resource's id is the request target, its property ``target`` names the
 cluster's target. The point proves itself with the proxy key as its bearer token. Source: OpenID AuthZEN Authorization API
-1.0 (final); Access Request and Approval Profile, draft 1.
+1.0 (final). Denials have the shape of the Access Request and Approval Profile, draft 1; the request itself is made by Stint's
+own API, so that the profile is not announced as a capability.
 """
 
 from __future__ import annotations
@@ -101,8 +102,6 @@ def metadata() -> dict[str, Any]:
         "policy_decision_point": settings.PUBLIC_URL,
         "access_evaluation_endpoint": settings.PUBLIC_URL + EVALUATION,
         "access_evaluations_endpoint": settings.PUBLIC_URL + EVALUATIONS,
-        "access_request_endpoint": f"{settings.PUBLIC_URL}/api/v1/requests",
-        "capabilities": ["urn:openid:authzen:capability:access-request"],
     }
 
 

@@ -10,6 +10,7 @@ import atexit
 import datetime as dt
 import threading
 from collections.abc import Callable, Sequence
+from multiprocessing.util import Finalize
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
@@ -111,7 +112,9 @@ class Tally:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+            # A worker of a server ends without atexit, and the process itself without the other.
             atexit.register(self.stop)
+            Finalize(None, self.stop, exitpriority=10)
         self._thread.start()
 
     def _run(self) -> None:

@@ -179,10 +179,19 @@ STATES = {
     "grants": ["show=all", "show=now"],
     "grant": ["show=refused", "open={opened}"],
     "command_set": ["version=1"],
+    "cluster_new": ["kind=postgres", "kind=http", "kind=kubernetes"],
+    "command_set_new": ["start=http-ticket", "start=postgres-read"],
     "people": ["q=nobody-has-this-name"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
     "who_can": ["cluster=web&line=echo+restart+nginx", "cluster=web&set=restart-web", "cluster=web&line=id"],
+}
+
+# Further objects of pages, by their whole address.
+OTHERS = {
+    "cluster": ["/clusters/orders/"],
+    "cluster_edit": ["/clusters/orders/edit/"],
+    "command_set": ["/command-sets/read-orders/"],
 }
 
 # Who shows most of a page, where that is not alice.
@@ -207,6 +216,7 @@ def addresses(scene, who: str) -> dict[str, list[str]]:
             continue
         own = [address(name, **things)]
         own += [address(name, **{**things, kind: other}) for kind, other in scene.others(name, who)]
+        own += OTHERS.get(name, [])
         own += [f"{own[0]}?{query.format(opened=scene.opened.pk)}" for query in STATES.get(name, [])]
         found[name] = list(dict.fromkeys(own))
     return found

@@ -40,7 +40,7 @@ def test_a_holder_has_what_was_granted_and_nothing_else_and_then_nothing(shop):
     given = shop.give(*WRITE)
     with given.login() as session:
         assert session.execute("UPDATE app.orders SET status = 'done' WHERE id = 1").rowcount == 1
-        assert session.execute("SELECT count(*) FROM app.reports").fetchone() == (0,)
+        assert session.execute("SELECT count(*) FROM stats.reports").fetchone() == (0,)
         for refused in ("DELETE FROM app.orders", "UPDATE app.orders SET note = ''", "SELECT * FROM app.invoices",
                         "CREATE TABLE app.mine ()", "COPY app.orders TO PROGRAM 'cat'", "CREATE ROLE friend",
                         "ALTER ROLE CURRENT_USER VALID UNTIL 'infinity'", "ALTER ROLE CURRENT_USER CONNECTION LIMIT 99",
@@ -198,7 +198,7 @@ def test_a_role_that_an_administrator_dropped_leaves_no_session(shop):
 
 
 def test_a_database_that_takes_no_connections_fails_the_end_visibly_and_the_role_can_do_nothing(shop):
-    given = shop.give()
+    given = shop.give(*WRITE)
     with given.login("other") as session:
         session.execute("CREATE TABLE room.mine ()")
     with given.login() as session, given.login("other") as elsewhere:
@@ -210,11 +210,12 @@ def test_a_database_that_takes_no_connections_fails_the_end_visibly_and_the_role
             assert dead(elsewhere)
         finally:
             shop.admin("ALTER DATABASE other ALLOW_CONNECTIONS true")
-    assert "other" in caught.value.message
+    assert 'ALTER DATABASE "other" ALLOW_CONNECTIONS true;' in caught.value.message
     assert not shop.connector.verify(given.lease).gone
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         given.login()
     assert shop.admin("SELECT has_table_privilege(%s, 'app.orders', 'SELECT')", given.role) == [(False,)]
+    assert shop.admin("SELECT pg_has_role(%s, 'reporting_reader', 'MEMBER')", given.role) == [(False,)]
     assert given.revoke().gone
 
 

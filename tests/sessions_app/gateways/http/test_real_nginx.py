@@ -23,8 +23,8 @@ from tests.support.world import make_world
 class Scene:
     """All of it, running."""
 
-    def __init__(self, world, web, upstream, proxy):
-        self.world, self.web, self.upstream, self.proxy = world, web, upstream, proxy
+    def __init__(self, world, env, web, upstream, proxy):
+        self.world, self.env, self.web, self.upstream, self.proxy = world, env, web, upstream, proxy
         self.grant = grant_on_site(world)
         self.token = token_of(self.grant, world)
 
@@ -56,7 +56,7 @@ def scene(django_db_setup, django_db_blocker):
             proxy_key=PROXY_KEY,
         )
         proxy = stack.enter_context(nginx(snippet("nginx", site)))
-        yield Scene(world, web, upstream, proxy)
+        yield Scene(world, database.env, web, upstream, proxy)
 
 
 def test_what_is_allowed_arrives_as_it_was_sent(scene):
@@ -281,3 +281,21 @@ def test_every_decision_is_in_the_record(scene):
     run = CommandRun.objects.get(grant=grant, line="GET /tickets/T-8")
     assert run.count.times == 2
     assert last("command.allowed", grant.ref)
+
+
+def test_what_was_answered_just_before_the_web_process_stops_is_in_the_record(scene, tmp_path):
+    from urllib.request import Request
+
+    from broker.direct import direct
+    from sessions_app.models import RequestCount
+
+    grant = grant_on_site(scene.world, ticket="T-9")
+    token = token_of(grant, scene.world)
+    with serve(scene.env, tmp_path) as web:
+        said = {
+            "Authorization": f"Bearer {token}", "Stintproxy": PROXY_KEY, "Stinttarget": "tickets-api", "Stintmethod": "GET",
+            "Stinturi": "/tickets/T-9",
+        }  # fmt: skip
+        for _ in range(7):
+            assert direct.open(Request(f"{web}/authz/nginx", headers=said), timeout=5).status == 200
+    assert sum(count.times for count in RequestCount.objects.filter(run__grant=grant)) == 7
