@@ -35,6 +35,8 @@ from sessions_app.connectors.registry import ConnectorType
 # For one question; a look at a target asks three.
 TIMEOUT_S = 6.0
 _REFUSALS = (401, 403)
+# A proxy that asks once at the start of a request has nothing to cut it with.
+NOT_CUT = ["answers that had begun before the end"]
 _PROBE = re.compile(r'probe="([0-9a-f]{64})"')
 _MOST_READ = 64 * 1024
 SETUP = (
@@ -113,7 +115,7 @@ class HTTPConnector:
             gone=shut,
             detail={
                 "asked": f"GET {_path(place)} at {_where(place)}", "statuses": answers, "made": 0, "removed": 0,
-                "door": _door(answers.values()), "asked_at": asked_at, "answered_at": _now(),
+                "door": _door(answers.values()), "not_cut": NOT_CUT, "asked_at": asked_at, "answered_at": _now(),
             },
         )  # fmt: skip
 
