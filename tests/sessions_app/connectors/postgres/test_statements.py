@@ -21,6 +21,11 @@ def long_ago() -> dt.datetime:
     return dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
 
 
+@pytest.fixture(autouse=True)
+def activity_allowed(shop):
+    shop.admin("GRANT pg_read_all_stats TO stint_broker")
+
+
 @pytest.fixture
 def log_allowed(shop):
     shop.admin(f"GRANT EXECUTE ON FUNCTION {LOG_FUNCTIONS} TO stint_broker")
