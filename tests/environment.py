@@ -25,7 +25,11 @@ _stack.callback(POSTGRES.stop)
 atexit.register(_stack.close)
 
 for name in list(os.environ):
-    if name.startswith("STINT_") and name not in {"STINT_POSTGRES_BIN", "STINT_VALKEY_BIN"}:
+    if name.startswith("STINT_") and name not in {
+        "STINT_POSTGRES_BIN",
+        "STINT_VALKEY_BIN",
+        "STINT_TEST_KUBECONFIG",
+    }:
         del os.environ[name]
 os.environ.update(
     DATABASE_URL=POSTGRES.url("stint_app", "stint"),

@@ -16,10 +16,8 @@ from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record, rehearsing
-from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import InvalidInput, StintError
-from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.registry import type_of
+from sessions_app.connectors.registry import find, type_of
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Lease, Target
 from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
 from sessions_app.operations.cluster_connection import (
@@ -209,18 +207,16 @@ def cluster_document(cluster: Cluster) -> ClusterDocument:
     """Return a stored cluster as a document. Raises Unreadable for a row that no file could have made."""
     try:
         return ClusterDocument.model_validate(cluster_row(cluster))
-    except (ValueError, ConnectorError, CannotDecrypt) as error:
+    except ValueError as error:
         raise facts.Unreadable(
             f"The cluster {cluster.name} can't be read.", hint="An administrator must apply its file again."
         ) from error
 
 
 def cluster_row(cluster: Cluster) -> dict[str, Any]:
-    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it.
-
-    Raises ConnectorError for a kind that nothing serves any more.
-    """
-    type_ = type_of(cluster.kind)
+    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it."""
+    type_ = find(cluster.kind)
+    port, account = (type_.default_port, default_account(type_)) if type_ else (None, None)
     return {
         "name": cluster.name,
         "kind": cluster.kind,
@@ -230,8 +226,8 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
         "host_ca": cluster.host_ca or None,
         "connection": shown_connection(cluster),
         "targets": [
-            {"name": t.name, "address": t.address, "port": t.port if t.port != type_.default_port else None,
-             "account": t.account if t.account != default_account(type_) else None, "host_key": t.host_key or None}
+            {"name": t.name, "address": t.address, "port": t.port if t.port != port else None,
+             "account": t.account if t.account != account else None, "host_key": t.host_key or None}
             for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
         ],
         **{part: _who(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from broker.kernel.crypto import seal, unseal
+from broker.kernel.crypto import CannotDecrypt, seal, unseal
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
 from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
@@ -58,9 +58,7 @@ def read_connection(
     """
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
-    stored = (
-        {} if before is None or before.kind != document.kind else stored_secrets(before.sealed_connection)
-    )
+    stored = {} if before is None or before.kind != document.kind else _readable_secrets(before)
     moved = before is None or _moved(document, before, secrets)
     given, problems = dict(document.connection), []
     for name in secrets & (given.keys() | stored.keys()):
@@ -95,7 +93,15 @@ def parameters_of(
 
 def shown_connection(cluster: Cluster) -> dict[str, Any]:
     """Return the connection as a document says it: secrets as ``(stored)``."""
-    return {**cluster.connection, **dict.fromkeys(stored_secrets(cluster.sealed_connection), STORED)}
+    return {**cluster.connection, **dict.fromkeys(_readable_secrets(cluster), STORED)}
+
+
+def _readable_secrets(cluster: Cluster) -> dict[str, str]:
+    """Return the stored secrets; none where they were sealed under another key, so that they can be given again."""
+    try:
+        return stored_secrets(cluster.sealed_connection)
+    except CannotDecrypt:
+        return {}
 
 
 def stored_secrets(sealed: bytes | memoryview[int]) -> dict[str, str]:

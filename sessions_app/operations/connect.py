@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
 from sessions_app.connectors.http.connector import TYPE as HTTP
-from sessions_app.connectors.kubernetes import TYPE as KUBERNETES
+from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
@@ -102,6 +103,24 @@ def _database_clock() -> Callable[[], float]:
     return lambda: began + time.monotonic() - since
 
 
+def _kubernetes() -> Connector:
+    # As heavy, for as few processes.
+    from sessions_app.connectors.kubernetes.connector import KubernetesConnector  # noqa: PLC0415
+
+    now = _database_clock()
+    return KubernetesConnector(
+        now=lambda: dt.datetime.fromtimestamp(now(), dt.UTC), stint_url=settings.PUBLIC_URL
+    )
+
+
+KUBERNETES = registry.ConnectorType(
+    kind="kubernetes",
+    title="Kubernetes",
+    make=_kubernetes,
+    parameters=KubernetesParameters,
+    default_port=6443,
+    issues=True,
+)
 SSH = registry.ConnectorType(
     kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
 )

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from broker.audit.actor import Actor
 from broker.audit.events import Event
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
-
-# Whose requests they were stands in each entry: many holders' are written at once.
-WRITER = Actor.system("http")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +27,16 @@ class AllowedRequests:
 
 
 def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.datetime) -> None:
-    """Write each down as one run with its count, and append it to the record, in one call of the database."""
-    rows = json.dumps([_row(one) for one in requests], ensure_ascii=False)
+    """Write each down as one run with its count, and append it to the record, in one call of the database for each holder."""
+    by_holder: dict[str, list[dict[str, object]]] = {}
+    for one in requests:
+        by_holder.setdefault(one.facts.holder, []).append(_row(one))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT stint_requests_allowed(%s, %s, %s, %s::jsonb)",
-            [now, Event.COMMAND_ALLOWED.value, WRITER.name, rows],
-        )
+        for holder, rows in by_holder.items():
+            cursor.execute(
+                "SELECT stint_requests_allowed(%s, %s, %s, %s::jsonb)",
+                [now, Event.COMMAND_ALLOWED.value, holder, json.dumps(rows, ensure_ascii=False)],
+            )
 
 
 def _row(one: AllowedRequests) -> dict[str, object]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from urllib.parse import urlsplit
 
 PROXIES = ("nginx", "traefik", "caddy", "envoy")
@@ -55,6 +56,12 @@ def snippet(proxy: str, site: Site) -> str:
 _STRIPPED = (
     "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "DPoP", "Upgrade",
 )  # fmt: skip
+
+
+def _spellings(name: str) -> list[str]:
+    """The name with `_` for each `-` and for none: many applications take the two for the same (CGI, WSGI, Rack, PHP)."""
+    first, *rest = name.split("-")
+    return ["".join((first, *parts)) for parts in product(*(("-" + word, "_" + word) for word in rest))]
 
 
 def _nginx(site: Site) -> str:
@@ -101,7 +108,8 @@ location {site.base_path} {{
 
 
 def _traefik(site: Site) -> str:
-    stripped = "\n".join(f'          {name}: ""' for name in (*_STRIPPED, "Authorization", *_TRAEFIK_OWN))
+    names = [spelled for name in _STRIPPED for spelled in _spellings(name)]
+    stripped = "\n".join(f'          {name}: ""' for name in (*names, "Authorization", *_TRAEFIK_OWN))
     return f"""\
 # Dynamic configuration (file provider). Leave trustForwardHeader off: with it a client could say another method or path.
 http:
@@ -142,11 +150,12 @@ _TRAEFIK_OWN = ("Stintproxy", "Stinttarget", "Stintorigin", "Stintprobe")
 
 def _caddy(site: Site) -> str:
     aliases = "\n".join(
-        f"            header_up -{name}"
-        for last in ("Method", "Uri")
-        for name in (f"X_Forwarded_{last}", f"X_Forwarded-{last}", f"X-Forwarded_{last}")
+        f"            header_up -{spelled}"
+        for name in ("X-Forwarded-Method", "X-Forwarded-Uri")
+        for spelled in _spellings(name)[1:]
     )
-    stripped = "\n".join(f"            header_up -{name}" for name in (*_STRIPPED, "Authorization"))
+    names = [spelled for name in _STRIPPED for spelled in _spellings(name)]
+    stripped = "\n".join(f"            header_up -{name}" for name in (*names, "Authorization"))
     matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
     return f"""\
 # Caddyfile, 2.10.3 or newer. Older ones kept a client's copy of the headers that Stint sets.

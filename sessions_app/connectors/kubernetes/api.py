@@ -1,6 +1,6 @@
 """Calls to an API server: each with a timeout, and all of one task before its deadline.
 
-urllib3 is used directly. The generated client would bring five more packages and 60 MB to send nine kinds of request,
+urllib3 is used directly. The generated client would bring fourteen more packages to send nine kinds of request,
 and decides itself what is sent again.
 """
 

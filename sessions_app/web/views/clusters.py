@@ -108,11 +108,11 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
     document, source = _read(cluster)
     as_text = (
         request.GET.get("as") == "text"
-        or bool(cluster and document is None)
+        or bool(cluster and (document is None or find(cluster.kind) is None))
         or (document is not None and len(document.targets) > MOST_TARGETS)
     )
     kind = cluster.kind if cluster else request.GET.get("kind", "ssh")
-    if find(kind) is None:
+    if cluster is None and find(kind) is None:
         raise Http404
     form = form_of(document) if document else ClusterForm(kind=kind)
     outcome = Outcome()

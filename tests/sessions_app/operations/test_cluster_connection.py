@@ -143,3 +143,11 @@ def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
     apply(world, cluster_file("{password: hunter3}"))
     lease = Lease.objects.get(grant=grant)
     assert stored_secrets(lease.sealed_connection) == {"password": "hunter3"}
+
+
+def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, settings):
+    apply(world, cluster_file("{password: hunter2}"))
+    settings.SECRET_KEY = "another-key-that-sealed-nothing-of-this"
+    assert cluster_data(Cluster.objects.get(name="vault"))["name"] == "vault"
+    apply(world, cluster_file("{password: hunter3}"))
+    assert stored() == {"password": "hunter3"}

@@ -52,7 +52,7 @@ def test_many_are_written_down_in_one_call_each_with_its_count(use, world):
     )
     assert (run.tried_at, run.ended_at) == (world.now, world.now + dt.timedelta(milliseconds=900))
     entry = last("command.allowed", use.facts.grant_ref)
-    assert entry.actor == "system:http"
+    assert entry.actor == "alice"
     assert entry.data["holder"] == "alice"
     assert intact()
 

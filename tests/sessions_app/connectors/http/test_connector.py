@@ -134,3 +134,18 @@ def test_snippets_that_are_yaml_can_be_read(site):
     envoy = yaml.safe_load(snippet("envoy", site))
     ask = envoy["http_filters"][1]["typed_config"]
     assert ask["failure_mode_allow"] is False
+
+
+def test_proxies_that_pass_underscores_on_drop_every_spelling(site):
+    for proxy in ("caddy", "traefik"):
+        text = snippet(proxy, site)
+        for name in (
+            "X-HTTP-Method-Override",
+            "X_HTTP_Method_Override",
+            "X-HTTP_Method-Override",
+            "X_Original_URL",
+        ):
+            assert name in text
+    for name in ("X_Forwarded_Uri", "X-Forwarded_Uri", "X_Forwarded-Method"):
+        assert f"header_up -{name}\n" in snippet("caddy", site)
+    assert "header_up -X-Forwarded-Uri\n" not in snippet("caddy", site)

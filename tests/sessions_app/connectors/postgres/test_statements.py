@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import threading
+import time
 
 import psycopg
 import pytest
@@ -38,19 +39,23 @@ def test_the_statement_that_runs_is_seen_while_it_runs(shop):
     place = shop.place(read_statements=True)
     given = shop.give(place=place)
     with given.login() as session:
-        thread = threading.Thread(
-            target=lambda: contextlib.suppress(psycopg.Error) and _run(session, "SELECT pg_sleep(30)")
-        )
+        thread = threading.Thread(target=_run, args=(session, "SELECT pg_sleep(60)"))
         thread.start()
-        seen = []
-        while not any(one.state == "running" for one in seen):
-            seen = statements(place, given.lease, long_ago())
+        seen = until(lambda: statements(place, given.lease, long_ago()), lambda one: one.state == "running")
         (running,) = [one for one in seen if one.state == "running"]
-        assert (running.text, running.database) == ("SELECT pg_sleep(30)", "shop")
+        assert (running.text, running.database) == ("SELECT pg_sleep(60)", "shop")
         assert running.process == session.info.backend_pid
         assert statements(place, given.lease, long_ago()) == seen
         given.revoke()
         thread.join()
+
+
+def until(look, wanted) -> list:
+    """What is seen once something of it is as wanted; an error after a while, with what there is instead."""
+    ends = time.monotonic() + 20
+    while not any(map(wanted, seen := look())):
+        assert time.monotonic() < ends, seen
+    return seen
 
 
 def _run(session, statement) -> None:
@@ -69,9 +74,7 @@ def test_every_statement_is_read_from_the_log_where_stint_may_read_it(shop, log_
         with pytest.raises(psycopg.Error):
             session.execute("SELECT * FROM app.invoices")
         session.execute("ALTER ROLE CURRENT_USER PASSWORD 'canary''s own'")
-        seen = []
-        while not any("ALTER ROLE" in one.text for one in seen):
-            seen = statements(place, given.lease, began)
+        seen = until(lambda: statements(place, given.lease, began), lambda one: "ALTER ROLE" in one.text)
     texts = [(one.text, one.state) for one in seen]
     assert ("SELECT 'ünïcode', 1", "started") in texts
     assert ("SELECT $1::int", "started") in texts
