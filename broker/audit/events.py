@@ -38,6 +38,10 @@ class Event(StrEnum):
     GRANT_ENDED = "grant.ended"
     # A new decision moved the deadline of a live grant.
     GRANT_EXTENDED = "grant.extended"
+    # Too much else was tried: nothing runs until an approver says so.
+    GRANT_HELD = "grant.held"
+    # An approver lets a held grant go on.
+    GRANT_RELEASED = "grant.released"
     # A target did not confirm the end; it is tried again, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
 

@@ -217,6 +217,13 @@ class End(Body):
     kill = Flag(default=False)
 
 
+@extend_schema_serializer(examples=[_example({"note": "A typing mistake."})])
+class Release(Body):
+    """What was found."""
+
+    note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+
+
 @extend_schema_serializer(examples=[_example({"target": "db-1"})])
 class NewCredential(Body):
     """For which target, where a grant has several."""

@@ -36,6 +36,7 @@ class EndReason(models.TextChoices):
     IDENTITY_DISABLED = "identity_disabled", "its holder was disabled"
     PROVISION_FAILED = "provision_failed", "it could not be started"
     CLUSTER_REMOVED = "cluster_removed", "its cluster was removed"
+    DEVIATION = "deviation", "too much else was tried with it"
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
@@ -113,6 +114,10 @@ class Grant(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
+    # Since when nothing may run until an approver says so, because too much else was tried; what was tried up to this run
+    # counts no more.
+    held_at = models.DateTimeField(null=True, blank=True)
+    deviations_after = models.BigIntegerField(default=0)
     warned_at = models.DateTimeField(null=True, blank=True)
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)

@@ -29,7 +29,7 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
   JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
   LEFT JOIN accounts_identity o ON o.id = i.owner_id
- WHERE g.holder_id = %(holder)s AND g.state = 'active' AND t.name = %(target)s
+ WHERE g.holder_id = %(holder)s AND g.state = 'active' AND g.held_at IS NULL AND t.name = %(target)s
    AND c.kind = 'ssh' AND g.starts_at <= %(now)s AND g.expires_at > greatest(%(now)s, clock_timestamp())
    AND (i.owner_id IS NULL OR o.is_active)
    AND (%(ref)s::text IS NULL OR g.ref = %(ref)s)

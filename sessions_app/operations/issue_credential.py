@@ -64,7 +64,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     )
     if grant is None or not may_give_credentials(actor, grant.holder):
         raise NotFound("There is no such grant of yours.")
-    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
+    if grant.state != GrantState.ACTIVE or grant.expires_at <= now or grant.held_at is not None:
         raise GrantIsOver(f"{grant.ref} is not in use now.", hint="Ask for a new one.")
     kind = find(grant.cluster.kind)
     if kind is None or not kind.issues:

@@ -29,19 +29,36 @@ class SessionIsOver(GrantIsOver):
     code = "session_is_over"
 
 
+class GrantIsHeld(GrantIsOver):
+    """Too much else was tried with the grant: nothing runs until an approver says so."""
+
+    code = "grant_is_held"
+
+
 def lock_live(use: Use, now: dt.datetime) -> Grant:
-    """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver.
+    """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver, GrantIsHeld.
 
     So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
     """
     # Only the grant is locked, not its holder, so that what one holder does in two grants does not wait for each other.
     grant = (
         Grant.objects.select_for_update(no_key=True, of=("self",))
-        .filter(pk=use.grant_id, state=GrantState.ACTIVE, expires_at__gt=now, holder__is_active=True)
+        .filter(
+            pk=use.grant_id,
+            held_at__isnull=True,
+            state=GrantState.ACTIVE,
+            expires_at__gt=now,
+            holder__is_active=True,
+        )
         .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
         .first()
     )
     if grant is None:
+        if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
+            raise GrantIsHeld(
+                f"{use.grant_ref} is held: too much else was tried with it.",
+                hint="An approver can let it go on.",
+            )
         raise GrantIsOver(f"{use.grant_ref} is over.", hint="Ask for a new one.")
     return grant
 

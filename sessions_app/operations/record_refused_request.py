@@ -11,6 +11,7 @@ from broker.audit.events import Event
 from broker.audit.record import record, recordable
 from sessions_app.models import CommandRun, GrantCredential, RunState
 from sessions_app.operations.authorize_request import GrantFacts
+from sessions_app.operations.note_deviation import note_deviation
 from sessions_app.operations.open_request_session import holder_of
 
 MAX_STORED = 8000
@@ -32,6 +33,7 @@ def record_refused_request(
                 "run": run.pk, "session": session_id, "target": facts.target, "line": line, "why": run.reason, "code": code,
             },
         )  # fmt: skip
+        note_deviation(grant_id=facts.grant_id, now=now)
     return run.pk
 
 

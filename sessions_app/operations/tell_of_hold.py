@@ -11,14 +11,18 @@ from guardian.shortcuts import get_users_with_perms
 from accounts.models import Identity, Kind
 from accounts.queries import same_person
 from broker.audit.events import Event
-from sessions_app.models import CommandRun
+from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
 
 
 def people_who_may_allow(run: CommandRun) -> list[Identity]:
-    """Return the people who may allow a held command: approvers of its policy and of its cluster, but never its holder."""
-    grant = run.grant
+    """Return the people who may allow a held command."""
+    return people_who_may_decide(run.grant)
+
+
+def people_who_may_decide(grant: Grant) -> list[Identity]:
+    """Return the people who decide what goes on in a grant: approvers of its policy and of its cluster, never its holder."""
     groups = facts.policy_document(grant.policy).approver_groups
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False

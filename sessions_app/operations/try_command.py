@@ -13,6 +13,7 @@ from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.note_deviation import note_deviation
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -60,6 +61,7 @@ def try_command(
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
+            note_deviation(grant_id=use.grant_id, now=now)
             return Tried(
                 run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
             )

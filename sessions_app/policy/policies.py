@@ -72,6 +72,15 @@ class Incident(_Document):
     approvals: Literal["none", "same"] = "none"
 
 
+class Deviations(_Document):
+    """After how many refused tries a grant is looked at. A machine's is ended; a person's is held until an approver says
+    that it may go on, or ended.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=1000)]
+    people: Literal["hold", "end"] = "hold"
+
+
 class PolicyDocument(_Document):
     """Who may ask for which command sets on which clusters, how long, with which approvals."""
 
@@ -93,6 +102,7 @@ class PolicyDocument(_Document):
     extension: Extension | None = None
     break_glass: BreakGlass | None = None
     incident: Incident | None = None
+    deviations: Deviations | None = None
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:

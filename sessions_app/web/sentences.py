@@ -24,6 +24,7 @@ _PARTS = {
     "audit_verify": "A check by hand",
     "provision": "Stint",
     "reconcile": "The minutely look",
+    "deviations": "The count of refusals",
     "setup": "Stint",
 }
 
@@ -182,6 +183,10 @@ _ACTS: dict[str, Act] = {
     Event.GRANT_EXTENDED: lambda ref, data: (
         f"extended {ref} by {say_duration(int(data.get('seconds') or 0)) or 'some time'}"
     ),
+    Event.GRANT_HELD: lambda ref, data: (
+        f"held {ref}: {_many(data.get('refused', 'some'), 'try').replace('trys', 'tries')} of what it does not allow"
+    ),
+    Event.GRANT_RELEASED: lambda ref, data: f"let {ref} go on{_why(data, 'note')}",
     Event.GRANT_REVOKE_FAILING: lambda ref, data: (
         f"could not confirm the end of {ref} yet{_why({'e': '; '.join(map(str, data.get('errors') or []))}, 'e')}"
     ),

@@ -68,6 +68,8 @@ def grant_look(grant: Grant, now: dt.datetime) -> Look:
         return Look("warn", "clock", "Time is over")
     if grant.state == GrantState.REVOKING and grant.last_error:
         return Look("bad", "alert", "Revoke failing")
+    if grant.state == GrantState.ACTIVE and grant.held_at is not None:
+        return Look("warn", "pause", "Held")
     return GRANT.get(grant.state, UNKNOWN)
 
 

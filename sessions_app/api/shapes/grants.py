@@ -35,6 +35,7 @@ class GrantShape(Shape):
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
+    held_at = Moment(allow_null=True, help_text="Since when nothing runs, because too much else was tried.")
     revoking_at = Moment(allow_null=True)
     ended_at = Moment(allow_null=True, help_text="When the end was proven on every target.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)

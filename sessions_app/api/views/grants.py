@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from broker.kernel import clock
 from sessions_app.api import reads
-from sessions_app.api.bodies import End, Extend, HoldDecision, NewCredential, Review
+from sessions_app.api.bodies import End, Extend, HoldDecision, NewCredential, Release, Review
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber, OfGrants, OfRuns
 from sessions_app.api.idempotency import once
@@ -28,6 +28,7 @@ from sessions_app.models import Grant, Session
 from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.issue_credential import issue_credential
+from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
@@ -146,6 +147,21 @@ class GrantRetry(Endpoint):
         """Ask the targets of a grant that is ending again at once, instead of when their turn comes."""
         grant = reads.grant_of(self.identity, ref)
         retry_revoke(grant_id=grant.pk, actor=self.identity, now=clock.now())
+        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantRelease(Endpoint):
+    """A grant that was held."""
+
+    scope: ClassVar[str] = Scope.DECIDE
+
+    @described(GrantDetailShape, body=Release)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Let a grant go on that was held because too much else was tried with it."""
+        sent = self.body(Release)
+        grant = reads.grant_of(self.identity, ref)
+        release_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 

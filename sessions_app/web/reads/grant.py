@@ -15,6 +15,7 @@ from django.conf import settings
 from accounts.models import Identity
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
+from sessions_app.operations.release_grant import may_release
 from sessions_app.operations.review_break_glass import may_not_review
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
@@ -90,6 +91,7 @@ class GrantPage:
     may_run: bool
     may_end: bool
     may_not_review: str
+    may_release: bool
     targets: Sequence[Target]
     target: Target | None
     runnable: Sequence[Runnable]
@@ -162,9 +164,10 @@ def grant_page(
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
-        may_run=live and reader.pk == grant.holder_id and _runs(grant),
+        may_run=live and reader.pk == grant.holder_id and _runs(grant) and grant.held_at is None,
         may_end=Grant.objects.endable_by(reader).filter(pk=grant.pk).exists(),
         may_not_review=may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-",
+        may_release=live and grant.held_at is not None and may_release(grant, reader),
         targets=targets,
         target=chosen,
         runnable=_runnable(grant, chosen, now, typed or {}),
@@ -221,7 +224,15 @@ def _for_shell(command: str) -> str:
 
 def _seen(grant: Grant, log: Log, leases: Sequence[Lease], sessions: Sequence[Session], pending: str) -> str:
     """Return a short name of all that the live part shows, so that a look without news changes nothing on the page."""
-    parts = [grant.version, grant.state, grant.expires_at, grant.last_error, grant.reviewed_at, pending]
+    parts = [
+        grant.version,
+        grant.state,
+        grant.held_at,
+        grant.expires_at,
+        grant.last_error,
+        grant.reviewed_at,
+        pending,
+    ]
     parts += [
         (
             entry.run.pk,

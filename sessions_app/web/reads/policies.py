@@ -17,7 +17,7 @@ from sessions_app.models import AccessPolicy
 from sessions_app.policy.catalogue import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import PolicyDocument, Who
+from sessions_app.policy.policies import Deviations, PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import facts
 
@@ -59,6 +59,8 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
     found.append(Sentence("plus", _extension(document)))
     if document.incident:
         found.append(Sentence("alert", _incident(document)))
+    if document.deviations:
+        found.append(Sentence("stop", _deviations(document.deviations)))
     if document.break_glass:
         terms = document.break_glass
         found.append(
@@ -122,6 +124,11 @@ def _extension(document: PolicyDocument) -> str:
     )
     times = "Once" if terms.times == 1 else f"{terms.times} times"
     return f"{times} it can be extended by up to {say_duration(terms.by)}, {needs}."
+
+
+def _deviations(terms: Deviations) -> str:
+    what = "held until an approver says that it may go on" if terms.people == "hold" else "ended"
+    return f"After {terms.limit} refused tries a machine's access is ended, and a person's is {what}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sessions_app.models import Grant, GrantState, RequestState
 from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.order_command import order_command
+from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
@@ -176,6 +177,24 @@ def credential(request: HttpRequest, ref: str) -> HttpResponse:
     except StintError as error:
         return _detail(request, ref, error, "credential")
     return _detail(request, ref, issued=issued)
+
+
+@page(ACT)
+def release(request: HttpRequest, ref: str) -> HttpResponse:
+    """Let a held grant go on."""
+    try:
+        release_grant(
+            grant_id=find_grant(request, ref).pk,
+            actor=who(request),
+            note=request.POST.get("note", ""),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "release")
+    messages.success(request, f"{ref} may go on.")
+    return back(request, "grant", ref)
 
 
 @page(ACT)

@@ -277,3 +277,15 @@ def test_a_silent_target_is_asked_again_by_who_may_end_the_grant(api, world, mad
     undo(made, now=world.now)
     assert api("alice").post(f"/grants/{made.ref}/retry").body["state"] == "revoking"
     assert api("charlie").post(f"/grants/{made.ref}/retry").status_code == 404
+
+
+def test_a_held_grant_is_let_go_on_by_an_approver(api, world):
+    from tests.support.acts import change, policy
+
+    change(world, policy(world, deviations={"limit": 1}))
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    run(used, session(used, now=world.now), "echo restart sshd", now=world.now)
+    assert api("alice").get(f"/grants/{grant.ref}").body["held_at"]
+    assert api("alice").post(f"/grants/{grant.ref}/release", {}).status_code == 403
+    assert api("bob").post(f"/grants/{grant.ref}/release", {"note": "A mistake"}).body["held_at"] is None

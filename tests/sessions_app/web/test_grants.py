@@ -262,3 +262,16 @@ def test_administrators_may_have_a_silent_target_asked_again(world, made, making
     assert f"/grants/{made.ref}/retry/" in admin.get("/").content.decode()
     assert admin.post(f"/grants/{made.ref}/retry/").status_code == 302
     assert "grant.revoke_failing" in acts.events(made.ref)
+
+
+def test_a_held_grant_says_so_and_an_approver_lets_it_go_on(world, as_alice, as_bob):
+    acts.change(world, acts.policy(world, deviations={"limit": 1}))
+    grant = world.grant()
+    used = acts.use(grant, now=world.now)
+    acts.run(used, acts.session(used, now=world.now), "echo restart sshd", now=world.now)
+    assert "too much else was tried" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Let it go on" not in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert "Let it go on" in as_bob.get(f"/grants/{grant.ref}/").content.decode()
+    assert as_alice.post(f"/grants/{grant.ref}/release/").status_code == 403
+    assert as_bob.post(f"/grants/{grant.ref}/release/", {"note": "A typing mistake"}).status_code == 302
+    assert "too much else was tried" not in as_alice.get(f"/grants/{grant.ref}/").content.decode()

@@ -1,0 +1,65 @@
+"""Count what was refused in a grant, and end or hold it when that is too much."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
+from sessions_app.models.session import CommandRunQuerySet
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_hold import people_who_may_decide
+from sessions_app.queries import facts
+
+WATCHER = Actor.system("deviations")
+SHOWN = 10
+
+
+def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
+    """Look whether a grant has had as many refusals as its policy allows; call it in the transaction of a refusal.
+
+    A machine's grant ends then, and a person's is held or ends, as the policy says; its approvers are told what was tried.
+    """
+    grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
+    terms = facts.policy_document(grant.policy).deviations
+    if terms is None or grant.state != GrantState.ACTIVE or grant.held_at is not None:
+        return grant
+    tried = refused_runs(grant)
+    count = tried.count()
+    if count < terms.limit:
+        return grant
+    lines = [run.line for run in tried.order_by("-pk")[:SHOWN]][::-1]
+    if grant.holder.is_person and terms.people == "hold":
+        _hold(grant, count, lines, now)
+    else:
+        note = f"{count} refused, the last: {lines[-1]}"[:500]
+        end_grant(grant_id=grant_id, actor=None, reason=EndReason.DEVIATION, now=now, note=note)
+    _tell(grant, count, lines, now)
+    grant.refresh_from_db()
+    return grant
+
+
+def refused_runs(grant: Grant) -> CommandRunQuerySet:
+    """Return what was refused in a grant since an approver last let it go on."""
+    return CommandRun.objects.filter(grant=grant, state=RunState.REFUSED, pk__gt=grant.deviations_after)
+
+
+def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
+    Grant.objects.filter(pk=grant.pk, held_at__isnull=True).update(held_at=now)
+    record(
+        event=Event.GRANT_HELD, actor=WATCHER, object_type="grant", object_ref=grant.ref, now=now,
+        data={"refused": count, "tried": list(lines)},
+    )  # fmt: skip
+
+
+def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
+    held = grant.holder.is_person
+    tell(
+        people=people_who_may_decide(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
+        subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",
+        body="\n".join([*lines, "", "Nothing more runs until an approver says so." if held else "The grant has ended."]),
+    )  # fmt: skip

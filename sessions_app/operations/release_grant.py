@@ -1,0 +1,60 @@
+"""Let a grant go on that was held because too much else was tried with it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+from django.db.models import Max
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, Forbidden, NotFound
+from broker.kernel.text import checked_text
+from sessions_app.models import Grant, GrantState
+from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_hold import people_who_may_decide
+
+
+class NotHeld(Conflict):
+    """The grant is not held (any more)."""
+
+    code = "not_held"
+
+
+class MayNotRelease(Forbidden):
+    """Only an approver lets a grant go on, and never its own holder, by whatever account."""
+
+    code = "may_not_release"
+
+
+def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
+    """Let commands run again; what was refused until now counts no more. Raises NotFound, MayNotRelease, NotHeld."""
+    note = checked_text(note, field="note")
+    with transaction.atomic():
+        grant = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
+        if grant is None:
+            raise NotFound("There is no such grant.")
+        if not may_release(grant, actor):
+            raise MayNotRelease("Only an approver of its policy or cluster can let it go on.")
+        if grant.held_at is None or grant.state != GrantState.ACTIVE:
+            raise NotHeld(f"{grant.ref} is not held now.")
+        last = grant.runs.aggregate(last=Max("pk"))["last"] or 0
+        Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)
+        record(
+            event=Event.GRANT_RELEASED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            data={"note": note},
+        )  # fmt: skip
+        tell(
+            people=[grant.holder], event=Event.GRANT_RELEASED, now=now, path=f"/grants/{grant.ref}/",
+            subject=f"{grant.ref} may go on", body=f"{actor} looked at what was tried.\n{note}".strip(),
+        )  # fmt: skip
+    grant.refresh_from_db()
+    return grant
+
+
+def may_release(grant: Grant, actor: Identity) -> bool:
+    """Whether this identity may let the grant go on."""
+    return any(person.pk == actor.pk for person in people_who_may_decide(grant))

@@ -1,0 +1,75 @@
+"""Too much else is tried with a grant."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import EndReason, Grant, GrantState, Notice
+from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.open_session import GrantIsHeld, GrantIsOver
+from tests.support.acts import change, events, last, policy, run, session, use
+
+
+@pytest.fixture
+def limited(world):
+    change(world, policy(world, deviations={"limit": 3}))
+    return world
+
+
+def tries(world, grant, count: int):
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    for number in range(count):
+        run(used, opened, f"echo restart sshd{number}", now=world.now)
+    return used, opened
+
+
+def test_a_person_s_grant_is_held_and_nothing_more_runs(limited):
+    grant = limited.grant()
+    used, opened = tries(limited, grant, 3)
+    grant.refresh_from_db()
+    assert (grant.state, grant.held_at) == (GrantState.ACTIVE, limited.now)
+    with pytest.raises(GrantIsHeld, match="too much else was tried"):
+        run(used, opened, "echo restart nginx", now=limited.now)
+    assert (
+        authorize_use(holder_id=limited.alice.pk, target_name="web-1", grant_ref=None, now=limited.now) == []
+    )
+    assert last("grant.held", grant.ref).data["tried"] == [f"echo restart sshd{n}" for n in range(3)]
+
+
+def test_its_approvers_are_told_what_was_tried_and_its_holder_is_not(limited):
+    grant = limited.grant()
+    tries(limited, grant, 3)
+    told = Notice.objects.filter(event="grant.held")
+    assert sorted(notice.identity.username for notice in told) == ["bob", "dora"]
+    assert "echo restart sshd2" in told[0].body
+
+
+def test_fewer_tries_change_nothing(limited):
+    grant = limited.grant()
+    used, opened = tries(limited, grant, 2)
+    assert run(used, opened, "echo restart nginx", now=limited.now).verdict == "allowed"
+    assert Grant.objects.get(pk=grant.pk).held_at is None
+
+
+def test_a_machine_s_grant_ends(limited):
+    grant = limited.grant(who=limited.robot)
+    tries(limited, grant, 3)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.DEVIATION)
+    assert "echo restart sshd2" in grant.end_note
+
+
+def test_a_policy_may_end_a_person_s_as_well(world):
+    change(world, policy(world, deviations={"limit": 1, "people": "end"}))
+    grant = world.grant()
+    used, opened = tries(world, grant, 1)
+    assert Grant.objects.get(pk=grant.pk).end_reason == EndReason.DEVIATION
+    with pytest.raises(GrantIsOver):
+        run(used, opened, "echo restart nginx", now=world.now)
+
+
+def test_without_a_limit_refusals_are_only_counted(world):
+    grant = world.grant()
+    tries(world, grant, 30)
+    assert "grant.held" not in events(grant.ref)
