@@ -151,3 +151,19 @@ def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, s
     assert cluster_data(Cluster.objects.get(name="vault"))["name"] == "vault"
     apply(world, cluster_file("{password: hunter3}"))
     assert stored() == {"password": "hunter3"}
+
+
+def test_a_kind_that_nothing_serves_is_refused_with_those_that_there_are(world):
+    with pytest.raises(InvalidInput) as caught:
+        apply(world, cluster_file("{}").replace("kind: ssh", "kind: telnet"))
+    assert "nothing serves telnet: choose one of" in str(caught.value.fields)
+
+
+def test_what_means_nothing_for_a_kind_is_refused(world):
+    text = "name: db\nkind: postgres\nenvironment: staging\nrisk: low\nconnection: {password: x}\n"
+    with pytest.raises(InvalidInput) as caught:
+        apply_catalogue(
+            files={"clusters/db.yaml": text + "targets: [{name: db-1, address: db.example, account: root}]\n"},
+            actor=SETUP, now=world.now,
+        )  # fmt: skip
+    assert "means nothing for a cluster of kind postgres" in str(caught.value.fields)

@@ -63,7 +63,7 @@ def test_two_files_that_name_the_same_thing_are_refused():
     ("old", "new"),
     [
         ("host_key: ", "hostkey: "),
-        ("kind: ssh", "kind: telnet"),
+        ("kind: ssh", "kind: [ssh]"),
         ("environment: production", "environment: prod"),
         ("risk: medium", "risk: none"),
         ("port: 2201", "port: 0"),
