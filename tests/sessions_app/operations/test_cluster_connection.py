@@ -27,7 +27,7 @@ class Parameters(ConnectionParameters):
 
 
 @pytest.fixture(autouse=True)
-def fake(request):
+def fake(world):
     fake = FakeConnector(kind="ssh")
     with serving(lambda: fake, parameters=Parameters, prepares=True):
         yield fake
