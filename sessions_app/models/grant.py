@@ -117,7 +117,7 @@ class Grant(models.Model):
     # Since when nothing may run until an approver says so, because too much else was tried; what was tried up to this run
     # counts no more.
     held_at = models.DateTimeField(null=True, blank=True)
-    deviations_after = models.BigIntegerField(default=0)
+    deviations_after = models.BigIntegerField(default=0, db_default=0)
     warned_at = models.DateTimeField(null=True, blank=True)
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
