@@ -181,8 +181,8 @@ STATES = {
     "grants": ["show=all", "show=now"],
     "grant": ["show=refused", "open={opened}"],
     "command_set": ["version=1"],
-    "cluster_new": ["kind=postgres", "kind=http", "kind=kubernetes"],
-    "command_set_new": ["start=http-ticket", "start=postgres-read"],
+    "cluster_new": ["kind=http"],
+    "command_set_new": ["start=http-ticket"],
     "people": ["q=nobody-has-this-name"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
@@ -190,11 +190,7 @@ STATES = {
 }
 
 # Further objects of pages, by their whole address.
-OTHERS = {
-    "cluster": ["/clusters/orders/"],
-    "cluster_edit": ["/clusters/orders/edit/"],
-    "command_set": ["/command-sets/read-orders/"],
-}
+OTHERS = {"cluster": ["/clusters/orders/"]}
 
 # Who shows most of a page, where that is not alice.
 READERS = {"approval": "bob", "approvals": "bob", "people": "admin", "who_can": "bob"}
