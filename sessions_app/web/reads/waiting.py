@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -81,13 +81,13 @@ SELECT (
     SELECT count(*) FROM sessions_app_commandrun r JOIN sessions_app_grant g ON g.id = r.grant_id
      WHERE r.state = 'held' AND r.decided_at IS NULL AND r.hold_lapses_at > %(now)s AND g.state = 'active'
        AND (g.policy_id IN (TABLE policies) OR g.cluster_id IN (TABLE clusters)) AND g.holder_id NOT IN (TABLE person)
-) + (
+), (
     SELECT count(*) FROM sessions_app_accessrequest q
      WHERE q.state = 'pending' AND q.lapses_at > %(now)s AND q.policy_id IN (TABLE policies)
        AND q.requester_id NOT IN (TABLE person) AND NOT EXISTS (
         SELECT FROM sessions_app_approval a
          WHERE a.request_id = q.id AND a.approver_id = %(me)s AND a.voided_at IS NULL)
-) + (
+), (
     SELECT count(*) FROM sessions_app_grant g
      WHERE g.break_glass AND g.reviewed_at IS NULL AND g.state IN ('revoking', 'ended')
        AND (%(all)s OR g.policy_id IN (TABLE policies)) AND g.holder_id NOT IN (TABLE person)
@@ -95,17 +95,30 @@ SELECT (
 """
 
 
+class Waiting(NamedTuple):
+    """How many held commands, requests and reviews wait for somebody."""
+
+    holds: int = 0
+    requests: int = 0
+    reviews: int = 0
+
+
 def count_waiting(identity: Identity, now: dt.datetime) -> int:
     """Return how many things wait for the identity's decision."""
+    return sum(counts_waiting(identity, now))
+
+
+def counts_waiting(identity: Identity, now: dt.datetime) -> Waiting:
+    """Return how many of each wait for the identity's decision."""
     if not identity.is_person:
-        return 0
+        return Waiting()
     mails = [identity.email.upper()] if identity.email else []
     parameters: dict[str, Any] = {
         "me": identity.pk, "mails": mails, "now": now, "all": identity.is_superuser,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, parameters)
-        return int(cursor.fetchone()[0])
+        return Waiting(*map(int, cursor.fetchone()))
 
 
 def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
