@@ -112,9 +112,10 @@ def home(identity: Identity, now: dt.datetime) -> Home:
     )
     # Counted in one statement: for most people nothing waits, and three lists need not be asked for.
     counted = waiting.counts_waiting(identity, now)
+    requests = list(waiting.requests_for(identity, now)[:MOST]) if counted.requests else []
     return Home(
         holds=list(waiting.holds_for(identity, now)[:MOST]) if counted.holds else [],
-        requests=list(waiting.requests_for(identity, now)[:MOST]) if counted.requests else [],
+        requests=requests,
         reviews=list(waiting.reviews_for(identity)[:MOST]) if counted.reviews else [],
         mine=mine,
         asked=asked,
@@ -122,7 +123,7 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         counts=run_counts(ids),
         endable=set(Grant.objects.endable_by(identity).filter(pk__in=ids).values_list("pk", flat=True)),
         figures=_figures(identity, now),
-        chart=_chart(identity, now),
+        chart=_chart(identity, [*requests, *asked], now),
         again=again(identity),
         failing=list(failing(identity)[:MOST]),
         remindable={one.pk for one in asked if one.reminded_at is None or now - one.reminded_at >= PAUSE},
@@ -193,7 +194,8 @@ def _figures(identity: Identity, now: dt.datetime) -> Figures:
     return Figures(**counted, **asked)
 
 
-def _chart(identity: Identity, now: dt.datetime) -> timeline.Chart:
+def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
+    """``asked`` are the requests that wait for the reader, and the reader's own."""
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
     grants = with_names(
@@ -202,9 +204,10 @@ def _chart(identity: Identity, now: dt.datetime) -> timeline.Chart:
         # Each half by an index of its own; what is not over is little, however long ago its time was up.
         .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
-    asked = with_names(pending(identity).filter(Q(starts_at__isnull=True) | Q(starts_at__lt=end))).order_by(
-        "number"
-    )[:MOST]
     spans = [timeline.span_of_grant(grant) for grant in grants]
-    spans += [timeline.span_of_request(request, now) for request in asked]
+    spans += [
+        timeline.span_of_request(request, now)
+        for request in sorted(asked, key=lambda request: request.number)
+        if request.starts_at is None or request.starts_at < end
+    ]
     return timeline.draw(spans[:MOST], start=start, end=end, now=now)

@@ -30,7 +30,7 @@ from sessions_app.web import timeline, words
 from sessions_app.web.reads.pages import Page, page_of
 
 MOST_BARS = 80
-MOST_COUNTED = 10_000
+MOST_COUNTED = 1_000
 REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 
