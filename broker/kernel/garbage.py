@@ -14,4 +14,4 @@ def keep_for_good() -> None:
     gc.collect()
     gc.freeze()
     # A page makes some thousand objects that refer to each other; looking after every 700 of them costs a tenth of its time.
-    gc.set_threshold(10_000, 20, 100)
+    gc.set_threshold(5_000, 10, 100)
