@@ -66,7 +66,7 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
             return None
         if grant.leases.filter(making_until__gt=now).exists():
             return None
-        leases = list(to_make(grant).select_related("target"))
+        leases = list(to_make(grant).select_related("target").order_by("target__name"))
         if not leases and grant.state == GrantState.ACTIVE:
             return None
         if leases and _is_crowded(grant, now):
