@@ -10,7 +10,13 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        """Let every process know the kinds of cluster."""
-        from sessions_app.operations import connect  # noqa: PLC0415  # it needs the models
+        """Let every process find the kinds of cluster."""
+        from sessions_app.connectors import registry  # noqa: PLC0415  # as late as can be
 
-        connect.register_all()
+        registry.load_by(_register)
+
+
+def _register() -> None:
+    from sessions_app.operations import connect  # noqa: PLC0415  # it needs the models, and much memory
+
+    connect.register_all()

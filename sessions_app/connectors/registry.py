@@ -6,6 +6,7 @@ A package of a third party gives one more by an entry point of the group ``stint
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,6 +41,23 @@ class ConnectorType:
 
 
 _types: dict[str, ConnectorType] = {}
+_loaders: list[Callable[[], None]] = []
+_loading = threading.RLock()
+
+
+def load_by(loader: Callable[[], None]) -> None:
+    """Let ``loader`` register types when one is first asked for: a process that asks for none spares their memory."""
+    _loaders.append(loader)
+
+
+def _load() -> None:
+    if not _loaders:
+        return
+    # A second thread waits: to it, kinds that are being registered must not look like kinds that nothing serves.
+    with _loading:
+        while _loaders:
+            _loaders[-1]()
+            _loaders.pop()
 
 
 def commands_of(kind: str) -> str:
@@ -55,6 +73,7 @@ def register(connector_type: ConnectorType) -> None:
 
 def types() -> dict[str, ConnectorType]:
     """Return every type by its kind, those of third parties as well."""
+    _load()
     return {**_from_packages(), **_types}
 
 

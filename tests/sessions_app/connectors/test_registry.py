@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from sessions_app.connectors import registry
@@ -17,3 +19,24 @@ def test_a_registered_kind_is_served_and_another_is_refused_for_good():
     with pytest.raises(ConnectorError) as caught:
         registry.connector_for("telepathy")
     assert caught.value.permanent
+
+
+def test_who_asks_while_types_are_being_loaded_waits_for_them():
+    begun, go_on, seen = threading.Event(), threading.Event(), []
+
+    def load() -> None:
+        begun.set()
+        assert go_on.wait(20)
+        registry.register(ConnectorType(kind="late", title="Late", make=FakeConnector, default_port=1))
+
+    registry.load_by(load)
+    first = threading.Thread(target=lambda: seen.append(registry.find("late")))
+    first.start()
+    assert begun.wait(20)
+    second = threading.Thread(target=lambda: seen.append(registry.find("late")))
+    second.start()
+    second.join(0.1)
+    go_on.set()
+    first.join(20)
+    second.join(20)
+    assert [one.title for one in seen] == ["Late", "Late"]
