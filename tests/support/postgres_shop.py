@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 
+from broker.demo.database import HOST
 from sessions_app.connectors.base import Credential, GrantSpec, Lease, Place
 from sessions_app.connectors.postgres.connector import PostgresConnector
 from sessions_app.connectors.postgres.names import role_names
@@ -15,7 +16,7 @@ from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import target_setup
 from sessions_app.policy.commands.kinds import compile_set, parse_document
 from sessions_app.policy.scope import TargetFacts
-from tests.support.postgres_server import HOST, PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 BROKER = "stint_broker"
 TEMPLATE = "reporting_reader"
