@@ -152,13 +152,17 @@ class Scope(models.TextChoices):
 
 
 class APIToken(models.Model):
-    """A bearer token of an identity. Shown once; only its digest is stored."""
+    """A bearer token of an identity. Shown once; only its digest is stored.
+
+    ``workflow`` is the reference of the piece of work that all it asks for is bound to; empty: none.
+    """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
     label = models.CharField(max_length=100)
     hint = models.CharField(max_length=16)
     digest = models.CharField(max_length=64, unique=True)
     scopes = models.JSONField(default=list)
+    workflow = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -173,3 +177,37 @@ class APIToken(models.Model):
     def is_valid(self, now: dt.datetime) -> bool:
         """Whether the token opens anything at ``now``."""
         return self.revoked_at is None and self.expires_at > now
+
+
+class DeviceState(models.TextChoices):
+    """How far a program's sign-in has come."""
+
+    PENDING = "pending"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    USED = "used"
+
+
+class DeviceAuthorization(models.Model):
+    """A program that waits for a person to let it act as them (RFC 8628). Of both of its codes only digests are kept.
+
+    ``interval`` is how many seconds must lie between two of its questions. ``address`` is where it asked from.
+    """
+
+    device_digest = models.CharField(max_length=64, unique=True)
+    user_digest = models.CharField(max_length=64, unique=True)
+    client_id = models.CharField(max_length=50)
+    scopes = models.JSONField(default=list)
+    address = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=10, choices=DeviceState.choices, default=DeviceState.PENDING)
+    identity = models.ForeignKey(Identity, null=True, on_delete=models.CASCADE, related_name="+")
+    interval = models.PositiveSmallIntegerField()
+    asked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.client_id} from {self.address or 'an unknown address'}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q
 
-from accounts.models import Identity, SSHPublicKey
+from accounts.models import APIToken, Identity, SSHPublicKey
+from broker.kernel.crypto import token_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,12 @@ def same_person(identity: Identity) -> Q:
     for address in {identity.email, owner.email} - {""}:
         condition |= Q(email__iexact=address)
     return condition
+
+
+def valid_token(text: str, now: dt.datetime) -> APIToken | None:
+    """Return the API token with this text if it opens anything at ``now`` and its identity may act, else None."""
+    found = APIToken.objects.select_related("identity__owner").filter(
+        digest=token_digest(text), identity__in=Identity.objects.active()
+    )
+    token = found.first()
+    return token if token is not None and token.is_valid(now) else None

@@ -114,6 +114,10 @@ class Event(StrEnum):
     IDENTITY_TOKEN_CREATED = "identity.token_created"  # noqa: S105
     # An API token was revoked before its expiry.
     IDENTITY_TOKEN_REVOKED = "identity.token_revoked"  # noqa: S105
+    # A person let a program that shows a code act as them, with what scopes and from where it asked.
+    IDENTITY_DEVICE_ALLOWED = "identity.device_allowed"
+    # A person refused such a program.
+    IDENTITY_DEVICE_DENIED = "identity.device_denied"
     # An identity signed in to the pages.
     IDENTITY_SIGNED_IN = "identity.signed_in"
     # An identity signed out of the pages.

@@ -10,8 +10,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts.models import APIToken, Identity
+from accounts.queries import valid_token
 from broker.kernel import clock
-from broker.kernel.crypto import token_digest
 
 # Each use of a token would otherwise be a write.
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
@@ -32,12 +32,8 @@ class TokenAuthentication(BaseAuthentication):
 
     def _find(self, text: str) -> APIToken:
         now = clock.now()
-        token = (
-            APIToken.objects.select_related("identity__owner")
-            .filter(digest=token_digest(text), identity__in=Identity.objects.active())
-            .first()
-        )
-        if token is None or not token.is_valid(now):
+        token = valid_token(text, now)
+        if token is None:
             raise AuthenticationFailed(
                 "The token is not valid (any more). Make a new one on your account page."
             )

@@ -6,9 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, cast
 
-from allauth.account.adapter import get_adapter
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -80,14 +78,6 @@ def who(request: HttpRequest) -> Identity:
     if not isinstance(request.user, Identity):
         raise TypeError("pages are for signed-in people")
     return request.user
-
-
-def address_of(request: HttpRequest) -> str:
-    """The browser's address, behind as many proxies as the settings trust; empty when it is not known."""
-    try:
-        return str(get_adapter(request).get_client_ip(request))
-    except (PermissionDenied, ImproperlyConfigured):
-        return ""
 
 
 def said(request: HttpRequest, error: StintError) -> HttpResponse:

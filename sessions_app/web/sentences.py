@@ -75,6 +75,10 @@ def _on(data: Data) -> str:
     return f" on {data['target']}" if data.get("target") else ""
 
 
+def _from(data: Data) -> str:
+    return f" from {data['from']}" if data.get("from") else ""
+
+
 def _why(data: Data, key: str = "reason") -> str:
     return f": {data[key]}" if data.get(key) else ""
 
@@ -244,6 +248,12 @@ _ACTS: dict[str, Act] = {
         f"made a token of {ref} for {', '.join(map(str, data.get('scopes') or [])) or 'nothing'}"
     ),
     Event.IDENTITY_TOKEN_REVOKED: "revoked a token of {ref}",
+    Event.IDENTITY_DEVICE_ALLOWED: lambda _ref, data: (
+        f"let {data.get('client') or 'a program'} act as them{_from(data)}"
+    ),
+    Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
+        f"refused to let {data.get('client') or 'a program'} act as them{_from(data)}"
+    ),
     Event.IDENTITY_SIGNED_IN: "signed in",
     Event.IDENTITY_SIGNED_OUT: "signed out",
     Event.IDENTITY_SIGN_IN_FAILED: "saw a sign-in as {ref} fail",

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from accounts.addresses import address_of
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.connectors.base import Credential
@@ -24,7 +25,7 @@ from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt
-from sessions_app.web.doors import ACT, address_of, back, page, who
+from sessions_app.web.doors import ACT, back, page, who
 from sessions_app.web.reads.grant import GrantPage, field_name, grant_page
 from sessions_app.web.reads.home import LIVE, run_counts
 from sessions_app.web.reads.log import Asked

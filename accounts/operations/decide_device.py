@@ -1,0 +1,40 @@
+"""Let a program that shows a code act as oneself, or refuse it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import DeviceAuthorization, DeviceState, Identity
+from accounts.operations.find_device import UnknownCode, find_device
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Forbidden
+
+
+def decide_device(
+    *, user_code: str, allow: bool, identity: Identity, now: dt.datetime
+) -> DeviceAuthorization:
+    """Decide, once, about the program that shows the code. A yes lets it fetch a token of this person.
+
+    Raises UnknownCode (decided already, too), TooManyTries, Forbidden (a machine).
+    """
+    if not identity.is_person:
+        raise Forbidden("Only people let programs act as them.", hint="Give a machine a token of its own.")
+    found = find_device(user_code=user_code, identity=identity, now=now)
+    event = Event.IDENTITY_DEVICE_ALLOWED if allow else Event.IDENTITY_DEVICE_DENIED
+    with transaction.atomic():
+        state = DeviceState.ALLOWED if allow else DeviceState.DENIED
+        waiting = DeviceAuthorization.objects.filter(pk=found.pk, state=DeviceState.PENDING)
+        if not waiting.update(state=state, identity=identity):
+            raise UnknownCode(
+                "No program shows that code now.", hint="Somebody has decided about it already."
+            )
+        record(
+            event=event, actor=actor_of(identity), object_type="identity", object_ref=identity.username, now=now,
+            data={"client": found.client_id, "scopes": found.scopes, "from": found.address},
+        )  # fmt: skip
+    found.refresh_from_db()
+    return found

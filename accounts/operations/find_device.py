@@ -1,0 +1,44 @@
+"""Look up the program that shows a code."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.core.cache import caches
+
+from accounts.codes import typed_code, user_code_digest
+from accounts.models import DeviceAuthorization, DeviceState, Identity
+from accounts.passwords import TooManyTries
+from broker.kernel.errors import InvalidInput
+
+_TRIES = 10
+_WITHIN = 300
+
+
+class UnknownCode(InvalidInput):
+    """No program shows that code now."""
+
+    code = "unknown_code"
+
+
+def find_device(*, user_code: str, identity: Identity, now: dt.datetime) -> DeviceAuthorization:
+    """Return the program that shows this code and waits. One answer for codes that never were, are used or too old.
+
+    Wrong codes are counted for each person, for five minutes in each web process: after ten, nothing is looked at.
+    Raises UnknownCode, TooManyTries.
+    """
+    counter, key = caches["local"], f"wrong-device-code:{identity.pk}"
+    counter.add(key, 0, _WITHIN)
+    if counter.incr(key) > _TRIES:
+        raise TooManyTries("Too many wrong codes.", hint="Try again in five minutes.")
+    code = typed_code(user_code)
+    waiting = DeviceAuthorization.objects.filter(state=DeviceState.PENDING, expires_at__gt=now)
+    found = waiting.filter(user_digest=user_code_digest(code)).first() if code else None
+    if found is None:
+        raise UnknownCode(
+            "No program shows that code now.",
+            hint="Look again at the terminal; a code is good for ten minutes. Run `stint login` for a new one.",
+            fields={"user_code": ["Not a code that is waiting."]},
+        )
+    counter.delete(key)
+    return found

@@ -1,0 +1,151 @@
+"""What every endpoint does the same way: forms in, JSON out, and errors as RFC 6749 section 5.2 writes them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.core.cache import caches
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.addresses import address_of
+from broker.kernel.errors import StintError
+
+log = structlog.get_logger(__name__)
+
+_FORM = "application/x-www-form-urlencoded"
+# A token of a CI service has two or three thousand characters.
+_LONGEST = 64 * 1024
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+# Errors with a name that the RFCs know go out under it.
+KNOWN = frozenset(
+    {
+        "access_denied",
+        "authorization_pending",
+        "expired_token",
+        "invalid_authorization_details",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_target",
+        "slow_down",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_token_type",
+    }
+)
+
+
+class OAuthError(Exception):
+    """An answer of the form `{"error", "error_description"}`."""
+
+    def __init__(self, error: str, description: str = "", *, status: int = 400, **headers: str) -> None:
+        super().__init__(error)
+        self.error, self.description, self.status, self.headers = error, description, status, headers
+
+
+class Form:
+    """The parameters of one request. Each stands once; an empty one counts as not sent (RFC 6749 section 3.2)."""
+
+    def __init__(self, sent: QueryDict) -> None:
+        repeated = [name for name in sent if len(sent.getlist(name)) > 1]
+        if repeated:
+            raise OAuthError("invalid_request", f"Send {repeated[0]} once.")
+        if any("\0" in text for pair in sent.items() for text in pair):
+            raise OAuthError("invalid_request", "A parameter has a NUL character.")
+        self._sent = {name: value for name, value in sent.dict().items() if value}
+
+    def get(self, name: str) -> str:
+        """Return a parameter; empty when it was not sent."""
+        return str(self._sent.get(name, ""))
+
+    def need(self, name: str) -> str:
+        """Return a parameter. Raises OAuthError when it was not sent."""
+        if not (value := self.get(name)):
+            raise OAuthError("invalid_request", f"{name} is missing.")
+        return value
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes that are asked for; none when it names none."""
+        return self.get("scope").split()
+
+
+View = Callable[[HttpRequest, Form], HttpResponse]
+
+
+def endpoint(*, per_minute: int) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
+    """Make a view an endpoint: POST of a form, never cached, no cookies, so many a minute from one address and process."""
+
+    def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
+        @functools.wraps(view)
+        def inner(request: HttpRequest) -> HttpResponse:
+            try:
+                _brake(request, view.__name__, per_minute)
+                return view(request, _form(request))
+            except OAuthError as error:
+                return _said(error)
+            except StintError as error:
+                return _said(_translated(error))
+            except (OperationalError, InterfaceError) as error:
+                log.warning("oauth.database_unavailable", error=type(error).__name__)
+                return _said(OAuthError("temporarily_unavailable", status=503, **{"Retry-After": "1"}))
+
+        return csrf_exempt(inner)
+
+    return decorate
+
+
+def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
+    """Return JSON that nobody keeps."""
+    return JsonResponse(value, status=status, headers=_NO_STORE)
+
+
+def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
+    """A brake on mistakes and guessing, not a quota."""
+    counter, key = caches["local"], f"oauth:{name}:{address_of(request)}"
+    counter.add(key, 0, 60)
+    if counter.incr(key) > per_minute:
+        raise OAuthError("slow_down", "Too many requests.", status=429, **{"Retry-After": "60"})
+
+
+def _form(request: HttpRequest) -> Form:
+    if request.method != "POST":
+        raise OAuthError("invalid_request", "Send a POST.", status=405, Allow="POST")
+    if request.content_type != _FORM:
+        raise OAuthError("invalid_request", f"Send {_FORM}.")
+    try:
+        raw = request.body
+    except RequestDataTooBig:
+        raw = b" " * (_LONGEST + 1)
+    if len(raw) > _LONGEST:
+        raise OAuthError("invalid_request", "The body is too large.", status=413)
+    return Form(request.POST)
+
+
+def _translated(error: StintError) -> OAuthError:
+    name = error.code if error.code in KNOWN else "invalid_request"
+    status = 401 if name == "invalid_client" else error.status if error.status >= 500 else 400
+    return OAuthError(name, str(error), status=status)
+
+
+def _said(error: OAuthError) -> HttpResponse:
+    body = {"error": error.error}
+    if error.description:
+        body["error_description"] = _printable(error.description)
+    response = answer(body, error.status)
+    for name, value in error.headers.items():
+        response[name] = value
+    return response
+
+
+def _printable(text: str) -> str:
+    """RFC 6749 section 5.2: visible ASCII and spaces, without quotes and backslashes."""
+    plain = text.translate({ord("’"): "'", ord("“"): "'", ord("”"): "'", ord('"'): "'", ord("\\"): "/"})
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in plain)

@@ -1,0 +1,50 @@
+"""The endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from accounts.operations.give_up_token import give_up_token
+from broker.kernel import clock
+from broker.kernel.errors import NotFound
+from sessions_app.oauth.callers import caller_of
+from sessions_app.oauth.device import device_token
+from sessions_app.oauth.forms import Form, OAuthError, answer, endpoint
+from sessions_app.oauth.metadata import DEVICE_CODE, server_metadata
+from sessions_app.queries.introspection import introspection
+
+GRANT_TYPES: Mapping[str, Callable[[Form], HttpResponse]] = {DEVICE_CODE: device_token}
+
+
+@require_safe
+def metadata(_request: HttpRequest) -> HttpResponse:
+    """What there is here (RFC 8414)."""
+    return JsonResponse(server_metadata())
+
+
+@endpoint(per_minute=600)
+def token(_request: HttpRequest, form: Form) -> HttpResponse:
+    """Give a token (RFC 6749 section 3.2)."""
+    wanted = GRANT_TYPES.get(form.need("grant_type"))
+    if wanted is None:
+        raise OAuthError("unsupported_grant_type", f"There are: {', '.join(GRANT_TYPES)}.")
+    return wanted(form)
+
+
+@endpoint(per_minute=600)
+def introspect(request: HttpRequest, form: Form) -> HttpResponse:
+    """Say what a token is good for (RFC 7662). One that is not for the caller is answered like one that is not there."""
+    caller = caller_of(request)
+    return answer(introspection(form.need("token"), caller.identity, clock.now()))
+
+
+@endpoint(per_minute=120)
+def revoke(_request: HttpRequest, form: Form) -> HttpResponse:
+    """Make a token worthless (RFC 7009). One that is not there is worthless already."""
+    with contextlib.suppress(NotFound):
+        give_up_token(text=form.need("token"), now=clock.now())
+    return HttpResponse(headers={"Cache-Control": "no-store"})

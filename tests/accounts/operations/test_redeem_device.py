@@ -1,0 +1,85 @@
+"""A program asks whether it was let in."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import caches
+
+from accounts.clients import UnknownClient
+from accounts.models import APIToken
+from accounts.operations.redeem_device import (
+    NoSuchCode,
+    NotYet,
+    Refused,
+    TooFast,
+    TooLate,
+    redeem_device,
+)
+from sessions_app.operations.disable_identity import disable_identity
+from tests.accounts.operations.test_decide_device import decide
+from tests.accounts.operations.test_start_device import start
+from tests.support.acts import after
+
+
+@pytest.fixture(autouse=True)
+def nobody_tried_yet():
+    caches["local"].clear()
+
+
+def redeem(world, codes, *, at=0.0, client_id="stint-cli"):
+    return redeem_device(device_code=codes.device_code, client_id=client_id, now=after(world, seconds=at))
+
+
+def test_once_it_was_let_in_it_gets_one_token_of_that_person(world):
+    codes = start(world, scopes=["read", "end"])
+    with pytest.raises(NotYet):
+        redeem(world, codes)
+    decide(world, codes)
+    token, text = redeem(world, codes, at=5)
+    assert text.startswith("stint_")
+    assert (token.identity, token.scopes, token.workflow) == (world.alice, ["end", "read"], "")
+    assert token.expires_at == after(world, hours=12, seconds=5)
+    with pytest.raises(NoSuchCode):
+        redeem(world, codes, at=10)
+    assert APIToken.objects.count() == 1
+
+
+def test_who_asks_too_often_has_to_wait_longer_from_then_on(world):
+    codes = start(world)
+    with pytest.raises(NotYet):
+        redeem(world, codes, at=0)
+    with pytest.raises(TooFast):
+        redeem(world, codes, at=4)
+    with pytest.raises(TooFast):
+        redeem(world, codes, at=4 + 9)
+    with pytest.raises(NotYet):
+        redeem(world, codes, at=13 + 15)
+
+
+def test_a_no_a_late_and_an_unknown_code_each_have_their_answer(world):
+    denied, late = start(world), start(world)
+    decide(world, denied, allow=False)
+    with pytest.raises(Refused):
+        redeem(world, denied)
+    with pytest.raises(TooLate):
+        redeem(world, late, at=600)
+    with pytest.raises(NoSuchCode):
+        redeem_device(device_code="sdc_nothing", client_id="stint-cli", now=world.now)
+    with pytest.raises(UnknownClient):
+        redeem(world, late, client_id="another")
+    assert not APIToken.objects.exists()
+
+
+def test_a_yes_that_is_fetched_too_late_opens_nothing(world):
+    codes = start(world)
+    decide(world, codes)
+    with pytest.raises(TooLate):
+        redeem(world, codes, at=600)
+
+
+def test_a_yes_of_somebody_who_was_disabled_since_opens_nothing(world):
+    codes = start(world)
+    decide(world, codes)
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    with pytest.raises(Refused):
+        redeem(world, codes)

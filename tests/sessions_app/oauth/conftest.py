@@ -1,0 +1,38 @@
+"""A caller of the OAuth endpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import pytest
+from django.core.cache import caches
+from django.test import Client
+
+
+@dataclass
+class OAuth:
+    """Sends forms, and gives answers back with their JSON read."""
+
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def __call__(self, path: str, bearer: str = "", /, **form: str):
+        return self.raw(path, urlencode(form), bearer)
+
+    def raw(self, path: str, body: str, token: str = "", kind: str = "application/x-www-form-urlencoded"):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response = self.client.post(f"/oauth/{path}", body, content_type=kind, headers=headers)
+        response.body = json.loads(response.content) if response.content else None
+        return response
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked_before():
+    """Each test begins with its full number of requests a minute."""
+    caches["local"].clear()
+
+
+@pytest.fixture
+def oauth(world):
+    return OAuth()
