@@ -163,6 +163,15 @@ class NewRequest(Body):
     workflow = WorkflowRef(allow_null=True, default=None)
 
 
+@extend_schema_serializer(examples=[_example({"target": "web-1", "line": "systemctl restart nginx"})])
+class Wanted(Body):
+    """Where something is wanted, and the command that should be allowed there; without a field, anything."""
+
+    cluster = Name(allow_null=True, default=None)
+    target = Name(allow_null=True, default=None)
+    line = Text(allow_null=True, default=None, max_length=16384)
+
+
 @extend_schema_serializer(
     examples=[_example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]})]
 )

@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from sessions_app.api import converters, docs
-from sessions_app.api.views import catalogue, grants, identities, me, recordings, requests, workflows
+from sessions_app.api.views import (
+    catalogue,
+    gateways,
+    grants,
+    identities,
+    me,
+    recordings,
+    requests,
+    workflows,
+)
 from sessions_app.api.views.nowhere import Nowhere
 from sessions_app.api.views.record import Record
 from sessions_app.api.views.search import Search
@@ -32,6 +41,7 @@ COMMAND_SETS = [
 ]
 REQUESTS = [
     path("", requests.Requests.as_view()),
+    path("/offers", requests.RequestOffers.as_view()),
     path("/preview", requests.RequestPreview.as_view()),
     path("/<api_request:ref>", requests.OneRequest.as_view()),
     path("/<api_request:ref>/verdicts", requests.RequestVerdicts.as_view()),
@@ -83,6 +93,7 @@ urlpatterns = [
     path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),
     path("v1/runs/<api_id:run_id>/recording", recordings.RunRecording.as_view()),
     path("v1/identities", include(IDENTITIES)),
+    path("v1/ssh-gateway", gateways.SshGateway.as_view()),
     path("v1/record", Record.as_view()),
     path("v1/search", Search.as_view()),
     path("schema/", docs.schema, name="api_schema"),

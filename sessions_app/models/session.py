@@ -18,6 +18,8 @@ class GatewayNode(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
+    # The public key that it proves itself with, as known_hosts has it; empty for doors that are not SSH.
+    host_key = models.TextField(blank=True, default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True, blank=True)

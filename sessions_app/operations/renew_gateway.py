@@ -9,11 +9,15 @@ from sessions_app.models import GatewayNode
 LEASE = dt.timedelta(seconds=10)
 
 
-def renew_gateway(*, name: str, version: str, now: dt.datetime) -> int:
-    """Renew a gateway's lease, making its row at the first time, and return the row's id."""
+def renew_gateway(*, name: str, version: str, now: dt.datetime, host_key: str = "") -> int:
+    """Renew a gateway's lease, making its row at the first time, and return the row's id.
+
+    ``host_key`` is the public key that it proves itself with, for holders' ``known_hosts``.
+    """
+    about = {"version": version, "host_key": host_key}
     node, made = GatewayNode.objects.get_or_create(
-        name=name, defaults={"version": version, "started_at": now, "seen_at": now}
+        name=name, defaults={**about, "started_at": now, "seen_at": now}
     )
     if not made:
-        GatewayNode.objects.filter(pk=node.pk).update(seen_at=now, version=version, stopped_at=None)
+        GatewayNode.objects.filter(pk=node.pk).update(seen_at=now, stopped_at=None, **about)
     return node.pk

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.schema import RuleShape
-from sessions_app.api.shapes.catalogue import CommandShape
+from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape, FreeParameterShape
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
 from sessions_app.policy.decision import Outcome
 
@@ -147,6 +147,31 @@ class RequestDetailShape(RequestShape):
     def get_you(self, request: AccessRequest) -> Any:
         """Return what the caller can do."""
         return {"may_decide": not self.detail.why_not, "why_not": self.detail.why_not}
+
+
+class OfferShape(Shape):
+    """A command set on a cluster that you may ask for, under the policy that asks least of others."""
+
+    cluster = serializers.CharField()
+    kind = serializers.CharField()
+    targets = serializers.ListField(child=serializers.CharField())
+    command_set = serializers.CharField()
+    summary = serializers.CharField()
+    policy = serializers.CharField()
+    approvals = serializers.IntegerField(help_text="How many are needed for planned work.")
+    longest = serializers.IntegerField(help_text="Seconds.")
+    reason_required = serializers.BooleanField()
+    parameters = serializers.DictField(
+        child=serializers.CharField(), help_text="Those that the command itself gives."
+    )
+    missing = FreeParameterShape(many=True, help_text="Those that you still have to choose.")
+    effect = Choice(choices=EFFECTS, allow_null=True, help_text="The command's.")
+
+
+class OffersShape(Shape):
+    """What you may ask for."""
+
+    results = OfferShape(many=True)
 
 
 class OverlapShape(Shape):

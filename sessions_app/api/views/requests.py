@@ -11,17 +11,18 @@ from accounts.models import Scope
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app.api import reads
-from sessions_app.api.bodies import NewRequest, NewVerdict, Nothing
+from sessions_app.api.bodies import NewRequest, NewVerdict, Nothing, Wanted
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfRequests
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
-from sessions_app.api.shapes.requests import PreviewShape, RequestDetailShape, RequestShape
+from sessions_app.api.shapes.requests import OffersShape, PreviewShape, RequestDetailShape, RequestShape
 from sessions_app.models import AccessRequest
 from sessions_app.operations import check_request as dry_run
 from sessions_app.operations.decide_request import decide_request
 from sessions_app.operations.request_access import request_access
 from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.queries.offers import offers
 
 
 class _Asking(Endpoint):
@@ -83,6 +84,18 @@ class RequestPreview(_Asking):
         """Say what would happen if you asked for this, with each rule's yes or no. Changes nothing."""
         preview = dry_run.check_request(requester=self.identity, ask=self.ask(), now=clock.now())
         return self.answer(PreviewShape, reads.outcome_of(preview))
+
+
+class RequestOffers(Endpoint):
+    """What may be asked for."""
+
+    scope: ClassVar[str] = Scope.READ
+
+    @described(OffersShape, body=Wanted)
+    @once
+    def post(self, request: Request) -> Response:
+        """What you may ask for, the cheapest first: of one cluster or target, or what would allow one command."""
+        return self.answer(OffersShape, {"results": offers(identity=self.identity, **self.body(Wanted))})
 
 
 class OneRequest(_Asking):

@@ -20,6 +20,12 @@ def host_key(folder: Path) -> asyncssh.SSHKey:
     return asyncssh.read_private_key(path)
 
 
+def public_line(key: asyncssh.SSHKey) -> str:
+    """Return the public half as known_hosts has it: algorithm and key, without a comment."""
+    algorithm, data, *_ = key.export_public_key().decode("ascii").split()
+    return f"{algorithm} {data}"
+
+
 def _make(path: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519", comment="stint-gateway")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -49,16 +49,17 @@ class Lease:
         *,
         name: str,
         version: str,
+        host_key: str,
         registry: Registry,
         enders: Enders,
         loop_clock: LoopClock,
         on_ca: Callable[[str, bytes], None],
         on_change: Callable[[str], None],
     ) -> None:
-        """``on_ca`` gets a new signing key; ``on_change`` why the gateway is closed, empty when it opens again."""
+        """``host_key`` is the public one; ``on_ca`` gets a new signing key; ``on_change`` why the gateway is closed, empty when it opens again."""
         # A thread of its own: what holders do can't keep it waiting.
         self._database = Database(threads=1, name="lease")
-        self._name, self._version = name, version
+        self._name, self._version, self._host_key = name, version, host_key
         self._registry, self._enders, self._clock = registry, enders, loop_clock
         self._on_ca, self._on_change = on_ca, on_change
         self._loop = asyncio.get_running_loop()
@@ -74,6 +75,7 @@ class Lease:
             _renew,
             name=self._name,
             version=self._version,
+            host_key=self._host_key,
             grant_ids=asked,
             proofs={session.proof for session in self._registry.sessions()},
             known_ca=self._ca,
@@ -126,10 +128,12 @@ class Lease:
         log.error("lease.lost", sessions=self._registry.stop_all("the gateway lost its database"))
 
 
-def _renew(*, name: str, version: str, grant_ids: list[int], proofs: set[str], known_ca: str) -> Renewal:
+def _renew(
+    *, name: str, version: str, host_key: str, grant_ids: list[int], proofs: set[str], known_ca: str
+) -> Renewal:
     reading = clock.sync()
     now = reading.database
-    gateway_id = renew_gateway(name=name, version=version, now=now)
+    gateway_id = renew_gateway(name=name, version=version, host_key=host_key, now=now)
     key = active_ssh_ca()
     changed = key is not None and key.fingerprint != known_ca
     return Renewal(

@@ -21,7 +21,7 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.enders import Enders
 from sessions_app.gateways.ssh.holds import Holds
-from sessions_app.gateways.ssh.hostkey import host_key
+from sessions_app.gateways.ssh.hostkey import host_key, public_line
 from sessions_app.gateways.ssh.lease import Lease
 from sessions_app.gateways.ssh.listener import cancelled, listen
 from sessions_app.gateways.ssh.orders import Orders
@@ -66,6 +66,7 @@ class Gateway:
         self._options = options
         self._database = Database(threads=THREADS, name="gateway")
         self._stop = asyncio.Event()
+        self._host_key = host_key(settings.STATE_DIR)
         self._ca: asyncssh.SSHKey | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sweeper = Sweeper(options.name)
@@ -80,7 +81,7 @@ class Gateway:
             self._options.host,
             self._options.port,
             server_factory=lambda: Connection(self._door),
-            server_host_keys=[host_key(settings.STATE_DIR)],
+            server_host_keys=[self._host_key],
             backlog=_LISTEN_BACKLOG,
             reuse_address=True,
             **SERVER_OPTIONS,
@@ -105,6 +106,7 @@ class Gateway:
         self._lease = Lease(
             name=self._options.name,
             version=settings.VERSION,
+            host_key=public_line(self._host_key),
             registry=self._registry,
             enders=enders,
             loop_clock=self._clock,

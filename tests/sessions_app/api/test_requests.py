@@ -290,3 +290,15 @@ def test_a_second_account_is_the_same_person(api, world, asked):
     type(world.dora).objects.filter(pk=world.dora.pk).update(email="ALICE@example.com")
     caller = Caller(world.dora, token_for(world.dora, world.now))
     assert caller.post(f"/requests/{asked['ref']}/verdicts", verdict(asked)).body["code"] == "may_not_decide"
+
+
+def test_what_may_be_asked_for_is_offered_by_place_and_by_command(api):
+    asked = {"target": "web-1", "line": "echo restart nginx"}
+    (offer,) = api("alice").post("/requests/offers", asked).body["results"]
+    assert (offer["command_set"], offer["parameters"], offer["missing"]) == (
+        "restart-web",
+        {"unit": "nginx"},
+        [],
+    )
+    assert api("charlie").post("/requests/offers", asked).body == {"results": []}
+    assert api("alice", "request").post("/requests/offers", {}).status_code == 403

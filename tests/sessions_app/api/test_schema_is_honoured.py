@@ -22,7 +22,17 @@ UNSAYABLE = "positive_data_acceptance"
 SUICIDAL = ("deleteMyToken", "deleteIdentityToken")
 # Each part is tried by whoever gets furthest in it.
 PARTS = {
-    "alice": ("me", "requests", "grants", "runs", "clusters", "policies", "search", "workflows"),
+    "alice": (
+        "me",
+        "requests",
+        "grants",
+        "runs",
+        "clusters",
+        "policies",
+        "search",
+        "workflows",
+        "ssh-gateway",
+    ),
     "admin": ("identities", "catalogue", "command-sets", "record"),
 }
 # Alice's run goes on beside it.

@@ -1,0 +1,23 @@
+"""Where holders connect."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from broker.kernel import clock
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.schema import described
+from sessions_app.api.shapes.gateways import SshGatewayShape
+from sessions_app.queries.gateways import ssh_host_keys
+
+
+class SshGateway(Endpoint):
+    """The SSH gateway."""
+
+    @described(SshGatewayShape)
+    def get(self, request: Request) -> Response:
+        """Where the SSH gateway is, and the keys that it proves itself with, so that nobody has to trust a first sight."""
+        place = {"host": settings.SSH_PUBLIC_HOST, "port": settings.SSH_GATEWAY_PORT}
+        return self.answer(SshGatewayShape, {**place, "host_keys": ssh_host_keys(clock.now())})

@@ -1,0 +1,16 @@
+"""Gateways that holders connect to."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sessions_app.models import GatewayNode
+
+# A gateway that is being restarted keeps its key; one that has gone for good is forgotten after a while.
+_KNOWN_FOR = dt.timedelta(days=1)
+
+
+def ssh_host_keys(now: dt.datetime) -> list[str]:
+    """Return the public keys of the SSH gateways, each once, as known_hosts has them."""
+    seen = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(host_key="")
+    return sorted(set(seen.values_list("host_key", flat=True)))

@@ -1,0 +1,132 @@
+"""What somebody may ask for: command sets on clusters, or those alone that would allow one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Prefetch
+
+from accounts.models import Identity
+from sessions_app.connectors.registry import commands_of
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target
+from sessions_app.policy.commands.answers import Allowed, CompileError, FreeParameter, free_parameter
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.kinds import decide
+from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.queries import facts
+from sessions_app.queries.commands import compiled_open, document_of
+
+MOST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One command set on one cluster, under the policy that asks least of others.
+
+    ``approvals`` is how many, ``longest`` in seconds. ``parameters`` are those that the command itself gives, ``missing``
+    those that the asker still has to choose. ``effect`` is the command's, and None where none was given.
+    """
+
+    cluster: str
+    kind: str
+    targets: tuple[str, ...]
+    command_set: str
+    summary: str
+    policy: str
+    approvals: int
+    longest: int
+    reason_required: bool
+    parameters: Mapping[str, str]
+    missing: tuple[FreeParameter, ...]
+    effect: str | None
+
+
+def offers(
+    *, identity: Identity, cluster: str | None = None, target: str | None = None, line: str | None = None
+) -> list[Offer]:
+    """Return what the identity may ask for, the cheapest first: 200 at most.
+
+    ``cluster`` and ``target`` narrow it by name, ``line`` to what would allow that command. What can't be read offers nothing.
+    """
+    best: dict[tuple[str, str], Offer] = {}
+    for policy, document in _policies(identity, cluster, target):
+        for offer in _of_policy(policy, document, target, line):
+            key = (offer.cluster, offer.command_set)
+            if key not in best or offer.approvals < best[key].approvals:
+                best[key] = offer
+    return sorted(best.values(), key=lambda one: (one.approvals, one.cluster, one.command_set))[:MOST]
+
+
+def _policies(
+    identity: Identity, cluster: str | None, target: str | None
+) -> Iterator[tuple[AccessPolicy, PolicyDocument]]:
+    clusters = Cluster.objects.live()
+    if cluster is not None:
+        clusters = clusters.filter(name=cluster)
+    if target is not None:
+        clusters = clusters.filter(targets__in=Target.objects.live().filter(name=target))
+    live = Prefetch("targets", Target.objects.live().order_by("name"))
+    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
+    sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
+    found = AccessPolicy.objects.requestable_by(identity).filter(clusters__in=clusters).distinct()
+    found = found.prefetch_related(
+        Prefetch("clusters", clusters.distinct().prefetch_related(live)), Prefetch("command_sets", sets)
+    )
+    for policy in found.order_by("name"):
+        document = facts.readable_document(policy)
+        if document is not None:
+            yield policy, document
+
+
+def _of_policy(
+    policy: AccessPolicy, document: PolicyDocument, target: str | None, line: str | None
+) -> Iterator[Offer]:
+    clusters: Sequence[Cluster] = list(policy.clusters.all())
+    for command_set in policy.command_sets.all():
+        fitting = [one for one in clusters if commands_of(one.kind) == command_set.kind]
+        version = command_set.published
+        fit = _fit(version, line) if version is not None and fitting else None
+        for cluster in fitting if fit is not None else ():
+            names = tuple(one.name for one in cluster.targets.all() if target in (None, one.name))
+            if fit is not None and names:
+                yield _offer(cluster, names, policy, document, fit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    document: CommandSetDocument
+    parameters: dict[str, str]
+    effect: str | None
+
+
+def _fit(version: CommandSetVersion, line: str | None) -> _Fit | None:
+    """Return how a command set allows the line, with the parameters that the line gives; None: it does not."""
+    try:
+        document = document_of(version)
+        if line is None:
+            return _Fit(document, {}, None)
+        answer = decide(compiled_open(version), line)
+    except (DocumentError, CompileError):
+        return None
+    if not isinstance(answer, Allowed):
+        return None
+    given = {name: value for name, value in answer.matched.items() if name in document.parameters}
+    return _Fit(document, given, answer.effect)
+
+
+def _offer(
+    cluster: Cluster, targets: tuple[str, ...], policy: AccessPolicy, terms: PolicyDocument, fit: _Fit
+) -> Offer:
+    missing = [
+        free_parameter(name, type_)
+        for name, type_ in fit.document.parameters.items()
+        if name not in fit.parameters and type_.source is None
+    ]
+    return Offer(
+        cluster=cluster.name, kind=cluster.kind, targets=targets, command_set=fit.document.name,
+        summary=fit.document.summary, policy=policy.name, approvals=sum(clause.count for clause in terms.clauses),
+        longest=terms.max_duration, reason_required=terms.reason == "required", parameters=fit.parameters,
+        missing=tuple(missing), effect=fit.effect,
+    )  # fmt: skip
