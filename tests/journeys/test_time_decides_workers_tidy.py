@@ -93,17 +93,18 @@ def sweeps(name: str) -> bool:
 
 
 def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0) -> list[int]:
-    """Active grants of alice whose deadlines lie close together."""
+    """Active grants of alice whose deadlines lie close together, the first so many seconds from now."""
     from django.db import connection
 
     from broker.kernel import clock
     from sessions_app.models import Grant
 
-    now = clock.now()
-    first = place.world.grant(now=now)
+    first = place.world.grant(now=clock.now())
     # The gateway's sweeper may be starting it at this very moment; what is copied must have started.
     eventually(lambda: Grant.objects.get(pk=first.pk).state == "active")
     template = Grant.objects.get(pk=first.pk)
+    # Counted from here: what is made after its own deadline would be found late through nobody's fault.
+    now = clock.now()
     made = []
     for number in range(count):
         request = template.request
