@@ -11,20 +11,16 @@ import hashlib
 import hmac
 import json
 import secrets
-import select
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 
-import psycopg
 import structlog
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import pq
+from django.db import OperationalError, connection
 
 from broker.audit.actor import ActorKind
 from broker.kernel.crypto import CannotDecrypt
+from broker.kernel.statement import Statement, number, text
 from sessions_app.operations.authorize_use import _bound, _kept
 from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.policy.commands.http.decide import CompiledSet
@@ -32,11 +28,9 @@ from sessions_app.queries.commands import compiled_by_digest
 
 log = structlog.get_logger(__name__)
 
-# Longer than any database takes that is well; nobody is let in meanwhile.
-PATIENCE_MS = 2000
-_NAME = b"stint_authorize_request"
-_BINARY = 1
-_LIVE = b"""
+_LIVE = Statement(
+    "stint_authorize_request",
+    """
 SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
   FROM sessions_app_grantcredential k
   JOIN sessions_app_grant g ON g.id = k.grant_id
@@ -49,11 +43,8 @@ SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
    AND g.state = 'active' AND g.held_at IS NULL AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
    AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
    AND i.is_active AND (i.owner_id IS NULL OR o.is_active)
-"""
-
-
-class DatabaseSilent(OperationalError):
-    """The database did not answer in time, or not as it should."""
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,83 +83,20 @@ def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: st
     """
     asked = [token_digest.encode(), target_name.encode()]
     try:
-        row = _ask(asked)
+        row = _LIVE(asked)
     except OperationalError:
         # A connection that lay idle may be gone; a new one says whether the database is.
         connection.close()
-        row = _ask(asked)
-    if row is None or not hmac.compare_digest(_proxy_digest(row.get_value(0, 6) or b""), proxy_digest):
+        row = _LIVE(asked)
+    if not row.ntuples or not hmac.compare_digest(_proxy_digest(row.get_value(0, 6) or b""), proxy_digest):
         return None
-    grant_id, target_id, credential_id = (_number(row.get_value(0, column)) for column in (0, 1, 2))
+    grant_id, target_id, credential_id = (number(row.get_value(0, column)) for column in (0, 1, 2))
     session = row.get_value(0, 3)
     facts = _facts(row.get_value(0, 5) or b"", grant_id, target_id)
     if facts is None:
         return None
-    jkt = (row.get_value(0, 4) or b"").decode()
-    return RequestUse(facts, credential_id, None if session is None else _number(session), jkt)
-
-
-def _number(value: bytes | None) -> int:
-    return int.from_bytes(value or b"")
-
-
-class _Thread(threading.local):
-    """What this thread asks with: Django's connection, and the one of libpq on which the statement is prepared."""
-
-    django: BaseDatabaseWrapper | None = None
-    prepared_on: pq.abc.PGconn | None = None
-    poll: select.poll | None = None
-
-
-_thread = _Thread()
-
-
-def _ask(asked: list[bytes]) -> pq.abc.PGresult | None:
-    """Return the one row that was found, if any. Raises OperationalError."""
-    django = _thread.django
-    if django is None:
-        django = _thread.django = connections[DEFAULT_DB_ALIAS]
-    if django.connection is None:
-        django.ensure_connection()
-    try:
-        found = _answer(django.connection.pgconn, asked)
-    except psycopg.Error as error:
-        _thread.prepared_on = None
-        raise DatabaseSilent(str(error)) from error
-    return found if found.ntuples else None
-
-
-def _answer(pgconn: pq.abc.PGconn, asked: list[bytes]) -> pq.abc.PGresult:
-    if _thread.prepared_on is not pgconn:
-        _thread.poll = select.poll()
-        _thread.poll.register(pgconn.socket, select.POLLIN)
-        pgconn.send_prepare(_NAME, _LIVE)
-        _result(pgconn, pq.ExecStatus.COMMAND_OK)
-        _thread.prepared_on = pgconn
-    pgconn.send_query_prepared(_NAME, asked, result_format=_BINARY)
-    return _result(pgconn, pq.ExecStatus.TUPLES_OK)
-
-
-def _result(pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
-    """Return the one result of what was sent. Raises DatabaseSilent; the connection can't be used again then.
-
-    What is sent fits into the socket's buffer, so that it need not be waited for.
-    """
-    pgconn.flush()
-    found = None
-    while True:
-        while pgconn.is_busy():
-            if not _thread.poll or not _thread.poll.poll(PATIENCE_MS):
-                connections[DEFAULT_DB_ALIAS].close()
-                raise DatabaseSilent("The database does not answer.")
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            break
-        found = result
-    if found is None or found.status != wanted:
-        raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
-    return found
+    jkt = text(row.get_value(0, 4))
+    return RequestUse(facts, credential_id, None if session is None else number(session), jkt)
 
 
 @lru_cache(maxsize=1024)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import psycopg
 import structlog
-from django.db import connection
 
 from broker.audit.actor import ActorKind
+from broker.kernel.statement import Statement, moment, number, text
 from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
@@ -19,7 +19,9 @@ from sessions_app.queries.commands import compiled_by_digest
 log = structlog.get_logger(__name__)
 
 # One prepared statement over partial indexes, with the deadline in it: the clock decides, not what a worker did so far.
-_LIVE = """
+_LIVE = Statement(
+    "stint_authorize_use",
+    """
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
        v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
   FROM sessions_app_grant g
@@ -28,13 +30,13 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
   JOIN sessions_app_cluster c ON c.id = g.cluster_id AND c.removed_at IS NULL AND c.id = t.cluster_id
   JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
-  LEFT JOIN accounts_identity o ON o.id = i.owner_id
- WHERE g.holder_id = %(holder)s AND g.state = 'active' AND g.held_at IS NULL AND t.name = %(target)s
-   AND c.kind = 'ssh' AND g.starts_at <= %(now)s AND g.expires_at > greatest(%(now)s, clock_timestamp())
-   AND (i.owner_id IS NULL OR o.is_active)
-   AND (%(ref)s::text IS NULL OR g.ref = %(ref)s)
- ORDER BY g.expires_at DESC
-"""
+ WHERE g.holder_id = $1::bigint AND g.state = 'active' AND g.held_at IS NULL AND t.name = $2::text
+   AND c.kind = 'ssh' AND g.starts_at <= $3::timestamptz AND g.expires_at > greatest($3::timestamptz, clock_timestamp())
+   AND CASE WHEN i.owner_id IS NULL THEN true
+            ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
+   AND ($4::text IS NULL OR g.ref = $4::text)
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,41 +62,53 @@ def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, no
 
     A grant that can't be read is left out, so that it opens nothing and hides no other. Raises the database's errors.
     """
-    connection.ensure_connection()
-    raw: psycopg.Connection[Any] = connection.connection
-    asked = {"holder": holder_id, "target": target_name, "ref": grant_ref, "now": now}
-    with psycopg.Cursor(raw) as cursor:
-        cursor.execute(_LIVE, asked, prepare=True, binary=True)
-        rows = cursor.fetchall()
-    return [use for row in rows if (use := _use(row)) is not None]
+    if "\0" in target_name or "\0" in (grant_ref or ""):
+        # libpq would read no further than that.
+        return []
+    asked = [str(holder_id).encode(), target_name.encode(), now.isoformat().encode(), _or_null(grant_ref)]
+    rows = _LIVE(asked)
+    uses = []
+    for row in range(rows.ntuples):
+        values = tuple(rows.get_value(row, column) for column in range(rows.nfields))
+        try:
+            uses.append(_use(values))
+        except ValueError as error:
+            log.warning("grant.unreadable", grant=text(values[1]), error=str(error))
+    return sorted(uses, key=lambda use: use.expires_at, reverse=True)
 
 
-def _use(row: tuple[Any, ...]) -> Use | None:
-    (grant_id, ref, holder_id, holder, holder_kind, cluster, host_ca, target_id, target, address, port, account, host_key,
-     version_id, digest, parameters, commands, expires_at, finish_seconds, token) = row  # fmt: skip
-    try:
-        found = compiled_by_digest(
-            version_id, digest, _bound(json.loads(parameters)), _kept(json.loads(commands))
-        )
-    except ValueError as error:
-        log.warning("grant.unreadable", grant=ref, error=str(error))
-        return None
+def _or_null(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+# What is permitted is read each time; the same row, read again, only need not be understood again.
+@functools.lru_cache(maxsize=1024)
+def _use(row: tuple[bytes | None, ...]) -> Use:
+    """Return what a row says. Raises ValueError for a row, or a command set behind it, that can't be read."""
+    (grant_id, holder_id, target_id, port, version_id, finish_seconds) = (
+        number(row[at]) for at in (0, 2, 7, 10, 13, 18)
+    )
+    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, digest, token) = (
+        text(row[at]) for at in (1, 3, 4, 5, 6, 8, 9, 11, 12, 14, 19)
+    )
+    found = compiled_by_digest(
+        version_id, digest, _bound(json.loads(text(row[15]))), _kept(json.loads(text(row[16])))
+    )
     if not isinstance(found, CompiledSet):
-        log.warning("grant.unreadable", grant=ref, error="Its commands are not for SSH.")
-        return None
+        raise ValueError("Its commands are not for SSH.")  # noqa: TRY004  # a row, not an argument
     return Use(
         grant_id=grant_id,
         grant_ref=ref,
         holder_id=holder_id,
         holder=holder,
-        holder_kind=holder_kind,
+        holder_kind=cast("ActorKind", holder_kind),
         cluster=cluster,
         host_ca=host_ca,
         target=TargetFacts(
             id=target_id, name=target, address=address, port=port, account=account, host_key=host_key
         ),
         compiled=found,
-        expires_at=expires_at,
+        expires_at=moment(row[17]),
         finish_seconds=finish_seconds,
         token=token,
     )

@@ -40,7 +40,7 @@ from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.decide import decide_request
 
 # The same statement, as a cursor takes it.
-SQL = authorizing._LIVE.decode().replace("$1::text", "%s").replace("$2::text", "%s")
+SQL = authorizing._LIVE.sql.replace("$1::text", "%s").replace("$2::text", "%s")
 
 
 _tally = Tally()

@@ -1,0 +1,110 @@
+"""Statements of the hot paths: prepared once on each connection, sent and read in libpq's own terms.
+
+Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary values).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import select
+import threading
+from collections.abc import Sequence
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import pq
+
+# Longer than any database takes that is well; nobody is let in meanwhile.
+PATIENCE_MS = 2000
+_BINARY = 1
+_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+class DatabaseSilent(OperationalError):
+    """The database did not answer in time, or not as it should."""
+
+
+class Statement:
+    """One statement with parameters ``$1`` …, each of which says its type (``$1::text``)."""
+
+    def __init__(self, name: str, sql: str) -> None:
+        self.sql = sql
+        self._name, self._prepared = name.encode(), sql.encode()
+        self._thread = _Thread()
+
+    def __call__(self, values: Sequence[bytes | None]) -> pq.abc.PGresult:
+        """Run it in the open transaction, if there is one, with values as text; the answer's columns are binary.
+
+        Raises DatabaseSilent, also when nothing is heard for two seconds: the connection is closed then.
+        """
+        thread = self._thread
+        django = thread.django
+        if django is None:
+            django = thread.django = connections[DEFAULT_DB_ALIAS]
+        if django.connection is None:
+            django.ensure_connection()
+        try:
+            return self._answer(django.connection.pgconn, values)
+        except psycopg.Error as error:
+            thread.prepared_on = None
+            raise DatabaseSilent(str(error)) from error
+
+    def _answer(self, pgconn: pq.abc.PGconn, values: Sequence[bytes | None]) -> pq.abc.PGresult:
+        thread = self._thread
+        if thread.prepared_on is not pgconn:
+            thread.poll = select.poll()
+            thread.poll.register(pgconn.socket, select.POLLIN)
+            pgconn.send_prepare(self._name, self._prepared)
+            self._result(pgconn, pq.ExecStatus.COMMAND_OK)
+            thread.prepared_on = pgconn
+        pgconn.send_query_prepared(self._name, values, result_format=_BINARY)
+        return self._result(pgconn, pq.ExecStatus.TUPLES_OK)
+
+    def _result(self, pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
+        """Return the one result of what was sent. What is sent fits into the socket's buffer, so that it need not be waited for."""
+        pgconn.flush()
+        poll = self._thread.poll
+        found = None
+        while True:
+            while pgconn.is_busy():
+                if not poll or not poll.poll(PATIENCE_MS):
+                    connections[DEFAULT_DB_ALIAS].close()
+                    raise DatabaseSilent("The database does not answer.")
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                break
+            found = result
+        if found is None or found.status != wanted:
+            raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
+        return found
+
+
+class _Thread(threading.local):
+    """What this thread asks with: Django's connection, and the one of libpq on which the statement is prepared."""
+
+    django: BaseDatabaseWrapper | None = None
+    prepared_on: pq.abc.PGconn | None = None
+    poll: select.poll | None = None
+
+
+def number(value: bytes | None) -> int:
+    """Return an integer that is not negative, of any width."""
+    return int.from_bytes(value or b"")
+
+
+def text(value: bytes | None) -> str:
+    """Return a text; nothing for NULL."""
+    return (value or b"").decode()
+
+
+def moment(value: bytes | None) -> dt.datetime:
+    """Return a `timestamptz`. Raises ValueError for NULL, and for what no calendar has, such as infinity."""
+    try:
+        return _EPOCH + dt.timedelta(
+            microseconds=int.from_bytes(value or b"", signed=True) if value else math.inf
+        )
+    except OverflowError as error:
+        raise ValueError("There is no such moment.") from error
