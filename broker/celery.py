@@ -28,6 +28,9 @@ app.conf.task_routes = {
     "notices.warn": {"queue": "notify"},
     "targets.check": {"queue": "notify"},
     "targets.check_lost": {"queue": "notify"},
+    "webhooks.send": {"queue": "notify"},
+    "webhooks.forget": {"queue": "notify"},
+    "answers.escalate": {"queue": "notify"},
 }
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
@@ -36,6 +39,9 @@ app.conf.beat_schedule = {
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
+    "webhooks": {"task": "webhooks.send", "schedule": 1.0, "options": {"expires": 5}},
+    "webhooks_forget": {"task": "webhooks.forget", "schedule": 3600.0, "options": {"expires": 600}},
+    "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
 app.autodiscover_tasks(["sessions_app"])

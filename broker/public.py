@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from broker import health
-from sessions_app.operations.cluster_connection import catalogue_schemas as schemas
+from sessions_app.operations.cluster_connection import catalogue_schemas
+from sessions_app.policy.webhooks import message_schema
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each kind of catalogue file by its folder, and of what outgoing webhooks carry."""
+    return {**catalogue_schemas(), "webhook-messages": message_schema()}
 
 
 @require_safe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import sys
 from pathlib import Path
@@ -320,6 +321,18 @@ DEFAULT_FROM_EMAIL = envstr("STINT_MAIL_FROM", "stint@localhost")
 if not EMAIL_HOST:
     # Without a server, mail is told in the log instead of being lost in silence.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# --- Outgoing webhooks ------------------------------------------------------------------------------------------
+
+# Networks that are not public and may be sent to all the same, by http as well: `10.20.0.0/16`. None by default.
+WEBHOOK_NETWORKS = envlist("STINT_WEBHOOK_NETWORKS", [])
+for _network in WEBHOOK_NETWORKS:
+    try:
+        ipaddress.ip_network(_network)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"STINT_WEBHOOK_NETWORKS names {_network}, which is no network. Write 10.20.0.0/16, or leave it out."
+        ) from error
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 

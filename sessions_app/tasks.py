@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,9 +13,14 @@ from broker.audit.actor import Actor
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
+from broker.kernel.crew import Crew
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
+from sessions_app.operations.deliver_webhooks import deliver_webhooks, due_endpoints
 from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.escalate import escalate
+from sessions_app.operations.forget_webhooks import forget_webhooks
+from sessions_app.operations.gather_webhooks import gather_webhooks
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_statements import leases_to_read, read_statements
@@ -27,6 +33,8 @@ from sessions_app.operations.warn_holders import warn_holders
 HINT_LASTS = 5
 RECONCILE_LASTS = 50
 STATEMENTS_LAST = 8
+# Receivers are slow as they please, so they are waited for in threads of their own: ends need the worker's.
+_couriers = Crew(16)
 
 log = structlog.get_logger(__name__)
 
@@ -126,3 +134,23 @@ def check_lost(**_: Any) -> None:
     """Look at targets whose message was lost."""
     for check_id in lost_checks(now=clock.now()):
         carry_out_check(check_id=check_id, now=clock.now)
+
+
+@shared_task(name="webhooks.send", acks_late=True)
+def send_webhooks(**_: Any) -> None:
+    """Queue what has happened for outgoing webhooks, and send what is due, to each receiver on its own."""
+    gather_webhooks(now=clock.now())
+    for endpoint_id in due_endpoints(now=clock.now()):
+        _couriers.start(endpoint_id, partial(deliver_webhooks, endpoint_id=endpoint_id, now=clock.now))
+
+
+@shared_task(name="webhooks.forget", acks_late=True)
+def forget(**_: Any) -> None:
+    """Throw away old messages of webhooks."""
+    forget_webhooks(now=clock.now())
+
+
+@shared_task(name="answers.escalate", acks_late=True)
+def escalate_due(**_: Any) -> None:
+    """Tell the next ones of what nobody has answered."""
+    escalate(now=clock.now())

@@ -26,6 +26,9 @@ class Event(StrEnum):
     # The requester asked those who can decide once more.
     REQUEST_REMINDED = "request.reminded"
 
+    # Nobody has decided for so long that the next people, whom the data names, were told.
+    REQUEST_ESCALATED = "request.escalated"
+
     # The last approval that was needed has come; the grant exists and waits for its start.
     GRANT_SCHEDULED = "grant.scheduled"
     # The start has come and the connector was asked to make access.
@@ -62,6 +65,8 @@ class Event(StrEnum):
     COMMAND_HOLD_DECIDED = "command.hold_decided"
     # The holder asked those who may allow a held command once more.
     COMMAND_REMINDED = "command.reminded"
+    # Nobody has decided a held command for so long that the next people, whom the data names, were told.
+    COMMAND_ESCALATED = "command.escalated"
     # A command that was allowed is over: its exit status, or why it was cut, and its recording's SHA-256 digest.
     COMMAND_FINISHED = "command.finished"
     # A target told afterwards what a holder ran on it.
@@ -90,6 +95,9 @@ class Event(StrEnum):
     BREAKGLASS_REVIEWED = "breakglass.reviewed"
     # Nobody reviewed such a grant in time; the administrators that the data names were told.
     BREAKGLASS_OVERDUE = "breakglass.overdue"
+
+    # A review is due for so long that the next people, whom the data names, were told.
+    BREAKGLASS_ESCALATED = "breakglass.escalated"
 
     # A piece of work was opened that access can be bound to.
     WORKFLOW_OPENED = "workflow.opened"
@@ -147,6 +155,22 @@ class Event(StrEnum):
     CLUSTER_CHECKED = "cluster.checked"
     # A cluster was removed; grants on it end.
     CLUSTER_REMOVED = "cluster.removed"
+    # An endpoint for outgoing webhooks was made; the data names its host and never its whole address.
+    WEBHOOK_CREATED = "webhook.created"
+    # Its address, events, owners or signing key were changed.
+    WEBHOOK_CHANGED = "webhook.changed"
+    # It was removed: nothing more is sent there.
+    WEBHOOK_REMOVED = "webhook.removed"
+    # A new signing key was made; the old one signs as well until the time in the data.
+    WEBHOOK_ROTATED = "webhook.rotated"
+    # Nothing more is sent there, because somebody said so or because it took nothing for days.
+    WEBHOOK_PAUSED = "webhook.paused"
+    # It is sent to again, with all that waited.
+    WEBHOOK_RESUMED = "webhook.resumed"
+    # Messages were sent again because somebody asked; the data says how many.
+    WEBHOOK_REPLAYED = "webhook.replayed"
+    # A test message was sent because somebody asked.
+    WEBHOOK_TESTED = "webhook.tested"
     # An object permission was given to, or taken from, a person or group.
     PERMISSION_CHANGED = "permission.changed"
 

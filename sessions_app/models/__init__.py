@@ -32,6 +32,13 @@ from sessions_app.models.request import (
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
+from sessions_app.models.webhook import (
+    Escalation,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookScope,
+    WebhookState,
+)
 from sessions_app.models.workflow import Severity, Workflow, WorkflowKind, WorkflowState
 
 __all__ = [
@@ -54,6 +61,7 @@ __all__ = [
     "DriftKind",
     "EndReason",
     "Environment",
+    "Escalation",
     "GatewayNode",
     "Grant",
     "GrantCredential",
@@ -77,6 +85,10 @@ __all__ = [
     "Target",
     "TargetCheck",
     "Verdict",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookScope",
+    "WebhookState",
     "Workflow",
     "WorkflowKind",
     "WorkflowState",

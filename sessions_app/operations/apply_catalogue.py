@@ -20,6 +20,7 @@ from sessions_app.operations.catalogue_changes import (
     write_command_set,
     write_group,
     write_policy,
+    write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Change, Plan, one_change
 from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
@@ -39,7 +40,7 @@ def apply_catalogue(
     prune: bool = False,
     on_server: bool = False,
 ) -> Plan:
-    """Make groups, clusters, command sets and policies what the files say, and return what changed.
+    """Make groups, clusters, command sets, webhooks and policies what the files say, and return what changed.
 
     ``files`` are texts by relative path. Everything happens or nothing. ``plan_only`` changes nothing. What stands in
     no file stays, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply` lets them. Grants whose ground is taken away end. Raises InvalidInput with every problem.
@@ -83,7 +84,7 @@ def _apply(
     _remove(catalogue, plan, actor, now, prune=prune)
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
-    _write_clusters(catalogue, plan, actor, now, on_server=on_server)
+    _write_places(catalogue, plan, actor, now, on_server=on_server)
     for command_set in catalogue.command_sets.values():
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():
@@ -91,7 +92,7 @@ def _apply(
     _remove_groups(catalogue, plan, actor, now, prune=prune)
 
 
-def _write_clusters(
+def _write_places(
     catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool
 ) -> None:
     fields: dict[str, list[str]] = {}
@@ -100,6 +101,11 @@ def _write_clusters(
             write_cluster(cluster, plan, actor, now, on_server=on_server)
         except DocumentError as error:
             fields |= {f"clusters/{cluster.name}: {one.path}": [one.message] for one in error.problems}
+    for webhook in catalogue.webhooks.values():
+        try:
+            write_webhook(webhook, plan, actor, now, on_server=on_server)
+        except DocumentError as error:
+            fields |= {f"webhooks/{webhook.name}: {one.path}": [one.message] for one in error.problems}
     if fields:
         told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
         raise InvalidInput("The catalogue can't be read; nothing was changed.", hint=told, fields=fields)
@@ -110,6 +116,7 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
         "policy": catalogue.policies,
         "cluster": catalogue.clusters,
         "command set": catalogue.command_sets,
+        "webhook": catalogue.webhooks,
     }
     for type_, kept in named.items():
         for row in live_rows(type_).exclude(name__in=list(kept)):

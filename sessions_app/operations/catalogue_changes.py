@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,21 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.events import Event
+from broker.audit.queries import last_number
 from broker.audit.record import record, rehearsing
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.connectors.registry import find, type_of
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Grant, GrantState, Lease, Target
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSet,
+    EndReason,
+    Grant,
+    GrantState,
+    Lease,
+    Target,
+    WebhookEndpoint,
+)
 from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
 from sessions_app.operations.cluster_connection import (
     default_account,
@@ -30,10 +41,12 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
+from sessions_app.operations.webhook_endpoint import check_address, endpoint_data, read_secret, set_owners
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, CommandSetFile, GroupDocument
 from sessions_app.policy.commands.document import digest as command_set_digest
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
+from sessions_app.policy.webhooks import WebhookDocument
 from sessions_app.queries import facts
 
 # What a cluster's document gives, by the part that names who gets it.
@@ -63,7 +76,9 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
     """Return every name in the documents that means nothing; with ``alone`` all but identities must stand in them."""
     known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
     clusters, sets, groups = set(catalogue.clusters), set(catalogue.command_sets), set(catalogue.groups)
+    webhooks = set(catalogue.webhooks)
     if not alone:
+        webhooks |= set(WebhookEndpoint.objects.live().values_list("name", flat=True))
         clusters |= set(Cluster.objects.live().values_list("name", flat=True))
         sets |= set(CommandSet.objects.live().values_list("name", flat=True))
         groups |= set(Group.objects.values_list("name", flat=True))
@@ -75,19 +90,29 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
 
     for group in catalogue.groups.values():
         check(f"groups/{group.name}", "identity", group.members, known)
-    for cluster in catalogue.clusters.values():
-        for who in (getattr(cluster, part) for part in CLUSTER_PERMISSIONS):
-            if who:
-                check(f"clusters/{cluster.name}", "identity", who.identities, known)
-                check(f"clusters/{cluster.name}", "group", who.groups, groups)
+    for place, named in _named_people(catalogue):
+        check(place, "identity", named.identities, known)
+        check(place, "group", named.groups, groups)
     for policy, _ in catalogue.policies.values():
         place = f"policies/{policy.name}"
+        check(place, "webhook", policy.webhooks, webhooks)
         check(place, "cluster", policy.clusters, clusters)
         check(place, "command set", policy.command_sets, sets)
         for who in (policy.requesters, policy.viewers, policy.administrators):
             check(place, "identity", who.identities if who else (), known)
         check(place, "group", policy.groups, groups)
     return found
+
+
+def _named_people(catalogue: Catalogue) -> Iterator[tuple[str, Who]]:
+    """Whom clusters and webhooks name, each with the document that does."""
+    for cluster in catalogue.clusters.values():
+        for part in CLUSTER_PERMISSIONS:
+            if who := getattr(cluster, part):
+                yield f"clusters/{cluster.name}", who
+    for webhook in catalogue.webhooks.values():
+        if webhook.owners:
+            yield f"webhooks/{webhook.name}", webhook.owners
 
 
 def check_names(catalogue: Catalogue, *, alone: bool = False) -> None:
@@ -321,6 +346,39 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
     )  # fmt: skip
 
 
+def write_webhook(
+    document: WebhookDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make an endpoint for webhooks what the document says. A new one is told of what happens from now on.
+
+    ``on_server``: the document may name a secret of the server. Raises DocumentError.
+    """
+    endpoint = WebhookEndpoint.objects.filter(name=document.name).first()
+    live = endpoint is not None and endpoint.removed_at is None
+    before = endpoint_data(endpoint) if endpoint and live else None
+    check_address(document)
+    secret, other = read_secret(document.secret, endpoint if live else None, on_server=on_server)
+    if endpoint is None:
+        endpoint = WebhookEndpoint(name=document.name, created_at=now)
+    endpoint.summary, endpoint.url, endpoint.scope = document.summary, document.url, document.scope
+    endpoint.events, endpoint.sealed_secret = sorted(set(document.events)), secret
+    if not live:
+        endpoint.after, endpoint.removed_at, endpoint.paused_at = last_number(), None, None
+        endpoint.pause_reason, endpoint.failing_since, endpoint.failures = "", None, 0
+    endpoint.save()
+    set_owners(endpoint, document.owners)
+    after = endpoint_data(endpoint)
+    if before == after and not other:
+        return
+    shown = {**after, "secret": "(new)"} if other else after
+    note(plan, "change" if before else "create", "webhook", document.name, before, shown)
+    record(
+        event=Event.WEBHOOK_CHANGED if before else Event.WEBHOOK_CREATED, actor=actor, object_type="webhook",
+        object_ref=document.name, now=now,
+        data={"host": document.host, "events": endpoint.events, "scope": endpoint.scope, "other_key": other},
+    )  # fmt: skip
+
+
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
     """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
     try:
@@ -409,6 +467,9 @@ _REMOVALS: Mapping[str, _Removal] = {
     "command set": _Removal(
         CommandSet, lambda row: Grant.objects.filter(command_set_version__command_set=row),
         EndReason.POLICY_CHANGED, Event.COMMAND_SET_RETIRED,
+    ),
+    "webhook": _Removal(
+        WebhookEndpoint, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.WEBHOOK_REMOVED
     ),
 }  # fmt: skip
 

@@ -151,6 +151,13 @@ def _secret(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> 
                 "the stored secret is not sent to another address or by other means: give it again"
             )
         return stored
+    return secret_of_server(given, on_server=on_server)
+
+
+def secret_of_server(given: Any, *, on_server: bool) -> str:
+    """Return the secret that a document gives: itself, or by ``{env: NAME}`` or ``{file: PATH}``, which are read
+    ``on_server`` alone. Raises ValueError with what to do.
+    """
     if isinstance(given, str):
         return given
     if not isinstance(given, Mapping) or len(given) != 1 or not {"env", "file"} & given.keys():

@@ -14,9 +14,10 @@ from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
 from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
+from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.provision_grant import refusal
 from sessions_app.operations.request_access import next_number
-from sessions_app.operations.tell import tell
+from sessions_app.operations.tell import first_told, tell
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument
 from sessions_app.policy.windows import covering
@@ -156,10 +157,11 @@ def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) ->
         for person in facts.eligible_approvers(clause, request.requester)
     }
     tell(
-        people=people,
+        people=first_told(people, document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,
         path=f"/approvals/{request.ref}/",
         now=now,
     )
+    await_answer(of=request, document=document, now=now)

@@ -1,4 +1,4 @@
-"""Take a cluster, a policy or a command set out of use."""
+"""Take a cluster, a policy, a command set or a webhook out of use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from sessions_app.operations.catalogue_changes import live_rows, remove_row
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
 
-Kind = Literal["clusters", "command-sets", "policies"]
-_TYPE: dict[Kind, str] = {"clusters": "cluster", "command-sets": "command set", "policies": "policy"}
+Kind = Literal["clusters", "command-sets", "policies", "webhooks"]
+_TYPE: dict[Kind, str] = {
+    "clusters": "cluster",
+    "command-sets": "command set",
+    "policies": "policy",
+    "webhooks": "webhook",
+}
 _GRANTS: dict[Kind, str] = {
     "clusters": "cluster__name",
     "command-sets": "command_set_version__command_set__name",
@@ -37,7 +42,7 @@ def remove_document(
     Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
     """
     type_ = _TYPE[kind]
-    which: dict[str, Any] = {_GRANTS[kind]: name}
+    which: dict[str, Any] = {_GRANTS[kind]: name} if kind in _GRANTS else {"pk": None}
     with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
         row = live_rows(type_).filter(name=name).first()
         if row is None:

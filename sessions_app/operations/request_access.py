@@ -13,9 +13,10 @@ from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
+from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
 from sessions_app.operations.make_grant import as_words, make_grant, work_of
-from sessions_app.operations.tell import tell
+from sessions_app.operations.tell import first_told, tell
 from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
@@ -159,13 +160,14 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
 
 def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
     tell(
-        people={person for _, people in preview.approvers for person in people},
+        people=first_told({person for _, people in preview.approvers for person in people}, preview.document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
         body=_facts(request, preview),
         path=f"/approvals/{request.ref}/",
         now=now,
     )
+    await_answer(of=request, document=preview.document, now=now)
 
 
 def _facts(request: AccessRequest, preview: Preview) -> str:

@@ -1,15 +1,15 @@
-"""Save one document of the catalogue: a group, a cluster, a command set or a policy."""
+"""Save one document of the catalogue: a group, a cluster, a command set, a webhook or a policy."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.kernel.errors import Conflict
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, WebhookEndpoint
 from sessions_app.operations.catalogue_changes import (
     cluster_data,
     plain,
@@ -18,19 +18,22 @@ from sessions_app.operations.catalogue_changes import (
     write_command_set,
     write_group,
     write_policy,
+    write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
+from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.policy.catalogue import Catalogue, read_one
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
-Kind = Literal["groups", "clusters", "command-sets", "policies"]
+Kind = Literal["groups", "clusters", "command-sets", "webhooks", "policies"]
 NOUN: dict[Kind, str] = {
     "groups": "group",
     "clusters": "cluster",
     "command-sets": "command set",
+    "webhooks": "webhook",
     "policies": "policy",
 }
 
@@ -64,9 +67,7 @@ def save_document(
         catalogue = read_one(kind, source)
     except DocumentError as error:
         raise CannotBeRead(NOUN[kind], error.problems) from error
-    found = next(
-        iter((catalogue.groups or catalogue.clusters or catalogue.command_sets or catalogue.policies).keys())
-    )
+    found = next(iter(_documents(catalogue).keys()))
     keep_name(name, found, NOUN[kind])
     filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
     which: dict[str, Any] = {filters[kind]: found} if kind in filters else {"pk": None}
@@ -87,6 +88,12 @@ def save_document(
     return plan
 
 
+def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
+    """Return the one document of a catalogue by its name."""
+    others = (catalogue.clusters, catalogue.command_sets, catalogue.webhooks, catalogue.policies)
+    return next((found for found in others if found), catalogue.groups)
+
+
 def state_of(kind: Kind, name: str) -> str:
     """Return a digest of what stands in the catalogue under the name; empty when nothing does."""
     if kind == "clusters":
@@ -94,6 +101,9 @@ def state_of(kind: Kind, name: str) -> str:
         return digest_of(cluster_data(cluster)) if cluster else ""
     if kind == "policies":
         return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
+    if kind == "webhooks":
+        endpoint = WebhookEndpoint.objects.live().filter(name=name).first()
+        return digest_of(endpoint_data(endpoint)) if endpoint else ""
     if kind == "command-sets":
         published = CommandSetVersion.objects.filter(
             command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
@@ -112,6 +122,8 @@ def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) 
         write_cluster(cluster, plan, actor_of(actor), now)
     for command_set in catalogue.command_sets.values():
         write_command_set(command_set, plan, actor_of(actor), now)
+    for webhook in catalogue.webhooks.values():
+        write_webhook(webhook, plan, actor_of(actor), now)
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor_of(actor), now)
 

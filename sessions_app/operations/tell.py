@@ -1,14 +1,17 @@
-"""Tell people: a notice in the page for each, and a mail by the worker."""
+"""Tell people: a notice in the page for each, and a mail by the worker. Outgoing webhooks follow the record instead
+(``gather_webhooks``), in which every act stands, also those of which nobody is told.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import Notice
+from sessions_app.policy.policies import PolicyDocument
 
 
 def tell(
@@ -23,3 +26,13 @@ def tell(
     )  # fmt: skip
     for notice in notices:
         enqueue("notices.send", notice_id=notice.pk)
+
+
+def first_told(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
+    """Return those of the people who decide that the policy wants told first; all of them where none of those is there."""
+    if document.tell is None or not document.tell.first:
+        return people
+    found = Identity.objects.filter(
+        pk__in=[person.pk for person in people], groups__name__in=document.tell.first
+    )
+    return list(found.distinct()) or people

@@ -8,6 +8,7 @@ from accounts.models import Identity
 from accounts.queries import same_person
 from broker.audit.events import Event
 from sessions_app.models import EndReason, Grant
+from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
 
@@ -36,6 +37,8 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
             subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
             body=f"Read what was run, then say what you found.{due}",
         )  # fmt: skip
+        if document := facts.readable_document(grant.policy):
+            await_answer(of=grant, document=document, now=now)
 
 
 def reviewers(grant: Grant) -> list[Identity]:

@@ -12,7 +12,8 @@ from accounts.models import Identity, Kind
 from accounts.queries import same_person
 from broker.audit.events import Event
 from sessions_app.models import CommandRun, Grant
-from sessions_app.operations.tell import tell
+from sessions_app.operations.await_answer import await_answer
+from sessions_app.operations.tell import first_told, tell
 from sessions_app.queries import facts
 
 
@@ -43,7 +44,9 @@ def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
         grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
     )
     if people and not earlier.exclude(pk=run.pk).exists():
-        tell_people_of_hold(run, people, now)
+        document = facts.policy_document(run.grant.policy)
+        tell_people_of_hold(run, first_told(people, document), now)
+        await_answer(of=run, document=document, now=now)
     return bool(people)
 
 

@@ -15,8 +15,9 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
 from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
+from sessions_app.policy.webhooks import WebhookDocument
 
-FOLDERS = ("groups", "clusters", "command-sets", "policies")
+FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "policies")
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 # A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
 HostKey = Annotated[
@@ -140,6 +141,13 @@ class Catalogue:
     clusters: Mapping[str, ClusterDocument]
     command_sets: Mapping[str, CommandSetFile]
     policies: Mapping[str, tuple[PolicyDocument, str]]
+    webhooks: Mapping[str, WebhookDocument]
+
+
+def _catalogue(found: Mapping[str, dict[str, Any]]) -> Catalogue:
+    return Catalogue(
+        found["groups"], found["clusters"], found["command-sets"], found["policies"], found["webhooks"]
+    )
 
 
 def read_catalogue(files: Mapping[str, str]) -> Catalogue:
@@ -163,7 +171,7 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
             ]
     if problems:
         raise DocumentError(problems)
-    return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+    return _catalogue(found)
 
 
 def holds_for_nobody(catalogue: Catalogue) -> list[str]:
@@ -182,6 +190,13 @@ def holds_for_nobody(catalogue: Catalogue) -> list[str]:
     return found
 
 
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "groups": GroupDocument,
+    "clusters": ClusterDocument,
+    "webhooks": WebhookDocument,
+}
+
+
 def _read(path: str, text: str) -> tuple[str, Any]:
     folder = path.split("/", 1)[0]
     if folder not in FOLDERS or "/" not in path:
@@ -193,8 +208,7 @@ def _read(path: str, text: str) -> tuple[str, Any]:
         return folder, _command_set(data, lines, text)
     if folder == "policies":
         return folder, (validate(PolicyDocument, data, lines=lines), text)
-    model = ClusterDocument if folder == "clusters" else GroupDocument
-    return folder, validate(model, data, lines=lines)
+    return folder, validate(_MODELS[folder], data, lines=lines)
 
 
 def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFile:
@@ -214,7 +228,7 @@ def read_one(folder: str, text: str) -> Catalogue:
     name = item[0].name if isinstance(item, tuple) else item.name
     found: dict[str, dict[str, Any]] = {one: {} for one in FOLDERS}
     found[folder][name] = item
-    return Catalogue(found["groups"], found["clusters"], found["command-sets"], found["policies"])
+    return _catalogue(found)
 
 
 def read_command_set(text: str) -> CommandSetFile:
@@ -238,11 +252,7 @@ def schemas() -> dict[str, dict[str, Any]]:
             "additionalProperties": {"type": "string", "minLength": 1},
             "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
         }
-    models: dict[str, type[BaseModel]] = {
-        "groups": GroupDocument,
-        "clusters": ClusterDocument,
-        "policies": PolicyDocument,
-    }
+    models: dict[str, type[BaseModel]] = {**_MODELS, "policies": PolicyDocument}
     others = {
         folder: {"$schema": _SCHEMA, **model.model_json_schema(by_alias=True)}
         for folder, model in models.items()

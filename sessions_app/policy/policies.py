@@ -81,6 +81,33 @@ class Deviations(_Document):
     people: Literal["hold", "end"] = "hold"
 
 
+class Tell(_Document):
+    """Who is told of what is asked and granted under the policy: of its approvers, these groups first, and these webhooks."""
+
+    first: tuple[Name, ...] = Field(default=(), max_length=20)
+    webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
+
+
+class Next(_Document):
+    """Whom a step tells."""
+
+    groups: tuple[Name, ...] = Field(default=(), max_length=20)
+    webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Next:
+        if not self.groups and not self.webhooks:
+            raise ValueError("name at least one group or webhook; an empty list means nobody")
+        return self
+
+
+class Step(_Document):
+    """When nobody has answered for so long, these are told."""
+
+    after: Duration
+    tell: Next
+
+
 class PolicyDocument(_Document):
     """Who may ask for which command sets on which clusters, how long, with which approvals."""
 
@@ -103,6 +130,9 @@ class PolicyDocument(_Document):
     break_glass: BreakGlass | None = None
     incident: Incident | None = None
     deviations: Deviations | None = None
+    # Left out of what is stored where they say nothing, so that a policy that was written before them keeps its digest.
+    tell: Tell | None = Field(default=None, exclude_if=lambda value: value is None)
+    escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
@@ -114,6 +144,20 @@ class PolicyDocument(_Document):
             raise ValueError(
                 "windows: leave the key out when any time is allowed; an empty list allows no time"
             )
+        first = set(self.tell.first if self.tell else ()) - set(self.approver_groups)
+        if first:
+            raise ValueError(
+                f"tell: {', '.join(sorted(first))} can't decide, so who could would never be told: name groups that approve"
+            )
+        told = {group for step in self.escalation for group in step.tell.groups}
+        seeing = [group for who in (self.viewers, self.administrators) if who for group in who.groups]
+        if blind := sorted(told - {*self.approver_groups, *seeing}):
+            raise ValueError(
+                f"escalation: {', '.join(blind)} may not see what waits: name the group as approver, viewer or administrator"
+            )
+        times = [step.after for step in self.escalation]
+        if times != sorted(set(times)):
+            raise ValueError("escalation: each step comes later than the one before; write them in order")
         if self.incident and self.incident.approvals == "same" and self.approvals == "none":
             raise ValueError(
                 "incident: the approvals can't be the `same` where the policy has none; write `approvals: none` there"
@@ -128,6 +172,14 @@ class PolicyDocument(_Document):
         named += self.approver_groups
         named += self.break_glass.groups if self.break_glass else ()
         named += self.incident.on_call if self.incident else ()
+        named += [group for step in self.escalation for group in step.tell.groups]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def webhooks(self) -> tuple[str, ...]:
+        """Every webhook that the policy names, once, in order."""
+        named = [*(self.tell.webhooks if self.tell else ())]
+        named += [name for step in self.escalation for name in step.tell.webhooks]
         return tuple(dict.fromkeys(named))
 
     @property

@@ -26,6 +26,8 @@ _PARTS = {
     "reconcile": "The minutely look",
     "deviations": "The count of refusals",
     "setup": "Stint",
+    "webhooks": "The sending of webhooks",
+    "escalation": "The clock",
 }
 
 
@@ -168,6 +170,17 @@ def _ended_with(verb: str, noun: str) -> Act:
     return act
 
 
+def _escalated(what: str) -> Callable[[str, Data], str]:
+    def act(ref: str, data: Data) -> str:
+        told = [
+            *map(str, data.get("told") or []),
+            *(f"the webhook {name}" for name in data.get("webhooks") or []),
+        ]
+        return f"told {', '.join(told) or 'nobody'} that {what.format(ref=ref)}"
+
+    return act
+
+
 _ACTS: dict[str, Act] = {
     Event.REQUEST_CREATED: _created,
     Event.REQUEST_APPROVED: _approved,
@@ -179,6 +192,9 @@ _ACTS: dict[str, Act] = {
     ),
     Event.REQUEST_COMMENTED: lambda ref, data: f"wrote in the thread of {ref}{_why(data, 'text')}",
     Event.REQUEST_REMINDED: "reminded the approvers of {ref}",
+    Event.REQUEST_ESCALATED: _escalated("{ref} still waits for a decision"),
+    Event.COMMAND_ESCALATED: _escalated("a command in {ref} still waits for a second person"),
+    Event.BREAKGLASS_ESCALATED: _escalated("{ref} still waits for a review"),
     Event.GRANT_SCHEDULED: _scheduled,
     Event.GRANT_PROVISIONING: "began to start {ref}",
     Event.GRANT_ACTIVE: "started {ref}: it may be used",
@@ -272,6 +288,18 @@ _ACTS: dict[str, Act] = {
     Event.CLUSTER_CHANGED: _ended_with("changed", "cluster"),
     Event.CLUSTER_CHECKED: lambda ref, data: f"checked the connection to {ref}{_on(data)}",
     Event.CLUSTER_REMOVED: _ended_with("removed", "cluster"),
+    Event.WEBHOOK_CREATED: lambda ref, data: f"made the webhook {ref}{_why(data, 'host')}",
+    Event.WEBHOOK_CHANGED: lambda ref, data: f"changed the webhook {ref}{_why(data, 'host')}",
+    Event.WEBHOOK_REMOVED: "removed the webhook {ref}",
+    Event.WEBHOOK_ROTATED: "made a new signing key for the webhook {ref}",
+    Event.WEBHOOK_PAUSED: lambda ref, data: f"paused the webhook {ref}{_why(data, 'reason')}",
+    Event.WEBHOOK_RESUMED: lambda ref, data: (
+        f"resumed the webhook {ref}, for which {_many(data.get('waiting', 0), 'message')} waited"
+    ),
+    Event.WEBHOOK_REPLAYED: lambda ref, data: (
+        f"let {_many(data.get('count', 0), 'message')} go to the webhook {ref} again"
+    ),
+    Event.WEBHOOK_TESTED: "tried the webhook {ref}",
     Event.PERMISSION_CHANGED: "changed what the group {ref} may do or who is in it",
     Event.CA_CREATED: "made the signing key {ref}",
     Event.CA_ROTATED: "let the signing key {ref} take over",

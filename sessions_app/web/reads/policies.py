@@ -47,6 +47,7 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         ),
         Sentence("stamp", _approvals(document)),
     ]
+    found += [Sentence("bell", text) for text in _telling(document)]
     if document.reason == "required":
         found.append(Sentence("ask", "A reason in words is needed."))
     if document.ticket is not None:
@@ -104,6 +105,19 @@ def _approvals(document: PolicyDocument) -> str:
     total = sum(clause.count for clause in document.clauses)
     word = "approval is" if total == 1 else "approvals are"
     return f"{total} {word} needed: {_list(parts)}, within {say_duration(document.decision_time)}. One's own never counts; one denial ends it."
+
+
+def _telling(document: PolicyDocument) -> list[str]:
+    """Who is told, in order: what the policy says, and nothing where it leaves that to Stint."""
+    found = []
+    if document.tell and document.tell.first:
+        found.append(f"Of those who decide, {_list(document.tell.first)} are told first.")
+    if document.tell and document.tell.webhooks:
+        found.append(f"The webhooks {_list(document.tell.webhooks)} are told of what happens under it.")
+    for step in document.escalation:
+        told = [*step.tell.groups, *(f"the webhook {name}" for name in step.tell.webhooks)]
+        found.append(f"When nobody has answered for {say_duration(step.after)}, {_list(told)} are told.")
+    return found
 
 
 def _window(window: Any) -> str:

@@ -1,0 +1,165 @@
+"""Outgoing webhooks: where they go, and what is on its way there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.models import Group
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+
+
+class WebhookScope(models.TextChoices):
+    """What an endpoint is told of, among the events that it wants."""
+
+    POLICIES = "policies", "what happens under policies that name it"
+    EVERYTHING = "everything", "everything"
+
+
+class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
+    """Filters on endpoints."""
+
+    def live(self) -> WebhookEndpointQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def visible_to(self, identity: Identity) -> WebhookEndpointQuerySet:
+        """Those that the identity owns, itself or by a group; administrators of Stint see all. Never a machine."""
+        if not identity.is_person or identity.is_superuser:
+            return self if identity.is_person else self.none()
+        groups = Identity.groups.through.objects.filter(identity_id=identity.pk).values("group_id")
+        through = WebhookEndpoint.owner_groups.through.objects.filter(group_id__in=groups)
+        people = WebhookEndpoint.owner_people.through.objects.filter(identity_id=identity.pk)
+        return self.filter(
+            Q(pk__in=through.values("webhookendpoint_id")) | Q(pk__in=people.values("webhookendpoint_id"))
+        )
+
+    def administered_by(self, identity: Identity) -> WebhookEndpointQuerySet:
+        """Those that the identity may set up: administrators of Stint alone, for what goes out is their business."""
+        return self if identity.is_person and identity.is_superuser else self.none()
+
+
+class WebhookEndpoint(models.Model):
+    """One receiver. ``after`` is the number of the record's last entry that was looked at for it."""
+
+    name = models.SlugField(max_length=63, unique=True)
+    summary = models.CharField(max_length=200, blank=True)
+    # It may hold a key of the receiver's, as those of chats do: shown to its owners alone, and in no log or entry.
+    url = models.CharField(max_length=500)
+    events = models.JSONField(default=list)
+    scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
+    owner_groups = models.ManyToManyField(Group, related_name="+")
+    owner_people = models.ManyToManyField(Identity, related_name="+")
+    sealed_secret = models.BinaryField(default=b"")
+    # Signs as well until then, so that receivers can change over.
+    sealed_previous = models.BinaryField(default=b"")
+    previous_until = models.DateTimeField(null=True, blank=True)
+    after = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.CharField(max_length=200, blank=True)
+    # Since when nothing was taken, and how many attempts that was.
+    failing_since = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    # One process at a time sends to an endpoint, and none for a while after it has failed.
+    busy_until = models.DateTimeField(null=True, blank=True)
+    rest_until = models.DateTimeField(null=True, blank=True)
+
+    objects = WebhookEndpointQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WebhookState(models.TextChoices):
+    """What became of a message."""
+
+    PENDING = "pending", "waits"
+    SENT = "sent", "taken"
+    FAILED = "failed", "given up"
+
+
+class WebhookMessage(models.Model):
+    """One event for one endpoint. The row is the queue; ``payload`` is sent byte for byte, the same each time."""
+
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
+    # What receivers know it by, the same for every attempt.
+    key = models.CharField(max_length=64)
+    # The entry of the record that it tells of; None for a test.
+    entry = models.BigIntegerField(null=True)
+    event = models.CharField(max_length=40)
+    object_ref = models.CharField(max_length=255, blank=True)
+    payload = models.TextField()
+    state = models.CharField(max_length=8, choices=WebhookState.choices, default=WebhookState.PENDING)
+    created_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    tried_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    last_status = models.PositiveIntegerField(null=True)
+    last_error = models.CharField(max_length=300, blank=True)
+    milliseconds = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["key"], name="webhook_message_key_once"),
+            models.UniqueConstraint(
+                fields=["endpoint", "entry"], condition=Q(entry__isnull=False), name="webhook_message_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["endpoint", "next_attempt_at"], condition=Q(state="pending"), name="webhook_to_send"
+            ),
+            models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
+            models.Index(fields=["created_at"], name="webhook_oldest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Escalation(models.Model):
+    """Something that waits for a person's answer: when the next ones are told, unless it was answered by then.
+
+    ``step`` counts the policy's steps that are over. One of request, run and grant (a due review) is named.
+    """
+
+    request = models.OneToOneField(
+        "sessions_app.AccessRequest", null=True, on_delete=models.CASCADE, related_name="escalation"
+    )
+    run = models.OneToOneField(
+        "sessions_app.CommandRun", null=True, on_delete=models.CASCADE, related_name="escalation"
+    )
+    grant = models.OneToOneField(
+        "sessions_app.Grant", null=True, on_delete=models.CASCADE, related_name="escalation"
+    )
+    began_at = models.DateTimeField()
+    step = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="escalation_due")
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(request__isnull=False, run__isnull=True, grant__isnull=True)
+                | Q(request__isnull=True, run__isnull=False, grant__isnull=True)
+                | Q(request__isnull=True, run__isnull=True, grant__isnull=False),
+                name="escalation_of_one_thing",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"escalation {self.pk}"

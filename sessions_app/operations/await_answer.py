@@ -1,0 +1,21 @@
+"""Write down that something waits for a person's answer, so that others are told when none comes."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sessions_app.models import AccessRequest, CommandRun, Escalation, Grant
+from sessions_app.policy.policies import PolicyDocument
+
+
+def await_answer(
+    *, of: AccessRequest | CommandRun | Grant, document: PolicyDocument, now: dt.datetime
+) -> None:
+    """Begin to wait for the verdict on a request, the decision on a held command or the review of a broken glass, where
+    the policy says who is told next. What waits already goes on waiting. Call it in the transaction of the act.
+    """
+    if not document.escalation:
+        return
+    name = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}[type(of)]
+    due = now + dt.timedelta(seconds=document.escalation[0].after)
+    Escalation.objects.get_or_create(**{name: of}, defaults={"began_at": now, "due_at": due})

@@ -1,0 +1,128 @@
+"""Tell the next ones of what nobody has answered."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import structlog
+from django.db import DatabaseError, transaction
+
+from accounts.models import Identity, Kind
+from accounts.queries import same_person
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import StintError
+from sessions_app.models import AccessPolicy, Escalation, GrantState, RequestState, RunState
+from sessions_app.operations.tell import tell
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import Step
+from sessions_app.queries import facts
+
+log = structlog.get_logger(__name__)
+
+WATCHER = Actor.system("escalation")
+BATCH = 200
+# One that can't be told now, as the record refuses, is tried again after this; it holds up no other.
+PUT_OFF = dt.timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """What waits, in the words in which people are told. ``waits`` false: it was answered, or is over."""
+
+    event: Event
+    type: str
+    ref: str
+    policy: AccessPolicy
+    by: Identity
+    path: str
+    subject: str
+    waits: bool
+
+
+def escalate(*, now: dt.datetime) -> int:
+    """Tell whom each policy names next of requests, held commands and reviews that wait for so long, each step once.
+
+    Return how many were told of. Run it every few seconds; any number of processes may.
+    """
+    due = Escalation.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True)[:BATCH]
+    told = 0
+    for pk in list(due):
+        try:
+            told += _one(pk, now)
+        except (StintError, DatabaseError, ValueError):
+            log.exception("escalation.failed", escalation=pk)
+            Escalation.objects.filter(pk=pk).update(due_at=now + PUT_OFF)
+    return told
+
+
+def _one(pk: int, now: dt.datetime) -> int:
+    with transaction.atomic():
+        row = Escalation.objects.select_for_update(skip_locked=True).filter(pk=pk, due_at__lte=now).first()
+        if row is None:
+            return 0
+        waiting = _waiting(row, now)
+        document = facts.readable_document(waiting.policy)
+        steps = document.escalation if document else ()
+        if not waiting.waits or row.step >= len(steps):
+            Escalation.objects.filter(pk=pk).update(due_at=None)
+            return 0
+        step = steps[row.step]
+        following = steps[row.step + 1] if row.step + 1 < len(steps) else None
+        due = None if following is None else row.began_at + dt.timedelta(seconds=following.after)
+        Escalation.objects.filter(pk=pk).update(step=row.step + 1, due_at=due)
+        _tell(waiting, step, row, now)
+    return 1
+
+
+def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> None:
+    waited = round((now - row.began_at).total_seconds())
+    people = _people(waiting, step)
+    record(
+        event=waiting.event, actor=WATCHER, object_type=waiting.type, object_ref=waiting.ref, now=now,
+        data={
+            "step": row.step + 1, "waited": waited, "told": sorted(person.username for person in people),
+            "webhooks": list(step.tell.webhooks), **({"run": row.run_id} if row.run_id else {}),
+        },
+    )  # fmt: skip
+    tell(
+        people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now,
+        body=f"Nobody has answered for {say_duration(max(60, waited // 60 * 60))}.",
+    )  # fmt: skip
+
+
+def _people(waiting: _Waiting, step: Step) -> list[Identity]:
+    """Return the people of the step, never whoever waits; where nobody is there, administrators, and nobody for webhooks."""
+    people = Identity.objects.active().filter(kind=Kind.PERSON)
+    others = people.exclude(pk__in=Identity.objects.filter(same_person(waiting.by)).values("pk"))
+    found = list(others.filter(groups__name__in=step.tell.groups).distinct())
+    return found or (list(others.filter(is_superuser=True)) if step.tell.groups else [])
+
+
+def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
+    if row.request:
+        request = row.request
+        return _Waiting(
+            event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=request.requester,
+            path=f"/approvals/{request.ref}/",
+            subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
+            waits=request.state == RequestState.PENDING and request.lapses_at > now,
+        )  # fmt: skip
+    if row.run:
+        run = row.run
+        held = run.state == RunState.HELD and run.decided_at is None
+        return _Waiting(
+            event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=run.grant.holder,
+            path=f"/grants/{run.grant.ref}/", subject=f"{run.grant.holder} still waits to run {run.line} on {run.target}",
+            waits=held and run.hold_lapses_at is not None and run.hold_lapses_at > now,
+        )  # fmt: skip
+    if row.grant is None:
+        raise ValueError(f"escalation {row.pk} is of nothing")
+    grant = row.grant
+    return _Waiting(
+        event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=grant.holder,
+        path=f"/grants/{grant.ref}/", subject=f"{grant.ref} still waits for a review",
+        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED),
+    )  # fmt: skip

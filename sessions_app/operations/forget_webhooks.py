@@ -1,0 +1,17 @@
+"""Throw away old messages of webhooks."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sessions_app.models import WebhookMessage
+
+KEPT = dt.timedelta(days=30)
+BATCH = 5000
+
+
+def forget_webhooks(*, now: dt.datetime) -> int:
+    """Delete messages that are older than 30 days, 5,000 at a time; return how many. The record keeps what they told of."""
+    old = WebhookMessage.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
+    count, _ = WebhookMessage.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
+    return count

@@ -1,0 +1,132 @@
+"""Queue what has happened for the endpoints that want it.
+
+The record is read from where it was read last: an entry is written in the transaction of its act, and entries stand in the
+order of their commits, so that nothing is missed, nothing that did not happen is told, and no act waits for this.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from broker.audit.models import MAIN_LOG, AuditEntry
+from broker.audit.queries import last_number
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Grant,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookScope,
+    WebhookState,
+)
+from sessions_app.policy.webhooks import Subject, message
+from sessions_app.queries import facts
+from sessions_app.queries.named import with_names
+
+BATCH = 500
+_PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
+
+
+def gather_webhooks(*, now: dt.datetime) -> int:
+    """Write a message for each entry since the last look that an endpoint wants; return how many. Run it every second.
+
+    A paused endpoint's messages wait in the queue.
+    """
+    head = last_number()
+    behind = WebhookEndpoint.objects.live().filter(after__lt=head).values_list("pk", flat=True)
+    return sum(_gather(pk, head, now) for pk in behind)
+
+
+def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
+    with transaction.atomic():
+        endpoint = (
+            WebhookEndpoint.objects.live()
+            .select_for_update(skip_locked=True, no_key=True)
+            .filter(pk=endpoint_id)
+            .first()
+        )
+        if endpoint is None:
+            return 0
+        wanted = AuditEntry.objects.filter(
+            log=MAIN_LOG, seq__gt=endpoint.after, seq__lte=head, event__in=endpoint.events
+        )
+        entries = list(wanted.order_by("seq")[:BATCH])
+        # What is behind the last one of a full batch comes with the next look.
+        seen = entries[-1].seq if len(entries) == BATCH else head
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(after=seen)
+        return len(queue(endpoint, entries, now))
+
+
+def queue(endpoint: WebhookEndpoint, entries: Sequence[AuditEntry], now: dt.datetime) -> list[WebhookMessage]:
+    """Write the messages of entries that an endpoint is told of; one that is there already stays as it is."""
+    about = _Things(entries)
+    found = [entry for entry in entries if _is_told(endpoint, entry, about)]
+    return WebhookMessage.objects.bulk_create(
+        [_message(endpoint, entry, about, now) for entry in found], ignore_conflicts=True
+    )
+
+
+def _is_told(endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things) -> bool:
+    if endpoint.scope == WebhookScope.EVERYTHING or endpoint.name in entry.data.get("webhooks", ()):
+        return True
+    policy = about.policy_of(entry)
+    document = facts.readable_document(policy) if policy else None
+    return document is not None and document.tell is not None and endpoint.name in document.tell.webhooks
+
+
+def _message(
+    endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things, now: dt.datetime
+) -> WebhookMessage:
+    page = _PAGES.get(entry.object_type)
+    subject = Subject(
+        type=entry.object_type, ref=entry.object_ref, actor=entry.actor, names=about.names_of(entry),
+        url=f"{settings.PUBLIC_URL}/{page}/{entry.object_ref}/" if page else f"{settings.PUBLIC_URL}/record/",
+    )  # fmt: skip
+    return WebhookMessage(
+        endpoint=endpoint, key=f"msg_{endpoint.pk}_{entry.seq}", entry=entry.seq, event=entry.event,
+        object_ref=entry.object_ref, created_at=now, next_attempt_at=now, state=WebhookState.PENDING,
+        payload=message(event=entry.event, at=entry.at, entry=entry.seq, about=subject, data=entry.data),
+    )  # fmt: skip
+
+
+class _Things:
+    """The requests and grants that entries tell of, read at once."""
+
+    def __init__(self, entries: Sequence[AuditEntry]) -> None:
+        refs = {
+            kind: {entry.object_ref for entry in entries if entry.object_type == kind}
+            for kind in ("grant", "request")
+        }
+        numbers = [int(ref.removeprefix("REQ-")) for ref in refs["request"]]
+        grants = with_names(Grant.objects.filter(ref__in=refs["grant"]), rules=True)
+        requests = with_names(AccessRequest.objects.filter(number__in=numbers), rules=True)
+        self._found: dict[str, Grant | AccessRequest] = {}
+        self._found |= {grant.ref: grant for grant in grants.select_related("request", "workflow")}
+        self._found |= {request.ref: request for request in requests.select_related("workflow")}
+
+    def policy_of(self, entry: AuditEntry) -> AccessPolicy | None:
+        found = self._found.get(entry.object_ref)
+        return found.policy if found else None
+
+    def names_of(self, entry: AuditEntry) -> Mapping[str, Any]:
+        found = self._found.get(entry.object_ref)
+        if found is None:
+            return {}
+        if isinstance(found, Grant):
+            own = {
+                "grant": found.ref, "request": found.request.ref, "starts_at": found.starts_at.isoformat(),
+                "expires_at": found.expires_at.isoformat(),
+            }  # fmt: skip
+        else:
+            own = {"request": found.ref}
+        who = found.holder if isinstance(found, Grant) else found.requester
+        return {
+            **own, "holder": who.username, "holder_kind": who.kind, "cluster": found.cluster.name,
+            "command_set": str(found.command_set_version), "policy": found.policy.name,
+            "workflow": found.workflow.ref if found.workflow else None,
+        }  # fmt: skip

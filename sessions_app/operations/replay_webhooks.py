@@ -1,0 +1,77 @@
+"""Send messages to an endpoint for webhooks again."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.models import MAIN_LOG, AuditEntry
+from broker.audit.record import record
+from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
+from sessions_app.operations.gather_webhooks import BATCH, queue
+from sessions_app.operations.webhook_endpoint import lock_endpoint
+
+LONGEST_BACK = dt.timedelta(days=30)
+MOST = 10_000
+
+
+class TooMuchToReplay(InvalidInput):
+    """More happened since then than is sent again at once."""
+
+    code = "too_much_to_replay"
+
+
+def replay_webhooks(
+    *,
+    endpoint_id: int,
+    actor: Identity,
+    now: dt.datetime,
+    message_id: int | None = None,
+    since: dt.datetime | None = None,
+) -> int:
+    """Send one message again, or everything that has happened since a time, also what was never queued; return how many.
+
+    Each keeps its id, so that a receiver which has it already knows. Raises NotFound, InvalidInput, TooMuchToReplay.
+    """
+    if (message_id is None) == (since is None):
+        raise InvalidInput("Say which message, or since when.")
+    with transaction.atomic():
+        endpoint = lock_endpoint(endpoint_id, actor)
+        count = _again(endpoint, now, pk=message_id) if since is None else _since(endpoint, since, now)
+        if message_id is not None and not count:
+            raise NotFound("There is no such message.")
+        record(
+            event=Event.WEBHOOK_REPLAYED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            data={"count": count, "since": since.isoformat() if since else None},
+        )  # fmt: skip
+        enqueue("webhooks.send")
+    return count
+
+
+def _again(endpoint: WebhookEndpoint, now: dt.datetime, **which: object) -> int:
+    """Let messages begin anew, whatever became of them."""
+    return WebhookMessage.objects.filter(endpoint=endpoint, **which).update(
+        state=WebhookState.PENDING, next_attempt_at=now, attempts=0, last_error="", last_status=None
+    )
+
+
+def _since(endpoint: WebhookEndpoint, since: dt.datetime, now: dt.datetime) -> int:
+    if not now - LONGEST_BACK <= since <= now:
+        raise InvalidInput(
+            "It can go back 30 days at most, and not ahead.", fields={"since": ["In the last 30 days."]}
+        )
+    entries = AuditEntry.objects.filter(
+        log=MAIN_LOG, event__in=endpoint.events, at__gte=since, seq__lte=endpoint.after
+    ).order_by("seq")
+    numbers = list(entries.values_list("seq", flat=True)[: MOST + 1])
+    if len(numbers) > MOST:
+        raise TooMuchToReplay(f"That would be more than {MOST} messages.", hint="Begin later.")
+    for start in range(0, len(numbers), BATCH):
+        queue(endpoint, list(entries.filter(seq__in=numbers[start : start + BATCH])), now)
+    return _again(endpoint, now, entry__in=numbers)

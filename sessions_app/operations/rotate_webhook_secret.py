@@ -1,0 +1,43 @@
+"""Give an endpoint for webhooks a new signing secret."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import InvalidInput
+from sessions_app.operations.webhook_endpoint import lock_endpoint, new_secret, sealed
+
+OVERLAP = dt.timedelta(hours=24)
+LONGEST_OVERLAP = dt.timedelta(days=7)
+
+
+def rotate_webhook_secret(
+    *, endpoint_id: int, actor: Identity, now: dt.datetime, overlap: dt.timedelta = OVERLAP
+) -> str:
+    """Make a new secret for an endpoint that the actor looks after, and return it; it is shown this once.
+
+    The old one signs as well for ``overlap``, 7 days at most, so that the receiver can change over; zero puts it out of use
+    at once. Raises NotFound, InvalidInput.
+    """
+    if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
+        raise InvalidInput(
+            "The old secret can sign for 7 days more at most.", fields={"overlap": ["0s to 7d."]}
+        )
+    secret = new_secret()
+    with transaction.atomic():
+        endpoint = lock_endpoint(endpoint_id, actor)
+        endpoint.sealed_previous = bytes(endpoint.sealed_secret) if overlap else b""
+        endpoint.previous_until = now + overlap if overlap else None
+        endpoint.sealed_secret = sealed(secret)
+        endpoint.save(update_fields=["sealed_previous", "previous_until", "sealed_secret"])
+        record(
+            event=Event.WEBHOOK_ROTATED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            data={"both_until": endpoint.previous_until.isoformat() if endpoint.previous_until else None},
+        )  # fmt: skip
+    return secret

@@ -1,0 +1,228 @@
+"""Outgoing webhooks: the document of an endpoint, the events that can be sent, and the form of what is sent."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from broker.audit.events import Event
+from sessions_app.policy.policies import Name, Who
+
+# Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes.
+SECRET_PREFIX = "whsec_"  # noqa: S105  # what keys begin with
+SHORTEST_KEY, LONGEST_KEY = 24, 64
+TEST_EVENT = "webhook.test"
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+_COUNT: Mapping[str, Any] = {"type": "integer"}
+_TIME: Mapping[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+_FLAG: Mapping[str, Any] = {"type": "boolean"}
+LONGEST_URL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One event that can be sent: what it means, and which of its entry's facts go out, with their JSON Schema."""
+
+    summary: str
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+# Closed: an event, or a fact of one, that is not listed here never goes out.
+EVENTS: Mapping[str, Sent] = {
+    Event.REQUEST_CREATED.value: Sent(
+        "Somebody asks for access",
+        {"kind": _TEXT, "targets": _TEXTS, "starts_at": _TIME, "duration": _COUNT, "reason": _TEXT, "ticket": _TEXT},
+    ),
+    Event.REQUEST_APPROVED.value: Sent("An approver said yes", {"settled": _FLAG, "missing": _COUNT}),
+    Event.REQUEST_DENIED.value: Sent("An approver said no, which closes the request", {"comment": _TEXT}),
+    Event.REQUEST_WITHDRAWN.value: Sent("The requester took the request back"),
+    Event.REQUEST_LAPSED.value: Sent("Nobody decided the request in time"),
+    Event.REQUEST_REMINDED.value: Sent("The requester asked those who decide once more", {"told": _TEXTS}),
+    Event.REQUEST_ESCALATED.value: Sent(
+        "Nobody has decided for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+    ),
+    Event.GRANT_SCHEDULED.value: Sent("Access was granted and waits for its start", {"expires_at": _TIME}),
+    Event.GRANT_ACTIVE.value: Sent("Access begins"),
+    Event.GRANT_EXTENDED.value: Sent("The end of live access was put off", {"expires_at": _TIME}),
+    Event.GRANT_HELD.value: Sent(
+        "Too much else was tried: nothing runs until an approver says so", {"refused": _COUNT, "tried": _TEXTS}
+    ),
+    Event.GRANT_RELEASED.value: Sent("An approver lets held access go on", {"note": _TEXT}),
+    Event.GRANT_REVOKING.value: Sent(
+        "Access is over: nothing new is allowed, and what was made is being undone", {"reason": _TEXT, "note": _TEXT}
+    ),
+    Event.GRANT_REVOKE_FAILING.value: Sent("A target did not confirm the end; it is tried again", {"attempts": _COUNT}),
+    Event.GRANT_ENDED.value: Sent("The end is proven: everything was read back as gone", {"reason": _TEXT}),
+    Event.COMMAND_REFUSED.value: Sent(
+        "Something that the grant does not allow was tried", {"target": _TEXT, "line": _TEXT, "why": _TEXT}
+    ),
+    Event.COMMAND_HELD.value: Sent("A command waits for a second person", {"target": _TEXT, "argv": _TEXTS}),
+    Event.COMMAND_HOLD_DECIDED.value: Sent(
+        "A held command was allowed or denied, or nobody came in time",
+        {"target": _TEXT, "argv": _TEXTS, "allowed": _FLAG, "lapsed": _FLAG},
+    ),
+    Event.COMMAND_ESCALATED.value: Sent(
+        "A command is held for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+    ),
+    Event.BREAKGLASS_STARTED.value: Sent("Somebody broke the glass", {"reason": _TEXT}),
+    Event.BREAKGLASS_REVIEWED.value: Sent("A broken glass was reviewed", {"note": _TEXT}),
+    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed a broken glass in time", {"told": _TEXTS}),
+    Event.BREAKGLASS_ESCALATED.value: Sent(
+        "A review is due for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+    ),
+    Event.WORKFLOW_OPENED.value: Sent("A piece of work was opened", {"kind": _TEXT, "title": _TEXT}),
+    Event.WORKFLOW_CLOSED.value: Sent("A piece of work was closed, and what is bound to it ends", {"grants_ended": _COUNT}),
+    Event.IDENTITY_DISABLED.value: Sent("An identity may no longer do anything"),
+    Event.RECORD_BROKEN.value: Sent("A verification found the record broken"),
+}  # fmt: skip
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError("is no URL: write https://hooks.example.com/stint") from error
+    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
+        raise ValueError("needs https:// and a host, as in https://hooks.example.com/stint")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds a user name or a password: take it out; messages are signed instead")
+    if parts.fragment or not text.isascii() or any(mark <= " " or mark in '"<>\\^`{|}' for mark in text):
+        raise ValueError("has a fragment, a space or a character that no URL may have: percent-encode it")
+    return text
+
+
+def _event(text: str) -> str:
+    if text not in EVENTS:
+        raise ValueError(f"there is no event {text}: see /schemas/webhook-messages.json for those that there are")
+    return text
+
+
+class WebhookDocument(BaseModel):
+    """A receiver of messages, signed as Standard Webhooks 1.0 says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    summary: str = Field(default="", max_length=200)
+    url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(_url)] = Field(
+        description="Where messages are posted; https"
+    )
+    events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(min_length=1, max_length=100)
+    scope: Literal["policies", "everything"] = Field(
+        default="policies",
+        description="Of what: of what happens under policies that name it, or of everything",
+    )
+    owners: Who | None = Field(
+        default=None,
+        description="Told when it takes nothing; may look, pause, replay and change the key. Else administrators of Stint",
+    )
+    secret: str | Mapping[str, str] | None = Field(
+        default=None,
+        description="The signing key, `whsec_…`, or {env: NAME} or {file: PATH}; Stint makes one if not given",
+    )
+
+    @property
+    def host(self) -> str:
+        """The host of the address, which is all of it that logs and the record name."""
+        return urlsplit(self.url).hostname or ""
+
+
+def key_of_secret(text: str) -> bytes:
+    """Return the bytes that a signing secret stands for. Raises ValueError with what to do."""
+    try:
+        if not text.startswith(SECRET_PREFIX):
+            raise ValueError
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise ValueError("needs `whsec_` and the base64 of 24 to 64 bytes; leave it out and Stint makes one")
+    return key
+
+
+def secret_of_key(key: bytes) -> str:
+    """Return the text of a signing secret."""
+    return SECRET_PREFIX + base64.b64encode(key).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an event is about, by the names that people use. Empty: it has none."""
+
+    type: str
+    ref: str
+    url: str
+    actor: str
+    names: Mapping[str, Any] = field(default_factory=dict)
+
+
+def message(
+    *, event: str, at: dt.datetime, entry: int | None, about: Subject, data: Mapping[str, Any]
+) -> str:
+    """Return the JSON text that is sent of an event: references, names and the facts that ``EVENTS`` lists, nothing else."""
+    known = EVENTS[event].facts if event in EVENTS else {}
+    body = {
+        "type": event,
+        "timestamp": at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": {
+            "entry": entry, "object": {"type": about.type, "ref": about.ref}, "actor": about.actor, "url": about.url,
+            **about.names, "details": {name: data[name] for name in known if name in data},
+        },
+    }  # fmt: skip
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+# Of requests and grants; each is there when the object has it.
+NAMES: Mapping[str, Mapping[str, Any]] = {
+    "request": {**_TEXT, "description": "REQ-1042"},
+    "grant": {**_TEXT, "description": "GR-7F3K"},
+    "holder": {**_TEXT, "description": "The identity that asks or holds"},
+    "holder_kind": {"enum": ["person", "service", "agent"]},
+    "cluster": _TEXT,
+    "command_set": {**_TEXT, "description": "restart-web v3"},
+    "policy": _TEXT,
+    "workflow": {"type": ["string", "null"], "description": "The work that justifies it"},
+    "starts_at": _TIME,
+    "expires_at": _TIME,
+}
+
+
+def message_schema(events: Iterable[str] = tuple(EVENTS)) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the messages of these events."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What outgoing webhooks carry",
+        "oneOf": [*(_one(event, EVENTS[event]) for event in events), _one(TEST_EVENT, Sent("Somebody tries the endpoint"))],
+    }  # fmt: skip
+
+
+def _one(event: str, sent: Sent) -> dict[str, Any]:
+    details = {"type": "object", "properties": dict(sent.facts), "additionalProperties": False}
+    about = {"type": "object", "properties": {"type": _TEXT, "ref": _TEXT}, "required": ["type", "ref"]}
+    own = {
+        "entry": {"type": ["integer", "null"], "description": "The number of the entry in the record"},
+        "object": about, "actor": _TEXT, "url": {**_TEXT, "format": "uri"}, "details": details,
+    }  # fmt: skip
+    return {
+        "title": event,
+        "description": sent.summary,
+        "type": "object",
+        "properties": {
+            "type": {"const": event},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "data": {
+                "type": "object", "properties": {**own, **NAMES}, "required": list(own), "additionalProperties": False,
+            },
+        },
+        "required": ["type", "timestamp", "data"],
+        "additionalProperties": False,
+    }  # fmt: skip

@@ -1,0 +1,36 @@
+"""Work that waits for others, in threads of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from broker.kernel.crew import Crew
+
+
+def settled(crew: Crew, within: float = 30) -> None:
+    end = time.monotonic() + within
+    while crew._busy:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_one_act_for_each_key_and_so_many_in_all():
+    crew, go = Crew(2), threading.Event()
+    assert crew.start("a", lambda: go.wait(30))
+    assert not crew.start("a", go.set)
+    assert crew.start("b", lambda: go.wait(30))
+    assert not crew.start("c", go.set)
+    assert not go.is_set()
+    go.set()
+    settled(crew)
+    assert crew.start("c", lambda: None)
+    settled(crew)
+
+
+def test_one_that_fails_makes_room_for_the_next():
+    crew = Crew(1)
+    assert crew.start("a", lambda: 1 / 0)
+    settled(crew)
+    assert crew.start("a", lambda: None)
+    settled(crew)

@@ -1,0 +1,130 @@
+"""Queueing what has happened for webhooks."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+
+from sessions_app.models import WebhookMessage
+from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.remove_document import remove_document
+from sessions_app.operations.sweep import sweep
+from sessions_app.policy.webhooks import EVENTS, message_schema
+from tests.support.acts import after, at_once, change, policy, run, session, use
+from tests.support.receiver import endpoint, webhook_file
+
+ALL = {"events": " ".join(EVENTS)}
+
+
+def told(name: str = "chat") -> list[tuple[str, str]]:
+    """What is queued for an endpoint, in order: event and object."""
+    return list(
+        WebhookMessage.objects.filter(endpoint__name=name)
+        .order_by("entry")
+        .values_list("event", "object_ref")
+    )
+
+
+def test_what_is_asked_for_and_granted_is_queued_in_order_and_once(world):
+    world.apply(webhook_file(None, events="request.created request.approved grant.scheduled grant.active"))
+    grant = world.grant()
+    assert gather_webhooks(now=world.now) == 4
+    assert gather_webhooks(now=world.now) == 0
+    ref = grant.request.ref
+    assert told() == [
+        ("request.created", ref), ("request.approved", ref), ("grant.scheduled", grant.ref), ("grant.active", grant.ref),
+    ]  # fmt: skip
+
+
+def test_an_end_by_the_clock_alone_is_told(world):
+    world.apply(webhook_file(None, events="grant.revoking"))
+    grant = world.grant()
+    sweep(now=lambda: after(world, hours=2), name="test")
+    gather_webhooks(now=after(world, hours=2))
+    assert told() == [("grant.revoking", grant.ref)]
+    sent = json.loads(WebhookMessage.objects.get().payload)
+    assert sent["data"]["details"] == {"reason": "expired"}
+
+
+def test_a_message_names_things_and_says_what_the_list_of_facts_allows(world, settings):
+    world.apply(webhook_file(None, events="command.refused"))
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    run(used, session(used, now=world.now), "echo restart sshd", now=world.now)
+    gather_webhooks(now=world.now)
+    sent = json.loads(WebhookMessage.objects.get().payload)
+    assert sent["type"] == "command.refused"
+    data = sent["data"]
+    assert (data["grant"], data["request"], data["holder"]) == (grant.ref, grant.request.ref, "alice")
+    assert (data["cluster"], data["command_set"], data["policy"]) == ("web", "restart-web v1", "web-work")
+    assert data["url"] == f"{settings.PUBLIC_URL}/grants/{grant.ref}/"
+    assert set(data["details"]) == {"target", "line", "why"}
+    assert data["details"]["line"] == "echo restart sshd"
+
+
+def test_every_message_is_of_the_published_form(world):
+    world.apply({**webhook_file(None, **ALL), **policy(world, deviations={"limit": 1})})
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    run(used, session(used, now=world.now), "echo restart sshd", now=world.now)
+    world.decide(world.request(), verdict="deny", comment="No.")
+    incident = world.incident()
+    world.respond(incident)
+    gather_webhooks(now=world.now)
+    messages = list(WebhookMessage.objects.all())
+    assert len({message.event for message in messages}) > 7
+    for message in messages:
+        jsonschema.validate(json.loads(message.payload), message_schema())
+
+
+def test_an_endpoint_of_policies_is_told_of_what_happens_under_those_that_name_it(world):
+    world.apply(webhook_file(None, scope="policies", events="request.created workflow.opened"))
+    world.request()
+    world.incident()
+    gather_webhooks(now=world.now)
+    assert told() == []
+    world.catalogue |= webhook_file(None, scope="policies", events="request.created workflow.opened")
+    change(world, policy(world, tell={"webhooks": ["chat"]}))
+    request = world.request()
+    world.incident()
+    gather_webhooks(now=world.now)
+    assert told() == [("request.created", request.ref)]
+
+
+def test_a_new_endpoint_is_told_of_nothing_that_was_before(world):
+    world.request()
+    world.apply(webhook_file(None))
+    gather_webhooks(now=world.now)
+    assert told() == []
+
+
+def test_what_is_undone_is_never_told(live_world):
+    from django.db import transaction
+
+    world = live_world
+    world.apply(webhook_file(None))
+    with transaction.atomic():
+        world.request()
+        transaction.set_rollback(True)
+    gather_webhooks(now=world.now)
+    assert told() == []
+
+
+def test_two_that_look_at_once_queue_each_thing_once(live_world):
+    world = live_world
+    world.apply(webhook_file(None))
+    for _ in range(5):
+        world.request()
+    at_once(*[lambda: gather_webhooks(now=world.now)] * 3)
+    gather_webhooks(now=world.now)
+    assert [event for event, _ in told()] == ["request.created"] * 5
+
+
+def test_a_removed_endpoint_is_told_of_nothing_more(world):
+    world.apply(webhook_file(None))
+    remove_document(kind="webhooks", name="chat", actor=world.admin, now=world.now)
+    world.request()
+    gather_webhooks(now=world.now)
+    assert told() == []
+    assert endpoint().removed_at == world.now

@@ -1,0 +1,37 @@
+"""Stopping what is sent to an endpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.errors import NotFound
+from sessions_app.operations.pause_webhook import PausedAlready, pause_webhook
+from tests.support.acts import last
+from tests.support.receiver import endpoint, receiver, send_all, webhook_file
+
+
+def test_nothing_goes_to_a_paused_endpoint_and_what_happens_waits(world, settings):
+    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
+    with receiver() as hook:
+        world.apply(webhook_file(hook))
+        pause_webhook(endpoint_id=endpoint().pk, actor=world.admin, now=world.now)
+        world.request()
+        assert send_all(world.now) == 0
+        assert hook.came == []
+    assert endpoint().messages.filter(state="pending").count() == 1
+    assert last("webhook.paused", "chat").actor == "admin"
+
+
+def test_it_is_paused_once(world):
+    world.apply(webhook_file(None))
+    pause_webhook(endpoint_id=endpoint().pk, actor=world.admin, now=world.now)
+    with pytest.raises(PausedAlready):
+        pause_webhook(endpoint_id=endpoint().pk, actor=world.admin, now=world.now)
+
+
+def test_its_owners_may_and_to_all_others_it_is_not_there(world):
+    world.apply(webhook_file(None, owners={"groups": ["approvers"]}))
+    for other in (world.alice, world.charlie, world.robot):
+        with pytest.raises(NotFound):
+            pause_webhook(endpoint_id=endpoint().pk, actor=other, now=world.now)
+    assert pause_webhook(endpoint_id=endpoint().pk, actor=world.bob, now=world.now).paused_at == world.now

@@ -1,0 +1,147 @@
+"""A receiver of webhooks on loopback, which keeps what came and answers as it is told."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass
+class Came:
+    """One request, as it came."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.body)
+
+    def is_signed_by(self, secret: str) -> bool:
+        """Whether one of its signatures is the secret's, as Standard Webhooks 1.0 says."""
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        wanted = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+        return f"v1,{wanted}" in self.headers["webhook-signature"].split(" ")
+
+
+class Receiver(socketserver.ThreadingTCPServer):
+    """Answers with ``answer``: bytes, or what to do with the wire."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.came: list[Came] = []
+        self.answer: bytes | Callable[[Any], None] = OK
+        self.context = context
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/stint"
+
+    def types(self) -> list[str]:
+        """What the messages tell of, in the order in which they came."""
+        return [one.json["type"] for one in self.came]
+
+    def wait_for(self, count: int, within: float = 30) -> list[Came]:
+        """Wait until so many requests have come."""
+        end = time.monotonic() + within
+        while len(self.came) < count:
+            assert time.monotonic() < end, f"{len(self.came)} of {count} messages came"
+            time.sleep(0.02)
+        return self.came
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that cut are what many tests are about."""
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: Receiver
+
+    def setup(self) -> None:
+        if self.server.context is not None:
+            self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def handle(self) -> None:
+        line = self.rfile.readline().decode().strip()
+        headers = {}
+        while text := self.rfile.readline().decode().strip():
+            name, _, value = text.partition(": ")
+            headers[name.lower()] = value
+        body = self.rfile.read(int(headers.get("content-length", "0")))
+        self.server.came.append(Came(line, headers, body))
+        if callable(self.server.answer):
+            self.server.answer(self.wfile)
+        else:
+            self.wfile.write(self.server.answer)
+
+
+@contextlib.contextmanager
+def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A running receiver."""
+    with Receiver(context) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+def answered(status: int, *headers: str) -> bytes:
+    """An answer without a body."""
+    lines = [f"HTTP/1.1 {status} Said", "Content-Length: 0", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def webhook_file(
+    receiver: Receiver | None, *, name: str = "chat", events: str = "", **more: Any
+) -> dict[str, str]:
+    """The catalogue's file of an endpoint at a receiver."""
+    document = {
+        "name": name,
+        "url": receiver.url if receiver else "https://hooks.example.com/stint",
+        "events": events.split() or ["request.created", "grant.revoking"],
+        "scope": "everything",
+        "secret": SECRET,
+        **more,
+    }
+    return {f"webhooks/{name}.yaml": json.dumps(document)}
+
+
+def endpoint(name: str = "chat"):
+    """The endpoint's row."""
+    from sessions_app.models import WebhookEndpoint
+
+    return WebhookEndpoint.objects.get(name=name)
+
+
+def send_all(now, name: str = "chat") -> int:
+    """Queue what has happened, and send what is due to one endpoint."""
+    from sessions_app.operations.deliver_webhooks import deliver_webhooks
+    from sessions_app.operations.gather_webhooks import gather_webhooks
+
+    gather_webhooks(now=now)
+    return deliver_webhooks(endpoint_id=endpoint(name).pk, now=lambda: now)
