@@ -102,7 +102,9 @@ def _url(text: str) -> str:
 
 def _event(text: str) -> str:
     if text not in EVENTS:
-        raise ValueError(f"there is no event {text}: see /schemas/webhook-messages.json for those that there are")
+        raise ValueError(
+            f"there is no event {text}: see /schemas/webhook-messages.json for those that there are"
+        )
     return text
 
 
