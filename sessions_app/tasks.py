@@ -21,6 +21,7 @@ from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.forget_webhooks import forget_webhooks
 from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_statements import leases_to_read, read_statements
@@ -35,6 +36,8 @@ RECONCILE_LASTS = 50
 STATEMENTS_LAST = 8
 # Receivers are slow as they please, so they are waited for in threads of their own: ends need the worker's.
 _couriers = Crew(16)
+# Sources of work as well.
+_askers = Crew(16)
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,19 @@ def prepare(*, grant_id: int, **_: Any) -> None:
 def deprovision(*, grant_id: int, **_: Any) -> None:
     """Undo a grant that is ending."""
     deprovision_grant(grant_id=grant_id, now=clock.now)
+
+
+@shared_task(name="workflows.read", acks_late=True)
+def read_work(*, workflow_id: int, **_: Any) -> None:
+    """Ask the source of a piece of work how it stands, and start what waited for that."""
+    _askers.start(("work", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
+
+
+@shared_task(name="workflows.read_all", acks_late=True)
+def read_all_work(**_: Any) -> None:
+    """Ask every source about the work that grants rest on, each on its own, so that one that hangs delays no other."""
+    for source_id in sources_to_ask():
+        _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
 
 
 @shared_task(name="notices.send", acks_late=True)

@@ -103,6 +103,21 @@ class Event(StrEnum):
     WORKFLOW_OPENED = "workflow.opened"
     # It was closed; every grant bound to it ends, and the data says how many.
     WORKFLOW_CLOSED = "workflow.closed"
+    # Its source says something else of it than before; the data has the names of what changed, and the grants that ended.
+    WORKFLOW_CHANGED = "workflow.changed"
+    # Somebody joined those who work on it.
+    WORKFLOW_JOINED = "workflow.joined"
+
+    # A source of work was made.
+    SOURCE_CREATED = "source.created"
+    # A source of work was changed; the data has the digest of its document, never a secret.
+    SOURCE_CHANGED = "source.changed"
+    # A source of work was removed; grants that rested on its work end.
+    SOURCE_REMOVED = "source.removed"
+    # A new secret for a source's webhooks was made; the one before is good until the next.
+    SOURCE_SECRET_ROTATED = "source.secret_rotated"  # noqa: S105
+    # A delivery that did not prove where it comes from; one entry a minute stands for all, and the data has their number.
+    SOURCE_REFUSED = "source.refused"
 
     # A person, service or agent was made.
     IDENTITY_CREATED = "identity.created"

@@ -26,6 +26,7 @@ from sessions_app.api.fields import (
     WorkflowRef,
 )
 from sessions_app.models import RequestKind, Severity, Verdict, WorkflowKind
+from sessions_app.operations.open_workflow import PREFIX
 from sessions_app.operations.request_access import MAX_TEXT
 
 _LARGEST = 2**31 - 1
@@ -144,7 +145,7 @@ class Files(Body):
 class NewRequest(Body):
     """What is asked for. Without `starts_at` the time begins with the approval; without `targets`, all of the cluster.
 
-    `workflow` is the open incident that access of the kind `incident` is for.
+    `workflow` is the open work that the access is for, and ends with; access of the kind `incident` needs an incident.
     """
 
     cluster = Name()
@@ -173,15 +174,26 @@ class Wanted(Body):
 
 
 @extend_schema_serializer(
-    examples=[_example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]})]
-)
+    examples=[
+        _example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}, "An incident"),
+        _example(
+            {"kind": "change", "title": "New kernel", "clusters": ["web"], "starts_at": "2026-11-28T01:00:00Z",
+             "ends_at": "2026-11-28T03:00:00Z", "assignee": "alice"}, "A change",
+        ),
+    ]
+)  # fmt: skip
 class NewWorkflow(Body):
-    """An incident to open, on clusters that you may see."""
+    """Work to open, on clusters that you may see. An incident has a severity, a change a planned start and end; a change, a
+    ticket or a task may be given to somebody.
+    """
 
-    kind = Choice(choices=WorkflowKind.values, default=WorkflowKind.INCIDENT.value)
+    kind = Choice(choices=[kind.value for kind in PREFIX], default=WorkflowKind.INCIDENT.value)
     title = Text(max_length=200)
-    severity = Choice(choices=Severity.values)
+    severity = Choice(choices=Severity.values, allow_blank=True, default="")
     clusters = Names(min_length=1)
+    starts_at = Moment(allow_null=True, default=None)
+    ends_at = Moment(allow_null=True, default=None)
+    assignee = Text(default="", allow_blank=True, max_length=100)
 
 
 class CloseWorkflow(Body):

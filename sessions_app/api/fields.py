@@ -16,7 +16,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,99}$"
 DIGEST = r"^[0-9a-f]{64}$"
 EVENT = r"^[a-z_]{1,30}(\.[a-z_]{1,30})?$"
-WORKFLOW = "^INC-[0-9]{1,9}$"
+WORKFLOW = "^((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})$"
 LONGEST = 366 * 86400
 DURATION = {
     "oneOf": [
@@ -103,12 +103,12 @@ class Digest(_Patterned):
     says = "Send the `digest` of the request as you read it: 64 hex digits."
 
 
-@extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101"]})
+@extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]})
 class WorkflowRef(_Patterned):
-    """The reference of an incident."""
+    """The reference of a piece of work: Stint's own, or of a source."""
 
     pattern = WORKFLOW
-    says = "An incident is written like INC-101."
+    says = "Work is written like INC-101, CHG-7, TKT-3, TSK-2, or pagerduty:Q1ABC for that of a source."
 
 
 @extend_schema_field({"type": "string", "pattern": EVENT, "examples": ["grant.ended", "grant"]})

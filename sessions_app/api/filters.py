@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import Kind
 from sessions_app.api.fields import Choice, EventName, Flag, Moment, Name, Query, Text, Username, Whole
-from sessions_app.models import GrantState, RequestKind, RequestState, RunState, WorkflowState
+from sessions_app.models import GrantState, RequestKind, RequestState, RunState, WorkflowKind, WorkflowState
 
 _CURSOR = "Where to go on: take it from the `next` of the page before."
 
@@ -53,9 +53,10 @@ class OfGrants(ByNumber):
 
 
 class OfWorkflows(ByNumber):
-    """Which incidents."""
+    """Which work."""
 
     state = Choice(required=False, choices=WorkflowState.values)
+    kind = Choice(required=False, choices=WorkflowKind.values)
 
 
 class OfRuns(ByNumber):

@@ -69,9 +69,11 @@ def grants(identity: Identity) -> QuerySet[Grant]:
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
-    """Incidents that the identity may see, with those of their clusters that it may see."""
+    """Work that the identity may see, with those of its clusters that it may see."""
     clusters = Prefetch("clusters", Cluster.objects.visible_to(identity))
-    found = Workflow.objects.visible_to(identity).select_related("opened_by", "closed_by")
+    found = Workflow.objects.visible_to(identity).select_related(
+        "opened_by", "closed_by", "source", "assignee"
+    )
     return found.prefetch_related(clusters)
 
 
@@ -125,8 +127,8 @@ def grant_of(identity: Identity, ref: str) -> Grant:
 
 
 def workflow_of(identity: Identity, ref: str) -> Workflow:
-    """Return an incident by its reference. Raises NotFound."""
-    return _one(workflows(identity).filter(ref=ref), "incident")
+    """Return a piece of work by its reference. Raises NotFound."""
+    return _one(workflows(identity).filter(ref=ref), "work")
 
 
 def run_of(identity: Identity, run_id: int) -> CommandRun:

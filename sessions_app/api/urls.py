@@ -63,6 +63,7 @@ GRANTS = [
 WORKFLOWS = [
     path("", workflows.Workflows.as_view()),
     path("/<api_workflow:ref>", workflows.OneWorkflow.as_view()),
+    path("/<api_workflow:ref>/join", workflows.WorkflowJoin.as_view()),
     path("/<api_workflow:ref>/close", workflows.WorkflowClose.as_view()),
 ]
 IDENTITIES = [

@@ -39,9 +39,19 @@ from sessions_app.models.webhook import (
     WebhookScope,
     WebhookState,
 )
-from sessions_app.models.workflow import Severity, Workflow, WorkflowKind, WorkflowState
+from sessions_app.models.workflow import (
+    OWN,
+    DeliveryState,
+    InboundDelivery,
+    Severity,
+    Workflow,
+    WorkflowKind,
+    WorkflowSource,
+    WorkflowState,
+)
 
 __all__ = [
+    "OWN",
     "AccessPolicy",
     "AccessPolicyGroupObjectPermission",
     "AccessPolicyUserObjectPermission",
@@ -57,6 +67,7 @@ __all__ = [
     "CommandSet",
     "CommandSetVersion",
     "Comment",
+    "DeliveryState",
     "Drift",
     "DriftKind",
     "EndReason",
@@ -67,6 +78,7 @@ __all__ = [
     "GrantCredential",
     "GrantState",
     "IdempotencyKey",
+    "InboundDelivery",
     "Installation",
     "Lease",
     "Notice",
@@ -91,5 +103,6 @@ __all__ = [
     "WebhookState",
     "Workflow",
     "WorkflowKind",
+    "WorkflowSource",
     "WorkflowState",
 ]

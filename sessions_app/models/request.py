@@ -85,6 +85,8 @@ class AccessRequest(models.Model):
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="requests", db_index=False
     )
+    # The facts of the work stood for approvals when it was asked for.
+    vouched = models.BooleanField(default=False, db_default=False)
     parameters = models.JSONField(default=dict)
     targets = models.JSONField(default=list)
     starts_at = models.DateTimeField(null=True, blank=True)

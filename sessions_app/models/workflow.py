@@ -11,11 +11,20 @@ from django.db.models.functions import Now
 from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster
 
+# What Stint's own work is kept by.
+OWN = "stint"
+# The longest reference: the name of a source, a colon, and what the source calls it.
+LONGEST_REF = 200
+
 
 class WorkflowKind(models.TextChoices):
     """What sort of work it is."""
 
     INCIDENT = "incident", "Incident"
+    CHANGE = "change", "Change"
+    TICKET = "ticket", "Ticket"
+    TASK = "task", "Task"
+    PIPELINE = "pipeline", "Pipeline"
 
 
 class WorkflowState(models.TextChoices):
@@ -42,29 +51,140 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Those on a cluster that the identity may see."""
+        """Those on a cluster that the identity may see, and those that it opened, has been given or has joined."""
         if identity.is_superuser:
             return self
         clusters = Cluster.objects.visible_to(identity).values("pk")
         through = self.model.clusters.through.objects.filter(cluster_id__in=clusters)
-        return self.filter(pk__in=through.values("workflow_id"))
+        joined = self.model.members.through.objects.filter(identity_id=identity.pk)
+        return self.filter(
+            Q(pk__in=through.values("workflow_id"))
+            | Q(pk__in=joined.values("workflow_id"))
+            | Q(opened_by=identity)
+            | Q(assignee=identity)
+        )
+
+
+class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
+    """Filters on sources."""
+
+    def live(self) -> WorkflowSourceQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def administered_by(self, identity: Identity) -> WorkflowSourceQuerySet:
+        """Those that the identity may see and change: all for administrators of Stint, none for others or for machines."""
+        return self if identity.is_superuser and identity.is_person else self.none()
+
+
+class WorkflowSource(models.Model):
+    """A system outside that keeps work: what it is asked by, and the secrets that its webhooks are signed with.
+
+    ``document`` is what its file says, without secrets; ``sealed`` holds those.
+    """
+
+    name = models.SlugField(max_length=63, unique=True)
+    provider = models.CharField(max_length=32)
+    summary = models.CharField(max_length=200, blank=True)
+    document = models.JSONField(default=dict)
+    sealed = models.BinaryField(default=b"")
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+    # When it last answered, and what went wrong since.
+    read_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    # One process asks it at a time, so that a source that hangs holds up nothing else.
+    asking_until = models.DateTimeField(null=True, blank=True)
+    # Deliveries that proved nothing: all are counted, one a minute is recorded.
+    refused = models.PositiveBigIntegerField(default=0)
+    refused_recorded_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WorkflowSourceQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DeliveryState(models.TextChoices):
+    """What became of a delivery."""
+
+    RECEIVED = "received", "Waits"
+    HANDLED = "handled", "Handled"
+    IGNORED = "ignored", "Means nothing here"
+
+
+class InboundDelivery(models.Model):
+    """A delivery of a webhook that proved where it comes from. ``key`` is what the sender signed and can't come twice;
+    ``hints`` are what it says: outside ids, and whether each is closed.
+    """
+
+    source = models.ForeignKey(WorkflowSource, on_delete=models.PROTECT, related_name="deliveries")
+    key = models.CharField(max_length=200)
+    event = models.CharField(max_length=100, blank=True)
+    hints = models.JSONField(default=list)
+    state = models.CharField(max_length=8, choices=DeliveryState.choices, default=DeliveryState.RECEIVED)
+    received_at = models.DateTimeField(db_default=Now())
+    handled_at = models.DateTimeField(null=True, blank=True)
+    closed = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "key"], name="delivery_once_per_source")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["received_at"], condition=Q(state="received"), name="delivery_waiting"),
+            models.Index(fields=["source", "-received_at"], name="delivery_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Workflow(models.Model):
-    """One piece of work, kept by ``provider`` under ``ref``; access that is bound to it ends when it is closed."""
+    """One piece of work; access that is bound to it ends when it is closed.
 
-    provider = models.CharField(max_length=20, default="stint")
+    Stint keeps it (``source`` None), or it is kept by ``source`` under ``outside_id``, and is what the source said at
+    ``read_at``. ``facts`` are texts by name that commands may be bound to; ``starts_at`` and ``ends_at`` are its planned
+    time, beyond which access for it does not reach. ``assigned`` and ``on_call`` are people as the source names them.
+    """
+
+    provider = models.CharField(max_length=32, default=OWN)
+    source = models.ForeignKey(
+        WorkflowSource, null=True, blank=True, on_delete=models.PROTECT, related_name="workflows"
+    )
+    outside_id = models.CharField(max_length=128, blank=True)
     kind = models.CharField(max_length=10, choices=WorkflowKind.choices)
-    ref = models.CharField(max_length=100)
+    ref = models.CharField(max_length=LONGEST_REF)
     title = models.CharField(max_length=200)
     severity = models.CharField(max_length=2, choices=Severity.choices, blank=True)
     clusters = models.ManyToManyField(Cluster, related_name="workflows")
+    assignee = models.ForeignKey(
+        Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="assigned_work"
+    )
+    members = models.ManyToManyField(Identity, related_name="joined_work")
+    assigned = models.JSONField(default=list)
+    on_call = models.JSONField(default=list)
+    facts = models.JSONField(default=dict)
+    url = models.CharField(max_length=500, blank=True)
+    starts_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=6, choices=WorkflowState.choices, default=WorkflowState.OPEN)
     opened_at = models.DateTimeField(db_default=Now())
     opened_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
+    # When the source last said that it is open, when it was last asked, and what went wrong since.
+    read_at = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    read_error = models.TextField(blank=True)
 
     objects = WorkflowQuerySet.as_manager()
 
@@ -75,13 +195,40 @@ class Workflow(models.Model):
             models.Index(fields=["-opened_at"], name="workflow_newest"),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["provider", "ref"], name="workflow_once_per_provider"),
+            models.UniqueConstraint(fields=["ref"], name="workflow_ref_once"),
+            # A source may open again what it closed; that is new work, and the old stays closed.
+            models.UniqueConstraint(
+                fields=["source", "outside_id"],
+                condition=Q(state="open", source__isnull=False),
+                name="workflow_open_once_per_source",
+            ),
             models.CheckConstraint(
                 condition=Q(state="open", closed_at__isnull=True)
                 | Q(state="closed", closed_at__isnull=False),
                 name="workflow_closed_at_a_time",
             ),
+            models.CheckConstraint(
+                condition=Q(starts_at__isnull=True)
+                | Q(ends_at__isnull=True)
+                | Q(ends_at__gt=models.F("starts_at")),
+                name="workflow_ends_after_start",
+            ),
+            models.CheckConstraint(
+                condition=Q(source__isnull=True, outside_id="")
+                | (Q(source__isnull=False) & ~Q(outside_id="")),
+                name="workflow_of_a_source_has_its_id",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.ref
+
+    @property
+    def id_there(self) -> str:
+        """What its keeper calls it."""
+        return self.outside_id or self.ref
+
+    def fact(self, name: str) -> str:
+        """Return what commands are bound to by ``workflow.<name>``; empty when it is not known."""
+        own = {"id": self.id_there, "ref": self.ref, "kind": self.kind, "severity": self.severity}
+        return own[name] if name in own else str(self.facts.get(name, ""))

@@ -20,6 +20,7 @@ from sessions_app.operations.catalogue_changes import (
     write_command_set,
     write_group,
     write_policy,
+    write_source,
     write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Change, Plan, one_change
@@ -106,9 +107,16 @@ def _write_places(
             write_webhook(webhook, plan, actor, now, on_server=on_server)
         except DocumentError as error:
             fields |= {f"webhooks/{webhook.name}: {one.path}": [one.message] for one in error.problems}
+    for source in catalogue.sources.values():
+        try:
+            write_source(source, plan, actor, now, on_server=on_server)
+        except DocumentError as error:
+            fields |= {f"workflow-sources/{source.name}: {one.path}": [one.message] for one in error.problems}
     if fields:
         told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
-        raise InvalidInput("The catalogue can't be read; nothing was changed.", hint=told, fields=fields)
+        raise InvalidInput(
+            "The catalogue can't be read; nothing was changed.", hint=told, fields=dict(fields)
+        )
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
@@ -117,6 +125,7 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
         "cluster": catalogue.clusters,
         "command set": catalogue.command_sets,
         "webhook": catalogue.webhooks,
+        "workflow source": catalogue.sources,
     }
     for type_, kept in named.items():
         for row in live_rows(type_).exclude(name__in=list(kept)):

@@ -29,6 +29,7 @@ from sessions_app.models import (
     Lease,
     Target,
     WebhookEndpoint,
+    WorkflowSource,
 )
 from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
 from sessions_app.operations.cluster_connection import (
@@ -42,7 +43,14 @@ from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
 from sessions_app.operations.webhook_endpoint import check_address, endpoint_data, read_secret, set_owners
-from sessions_app.policy.catalogue import Catalogue, ClusterDocument, CommandSetFile, GroupDocument
+from sessions_app.operations.workflow_sources import read_secrets, shown_document
+from sessions_app.policy.catalogue import (
+    Catalogue,
+    ClusterDocument,
+    CommandSetFile,
+    GroupDocument,
+    SourceDocument,
+)
 from sessions_app.policy.commands.document import digest as command_set_digest
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
@@ -90,9 +98,12 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
 
     for group in catalogue.groups.values():
         check(f"groups/{group.name}", "identity", group.members, known)
-    for place, named in _named_people(catalogue):
-        check(place, "identity", named.identities, known)
-        check(place, "group", named.groups, groups)
+    for source in catalogue.sources.values():
+        named = [*source.clusters, *(name for names in source.services.values() for name in names)]
+        check(f"workflow-sources/{source.name}", "cluster", dict.fromkeys(named), clusters)
+    for place, people in _named_people(catalogue):
+        check(place, "identity", people.identities, known)
+        check(place, "group", people.groups, groups)
     for policy, _ in catalogue.policies.values():
         place = f"policies/{policy.name}"
         check(place, "webhook", policy.webhooks, webhooks)
@@ -379,6 +390,34 @@ def write_webhook(
     )  # fmt: skip
 
 
+def write_source(
+    document: SourceDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make a source of work what the document says. Raises DocumentError."""
+    source = WorkflowSource.objects.filter(name=document.name).first()
+    live = source is not None and source.removed_at is None
+    before = shown_document(source) if source and live else None
+    seen, kept = read_secrets(document, source if live else None, on_server=on_server)
+    if source is None:
+        source = WorkflowSource(name=document.name, created_at=now)
+    elif live and seen == source.document and kept == bytes(source.sealed):
+        return
+    source.provider, source.summary, source.document, source.sealed = (
+        document.provider,
+        document.summary,
+        seen,
+        kept,
+    )
+    source.changed_at, source.removed_at, source.last_error = now, None, ""
+    source.save()
+    after = shown_document(source)
+    note(plan, "change" if before else "create", "workflow source", document.name, before, after)
+    record(
+        event=Event.SOURCE_CHANGED if before else Event.SOURCE_CREATED, actor=actor, object_type="workflow_source",
+        object_ref=document.name, now=now, data={"provider": document.provider, "digest": digest_of(seen)},
+    )  # fmt: skip
+
+
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
     """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
     try:
@@ -470,6 +509,10 @@ _REMOVALS: Mapping[str, _Removal] = {
     ),
     "webhook": _Removal(
         WebhookEndpoint, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.WEBHOOK_REMOVED
+    ),
+    "workflow source": _Removal(
+        WorkflowSource, lambda row: Grant.objects.filter(workflow__source=row), EndReason.WORKFLOW_CLOSED,
+        Event.SOURCE_REMOVED,
     ),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from accounts.models import Identity
 from accounts.queries import group_names
@@ -23,11 +23,12 @@ from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
-from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.evaluate import evaluate, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask
 from sessions_app.policy.scope import Scope
 from sessions_app.queries import commands, facts
+from sessions_app.queries.work import work_for
 
 MAX_TICKET = 200
 FARTHEST = dt.timedelta(days=3660)
@@ -43,7 +44,7 @@ class NothingToAskFor(NotFound):
 class NewRequest:
     """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster.
 
-    ``workflow`` is the reference of the incident that the access is for. ``once`` names one sending of a form: sent
+    ``workflow`` is the reference of the work that the access is for, and ends with. ``once`` names one sending of a form: sent
     twice, it asks once.
     """
 
@@ -65,6 +66,7 @@ class NewRequest:
 class Preview:
     """What would happen: the decision, under which policy, for what exactly, and who else is there then.
 
+    ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals.
     ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest.
     """
 
@@ -74,6 +76,8 @@ class Preview:
     cluster: Cluster
     version: CommandSetVersion
     workflow: Workflow | None
+    parameters: dict[str, str]
+    vouched: bool
     targets: tuple[Target, ...]
     compiled: CompiledSet
     approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
@@ -101,7 +105,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     version = _version(ask.command_set)
     targets = _targets(cluster, ask.targets)
     work = _workflow(requester, ask)
-    _check_work(version, ask, work)
+    ask = replace(ask, workflow=work.ref if work else ask.workflow, parameters=_bound(version, ask, work))
     previews = [_preview(policy, cluster, version, targets, work, requester, ask, now) for policy in policies]
     return min(previews, key=_cost)
 
@@ -139,12 +143,6 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
             "There is no such kind of request.",
             fields={"kind": [f"One of: {', '.join(RequestKind.values)}."]},
         )
-    if ask.workflow and ask.kind != RequestKind.INCIDENT:
-        raise InvalidInput(
-            "Only access for an incident names an incident.",
-            hint="Leave it out, or ask for an incident.",
-            fields={"workflow": ["Only with the kind `incident`."]},
-        )
     if type(ask.duration) is not int or abs(ask.duration) > FARTHEST.total_seconds():
         raise InvalidInput(
             "The duration is not a time that can be granted.", fields={"duration": ["Whole seconds."]}
@@ -176,22 +174,41 @@ def _version(name: str) -> CommandSetVersion:
 
 def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
     """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
-    found = Workflow.objects.visible_to(requester).filter(ref=ask.workflow or "", kind=WorkflowKind.INCIDENT)
-    return found.order_by("pk").first() if ask.workflow else None
+    found = work_for(requester, ask.workflow) if ask.workflow else None
+    if found is not None and ask.kind == RequestKind.INCIDENT and found.kind != WorkflowKind.INCIDENT:
+        return None
+    return found
 
 
-def _check_work(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -> None:
-    """What a command set takes from the work is this work and not its neighbour."""
-    if work is None:
-        return
-    for parameter in version.document.get("parameters") or {}:
-        taken = (version.document["parameters"][parameter] or {}).get("from") == "workflow.id"
-        if taken and ask.parameters.get(parameter, work.ref) != work.ref:
+def _bound(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -> dict[str, str]:
+    """Return the parameters, with what the command set takes from the work: that of this work, and not of its neighbour.
+
+    Raises InvalidInput where no work is named, where it does not have the fact, and where something else was given.
+    """
+    taken = {
+        name: (fact, work.fact(fact) if work else "") for name, fact in facts.work_parameters(version).items()
+    }
+    for name, (fact, value) in taken.items():
+        if work is None:
             raise InvalidInput(
-                f"{parameter} is taken from the incident, which is {work.ref}.",
-                hint=f"Leave {work.ref} there, or ask for the other incident.",
-                fields={f"parameters.{parameter}": [f"Must be {work.ref}."]},
+                f"{name} is taken from the work that the access is for, and none is named that is open to you.",
+                hint="Name the incident, change, ticket, task or pipeline.",
+                fields={"workflow": ["Needed."], f"parameters.{name}": ["Taken from the work."]},
             )
+        if not value:
+            raise InvalidInput(
+                f"{work.ref} has no {fact}, from which {name} is taken.",
+                hint="Ask for work that has one, or for another command set.",
+                fields={f"parameters.{name}": [f"{work.ref} has no {fact}."]},
+            )
+        if ask.parameters.get(name, value) != value:
+            raise InvalidInput(
+                f"{name} is taken from {work.ref}, which is {value}." if fact not in ("id", "ref")
+                else f"{name} is taken from the work, which is {value}.",
+                hint=f"Leave {value} there, or ask for the other work.",
+                fields={f"parameters.{name}": [f"Must be {value}."]},
+            )  # fmt: skip
+    return {**ask.parameters, **{name: value for name, (_, value) in taken.items()}}
 
 
 def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
@@ -231,7 +248,7 @@ def _preview(
         workflow=work,
     )
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
-    starts_at = max(ask.starts_at or now, now)
+    starts_at = max(ask.starts_at or now, now, work.starts_at if work and work.starts_at else now)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)
     there = _there(cluster, requester, starts_at, ends_at)
     return Preview(
@@ -241,6 +258,8 @@ def _preview(
         cluster=cluster,
         version=version,
         workflow=work,
+        parameters=ask.parameters,
+        vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.work),
         targets=tuple(targets),
         compiled=_compiled(version, ask.parameters),
         approvers=tuple(
@@ -269,6 +288,7 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
         ticket=ask.ticket,
         break_glass=ask.kind == RequestKind.BREAK_GLASS,
         incident=(ask.workflow or "") if ask.kind == RequestKind.INCIDENT else None,
+        work=ask.workflow or "",
     )
 
 
@@ -309,6 +329,7 @@ def _scope(
         starts_at=ask.starts_at,
         duration=ask.duration,
         workflow=work.ref if work else None,
+        work=facts.bound_facts(work, version) if work else {},
         connection=cluster.connection,
     )
 

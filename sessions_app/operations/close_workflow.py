@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
@@ -16,21 +17,20 @@ from sessions_app.models import AccessRequest, EndReason, Grant, RequestState, W
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.tell import tell
 
+SOURCE = Actor.system("workflows")
 
-def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note: str = "") -> Workflow:
+
+def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime, note: str = "") -> Workflow:
     """Close what the actor may see; whoever may see it may, because closing only takes access away.
 
-    Every grant bound to it begins to end in the same transaction, running commands included, and requests that wait
-    lapse. Closing what is closed changes nothing. Raises NotFound, InvalidInput (the note).
+    ``actor`` None is the work's source, or its planned end. Every grant bound to it begins to end in the same transaction,
+    running commands included, and requests that wait lapse. Closing what is closed changes nothing. Raises NotFound,
+    InvalidInput (the note).
     """
     note = checked_text(note, field="note")
     with transaction.atomic():
-        workflow = (
-            Workflow.objects.visible_to(actor)
-            .select_for_update(no_key=True, of=("self",))
-            .filter(pk=workflow_id)
-            .first()
-        )
+        visible = Workflow.objects.visible_to(actor) if actor else Workflow.objects.all()
+        workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()
         if workflow is None:
             raise NotFound("There is no such work.")
         if workflow.state == WorkflowState.CLOSED:
@@ -57,10 +57,11 @@ def close_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime, note:
                 grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
             )
         _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
+        by = actor_of(actor) if actor else SOURCE
         for request in requests:
-            _lapse(request, workflow, actor, now)
+            _lapse(request, workflow, by, now)
         record_end(
-            event=Event.WORKFLOW_CLOSED, actor=actor_of(actor), object_type="workflow", object_ref=workflow.ref, now=now,
+            event=Event.WORKFLOW_CLOSED, actor=by, object_type="workflow", object_ref=workflow.ref, now=now,
             data={"note": note, "grants_ended": len(grants), "requests_lapsed": len(requests)},
         )  # fmt: skip
     return workflow
@@ -72,15 +73,15 @@ def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: d
         event=Event.WORKFLOW_CLOSED,
         subject=f"{workflow.ref} is closed, so your access for it ended",
         body=note,
-        path=f"/incidents/{workflow.ref}/",
+        path=f"/work/{workflow.ref}/",
         now=now,
     )
 
 
-def _lapse(request: AccessRequest, workflow: Workflow, actor: Identity, now: dt.datetime) -> None:
+def _lapse(request: AccessRequest, workflow: Workflow, by: Actor, now: dt.datetime) -> None:
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
     record_end(
-        event=Event.REQUEST_LAPSED, actor=actor_of(actor), object_type="request", object_ref=request.ref, now=now,
+        event=Event.REQUEST_LAPSED, actor=by, object_type="request", object_ref=request.ref, now=now,
         data={"closed": workflow.ref},
     )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
@@ -16,6 +16,8 @@ from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
 from sessions_app.policy.catalogue import ClusterDocument, TargetDocument, schemas
 from sessions_app.policy.documents import DocumentError, Problem, problems_of
+from sessions_app.workflows.base import secret_fields as source_secrets
+from sessions_app.workflows.registry import types as source_types
 
 PURPOSE = "cluster connection"
 # Stands in documents where a secret is stored; sent back, it means the stored one.
@@ -63,7 +65,9 @@ def read_connection(
     given, problems = dict(document.connection), []
     for name in secrets & (given.keys() | stored.keys()):
         try:
-            given[name] = _secret(given.get(name, STORED), stored.get(name), on_server=on_server, moved=moved)
+            given[name] = secret_of(
+                given.get(name, STORED), stored.get(name), on_server=on_server, moved=moved
+            )
         except ValueError as error:
             problems.append(Problem(f"connection.{name}", str(error)))
     if problems:
@@ -141,7 +145,7 @@ def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) 
     return not wanted <= known or plain != before.connection
 
 
-def _secret(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
+def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
     """Return the secret that a document means. Raises ValueError with what to do."""
     if given == STORED:
         if stored is None:
@@ -195,12 +199,28 @@ def catalogue_schemas() -> dict[str, dict[str, Any]]:
         }
         for kind, type_ in sorted(types().items())
     ]
+    found["workflow-sources"]["allOf"] = [
+        {
+            "if": {"properties": {"provider": {"const": provider}}, "required": ["provider"]},
+            "then": {
+                "properties": {
+                    "parameters": schema_with_secrets(one.parameters, source_secrets(one.parameters))
+                }
+            },
+        }
+        for provider, one in sorted(source_types().items())
+    ]
     return found
 
 
 def connection_schema(type_: ConnectorType) -> dict[str, Any]:
     """Return the JSON Schema of what stands under ``connection``; a secret may be named instead of written."""
-    schema = type_.parameters.model_json_schema()
+    return schema_with_secrets(type_.parameters, secret_fields(type_.parameters))
+
+
+def schema_with_secrets(model: type[BaseModel], secrets: frozenset[str]) -> dict[str, Any]:
+    """Return the JSON Schema of parameters in which a secret may be named instead of written."""
+    schema = model.model_json_schema()
     named = [
         {
             "type": "object",
@@ -210,7 +230,7 @@ def connection_schema(type_: ConnectorType) -> dict[str, Any]:
         }
         for how in ("env", "file")
     ]
-    for name in secret_fields(type_.parameters):
+    for name in secrets:
         about = schema["properties"][name]
         schema["properties"][name] = {
             "description": about.get("description", ""),

@@ -25,9 +25,10 @@ _TRIES = 20
 def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.datetime) -> Grant:
     """Make the grant SCHEDULED, for what approvers left of the request. Call it in the approving transaction.
 
-    Waiting does not eat the granted time: it begins at the start asked for or now, whichever is later.
+    Waiting does not eat the granted time: it begins at the start asked for or now, whichever is later, and no earlier than
+    the work that it is for. It ends no later than the planned end of that work.
     """
-    starts_at = max(request.starts_at or now, now)
+    starts_at, expires_at = _span(request, extent, now)
     version = request.command_set_version
     finish = [
         command.rule.finish_seconds or 0
@@ -45,7 +46,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         token=installation_mark() + secrets.token_hex(12),
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         starts_at=starts_at,
-        expires_at=starts_at + dt.timedelta(seconds=extent.duration),
+        expires_at=expires_at,
         finish_seconds=max(finish, default=0),
         created_at=now,
         review_due_at=_review_due(request, now),
@@ -63,6 +64,17 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
     )  # fmt: skip
     enqueue("grants.provision", grant_id=grant.pk)
     return grant
+
+
+def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    work = request.workflow
+    starts_at = max(request.starts_at or now, now)
+    if work is not None and work.starts_at is not None:
+        starts_at = max(starts_at, work.starts_at)
+    expires_at = starts_at + dt.timedelta(seconds=extent.duration)
+    if work is not None and work.ends_at is not None:
+        expires_at = min(expires_at, work.ends_at)
+    return starts_at, expires_at
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:

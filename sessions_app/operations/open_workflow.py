@@ -9,42 +9,112 @@ from django.db import connection, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from accounts.names import canonical_username
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind
 
-_PREFIX = {WorkflowKind.INCIDENT: "INC"}
+PREFIX = {
+    WorkflowKind.INCIDENT: "INC",
+    WorkflowKind.CHANGE: "CHG",
+    WorkflowKind.TICKET: "TKT",
+    WorkflowKind.TASK: "TSK",
+}
+LONGEST_CHANGE = dt.timedelta(days=31)
 
 
 def open_workflow(
-    *, kind: str, title: str, severity: str, clusters: Sequence[str], actor: Identity, now: dt.datetime
+    *,
+    kind: str,
+    title: str,
+    clusters: Sequence[str],
+    actor: Identity,
+    now: dt.datetime,
+    severity: str = "",
+    starts_at: dt.datetime | None = None,
+    ends_at: dt.datetime | None = None,
+    assignee: str = "",
 ) -> Workflow:
-    """Open an incident on clusters that the actor may see, under the next free reference (INC-12).
+    """Open work on clusters that the actor may see, under the next free reference (INC-12, CHG-3, TKT-7, TSK-2).
 
-    Raises InvalidInput, which names the field.
+    An incident has a severity, a change a planned start and end, beyond which access for it does not reach; everything but
+    an incident may be given to somebody, by user name. A pipeline is opened by its source alone. Raises InvalidInput,
+    which names the field.
     """
     title = checked_text(title, field="title", longest=200)
     if not title:
-        raise InvalidInput("Say in a few words what is wrong.", fields={"title": ["Needed."]})
-    if kind not in WorkflowKind.values:
-        raise InvalidInput("There is no such kind of work.", fields={"kind": [_one_of(WorkflowKind.values)]})
-    if severity not in Severity.values:
-        raise InvalidInput("There is no such severity.", fields={"severity": [_one_of(Severity.values)]})
+        raise InvalidInput(
+            "Say in a few words what is wrong."
+            if kind == WorkflowKind.INCIDENT
+            else "Say in a few words what it is about.",
+            fields={"title": ["Needed."]},
+        )
+    if kind not in PREFIX:
+        raise InvalidInput("There is no such kind of work to open.", fields={"kind": [_one_of(list(PREFIX))]})
+    _check_severity(kind, severity)
+    _check_time(kind, starts_at, ends_at, now)
+    given = _assignee(kind, assignee)
     touched = _clusters(clusters, actor)
     with transaction.atomic():
         workflow = Workflow.objects.create(
-            kind=kind, ref=f"{_PREFIX[WorkflowKind(kind)]}-{_next_number()}", title=title, severity=severity,
-            opened_at=now, opened_by=actor,
+            kind=kind, ref=f"{PREFIX[WorkflowKind(kind)]}-{_next_number()}", title=title, severity=severity,
+            opened_at=now, opened_by=actor, starts_at=starts_at, ends_at=ends_at, assignee=given,
         )  # fmt: skip
         workflow.clusters.set(touched)
+        planned = (
+            {"starts_at": starts_at.isoformat(), "ends_at": ends_at.isoformat()}
+            if starts_at and ends_at
+            else {}
+        )
         record(
             event=Event.WORKFLOW_OPENED, actor=actor_of(actor), object_type="workflow", object_ref=workflow.ref,
             now=now, data={"kind": kind, "title": title, "severity": severity,
-                           "clusters": [cluster.name for cluster in touched]},
+                           "clusters": [cluster.name for cluster in touched], **planned,
+                           **({"assignee": given.username} if given else {})},
         )  # fmt: skip
     return workflow
+
+
+def _check_severity(kind: str, severity: str) -> None:
+    if severity not in Severity.values if kind == WorkflowKind.INCIDENT else severity:
+        allowed = _one_of(Severity.values) if kind == WorkflowKind.INCIDENT else "Only an incident has one."
+        raise InvalidInput("There is no such severity.", fields={"severity": [allowed]})
+
+
+def _check_time(
+    kind: str, starts_at: dt.datetime | None, ends_at: dt.datetime | None, now: dt.datetime
+) -> None:
+    if kind != WorkflowKind.CHANGE:
+        if starts_at or ends_at:
+            raise InvalidInput("Only a change has a planned time.", fields={"starts_at": ["Leave it out."]})
+        return
+    if starts_at is None or ends_at is None:
+        field = "starts_at" if starts_at is None else "ends_at"
+        raise InvalidInput("Say when the change begins and ends.", fields={field: ["Needed."]})
+    if ends_at <= starts_at or ends_at <= now:
+        raise InvalidInput(
+            "A change ends after it begins, and not in the past.", fields={"ends_at": ["Choose a later end."]}
+        )
+    if ends_at - starts_at > LONGEST_CHANGE:
+        raise InvalidInput(
+            f"A change takes at most {LONGEST_CHANGE.days} days.",
+            fields={"ends_at": ["Choose an earlier end."]},
+        )
+
+
+def _assignee(kind: str, name: str) -> Identity | None:
+    if not name:
+        return None
+    if kind == WorkflowKind.INCIDENT:
+        raise InvalidInput(
+            "An incident is given to nobody; people join it.", fields={"assignee": ["Leave it out."]}
+        )
+    found = Identity.objects.active().filter(username=canonical_username(name)).first()
+    if found is None:
+        raise InvalidInput(f"There is nobody called {name}.", fields={"assignee": ["Write a user name."]})
+    return found
 
 
 def _clusters(names: Sequence[str], actor: Identity) -> list[Cluster]:

@@ -22,6 +22,7 @@ from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
+from sessions_app.queries.work import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
 # What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
@@ -44,6 +45,8 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
             return grant
         if not catalogue_stands():
             return grant
+        if _must_be_read(grant, now):
+            return grant
         if reason := why_not_start(grant, now):
             closed = grant.workflow and grant.workflow.state == WorkflowState.CLOSED
             why = EndReason.WORKFLOW_CLOSED if closed else EndReason.POLICY_CHANGED
@@ -62,6 +65,23 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         except StaleGrant:
             grant.refresh_from_db()
     return grant
+
+
+def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
+    """Whether the start has to wait until the source of its work was asked, because it was not lately. Nothing is asked
+    here, where others wait for their start; work that is unread for too long is refused by the policy.
+    """
+    work = grant.workflow
+    if work is None or work.state == WorkflowState.CLOSED or is_fresh(work, now):
+        return False
+    silence = (now - (work.read_at or work.opened_at)).total_seconds()
+    if silence > staleness_of(grant):
+        return False
+    Grant.objects.filter(pk=grant.pk).update(
+        next_attempt_at=now + ASK_AGAIN, last_error=work.read_error and f"{work.ref}: {work.read_error}"
+    )
+    enqueue("workflows.read", workflow_id=work.pk)
+    return True
 
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
@@ -138,7 +158,7 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
     # a responder for handing over the watch.
     ignored = {"start", "at_once", "may_break_glass", "enough_approvers", "sweeper_alive"}
     if grant.state == GrantState.ACTIVE:
-        ignored |= {"in_window", "on_call"}
+        ignored |= {"in_window", "on_call", "part_in_work", "within_work"}
     if decision.outcome is not Outcome.REFUSED:
         return ""
     return next((result.message for result in decision.refusals if result.rule not in ignored), "")

@@ -13,17 +13,19 @@ from sessions_app.operations.catalogue_changes import live_rows, remove_row
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
 
-Kind = Literal["clusters", "command-sets", "policies", "webhooks"]
+Kind = Literal["clusters", "command-sets", "policies", "webhooks", "workflow-sources"]
 _TYPE: dict[Kind, str] = {
     "clusters": "cluster",
     "command-sets": "command set",
     "policies": "policy",
     "webhooks": "webhook",
+    "workflow-sources": "workflow source",
 }
 _GRANTS: dict[Kind, str] = {
     "clusters": "cluster__name",
     "command-sets": "command_set_version__command_set__name",
     "policies": "policy__name",
+    "workflow-sources": "workflow__source__name",
 }
 
 

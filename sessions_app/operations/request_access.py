@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 from django.db import IntegrityError, connection, transaction
 
@@ -16,11 +17,13 @@ from sessions_app.models import AccessRequest, RequestKind, RequestState, Workfl
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.check_request import NewRequest, Preview, check_request
 from sessions_app.operations.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.read_workflow import UnknownWork, read_workflow
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
+from sessions_app.queries.work import source_for, split_ref, work_for
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64
@@ -53,7 +56,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
         )
     try:
-        return _sent_before(requester, ask) or _ask(requester, ask, now)
+        return _sent_before(requester, ask) or _ask(requester, _work_read(requester, ask, now), now)
     except IntegrityError:
         # Both sendings came at the same moment.
         if sent := _sent_before(requester, ask):
@@ -88,8 +91,25 @@ class RequestRefusedKind(StintError):
     status = 400
 
 
+def _work_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
+    """Ask the source of the work that is named how it stands. What is not known there, the rules refuse.
+
+    Raises SourceUnreadable.
+    """
+    name, _ = split_ref(ask.workflow or "")
+    if not name:
+        return ask
+    known = work_for(requester, ask.workflow or "")
+    if known is None and source_for(requester, name) is None:
+        return ask
+    try:
+        return replace(ask, workflow=read_workflow(ref=ask.workflow or "", now=now).ref)
+    except UnknownWork:
+        return ask
+
+
 def _hold_work(ask: NewRequest) -> None:
-    """Keep the incident from being closed between the look at it and the grant: whoever closes it ends what is there."""
+    """Keep the work from being closed between the look at it and the grant: whoever closes it ends what is there."""
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
 
@@ -112,7 +132,8 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
         policy_version=preview.policy.version,
         command_set_version=preview.version,
         workflow=preview.workflow,
-        parameters=ask.parameters,
+        vouched=preview.vouched,
+        parameters=preview.parameters,
         targets=[target.pk for target in preview.targets],
         starts_at=ask.starts_at,
         duration=ask.duration,
@@ -127,7 +148,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
         event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
         data={
             "kind": request.kind, "cluster": preview.cluster.name, "command_set": str(preview.version),
-            "targets": [target.name for target in preview.targets], "parameters": as_words(ask.parameters),
+            "targets": [target.name for target in preview.targets], "parameters": as_words(preview.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
             "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
             "reason": request.reason, "ticket": request.ticket, **work_of(request),

@@ -9,7 +9,14 @@ from typing import Any, Literal
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.kernel.errors import Conflict
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, WebhookEndpoint
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    WebhookEndpoint,
+    WorkflowSource,
+)
 from sessions_app.operations.catalogue_changes import (
     cluster_data,
     plain,
@@ -18,23 +25,26 @@ from sessions_app.operations.catalogue_changes import (
     write_command_set,
     write_group,
     write_policy,
+    write_source,
     write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.operations.webhook_endpoint import endpoint_data
+from sessions_app.operations.workflow_sources import shown_document
 from sessions_app.policy.catalogue import Catalogue, read_one
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
-Kind = Literal["groups", "clusters", "command-sets", "webhooks", "policies"]
+Kind = Literal["groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources"]
 NOUN: dict[Kind, str] = {
     "groups": "group",
     "clusters": "cluster",
     "command-sets": "command set",
     "webhooks": "webhook",
     "policies": "policy",
+    "workflow-sources": "workflow source",
 }
 
 
@@ -90,7 +100,9 @@ def save_document(
 
 def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
     """Return the one document of a catalogue by its name."""
-    others = (catalogue.clusters, catalogue.command_sets, catalogue.webhooks, catalogue.policies)
+    others = (
+        catalogue.clusters, catalogue.command_sets, catalogue.webhooks, catalogue.sources, catalogue.policies,
+    )  # fmt: skip
     return next((found for found in others if found), catalogue.groups)
 
 
@@ -99,6 +111,9 @@ def state_of(kind: Kind, name: str) -> str:
     if kind == "clusters":
         cluster = Cluster.objects.live().filter(name=name).first()
         return digest_of(cluster_data(cluster)) if cluster else ""
+    if kind == "workflow-sources":
+        source = WorkflowSource.objects.live().filter(name=name).first()
+        return digest_of(shown_document(source)) if source else ""
     if kind == "policies":
         return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
     if kind == "webhooks":
@@ -124,6 +139,8 @@ def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) 
         write_command_set(command_set, plan, actor_of(actor), now)
     for webhook in catalogue.webhooks.values():
         write_webhook(webhook, plan, actor_of(actor), now)
+    for one in catalogue.sources.values():
+        write_source(one, plan, actor_of(actor), now)
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor_of(actor), now)
 

@@ -28,11 +28,16 @@ from sessions_app.models import (
     RequestState,
     RunState,
     Sweeper,
+    Workflow,
+    WorkflowState,
 )
+from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.stop_gateway import stop_lost_gateways
 from sessions_app.operations.tell import tell
+from sessions_app.policy.durations import say_duration
+from sessions_app.queries.work import staleness_of
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +45,8 @@ SWEEPER = Actor.system("sweep")
 BATCH = 1000
 # A row that can't be read is put off, so that it stops nobody else.
 PUT_OFF = dt.timedelta(seconds=30)
+# No policy lets work go unread for less.
+SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 
 
@@ -122,8 +129,8 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 
 
 def end_baseless(*, now: dt.datetime) -> int:
-    """End live grants whose holder was disabled or whose cluster, policy or command set was removed, and close the
-    sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
+    """End live grants whose holder was disabled, whose cluster, policy or command set was removed, or whose work is closed,
+    over, or was not heard of for longer than their policy allows, and close the sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
     """
     stop_lost_gateways(now=now)
     live = Grant.objects.filter(state__in=_LIVE)
@@ -146,7 +153,43 @@ def end_baseless(*, now: dt.datetime) -> int:
                 ended += 1
             except (StintError, DatabaseError) as error:
                 log.exception("sweep.row_failed", grant=pk, error=type(error).__name__)
+    return ended + _end_workless(now)
+
+
+def _end_workless(now: dt.datetime) -> int:
+    """End what rests on work that is closed or counts as closed, and close changes whose planned time is over."""
+    for work in Workflow.objects.open().filter(source__isnull=True, ends_at__lte=now)[:BATCH]:
+        close_workflow(workflow_id=work.pk, actor=None, now=now, note="Its planned time is over.")
+    bound = Grant.objects.filter(state__in=_LIVE, workflow__isnull=False).select_related(
+        "workflow__source", "policy"
+    )
+    closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
+    unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
+    ended = 0
+    for grant in bound.filter(closed | unread).order_by("pk")[:BATCH]:
+        if why := _why_workless(grant, now):
+            try:
+                end_grant(grant_id=grant.pk, actor=None, reason=EndReason.WORKFLOW_CLOSED, now=now, note=why)
+                ended += 1
+            except (StintError, DatabaseError) as error:
+                log.exception("sweep.row_failed", grant=grant.ref, error=type(error).__name__)
     return ended
+
+
+def _why_workless(grant: Grant, now: dt.datetime) -> str:
+    work = grant.workflow
+    if work is None:
+        return ""
+    if work.state == WorkflowState.CLOSED:
+        return f"{work.ref} is closed."
+    if work.source is None:
+        return ""
+    if work.source.removed_at is not None:
+        return f"The source {work.source.name} was removed."
+    silence = int((now - (work.read_at or work.opened_at)).total_seconds())
+    if silence <= staleness_of(grant):
+        return ""
+    return f"{work.ref} could not be read for {say_duration(silence)}, so it counts as closed."
 
 
 def _look(now: dt.datetime, name: str) -> list[str]:

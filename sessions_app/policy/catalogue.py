@@ -17,7 +17,7 @@ from sessions_app.policy.documents import DocumentError, Lines, Problem, load_ya
 from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
 from sessions_app.policy.webhooks import WebhookDocument
 
-FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "policies")
+FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "workflow-sources", "policies")
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 # A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
 HostKey = Annotated[
@@ -119,6 +119,38 @@ class GroupDocument(_File):
     members: tuple[Person, ...] = ()
 
 
+class SourceDocument(_File):
+    """A system outside that keeps work: how it is asked, how its webhooks are known, and on which clusters its work is."""
+
+    name: Name
+    provider: str = Field(min_length=1, max_length=32, description="pagerduty, github, gitlab or standard")
+    summary: str = Field(default="", max_length=200)
+    parameters: Mapping[str, Any] = Field(
+        default={}, description="How it is asked; what stands here depends on the provider"
+    )
+    webhook_secrets: tuple[str | Mapping[str, str], ...] | None = Field(
+        default=None,
+        max_length=5,
+        description="What its webhooks are signed with; two while one takes over from another",
+    )
+    clusters: tuple[Name, ...] = Field(default=(), max_length=200, description="On which all of its work is")
+    services: Mapping[str, tuple[Name, ...]] = Field(
+        default={},
+        description="On which the work of one service is, by its id or name; in place of `clusters`",
+    )
+    people: Literal["email", "username"] = Field(
+        default="email", description="How its assignees and those on call are known here"
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> SourceDocument:
+        if self.name == "stint":
+            raise ValueError("name: `stint` is what Stint's own work is kept by; choose another")
+        if not self.clusters and not self.services:
+            raise ValueError("name the clusters that its work is on, under `clusters` or `services`")
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class CommandSetFile:
     """A command set with the warnings that its author accepts, by `code where`, each with a reason."""
@@ -142,11 +174,17 @@ class Catalogue:
     command_sets: Mapping[str, CommandSetFile]
     policies: Mapping[str, tuple[PolicyDocument, str]]
     webhooks: Mapping[str, WebhookDocument]
+    sources: Mapping[str, SourceDocument]
 
 
 def _catalogue(found: Mapping[str, dict[str, Any]]) -> Catalogue:
     return Catalogue(
-        found["groups"], found["clusters"], found["command-sets"], found["policies"], found["webhooks"]
+        found["groups"],
+        found["clusters"],
+        found["command-sets"],
+        found["policies"],
+        found["webhooks"],
+        found["workflow-sources"],
     )
 
 
@@ -194,6 +232,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "groups": GroupDocument,
     "clusters": ClusterDocument,
     "webhooks": WebhookDocument,
+    "workflow-sources": SourceDocument,
 }
 
 

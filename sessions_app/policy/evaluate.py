@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.policy.decision import Decision, Deny, Outcome, RuleResult
-from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.policies import STALENESS, Clause, PolicyDocument
 from sessions_app.policy.rules import (
     Ask,
     AtOnce,
@@ -20,17 +20,35 @@ from sessions_app.policy.rules import (
     MayRequest,
     NotFrozen,
     OnCall,
+    PartInWork,
     Reason,
     RequesterEnabled,
     Rule,
     Start,
     SweeperAlive,
     Ticket,
+    WithinWork,
+    Work,
+    WorkFits,
+    WorkFresh,
+    WorkOnCluster,
+    WorkOpen,
 )
 
 
-def rules_of(policy: PolicyDocument, *, break_glass: bool, incident: bool = False) -> tuple[Rule, ...]:
-    """Return the rules that a policy makes for planned work, for an incident, or for breaking glass."""
+def rules_of(
+    policy: PolicyDocument,
+    *,
+    break_glass: bool,
+    incident: bool = False,
+    work: bool = False,
+    vouched: bool = False,
+) -> tuple[Rule, ...]:
+    """Return the rules that a policy makes for planned work, for an incident, or for breaking glass.
+
+    ``work`` says that a piece of work is named, which the access is bound to then, ``vouched`` that the facts of it stand
+    for approvals.
+    """
     common: list[Rule] = [
         RequesterEnabled(),
         MayRequest(policy.name),
@@ -39,23 +57,44 @@ def rules_of(policy: PolicyDocument, *, break_glass: bool, incident: bool = Fals
         HasTargets(),
         SweeperAlive(),
     ]
+    # An incident that is asked for as one has rules of its own, which say the same in its words.
+    bound: list[Rule] = [] if incident or not work else [WorkOpen(), WorkOnCluster()]
+    bound += _for_work(policy, named=work, break_glass=break_glass)
     if break_glass:
         limit = policy.break_glass.max_duration if policy.break_glass else 0
-        return (*common, MayBreakGlass(policy.name, policy.break_glass), MaxDuration(policy.name, limit))
+        return (
+            *common,
+            MayBreakGlass(policy.name, policy.break_glass),
+            MaxDuration(policy.name, limit),
+            *bound,
+        )
     if incident:
-        return (*common, *_for_incidents(policy))
+        return (*common, *_for_incidents(policy), *bound)
     planned: list[Rule] = [
         MaxDuration(policy.name, policy.max_duration),
         Start(policy.max_horizon),
         Reason(required=policy.reason == "required"),
         NotFrozen(policy.freezes),
-        EnoughApprovers(policy.clauses),
     ]
+    if not vouched:
+        planned.append(EnoughApprovers(policy.clauses))
     if policy.windows is not None:
         planned.append(InWindow(policy.windows))
     if policy.ticket is not None:
         planned.append(Ticket(policy.ticket))
-    return (*common, *planned)
+    return (*common, *planned, *bound)
+
+
+def _for_work(policy: PolicyDocument, *, named: bool, break_glass: bool) -> list[Rule]:
+    rules: list[Rule] = []
+    if policy.workflow and not break_glass:
+        rules.append(WorkFits(policy.name, policy.workflow))
+        if policy.workflow.requester != "anyone":
+            rules.append(PartInWork(policy.workflow.requester))
+    if named:
+        staleness = policy.workflow.staleness if policy.workflow else STALENESS
+        rules += [WorkFresh(staleness), WithinWork()]
+    return rules
 
 
 def _for_incidents(policy: PolicyDocument) -> list[Rule]:
@@ -71,17 +110,30 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
     return rules
 
 
-def clauses_for(policy: PolicyDocument, *, break_glass: bool, incident: bool) -> tuple[Clause, ...]:
-    """Return the approvals that access of this sort needs."""
+def clauses_for(
+    policy: PolicyDocument, *, break_glass: bool, incident: bool, vouched: bool = False
+) -> tuple[Clause, ...]:
+    """Return the approvals that access of this sort needs; none where the work vouches for who asks."""
     if break_glass:
         return ()
-    return policy.incident_clauses if incident else policy.clauses
+    if incident:
+        return policy.incident_clauses
+    return () if vouched else policy.clauses
+
+
+def vouches(policy: PolicyDocument, work: Work | None) -> bool:
+    """Whether the policy lets the facts of this work stand for approvals. Who opened it has approved nothing by that."""
+    terms = policy.workflow
+    return bool(terms and terms.approvals == "none" and work and not work.own_doing)
 
 
 def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
     """Answer what would happen to ``ask`` now, with each rule's yes or no. Changes nothing and reads nothing."""
-    sort = {"break_glass": ask.break_glass, "incident": ask.incident is not None}
-    results = tuple(_result(rule, ask, facts) for rule in rules_of(policy, **sort))
+    sort = {
+        "break_glass": ask.break_glass, "incident": ask.incident is not None,
+        "vouched": not ask.break_glass and ask.incident is None and vouches(policy, facts.work),
+    }  # fmt: skip
+    results = tuple(_result(rule, ask, facts) for rule in rules_of(policy, **sort, work=bool(ask.work)))
     clauses = clauses_for(policy, **sort)
     if not all(result.permitted for result in results):
         return Decision(Outcome.REFUSED, results, clauses)

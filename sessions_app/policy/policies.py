@@ -13,6 +13,8 @@ from sessions_app.policy.durations import Duration
 from sessions_app.policy.windows import Freeze, Window
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+# For how many seconds work may go unread before it counts as closed, where a policy does not say.
+STALENESS = 900
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -70,6 +72,34 @@ class Incident(_Document):
     on_call: tuple[Name, ...] = Field(min_length=1)
     max_duration: Duration = 7200
     approvals: Literal["none", "same"] = "none"
+
+
+class WorkNeeded(_Document):
+    """Which work must be behind access, and who may have it because of that work.
+
+    ``sources`` are names of sources, ``stint`` for Stint's own work; nothing named means any. ``staleness`` in seconds:
+    work that could not be read for longer counts as closed. ``approvals: none`` lets the facts decide: who is assigned
+    or on call starts at once, unless they opened the work themselves.
+    """
+
+    kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(min_length=1)
+    sources: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    severity: tuple[Literal["P1", "P2", "P3", "P4"], ...] | None = Field(default=None, min_length=1)
+    staleness: Annotated[Duration, Field(ge=60, le=86400)] = STALENESS
+    requester: Literal["anyone", "assignee", "member", "on_call"] = "anyone"
+    approvals: Literal["none", "same"] = "same"
+
+    @model_validator(mode="after")
+    def _somebody_vouches(self) -> WorkNeeded:
+        if (
+            self.approvals == "none"
+            and self.requester in ("anyone", "member")
+            and self.kinds != ("pipeline",)
+        ):
+            raise ValueError(
+                "approvals: `none` needs `requester: assignee` or `on_call`, for everybody may open work and join it"
+            )
+        return self
 
 
 class Deviations(_Document):
@@ -133,6 +163,7 @@ class PolicyDocument(_Document):
     # Left out of what is stored where they say nothing, so that a policy that was written before them keeps its digest.
     tell: Tell | None = Field(default=None, exclude_if=lambda value: value is None)
     escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
+    workflow: WorkNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sessions_app.policy.decision import Decision, Outcome
-from sessions_app.policy.evaluate import clauses_for, evaluate
+from sessions_app.policy.evaluate import clauses_for, evaluate, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument, Who
-from sessions_app.policy.rules import Ask, Facts
+from sessions_app.policy.rules import Ask, Facts, Work
 
 # How many people other than the requester could give an approval of a clause.
 Available = Callable[["PastRequest", Clause], int]
@@ -18,13 +18,16 @@ Available = Callable[["PastRequest", Clause], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRequest:
-    """A request as it was made. ``by_cluster`` says that the cluster itself lets its requester ask, under any policy."""
+    """A request as it was made. ``by_cluster`` says that the cluster itself lets its requester ask, under any policy;
+    ``work`` is the work that it names.
+    """
 
     ref: str
     at: dt.datetime
     ask: Ask
     state: str = ""
     by_cluster: bool = False
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
 def _facts_then(past: PastRequest, document: PolicyDocument, available: Available) -> Facts:
     """Return the world as it must have been: what else had refused the request would have kept it from being stored."""
     ask = past.ask
-    clauses = clauses_for(document, break_glass=False, incident=ask.incident is not None)
+    work = past.work if ask.work else None
+    vouched = ask.incident is None and vouches(document, work)
+    clauses = clauses_for(document, break_glass=False, incident=ask.incident is not None, vouched=vouched)
     return Facts(
         now=past.at,
         requester_enabled=True,
@@ -77,7 +82,8 @@ def _facts_then(past: PastRequest, document: PolicyDocument, available: Availabl
         sweeper_silence=0.0,
         overdue_reviews=0,
         available=tuple(available(past, clause) for clause in clauses),
-        incident_open=bool(ask.incident),
-        incident_on_cluster=bool(ask.incident),
+        work_open=bool(ask.work or ask.incident),
+        work_on_cluster=bool(ask.work or ask.incident),
+        work=work,
         kinds_fit=True,
     )

@@ -13,7 +13,7 @@ import re2
 
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import BreakGlass, Clause, Incident
+from sessions_app.policy.policies import BreakGlass, Clause, Incident, WorkNeeded
 from sessions_app.policy.windows import Freeze, Window, covering, upcoming
 
 SWEEPER_SILENCE = 30.0
@@ -24,7 +24,8 @@ START_TOLERANCE = dt.timedelta(minutes=1)
 class Ask:
     """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval.
 
-    ``incident`` is the reference of the incident that the access is for, empty when none is named; None for other work.
+    ``incident`` is the reference of the incident that the access is for, empty when none is named; None for access of
+    another kind. ``work`` is the reference of the work that is named, whatever it is asked for.
     """
 
     requester: str
@@ -38,6 +39,25 @@ class Ask:
     ticket: str
     break_glass: bool = False
     incident: str | None = None
+    work: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is known of the piece of work that is named.
+
+    ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
+    seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it.
+    """
+
+    kind: str
+    source: str
+    severity: str = ""
+    roles: frozenset[str] = frozenset()
+    silence: float | None = None
+    own_doing: bool = False
+    starts_at: dt.datetime | None = None
+    ends_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +75,10 @@ class Facts:
     overdue_reviews: int
     # For each clause of the policy, how many people could give an approval that counts.
     available: tuple[int, ...]
-    incident_open: bool = False
-    incident_on_cluster: bool = False
+    # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
+    work_open: bool = False
+    work_on_cluster: bool = False
+    work: Work | None = None
     # Whether the command set is of the cluster's kind.
     kinds_fit: bool = False
 
@@ -343,7 +365,7 @@ class IncidentOpen:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if not ask.incident:
             return Deny("No incident is named.", "Choose the incident that the access is for.")
-        if facts.incident_open:
+        if facts.work_open:
             return Permit(f"{ask.incident} is open. The access ends when it is closed.")
         return Deny(
             f"{ask.incident} is not an open incident.",
@@ -358,7 +380,7 @@ class IncidentOnCluster:
     tag: ClassVar[str] = "incident_on_cluster"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.incident_on_cluster:
+        if facts.work_on_cluster:
             return Permit(f"{ask.incident} is on {ask.cluster}.")
         return Deny(
             f"{ask.incident or 'The incident'} is not on {ask.cluster}.",
@@ -395,3 +417,142 @@ class AtOnce:
         if ask.starts_at is None:
             return Permit("Starts at once; windows and freezes do not hold an incident up.")
         return Deny("Access for an incident starts at once.", "Leave the start out.", {"starts_at": None})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOpen:
+    """Access that names a piece of work is bound to one that is open. What was closed is never open again."""
+
+    tag: ClassVar[str] = "work_open"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.work and facts.work_open:
+            return Permit(f"{ask.work} is open. The access ends when it is closed.")
+        return Deny(f"{ask.work or 'The work'} is not open.", "Name work that is open.")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOnCluster:
+    """The work must be on the cluster that is asked for."""
+
+    tag: ClassVar[str] = "work_on_cluster"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work_on_cluster:
+            return Permit(f"{ask.work} is on {ask.cluster}.")
+        return Deny(
+            f"{ask.work or 'The work'} is not on {ask.cluster}.",
+            f"Name work on {ask.cluster}, or choose one of the work's clusters.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFits:
+    """The work must be of a kind, a source and a severity that the policy wants."""
+
+    tag: ClassVar[str] = "work_fits"
+    policy: str
+    terms: WorkNeeded
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        kinds = " or ".join(self.terms.kinds)
+        if facts.work is None:
+            return Deny(
+                f"{self.policy} gives access for work alone, and none is named.", f"Name an open {kinds}."
+            )
+        wrong = self._wrong(facts.work)
+        if wrong:
+            return Deny(f"{ask.work} {wrong}.", f"{self.policy} wants {self._wanted()}.")
+        return Permit(f"{ask.work} is work of the kind that {self.policy} wants.")
+
+    def _wrong(self, work: Work) -> str:
+        terms = self.terms
+        if work.kind not in terms.kinds:
+            return f"is of the kind {work.kind}"
+        if terms.sources is not None and work.source not in terms.sources:
+            return f"is kept by {work.source}"
+        if terms.severity is not None and work.severity not in terms.severity:
+            return f"has the severity {work.severity}" if work.severity else "has no severity"
+        return ""
+
+    def _wanted(self) -> str:
+        terms = self.terms
+        parts = ["an open " + " or ".join(terms.kinds)]
+        if terms.severity is not None:
+            parts.append("with the severity " + " or ".join(terms.severity))
+        if terms.sources is not None:
+            parts.append("kept by " + " or ".join(terms.sources))
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PartInWork:
+    """The requester must have the part in the work that the policy wants."""
+
+    tag: ClassVar[str] = "part_in_work"
+    part: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        said = _PARTS.get(self.part, "")
+        if facts.work is not None and said and self.part in facts.work.roles:
+            return Permit(f"{ask.requester} is {said} {ask.work}.")
+        return Deny(
+            f"{ask.requester} is not {said} {ask.work or 'the work'}.",
+            "Somebody who is can ask, or its source must say that you are.",
+        )
+
+
+_PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on call for"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFresh:
+    """Work whose source has not been heard for too long counts as closed."""
+
+    tag: ClassVar[str] = "work_fresh"
+    staleness: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is None:
+            return Deny("It is not known which work this is.", "Name work that is open.")
+        silence = facts.work.silence
+        if silence is None or silence <= self.staleness:
+            return Permit(f"It is known how {ask.work} stands.")
+        return Deny(
+            f"{ask.work} could not be read for {say_duration(int(silence))}, so it counts as closed.",
+            f"Ask again when {facts.work.source} answers.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WithinWork:
+    """Access for work with a planned time lies in that time."""
+
+    tag: ClassVar[str] = "within_work"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is None:
+            return Deny("It is not known which work this is.", "Name work that is open.")
+        opens, closes = facts.work.starts_at, facts.work.ends_at
+        # Without a start it begins by itself when the work does.
+        start = ask.starts_at or max(facts.now, opens or facts.now)
+        if opens is not None and start < opens:
+            return Deny(
+                f"{ask.work} begins at {opens.astimezone(dt.UTC):%d %B %H:%M} UTC.",
+                "Start with it, or leave the start out.",
+                {"starts_at": None},
+            )
+        if closes is None:
+            return Permit(
+                f"{ask.work} has no planned end." if opens is None else f"Starts no earlier than {ask.work}."
+            )
+        left = int((closes - start).total_seconds())
+        if left <= 0:
+            return Deny(f"The planned time of {ask.work} is over.", "Plan it anew, and ask again.")
+        if ask.duration > left:
+            return Deny(
+                f"It would outlast {ask.work}, which ends at {closes.astimezone(dt.UTC):%d %B %H:%M} UTC.",
+                f"Make it {say_duration(left)}.",
+                {"duration": left},
+            )
+        return Permit(f"The time lies in that of {ask.work}.")

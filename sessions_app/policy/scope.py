@@ -43,6 +43,7 @@ class Scope:
     duration: int
     extends: str | None = None
     workflow: str | None = None
+    work: Mapping[str, str] = field(default_factory=dict)
     connection: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
@@ -53,6 +54,8 @@ class Scope:
         ]
         # Named only where there is one, so that what was approved before there was any keeps its digest.
         work: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
+        if self.work:
+            work["work"] = dict(self.work)
         if self.connection:
             work["connection"] = dict(self.connection)
         return digest_of(

@@ -16,6 +16,7 @@ from accounts.queries import group_names, same_person
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
+    OWN,
     AccessPolicy,
     AccessRequest,
     Cluster,
@@ -27,11 +28,12 @@ from sessions_app.models import (
     Target,
     Verdict,
     Workflow,
+    WorkflowState,
 )
 from sessions_app.policy.approvals import CountedVerdict
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.rules import Ask, Facts
+from sessions_app.policy.rules import Ask, Facts, Work
 from sessions_app.policy.scope import Scope, TargetFacts
 
 log = structlog.get_logger(__name__)
@@ -110,7 +112,6 @@ def facts_for(
     workflow: Workflow | None = None,
 ) -> Facts:
     """Return the facts for one evaluation. ``workflow`` is the work that the access would be bound to."""
-    work = Workflow.objects.open().filter(pk=workflow.pk) if workflow else Workflow.objects.none()
     return Facts(
         now=now,
         requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
@@ -123,10 +124,63 @@ def facts_for(
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
         available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
-        incident_open=work.exists(),
-        incident_on_cluster=work.filter(clusters=cluster).exists(),
+        **work_facts(workflow, requester, cluster, now),
         kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
+
+
+def work_facts(
+    workflow: Workflow | None, requester: Identity, cluster: Cluster, now: dt.datetime
+) -> dict[str, Any]:
+    """Return what rules ask of the work that is named, read anew."""
+    found = (
+        Workflow.objects.select_related("source", "opened_by__owner").filter(pk=workflow.pk)
+        if workflow
+        else ()
+    )
+    for work in found:
+        is_open = work.state == WorkflowState.OPEN and (work.source is None or work.source.removed_at is None)
+        return {
+            "work_open": is_open,
+            "work_on_cluster": is_open and work.clusters.filter(pk=cluster.pk).exists(),
+            "work": work_of(work, requester, now),
+        }
+    return {}
+
+
+def work_of(work: Workflow, requester: Identity, now: dt.datetime) -> Work:
+    """Return a piece of work as the rules see it for one requester."""
+    silence = (now - (work.read_at or work.opened_at)).total_seconds() if work.source else None
+    return Work(
+        kind=work.kind,
+        source=work.source.name if work.source else OWN,
+        severity=work.severity,
+        roles=roles_in(work, requester),
+        silence=silence,
+        own_doing=work.opened_by is not None
+        and Identity.objects.filter(same_person(requester), pk=work.opened_by_id).exists(),
+        starts_at=work.starts_at,
+        ends_at=work.ends_at,
+    )
+
+
+def roles_in(work: Workflow, identity: Identity) -> frozenset[str]:
+    """Return what somebody is in a piece of work. Whom a source names is known by mail address, or by user name where the
+    source's document says so; a machine stands for nobody.
+    """
+    by = work.source.document.get("people", "email") if work.source else "email"
+    spelled = (identity.email if by == "email" else identity.username).casefold()
+    named = {
+        "assignee": bool(spelled) and identity.is_person and spelled in work.assigned,
+        "on_call": bool(spelled) and identity.is_person and spelled in work.on_call,
+    }
+    own = {
+        "assignee": work.assignee_id == identity.pk,
+        "member": identity.pk in (work.assignee_id, work.opened_by_id)
+        or work.members.filter(pk=identity.pk).exists(),
+    }
+    found = {role for roles in (named, own) for role, holds in roles.items() if holds}
+    return frozenset(found | ({"member"} if found else set()))
 
 
 def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
@@ -140,18 +194,25 @@ def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
 def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
     """Return a stored request as the rules see it now: a start that has passed means "at once"."""
     started = request.starts_at is not None and request.starts_at <= now
+    duration = request.duration
+    if request.workflow is not None and request.workflow.ends_at is not None:
+        # Waiting for a verdict may have eaten some of the work's planned time, and the grant ends with that.
+        begins = max(now, request.starts_at or now, request.workflow.starts_at or now)
+        left = int((request.workflow.ends_at - begins).total_seconds())
+        duration = min(duration, max(left, 1))
     return Ask(
         requester=request.requester.username,
         requester_groups=group_names(request.requester),
         cluster=request.cluster.name,
         command_set=request.command_set_version.command_set.name,
         target_count=len(request.targets),
-        duration=request.duration,
+        duration=duration,
         starts_at=None if started else request.starts_at,
         reason=request.reason,
         ticket=request.ticket,
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         incident=incident_of(request),
+        work=request.workflow.ref if request.workflow else "",
     )
 
 
@@ -163,11 +224,13 @@ def incident_of(request: AccessRequest) -> str | None:
 
 
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
-    """Return the approvals that the policy wants for a request of this kind."""
+    """Return the approvals that the policy wants for a request of this kind; an extension is asked for on its own terms."""
+    terms = document.workflow
     return clauses_for(
         document,
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         incident=request.kind == RequestKind.INCIDENT,
+        vouched=request.vouched and terms is not None and terms.approvals == "none",
     )
 
 
@@ -225,8 +288,27 @@ def scope_of(request: AccessRequest) -> Scope:
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
         workflow=request.workflow.ref if request.workflow else None,
+        work=bound_facts(request.workflow, request.command_set_version) if request.workflow else {},
         connection=request.cluster.connection,
     )
+
+
+def bound_facts(work: Workflow, version: CommandSetVersion) -> dict[str, str]:
+    """Return what an approval is bound to of the work: its planned time, and the facts that the commands are bound to."""
+    times = {"starts_at": work.starts_at, "ends_at": work.ends_at}
+    found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
+    for fact in work_parameters(version).values():
+        # The reference and the outside id are one with the work, which is named anyway.
+        if fact not in ("id", "ref"):
+            found[f"workflow.{fact}"] = work.fact(fact)
+    return found
+
+
+def work_parameters(version: CommandSetVersion) -> dict[str, str]:
+    """Return which parameters of a command set are taken from the work, by name: the fact that each is."""
+    listed = version.document.get("parameters") or {}
+    taken = {name: (type_ or {}).get("from") for name, type_ in listed.items()}
+    return {name: source.removeprefix("workflow.") for name, source in taken.items() if source}
 
 
 def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from accounts.models import Identity, Kind
 from sessions_app.models import (
+    OWN,
     AccessPolicy,
     AccessRequest,
     ClusterGroupObjectPermission,
@@ -17,7 +18,7 @@ from sessions_app.models import (
 )
 from sessions_app.policy.policies import Clause
 from sessions_app.policy.replay import PastRequest
-from sessions_app.policy.rules import Ask
+from sessions_app.policy.rules import Ask, Work
 
 SPAN = dt.timedelta(days=90)
 MOST = 5000
@@ -40,7 +41,7 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
         .values(
             "number", "created_at", "kind", "requester_id", "requester__username", "cluster_id", "cluster__name",
             "command_set_version__command_set__name", "targets", "duration", "starts_at", "reason", "ticket",
-            "workflow__ref", "state",
+            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "state",
         )[: MOST + 1]
     )  # fmt: skip
     groups = _groups({row["requester_id"] for row in rows})
@@ -69,8 +70,22 @@ def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[int]) 
             ticket=row["ticket"],
             break_glass=row["kind"] == RequestKind.BREAK_GLASS,
             incident=(row["workflow__ref"] or "") if row["kind"] == RequestKind.INCIDENT else None,
+            work=row["workflow__ref"] or "",
         ),
+        work=_work(row),
     )
+
+
+def _work(row: Mapping[str, Any]) -> Work | None:
+    """Return the work that a request named, as it is now. Who had which part in it then is not kept: the requester had what
+    the policy wanted.
+    """
+    if not row["workflow__ref"]:
+        return None
+    return Work(
+        kind=row["workflow__kind"], source=row["workflow__source__name"] or OWN, severity=row["workflow__severity"],
+        roles=frozenset({"assignee", "member", "on_call"}),
+    )  # fmt: skip
 
 
 def _groups(identities: Iterable[int]) -> dict[int, frozenset[str]]:

@@ -28,6 +28,8 @@ _PARTS = {
     "setup": "Stint",
     "webhooks": "The sending of webhooks",
     "escalation": "The clock",
+    "workflows": "The work's source",
+    "hooks": "The door for webhooks",
 }
 
 
@@ -248,6 +250,17 @@ _ACTS: dict[str, Act] = {
     Event.WORKFLOW_OPENED: lambda ref, data: f"opened {ref}{_why(data, 'title')}",
     Event.WORKFLOW_CLOSED: lambda ref, data: (
         f"closed {ref}; {_many(data.get('grants_ended', 0), 'grant')} ended"
+    ),
+    Event.WORKFLOW_CHANGED: lambda ref, data: (
+        f"read something new of {ref}: {', '.join(map(str, data.get('changed') or ['a fact']))}"
+    ),
+    Event.WORKFLOW_JOINED: "joined {ref}",
+    Event.SOURCE_CREATED: "made the workflow source {ref}",
+    Event.SOURCE_CHANGED: "changed the workflow source {ref}",
+    Event.SOURCE_REMOVED: _ended_with("removed", "workflow source"),
+    Event.SOURCE_SECRET_ROTATED: "made a new webhook secret for {ref}",
+    Event.SOURCE_REFUSED: lambda ref, data: (
+        f"refused {_many(data.get('count', 1), 'webhook')} to {ref}{_why(data)}"
     ),
     Event.IDENTITY_CREATED: _made,
     Event.IDENTITY_CHANGED: _changed,

@@ -51,6 +51,13 @@ class IncidentRef(StringConverter):
     regex = "INC-[0-9]{1,9}"
 
 
+class WorkRef(StringConverter):
+    """`CHG-7`, `pagerduty:Q1ABC`."""
+
+    regex = "((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})"
+
+
+register_converter(WorkRef, "work")
 register_converter(IncidentRef, "inc")
 register_converter(RequestRef, "req")
 register_converter(Username, "username")
@@ -82,6 +89,11 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
+    # Of two addresses of one name, the last that fits is the one that links have: an incident has its own.
+    path("work/<work:ref>/", incidents.detail, name="incident"),
+    path("work/<work:ref>/live/", incidents.live, name="incident_live"),
+    path("work/<work:ref>/access/", incidents.access, name="incident_access"),
+    path("work/<work:ref>/close/", incidents.close, name="incident_close"),
     path("incidents/", incidents.index, name="incidents"),
     path("incidents/<inc:ref>/", incidents.detail, name="incident"),
     path("incidents/<inc:ref>/live/", incidents.live, name="incident_live"),

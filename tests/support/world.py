@@ -130,6 +130,16 @@ class World:
         }
         return open_workflow(actor=who or self.bob, now=now or self.now, **what)
 
+    def work(self, kind="ticket", who=None, *, now=None, **changes):
+        """Bob, or who is given, opens a ticket, or other work, on the web servers."""
+        from sessions_app.operations.open_workflow import open_workflow
+
+        now = now or self.now
+        what = {"title": "Restart the web servers", "clusters": ["web"]}
+        if kind == "change":
+            what |= {"starts_at": now, "ends_at": now + dt.timedelta(hours=2)}
+        return open_workflow(kind=kind, actor=who or self.bob, now=now, **{**what, **changes})
+
     def respond(self, incident, who=None, *, now=None, start=True, **changes):
         """Alice, or who is given, has access for the incident."""
         from sessions_app.models import Grant

@@ -27,7 +27,7 @@ class GrantShape(Shape):
     policy = serializers.CharField(source="policy.name")
     request = serializers.CharField(source="request.ref")
     workflow = serializers.CharField(
-        source="workflow.ref", allow_null=True, help_text="The incident that it ends with."
+        source="workflow.ref", allow_null=True, help_text="The work that it ends with."
     )
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()

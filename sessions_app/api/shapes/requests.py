@@ -38,7 +38,7 @@ class RequestShape(Shape):
     workflow = serializers.CharField(
         source="workflow.ref",
         allow_null=True,
-        help_text="The incident that it is for, and that its grant ends with.",
+        help_text="The work that it is for, and that its grant ends with.",
     )
     grant = serializers.SerializerMethodField(help_text="The grant that was made.")
     parameters = serializers.DictField(child=serializers.CharField())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from sessions_app.api.fields import Choice, Moment, Shape
-from sessions_app.models import Severity, Workflow, WorkflowKind, WorkflowState
+from sessions_app.models import OWN, Severity, Workflow, WorkflowKind, WorkflowState
 
 
 class WorkflowShape(Shape):
-    """An incident. Access that is bound to it ends when it is closed, and what is closed stays closed."""
+    """A piece of work. Access that is bound to it ends when it is closed, and what is closed stays closed."""
 
     ref = serializers.CharField()
     kind = Choice(choices=WorkflowKind.values)
@@ -17,6 +17,16 @@ class WorkflowShape(Shape):
     severity = Choice(choices=Severity.values, allow_null=True)
     state = Choice(choices=WorkflowState.values)
     clusters = serializers.SerializerMethodField(help_text="Those of its clusters that you may see.")
+    kept_by = serializers.SerializerMethodField(help_text="The source that keeps it, or `stint`.")
+    outside_id = serializers.CharField(help_text="What its source calls it.")
+    url = serializers.CharField()
+    facts = serializers.DictField(
+        child=serializers.CharField(), help_text="What commands may be bound to, by `workflow.NAME`."
+    )
+    assignee = serializers.CharField(source="assignee.username", allow_null=True)
+    starts_at = Moment(allow_null=True)
+    ends_at = Moment(allow_null=True)
+    read_at = Moment(allow_null=True, help_text="When its source last said that it is open.")
     opened_at = Moment()
     opened_by = serializers.CharField(source="opened_by.username", allow_null=True)
     closed_at = Moment(allow_null=True)
@@ -26,3 +36,7 @@ class WorkflowShape(Shape):
     def get_clusters(self, workflow: Workflow) -> list[str]:
         """Return the names of the clusters, sorted."""
         return sorted(cluster.name for cluster in workflow.clusters.all())
+
+    def get_kept_by(self, workflow: Workflow) -> str:
+        """Return the name of the source."""
+        return workflow.source.name if workflow.source else OWN

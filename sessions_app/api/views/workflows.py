@@ -1,4 +1,4 @@
-"""Incidents: what is open, opening one, closing one."""
+"""Work that access is bound to: what is open, opening some, joining and closing it."""
 
 from __future__ import annotations
 
@@ -10,57 +10,72 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from broker.kernel import clock
 from sessions_app.api import reads
-from sessions_app.api.bodies import CloseWorkflow, NewWorkflow
+from sessions_app.api.bodies import CloseWorkflow, NewWorkflow, Nothing
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfWorkflows
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.workflows import WorkflowShape
 from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.join_workflow import join_workflow
 from sessions_app.operations.open_workflow import open_workflow
 
 
 class Workflows(Endpoint):
-    """The incidents that the caller may see."""
+    """The work that the caller may see."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
     @described(paged(WorkflowShape), query=OfWorkflows)
     def get(self, request: Request) -> Response:
-        """The incidents on clusters that you may see, the newest first."""
+        """The work on clusters that you may see, the newest first."""
         query = self.query(OfWorkflows)
         found = reads.workflows(self.identity)
-        if "state" in query:
-            found = found.filter(state=query["state"])
+        found = found.filter(**{name: query[name] for name in ("state", "kind") if name in query})
         return self.page(found, WorkflowShape, query)
 
     @described(WorkflowShape, body=NewWorkflow, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Open an incident. Who is on call for it under a policy may then start work on its clusters at once."""
+        """Open work that access can be bound to: an incident, a change, a ticket or a task."""
         opened = open_workflow(actor=self.identity, now=clock.now(), **self.body(NewWorkflow))
         found = reads.workflow_of(self.identity, opened.ref)
         return self.answer(WorkflowShape, found, status=201, Location=f"/api/v1/workflows/{opened.ref}")
 
 
 class OneWorkflow(Endpoint):
-    """One incident."""
+    """One piece of work."""
 
     @described(WorkflowShape)
     def get(self, request: Request, ref: str) -> Response:
-        """One incident."""
+        """One piece of work."""
+        return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))
+
+
+class WorkflowJoin(Endpoint):
+    """Those who work on it."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    @described(WorkflowShape, body=Nothing)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Join those who work on it."""
+        self.body(Nothing)
+        found = reads.workflow_of(self.identity, ref)
+        join_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now())
         return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))
 
 
 class WorkflowClose(Endpoint):
-    """The end of an incident."""
+    """The end of a piece of work."""
 
     scope: ClassVar[str] = Scope.END
 
     @described(WorkflowShape, body=CloseWorkflow)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Close an incident for good: all access that is bound to it ends at once, running commands included."""
+        """Close it for good: all access that is bound to it ends at once, running commands included."""
         sent = self.body(CloseWorkflow)
         found = reads.workflow_of(self.identity, ref)
         close_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now(), **sent)

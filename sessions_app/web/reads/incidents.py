@@ -74,11 +74,18 @@ class IncidentPage:
     seen: str
 
 
-def incidents(identity: Identity) -> QuerySet[Workflow]:
-    """Return the incidents that the identity may see, with those of their clusters that it may see."""
+def work(identity: Identity) -> QuerySet[Workflow]:
+    """Return the work that the identity may see, with those of its clusters that it may see."""
     seen = Prefetch("clusters", Cluster.objects.visible_to(identity).order_by("name"))
-    found = Workflow.objects.visible_to(identity).filter(kind=WorkflowKind.INCIDENT)
-    return found.select_related("opened_by", "closed_by").prefetch_related(seen)
+    found = Workflow.objects.visible_to(identity).select_related(
+        "opened_by", "closed_by", "source", "assignee"
+    )
+    return found.prefetch_related(seen)
+
+
+def incidents(identity: Identity) -> QuerySet[Workflow]:
+    """Return the incidents that the identity may see."""
+    return work(identity).filter(kind=WorkflowKind.INCIDENT)
 
 
 def open_ones(identity: Identity) -> list[Workflow]:

@@ -12,14 +12,14 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, RequestKind
+from sessions_app.models import OWN, AccessPolicy, Cluster, CommandSetVersion, RequestKind
 from sessions_app.operations.check_request import FARTHEST
 from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import parse_duration, show_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import Changed, named, replay
-from sessions_app.policy.rules import Ask, Facts
+from sessions_app.policy.rules import Ask, Facts, Work
 from sessions_app.queries import facts
 from sessions_app.queries.past import Approvers, past_requests
 from sessions_app.web.forms import parse_start
@@ -157,6 +157,7 @@ def _ask(
         ticket=question.ticket,
         break_glass=question.kind == RequestKind.BREAK_GLASS,
         incident=incident if question.kind == RequestKind.INCIDENT else None,
+        work=incident,
     )
 
 
@@ -189,8 +190,20 @@ def _facts(
         found,
         now=asked_at,
         may_request=found.may_request if policy else _may_ask(person, document),
-        incident_open=question.incident,
-        incident_on_cluster=question.incident,
+        work_open=question.incident,
+        work_on_cluster=question.incident,
+        work=_work(document) if question.incident else None,
+    )
+
+
+def _work(document: PolicyDocument) -> Work:
+    """Return the work that is supposed: of the first kind, source and severity that the policy wants, and the asker's."""
+    terms = document.workflow
+    return Work(
+        kind=terms.kinds[0] if terms else "incident",
+        source=terms.sources[0] if terms and terms.sources else OWN,
+        severity=terms.severity[0] if terms and terms.severity else "",
+        roles=frozenset({"assignee", "member", "on_call"}),
     )
 
 

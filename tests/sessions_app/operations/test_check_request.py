@@ -141,5 +141,8 @@ def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
     assert preview.decision.outcome is Outcome.STARTS
     with pytest.raises(InvalidInput, match=f"which is {mine.ref}"):
         check(world, parameters={"unit": "nginx", "incident": other.ref}, **ask)
-    with pytest.raises(InvalidInput):
-        check(world, parameters={"unit": "nginx"}, **ask)
+    left_out = check(world, parameters={"unit": "nginx"}, **ask)
+    assert left_out.parameters == {"unit": "nginx", "incident": mine.ref}
+    assert left_out.digest == preview.digest
+    with pytest.raises(InvalidInput, match="none is named"):
+        check(world, parameters={"unit": "nginx", "incident": mine.ref})

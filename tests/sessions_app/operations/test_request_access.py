@@ -9,8 +9,10 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.request_access import RequestRefused
-from tests.support.acts import after, at_once, change, events, last, policy
+from tests.support.acts import after, at_once, awake, change, events, last, policy
 
 
 def told(event: str) -> set[str]:
@@ -238,8 +240,8 @@ def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(wor
         world.request(kind="incident", workflow=incident.ref, duration=7201)
     with pytest.raises(RequestRefused, match="starts at once"):
         world.request(kind="incident", workflow=incident.ref, starts_at=after(world, hours=1))
-    with pytest.raises(InvalidInput, match="names an incident"):
-        world.request(workflow=incident.ref)
+    with pytest.raises(RequestRefused, match="INC-9 is not open"):
+        world.request(workflow="INC-9")
     assert not Grant.objects.exists()
 
 
@@ -284,3 +286,68 @@ def test_sent_twice_at_the_same_moment_it_asks_once_and_makes_one_grant(live_wor
     results = at_once(*[lambda: live_world.request(once="this sending")] * 4)
     assert len({request.pk for request in results}) == 1
     assert Grant.objects.count() == 1
+
+
+def test_planned_access_may_name_work_and_ends_with_it(world):
+    ticket = world.work("ticket")
+    request = world.request(workflow=ticket.ref)
+    assert (request.state, request.workflow) == ("pending", ticket)
+    world.decide(request)
+    grant = Grant.objects.get()
+    provision_grant(grant_id=grant.pk, now=world.now)
+    close_workflow(workflow_id=ticket.pk, actor=world.bob, now=world.now)
+    grant.refresh_from_db()
+    assert grant.end_reason == "workflow_closed"
+
+
+def test_a_change_bounds_its_access_on_both_sides(world):
+    planned = world.work("change", starts_at=after(world, hours=1), ends_at=after(world, hours=2))
+    with pytest.raises(RequestRefused, match="begins at"):
+        world.request(workflow=planned.ref, starts_at=after(world, minutes=30), duration=600)
+    with pytest.raises(RequestRefused, match="would outlast"):
+        world.request(workflow=planned.ref, duration=3601)
+    with pytest.raises(RequestRefused, match="is over"):
+        world.request(workflow=planned.ref, starts_at=after(world, hours=2))
+    world.decide(world.request(workflow=planned.ref, duration=3600))
+    grant = Grant.objects.get()
+    assert (grant.starts_at, grant.expires_at) == (planned.starts_at, planned.ends_at)
+
+
+def test_waiting_for_a_verdict_does_not_carry_access_past_the_change(world):
+    planned = world.work("change", ends_at=after(world, hours=1))
+    request = world.request(workflow=planned.ref, duration=3600)
+    world.decide(request, now=awake(after(world, minutes=20)))
+    assert Grant.objects.get().expires_at == planned.ends_at
+
+
+NEEDS = {"workflow": {"kinds": ["ticket"], "requester": "assignee", "approvals": "none"}}
+
+
+def test_where_work_is_needed_nothing_else_will_do(world):
+    world.apply(policy(world, **NEEDS))
+    with pytest.raises(RequestRefused, match="none is named"):
+        world.request()
+    with pytest.raises(RequestRefused, match="of the kind incident"):
+        world.request(workflow=world.incident().ref)
+    with pytest.raises(RequestRefused, match="not assigned to"):
+        world.request(workflow=world.work("ticket", assignee="dora").ref)
+
+
+def test_the_facts_of_work_that_others_opened_stand_for_approvals(world):
+    world.apply(policy(world, **NEEDS))
+    request = world.request(workflow=world.work("ticket", assignee="alice").ref)
+    assert (request.state, request.vouched) == ("approved", True)
+    assert provision_grant(grant_id=request.grant.pk, now=world.now).state == "active"
+
+
+def test_who_opened_the_work_has_approved_nothing_by_that(world):
+    world.apply(policy(world, **NEEDS))
+    for opener in (world.alice, world.robot, world.deployer):
+        ticket = open_by(world, opener)
+        request = world.request(workflow=ticket.ref)
+        assert (request.state, request.vouched) == ("pending", False)
+
+
+def open_by(world, opener):
+    """A ticket that is Alice's, opened by her or by her machines."""
+    return world.work("ticket", opener, assignee="alice")

@@ -110,7 +110,7 @@ def test_each_rule_of_the_policy_is_asked(change, rule):
 
 
 INCIDENT = replace(ASK, incident="INC-101", reason="", ticket="", duration=7200)
-OPEN = replace(FACTS, incident_open=True, incident_on_cluster=True, available=(0,))
+OPEN = replace(FACTS, work_open=True, work_on_cluster=True, available=(0,))
 
 
 def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():
@@ -120,9 +120,9 @@ def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():
     assert decision.clauses == ()
 
 
-@given(st.sets(st.sampled_from(sorted({*REFUSING, "incident_open", "incident_on_cluster"} - {"available"}))))
+@given(st.sets(st.sampled_from(sorted({*REFUSING, "work_open", "work_on_cluster"} - {"available"}))))
 def test_an_incident_passes_over_no_fact(names):
-    refusing = {**REFUSING, "incident_open": False, "incident_on_cluster": False}
+    refusing = {**REFUSING, "work_open": False, "work_on_cluster": False}
     facts = replace(OPEN, **{name: refusing[name] for name in names})
     decision = evaluate(ask=INCIDENT, facts=facts, policy=document())
     assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)

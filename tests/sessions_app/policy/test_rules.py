@@ -65,10 +65,10 @@ CASES = [
     (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": 1}),
-    (rules.IncidentOpen(), {"incident": ""}, {"incident_open": True}),
-    (rules.IncidentOpen(), {"incident": None}, {"incident_open": True}),
-    (rules.IncidentOpen(), {"incident": "INC-101"}, {"incident_open": False}),
-    (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"incident_on_cluster": False}),
+    (rules.IncidentOpen(), {"incident": ""}, {"work_open": True}),
+    (rules.IncidentOpen(), {"incident": None}, {"work_open": True}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False}),
+    (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"work_on_cluster": False}),
     (rules.IncidentOnCluster(), {"incident": ""}, {}),
     (rules.OnCall("web-work", None), {}, {}),
     (rules.OnCall("web-work", RESPONSE), {"requester_groups": frozenset({"operators"})}, {}),
@@ -109,7 +109,7 @@ def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
 )
 def test_the_rule_permits_what_fits(rule):
     answer = rule.verify(
-        replace(ASK, incident="INC-101"), replace(FACTS, incident_open=True, incident_on_cluster=True)
+        replace(ASK, incident="INC-101"), replace(FACTS, work_open=True, work_on_cluster=True)
     )
     assert isinstance(answer, Permit), answer
     assert answer.message.strip()

@@ -1,0 +1,38 @@
+"""Join those who work on something."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, NotFound
+from sessions_app.models import Workflow, WorkflowState
+
+
+class WorkClosed(Conflict):
+    """The work is closed, and stays as it is."""
+
+    code = "work_closed"
+
+
+def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Workflow:
+    """Make the actor a member of open work that it may see. Joining twice changes nothing. Raises NotFound, WorkClosed."""
+    with transaction.atomic():
+        visible = Workflow.objects.visible_to(actor)
+        workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()
+        if workflow is None:
+            raise NotFound("There is no such work.")
+        if workflow.state == WorkflowState.CLOSED:
+            raise WorkClosed(f"{workflow.ref} is closed.", hint="Open new work.")
+        if not workflow.members.filter(pk=actor.pk).exists():
+            workflow.members.add(actor)
+            record(
+                event=Event.WORKFLOW_JOINED, actor=actor_of(actor), object_type="workflow", object_ref=workflow.ref,
+                now=now, data={},
+            )  # fmt: skip
+    return workflow

@@ -1,0 +1,80 @@
+"""Ask a source about all of its work that access rests on, so that an end that no webhook told is seen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import structlog
+from django.db.models import Q
+
+from sessions_app.models import Grant, GrantState, Workflow, WorkflowSource
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
+from sessions_app.queries.work import resting_on_sources
+
+log = structlog.get_logger(__name__)
+
+# Each piece of work is asked about no oftener than this.
+EVERY = dt.timedelta(seconds=30)
+# One process asks a source at a time, for no longer than this; what is left is asked about next time.
+AT_ONCE = dt.timedelta(seconds=25)
+STARTING = [GrantState.SCHEDULED, GrantState.PROVISIONING]
+
+
+def sources_to_ask() -> list[int]:
+    """Return the sources that have open work on which access rests, or will."""
+    return sorted({work.source_id for work in resting_on_sources() if work.source_id})
+
+
+def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
+    """Ask about each piece of work that is due, one after the other, and return how many were asked about.
+
+    A source that fails twice is left alone until next time. Another process that asks already does it alone.
+    """
+    if not _claim(source_id, now()):
+        return 0
+    try:
+        return _poll(WorkflowSource.objects.get(pk=source_id), now)
+    finally:
+        WorkflowSource.objects.filter(pk=source_id).update(asking_until=None)
+
+
+def _claim(source_id: int, now: dt.datetime) -> bool:
+    free = Q(asking_until__isnull=True) | Q(asking_until__lte=now)
+    live = WorkflowSource.objects.live().filter(free, pk=source_id)
+    return live.update(asking_until=now + AT_ONCE + dt.timedelta(seconds=15)) == 1
+
+
+def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
+    began, asked, failed = now(), 0, 0
+    for work in resting_on_sources(source):
+        moment = now()
+        if failed > 1 or moment - began > AT_ONCE:
+            break
+        if work.asked_at is None or moment - work.asked_at >= EVERY:
+            asked += 1
+            failed += not _read(work, moment)
+    return asked
+
+
+def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
+    """Ask about one piece of work now, and start the grants that waited for the answer."""
+    work = Workflow.objects.open().filter(pk=workflow_id).first()
+    if work is None or not _read(work, now()):
+        return
+    due = Grant.objects.filter(workflow_id=workflow_id, state__in=STARTING, starts_at__lte=now())
+    for pk in due.order_by("pk").values_list("pk", flat=True)[:1000]:
+        provision_grant(grant_id=pk, now=now())
+
+
+def _read(work: Workflow, now: dt.datetime) -> bool:
+    """Whether the source answered. What it says holds already; that it says nothing is written on the row."""
+    try:
+        read_workflow(ref=work.ref, now=now)
+    except UnknownWork:
+        return True
+    except SourceUnreadable as error:
+        log.info("work.unread", ref=work.ref, error=str(error))
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""Ask the source of a piece of work how it stands, and let that hold here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from sessions_app.models import Cluster, EndReason, Grant, Workflow, WorkflowSource, WorkflowState
+from sessions_app.models.workflow import LONGEST_REF
+from sessions_app.operations.close_workflow import SOURCE, close_workflow
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.workflow_sources import SourceUnreadable, adapter_of, kind_of
+from sessions_app.queries.work import LIVE, split_ref, work_named
+from sessions_app.workflows.base import LONGEST_ID, NotAnId, SourceError, Standing, Status
+
+__all__ = ["SourceUnreadable", "UnknownWork", "read_workflow"]
+
+# A source that failed is left alone for so long, so that those who wait for it do not take up every process.
+RESPITE = dt.timedelta(seconds=5)
+# What is kept of the source's last answer, written no oftener than this.
+NOTED_EVERY = dt.timedelta(seconds=10)
+
+
+class UnknownWork(NotFound):
+    """Nobody knows such work, or its source does not say that it is open."""
+
+    code = "unknown_work"
+
+
+def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
+    """Return the work of a reference as its source says it is now; Stint's own as it stands.
+
+    The row is made when the source says that the work is open, learns what changed, and is closed, with all access that
+    is bound to it, when the source says so. Grants that its new facts leave no room for end. The source is asked outside
+    of a transaction. Raises UnknownWork, and SourceUnreadable when it does not say how the work stands.
+    """
+    name, outside_id = split_ref(ref)
+    known = work_named(ref)
+    if not name or (known is not None and known.source is None):
+        if known is None:
+            raise UnknownWork("There is no such work.")
+        return known
+    source = known.source if known else WorkflowSource.objects.live().filter(name=name).first()
+    if source is None or source.removed_at is not None:
+        raise UnknownWork("There is no such work.", hint="Its source is not set up here.")
+    outside_id = known.outside_id if known else outside_id
+    status = _ask(source, outside_id, now)
+    _note_answer(source, now)
+    if status.standing is Standing.OPEN:
+        return _learn(source, outside_id, status, now)
+    if status.standing is Standing.CLOSED:
+        return _close(source, outside_id, status, now, known)
+    _note_silence(source, outside_id, status.reason, now)
+    if known is None or known.state == WorkflowState.CLOSED:
+        raise UnknownWork(f"{source.name} knows no such open work.", hint=status.reason)
+    raise SourceUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
+
+
+def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime) -> Status:
+    if source.last_error and source.failed_at and now - source.failed_at < RESPITE:
+        raise SourceUnreadable(f"{source.name} did not answer just now.", hint=source.last_error)
+    try:
+        if len(outside_id) > LONGEST_ID:
+            raise NotAnId("An id is shorter.")
+        return adapter_of(source).status(outside_id)
+    except NotAnId as error:
+        raise UnknownWork(f"{source.name} has no such work.", hint=str(error)) from error
+    except SourceError as error:
+        WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
+        _note_silence(source, outside_id, str(error), now)
+        raise SourceUnreadable(f"{source.name} could not be read.", hint=str(error)) from error
+
+
+def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
+    if source.last_error or source.read_at is None or now - source.read_at > NOTED_EVERY:
+        WorkflowSource.objects.filter(pk=source.pk).update(read_at=now, last_error="", failed_at=None)
+
+
+def _note_silence(source: WorkflowSource, outside_id: str, why: str, now: dt.datetime) -> None:
+    Workflow.objects.open().filter(source=source, outside_id=outside_id).update(asked_at=now, read_error=why)
+
+
+def _close(
+    source: WorkflowSource, outside_id: str, status: Status, now: dt.datetime, known: Workflow | None
+) -> Workflow:
+    for work in Workflow.objects.open().filter(source=source, outside_id=outside_id):
+        known = close_workflow(
+            workflow_id=work.pk, actor=None, now=now, note=f"{source.name}: {status.reason}"
+        )
+    if known is None:
+        raise UnknownWork(f"{source.name} says that it is closed.", hint=status.reason)
+    return known
+
+
+def _learn(source: WorkflowSource, outside_id: str, status: Status, now: dt.datetime) -> Workflow:
+    wanted = _wanted(source, status)
+    clusters = _clusters(source, status)
+    with transaction.atomic():
+        locked = Workflow.objects.select_for_update(no_key=True, of=("self",))
+        work = locked.filter(source=source, outside_id=outside_id, state=WorkflowState.OPEN).first()
+        if work is None:
+            return _make(source, outside_id, status, wanted, clusters, now)
+        changed = [name for name, value in wanted.items() if getattr(work, name) != value]
+        for name, value in wanted.items():
+            setattr(work, name, value)
+        work.asked_at = work.read_at = now
+        work.read_error = ""
+        work.save(update_fields=[*wanted, "asked_at", "read_at", "read_error"])
+        before = set(work.clusters.values_list("pk", flat=True))
+        if before != {cluster.pk for cluster in clusters}:
+            work.clusters.set(clusters)
+            changed.append("clusters")
+        if changed:
+            ended = _end_without_room(work, clusters, now)
+            record(
+                event=Event.WORKFLOW_CHANGED, actor=SOURCE, object_type="workflow", object_ref=work.ref, now=now,
+                data={"changed": changed, "grants_ended": ended},
+            )  # fmt: skip
+    return work
+
+
+def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
+    window = (status.starts_at, status.ends_at)
+    if window[0] and window[1] and window[0] >= window[1]:
+        raise SourceUnreadable(
+            f"{source.name} says that it ends before it begins.", hint="Mend its planned time there."
+        )
+    return {
+        "title": status.title or "Without a title",
+        "severity": status.severity,
+        "url": status.url if status.url.startswith(("https://", "http://")) else "",
+        "assigned": list(status.assigned),
+        "on_call": list(status.on_call),
+        "facts": dict(status.values),
+        "starts_at": status.starts_at,
+        "ends_at": status.ends_at,
+    }
+
+
+def _clusters(source: WorkflowSource, status: Status) -> list[Cluster]:
+    """Return on which clusters the work is: by its service where the source's document names that, else by the source."""
+    services = source.document.get("services", {})
+    by_service = [name for service in status.services for name in services.get(service, ())]
+    names = by_service or source.document.get("clusters", [])
+    return list(Cluster.objects.live().filter(name__in=names).order_by("name"))
+
+
+def _make(
+    source: WorkflowSource, outside_id: str, status: Status, wanted: dict[str, Any], clusters: list[Cluster],
+    now: dt.datetime,
+) -> Workflow:  # fmt: skip
+    ref = _free_ref(source, outside_id)
+    try:
+        with transaction.atomic():
+            work = Workflow.objects.create(
+                provider=source.provider, source=source, outside_id=outside_id, ref=ref,
+                kind=kind_of(source, status.kind), opened_at=now, asked_at=now, read_at=now, **wanted,
+            )  # fmt: skip
+    except IntegrityError:
+        # Another process read it at the same moment.
+        return Workflow.objects.get(source=source, outside_id=outside_id, state=WorkflowState.OPEN)
+    work.clusters.set(clusters)
+    record(
+        event=Event.WORKFLOW_OPENED, actor=SOURCE, object_type="workflow", object_ref=work.ref, now=now,
+        data={"kind": work.kind, "title": work.title, "severity": work.severity, "source": source.name,
+              "clusters": [cluster.name for cluster in clusters]},
+    )  # fmt: skip
+    return work
+
+
+def _free_ref(source: WorkflowSource, outside_id: str) -> str:
+    """Return `source:id`, or `source:id~2` for what was closed before: that stays closed, and grants of it stay ended."""
+    times = Workflow.objects.filter(source=source, outside_id=outside_id).count()
+    ref = f"{source.name}:{outside_id}"
+    return (ref if not times else f"{ref}~{times + 1}")[:LONGEST_REF]
+
+
+def _end_without_room(work: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
+    """End grants on clusters that the work is no longer on, and those whose time its planned time leaves no room for."""
+    kept = {cluster.pk for cluster in clusters}
+    ended = []
+    live = Grant.objects.filter(workflow=work, state__in=LIVE).order_by("pk").select_for_update(of=("self",))
+    for grant in list(live):
+        outside = (work.ends_at is not None and grant.expires_at > work.ends_at) or (
+            work.starts_at is not None and work.starts_at > max(now, grant.starts_at)
+        )
+        if outside or grant.cluster_id not in kept:
+            why = "its planned time was changed" if outside else "it is on other clusters now"
+            end_grant(
+                grant_id=grant.pk,
+                actor=None,
+                reason=EndReason.WORKFLOW_CLOSED,
+                now=now,
+                note=f"{work.ref}: {why}",
+            )
+            ended.append(grant.ref)
+    return ended

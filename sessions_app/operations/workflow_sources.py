@@ -1,0 +1,160 @@
+"""How a source of work is asked, between what its document says and what is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.errors import Unavailable
+from sessions_app.models import WorkflowSource
+from sessions_app.operations.cluster_connection import STORED, secret_of
+from sessions_app.policy.catalogue import SourceDocument
+from sessions_app.policy.documents import DocumentError, Problem, problems_of
+from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
+from sessions_app.workflows.registry import find, types
+
+PURPOSE = "workflow source"
+
+
+class SourceUnreadable(Unavailable):
+    """A source can't be asked, or gave no answer that can be used; the message says why."""
+
+    code = "source_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is sealed of a source: the secret parameters by name, and what its webhooks are signed with."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook: tuple[str, ...] = field(default=(), repr=False)
+
+
+def secrets_of(source: WorkflowSource) -> Secrets:
+    """Return a source's secrets. Raises CannotDecrypt."""
+    if not source.sealed:
+        return Secrets()
+    found = json.loads(unseal(bytes(source.sealed), purpose=PURPOSE))
+    return Secrets(found["parameters"], tuple(found["webhook"]))
+
+
+def sealed(secrets: Secrets) -> bytes:
+    """Return a source's secrets as they are stored."""
+    text = json.dumps({"parameters": dict(secrets.parameters), "webhook": secrets.webhook})
+    return seal(text.encode(), purpose=PURPOSE)
+
+
+def adapter_of(source: WorkflowSource) -> Adapter:
+    """Return what asks a source. Raises SourceUnreadable."""
+    type_ = find(source.provider)
+    if type_ is None:
+        raise SourceUnreadable(
+            f"Nothing reads the work of {source.provider}.",
+            hint="Install its adapter again, or remove the source.",
+        )
+    try:
+        secrets = secrets_of(source).parameters
+        return type_.make(
+            type_.parameters.model_validate({**source.document.get("parameters", {}), **secrets})
+        )
+    except (CannotDecrypt, ValidationError) as error:
+        raise SourceUnreadable(
+            f"How {source.name} is asked can't be read.", hint="An administrator must save it again."
+        ) from error
+
+
+def kind_of(source: WorkflowSource, said: str) -> str:
+    """Return of which kind a source's work is: as the source says, or as its provider's work is."""
+    type_ = find(source.provider)
+    return said or (type_.kind if type_ else "ticket")
+
+
+def read_secrets(
+    document: SourceDocument, before: WorkflowSource | None, *, on_server: bool
+) -> tuple[dict[str, Any], bytes]:
+    """Return what may be seen of a source's document, and its secrets sealed.
+
+    ``{env: NAME}`` and ``{file: PATH}`` are read ``on_server`` alone; ``(stored)`` means what is stored, which is never
+    sent to an address to which it has not gone before. Raises DocumentError.
+    """
+    parameters = _type(document).parameters
+    names = secret_fields(parameters)
+    stored = _readable(before) if before and before.provider == document.provider else Secrets()
+    given, problems = dict(document.parameters), []
+    plain = {name: value for name, value in given.items() if name not in names}
+    moved = before is None or plain != before.document.get("parameters", {})
+    secret: dict[str, str] = {}
+    for name in sorted(names & (given.keys() | stored.parameters.keys())):
+        try:
+            secret[name] = secret_of(
+                given.get(name, STORED), stored.parameters.get(name), on_server=on_server, moved=moved
+            )
+        except ValueError as error:
+            problems.append(Problem(f"parameters.{name}", str(error)))
+    webhook = _webhook(document, stored, problems, on_server=on_server)
+    if problems:
+        raise DocumentError(problems)
+    try:
+        checked = parameters.model_validate({**plain, **secret})
+    except ValidationError as error:
+        found = problems_of(error, data=given)
+        raise DocumentError([Problem(f"parameters.{one.path}", one.message) for one in found]) from None
+    seen = document.model_dump(mode="json", exclude={"parameters", "webhook_secrets"}, exclude_defaults=True)
+    seen["parameters"] = checked.model_dump(mode="json", exclude=set(names), exclude_defaults=True)
+    kept = {name: _text(getattr(checked, name)) for name in names if getattr(checked, name) is not None}
+    new = Secrets(kept, tuple(webhook))
+    unchanged = before is not None and new == stored
+    return seen, bytes(before.sealed) if unchanged and before else sealed(new)
+
+
+def _webhook(
+    document: SourceDocument, stored: Secrets, problems: list[Problem], *, on_server: bool
+) -> list[str]:
+    """Return what webhooks are signed with: what is given, or what is stored where nothing is."""
+    if document.webhook_secrets is None:
+        return list(stored.webhook)
+    found = []
+    for at, given in enumerate(document.webhook_secrets):
+        kept = stored.webhook[at] if at < len(stored.webhook) else None
+        try:
+            found.append(secret_of(given, kept, on_server=on_server, moved=False))
+        except ValueError as error:
+            problems.append(Problem(f"webhook_secrets[{at}]", str(error)))
+    return found
+
+
+def shown_document(source: WorkflowSource) -> dict[str, Any]:
+    """Return a stored source as its document says it: secrets as ``(stored)``."""
+    secrets = _readable(source)
+    parameters = {**source.document.get("parameters", {}), **dict.fromkeys(secrets.parameters, STORED)}
+    shown = {**source.document, "parameters": parameters}
+    if secrets.webhook:
+        shown["webhook_secrets"] = [STORED] * len(secrets.webhook)
+    return {name: value for name, value in shown.items() if value}
+
+
+def _readable(source: WorkflowSource) -> Secrets:
+    """Return the stored secrets; none where they were sealed under another key, so that they can be given again."""
+    try:
+        return secrets_of(source)
+    except CannotDecrypt:
+        return Secrets()
+
+
+def _type(document: SourceDocument) -> AdapterType:
+    found = find(document.provider)
+    if found is None:
+        known = ", ".join(sorted(types()))
+        raise DocumentError(
+            [Problem("provider", f"nothing reads the work of {document.provider}: choose one of {known}")]
+        )
+    return found
+
+
+def _text(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,83 @@
+"""Reads of pieces of work."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db.models import Q
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    Cluster,
+    Grant,
+    GrantState,
+    RequestState,
+    Workflow,
+    WorkflowSource,
+)
+from sessions_app.policy.policies import STALENESS
+from sessions_app.queries import facts
+
+LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
+# What was read so lately is not asked for again.
+FRESH = dt.timedelta(seconds=10)
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """Return the name of the source and the outside id in a reference; an empty name for Stint's own work."""
+    name, colon, outside_id = ref.partition(":")
+    return (name, outside_id) if colon else ("", ref)
+
+
+def work_named(ref: str) -> Workflow | None:
+    """Return the work of a reference. A source may have opened again what it closed: then its id means what is open."""
+    found = Workflow.objects.select_related("source").filter(ref=ref).first()
+    if found is None or found.source is None or found.closed_at is None:
+        return found
+    again = Workflow.objects.open().filter(source=found.source, outside_id=found.outside_id)
+    return again.select_related("source").first() or found
+
+
+def work_for(identity: Identity, ref: str) -> Workflow | None:
+    """Return the work of a reference, if the identity may see it."""
+    found = work_named(ref)
+    if found is None or not Workflow.objects.visible_to(identity).filter(pk=found.pk).exists():
+        return None
+    return found
+
+
+def source_for(identity: Identity, name: str) -> WorkflowSource | None:
+    """Return a source whose work may be on a cluster that the identity may see: nobody else lets it be asked."""
+    source = WorkflowSource.objects.live().filter(name=name).first()
+    if source is None:
+        return None
+    named = [*source.document.get("clusters", [])]
+    for clusters in source.document.get("services", {}).values():
+        named += clusters
+    return source if Cluster.objects.live().visible_to(identity).filter(name__in=named).exists() else None
+
+
+def is_fresh(work: Workflow, now: dt.datetime) -> bool:
+    """Whether what is known of the work is good enough to begin something on it."""
+    return work.source_id is None or (work.read_at is not None and now - work.read_at <= FRESH)
+
+
+def resting_on_sources(source: WorkflowSource | None = None) -> list[Workflow]:
+    """Return the open work of sources (of one) on which grants that are not over or requests that wait rest, what was
+    asked for longest ago first.
+    """
+    grants = Grant.objects.filter(state__in=LIVE, workflow__isnull=False).values("workflow_id")
+    waiting = AccessRequest.objects.filter(state=RequestState.PENDING, workflow__isnull=False)
+    found = Workflow.objects.open().filter(
+        Q(pk__in=grants) | Q(pk__in=waiting.values("workflow_id")), source__isnull=False
+    )
+    if source is not None:
+        found = found.filter(source=source)
+    return list(found.select_related("source").order_by("asked_at", "pk"))
+
+
+def staleness_of(grant: Grant) -> int:
+    """Return for how many seconds the work behind a grant may go unread."""
+    document = facts.readable_document(grant.policy)
+    return document.workflow.staleness if document and document.workflow else STALENESS

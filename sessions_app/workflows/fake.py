@@ -1,0 +1,62 @@
+"""A source that keeps its work in memory, for the contract that all adapters are held to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sessions_app.workflows.base import (
+    AdapterType,
+    Delivery,
+    DeliveryRefused,
+    Hint,
+    NotAnId,
+    SourceError,
+    SourceParameters,
+    Standing,
+    Status,
+    body_key,
+    hex_digest,
+    same,
+)
+
+
+@dataclass
+class FakeAdapter:
+    """``work`` is what there is, by outside id. While ``down``, it answers nothing."""
+
+    work: dict[str, Status] = field(default_factory=dict)
+    down: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def status(self, outside_id: str) -> Status:
+        """Return what is kept, after noting the question."""
+        if not outside_id.isascii() or not outside_id.replace("-", "").isalnum():
+            raise NotAnId("An id has letters, digits and hyphens.")
+        self.asked.append(outside_id)
+        if self.down:
+            raise SourceError("It does not answer.")
+        return self.work.get(outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work."))
+
+    def verify_webhook(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
+    ) -> Delivery:
+        """Compare the header ``signature`` with HMAC-SHA256 of the body."""
+        given = headers.get("signature", "")
+        if not any(same(hex_digest(secret, body), given) for secret in secrets):
+            raise DeliveryRefused("The signature is not one of this source's.")
+        return Delivery(key=body_key(body), event="fake")
+
+    def parse(self, body: bytes) -> list[Hint]:
+        """Read `{"id": …, "closed": …}`."""
+        said = json.loads(body)
+        return [Hint(outside_id=said["id"], closed=bool(said["closed"]))]
+
+
+def fake_type(adapter: FakeAdapter, provider: str = "fake", kind: str = "incident") -> AdapterType:
+    """Return a type whose every source is this adapter."""
+    return AdapterType(
+        provider=provider, title="Fake", kind=kind, make=lambda _: adapter, parameters=SourceParameters
+    )

@@ -1,0 +1,144 @@
+"""Jobs of GitHub Actions. The outside id is `{repository_id}:{run_id}:{run_attempt}:{job_id}`; a job's id is its check run's.
+
+https://docs.github.com/en/rest/actions/workflow-jobs and …/webhooks/webhook-events-and-payloads say what is read here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, SecretStr
+
+from sessions_app.workflows.asking import ask
+from sessions_app.workflows.base import (
+    Adapter,
+    AdapterType,
+    Address,
+    Delivery,
+    DeliveryRefused,
+    Hint,
+    NotAnId,
+    SourceParameters,
+    Standing,
+    Status,
+    at,
+    body_key,
+    hex_digest,
+    same,
+    text_of,
+)
+
+_ID = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:[0-9]{1,6}:[0-9]{1,18}")
+_OVER = ("success", "failure", "error", "inactive")
+
+
+class Parameters(SourceParameters):
+    """How GitHub is asked."""
+
+    url: Address = Field(
+        default="https://api.github.com",
+        description="The API; https://host/api/v3 for GitHub Enterprise Server",
+    )
+    token: SecretStr = Field(
+        description="A token that may read Actions of the repositories, and nothing else"
+    )
+
+
+class GitHub:
+    """Reads jobs by repository, run, attempt and job."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._url = parameters.url
+        self._token = parameters.token
+
+    def status(self, outside_id: str) -> Status:
+        """Ask for one job, and for the run that it is of. Raises SourceError, NotAnId."""
+        if not _ID.fullmatch(outside_id):
+            raise NotAnId("A job of GitHub is written repository_id:run_id:run_attempt:job_id, in digits.")
+        repository, run_id, attempt, job_id = outside_id.split(":")
+        job = self._ask(f"/repositories/{repository}/actions/jobs/{job_id}")
+        if job is None:
+            return Status(standing=Standing.UNKNOWN, reason="GitHub has no such job.")
+        if text_of(at(job, "run_id")) != run_id or text_of(at(job, "run_attempt")) != attempt:
+            return Status(standing=Standing.UNKNOWN, reason="The job is of another run.")
+        status = text_of(at(job, "status"))
+        if status == "completed":
+            return Status(standing=Standing.CLOSED, reason=f"It ended: {text_of(at(job, 'conclusion'))}.")
+        if status != "in_progress":
+            return Status(standing=Standing.UNKNOWN, reason=f"It does not run: its status is “{status}”.")
+        return self._running(job, self._ask(f"/repositories/{repository}/actions/runs/{run_id}"))
+
+    def _running(self, job: Any, run: Any) -> Status:
+        branch = text_of(at(run, "head_branch"))
+        event = text_of(at(run, "event"))
+        values = {
+            "commit": text_of(at(run, "head_sha")),
+            "branch": branch,
+            # For the event `release` GitHub gives the release's tag there.
+            "release": branch if event == "release" else "",
+            "event": event,
+            "repository": text_of(at(run, "repository", "full_name")),
+            "workflow": text_of(at(run, "path")),
+            "job": text_of(at(job, "name")),
+            "run": text_of(at(run, "id")),
+        }
+        return Status(
+            standing=Standing.OPEN,
+            title=text_of(at(run, "display_title")) or values["job"],
+            url=text_of(at(job, "html_url"), 500),
+            services=tuple(filter(None, (text_of(at(run, "repository", "id")), values["repository"]))),
+            values={name: value for name, value in values.items() if value},
+        )
+
+    def _ask(self, path: str) -> Any:
+        return ask(
+            self._url + path,
+            {
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": "2022-11-28",
+                "Authorization": f"Bearer {self._token.get_secret_value()}",
+            },
+        )
+
+    def verify_webhook(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
+    ) -> Delivery:
+        """Compare `X-Hub-Signature-256` with HMAC-SHA256 of the raw body. Raises DeliveryRefused."""
+        given = headers.get("x-hub-signature-256", "")
+        if not any(same("sha256=" + hex_digest(secret, body), given) for secret in secrets):
+            raise DeliveryRefused("X-Hub-Signature-256 is not a signature by one of this source's secrets.")
+        return Delivery(key=body_key(body), event=text_of(headers.get("x-github-event"), 100))
+
+    def parse(self, body: bytes) -> list[Hint]:
+        """Return a hint for a job or a run that moved, or for a deployment of one that is over."""
+        said = json.loads(body)
+        repository = text_of(at(said, "repository", "id"))
+        if job := at(said, "workflow_job"):
+            over = at(said, "action") == "completed"
+            return _hint(repository, at(job, "run_id"), at(job, "run_attempt"), at(job, "id"), over=over)
+        run, over = at(said, "workflow_run"), at(said, "action") == "completed"
+        if state := at(said, "deployment_status", "state"):
+            over = state in _OVER
+            if check_run := at(said, "check_run", "id"):
+                return _hint(repository, at(run, "id"), at(run, "run_attempt"), check_run, over=over)
+        return _hint(repository, at(run, "id"), at(run, "run_attempt"), None, over=over) if run else []
+
+
+def _hint(repository: str, run: Any, attempt: Any, job: Any, *, over: bool) -> list[Hint]:
+    """Return the hint for one job, or for all of a run."""
+    whole = ":".join(map(text_of, (repository, run, attempt)))
+    one = f"{whole}:{text_of(job)}"
+    if job is None:
+        return [Hint(outside_id=whole, closed=over, whole=True)] if _ID.fullmatch(f"{whole}:0") else []
+    return [Hint(outside_id=one, closed=over)] if _ID.fullmatch(one) else []
+
+
+def _make(parameters: Parameters) -> Adapter:
+    return GitHub(parameters)
+
+
+TYPE = AdapterType(provider="github", title="GitHub", kind="pipeline", make=_make, parameters=Parameters)

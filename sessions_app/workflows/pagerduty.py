@@ -1,0 +1,141 @@
+"""Incidents that PagerDuty keeps (REST API v2, webhooks v3).
+
+https://developer.pagerduty.com/docs/webhooks/v3-overview and …/api-reference say what is read here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, SecretStr
+
+from sessions_app.workflows.asking import ask
+from sessions_app.workflows.base import (
+    Adapter,
+    AdapterType,
+    Address,
+    Delivery,
+    DeliveryRefused,
+    Hint,
+    NotAnId,
+    SourceParameters,
+    Standing,
+    Status,
+    at,
+    body_key,
+    hex_digest,
+    names_of,
+    same,
+    text_of,
+)
+
+_ID = re.compile(r"[A-Z0-9]{5,32}")
+_SEVERITY = re.compile(r"P[1-4]")
+_OPEN = ("triggered", "acknowledged")
+_CLOSING = ("incident.resolved",)
+
+
+class Parameters(SourceParameters):
+    """How PagerDuty is asked."""
+
+    url: Address = Field(
+        default="https://api.pagerduty.com", description="The API; https://api.eu.pagerduty.com in Europe"
+    )
+    token: SecretStr = Field(description="An API access key that may only read")
+
+
+class PagerDuty:
+    """Reads incidents, and who is on call for the escalation policy of each."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._url = parameters.url
+        self._token = parameters.token
+
+    def status(self, outside_id: str) -> Status:
+        """Ask for one incident; for an open one, also who is on call. Raises SourceError, NotAnId."""
+        if not _ID.fullmatch(outside_id):
+            raise NotAnId("An incident of PagerDuty is written like Q1ABCDEF2GHIJK.")
+        incident = at(self._ask(f"/incidents/{outside_id}?include[]=assignees"), "incident")
+        if incident is None:
+            return Status(standing=Standing.UNKNOWN, reason="PagerDuty has no such incident.")
+        status = text_of(at(incident, "status"))
+        if status == "resolved":
+            return Status(standing=Standing.CLOSED, reason="It is resolved.")
+        if status not in _OPEN:
+            return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
+        return self._open(incident, status)
+
+    def _open(self, incident: Any, status: str) -> Status:
+        service = at(incident, "service")
+        severity = text_of(at(incident, "priority", "summary"))
+        values = {
+            "number": text_of(at(incident, "incident_number")),
+            "service": text_of(at(service, "summary")),
+            "service_id": text_of(at(service, "id")),
+            "urgency": text_of(at(incident, "urgency")),
+            "status": status,
+        }
+        return Status(
+            standing=Standing.OPEN,
+            title=text_of(at(incident, "title")) or text_of(at(incident, "summary")),
+            url=text_of(at(incident, "html_url"), 500),
+            severity=severity if _SEVERITY.fullmatch(severity) else "",
+            assigned=names_of([at(one, "assignee", "email") for one in at(incident, "assignments") or []]),
+            on_call=self._on_call(text_of(at(incident, "escalation_policy", "id"))),
+            services=tuple(filter(None, (values["service_id"], values["service"]))),
+            values={name: value for name, value in values.items() if value},
+        )
+
+    def _on_call(self, policy: str) -> tuple[str, ...]:
+        """Return the mail addresses of who is on call for an escalation policy now."""
+        if not _ID.fullmatch(policy):
+            return ()
+        answer = self._ask(f"/oncalls?escalation_policy_ids[]={policy}&include[]=users&limit=100")
+        return names_of([at(one, "user", "email") for one in at(answer, "oncalls") or []])
+
+    def _ask(self, path: str) -> Any:
+        return ask(
+            self._url + path,
+            {
+                "Accept": "application/vnd.pagerduty+json;version=2",
+                "Authorization": f"Token token={self._token.get_secret_value()}",
+            },
+        )
+
+    def verify_webhook(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
+    ) -> Delivery:
+        """Compare each `v1=` of `X-PagerDuty-Signature` with HMAC-SHA256 of the raw body. Raises DeliveryRefused."""
+        given = [part.strip() for part in headers.get("x-pagerduty-signature", "").split(",")][:10]
+        if not any(same("v1=" + hex_digest(secret, body), one) for secret in secrets for one in given):
+            raise DeliveryRefused("X-PagerDuty-Signature is not a signature by one of this source's secrets.")
+        return Delivery(key=body_key(body), event=_event_of(body))
+
+    def parse(self, body: bytes) -> list[Hint]:
+        """Return a hint for an event of an incident."""
+        event = at(json.loads(body), "event")
+        kind, outside_id = text_of(at(event, "event_type")), text_of(at(event, "data", "id"))
+        if not kind.startswith("incident.") or not _ID.fullmatch(outside_id):
+            return []
+        resolved = kind in _CLOSING or at(event, "data", "status") == "resolved"
+        return [Hint(outside_id=outside_id, closed=resolved)]
+
+
+def _event_of(body: bytes) -> str:
+    try:
+        return text_of(at(json.loads(body), "event", "event_type"), 100)
+    except ValueError:
+        return ""
+
+
+def _make(parameters: Parameters) -> Adapter:
+    return PagerDuty(parameters)
+
+
+TYPE = AdapterType(
+    provider="pagerduty", title="PagerDuty", kind="incident", make=_make, parameters=Parameters
+)

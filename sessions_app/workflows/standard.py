@@ -1,0 +1,188 @@
+"""Work of any system that answers JSON and signs its webhooks as Standard Webhooks says (https://www.standardwebhooks.com).
+
+A delivery is `{"type": …, "data": {"id": …, "status": …}}`. The answer to a question has, at ``root``, the status and, where
+there are any, `title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at` and `facts`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from sessions_app.workflows.asking import ask
+from sessions_app.workflows.base import (
+    Adapter,
+    AdapterType,
+    Address,
+    Delivery,
+    DeliveryRefused,
+    Hint,
+    NotAnId,
+    SourceParameters,
+    Standing,
+    Status,
+    at,
+    moment_of,
+    names_of,
+    same,
+    text_of,
+)
+
+TOLERANCE = 300
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
+_FACT = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SEVERITY = re.compile(r"P[1-4]")
+_MOST_FACTS = 50
+
+
+class Parameters(SourceParameters):
+    """How the system is asked."""
+
+    url: Address = Field(description="Where a piece of work is read; {id} stands for its id")
+    token: SecretStr | None = Field(default=None, description="Sent as `Authorization: Bearer …`")
+    kind: Literal["incident", "change", "ticket", "task", "pipeline"] = Field(
+        default="ticket", description="What its work is"
+    )
+    root: str = Field(default="", description="Where in the answer the work stands, like `result.0`")
+    status: str = Field(default="status", description="The key that says how it stands")
+    open: tuple[str, ...] = Field(
+        default=("open",), min_length=1, description="What its status is while it is open"
+    )
+    closed: tuple[str, ...] = Field(
+        default=("closed", "resolved", "cancelled", "canceled", "done"), min_length=1,
+        description="What its status is when it is closed; what is neither is unknown",
+    )  # fmt: skip
+
+    @field_validator("url")
+    @classmethod
+    def _has_place(cls, url: str) -> str:
+        if url.count("{id}") != 1:
+            raise ValueError("needs {id} once, where the id of the work stands")
+        return url
+
+
+class Standard:
+    """Reads JSON of a form that is set up."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._with = parameters
+
+    def status(self, outside_id: str) -> Status:
+        """Ask for one piece of work. Raises SourceError, NotAnId."""
+        if not _ID.fullmatch(outside_id):
+            raise NotAnId("An id has letters, digits, _ and -.")
+        token = self._with.token
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        answer = ask(self._with.url.replace("{id}", outside_id), {"Accept": "application/json", **headers})
+        work = at(
+            answer, *(int(part) if part.isdecimal() else part for part in self._with.root.split(".") if part)
+        )
+        if not isinstance(work, dict):
+            return Status(standing=Standing.UNKNOWN, reason="There is no such work.")
+        status = text_of(at(work, *self._with.status.split(".")))
+        if status in self._with.closed:
+            return Status(standing=Standing.CLOSED, reason=f"Its status is “{status}”.")
+        if status not in self._with.open:
+            return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
+        return self._open(work)
+
+    def _open(self, work: Mapping[str, Any]) -> Status:
+        facts = work.get("facts") if isinstance(work.get("facts"), dict) else {}
+        values = {name: text_of(value) for name, value in list((facts or {}).items())[:_MOST_FACTS]}
+        service, severity = text_of(work.get("service")), text_of(work.get("severity"))
+        if service:
+            values["service"] = service
+        return Status(
+            standing=Standing.OPEN,
+            kind=self._with.kind,
+            title=text_of(work.get("title")),
+            url=text_of(work.get("url"), 500),
+            severity=severity if _SEVERITY.fullmatch(severity) else "",
+            assigned=names_of(work.get("assignees")),
+            on_call=names_of(work.get("on_call")),
+            services=(service,) if service else (),
+            starts_at=moment_of(work.get("starts_at")),
+            ends_at=moment_of(work.get("ends_at")),
+            values={name: value for name, value in values.items() if value and _FACT.fullmatch(name)},
+        )
+
+    def verify_webhook(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
+    ) -> Delivery:
+        """Check the signature over id, time and body. Raises DeliveryRefused."""
+        key = verify_standard(headers, body, secrets, now)
+        return Delivery(key=key, event=_event_of(body))
+
+    def parse(self, body: bytes) -> list[Hint]:
+        """Return a hint for a delivery that names a piece of work."""
+        data = at(json.loads(body), "data")
+        outside_id, status = text_of(at(data, "id")), text_of(at(data, *self._with.status.split(".")))
+        return (
+            [Hint(outside_id=outside_id, closed=status in self._with.closed)]
+            if _ID.fullmatch(outside_id)
+            else []
+        )
+
+
+def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime) -> str:
+    """Check `webhook-signature` (v1: HMAC-SHA256 of `id.timestamp.body`) and return the signed id.
+
+    The timestamp may be five minutes off. Secrets are `whsec_` and base64. Raises DeliveryRefused.
+    """
+    wid, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not 1 <= len(wid) <= 150 or not wid.isascii() or not wid.isprintable():
+        raise DeliveryRefused("webhook-id is missing, or too long.")
+    if not re.fullmatch(r"[0-9]{1,12}", sent) or abs(now.timestamp() - int(sent)) > TOLERANCE:
+        raise DeliveryRefused("webhook-timestamp is missing, or more than five minutes off.")
+    message = f"{wid}.{sent}.".encode() + body
+    given = headers.get("webhook-signature", "").split(" ")[:10]
+    expected = [_signature(key, message) for secret in secrets if (key := key_of(secret))]
+    if not any(same(one, other) for one in expected for other in given):
+        raise DeliveryRefused("webhook-signature is not a signature by one of this source's secrets.")
+    return wid
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key in `whsec_…`; nothing for what is none."""
+    try:
+        key = (
+            base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            if secret.startswith("whsec_")
+            else b""
+        )
+    except binascii.Error:
+        return b""
+    return key
+
+
+def _signature(key: bytes, message: bytes) -> str:
+    return "v1," + base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()
+
+
+def _event_of(body: bytes) -> str:
+    try:
+        return text_of(at(json.loads(body), "type"), 100)
+    except ValueError:
+        return ""
+
+
+def _make(parameters: Parameters) -> Adapter:
+    return Standard(parameters)
+
+
+TYPE = AdapterType(
+    provider="standard",
+    title="Any other, by Standard Webhooks",
+    kind="ticket",
+    make=_make,
+    parameters=Parameters,
+)

@@ -1,0 +1,40 @@
+"""A source of work that tests speak for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from sessions_app.workflows import registry
+from sessions_app.workflows.base import Standing, Status
+from sessions_app.workflows.fake import FakeAdapter, fake_type
+
+SOURCE = """
+name: pager
+provider: fake
+clusters: [web]
+webhook_secrets: [first-secret-of-the-pager]
+"""
+
+
+@contextlib.contextmanager
+def speaking_for(provider: str = "fake", kind: str = "incident") -> Iterator[FakeAdapter]:
+    """Let sources of the provider say what the adapter is told to."""
+    adapter = FakeAdapter()
+    before = registry.find(provider)
+    registry.register(fake_type(adapter, provider, kind))
+    yield adapter
+    if before is None:
+        registry.unregister(provider)
+    else:
+        registry.register(before)
+
+
+def is_open(**more) -> Status:
+    """What a source says of open work."""
+    return Status(**{"standing": Standing.OPEN, "title": "Checkout is slow", "severity": "P1", **more})
+
+
+def is_closed() -> Status:
+    """What a source says of closed work."""
+    return Status(standing=Standing.CLOSED, reason="It is resolved.")
