@@ -80,6 +80,9 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
 
+    # The piece of work that the token in use is bound to; set by whoever looks the token up, and never stored.
+    bound_to: str = ""
+
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -68,9 +68,15 @@ def same_person(identity: Identity) -> Q:
 
 
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
-    """Return the API token with this text if it opens anything at ``now`` and its identity may act, else None."""
+    """Return the API token with this text if it opens anything at ``now`` and its identity may act, else None.
+
+    The identity is marked with the piece of work that the token is bound to: so marked, it sees and asks for no more.
+    """
     found = APIToken.objects.select_related("identity__owner").filter(
         digest=token_digest(text), identity__in=Identity.objects.active()
     )
     token = found.first()
-    return token if token is not None and token.is_valid(now) else None
+    if token is None or not token.is_valid(now):
+        return None
+    token.identity.bound_to = token.workflow
+    return token

@@ -322,17 +322,26 @@ if not EMAIL_HOST:
     # Without a server, mail is told in the log instead of being lost in silence.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-# --- Outgoing webhooks ------------------------------------------------------------------------------------------
+# --- Outgoing webhooks, and issuers of machines' tokens ------------------------------------------------------------
 
-# Networks that are not public and may be sent to all the same, by http as well: `10.20.0.0/16`. None by default.
-WEBHOOK_NETWORKS = envlist("STINT_WEBHOOK_NETWORKS", [])
-for _network in WEBHOOK_NETWORKS:
-    try:
-        ipaddress.ip_network(_network)
-    except ValueError as error:
-        raise ImproperlyConfigured(
-            f"STINT_WEBHOOK_NETWORKS names {_network}, which is no network. Write 10.20.0.0/16, or leave it out."
-        ) from error
+
+def _networks(name: str) -> list[str]:
+    """Return networks that are not public and may be reached all the same: `10.20.0.0/16`. None by default."""
+    found = envlist(name, [])
+    for network in found:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name} names {network}, which is no network. Write 10.20.0.0/16, or leave it out."
+            ) from error
+    return found
+
+
+# Where messages may be sent to, by http as well.
+WEBHOOK_NETWORKS = _networks("STINT_WEBHOOK_NETWORKS")
+# Whose issuers may be asked for their keys, by http as well.
+ISSUER_NETWORKS = _networks("STINT_ISSUER_NETWORKS")
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,11 @@ def create_token(
     lifetime: dt.timedelta,
     actor: Identity,
     now: dt.datetime,
+    workflow: str = "",
 ) -> tuple[APIToken, str]:
     """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
+
+    ``workflow`` is the reference of the piece of work that all it asks for is bound to.
 
     Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound.
     """
@@ -52,12 +55,15 @@ def create_token(
     text = new_token("stint")
     with transaction.atomic():
         token = APIToken.objects.create(
-            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted,
+            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted, workflow=workflow,
             created_at=now, expires_at=now + lifetime,
         )  # fmt: skip
         record(
             event=Event.IDENTITY_TOKEN_CREATED, actor=actor_of(actor), object_type="identity", now=now,
             object_ref=identity.username,
-            data={"token_id": token.pk, "scopes": wanted, "expires_at": token.expires_at.isoformat()},
+            data={
+                "token_id": token.pk, "scopes": wanted, "expires_at": token.expires_at.isoformat(),
+                **({"workflow": workflow} if workflow else {}),
+            },
         )  # fmt: skip
     return token, text

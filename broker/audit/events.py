@@ -137,6 +137,11 @@ class Event(StrEnum):
     IDENTITY_TOKEN_CREATED = "identity.token_created"  # noqa: S105
     # An API token was revoked before its expiry.
     IDENTITY_TOKEN_REVOKED = "identity.token_revoked"  # noqa: S105
+    # A machine proved itself with a token of its issuer and was given one of Stint's; the data has the claims that it was
+    # matched by and the piece of work that it is bound to, never a token.
+    IDENTITY_TOKEN_EXCHANGED = "identity.token_exchanged"  # noqa: S105
+    # A token of an issuer was not taken; the data says which conditions it did not meet.
+    IDENTITY_TOKEN_REFUSED = "identity.token_refused"  # noqa: S105
     # A person let a program that shows a code act as them, with what scopes and from where it asked.
     IDENTITY_DEVICE_ALLOWED = "identity.device_allowed"
     # A person refused such a program.
@@ -162,6 +167,12 @@ class Event(StrEnum):
     POLICY_CHANGED = "policy.changed"
     # A policy was removed; grants made under it end.
     POLICY_REMOVED = "policy.removed"
+    # A trust policy was made.
+    TRUST_POLICY_CREATED = "trust_policy.created"
+    # A trust policy was changed; the data has its version, its digest, and whom it lets in.
+    TRUST_POLICY_CHANGED = "trust_policy.changed"
+    # A trust policy was removed; what it gave is worth nothing any more.
+    TRUST_POLICY_REMOVED = "trust_policy.removed"
     # A cluster was made.
     CLUSTER_CREATED = "cluster.created"
     # A cluster or its targets were changed; the data has what was before and is now.

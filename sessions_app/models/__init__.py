@@ -32,6 +32,7 @@ from sessions_app.models.request import (
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
+from sessions_app.models.trust import TrustPolicy
 from sessions_app.models.webhook import (
     Escalation,
     WebhookEndpoint,
@@ -96,6 +97,7 @@ __all__ = [
     "Sweeper",
     "Target",
     "TargetCheck",
+    "TrustPolicy",
     "Verdict",
     "WebhookEndpoint",
     "WebhookMessage",

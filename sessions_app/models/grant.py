@@ -43,7 +43,12 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into."""
+        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into.
+
+        With a token that is bound to a piece of work: the own ones for it.
+        """
+        if identity.bound_to:
+            return self.filter(holder=identity, workflow__ref=identity.bound_to)
         if identity.is_superuser:
             return self
         return self.filter(
@@ -55,6 +60,8 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
         """Those that the identity may end: own, of its machines, and where it approves or administers."""
+        if identity.bound_to:
+            return self.filter(holder=identity, workflow__ref=identity.bound_to)
         if identity.is_superuser:
             return self
         return self.filter(

@@ -38,7 +38,12 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     """Filters on requests."""
 
     def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
-        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into."""
+        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into.
+
+        With a token that is bound to a piece of work: the own ones for it.
+        """
+        if identity.bound_to:
+            return self.filter(requester=identity, workflow__ref=identity.bound_to)
         if identity.is_superuser:
             return self
         return self.filter(

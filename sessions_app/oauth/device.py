@@ -35,7 +35,7 @@ def device_authorization(request: HttpRequest, form: Form) -> HttpResponse:
     )
 
 
-def device_token(form: Form) -> HttpResponse:
+def device_token(_request: HttpRequest, form: Form) -> HttpResponse:
     """Give a program the token of who let it in."""
     now = clock.now()
     token, text = redeem_device(

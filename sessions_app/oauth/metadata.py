@@ -10,6 +10,9 @@ from django.urls import reverse
 from accounts.clients import CLIENTS
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
+# RFC 9396: the one type of details that is known here.
+GRANT_DETAILS = "stint_grant"
 
 
 def issuer() -> str:
@@ -31,7 +34,8 @@ def server_metadata() -> dict[str, Any]:
         "revocation_endpoint": at("oauth_revoke"),
         # There is no endpoint for redirects through a browser.
         "response_types_supported": [],
-        "grant_types_supported": [DEVICE_CODE],
+        "grant_types_supported": [DEVICE_CODE, TOKEN_EXCHANGE],
+        "authorization_details_types_supported": [GRANT_DETAILS],
         "token_endpoint_auth_methods_supported": ["none"],
         "introspection_endpoint_auth_methods_supported": ["Bearer"],
         "revocation_endpoint_auth_methods_supported": ["none"],

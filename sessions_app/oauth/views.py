@@ -13,11 +13,15 @@ from broker.kernel import clock
 from broker.kernel.errors import NotFound
 from sessions_app.oauth.callers import caller_of
 from sessions_app.oauth.device import device_token
+from sessions_app.oauth.exchange import exchange
 from sessions_app.oauth.forms import Form, OAuthError, answer, endpoint
-from sessions_app.oauth.metadata import DEVICE_CODE, server_metadata
+from sessions_app.oauth.metadata import DEVICE_CODE, TOKEN_EXCHANGE, server_metadata
 from sessions_app.queries.introspection import introspection
 
-GRANT_TYPES: Mapping[str, Callable[[Form], HttpResponse]] = {DEVICE_CODE: device_token}
+GRANT_TYPES: Mapping[str, Callable[[HttpRequest, Form], HttpResponse]] = {
+    DEVICE_CODE: device_token,
+    TOKEN_EXCHANGE: exchange,
+}
 
 
 @require_safe
@@ -27,12 +31,12 @@ def metadata(_request: HttpRequest) -> HttpResponse:
 
 
 @endpoint(per_minute=600)
-def token(_request: HttpRequest, form: Form) -> HttpResponse:
+def token(request: HttpRequest, form: Form) -> HttpResponse:
     """Give a token (RFC 6749 section 3.2)."""
     wanted = GRANT_TYPES.get(form.need("grant_type"))
     if wanted is None:
         raise OAuthError("unsupported_grant_type", f"There are: {', '.join(GRANT_TYPES)}.")
-    return wanted(form)
+    return wanted(request, form)
 
 
 @endpoint(per_minute=600)

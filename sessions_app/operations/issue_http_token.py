@@ -34,12 +34,13 @@ class NotOverHTTP(InvalidInput):
 
 
 def issue_http_token(
-    *, grant_id: int, actor: Identity, jkt: str = "", now: dt.datetime
+    *, grant_id: int, actor: Identity, jkt: str = "", lifetime: dt.timedelta | None = None, now: dt.datetime
 ) -> tuple[GrantCredential, str]:
     """Make a token for a live grant; return it with its text, which is shown this once. The one before dies at once.
 
-    ``jkt`` binds it to a key of the holder's: the SHA-256 thumbprint (RFC 7638) in base64url. Raises NotFound,
-    NotItsHolder, NotOverHTTP, GrantIsOver, InvalidInput.
+    ``jkt`` binds it to a key of the holder's: the SHA-256 thumbprint (RFC 7638) in base64url. With a
+    ``lifetime`` it ends before its grant does, never after it. Raises NotFound, NotItsHolder, NotOverHTTP, GrantIsOver,
+    InvalidInput.
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(
@@ -51,10 +52,17 @@ def issue_http_token(
         grant = _usable(grant_id, actor, now)
         GrantCredential.objects.filter(grant=grant, revoked_at__isnull=True).update(revoked_at=now)
         text = new_token(PREFIX)
-        made = GrantCredential.objects.create(grant=grant, digest=token_digest(text), jkt=jkt, created_at=now)
+        until = min(grant.expires_at, now + lifetime) if lifetime else grant.expires_at
+        made = GrantCredential.objects.create(
+            grant=grant,
+            digest=token_digest(text),
+            jkt=jkt,
+            created_at=now,
+            expires_at=until if lifetime else None,
+        )
         record(
             event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
-            data={"until": grant.expires_at.isoformat(), "bound_to": jkt},
+            data={"until": until.isoformat(), "bound_to": jkt},
         )  # fmt: skip
     return made, text
 

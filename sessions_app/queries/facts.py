@@ -26,6 +26,7 @@ from sessions_app.models import (
     RequestKind,
     Sweeper,
     Target,
+    TrustPolicy,
     Verdict,
     Workflow,
     WorkflowState,
@@ -35,6 +36,7 @@ from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, Work
 from sessions_app.policy.scope import Scope, TargetFacts
+from sessions_app.policy.trust import TrustPolicyDocument
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +63,17 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 def _checked(text: str) -> PolicyDocument:
     """Return the document in a text. Kept by the text itself: whatever changes in a row is checked anew."""
     return PolicyDocument.model_validate(json.loads(text))
+
+
+def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
+    """Return the checked document of a stored trust policy. Raises Unreadable."""
+    try:
+        return TrustPolicyDocument.model_validate(policy.document)
+    except ValueError as error:
+        raise Unreadable(
+            f"The trust policy {policy.name} can't be read, so that it lets nobody in.",
+            hint="An administrator must apply its file again.",
+        ) from error
 
 
 def readable_document(policy: AccessPolicy) -> PolicyDocument | None:

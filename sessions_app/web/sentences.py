@@ -30,6 +30,7 @@ _PARTS = {
     "escalation": "The clock",
     "workflows": "The work's source",
     "hooks": "The door for webhooks",
+    "exchange": "The exchange of tokens",
 }
 
 
@@ -81,6 +82,10 @@ def _on(data: Data) -> str:
 
 def _from(data: Data) -> str:
     return f" from {data['from']}" if data.get("from") else ""
+
+
+def _for_work(data: Data) -> str:
+    return f" for {data['workflow']}" if data.get("workflow") else ""
 
 
 def _why(data: Data, key: str = "reason") -> str:
@@ -277,6 +282,12 @@ _ACTS: dict[str, Act] = {
         f"made a token of {ref} for {', '.join(map(str, data.get('scopes') or [])) or 'nothing'}"
     ),
     Event.IDENTITY_TOKEN_REVOKED: "revoked a token of {ref}",
+    Event.IDENTITY_TOKEN_EXCHANGED: lambda ref, data: (
+        f"proved to be {ref} by {data.get('trust_policy') or 'a trust policy'}{_for_work(data)}"
+    ),
+    Event.IDENTITY_TOKEN_REFUSED: lambda _ref, data: (
+        f"refused a token{_from(data)}{_why({'w': ', '.join(map(str, data.get('unmet') or []))}, 'w')}"
+    ),
     Event.IDENTITY_DEVICE_ALLOWED: lambda _ref, data: (
         f"let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
@@ -297,6 +308,9 @@ _ACTS: dict[str, Act] = {
     Event.POLICY_CREATED: _ended_with("made", "policy"),
     Event.POLICY_CHANGED: _ended_with("changed", "policy"),
     Event.POLICY_REMOVED: _ended_with("removed", "policy"),
+    Event.TRUST_POLICY_CREATED: "made the trust policy {ref}",
+    Event.TRUST_POLICY_CHANGED: "changed the trust policy {ref}",
+    Event.TRUST_POLICY_REMOVED: "removed the trust policy {ref}",
     Event.CLUSTER_CREATED: _ended_with("made", "cluster"),
     Event.CLUSTER_CHANGED: _ended_with("changed", "cluster"),
     Event.CLUSTER_CHECKED: lambda ref, data: f"checked the connection to {ref}{_on(data)}",

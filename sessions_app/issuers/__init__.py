@@ -1,0 +1,1 @@
+"""Adapters that prove who a machine is by the tokens of others."""

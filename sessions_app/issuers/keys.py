@@ -1,0 +1,112 @@
+"""The keys of issuers: kept for a while, and fetched again, with a limit, when a token names one that is not known."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc import jwk
+from joserfc.errors import JoseError
+
+from sessions_app.issuers.fetch import CannotFetch, Network, fetch_json
+from sessions_app.policy.trust import TrustPolicyDocument
+
+# Seconds.
+KEPT = 600
+# A token can name any key; not each of them may send Stint out to ask.
+AGAIN = 30
+_MOST_KEYS = 50
+# NIST SP 800-131A: shorter ones are broken by those who can pay.
+_SHORTEST_RSA = 2048
+_KINDS: Mapping[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]] = {
+    "RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey,
+}  # fmt: skip
+_WELL_KNOWN = "/.well-known/openid-configuration"
+
+Key = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
+Fetch = Callable[[str], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    keys: Mapping[str, Key]
+    at: float
+
+
+class Keyring:
+    """The keys of all issuers that one process has asked. ``allowed``: inner networks that may be asked."""
+
+    def __init__(
+        self, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._allowed, self._clock = tuple(allowed), clock
+        self._known: dict[str, _Known] = {}
+        self._lock = threading.Lock()
+
+    def find(self, document: TrustPolicyDocument, kid: str) -> Key | None:
+        """Return the public key that ``kid`` names; None when the issuer has no such key. Raises CannotFetch."""
+        if document.keys is not None:
+            return read_keys({"keys": list(document.keys)}).get(kid)
+        place = document.jwks_uri or document.issuer
+        known = self._known.get(place)
+        if (
+            known is not None
+            and (kid in known.keys or self._clock() - known.at < AGAIN)
+            and self._young(known)
+        ):
+            return known.keys.get(kid)
+        # One at a time, so that many tokens ask an issuer once.
+        with self._lock:
+            known = self._known.get(place)
+            if known is None or self._clock() - known.at >= AGAIN:
+                known = _Known(self._fetch(document), self._clock())
+                self._known[place] = known
+        return known.keys.get(kid)
+
+    def _young(self, known: _Known) -> bool:
+        return self._clock() - known.at < KEPT
+
+    def _fetch(self, document: TrustPolicyDocument) -> Mapping[str, Key]:
+        return read_keys(self._get(document.jwks_uri or self._published(document.issuer)))
+
+    def _published(self, issuer: str) -> str:
+        """Return where an issuer says that its keys are (OpenID Connect Discovery 1.0 section 4), on its own host alone."""
+        told = self._get(issuer.removesuffix("/") + _WELL_KNOWN)
+        if told.get("issuer") != issuer:
+            raise CannotFetch(f"{issuer} calls itself something else")
+        there = told.get("jwks_uri")
+        if not isinstance(there, str) or urlsplit(there).netloc != urlsplit(issuer).netloc:
+            raise CannotFetch(f"{issuer} names no keys on its own host: write jwks_uri into the trust policy")
+        return there
+
+    def _get(self, url: str) -> dict[str, Any]:
+        return fetch_json(url, allowed=self._allowed)
+
+
+def read_keys(found: Mapping[str, Any]) -> Mapping[str, Key]:
+    """Return the public keys of a set (RFC 7517) by their kid. One of a type that is not known is passed over, and so is
+    one without a kid, for encryption, private or short. Raises CannotFetch for what is no set.
+    """
+    listed = found.get("keys")
+    if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
+        raise CannotFetch(f"the issuer gave no set of at most {_MOST_KEYS} keys")
+    keys: dict[str, Key] = {}
+    for one in listed:
+        if not isinstance(one, dict) or one.get("use", "sig") != "sig" or not _usual(one):
+            continue
+        try:
+            key = _KINDS[str(one["kty"])].import_key(one)
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+        if isinstance(kid := one.get("kid"), str) and not key.is_private:
+            keys[kid] = key
+    return keys
+
+
+def _usual(one: Mapping[str, Any]) -> bool:
+    kind = str(one.get("kty"))
+    return kind in _KINDS and (kind != "RSA" or len(str(one.get("n", ""))) * 6 >= _SHORTEST_RSA)

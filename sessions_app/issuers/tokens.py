@@ -1,0 +1,92 @@
+"""Reads and verifies the tokens of issuers (RFC 7515, RFC 7519, RFC 8725)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+
+from sessions_app.issuers.fetch import CannotFetch
+from sessions_app.issuers.keys import Keyring
+from sessions_app.policy.trust import Condition, TrustPolicyDocument
+
+LONGEST = 16 * 1024
+_LONGEST_KID = 200
+# A token of one of these kinds is for something else, whatever it says.
+_OTHER_KINDS = frozenset({"at+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt"})
+
+
+class NoToken(ValueError):
+    """A text that is no signed token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """What a token says before anything is proven. Only for finding out whose it says that it is, and for people."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+
+def read_unproven(token: str) -> Unproven:
+    """Return the header and the claims of a token. Raises NoToken."""
+    if len(token) > LONGEST or token.count(".") != 2:
+        raise NoToken("it is no token of three parts and a usual length")
+    try:
+        parts = jws.extract_compact(token.encode("ascii"))
+        header, claims = parts.headers(), json.loads(parts.payload or b"", object_pairs_hook=_once_each)
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
+        raise NoToken(f"it can't be read: {type(error).__name__}") from error
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise NoToken("it holds no claims")
+    return Unproven(header, claims)
+
+
+def signature(token: str, document: TrustPolicyDocument, keyring: Keyring) -> Iterator[Condition]:
+    """Yield whether the header is fit, the key known and the signature right, as far as one can tell.
+
+    Keys come from the issuer alone: what the header says of keys (`jwk`, `jku`, `x5u`, `x5c`) is not looked at, and `kid`
+    is a name in the issuer's set and nothing else.
+    """
+    header = read_unproven(token).header
+    fit = _fit(header, document)
+    yield Condition("algorithm", fit, f"Signed with {' or '.join(document.algorithms)}")
+    if not fit:
+        return
+    try:
+        key = keyring.find(document, header["kid"])
+    except CannotFetch as error:
+        yield Condition("key", False, f"Its key is known: {error}")
+        return
+    yield Condition("key", key is not None, "Its key is one of the issuer's")
+    if key is None:
+        return
+    try:
+        jws.deserialize_compact(token, key, algorithms=list(document.algorithms))
+        right = True
+    except (JoseError, ValueError, TypeError):
+        right = False
+    yield Condition("signature", right, "Signed by the issuer")
+
+
+def _fit(header: dict[str, Any], document: TrustPolicyDocument) -> bool:
+    kid, kind = header.get("kid"), header.get("typ", "JWT")
+    return (
+        header.get("alg") in document.algorithms
+        and "crit" not in header
+        and isinstance(kid, str)
+        and 1 <= len(kid) <= _LONGEST_KID
+        and isinstance(kind, str)
+        and kind.lower() not in _OTHER_KINDS
+    )
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a claim stands twice")
+    return found

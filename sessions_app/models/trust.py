@@ -1,0 +1,58 @@
+"""Whose tokens machines may prove themselves with."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+
+
+class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
+    """Filters on trust policies."""
+
+    def live(self) -> TrustPolicyQuerySet:
+        """Those that were not removed."""
+        return self.filter(removed_at__isnull=True)
+
+    def visible_to(self, identity: Identity) -> TrustPolicyQuerySet:
+        """All for administrators; else those by which machines of the identity are let in. None for machines."""
+        if not identity.is_person or identity.is_superuser:
+            return self if identity.is_person else self.none()
+        return self.filter(identity__owner=identity)
+
+    def administered_by(self, identity: Identity) -> TrustPolicyQuerySet:
+        """Those that the identity may change: all for administrators of Stint, none for others."""
+        return self if identity.is_superuser and identity.is_person else self.none()
+
+
+class TrustPolicy(models.Model):
+    """Which tokens of one issuer are taken, and as which machine they speak; ``document`` is what its file says."""
+
+    name = models.SlugField(max_length=63, unique=True)
+    summary = models.CharField(max_length=200, blank=True)
+    issuer = models.CharField(max_length=300)
+    identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="trust_policies")
+    source = models.TextField()
+    document = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TrustPolicyQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "trust policies"
+        indexes: ClassVar = [
+            models.Index(fields=["issuer"], condition=Q(removed_at__isnull=True), name="trust_of_issuer")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

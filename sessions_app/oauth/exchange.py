@@ -1,0 +1,136 @@
+"""Token exchange (RFC 8693): an issuer's token for one of Stint's, and one of Stint's for a grant's own (RFC 9396)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from accounts.addresses import address_of
+from accounts.models import Scope
+from accounts.queries import valid_token
+from broker.kernel import clock
+from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.models import Grant
+from sessions_app.oauth.forms import Form, OAuthError, answer
+from sessions_app.oauth.metadata import GRANT_DETAILS
+from sessions_app.oauth.tokens import bearer
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.exchange_token import exchange_token
+from sessions_app.operations.issue_http_token import NotOverHTTP, issue_http_token
+from sessions_app.policy.durations import parse_duration
+
+_TYPE = "urn:ietf:params:oauth:token-type:"
+ACCESS_TOKEN = f"{_TYPE}access_token"
+# GitHub and GitLab call theirs an ID token; it is a JWT all the same.
+ISSUED_ELSEWHERE = (f"{_TYPE}jwt", f"{_TYPE}id_token")
+_MEMBERS = {"type", "grant", "lifetime", "jkt"}
+
+
+def exchange(request: HttpRequest, form: Form) -> HttpResponse:
+    """Give a token for a token."""
+    if form.get("actor_token") or form.get("actor_token_type"):
+        raise OAuthError("invalid_request", "No actor_token is taken; a grant is delegated by its holder.")
+    if form.get("requested_token_type") not in ("", ACCESS_TOKEN):
+        raise OAuthError("invalid_request", f"There is {ACCESS_TOKEN} alone.")
+    _check_resource(form.get("resource"))
+    kind = form.need("subject_token_type")
+    if kind in ISSUED_ELSEWHERE:
+        return _of_issuer(request, form)
+    if kind == ACCESS_TOKEN:
+        return _of_grant(form)
+    raise OAuthError(
+        "invalid_request", f"subject_token_type is one of: {', '.join((*ISSUED_ELSEWHERE, ACCESS_TOKEN))}."
+    )
+
+
+def _check_resource(resource: str) -> None:
+    """RFC 8707: a token is for here or for nowhere."""
+    if resource and resource != settings.PUBLIC_URL and not resource.startswith(f"{settings.PUBLIC_URL}/"):
+        raise OAuthError("invalid_target", f"Tokens of here are for {settings.PUBLIC_URL} alone.")
+
+
+def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
+    if form.get("authorization_details"):
+        raise OAuthError(
+            "invalid_authorization_details",
+            "First exchange this token, ask with the new one, then name the grant.",
+        )
+    now = clock.now()
+    made = exchange_token(
+        subject_token=form.need("subject_token"), scopes=form.scopes, audience=form.get("audience"),
+        address=address_of(request), now=now,
+    )  # fmt: skip
+    return answer(
+        {
+            **bearer(made.token, made.text, now),
+            "issued_token_type": ACCESS_TOKEN,
+            "stint_workflow": made.token.workflow,
+        }
+    )
+
+
+def _of_grant(form: Form) -> HttpResponse:
+    now = clock.now()
+    subject = valid_token(form.need("subject_token"), now)
+    if subject is None:
+        raise OAuthError("invalid_request", "The subject token is not valid (any more).")
+    if Scope.REQUEST not in subject.scopes:
+        raise OAuthError("invalid_scope", "The subject token needs the scope request.")
+    if form.scopes or form.get("audience"):
+        raise OAuthError("invalid_scope", "What a grant allows is said by authorization_details alone.")
+    wanted = _details(form.need("authorization_details"))
+    grant = Grant.objects.visible_to(subject.identity).filter(ref=wanted["grant"]).first()
+    try:
+        made, text = issue_http_token(
+            grant_id=grant.pk if grant else 0, actor=subject.identity, jkt=wanted.get("jkt", ""),
+            lifetime=_span(wanted.get("lifetime")), now=now,
+        )  # fmt: skip
+    except (NotFound, Forbidden) as error:
+        raise OAuthError("invalid_authorization_details", "There is no such grant of yours.") from error
+    except (NotOverHTTP, GrantIsOver) as error:
+        raise OAuthError("invalid_target", str(error)) from error
+    until = made.expires_at or made.grant.expires_at
+    return answer(
+        {
+            "access_token": text,
+            "issued_token_type": ACCESS_TOKEN,
+            "token_type": "DPoP" if made.jkt else "Bearer",
+            "expires_in": int((until - now).total_seconds()),
+            "authorization_details": [{"type": GRANT_DETAILS, "grant": made.grant.ref}],
+        }
+    )
+
+
+def _details(text: str) -> dict[str, str]:
+    """Return the one object of `authorization_details`. Raises OAuthError for whatever RFC 9396 section 5 refuses."""
+    try:
+        given: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unfit("It is not JSON.") from error
+    if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], dict):
+        raise _unfit("Send a list of one object.")
+    (wanted,) = given
+    if wanted.get("type") != GRANT_DETAILS:
+        raise _unfit(f"There is the type {GRANT_DETAILS} alone.")
+    if unknown := sorted(map(str, wanted.keys() - _MEMBERS)):
+        raise _unfit(f"There is no {unknown[0]} in it.")
+    if not wanted.get("grant") or not all(isinstance(value, str) for value in wanted.values()):
+        raise _unfit("Name the grant, like GR-7F3K; every member is text.")
+    return dict(wanted)
+
+
+def _span(text: str | None) -> dt.timedelta | None:
+    if text is None:
+        return None
+    try:
+        return dt.timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError) as error:
+        raise _unfit("lifetime is written like 5m.") from error
+
+
+def _unfit(why: str) -> OAuthError:
+    return OAuthError("invalid_authorization_details", why)

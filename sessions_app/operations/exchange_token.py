@@ -1,0 +1,163 @@
+"""A machine proves itself with a token of its issuer and gets one of Stint's (RFC 8693)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from accounts.models import APIToken, Identity
+from accounts.operations.create_token import create_token
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.audit.record import record, recordable
+from broker.kernel.errors import InvalidInput
+from sessions_app.issuers.tokens import NoToken, Unproven, read_unproven
+from sessions_app.models import TrustPolicy
+from sessions_app.operations.prove_token import prove_token
+from sessions_app.operations.use_proof import use_proof
+from sessions_app.policy.trust import AHEAD, TrustPolicyDocument, text_of, workflow_key
+from sessions_app.queries import facts
+
+EXCHANGE = Actor.system("exchange")
+_LONGEST = 200
+# Enough to find the run by; claims hold names of people and branches, which nobody needs in the record.
+_KEPT = (
+    "repository_id", "repository_owner_id", "run_id", "run_attempt", "check_run_id", "project_id", "pipeline_id", "job_id",
+    "environment", "ref", "sha",
+)  # fmt: skip
+
+
+class TokenNotAccepted(InvalidInput):
+    """The token is not taken. Why is in the record, and told to nobody."""
+
+    code = "invalid_request"
+
+
+class ScopeNotGiven(InvalidInput):
+    """The trust policy does not give that scope."""
+
+    code = "invalid_scope"
+
+
+class NoSuchTarget(InvalidInput):
+    """What the token is wanted for is not here."""
+
+    code = "invalid_target"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What the machine gets: the token, its text, which is shown this once, and the trust policy that let it in."""
+
+    token: APIToken
+    text: str
+    policy: TrustPolicy
+
+    def __repr__(self) -> str:
+        return f"<a token of {self.token.identity} by {self.policy}>"
+
+
+def exchange_token(
+    *, subject_token: str, scopes: Iterable[str] = (), audience: str = "", address: str, now: dt.datetime
+) -> Exchanged:
+    """Give the service that a trust policy names a token that is bound to the run which the issuer's token is of.
+
+    The first trust policy of the issuer, by name, whose every condition is met decides; ``audience`` names it. Each jti
+    is taken once. All refusals are one answer, and recorded with the reason. Raises TokenNotAccepted, ScopeNotGiven,
+    NoSuchTarget.
+    """
+    try:
+        unproven = read_unproven(subject_token)
+    except NoToken as error:
+        raise _refused("none", [str(error)], address, now) from error
+    policies = list(_policies(unproven))
+    if audience:
+        policies = [policy for policy in policies if policy.name == audience]
+    unmet: list[str] = []
+    for policy in policies:
+        document = facts.trust_document(policy)
+        missing = [
+            one.name for one in prove_token(document=document, token=subject_token, now=now) if not one.met
+        ]
+        if not missing:
+            return _given(policy, document, unproven, set(scopes), address, now)
+        unmet += [f"{policy.name}: {name}" for name in missing]
+    raise _refused(policies[0].name if policies else "none", unmet or ["no trust policy"], address, now)
+
+
+def _policies(unproven: Unproven) -> Iterable[TrustPolicy]:
+    issuer = unproven.claims.get("iss")
+    if not isinstance(issuer, str) or "\0" in issuer:
+        return ()
+    return TrustPolicy.objects.live().filter(issuer=issuer).select_related("identity__owner").order_by("name")
+
+
+def _given(
+    policy: TrustPolicy,
+    document: TrustPolicyDocument,
+    unproven: Unproven,
+    scopes: set[str],
+    address: str,
+    now: dt.datetime,
+) -> Exchanged:
+    if not scopes <= set(document.scopes):
+        raise ScopeNotGiven("That scope is not given.", hint=f"Ask for some of: {' '.join(document.scopes)}.")
+    work = workflow_key(document, unproven.claims) or ""
+    with transaction.atomic():
+        # Locked, so that one who is disabled meanwhile gets nothing.
+        active = Identity.objects.active().filter(pk=policy.identity_id).exclude(kind="person")
+        machine = active.select_for_update(no_key=True, of=("self",)).first()
+        why = "" if machine is not None else f"{policy.name}: the machine is disabled"
+        if machine is not None and not _first_use(document, unproven, now):
+            why = f"{policy.name}: used before"
+        if machine is not None and not why:
+            return _issue(
+                policy, document, unproven, machine, sorted(scopes or set(document.scopes)), work, now
+            )
+    raise _refused(policy.name, [why], address, now)
+
+
+def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
+    # After that it is too old to be taken in any case.
+    kept = dt.timedelta(seconds=document.max_age) + 2 * AHEAD
+    return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
+
+
+def _issue(
+    policy: TrustPolicy,
+    document: TrustPolicyDocument,
+    unproven: Unproven,
+    machine: Identity,
+    scopes: list[str],
+    work: str,
+    now: dt.datetime,
+) -> Exchanged:
+    TrustPolicy.objects.filter(pk=policy.pk).update(used_at=now)
+    token, text = create_token(
+        identity_id=machine.pk, label=f"{policy.name} {work}"[:100], scopes=scopes, workflow=work,
+        lifetime=dt.timedelta(seconds=document.lifetime), actor=machine, now=now,
+    )  # fmt: skip
+    known = {name: text_of(unproven.claims.get(name)) for name in _KEPT}
+    record(
+        event=Event.IDENTITY_TOKEN_EXCHANGED, actor=EXCHANGE, object_type="identity", object_ref=machine.username, now=now,
+        data={
+            "trust_policy": policy.name, "issuer": document.issuer, "workflow": work, "token_id": token.pk,
+            "claims": {name: recordable(value[:_LONGEST]) for name, value in known.items() if value},
+        },
+    )  # fmt: skip
+    return Exchanged(token, text, policy)
+
+
+def _refused(policy: str, unmet: list[str], address: str, now: dt.datetime) -> TokenNotAccepted:
+    with transaction.atomic():
+        record_end(
+            event=Event.IDENTITY_TOKEN_REFUSED, actor=EXCHANGE, object_type="trust_policy", object_ref=policy, now=now,
+            data={"unmet": [recordable(one[:_LONGEST]) for one in unmet[:50]], "from": address},
+        )  # fmt: skip
+    return TokenNotAccepted(
+        "The token is not accepted.", hint="Whoever administers Stint finds the reason in the record."
+    )

@@ -1,0 +1,33 @@
+"""Hold a token of an issuer against a trust policy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import ipaddress
+
+from django.conf import settings
+
+from sessions_app.issuers.keys import Keyring
+from sessions_app.issuers.tokens import read_unproven, signature
+from sessions_app.policy.trust import Condition, TrustPolicyDocument, conditions
+
+
+@functools.cache
+def keyring() -> Keyring:
+    """The keys of issuers that this process has asked."""
+    return Keyring(allowed=[ipaddress.ip_network(text) for text in settings.ISSUER_NETWORKS])
+
+
+def prove_token(
+    *, document: TrustPolicyDocument, token: str, now: dt.datetime, all_of_them: bool = False
+) -> list[Condition]:
+    """Return each condition that the token has to meet with its yes or no. Changes nothing and uses nothing up.
+
+    Its claims are looked at first; only where they fit, or ``all_of_them`` are wanted, is the issuer asked for keys, so that
+    strangers can't send Stint out to ask. Raises NoToken.
+    """
+    found = conditions(document, read_unproven(token).claims, now)
+    if all_of_them or all(condition.met for condition in found):
+        found += signature(token, document, keyring())
+    return found

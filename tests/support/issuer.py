@@ -1,0 +1,147 @@
+"""An issuer of tokens on loopback, which publishes its keys as GitHub and GitLab do, and signs what a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from joserfc import jwk, jws
+
+AUDIENCE = "https://stint.example.com"
+
+
+@functools.cache
+def rsa_key(kid: str = "key-1") -> jwk.RSAKey:
+    """A key pair of the usual size."""
+    return jwk.RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
+
+
+@dataclass
+class Issuer:
+    """Where it is, what it publishes, and what it was asked. ``answers`` overrides what a path is answered with."""
+
+    url: str = ""
+    keys: list[jwk.RSAKey] = field(default_factory=lambda: [rsa_key()])
+    asked: list[str] = field(default_factory=list)
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+
+    def published(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        self.asked.append(path)
+        if path in self.answers:
+            return self.answers[path]
+        found = {
+            "/.well-known/openid-configuration": {"issuer": self.url, "jwks_uri": f"{self.url}/keys"},
+            "/keys": {"keys": [key.as_dict(private=False) for key in self.keys]},
+        }.get(path)
+        return (200, {}, json.dumps(found).encode()) if found else (404, {}, b"{}")
+
+    def github(self, now, **changes: Any) -> dict[str, Any]:
+        """The claims of one job of one run, as GitHub writes them, with some changed; None takes one out."""
+        at = int(now.timestamp())
+        claims = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "repo:acme@77/payments@9001:environment:production",
+            "jti": secrets.token_hex(16),
+            "iat": at,
+            "nbf": at - 5,
+            "exp": at + 300,
+            "repository": "acme/payments",
+            "repository_id": "9001",
+            "repository_owner": "acme",
+            "repository_owner_id": "77",
+            "repository_visibility": "private",
+            "environment": "production",
+            "event_name": "release",
+            "ref": "refs/tags/v1.4.2",
+            "ref_type": "tag",
+            "sha": "4f1c0d2e9ab7",
+            "run_id": "77001",
+            "run_number": "12",
+            "run_attempt": "1",
+            "check_run_id": "550077",
+            "actor": "alice-gh",
+            "actor_id": "1234",
+            "head_ref": "",
+            "base_ref": "",
+            "workflow": "deploy",
+            "job_workflow_ref": "acme/payments/.github/workflows/deploy.yml@refs/tags/v1.4.2",
+            "runner_environment": "github-hosted",
+            **changes,
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def gitlab(self, now, **changes: Any) -> dict[str, Any]:
+        """The claims of one job, as GitLab writes them: mostly text."""
+        at = int(now.timestamp())
+        claims = {
+            "iss": self.url, "aud": AUDIENCE, "sub": "project_path:acme/payments:ref_type:tag:ref:v1.4.2",
+            "jti": secrets.token_hex(16), "iat": at, "nbf": at - 5, "exp": at + 300, "project_id": "22",
+            "project_path": "acme/payments", "pipeline_id": "901", "pipeline_source": "push", "job_id": "4711",
+            "ref": "v1.4.2", "ref_type": "tag", "ref_protected": "true", "environment": "production", **changes,
+        }  # fmt: skip
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def sign(self, claims: Any, *, key: Any = None, **header: Any) -> str:
+        """A signed token; ``header`` changes what stands before the claims, None takes one out."""
+        key = key or self.keys[0]
+        before = {"alg": "RS256", "typ": "JWT", "kid": getattr(key, "kid", None), **header}
+        before = {name: value for name, value in before.items() if value is not None}
+        payload = claims if isinstance(claims, bytes) else json.dumps(claims)
+        return jws.serialize_compact(before, payload, key, algorithms=[before["alg"]])
+
+    def document(self, **changes: Any) -> dict[str, Any]:
+        """The trust policy that lets the deploying service in for production releases of one repository."""
+        document = {
+            "name": "payments-deploy",
+            "summary": "Deploys payments",
+            "issuer": self.url,
+            "audience": AUDIENCE,
+            "required_claims": {
+                "repository_id": "9001",
+                "repository_owner_id": "77",
+                "environment": "production",
+            },
+            "speaks_as": "deployer",
+            "workflow": "github:{repository_id}:{run_id}:{run_attempt}:{check_run_id}",
+            **changes,
+        }
+        return {name: value for name, value in document.items() if value is not None}
+
+
+@contextlib.contextmanager
+def issuer_on_loopback() -> Iterator[Issuer]:
+    """An issuer that answers for as long as the block lasts."""
+    issuer = Issuer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = issuer.published(self.path)
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(body)
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    issuer.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
