@@ -80,6 +80,8 @@ class Event(StrEnum):
     LEASE_PREPARED = "lease.prepared"
     # A holder was given a credential for what was made; the data never holds it.
     CREDENTIAL_ISSUED = "credential.issued"
+    # Whoever had the token of a grant made it worthless; the grant goes on.
+    CREDENTIAL_GIVEN_UP = "credential.given_up"
     # What was made was read back as gone, with the evidence.
     LEASE_GONE = "lease.gone"
     # Making, unmaking or reading back failed; the data has the error.

@@ -105,7 +105,8 @@ def _connection(address: str, host: str, port: int, *, secure: bool) -> socket.s
 
 def _read(answer: http.client.HTTPResponse, raw: socket.socket, ends: float, url: str) -> bytes:
     """Read what came, each part within what is left of the time: a server that drips holds nobody up."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         left = ends - time.monotonic()
         if left <= 0:

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """Trust policies."""
 
     dependencies = [
-        ("sessions_app", "0060_webhooks"),
+        ("sessions_app", "0030_work_of_every_kind"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

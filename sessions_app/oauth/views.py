@@ -16,6 +16,8 @@ from sessions_app.oauth.device import device_token
 from sessions_app.oauth.exchange import exchange
 from sessions_app.oauth.forms import Form, OAuthError, answer, endpoint
 from sessions_app.oauth.metadata import DEVICE_CODE, TOKEN_EXCHANGE, server_metadata
+from sessions_app.operations.give_up_http_token import give_up_http_token
+from sessions_app.operations.issue_http_token import PREFIX
 from sessions_app.queries.introspection import introspection
 
 GRANT_TYPES: Mapping[str, Callable[[HttpRequest, Form], HttpResponse]] = {
@@ -49,6 +51,8 @@ def introspect(request: HttpRequest, form: Form) -> HttpResponse:
 @endpoint(per_minute=120)
 def revoke(_request: HttpRequest, form: Form) -> HttpResponse:
     """Make a token worthless (RFC 7009). One that is not there is worthless already."""
+    text, now = form.need("token"), clock.now()
+    give_up = give_up_http_token if text.startswith(f"{PREFIX}_") else give_up_token
     with contextlib.suppress(NotFound):
-        give_up_token(text=form.need("token"), now=clock.now())
+        give_up(text=text, now=now)
     return HttpResponse(headers={"Cache-Control": "no-store"})

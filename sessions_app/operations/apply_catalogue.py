@@ -24,6 +24,7 @@ from sessions_app.operations.catalogue_changes import (
     write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Change, Plan, one_change
+from sessions_app.operations.write_trust_policy import write_trust_policy
 from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.kinds import lint
@@ -41,7 +42,7 @@ def apply_catalogue(
     prune: bool = False,
     on_server: bool = False,
 ) -> Plan:
-    """Make groups, clusters, command sets, webhooks and policies what the files say, and return what changed.
+    """Make groups, clusters, command sets, webhooks, policies and trust policies what the files say, and return what changed.
 
     ``files`` are texts by relative path. Everything happens or nothing. ``plan_only`` changes nothing. What stands in
     no file stays, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply` lets them. Grants whose ground is taken away end. Raises InvalidInput with every problem.
@@ -90,7 +91,21 @@ def _apply(
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor, now)
+    _write_trust_policies(catalogue, plan, actor, now)
     _remove_groups(catalogue, plan, actor, now, prune=prune)
+
+
+def _write_trust_policies(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    for document, source in catalogue.trust_policies.values():
+        try:
+            write_trust_policy(document=document, source=source, plan=plan, actor=actor, now=now)
+        except DocumentError as error:
+            fields = {f"trust-policies/{document.name}: {one.path}": [one.message] for one in error.problems}
+            raise InvalidInput(
+                "The catalogue can't be read; nothing was changed.",
+                hint="\n".join(f"{path}: {texts[0]}" for path, texts in fields.items()),
+                fields=fields,
+            ) from error
 
 
 def _write_places(
@@ -126,6 +141,7 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
         "command set": catalogue.command_sets,
         "webhook": catalogue.webhooks,
         "workflow source": catalogue.sources,
+        "trust policy": catalogue.trust_policies,
     }
     for type_, kept in named.items():
         for row in live_rows(type_).exclude(name__in=list(kept)):

@@ -28,6 +28,7 @@ from sessions_app.models import (
     GrantState,
     Lease,
     Target,
+    TrustPolicy,
     WebhookEndpoint,
     WorkflowSource,
 )
@@ -42,6 +43,7 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
+from sessions_app.operations.take_back_given import take_back_given
 from sessions_app.operations.webhook_endpoint import check_address, endpoint_data, read_secret, set_owners
 from sessions_app.operations.workflow_sources import read_secrets, shown_document
 from sessions_app.policy.catalogue import (
@@ -112,6 +114,8 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
         for who in (policy.requesters, policy.viewers, policy.administrators):
             check(place, "identity", who.identities if who else (), known)
         check(place, "group", policy.groups, groups)
+    for trust, _ in catalogue.trust_policies.values():
+        check(f"trust-policies/{trust.name}", "identity", [trust.speaks_as], known)
     return found
 
 
@@ -507,6 +511,9 @@ _REMOVALS: Mapping[str, _Removal] = {
         CommandSet, lambda row: Grant.objects.filter(command_set_version__command_set=row),
         EndReason.POLICY_CHANGED, Event.COMMAND_SET_RETIRED,
     ),
+    "trust policy": _Removal(
+        TrustPolicy, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.TRUST_POLICY_REMOVED
+    ),
     "webhook": _Removal(
         WebhookEndpoint, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.WEBHOOK_REMOVED
     ),
@@ -526,6 +533,8 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     """Take one thing out of use; what was granted by it ends."""
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
+    if isinstance(row, TrustPolicy):
+        take_back_given(policy=row, now=now)
     ended = []
     for grant in removal.grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
         if grant.ref not in plan.ending:

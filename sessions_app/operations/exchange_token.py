@@ -43,12 +43,6 @@ class ScopeNotGiven(InvalidInput):
     code = "invalid_scope"
 
 
-class NoSuchTarget(InvalidInput):
-    """What the token is wanted for is not here."""
-
-    code = "invalid_target"
-
-
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     """What the machine gets: the token, its text, which is shown this once, and the trust policy that let it in."""
@@ -67,8 +61,7 @@ def exchange_token(
     """Give the service that a trust policy names a token that is bound to the run which the issuer's token is of.
 
     The first trust policy of the issuer, by name, whose every condition is met decides; ``audience`` names it. Each jti
-    is taken once. All refusals are one answer, and recorded with the reason. Raises TokenNotAccepted, ScopeNotGiven,
-    NoSuchTarget.
+    is taken once. All refusals are one answer, and recorded with the reason. Raises TokenNotAccepted, ScopeNotGiven.
     """
     try:
         unproven = read_unproven(subject_token)

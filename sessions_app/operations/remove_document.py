@@ -1,4 +1,4 @@
-"""Take a cluster, a policy, a command set or a webhook out of use."""
+"""Take a cluster, a policy, a command set, a webhook or a trust policy out of use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from sessions_app.operations.catalogue_changes import live_rows, remove_row
 from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
 
-Kind = Literal["clusters", "command-sets", "policies", "webhooks", "workflow-sources"]
+Kind = Literal["clusters", "command-sets", "policies", "webhooks", "workflow-sources", "trust-policies"]
 _TYPE: dict[Kind, str] = {
     "clusters": "cluster",
     "command-sets": "command set",
     "policies": "policy",
     "webhooks": "webhook",
     "workflow-sources": "workflow source",
+    "trust-policies": "trust policy",
 }
 _GRANTS: dict[Kind, str] = {
     "clusters": "cluster__name",

@@ -1,4 +1,4 @@
-"""Save one document of the catalogue: a group, a cluster, a command set, a webhook or a policy."""
+"""Save one document of the catalogue: a group, a cluster, a command set, a webhook, a policy or a trust policy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sessions_app.models import (
     Cluster,
     CommandSet,
     CommandSetVersion,
+    TrustPolicy,
     WebhookEndpoint,
     WorkflowSource,
 )
@@ -32,12 +33,15 @@ from sessions_app.operations.catalogue_plan import Plan, one_change
 from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflow_sources import shown_document
+from sessions_app.operations.write_trust_policy import write_trust_policy
 from sessions_app.policy.catalogue import Catalogue, read_one
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
-Kind = Literal["groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources"]
+Kind = Literal[
+    "groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources", "trust-policies"
+]  # fmt: skip
 NOUN: dict[Kind, str] = {
     "groups": "group",
     "clusters": "cluster",
@@ -45,6 +49,7 @@ NOUN: dict[Kind, str] = {
     "webhooks": "webhook",
     "policies": "policy",
     "workflow-sources": "workflow source",
+    "trust-policies": "trust policy",
 }
 
 
@@ -101,8 +106,13 @@ def save_document(
 def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
     """Return the one document of a catalogue by its name."""
     others = (
-        catalogue.clusters, catalogue.command_sets, catalogue.webhooks, catalogue.sources, catalogue.policies,
-    )  # fmt: skip
+        catalogue.clusters,
+        catalogue.command_sets,
+        catalogue.webhooks,
+        catalogue.sources,
+        catalogue.policies,
+        catalogue.trust_policies,
+    )
     return next((found for found in others if found), catalogue.groups)
 
 
@@ -116,6 +126,8 @@ def state_of(kind: Kind, name: str) -> str:
         return digest_of(shown_document(source)) if source else ""
     if kind == "policies":
         return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
+    if kind == "trust-policies":
+        return TrustPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
     if kind == "webhooks":
         endpoint = WebhookEndpoint.objects.live().filter(name=name).first()
         return digest_of(endpoint_data(endpoint)) if endpoint else ""
@@ -143,6 +155,8 @@ def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) 
         write_source(one, plan, actor_of(actor), now)
     for policy, source in catalogue.policies.values():
         write_policy(policy, source, plan, actor_of(actor), now)
+    for trust, source in catalogue.trust_policies.values():
+        write_trust_policy(document=trust, source=source, plan=plan, actor=actor_of(actor), now=now)
 
 
 def _check_names(kind: Kind, source: str, catalogue: Catalogue) -> None:

@@ -15,9 +15,10 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
 from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
+from sessions_app.policy.trust import TrustPolicyDocument
 from sessions_app.policy.webhooks import WebhookDocument
 
-FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "workflow-sources", "policies")
+FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "workflow-sources", "policies", "trust-policies")
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 # A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
 HostKey = Annotated[
@@ -175,6 +176,7 @@ class Catalogue:
     policies: Mapping[str, tuple[PolicyDocument, str]]
     webhooks: Mapping[str, WebhookDocument]
     sources: Mapping[str, SourceDocument]
+    trust_policies: Mapping[str, tuple[TrustPolicyDocument, str]]
 
 
 def _catalogue(found: Mapping[str, dict[str, Any]]) -> Catalogue:
@@ -185,6 +187,7 @@ def _catalogue(found: Mapping[str, dict[str, Any]]) -> Catalogue:
         found["policies"],
         found["webhooks"],
         found["workflow-sources"],
+        found["trust-policies"],
     )
 
 
@@ -247,6 +250,8 @@ def _read(path: str, text: str) -> tuple[str, Any]:
         return folder, _command_set(data, lines, text)
     if folder == "policies":
         return folder, (validate(PolicyDocument, data, lines=lines), text)
+    if folder == "trust-policies":
+        return folder, (validate(TrustPolicyDocument, data, lines=lines), text)
     return folder, validate(_MODELS[folder], data, lines=lines)
 
 
@@ -291,7 +296,11 @@ def schemas() -> dict[str, dict[str, Any]]:
             "additionalProperties": {"type": "string", "minLength": 1},
             "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
         }
-    models: dict[str, type[BaseModel]] = {**_MODELS, "policies": PolicyDocument}
+    models: dict[str, type[BaseModel]] = {
+        **_MODELS,
+        "policies": PolicyDocument,
+        "trust-policies": TrustPolicyDocument,
+    }
     others = {
         folder: {"$schema": _SCHEMA, **model.model_json_schema(by_alias=True)}
         for folder, model in models.items()

@@ -246,6 +246,7 @@ _ACTS: dict[str, Act] = {
     ),
     Event.LEASE_PREPARED: lambda ref, data: f"made access{_on(data)} for {ref}",
     Event.CREDENTIAL_ISSUED: lambda ref, data: f"took a credential{_on(data)} for {ref}",
+    Event.CREDENTIAL_GIVEN_UP: "made the token of {ref} worthless",
     Event.DRIFT_SEEN: lambda ref, data: f"found {_drift(data)}{_on(data)} in {ref}",
     Event.DRIFT_GONE: lambda ref, data: f"found{_on(data)} in {ref} right again{_why(data, 'grant')}",
     Event.LEASE_GONE: lambda ref, data: f"read back{_on(data) or ' a target'} that nothing of {ref} is left",

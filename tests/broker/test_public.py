@@ -11,7 +11,10 @@ from jsonschema import Draft202012Validator
 
 from tests.support.world import CATALOGUE
 
-FOLDERS = ["clusters", "command-sets", "groups", "policies", "webhook-messages", "webhooks", "workflow-sources"]
+FOLDERS = [
+    "clusters", "command-sets", "groups", "policies", "trust-policies", "webhook-messages", "webhooks",
+    "workflow-sources",
+]  # fmt: skip
 
 
 def test_the_schemas_of_catalogue_files_are_listed(db):

@@ -1,0 +1,30 @@
+"""Whoever has the token of a grant makes it worthless (RFC 7009). The grant goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.kernel.crypto import token_digest
+from broker.kernel.errors import NotFound
+from sessions_app.models import GrantCredential
+
+
+def give_up_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
+    """Revoke the grant's token with this text; to know it is all the proof that is needed. Raises NotFound."""
+    with transaction.atomic():
+        live = GrantCredential.objects.select_for_update(of=("self",)).select_related("grant__holder")
+        found = live.filter(digest=token_digest(text), revoked_at__isnull=True).first()
+        if found is None:
+            raise NotFound("There is no such token.")
+        found.revoked_at = now
+        found.save(update_fields=["revoked_at"])
+        record_end(
+            event=Event.CREDENTIAL_GIVEN_UP, actor=actor_of(found.grant.holder), object_type="grant",
+            object_ref=found.grant.ref, now=now, data={},
+        )  # fmt: skip
+    return found

@@ -1,0 +1,19 @@
+"""Make worthless what a trust policy gave."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import APIToken
+from sessions_app.models import TrustPolicy
+
+
+def take_back_given(*, policy: TrustPolicy, now: dt.datetime) -> int:
+    """Revoke every live token that machines got by the trust policy, and return how many. The caller records it."""
+    given = APIToken.objects.filter(
+        identity=policy.identity_id,
+        label__startswith=f"{policy.name} ",
+        revoked_at__isnull=True,
+        expires_at__gt=now,
+    )
+    return given.exclude(workflow="").update(revoked_at=now)

@@ -1,0 +1,183 @@
+"""Token exchange, as jobs and agents use it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from django.conf import settings as django_settings
+
+from sessions_app.operations.prove_token import keyring
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.support.acts import change, last
+from tests.support.api_site import add_site, grant_on_site
+from tests.support.issuer import issuer_on_loopback
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE = "urn:ietf:params:oauth:token-type:"
+
+
+@pytest.fixture
+def issuer(settings, world):
+    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
+    keyring.cache_clear()
+    with issuer_on_loopback() as running:
+        change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(running.document())})
+        yield running
+    keyring.cache_clear()
+
+
+def send(oauth, token, kind="jwt", **more):
+    form = {
+        "grant_type": EXCHANGE,
+        "subject_token": token,
+        "subject_token_type": f"{TYPE}{kind}",
+        **more,
+    }
+    return oauth("token", **{name: value for name, value in form.items() if value is not None})
+
+
+def test_a_job_exchanges_its_token_and_is_the_service(oauth, world, issuer):
+    given = send(oauth, issuer.sign(issuer.github(world.now)))
+    assert given.status_code == 200, given.body
+    assert given["Cache-Control"] == "no-store"
+    assert given.body["issued_token_type"] == f"{TYPE}access_token"
+    assert (given.body["token_type"], given.body["scope"]) == ("Bearer", "end read request")
+    assert given.body["stint_workflow"] == "github:9001:77001:1:550077"
+    assert 840 < given.body["expires_in"] <= 900
+    assert Caller(None, given.body["access_token"]).get("/me").body["username"] == "deployer"
+    told = oauth("introspect", given.body["access_token"], token=given.body["access_token"]).body
+    assert (told["active"], told["stint_workflow"]) == (True, "github:9001:77001:1:550077")
+
+
+def test_every_token_that_is_not_taken_gets_one_answer(oauth, world, issuer):
+    used = issuer.sign(issuer.github(world.now))
+    send(oauth, used)
+    head, body, _ = issuer.sign(issuer.github(world.now)).split(".")
+    tokens = [
+        used, f"{head}.{body}.", "not a token", issuer.sign(issuer.github(world.now, exp=1)),
+        issuer.sign(issuer.github(world.now, event_name="pull_request")),
+        issuer.sign(issuer.github(world.now, iss="https://else.example")),
+        issuer.sign(issuer.github(world.now), kid="../key-1"),
+    ]  # fmt: skip
+    answers = {(answer.status_code, answer.content) for answer in (send(oauth, token) for token in tokens)}
+    assert len(answers) == 1
+    ((status, body),) = answers
+    assert (status, json.loads(body)["error"]) == (400, "invalid_request")
+    assert last("identity.token_refused")
+
+
+def test_a_token_that_is_bound_to_a_run_neither_approves_nor_opens_further_doors(oauth, world, issuer):
+    job = Caller(None, send(oauth, issuer.sign(issuer.github(world.now))).body["access_token"])
+    request = world.request()
+    verdict = {"verdict": "approve", "digest": request.digest}
+    assert job.post(f"/requests/{request.ref}/verdicts", verdict).status_code == 403
+    assert job.post("/me/tokens", {"label": "more", "scopes": ["read"]}).status_code == 403
+
+
+def test_it_reads_and_ends_what_is_its_own_and_nothing_of_other_runs(oauth, world, issuer):
+    grant = world.grant()
+    other = world.request(world.deployer)
+    job = Caller(None, send(oauth, issuer.sign(issuer.github(world.now))).body["access_token"])
+    service = Caller(None, token_for(world.deployer, world.now))
+    assert service.get(f"/requests/{other.ref}").status_code == 200
+    for path in (f"/requests/{other.ref}", f"/grants/{grant.ref}"):
+        assert job.get(path).status_code == 404
+    assert job.get("/requests").body["results"] == []
+    assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 404
+
+
+WRONG = [
+    ({"subject_token_type": f"{TYPE}saml2"}, "invalid_request"),
+    ({"subject_token_type": None}, "invalid_request"),
+    ({"subject_token": None}, "invalid_request"),
+    ({"actor_token": "x", "actor_token_type": f"{TYPE}jwt"}, "invalid_request"),
+    ({"requested_token_type": f"{TYPE}refresh_token"}, "invalid_request"),
+    ({"resource": "https://other.example/"}, "invalid_target"),
+    ({"scope": "decide"}, "invalid_scope"),
+    ({"authorization_details": "[]"}, "invalid_authorization_details"),
+]
+
+
+def test_what_is_not_offered_is_refused_by_the_name_that_the_rfc_has_for_it(oauth, world, issuer, subtests):
+    for changes, error in WRONG:
+        with subtests.test(str(changes)):
+            answer = send(oauth, issuer.sign(issuer.github(world.now)), **changes)
+            assert (answer.status_code, answer.body["error"]) == (400, error)
+
+
+# Of a grant
+
+
+def of_grant(oauth, token, details, **more):
+    text = details if isinstance(details, str) else json.dumps(details)
+    return send(oauth, token, "access_token", authorization_details=text, **more)
+
+
+@pytest.fixture
+def grant(world):
+    add_site(world)
+    return grant_on_site(world)
+
+
+def test_a_holder_gets_the_token_of_a_grant_for_a_shorter_time(oauth, world, grant):
+    mine = token_for(world.alice, world.now)
+    details = {"type": "stint_grant", "grant": grant.ref}
+    whole = of_grant(oauth, mine, [details]).body
+    assert whole["access_token"].startswith("sgt_")
+    assert whole["authorization_details"] == [details]
+    assert 3500 < whole["expires_in"] <= 3600
+    short = of_grant(
+        oauth, mine, [{**details, "lifetime": "5m"}], resource=f"{django_settings.PUBLIC_URL}/x"
+    ).body
+    assert short["expires_in"] == 300
+    assert oauth("introspect", mine, token=whole["access_token"]).body == {"active": False}
+    told = oauth("introspect", mine, token=short["access_token"]).body
+    assert (told["active"], told["sub"], told["authorization_details"]) == (True, "alice", [details])
+    assert oauth("introspect", token_for(world.charlie, world.now), token=short["access_token"]).body == {
+        "active": False
+    }
+    longer = of_grant(oauth, mine, [{**details, "lifetime": "9h"}]).body
+    assert longer["expires_in"] <= 3600
+    assert oauth("revoke", token=longer["access_token"]).status_code == 200
+    assert oauth("introspect", mine, token=longer["access_token"]).body == {"active": False}
+
+
+UNFIT = [
+    "", "no json", "{}", "[]", "[1]", '[{"type": "other", "grant": "GR-1"}]', '[{"grant": "GR-1"}]',
+    '[{"type": "stint_grant"}]', '[{"type": "stint_grant", "grant": 7}]',
+    '[{"type": "stint_grant", "grant": "GR-ZZZZ"}]', '[{"type": "stint_grant", "grant": "GR-ZZZZ", "actions": []}]',
+    '[{"type": "stint_grant", "grant": "GR-ZZZZ", "lifetime": "soon"}]', "[" * 15_000,
+    '[{"type": "stint_grant", "grant": "GR-1"}, {"type": "stint_grant", "grant": "GR-2"}]',
+]  # fmt: skip
+
+
+def test_details_that_are_not_as_they_should_be_are_refused(oauth, world, grant, subtests):
+    mine = token_for(world.alice, world.now)
+    for details in UNFIT:
+        with subtests.test(details[:60]):
+            answer = of_grant(oauth, mine, details)
+            wanted = "invalid_authorization_details" if details else "invalid_request"
+            assert (answer.status_code, answer.body["error"]) == (400, wanted)
+
+
+def test_anothers_grant_and_one_that_is_not_there_are_one_answer(oauth, world, grant):
+    details = [{"type": "stint_grant", "grant": grant.ref}]
+    answers = {
+        of_grant(oauth, token_for(who, world.now), details).content for who in (world.bob, world.charlie)
+    }
+    answers.add(
+        of_grant(oauth, token_for(world.alice, world.now), [{**details[0], "grant": "GR-ZZZZ"}]).content
+    )
+    assert len(answers) == 1
+
+
+def test_a_grant_that_is_over_or_used_without_a_token_and_a_token_that_may_not_ask_are_refused(oauth, world):
+    over_ssh = world.grant()
+    details = [{"type": "stint_grant", "grant": over_ssh.ref}]
+    assert of_grant(oauth, token_for(world.alice, world.now), details).body["error"] == "invalid_target"
+    assert (
+        of_grant(oauth, token_for(world.alice, world.now, "read"), details).body["error"] == "invalid_scope"
+    )
+    assert of_grant(oauth, "stint_nothing", details).body["error"] == "invalid_request"

@@ -1,0 +1,165 @@
+"""A machine proves itself with a token of its issuer."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from accounts.models import APIToken
+from accounts.queries import valid_token
+from broker.audit.models import AuditEntry
+from sessions_app.models import TrustPolicy
+from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.exchange_token import (
+    ScopeNotGiven,
+    TokenNotAccepted,
+    exchange_token,
+)
+from sessions_app.operations.prove_token import keyring
+from tests.support import acts
+from tests.support.issuer import issuer_on_loopback
+
+
+@pytest.fixture
+def issuer(settings):
+    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
+    keyring.cache_clear()
+    with issuer_on_loopback() as running:
+        yield running
+    keyring.cache_clear()
+
+
+@pytest.fixture
+def trust(world, issuer):
+    def write(**changes):
+        document = issuer.document(**changes)
+        acts.change(world, {f"trust-policies/{document['name']}.yaml": yaml.safe_dump(document)})
+
+    write()
+    return write
+
+
+def exchange(world, token, **more):
+    return exchange_token(subject_token=token, address="192.0.2.9", now=more.pop("now", world.now), **more)
+
+
+def refusal(world, token, **more) -> list[str]:
+    """The recorded reasons of a refusal; what the caller is told is always the same."""
+    tokens = APIToken.objects.count()
+    with pytest.raises(TokenNotAccepted) as told:
+        exchange(world, token, **more)
+    assert str(told.value).startswith("The token is not accepted.")
+    assert APIToken.objects.count() == tokens
+    entry = acts.last("identity.token_refused")
+    assert entry.data["from"] == "192.0.2.9"
+    return entry.data["unmet"]
+
+
+def test_a_job_gets_a_short_token_of_the_service_that_is_bound_to_its_run(world, issuer, trust):
+    made = exchange(world, issuer.sign(issuer.github(world.now)))
+    assert (made.token.identity, made.token.workflow) == (world.deployer, "github:9001:77001:1:550077")
+    assert made.token.scopes == ["end", "read", "request"]
+    assert made.token.expires_at == acts.after(world, minutes=15)
+    assert valid_token(made.text, world.now).identity.bound_to == "github:9001:77001:1:550077"
+    entry = acts.last("identity.token_exchanged", "deployer")
+    assert entry.data["trust_policy"] == "payments-deploy"
+    assert entry.data["claims"]["run_id"] == "77001"
+    assert TrustPolicy.objects.get().used_at == world.now
+    assert made.text not in repr(made)
+
+
+def test_a_token_is_taken_once(world, issuer, trust):
+    token = issuer.sign(issuer.github(world.now))
+    exchange(world, token)
+    assert refusal(world, token) == ["payments-deploy: used before"]
+    again = issuer.github(world.now, jti="the same")
+    exchange(world, issuer.sign(again))
+    assert refusal(world, issuer.sign({**again, "run_id": "77002"})) == ["payments-deploy: used before"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"aud": "https://other.example"}, "audience"),
+        ({"repository_id": "9002"}, "repository_id"),
+        ({"event_name": "pull_request_target"}, "reviewed"),
+        ({"exp": 1}, "not over"),
+    ],
+)
+def test_a_token_that_does_not_fit_is_refused_without_asking_the_issuer_for_keys(
+    world, issuer, trust, changes, why
+):
+    assert refusal(world, issuer.sign(issuer.github(world.now, **changes))) == [f"payments-deploy: {why}"]
+    assert issuer.asked == []
+
+
+def test_an_issuer_that_nobody_trusts_or_with_a_slash_more_is_refused(world, issuer, trust):
+    for iss in ("https://else.example", f"{issuer.url}/", None, 7, "\0"):
+        claims = issuer.github(world.now, iss=iss)
+        assert refusal(world, issuer.sign(claims)) == ["no trust policy"]
+    assert refusal(world, "x" * 50)
+    assert issuer.asked == []
+
+
+def test_a_token_that_somebody_else_signed_is_refused(world, issuer, trust):
+    from joserfc import jwk
+
+    other = jwk.RSAKey.generate_key(2048, {"kid": "key-1"})
+    assert refusal(world, issuer.sign(issuer.github(world.now), key=other)) == ["payments-deploy: signature"]
+
+
+def test_who_is_disabled_or_whose_owner_left_is_not_let_in(world, issuer, trust):
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    assert refusal(world, issuer.sign(issuer.github(world.now))) == [
+        "payments-deploy: the machine is disabled"
+    ]
+
+
+def test_the_first_trust_policy_that_fits_decides_and_one_may_be_named(world, issuer, trust):
+    trust(name="staging-deploy", required_claims={"repository_id": "9001", "environment": "staging"})
+    made = exchange(world, issuer.sign(issuer.github(world.now, environment="staging")))
+    assert made.policy.name == "staging-deploy"
+    assert exchange(world, issuer.sign(issuer.github(world.now)), audience="payments-deploy").token
+    for name in ("staging-deploy", "nothing"):
+        with pytest.raises(TokenNotAccepted):
+            exchange(world, issuer.sign(issuer.github(world.now)), audience=name)
+
+
+def test_fewer_scopes_may_be_asked_for_and_never_more(world, issuer, trust):
+    trust(scopes=["read", "request"])
+    assert exchange(world, issuer.sign(issuer.github(world.now)), scopes=["read"]).token.scopes == ["read"]
+    for scope in ("end", "decide", "administer"):
+        with pytest.raises(ScopeNotGiven):
+            exchange(world, issuer.sign(issuer.github(world.now)), scopes=[scope])
+
+
+def test_neither_token_is_in_the_record(world, issuer, trust):
+    token = issuer.sign(issuer.github(world.now))
+    made = exchange(world, token)
+    refusal(world, token)
+    for secret in (token, token.split(".")[2], made.text[10:], made.token.digest):
+        assert not AuditEntry.objects.filter(body__contains=secret).exists()
+
+
+def test_what_a_trust_policy_gave_is_worthless_when_it_is_changed_or_removed(world, issuer, trust):
+    first = exchange(world, issuer.sign(issuer.github(world.now)))
+    trust(lifetime="5m")
+    assert valid_token(first.text, world.now) is None
+    second = exchange(world, issuer.sign(issuer.github(world.now)))
+    world.catalogue.pop("trust-policies/payments-deploy.yaml")
+    world.apply(prune=True)
+    assert valid_token(second.text, world.now) is None
+    assert refusal(world, issuer.sign(issuer.github(world.now))) == ["no trust policy"]
+
+
+def test_of_two_that_come_at_once_with_one_token_one_is_let_in(live_world, issuer):
+    world = live_world
+    acts.change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(issuer.document())})
+    token = issuer.sign(issuer.github(world.now))
+    results = acts.at_once(*[lambda: exchange(world, token)] * 3)
+    assert sorted(type(result).__name__ for result in results) == [
+        "Exchanged",
+        "TokenNotAccepted",
+        "TokenNotAccepted",
+    ]
+    assert APIToken.objects.count() == 1

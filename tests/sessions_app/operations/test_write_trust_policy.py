@@ -1,0 +1,60 @@
+"""Trust policies as files of the catalogue."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import TrustPolicy
+from sessions_app.policy.catalogue import schemas
+from tests.support.acts import change, events, last
+from tests.support.issuer import Issuer
+
+ISSUER = Issuer(url="https://token.actions.githubusercontent.com")
+
+
+def file(**changes) -> dict[str, str]:
+    document = ISSUER.document(**changes)
+    return {f"trust-policies/{document['name']}.yaml": yaml.safe_dump(document)}
+
+
+def test_a_trust_policy_is_made_changed_and_removed_by_its_file(world):
+    change(world, file())
+    made = TrustPolicy.objects.get()
+    assert (made.identity, made.issuer, made.version) == (world.deployer, ISSUER.url, 1)
+    assert last("trust_policy.created", "payments-deploy").data["speaks_as"] == "deployer"
+    assert world.apply().changes == []
+    change(world, file(speaks_as="robot"))
+    made.refresh_from_db()
+    assert (made.identity, made.version) == (world.robot, 2)
+    world.catalogue.pop("trust-policies/payments-deploy.yaml")
+    assert "trust policy payments-deploy" in world.apply().unused
+    world.apply(prune=True)
+    assert not TrustPolicy.objects.live().exists()
+    assert events("payments-deploy") == [
+        "trust_policy.created",
+        "trust_policy.changed",
+        "trust_policy.removed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"speaks_as": "alice"}, "name a service or an agent"),
+        ({"speaks_as": "nobody"}, "there is no identity nobody"),
+        ({"required_claims": {"environment": "production"}}, "repository_id"),
+    ],
+)
+def test_one_that_speaks_as_a_person_or_for_any_project_is_refused(world, changes, says):
+    with pytest.raises(InvalidInput) as refusal:
+        world.apply(file(**changes))
+    assert says in f"{refusal.value} {refusal.value.fields}"
+    assert not TrustPolicy.objects.exists()
+
+
+def test_its_form_is_published_for_editors():
+    schema = schemas()["trust-policies"]
+    assert {"issuer", "required_claims", "speaks_as"} <= set(schema["required"])
+    assert schema["additionalProperties"] is False
