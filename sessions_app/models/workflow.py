@@ -51,7 +51,12 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Those on a cluster that the identity may see, and those that it opened, has been given or has joined."""
+        """Those on a cluster that the identity may see, and those that it opened, has been given or has joined.
+
+        With a token that is bound to a piece of work: that one alone.
+        """
+        if identity.bound_to:
+            return self.filter(ref=identity.bound_to)
         if identity.is_superuser:
             return self
         clusters = Cluster.objects.visible_to(identity).values("pk")

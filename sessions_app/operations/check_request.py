@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from accounts.models import Identity
 from accounts.queries import group_names
-from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import (
     AccessPolicy,
@@ -38,6 +38,12 @@ class NothingToAskFor(NotFound):
     """There is no such cluster, command set or policy, or none that the asker may ask for."""
 
     code = "nothing_to_ask_for"
+
+
+class BoundToOtherWork(Forbidden):
+    """A token that is bound to one piece of work asks for another."""
+
+    code = "bound_to_other_work"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
     Where several policies cover it, the one that asks least of others answers. Raises NothingToAskFor, InvalidInput.
     """
+    ask = for_its_work(requester, ask)
     _check_form(ask, now)
     cluster = Cluster.objects.live().filter(name=ask.cluster).first()
     policies = _policies(requester, ask)
@@ -108,6 +115,22 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     ask = replace(ask, workflow=work.ref if work else ask.workflow, parameters=_bound(version, ask, work))
     previews = [_preview(policy, cluster, version, targets, work, requester, ask, now) for policy in policies]
     return min(previews, key=_cost)
+
+
+def for_its_work(requester: Identity, ask: NewRequest) -> NewRequest:
+    """Return what is asked for by a token that is bound to a piece of work: for that work, whether it says so or not.
+
+    Raises BoundToOtherWork when it names another.
+    """
+    if not requester.bound_to:
+        return ask
+    if ask.workflow not in (None, "", requester.bound_to):
+        raise BoundToOtherWork(
+            f"This token is bound to {requester.bound_to}, so that nothing can be asked for {ask.workflow}.",
+            hint="Leave the workflow out.",
+            fields={"workflow": [f"Must be {requester.bound_to}."]},
+        )
+    return replace(ask, workflow=requester.bound_to)
 
 
 def _policies(requester: Identity, ask: NewRequest) -> list[AccessPolicy]:

@@ -15,7 +15,7 @@ from broker.kernel import text
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.operations.await_answer import await_answer
-from sessions_app.operations.check_request import NewRequest, Preview, check_request
+from sessions_app.operations.check_request import NewRequest, Preview, check_request, for_its_work
 from sessions_app.operations.make_grant import as_words, make_grant, work_of
 from sessions_app.operations.read_workflow import UnknownWork, read_workflow
 from sessions_app.operations.tell import first_told, tell
@@ -55,6 +55,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
         raise RequestRefusedKind(
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
         )
+    ask = for_its_work(requester, ask)
     try:
         return _sent_before(requester, ask) or _ask(requester, _work_read(requester, ask, now), now)
     except IntegrityError:

@@ -7,7 +7,7 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
-from sessions_app.operations.check_request import NothingToAskFor, check_request
+from sessions_app.operations.check_request import BoundToOtherWork, NothingToAskFor, check_request
 from sessions_app.policy.decision import Outcome
 from tests.support.acts import after, policy
 
@@ -146,3 +146,19 @@ def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
     assert left_out.digest == preview.digest
     with pytest.raises(InvalidInput, match="none is named"):
         check(world, parameters={"unit": "nginx", "incident": mine.ref})
+
+
+def test_a_token_that_is_bound_to_a_run_asks_for_that_run_alone(world):
+    ours, other = world.incident(), world.incident()
+    world.alice.bound_to = ours.ref
+    ask = {"kind": "incident"}
+    assert check_request(requester=world.alice, ask=world.ask(**ask), now=world.now).workflow == ours
+    assert (
+        check_request(requester=world.alice, ask=world.ask(workflow=ours.ref, **ask), now=world.now).workflow
+        == ours
+    )
+    with pytest.raises(BoundToOtherWork):
+        check_request(requester=world.alice, ask=world.ask(workflow=other.ref, **ask), now=world.now)
+    world.alice.bound_to = "github:9001:1:1:1"
+    refused = check_request(requester=world.alice, ask=world.ask(**ask), now=world.now)
+    assert refused.decision.outcome is Outcome.REFUSED

@@ -9,6 +9,7 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
+from sessions_app.operations.check_request import BoundToOtherWork
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.request_access import RequestRefused
@@ -351,3 +352,14 @@ def test_who_opened_the_work_has_approved_nothing_by_that(world):
 def open_by(world, opener):
     """A ticket that is Alice's, opened by her or by her machines."""
     return world.work("ticket", opener, assignee="alice")
+
+
+def test_what_a_token_that_is_bound_to_a_piece_of_work_asks_for_ends_with_it(world):
+    ticket, other = world.work("ticket"), world.work("ticket")
+    world.alice.bound_to = ticket.ref
+    assert world.request().workflow == ticket
+    with pytest.raises(BoundToOtherWork):
+        world.request(workflow=other.ref)
+    world.alice.bound_to = "github:9001:1:1:1"
+    with pytest.raises(RequestRefused):
+        world.request()
