@@ -318,3 +318,23 @@ class NewIdentity(Body):
             except Unfit as error:
                 raise serializers.ValidationError({"password": error.messages}) from error
         return attrs
+
+
+@extend_schema_serializer(examples=[_example({"since": "2026-11-28T02:00:00Z"})])
+class Replay(Body):
+    """What goes again: one `message`, by its number, or everything that happened `since` a time of the last 30 days."""
+
+    message = Whole(allow_null=True, default=None, min_value=1, max_value=2**62)
+    since = Moment(allow_null=True, default=None)
+
+
+@extend_schema_serializer(examples=[_example({"overlap": "24h"})])
+class Rotation(Body):
+    """For how long the secret before signs as well, 7 days at most; `now` puts it out of use at once."""
+
+    overlap = Duration(default=86400)
+    now = Flag(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """`now` leaves no overlap."""
+        return {"overlap": 0 if attrs["now"] else attrs["overlap"]}

@@ -22,6 +22,7 @@ from sessions_app.models import (
     Notice,
     RequestState,
     Target,
+    WebhookEndpoint,
     Workflow,
 )
 from sessions_app.operations.check_request import Preview
@@ -124,6 +125,16 @@ def request_of(identity: Identity, ref: str) -> AccessRequest:
 def grant_of(identity: Identity, ref: str) -> Grant:
     """Return a grant by its reference. Raises NotFound."""
     return _one(grants(identity).filter(ref=ref), "grant")
+
+
+def webhooks(identity: Identity) -> QuerySet[WebhookEndpoint]:
+    """Webhooks that the identity looks after."""
+    return WebhookEndpoint.objects.live().visible_to(identity)
+
+
+def webhook_of(identity: Identity, name: str) -> WebhookEndpoint:
+    """Return a webhook by name. Raises NotFound."""
+    return _one(webhooks(identity).filter(name=name), "webhook")
 
 
 def workflow_of(identity: Identity, ref: str) -> Workflow:

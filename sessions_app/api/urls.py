@@ -13,6 +13,7 @@ from sessions_app.api.views import (
     me,
     recordings,
     requests,
+    webhooks,
     workflows,
 )
 from sessions_app.api.views.nowhere import Nowhere
@@ -66,6 +67,16 @@ WORKFLOWS = [
     path("/<api_workflow:ref>/join", workflows.WorkflowJoin.as_view()),
     path("/<api_workflow:ref>/close", workflows.WorkflowClose.as_view()),
 ]
+WEBHOOKS = [
+    path("", webhooks.Webhooks.as_view()),
+    path("/<api_name:name>", webhooks.OneWebhook.as_view()),
+    path("/<api_name:name>/messages", webhooks.WebhookMessages.as_view()),
+    path("/<api_name:name>/try", webhooks.WebhookTry.as_view()),
+    path("/<api_name:name>/pause", webhooks.WebhookPause.as_view()),
+    path("/<api_name:name>/resume", webhooks.WebhookResume.as_view()),
+    path("/<api_name:name>/secret", webhooks.WebhookSecret.as_view()),
+    path("/<api_name:name>/replay", webhooks.WebhookReplay.as_view()),
+]
 IDENTITIES = [
     path("", identities.Identities.as_view()),
     path("/<api_user:username>", identities.OneIdentity.as_view()),
@@ -89,6 +100,7 @@ urlpatterns = [
     path("v1/requests", include(REQUESTS)),
     path("v1/grants", include(GRANTS)),
     path("v1/workflows", include(WORKFLOWS)),
+    path("v1/webhooks", include(WEBHOOKS)),
     path("v1/runs", grants.Runs.as_view()),
     path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
     path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),

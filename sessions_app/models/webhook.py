@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from django.contrib.auth.models import Group
 from django.db import models
@@ -77,6 +78,11 @@ class WebhookEndpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def host(self) -> str:
+        """The host of the address, which may itself hold a key of the receiver's."""
+        return urlsplit(self.url).hostname or ""
 
 
 class WebhookState(models.TextChoices):

@@ -136,6 +136,7 @@ class Frame:
             self._link("clusters", "cluster", "Clusters"),
             self._link("command_sets", "cmd", "Command sets"),
             self._link("policies", "policy", "Policies"),
+            self._link("webhooks", "link", "Webhooks"),
         ]
 
     @cached_property

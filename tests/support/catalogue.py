@@ -156,4 +156,12 @@ max_duration: 4h
 extension: {times: 2, by: 1h, approvals: same}
 break_glass: {groups: [on-call], max_duration: 1h}
 """,
+    "webhooks/chat.yaml": """
+name: chat
+summary: What the people on call want to know
+url: https://hooks.example.com/T0123/B4567
+scope: everything
+events: [request.created, request.denied, grant.active, grant.revoking, command.refused, breakglass.started]
+owners: {groups: [approvers]}
+""",
 }

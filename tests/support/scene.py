@@ -110,9 +110,34 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
     _database(scene)
     _desk(scene)
     _waiting(scene)
+    _webhooks(scene)
     if extremes:
         world.request(scene.people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     return scene
+
+
+def _webhooks(scene: Scene) -> None:
+    """Some were taken, one was not."""
+    from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
+    from sessions_app.operations.gather_webhooks import gather_webhooks
+
+    gather_webhooks(now=scene.now)
+    newest = WebhookMessage.objects.order_by("-pk")
+    WebhookMessage.objects.exclude(pk=newest[0].pk).update(
+        state=WebhookState.SENT,
+        sent_at=scene.now,
+        attempts=1,
+        last_status=200,
+        milliseconds=84,
+        next_attempt_at=None,
+    )
+    WebhookMessage.objects.filter(pk=newest[0].pk).update(
+        attempts=2,
+        last_status=503,
+        last_error="It answered 503.",
+        next_attempt_at=acts.after(scene, minutes=5),
+    )
+    WebhookEndpoint.objects.update(sent_at=scene.now, failing_since=scene.now, failures=1)
 
 
 @contextlib.contextmanager

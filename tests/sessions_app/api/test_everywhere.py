@@ -11,9 +11,11 @@ from django.urls import get_resolver
 
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import CommandRun, Notice
+from sessions_app.operations.gather_webhooks import gather_webhooks
 from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.api.test_me import TOKEN, public_key
 from tests.support.acts import run, session, use
+from tests.support.receiver import webhook_file
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 BODIES = (None, {}, [], {"name": "x", "duration": "1h"}, b"\xff")
@@ -33,7 +35,9 @@ def addresses(patterns=None, prefix: str = "") -> Iterator[tuple[str, type[Endpo
 @pytest.fixture
 def things(world, api, settings, tmp_path) -> dict[str, str]:
     """One thing of Alice's, and of what she may see, for each part of an address."""
+    world.apply(webhook_file(None))
     used = use(world.grant(reason=CANARY), now=world.now)
+    gather_webhooks(now=world.now)
     run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
     settings.RECORDINGS_DIR = tmp_path
     (tmp_path / "1.cast").write_text(f'{{"version": 2}}\n[0.1, "o", "{CANARY}"]\n')
@@ -62,6 +66,8 @@ def fill(route: str, things: dict[str, str]) -> str:
         if route.startswith("/clusters")
         else "web-work"
         if route.startswith("/policies")
+        else "chat"
+        if route.startswith("/webhooks")
         else "restart-web"
     )
     for part, value in {**things, "<api_name:name>": name}.items():
@@ -137,5 +143,6 @@ def test_every_view_names_its_scope_or_is_for_administrators():
                     "catalogue",
                     "publish",
                     "command-sets",
+                    "webhooks",
                 )
             ), route

@@ -39,6 +39,10 @@ READABLE = {
     "policy_new": "admin",
     "policy_edit": "admin",
     "policy_simulate": "bob admin",
+    "webhooks": ALL,
+    "webhook": "bob admin",
+    "webhook_new": "admin",
+    "webhook_edit": "admin",
     "welcome": "admin",
     "welcome_step": "admin",
     "account": ALL,
@@ -83,6 +87,12 @@ ACTS = {
     "command_set_remove",
     "command_set_try",
     "policy_remove",
+    "webhook_remove",
+    "webhook_try",
+    "webhook_pause",
+    "webhook_resume",
+    "webhook_rotate",
+    "webhook_replay",
     "key_add",
     "key_remove",
     "token_add",
@@ -108,6 +118,10 @@ OF_COMMAND_SET = (
     "command_set", "command_set_edit", "command_set_publish", "command_set_remove", "command_set_try",
 )  # fmt: skip
 OF_POLICY = ("policy", "policy_edit", "policy_simulate", "policy_remove")
+OF_WEBHOOK = (
+    "webhook", "webhook_edit", "webhook_remove", "webhook_try", "webhook_pause", "webhook_resume", "webhook_rotate",
+    "webhook_replay",
+)  # fmt: skip
 OPEN = {"account_login", "account_logout", "account_inactive", "no_stream"}
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read",
@@ -157,6 +171,7 @@ def address(
         **{one: ["web"] for one in OF_CLUSTER},
         **{one: ["restart-web"] for one in OF_COMMAND_SET},
         **{one: ["web-work"] for one in OF_POLICY},
+        **{one: ["chat"] for one in OF_WEBHOOK},
         "welcome_step": ["policy"],
         "key_remove": [key.pk],
         "token_revoke": [token.pk],

@@ -24,6 +24,7 @@ from sessions_app.models import (
     RunState,
     Workflow,
 )
+from sessions_app.operations.gather_webhooks import gather_webhooks
 from sessions_app.operations.save_bookmark import save_bookmark
 from tests.sessions_app.web.pages import (
     ACTS,
@@ -36,6 +37,7 @@ from tests.sessions_app.web.pages import (
 )
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
+from tests.support.receiver import webhook_file
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
 
@@ -61,7 +63,9 @@ class Things:
 
 @pytest.fixture
 def things(world, now) -> Things:
+    world.apply(webhook_file(None, owners={"groups": ["approvers"]}))
     grant = world.grant()
+    gather_webhooks(now=now)
     used = acts.use(grant, now=now)
     session = acts.session(used, now=now)
     recorded = acts.run(used, session, "echo restart nginx", now=now)

@@ -1,0 +1,60 @@
+"""Webhooks and what was sent to them."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from sessions_app.api.fields import Choice, Moment, Shape
+from sessions_app.models import WebhookEndpoint, WebhookScope, WebhookState
+
+
+class WebhookShape(Shape):
+    """An endpoint that messages go to. Its address may hold a key of the receiver's, so that only its host is answered."""
+
+    name = serializers.CharField()
+    summary = serializers.CharField()
+    host = serializers.CharField()
+    events = serializers.ListField(child=serializers.CharField())
+    scope = Choice(choices=WebhookScope.values)
+    paused_at = Moment(allow_null=True)
+    pause_reason = serializers.CharField()
+    failing_since = Moment(allow_null=True, help_text="Since when nothing was taken.")
+    sent_at = Moment(allow_null=True, help_text="When a message was last taken.")
+    both_until = Moment(
+        source="previous_until",
+        allow_null=True,
+        help_text="Until when the secret before the last one signs as well.",
+    )
+
+
+class WebhookMessageShape(Shape):
+    """One message. `key` is its `webhook-id`, the same for each attempt."""
+
+    id = serializers.IntegerField()
+    key = serializers.CharField()
+    event = serializers.CharField()
+    object = serializers.CharField(source="object_ref")
+    state = Choice(choices=WebhookState.values)
+    created_at = Moment()
+    attempts = serializers.IntegerField()
+    next_attempt_at = Moment(allow_null=True)
+    sent_at = Moment(allow_null=True)
+    last_status = serializers.IntegerField(allow_null=True)
+    last_error = serializers.CharField()
+    milliseconds = serializers.IntegerField(allow_null=True)
+
+
+class FreshSecretShape(WebhookShape):
+    """A webhook with the secret that was just made: shown this once."""
+
+    secret = serializers.SerializerMethodField()
+
+    def get_secret(self, _endpoint: WebhookEndpoint) -> str:
+        """Return the text, which is shown nowhere again."""
+        return str(self.context["view"].shown)
+
+
+class ReplayedShape(Shape):
+    """How many messages go again."""
+
+    count = serializers.IntegerField()

@@ -1,0 +1,129 @@
+"""Webhooks: where messages go, what became of them, and what is done about it. Their owners and administrators see them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from broker.kernel import clock
+from sessions_app.api import reads
+from sessions_app.api.bodies import Nothing, Replay, Rotation
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import ByName, ByNumber
+from sessions_app.api.idempotency import once
+from sessions_app.api.schema import described, paged
+from sessions_app.api.shapes.webhooks import (
+    FreshSecretShape,
+    ReplayedShape,
+    WebhookMessageShape,
+    WebhookShape,
+)
+from sessions_app.operations.pause_webhook import pause_webhook
+from sessions_app.operations.replay_webhooks import replay_webhooks
+from sessions_app.operations.resume_webhook import resume_webhook
+from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.try_webhook import try_webhook
+
+
+class Webhooks(Endpoint):
+    """The webhooks that the caller looks after."""
+
+    @described(paged(WebhookShape), query=ByName)
+    def get(self, request: Request) -> Response:
+        """The webhooks that you look after, by name. They are made by catalogue files, or on their page."""
+        return self.page(reads.webhooks(self.identity), WebhookShape, self.query(ByName), key="name")
+
+
+class OneWebhook(Endpoint):
+    """One webhook."""
+
+    @described(WebhookShape)
+    def get(self, request: Request, name: str) -> Response:
+        """One webhook, and how it fares."""
+        return self.answer(WebhookShape, reads.webhook_of(self.identity, name))
+
+
+class WebhookMessages(Endpoint):
+    """What was sent to a webhook."""
+
+    @described(paged(WebhookMessageShape), query=ByNumber)
+    def get(self, request: Request, name: str) -> Response:
+        """The messages of a webhook of the last 30 days, the newest first."""
+        found = reads.webhook_of(self.identity, name).messages.all()
+        return self.page(found, WebhookMessageShape, self.query(ByNumber))
+
+
+class WebhookTry(Endpoint):
+    """A test."""
+
+    @described(WebhookMessageShape, body=Nothing)
+    @once
+    def post(self, request: Request, name: str) -> Response:
+        """Send a test message to a webhook that you look after."""
+        self.body(Nothing)
+        found = reads.webhook_of(self.identity, name)
+        sent = try_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
+        return self.answer(WebhookMessageShape, sent)
+
+
+class WebhookPause(Endpoint):
+    """Sending nothing more."""
+
+    @described(WebhookShape, body=Nothing)
+    @once
+    def post(self, request: Request, name: str) -> Response:
+        """Send nothing more to a webhook that you look after; what happens meanwhile waits."""
+        self.body(Nothing)
+        found = reads.webhook_of(self.identity, name)
+        paused = pause_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
+        return self.answer(WebhookShape, paused)
+
+
+class WebhookResume(Endpoint):
+    """Sending again."""
+
+    @described(WebhookShape, body=Nothing)
+    @once
+    def post(self, request: Request, name: str) -> Response:
+        """Send to a webhook that you look after again, with all that waited."""
+        self.body(Nothing)
+        found = reads.webhook_of(self.identity, name)
+        resumed = resume_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
+        return self.answer(WebhookShape, resumed)
+
+
+class WebhookSecret(Endpoint):
+    """The signing secret."""
+
+    answers_secret: ClassVar[bool] = True
+    shown = ""
+
+    @described(FreshSecretShape, body=Rotation)
+    @once
+    def post(self, request: Request, name: str) -> Response:
+        """Make a new secret for a webhook that you look after. It is shown this once; the old one signs as well for a while."""
+        overlap = dt.timedelta(seconds=self.body(Rotation)["overlap"])
+        found = reads.webhook_of(self.identity, name)
+        self.shown = rotate_webhook_secret(
+            endpoint_id=found.pk, actor=self.identity, now=clock.now(), overlap=overlap
+        )
+        return self.answer(FreshSecretShape, reads.webhook_of(self.identity, name))
+
+
+class WebhookReplay(Endpoint):
+    """Sending again."""
+
+    @described(ReplayedShape, body=Replay)
+    @once
+    def post(self, request: Request, name: str) -> Response:
+        """Send one message of a webhook that you look after again, or everything that happened since a time."""
+        sent = self.body(Replay)
+        found = reads.webhook_of(self.identity, name)
+        count = replay_webhooks(
+            endpoint_id=found.pk, actor=self.identity, now=clock.now(), message_id=sent["message"],
+            since=sent["since"],
+        )  # fmt: skip
+        return self.answer(ReplayedShape, {"count": count})

@@ -1,0 +1,117 @@
+"""The pages of webhooks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sessions_app.models import WebhookEndpoint, WebhookMessage
+from sessions_app.operations.gather_webhooks import gather_webhooks
+from tests.support.acts import change, events, policy
+from tests.support.receiver import SECRET, endpoint, webhook_file
+
+FILE = """
+name: pager
+url: https://hooks.example.com/stint
+events: [grant.held]
+"""
+
+
+@pytest.fixture
+def hooked(world):
+    world.catalogue |= webhook_file(None, owners={"groups": ["approvers"]})
+    world.apply()
+    return world
+
+
+def test_a_webhook_is_made_on_its_page(browser, hooked):
+    admin = browser("admin")
+    looked = admin.post("/new/webhook/", {"source": FILE, "act": "look"})
+    assert "+name: pager" in looked.content.decode()
+    assert not WebhookEndpoint.objects.filter(name="pager").exists()
+    made = admin.post("/new/webhook/", {"source": FILE, "act": "save"})
+    assert made["Location"] == "/webhooks/pager/"
+    assert endpoint("pager").events == ["grant.held"]
+
+
+def test_what_is_wrong_stands_at_its_line(browser, hooked):
+    wrong = FILE.replace("https", "ftp").replace("grant.held", "grant.hold")
+    answer = browser("admin").post("/new/webhook/", {"source": wrong, "act": "save"})
+    assert answer.status_code == 400
+    text = answer.content.decode()
+    assert "needs https://" in text
+    assert "there is no event grant.hold" in text
+    inner = browser("admin").post("/new/webhook/", {"source": FILE.replace("hooks.example.com", "10.0.0.1")})
+    assert "not a public address" in inner.content.decode()
+
+
+def test_a_change_keeps_the_secret_and_shows_it_nowhere(browser, hooked):
+    admin = browser("admin")
+    shown = admin.get("/webhooks/chat/edit/").content.decode()
+    assert "(stored)" in shown
+    assert SECRET not in shown
+    before = bytes(endpoint().sealed_secret)
+    source = "name: chat\nurl: https://hooks.example.com/other\nevents: [grant.held]\nsecret: (stored)\n"
+    admin.post("/webhooks/chat/edit/", {"source": source, "act": "save"})
+    assert bytes(endpoint().sealed_secret) == before
+    assert endpoint().url.endswith("/other")
+
+
+def test_owners_see_what_became_of_each_message_and_send_it_again(browser, hooked):
+    change(hooked, policy(hooked, tell={"webhooks": ["chat"]}))
+    request = hooked.request()
+    gather_webhooks(now=hooked.now)
+    WebhookMessage.objects.update(
+        state="failed", last_error="It answered 503.", attempts=10, next_attempt_at=None
+    )
+    bob = browser("bob")
+    text = bob.get("/webhooks/chat/").content.decode()
+    for part in (request.ref, "It answered 503.", "Given up", "web-work"):
+        assert part in text
+    answer = bob.post(
+        "/webhooks/chat/replay/", {"message": str(WebhookMessage.objects.get().pk)}, follow=True
+    )
+    assert "1 message goes again." in answer.content.decode()
+    assert WebhookMessage.objects.get().state == "pending"
+    bob.post("/webhooks/chat/replay/", {"hours": "24"})
+    assert events("chat").count("webhook.replayed") == 2
+
+
+def test_a_new_secret_is_shown_in_the_answer_alone(browser, hooked):
+    bob = browser("bob")
+    answer = bob.post("/webhooks/chat/secret/").content.decode()
+    (secret,) = set(re.findall(r"whsec_[A-Za-z0-9+/=]{20,}", answer))
+    assert secret not in bob.get("/webhooks/chat/").content.decode()
+    assert "signs as well until" in answer
+    at_once = bob.post("/webhooks/chat/secret/", {"at_once": "1"}).content.decode()
+    assert "signs nothing any more" in at_once
+
+
+def test_it_is_paused_resumed_tried_and_removed(browser, hooked):
+    bob, admin = browser("bob"), browser("admin")
+    assert "is paused" in bob.post("/webhooks/chat/pause/", follow=True).content.decode()
+    assert "Resume" in bob.get("/webhooks/chat/").content.decode()
+    bob.post("/webhooks/chat/resume/")
+    bob.post("/webhooks/chat/try/")
+    assert WebhookMessage.objects.filter(event="webhook.test").exists()
+    assert bob.post("/webhooks/chat/remove/").status_code == 403
+    assert admin.post("/webhooks/chat/remove/").status_code == 302
+    assert admin.get("/webhooks/chat/").status_code == 404
+
+
+def test_a_policy_says_in_words_who_is_told(browser, hooked):
+    change(
+        hooked,
+        policy(
+            hooked, tell={"webhooks": ["chat"], "first": ["approvers"]},
+            escalation=[{"after": "10m", "tell": {"groups": ["approvers"], "webhooks": ["chat"]}}],
+        ),
+    )  # fmt: skip
+    text = browser("bob").get("/policies/web-work/").content.decode()
+    for sentence in (
+        "Of those who decide, approvers are told first.",
+        "The webhooks chat are told of what happens under it.",
+        "When nobody has answered for 10 min, approvers and the webhook chat are told.",
+    ):
+        assert sentence in text
