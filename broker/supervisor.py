@@ -26,6 +26,7 @@ from typing import TextIO
 
 from broker.embedded.account import launch_argv
 from broker.embedded.guard import signal_group
+from broker.nursery import Forked, Nursery, NurseryGone
 
 _GUARD = Path(__file__).parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
@@ -42,10 +43,9 @@ class Process:
     """One process of a group.
 
     `stage`: it starts when all of the lower stages are ready, and stops before them; `early`: together with the
-    stage below, because it waits for that one itself. `ready` says whether it does its work yet; without it,
-    having lived for 1.5 s counts. `once`: it must end with status 0, which makes it ready, and then `then` is
-    called; any other process is restarted when it ends. `env` None: the supervisor's. `inherit`: descriptors that
-    stay open in it.
+    stage below, of which it needs nothing. `ready` says whether it does its work yet; without it,
+    having lived for 1.5 s counts. `once`: it must end with status 0, which makes it ready; any other process is restarted when it ends, after `ended` was called. `env` None: the supervisor's.
+    `inherit`: descriptors that stay open in it. `nursery`: forked from there, in its environment, instead of started.
     """
 
     name: str
@@ -56,10 +56,11 @@ class Process:
     ready: Callable[[], bool] | None = None
     once: bool = False
     early: bool = False
-    then: Callable[[], None] | None = None
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     inherit: tuple[int, ...] = ()
+    ended: Callable[[], None] | None = None
+    nursery: Nursery | None = None
 
 
 class _Child:
@@ -68,7 +69,7 @@ class _Child:
     def __init__(self, process: Process, first_delay: float) -> None:
         self.process = process
         self._first_delay = first_delay
-        self.running: subprocess.Popen[bytes] | None = None
+        self.running: subprocess.Popen[bytes] | Forked | None = None
         self.ready = False
         self.start_at = 0.0
         self.started = 0.0
@@ -132,6 +133,7 @@ class Supervisor:
         self._wake.setblocking(False)
         self._stops = 0
         self._failed = False
+        self._graves: set[int] = set()
         self._guard: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -156,6 +158,7 @@ class Supervisor:
 
     def _look(self) -> None:
         now = time.monotonic()
+        self._bury()
         for child in self._children:
             if child.running is not None and child.running.poll() is not None:
                 self._ended(child, now)
@@ -177,31 +180,25 @@ class Supervisor:
         return min((child.process.stage for child in self._children if not child.ready), default=max(stages))
 
     def _start(self, child: _Child) -> None:
-        process = child.process
-        argv = launch_argv(process.argv, account=None, death_signal=process.stop_signal)
-        child.running = subprocess.Popen(
-            argv,
-            env=process.env,
-            cwd=process.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=process.inherit,
-            start_new_session=True,
-        )
+        try:
+            running = child.running = _started(child.process)
+        except NurseryGone as error:
+            delay = child.died(time.monotonic())
+            self._say(f"{child.process.name} waits {delay:.1f} s: {error}", "yellow")
+            return
         child.started = time.monotonic()
-        self._tell_guard("+", child.running.pid)
-        output = child.running.stdout
+        self._tell_guard("+", running.pid)
+        output = running.stdout
         if output is not None:
             os.set_blocking(output.fileno(), False)
             self._selector.register(output, selectors.EVENT_READ, child)
 
     def _ended(self, child: _Child, now: float) -> None:
         status = self._reap(child)
+        if child.process.ended is not None:
+            child.process.ended()
         if child.process.once and status == 0:
             child.ready = True
-            if child.process.then is not None:
-                child.process.then()
             return
         if child.process.once:
             self._say(f"{child.process.name} failed ({_describe(status)}); its lines above say why", "red")
@@ -227,6 +224,7 @@ class Supervisor:
         if running is None:
             return 0
         signal_group(running.pid, signal.SIGKILL)
+        self._graves.add(running.pid)
         self._tell_guard("-", running.pid)
         if running.stdout is not None:
             self._read(child, running.stdout.fileno())
@@ -234,7 +232,16 @@ class Supervisor:
             child.buffer = b""
             self._selector.unregister(running.stdout)
             running.stdout.close()
-        return running.returncode
+        return running.returncode or 0
+
+    def _bury(self) -> None:
+        """Wait for what a dead process left behind: the kernel gives it to this one, where it is the subreaper."""
+        for group in list(self._graves):
+            try:
+                while os.waitpid(-group, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                self._graves.discard(group)
 
     # --- Logs ---
 
@@ -278,6 +285,9 @@ class Supervisor:
         for stage in stages:
             limit = _STOP_ALL_S if stage == stages[-1] else _STOP_OTHERS_S
             self._stop_stage([c for c in self._children if c.process.stage == stage], last=begun + limit)
+        while self._graves and time.monotonic() < begun + _STOP_ALL_S:
+            self._bury()
+            time.sleep(0.005)
 
     def _stop_stage(self, children: list[_Child], *, last: float) -> None:
         for child in children:
@@ -331,6 +341,23 @@ class Supervisor:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.write(f"{change}{group}\n".encode())
                 self._guard.stdin.flush()
+
+
+def _started(process: Process) -> subprocess.Popen[bytes] | Forked:
+    if process.nursery is not None:
+        return process.nursery.fork(
+            name=process.name, argv=process.argv, cwd=process.cwd, death_signal=process.stop_signal
+        )
+    return subprocess.Popen(
+        launch_argv(process.argv, account=None, death_signal=process.stop_signal),
+        env=process.env,
+        cwd=process.cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=process.inherit,
+        start_new_session=True,
+    )
 
 
 def _stage(process: Process) -> int:

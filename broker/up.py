@@ -10,7 +10,7 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,12 @@ from broker.embedded.state import (
 )
 from broker.embedded.valkey import EmbeddedValkey
 from broker.env import EnvError, envint, envsecret, envstr
-from broker.gate import VARIABLE, Gate
+from broker.nursery import Nursery
+from broker.nursery import possible as nursery_possible
 from broker.supervisor import Process, Supervisor
 
+# Names the file by which the worker says that it takes messages.
+WORKER_READY = "STINT_WORKER_READY"
 _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
@@ -98,12 +101,10 @@ def _run(options: Options, state: Path) -> int:
         if postgres is not None:
             write_urls(state, _urls(environment, state))
         workers = options.web_workers or (1 if postgres is not None else 2)
-        gate = Gate(state / "migrating")
-        gate.close()
         processes = [
             *(_server(server) for server in servers),
-            _migration(environment, gate),
-            *_applications(options, {**environment, VARIABLE: str(gate.path)}, web_workers=workers),
+            _migration(environment),
+            *_applications(options, environment, web_workers=workers),
         ]
         return Supervisor(processes, on_ready=lambda: _say_ready(options)).run()
     finally:
@@ -123,6 +124,7 @@ def _environment(
         "STINT_SSH_HOST": options.ssh_host,
         "STINT_SSH_PORT": str(options.ssh_port),
         "STINT_STREAMS_PORT": str(options.streams_port),
+        WORKER_READY: str(state / "worker_ready"),
         "PYTHONUNBUFFERED": "1",
         # The worker would check all of the code again, and so hold the pages and the API in memory.
         "CELERY_SKIP_CHECKS": "1",
@@ -163,44 +165,62 @@ def _server(server: PrivateServer) -> Process:
     )
 
 
-def _migration(environment: Mapping[str, str], gate: Gate) -> Process:
+def _migration(environment: Mapping[str, str]) -> Process:
     argv = [sys.executable, "manage.py", "migrate", "--no-input", "--verbosity", "0"]
     return Process(
         name="migrate",
         argv=argv,
         stage=_MIGRATION,
         once=True,
-        then=gate.open,
         env=environment,
         cwd=REPOSITORY,
     )
 
 
 def _applications(options: Options, environment: Mapping[str, str], *, web_workers: int) -> list[Process]:
-    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool] | None) -> Process:
-        command = [sys.executable, *argv]
+    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool]) -> Process:
         return Process(
             name=name,
-            argv=command,
+            argv=[sys.executable, *argv],
             colour=colour,
             stage=_APPLICATION,
-            early=True,
             ready=ready,
             env=env,
             cwd=REPOSITORY,
+            nursery=nursery,
         )
 
+    # Of a run before; this one's worker makes it when it takes messages.
+    working = Path(environment[WORKER_READY])
+    working.unlink(missing_ok=True)
+    nursery = Nursery() if nursery_possible else None
     # Only migrations get the role that could rewrite the record.
     env = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
     ssh = ["manage.py", "ssh_gateway"]
     return [
+        *(_nursery(nursery, env) if nursery else ()),
         application("web", "green", _web(options, web_workers), lambda: _answers(f"{options.url}/readyz")),
         application(
             "streams", "cyan", _streams(options), lambda: _listens(options.host, options.streams_port)
         ),
-        application("worker", "magenta", worker_argv(), None),
+        application("worker", "magenta", worker_argv(), working.exists),
         application("gateway", "blue", ssh, lambda: _listens(options.ssh_host, options.ssh_port)),
     ]
+
+
+def _nursery(nursery: Nursery, environment: Mapping[str, str]) -> Iterator[Process]:
+    """It loads while the databases start and the migrations run."""
+    yield Process(
+        name="nursery",
+        argv=nursery.argv,
+        stage=_MIGRATION,
+        early=True,
+        ready=nursery.is_ready,
+        ended=nursery.forget,
+        env=environment,
+        cwd=REPOSITORY,
+        inherit=(nursery.inherited_fd,),
+    )
 
 
 def _web(options: Options, workers: int) -> list[str]:

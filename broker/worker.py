@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import click
 from celery import bootsteps
 from celery.beat import EmbeddedService, Scheduler
-from celery.signals import worker_init
+from celery.signals import worker_ready
 
-from broker import gate
 from broker.celery import app
 
 __all__ = ["app"]
@@ -31,6 +32,8 @@ app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Ru
 app.steps["worker"].add(Ticks)
 
 
-@worker_init.connect
-def _wait(**_: object) -> None:
-    gate.wait()
+@worker_ready.connect
+def _say(**_: object) -> None:
+    """Tell `manage.py up`, which may be who started it."""
+    if path := os.environ.get("STINT_WORKER_READY"):
+        Path(path).touch(mode=0o600)

@@ -81,9 +81,19 @@ def _below(pid: int) -> list[int]:
 
 
 def _name(pid: int) -> str:
-    """What a process of Stint is: a word of its command line."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    known = ("granian", "uvicorn", "celery", "ssh_gateway", "guard.py", "valkey", "postgres")
+    """What a process of Stint is: its name, or a word of its command line."""
+    parts = [Path(f"/proc/{pid}/{part}").read_bytes() for part in ("comm", "cmdline")]
+    words = b" ".join(parts).decode(errors="replace")
+    known = (
+        "stint-web",
+        "stint-streams",
+        "stint-worker",
+        "stint-gateway",
+        "broker.nursery",
+        "guard.py",
+        "valkey",
+        "postgres",
+    )
     return next((word for word in known if word in words), "supervisor")
 
 

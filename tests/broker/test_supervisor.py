@@ -95,30 +95,24 @@ def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(tmp_path
     assert said == ["database starts", "migrated", "web starts", "web ends", "database ends"]
 
 
-def test_an_early_process_loads_during_the_step_below_and_counts_as_ready_after_it(tmp_path: Path) -> None:
-    loaded, gate = tmp_path / "loaded", tmp_path / "gate"
-    gate.touch()
+def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_it(tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
     out = io.StringIO()
     # The step ends only because the process of the next stage has begun.
-    migrate = shell(
-        "migrate", f"until test -e {loaded}; do sleep 0.05; done", stage=1, once=True, then=gate.unlink
+    migrate = shell("migrate", f"until test -e {loaded}; do sleep 0.05; done; echo done", stage=1, once=True)
+    web = shell(
+        "web", f"touch {loaded}; sleep 600", stage=2, early=True, ready=lambda: "done" in out.getvalue()
     )
-    web = shell("web", f"touch {loaded}; while test -e {gate}; do sleep 0.05; done; echo begins; sleep 600",
-                stage=2, early=True, ready=lambda: not gate.exists())  # fmt: skip
     with running(web, migrate, out=out) as supervisor:
         assert supervisor.ready.wait(15)
-        assert until(lambda: "web     | begins" in out.getvalue())
 
 
-def test_what_waits_for_a_step_is_stopped_when_the_step_fails(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    gate.touch()
+def test_what_began_with_a_step_is_stopped_when_the_step_fails() -> None:
     out = io.StringIO()
-    migrate = shell("migrate", "sleep 0.3; exit 2", stage=1, once=True, then=gate.unlink)
-    web = shell("web", f"while test -e {gate}; do sleep 0.05; done; echo begins", stage=2, early=True)
+    migrate = shell("migrate", "sleep 0.3; exit 2", stage=1, once=True)
+    web = shell("web", "trap 'echo ends; exit' TERM; while :; do sleep 0.05; done", stage=2, early=True)
     assert Supervisor([migrate, web], out=out).run() == 1
-    assert gate.exists()
-    assert "begins" not in out.getvalue()
+    assert "web     | ends" in out.getvalue()
 
 
 def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_starts() -> None:
@@ -260,3 +254,10 @@ def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Pa
         os.close(fd)
     assert f"a | {tmp_path}" in out.getvalue()
     assert f"b | {tmp_path}" not in out.getvalue()
+
+
+def test_what_is_to_be_done_when_a_process_ends_is_done_before_it_starts_again() -> None:
+    said: list[str] = []
+    out = io.StringIO()
+    with running(shell("brief", "sleep 0.1", ended=lambda: said.append("ended")), out=out, first_delay=0.1):
+        assert until(lambda: len(said) >= 2)

@@ -81,6 +81,7 @@ class Up:
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 try:
                     command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+                    command += (entry / "comm").read_bytes()
                 except OSError:
                     continue
                 if str(self.state).encode() in command + environment and word.encode() in command:
@@ -134,7 +135,7 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
     assert second.returncode == 1
     assert f"already running, pid {up.process.pid}" in second.stderr
     # Only migrations ever had the role that can rewrite the record.
-    for word in ("granian", "uvicorn", "celery", "ssh_gateway"):
+    for word in ("stint-web", "stint-streams", "stint-worker", "stint-gateway"):
         for pid in up.processes(word):
             assert b"stint_owner" not in Path(f"/proc/{pid}/environ").read_bytes()
 
@@ -148,7 +149,14 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
 
 
 def test_each_process_that_is_killed_comes_back(up: Up) -> None:
-    for word in ("granian", "uvicorn", "celery", "ssh_gateway", "valkey-server", "bin/postgres"):
+    for word in (
+        "stint-web",
+        "stint-streams",
+        "stint-worker",
+        "stint-gateway",
+        "valkey-server",
+        "bin/postgres",
+    ):
         before = up.processes(word)
         assert before, word
         os.kill(min(before), signal.SIGKILL)

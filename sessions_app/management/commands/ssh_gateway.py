@@ -12,7 +12,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from broker import gate
 from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh.process import Gateway, Options, raise_file_limit
 
@@ -45,7 +44,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"] or f"{socket.gethostname()}:{options['port']}"
-        gate.wait()
         raise_file_limit()
         settings.DATABASES["default"]["OPTIONS"].update(_TCP)
         try:
