@@ -1,0 +1,202 @@
+"""What one holds: lists, more time, the end, what was run, and the receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from .. import screen, waiting, wording
+from ..errors import Exit
+from ..options import CLUSTER, GRANT, Command, Span, waits
+from ..screen import clock_time, plain, span, word
+from ..shell import Shell, pass_shell
+from ..wire import patiently
+
+Row = Mapping[str, Any]
+# Seconds that the proof of an end is waited for, and between two looks for new runs.
+_PROOF = 30.0
+_LOOK = 1.0
+_OVER = frozenset({"done", "cut", "failed"})
+
+
+@click.command(cls=Command)
+@click.option("--all", "everybody", is_flag=True, help="Those of others that you may see, too.")
+@click.option("--ended", is_flag=True, help="Those that are over, too.")
+@click.option("--endable", is_flag=True, help="Those that you may end, your own and others'.")
+@click.option("--cluster", type=CLUSTER, help="On this cluster.")
+@click.option("--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
+@pass_shell
+def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: str | None, most: int) -> None:
+    """List your grants, the newest first."""
+    mine = not everybody and not endable
+    found = shell.wire.pages("/grants", most=most, mine=mine, endable=endable, cluster=cluster)
+    shown = [row for row in found if ended or row["state"] != "ended"]
+    shell.rows(shown, wording.GRANTS, empty="No grants.")
+
+
+@click.command(cls=Command)
+@click.argument("ref", type=GRANT)
+@click.option("--note", "-m", default="", help="Why; the record reads it.")
+@click.option("--kill", is_flag=True, help="Cut commands that would be let finish, too.")
+@click.option("--no-wait", is_flag=True, help="Don't wait until its end is proven.")
+@pass_shell
+def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
+    """End a grant now: its doors close at once, running commands die, targets are asked for the proof.
+
+    Waits for the proof for half a minute; after that the end goes on by itself.
+    """
+    row: Row = shell.wire.post(f"/grants/{ref}/end", {"note": note, "kill": kill})
+    if not no_wait and row["state"] != "ended":
+        row = waiting.wait_for_end(shell, ref, seconds=_PROOF)
+    shell.show(row, lambda: _ended(row))
+
+
+def _ended(row: Row) -> None:
+    if row["state"] == "ended":
+        screen.say(f"{plain(row['ref'])} ended at {clock_time(row['ended_at'])}; every target was checked.")
+    else:
+        trouble = f": {plain(row['last_error'])}" if row["last_error"] else "."
+        screen.say(
+            f"{plain(row['ref'])} is {word(row['state'])}: nothing can be done with it; its proof is waited for{trouble}"
+        )
+
+
+@click.command(cls=Command)
+@click.argument("ref", type=GRANT)
+@click.option("--for", "seconds", type=Span(), required=True, help="How much longer: 30m.")
+@click.option("--reason", "-m", default="", help="Why.")
+@click.option("--wait", "waits_for_it", is_flag=True, help="Wait for the decision.")
+@waits
+@pass_shell
+def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool, wait: float | None) -> None:
+    """Ask that a grant of yours ends later. Its sessions go on meanwhile."""
+    row: Row = shell.wire.post(f"/grants/{ref}/extend", {"duration": seconds, "reason": reason})
+    if waits_for_it or wait:
+        row = waiting.wait_for_verdict(shell, row, seconds=wait)
+
+    def people() -> None:
+        if row["state"] == "approved":
+            screen.say(f"{ref} ends {clock_time(shell.wire.get(f'/grants/{ref}')['expires_at'])}.")
+        else:
+            screen.say(f"{row['ref']} waits for {wording.missing(row['needed'])}.")
+
+    shell.show(row, people)
+
+
+@click.command(cls=Command)
+@click.argument("ref", type=GRANT)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the grant has ended.")
+@click.option("--output", "-o", is_flag=True, help="With what each command wrote. Reading that is recorded.")
+@click.option(
+    "--most", type=click.IntRange(1, 10000), default=200, show_default=True, help="The last so many."
+)
+@pass_shell
+def log(shell: Shell, ref: str, follow: bool, output: bool, most: int) -> None:
+    """List what was tried with a grant, the oldest first. With --json --follow each run is a line, again when it changes."""
+    if follow:
+        _follow(shell, ref, most, output=output)
+        return
+    found = shell.wire.pages(f"/grants/{ref}/runs", most=most)[::-1]
+    if output and not shell.json:
+        for row in found:
+            _run(shell, row, output=True)
+        return
+    if output:
+        found = [{**row, "output": _output(shell, row)} for row in found]
+    shell.rows(found, wording.RUNS, empty="Nothing was run.")
+
+
+def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
+    told: dict[int, str] = {}
+    with screen.progress(quiet=shell.json) as line:
+        while True:
+            # In this order, so that what was run just before the end is not missed.
+            grant = patiently(lambda: shell.wire.get(f"/grants/{ref}"), for_seconds=300, tell=line.show)
+            runs = patiently(
+                lambda: shell.wire.pages(f"/grants/{ref}/runs", most=most), for_seconds=300, tell=line.show
+            )
+            for row in reversed(runs):
+                if told.get(row["id"]) != row["state"]:
+                    line.done()
+                    told[row["id"]] = row["state"]
+                    _run(shell, row, output=output and row["state"] in _OVER)
+            if grant["state"] == "ended":
+                break
+            line.show(f"{ref} is {grant['state']}.", counted=f"Ends {screen.ago(grant['expires_at'])}.")
+            time.sleep(_LOOK)
+
+
+def _run(shell: Shell, row: Row, *, output: bool) -> None:
+    if shell.json:
+        screen.say_json({**row, "output": _output(shell, row)} if output else row, lines=True)
+        return
+    status = "" if row["exit_status"] is None else f" ({row['exit_status']})"
+    reason = f": {plain(row['reason'])}" if row["reason"] else ""
+    when = clock_time(row["tried_at"])
+    screen.say(f"{when}  {plain(row['target'])}  {word(row['state'])}{status}  {plain(row['line'])}{reason}")
+    text = _output(shell, row) if output else ""
+    if text:
+        screen.say(screen.plain_output(text).rstrip("\n"))
+
+
+def _output(shell: Shell, row: Row) -> str:
+    if not row["output_bytes"]:
+        return ""
+    said, following = shell.wire.text(f"/runs/{row['id']}/output")
+    while following:
+        more, following = shell.wire.text(following)
+        said += more
+    return said
+
+
+@click.command(cls=Command)
+@click.argument("ref", type=GRANT)
+@pass_shell
+def receipt(shell: Shell, ref: str) -> int:
+    """Show the receipt of a grant: what was approved, run and refused, how it ended, and what was checked."""
+    row = shell.wire.get(f"/grants/{ref}/receipt")
+    shell.show(row, lambda: _receipt(row))
+    return Exit.DONE
+
+
+def _receipt(row: Row) -> None:
+    approved, ended = row["approved"], row["ended"]
+    screen.facts({
+        "Receipt": f"{plain(row['grant'])}  {word(row['state'])}",
+        "Holder": plain(row["holder"]),
+        "Approved": plain(f"{approved['command_set']} on {row['cluster']} ({', '.join(approved['targets'])})"),
+        "With": wording.parameters(approved["parameters"]),
+        "Time": f"{clock_time(approved['starts_at'])} to {clock_time(approved['expires_at'])}",
+        "By": plain(", ".join(one["approver"] for one in approved["by"])) or "nobody had to",
+        "Reason": plain(approved["reason"]),
+        "Work": plain(approved["workflow"] or ""),
+        "Commands": "\n".join(plain(line) for line in approved["commands"]),
+        "Run": "\n".join(_ran(one) for one in row["run"]) or "nothing",
+        "Refused": "\n".join(plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} ({one['why']})")
+                             for one in row["refused"]),
+        "Ended": _end_of(ended) if ended else "",
+        "Checked": "\n".join(_checked(one) for one in row["checked"]),
+    })  # fmt: skip
+
+
+def _ran(one: Row) -> str:
+    status = "" if one["exit_status"] is None else f" ({one['exit_status']})"
+    return plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} {one['state']}{status}")
+
+
+def _end_of(ended: Row) -> str:
+    by = f" by {ended['by']}" if ended["by"] else ""
+    proven = f", proven after {span(ended['seconds'])}" if ended["proven_at"] else ", not proven yet"
+    return plain(f"{clock_time(ended['began_at'])}: {ended['why'] or ended['reason']}{by}{proven}")
+
+
+def _checked(one: Row) -> str:
+    return plain(
+        f"{one['target']}: {'gone since ' + clock_time(one['gone_at']) if one['gone'] else 'not gone yet'}"
+    )
+
+
+COMMANDS = (grants, end, extend, log, receipt)

@@ -1,0 +1,115 @@
+"""`stint kubectl-config` and the exec plugin that its file names."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import credentials, granting, screen
+from ..errors import CliError, Exit
+from ..granting import Want
+from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..shell import Shell, own_words, pass_shell
+from .ssh import asking
+
+_API = "client.authentication.k8s.io/v1"
+_PLUGIN = "Kubeconfig with the plugin"
+
+
+@click.command("kubectl-config", cls=Command)
+@click.argument("cluster", type=CLUSTER)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    help="Where. Default: ~/.kube/stint-CLUSTER. `-`: to standard output.",
+)
+@click.option("--grant", type=GRANT, help="With this grant.")
+@click.option("--target", "-t", type=TARGET, help="Where the cluster has several.")
+@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@about_asking
+@waits
+@pass_shell
+def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any) -> None:
+    """Write a kubeconfig for CLUSTER that holds no secret: kubectl asks `stint kube-credential` for the grant's token.
+
+    Takes a grant of yours, or asks for one and waits. Says how to use the file:
+
+    \b
+      eval "$(stint kubectl-config prod-k8s)" && kubectl get pods
+    """
+    want = Want(
+        kinds=("kubernetes",), cluster=cluster, target=given["target"], grant=given["grant"], **asking(given)
+    )
+    grant = granting.a_grant(shell, want)
+    made = credentials.issue(shell, grant, given["target"])
+    if _PLUGIN not in made["values"]:
+        raise CliError(f"{grant['ref']} is used with no kubeconfig.", status=Exit.USAGE, code="no_kubeconfig")
+    text = _by_this_program(shell, made["values"][_PLUGIN])
+    if output == "-":
+        screen.say(text)
+        return
+    path = (
+        Path(output) if output else Path(shell.env.get("HOME") or Path.home()) / ".kube" / f"stint-{cluster}"
+    )
+    _save(path, text)
+    shell.show(
+        {"grant": grant["ref"], "kubeconfig": str(path), "expires_at": grant["expires_at"]},
+        lambda: screen.say(f"export KUBECONFIG={shlex.quote(str(path))}"),
+    )
+
+
+def _by_this_program(shell: Shell, text: str) -> str:
+    """Let kubectl ask this program, as the same profile."""
+    config = json.loads(text)
+    for user in config["users"]:
+        plugin = user["user"]["exec"]
+        here = shutil.which("stint", path=shell.env.get("PATH"))
+        words = [here] if here else own_words()
+        plugin["command"] = words[0]
+        plugin["args"] = [*words[1:], "kube-credential", *plugin["args"]]
+        profile = shell.profile or shell.env.get("STINT_PROFILE", "")
+        plugin["env"] = [{"name": "STINT_PROFILE", "value": profile}] if profile else []
+        if not profile:
+            plugin["env"] = [{"name": "STINT_URL", "value": shell.wire.url}]
+        plugin["installHint"] = "Install the stint command."
+    return json.dumps(config, indent=2)
+
+
+def _save(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".stint-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    Path(temporary).replace(path)
+
+
+@click.command("kube-credential", cls=Command)
+@click.argument("grant", type=GRANT)
+@click.argument("target", required=False)
+@pass_shell
+def kube_credential(shell: Shell, grant: str, target: str | None) -> None:
+    """Print the token of a grant as kubectl's exec plugins do; `stint kubectl-config` writes the file that asks for it."""
+    made = credentials.issue(shell, {"ref": grant}, target)
+    screen.say_json(exec_credential(made), lines=True)
+
+
+def exec_credential(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an ExecCredential. Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
+    token, ends = made["values"].get("Token"), screen.moment(made["expires_at"])
+    if not token or ends is None:
+        raise CliError("This is no grant on a cluster of Kubernetes.", code="no_token")
+    status = {"token": token, "expirationTimestamp": ends.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"apiVersion": _API, "kind": "ExecCredential", "status": status}
+
+
+COMMANDS = (kubectl_config, kube_credential)

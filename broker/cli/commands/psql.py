@@ -1,0 +1,44 @@
+"""`stint psql`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import credentials, granting, programs
+from ..granting import Want
+from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..shell import Shell, pass_shell
+from .ssh import asking
+
+
+@click.command(cls=Command)
+@click.argument("cluster", type=CLUSTER)
+@click.argument("words", metavar="[-- OPTIONS OF PSQL]", nargs=-1)
+@click.option("--grant", type=GRANT, help="With this grant.")
+@click.option("--target", "-t", type=TARGET, help="Where the cluster has several.")
+@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@about_asking
+@waits
+@pass_shell
+def psql(shell: Shell, cluster: str, words: tuple[str, ...], **given: Any) -> None:
+    """Open psql on CLUSTER, as a role of your grant's own.
+
+    Takes a grant of yours, or asks for one and waits. The password is fresh and goes to psql by its environment; logins
+    with the one before are refused from then on, open sessions stay.
+
+    \b
+      stint psql shop-db -- -c "SELECT count(*) FROM orders"
+    """
+    program = programs.found("psql", "Install PostgreSQL's client.")
+    want = Want(
+        kinds=("postgres",), cluster=cluster, target=given["target"], grant=given["grant"], **asking(given)
+    )
+    grant = granting.a_grant(shell, want)
+    credential = credentials.issue(shell, grant, given["target"])
+    env = {**credentials.clean(shell.env), **credentials.postgres(shell, credential)}
+    programs.become(program, [program, *words], env)
+
+
+COMMANDS = (psql,)

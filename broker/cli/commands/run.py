@@ -1,0 +1,83 @@
+"""`stint run`: for pipelines and agents."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import credentials, granting
+from ..errors import Usage
+from ..granting import Want
+from ..options import CLUSTER, GRANT, SET, TARGET, Command, Pair, about_asking, waits
+from ..running import run_with
+from ..shell import Shell, pass_shell
+from .ssh import asking
+
+
+@click.command(cls=Command)
+@click.argument("words", metavar="-- COMMAND", nargs=-1)
+@click.option("--grant", type=GRANT, help="With this grant of yours; it is ended, too.")
+@click.option("--cluster", type=CLUSTER, help="On this cluster.")
+@click.option("--target", "-t", type=TARGET, help="On this target.")
+@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@about_asking
+@waits
+@click.option(
+    "--env",
+    "-e",
+    "named",
+    type=Pair(),
+    multiple=True,
+    metavar="NAME=LABEL",
+    help="Put a value of the credential into NAME, by its label: API_KEY=Token.",
+)
+@pass_shell
+def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
+    """Run COMMAND with a grant that ends when it does, however it ends, and pass on its exit status.
+
+    Takes a grant of yours, or asks for one and waits. Signals go to COMMAND. Where the policy wants a heartbeat, it is
+    kept beating, so that the grant ends by itself when this machine dies; when the grant is over, COMMAND is told to stop
+    (TERM), and is killed 10 s later.
+
+    COMMAND gets, by its environment and never by its arguments:
+
+    \b
+      ssh          STINT_SSH_CONFIG, for: ssh -F "$STINT_SSH_CONFIG" web-1 systemctl restart nginx
+      postgres     PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE …
+      kubernetes   KUBECONFIG
+      http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
+      all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) where there is a credential
+
+    It does not get your own STINT_TOKEN. Files are removed when it ends.
+
+    \b
+      stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py
+    """
+    if not words:
+        raise Usage(
+            "There is no command.", "Write it behind --: `stint run --cluster shop-db -- ./report.py`."
+        )
+    if shutil.which(words[0], path=shell.env.get("PATH")) is None:
+        raise Usage(f"There is no program {words[0]}.")
+    if not given["grant"] and not given["cluster"] and not given["target"]:
+        raise Usage("Say with what: --grant, or --cluster and --set.")
+    want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
+    grant = granting.a_grant(shell, want)
+    folder = Path(tempfile.mkdtemp(prefix="stint-run-", dir=shell.env.get("XDG_RUNTIME_DIR") or None))
+
+    def prepare() -> dict[str, str]:
+        handed = credentials.handed(shell, grant, given["target"], folder)
+        more = credentials.named(handed.get("STINT_CREDENTIAL_FILE"), dict(named))
+        return {**credentials.clean(shell.env), **handed, **more}
+
+    try:
+        return run_with(shell, grant, words, prepare)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+COMMANDS = (run,)

@@ -1,0 +1,175 @@
+"""Signing in and out, and who one is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import webbrowser
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from .. import oauth, profiles, screen
+from ..errors import CliError, NotSignedIn, Usage
+from ..options import Command
+from ..profiles import Profile
+from ..shell import Shell, pass_shell
+from ..wire import Wire
+
+
+@click.command(cls=Command)
+@click.argument("url", required=False)
+@click.option("--as", "name", metavar="NAME", help="The name of the profile. Default: the server's host.")
+@click.option("--browser", is_flag=True, help="Open the address here, too.")
+@click.option("--with-token", is_flag=True, help="Read an API token from standard input instead.")
+@pass_shell
+def login(shell: Shell, url: str | None, name: str | None, browser: bool, with_token: bool) -> None:
+    """Sign in at the Stint at URL; without URL, again where you were.
+
+    Shows a code and an address. Open the address in a browser that is signed in to Stint, on any machine, and type the
+    code there. The token is good for 12 hours and is kept in ~/.config/stint, for you alone to read.
+    """
+    place = _place(shell, url, name)
+    wire = Wire(place.url, ca_file=shell.ca_file)
+    token, expires = _given() if with_token else _by_code(shell, wire, browser=browser)
+    me = Wire(place.url, token, ca_file=shell.ca_file).get("/me")
+    profile = replace(place, token=token, user=str(me["username"]), expires_at=expires)
+    where = profiles.save(profiles.load(shell.env).keeping(profile), shell.env)
+    said = {
+        "profile": profile.name,
+        "url": profile.url,
+        "username": profile.user,
+        "expires_at": expires or None,
+    }
+    until = f" until {screen.clock_time(expires)}" if expires else ""
+    shell.show(
+        said, lambda: screen.say(f"Signed in at {profile.url} as {screen.plain(profile.user)}{until}.")
+    )
+    shell.note(f"The token is in {where}.")
+    if profiles.env_token(shell.env):
+        shell.note("STINT_TOKEN is set, and comes before it.")
+
+
+def _place(shell: Shell, url: str | None, name: str | None) -> Profile:
+    if url is None:
+        try:
+            found = profiles.place_of(shell.env, shell.profile, insecure=shell.insecure)
+        except NotSignedIn:
+            raise Usage("Say where: `stint login https://stint.example.com`.") from None
+        name = name or found.name or profiles.name_for(found.url)
+        return replace(found, name=profiles.checked_name(name), stored=True)
+    url = profiles.checked_url(url, insecure=shell.insecure)
+    name = profiles.checked_name(name or shell.profile or profiles.name_for(url))
+    return Profile(name=name, url=url, insecure=shell.insecure)
+
+
+def _given() -> tuple[str, str]:
+    token = sys.stdin.readline().strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise Usage("There is no token on standard input.")
+    return token, ""
+
+
+def _by_code(shell: Shell, wire: Wire, *, browser: bool) -> tuple[str, str]:
+    codes = oauth.device_codes(wire)
+    screen.say(f"Open  {screen.strong(screen.plain(codes['verification_uri']))}", err=True)
+    screen.say(f"Type  {screen.strong(screen.plain(codes['user_code']))}", err=True)
+    if browser:
+        webbrowser.open(str(codes.get("verification_uri_complete") or codes["verification_uri"]))
+    with screen.progress(quiet=shell.json) as line:
+        line.show("Waiting until you have.")
+        answer = oauth.device_token(wire, codes)
+    return str(answer["access_token"]), _expiry(answer.get("expires_in"))
+
+
+def _expiry(seconds: Any) -> str:
+    if not isinstance(seconds, int):
+        return ""
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@click.command(cls=Command)
+@click.option("--all", "everywhere", is_flag=True, help="At all servers.")
+@pass_shell
+def logout(shell: Shell, everywhere: bool) -> None:
+    """Sign out: the token becomes worthless at once, and is forgotten here."""
+    stored = profiles.load(shell.env)
+    chosen = stored.chosen(shell.profile)
+    gone = list(stored.servers.values()) if everywhere else [chosen] if chosen else []
+    if not gone:
+        raise NotSignedIn
+    for profile in gone:
+        problem = _give_up(shell, profile)
+        stored = stored.without(profile.name)
+        profiles.save(stored, shell.env)
+        if problem:
+            shell.note(
+                f"{profile.url} could not be told ({problem}): take the token back on your account page."
+            )
+    names = [profile.name for profile in gone]
+    shell.show({"signed_out": names}, lambda: screen.say(f"Signed out of {', '.join(names)}."))
+
+
+def _give_up(shell: Shell, profile: Profile) -> str:
+    try:
+        oauth.give_up(Wire(profile.url, profile.token, ca_file=shell.ca_file), profile.token)
+    except NotSignedIn:
+        return ""
+    except CliError as error:
+        return "" if error.code == "invalid_token" else error.message.rstrip(".")
+    return ""
+
+
+@click.command(cls=Command)
+@pass_shell
+def whoami(shell: Shell) -> None:
+    """Say who you are to Stint, and what your token may do."""
+    profile = profiles.signed_in(shell.env, shell.profile, insecure=shell.insecure)
+    me = shell.wire.get("/me")
+    said = {
+        "profile": profile.name or None,
+        "url": profile.url,
+        "token_expires_at": profile.expires_at or None,
+        **me,
+    }
+    pairs = {
+        "Server": profile.url,
+        "Profile": profile.name or "from the environment",
+        "You": screen.plain(f"{me['username']} ({me['name']})" if me["name"] else me["username"]),
+        "Kind": screen.plain(me["kind"]) if me["kind"] != "person" else "",
+        "Groups": screen.plain(", ".join(me["groups"])),
+        "Token may": screen.plain(", ".join(me["scopes"] or ())),
+        "Until": screen.clock_time(profile.expires_at) if profile.expires_at else "",
+    }
+    shell.show(said, lambda: screen.facts(pairs))
+
+
+@click.command(cls=Command)
+@click.argument("name", required=False)
+@pass_shell
+def profile(shell: Shell, name: str | None) -> None:
+    """List the servers that you are signed in at, or choose the one with NAME for what follows."""
+    stored = profiles.load(shell.env)
+    if name is not None:
+        if name not in stored.servers:
+            raise Usage(f"There is no profile {name!r}. There are: {', '.join(stored.servers) or 'none'}.")
+        stored = replace(stored, current=name)
+        profiles.save(stored, shell.env)
+    rows = [
+        {"name": one.name, "url": one.url, "username": one.user, "expires_at": one.expires_at or None,
+         "current": one.name == stored.current}
+        for one in stored.servers.values()
+    ]  # fmt: skip
+    columns = {
+        "": lambda row: "*" if row["current"] else " ",
+        "NAME": lambda row: str(row["name"]),
+        "SERVER": lambda row: str(row["url"]),
+        "YOU": lambda row: screen.plain(row["username"]),
+        "UNTIL": lambda row: screen.clock_time(row["expires_at"]),
+    }
+    shell.rows(rows, columns, empty="You are signed in nowhere. `stint login URL` signs you in.")
+
+
+COMMANDS = (login, logout, whoami, profile)

@@ -1,0 +1,66 @@
+"""`stint ssh`: the golden path of an operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import granting, programs, sshing
+from ..granting import Want
+from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..shell import Shell, pass_shell
+
+
+@click.command(cls=Command)
+@click.argument("target", type=TARGET)
+@click.argument("words", metavar="[-- COMMAND]", nargs=-1)
+@click.option("--grant", type=GRANT, help="With this grant.")
+@click.option("--cluster", type=CLUSTER, help="Where several clusters have such a target.")
+@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@about_asking
+@waits
+@click.option(
+    "--identity", "-i", type=click.Path(), help="Your private key. Default: the registered one in ~/.ssh."
+)
+@click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Passed on to ssh.")
+@pass_shell
+def ssh(shell: Shell, target: str, words: tuple[str, ...], **given: Any) -> None:
+    """Run COMMAND on TARGET through Stint's gateway; without COMMAND, get its prompt.
+
+    Takes a grant of yours that allows the command, or else asks for one, says what is waited for, and goes on when it is
+    there. Then this is ssh, with your own key, and its exit status.
+
+    \b
+      stint ssh web-1 -- systemctl restart nginx
+      stint ssh web-1 -m "Disk is full" --workflow INC-12
+    """
+    ssh_program = programs.found("ssh", "Install the OpenSSH client.")
+    sshing.check_key(shell)
+    line = granting.line_of(words)
+    want = Want(
+        kinds=("ssh",),
+        target=target,
+        line=line,
+        **asking(given),
+        grant=given["grant"],
+        cluster=given["cluster"],
+    )
+    grant = granting.a_grant(shell, want)
+    options = sshing.ssh_options(shell, identity=given["identity"], options=given["options"])
+    flags = [part for option in options for part in ("-o", option)]
+    place = f"{grant['ref']}.{target}@{sshing.gateway_host(shell)}"
+    command = [ssh_program, *flags, place, *(["--", line] if line is not None else [])]
+    programs.become(ssh_program, command, shell.env)
+
+
+def asking(given: Any) -> dict[str, Any]:
+    """Return what the options about asking say, as a want takes it."""
+    return {
+        "command_set": given["command_set"], "seconds": given["seconds"], "reason": given["reason"],
+        "ticket": given["ticket"], "workflow": given["workflow"], "kind": given["kind"] or "",
+        "parameters": dict(given["parameters"]), "wait": given["wait"],
+    }  # fmt: skip
+
+
+COMMANDS = (ssh,)

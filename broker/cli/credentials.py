@@ -1,0 +1,109 @@
+"""What a grant is used with, handed to a program by its environment or by files of its owner's, never by its arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from .errors import CliError, Usage
+from .shell import Shell, cache_folder
+from .sshing import config
+
+Row = Mapping[str, Any]
+# What lets a program act as the caller is not for a program that was given one grant.
+OWN = ("STINT_TOKEN", "STINT_TOKEN_FILE")
+
+
+def kind_of(shell: Shell, cluster: str) -> str:
+    """Return the kind of a cluster."""
+    return str(shell.wire.get(f"/clusters/{cluster}")["kind"])
+
+
+def issue(shell: Shell, grant: Row, target: str | None) -> Row:
+    """Get a fresh credential. It is asked once: each one makes the one before worthless. Raises CliError."""
+    body = {"target": target} if target else {}
+    row: Row = shell.wire.post(f"/grants/{grant['ref']}/credential", body, again=False)
+    return row
+
+
+def postgres(shell: Shell, credential: Row) -> dict[str, str]:
+    """Return the environment of libpq: where, as whom, with which password, and by which authority."""
+    values = credential["values"]
+    query = dict(parse_qsl(urlsplit(values.get("URI", "")).query))
+    env = {
+        "PGHOST": values["Host"], "PGPORT": values["Port"], "PGDATABASE": values["Database"],
+        "PGUSER": values["Username"], "PGPASSWORD": values["Password"], "PGSSLMODE": query.get("sslmode", "prefer"),
+    }  # fmt: skip
+    authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
+    if authority:
+        env["PGSSLROOTCERT"] = _authority(shell, values["Host"], authority)
+    elif query.get("sslrootcert") == "system":
+        env["PGSSLROOTCERT"] = "system"
+    return env
+
+
+def _authority(shell: Shell, host: str, text: str) -> str:
+    path = (
+        Path(cache_folder(shell.env))
+        / f"{''.join(letter if letter.isalnum() else '-' for letter in host)}.pem"
+    )
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return str(path)
+
+
+def clean(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without the caller's own token, and without what would overrule a credential."""
+    unwanted = {*OWN, "PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGHOSTADDR", "PGOPTIONS"}
+    return {name: value for name, value in env.items() if name not in unwanted}
+
+
+def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[str, str]:
+    """Return what a program gets to use a grant: variables, and the files that they name, in a folder of its own.
+
+    ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``. Others:
+    ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` where there is one.
+    """
+    kind = kind_of(shell, grant["cluster"])
+    env = {"STINT_GRANT": str(grant["ref"]), "STINT_CLUSTER": str(grant["cluster"])}
+    if grant["connect"]:
+        return {**env, "STINT_SSH_CONFIG": _write(folder / "ssh_config", config(shell, grant))}
+    credential = issue(shell, grant, target)
+    values = credential["values"]
+    env["STINT_CREDENTIAL_FILE"] = _write(folder / "credential.json", json.dumps(credential))
+    if kind == "postgres":
+        env |= postgres(shell, credential)
+    elif "Kubeconfig" in values:
+        env["KUBECONFIG"] = _write(folder / "kubeconfig", values["Kubeconfig"])
+    elif "Token" in values:
+        env["STINT_GRANT_TOKEN"] = values["Token"]
+        if values.get("Address"):
+            env["STINT_ADDRESS"] = values["Address"].split(", ")[0]
+    return env
+
+
+def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return more variables: each one a value of the credential, by its label as the grant's page shows it."""
+    if not wanted:
+        return {}
+    if credential_file is None:
+        raise CliError("This grant is used with no credential.", "Leave --env out.", code="no_credential")
+    values = json.loads(Path(credential_file).read_text(encoding="utf-8"))["values"]
+    by_label = {label.lower(): value for label, value in values.items()}
+    unknown = [label for label in wanted.values() if label.lower() not in by_label]
+    if unknown:
+        raise Usage(f"The credential has no {unknown[0]}. It has: {', '.join(values)}.")
+    return {name: by_label[label.lower()] for name, label in wanted.items()}
+
+
+def _write(path: Path, text: str) -> str:
+    """A file that its owner alone can read, from its first moment on."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    return str(path)

@@ -1,0 +1,228 @@
+"""Getting the grant that a command needs: one that is held already, one that is asked for already, or a new one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import screen, waiting, wording
+from .errors import CliError, Exit, Usage
+from .shell import Shell
+
+Row = Mapping[str, Any]
+USUAL = 3600
+_USABLE = ("active", "provisioning")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What is wanted. ``kinds`` of cluster, empty for any; ``line`` is the command that must be allowed.
+
+    ``seconds`` is for how long, ``wait`` how long a decision is waited for; None for as long as is usual.
+    """
+
+    kinds: Sequence[str] = ()
+    cluster: str | None = None
+    target: str | None = None
+    line: str | None = None
+    command_set: str | None = None
+    grant: str | None = None
+    seconds: int | None = None
+    reason: str = ""
+    ticket: str = ""
+    workflow: str | None = None
+    kind: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    wait: float | None = None
+
+
+def a_grant(shell: Shell, want: Want) -> Row:
+    """Return a grant that can be used now; one is asked and waited for where there is none.
+
+    Raises CliError when there is nothing to ask for, and NoGrant when the waiting ends without one.
+    """
+    if want.grant:
+        return waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait)
+    found = _held(shell, want)
+    if found is not None:
+        return waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait)
+    return waiting.wait_for_grant(shell, _asked(shell, want), seconds=want.wait)
+
+
+def ref_of(text: str) -> str:
+    """Return a reference as Stint writes it: `gr-7f3k` is GR-7F3K. Raises Usage for what is none."""
+    ref = text.strip().upper()
+    if not re.fullmatch(r"(GR-[0-9A-Z]{4,16}|REQ-[0-9]{1,9})", ref):
+        raise Usage(f"{text[:60]!r} is not a reference.", "Write GR-7F3K for a grant, REQ-12 for a request.")
+    return ref
+
+
+# What one holds
+
+
+def _held(shell: Shell, want: Want) -> Row | None:
+    """Return one of the caller's own grants that fits; the one that lasts longest."""
+    kinds = {row["name"]: row["kind"] for row in shell.wire.pages("/clusters")} if want.kinds else {}
+    found = [
+        row
+        for state in _USABLE
+        for row in shell.wire.pages("/grants", mine=True, state=state, cluster=want.cluster)
+        if _fits(row, want, kinds)
+    ]
+    for row in sorted(found, key=lambda one: str(one["expires_at"]), reverse=True):
+        if want.line is None or allows(shell, row, want.line):
+            return row
+    return None
+
+
+def _fits(grant: Row, want: Want, kinds: Mapping[str, str]) -> bool:
+    return (
+        grant["held_at"] is None
+        and (not want.kinds or kinds.get(grant["cluster"]) in want.kinds)
+        and (want.target is None or want.target in grant["targets"])
+        and want.command_set in (None, grant["command_set"]["name"])
+        and all(grant["parameters"].get(name) == value for name, value in want.parameters.items())
+        and want.workflow in (None, grant["workflow"])
+    )
+
+
+def allows(shell: Shell, grant: Row, line: str) -> bool:
+    """Whether a grant allows a command, as its gateway decides."""
+    sent = {"line": line, "parameters": grant["parameters"], "version": grant["command_set"]["version"]}
+    tried = shell.wire.post(f"/command-sets/{grant['command_set']['name']}/try", sent)
+    if tried["verdict"] == "refused":
+        return False
+    # Approvers may have left out some of the set's commands.
+    left = shell.wire.get(f"/grants/{grant['ref']}")["commands"]
+    return tried["index"] in {command["index"] for command in left}
+
+
+# What one may ask for
+
+
+def _asked(shell: Shell, want: Want) -> Row:
+    """Return the request for what is wanted: one that waits already, or a new one."""
+    offer = _offer(shell, want)
+    body = _body(shell, want, offer)
+    waits = _waiting(shell, body)
+    if waits is not None:
+        shell.note(f"{waits['ref']} asks for this already.")
+        return waits
+    preview = shell.wire.post("/requests/preview", body)
+    refuse_if_refused(preview)
+    outcome = "" if preview["outcome"] == "starts" else f", which needs {wording.missing(preview['needed'])}"
+    about = (
+        f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({', '.join(preview['targets'])})"
+    )
+    shell.note(f"Asking for {about} for {screen.span(body['duration'])}{outcome}.")
+    row: Row = shell.wire.post("/requests", body)
+    return row
+
+
+def refuse_if_refused(preview: Row) -> None:
+    """Raise CliError with the rules that said no, where the answer would be no."""
+    if preview["outcome"] == "refused":
+        raise CliError(
+            "The policy refuses this.",
+            wording.refusals(preview["rules"]),
+            code="refused",
+            rules=preview["rules"],
+        )
+
+
+def _offer(shell: Shell, want: Want) -> Row:
+    found = _offers(shell, want, want.line)
+    if not found:
+        raise _nothing(shell, want)
+    if want.line is not None:
+        # Each of them allows the command; what needs the fewest people is there the soonest.
+        found = [row for row in found if row["approvals"] == found[0]["approvals"]]
+    listed = [
+        f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])}, {row['approvals'] or 'no'} approvals"
+        for row in found
+    ]
+    return found[shell.choose("Which command set?", listed, give="--cluster and --set")]
+
+
+def _offers(shell: Shell, want: Want, line: str | None) -> list[Row]:
+    sent = {"cluster": want.cluster, "target": want.target, "line": line}
+    found: list[Row] = shell.wire.post("/requests/offers", sent)["results"]
+    return [
+        row
+        for row in found
+        if (not want.kinds or row["kind"] in want.kinds)
+        and want.command_set in (None, row["command_set"])
+        and all(row["parameters"].get(name, value) == value for name, value in want.parameters.items())
+    ]
+
+
+def _nothing(shell: Shell, want: Want) -> CliError:
+    """Say why there is nothing to ask for, with what comes nearest."""
+    place = want.target or want.cluster or "any cluster"
+    near = _offers(shell, want, None) if want.line is not None else []
+    if not near:
+        return CliError(
+            f"You hold no grant for {place}, and may ask for none.",
+            "`stint offers` lists what you may ask for.",
+            status=Exit.NOT_FOUND,
+            code="nothing_to_ask_for",
+        )
+    said = [_nearest(shell, row, str(want.line)) for row in near[:3]]
+    return CliError(
+        f"Nothing that you may ask for on {place} allows this.", "\n".join(said), code="not_allowed"
+    )
+
+
+def _nearest(shell: Shell, offer: Row, line: str) -> str:
+    tried = shell.wire.post(f"/command-sets/{offer['command_set']}/try", {"line": line})
+    nearest = f" Nearest: {tried['nearest']}" if tried["nearest"] else ""
+    return screen.plain(f"{offer['command_set']}: {tried['reason']}{nearest}")
+
+
+def _body(shell: Shell, want: Want, offer: Row) -> dict[str, Any]:
+    given = {**offer["parameters"], **want.parameters}
+    for free in offer["missing"]:
+        if free["name"] not in given:
+            given[free["name"]] = _parameter(shell, free)
+    reason = want.reason
+    if not reason and offer["reason_required"] and not want.workflow:
+        reason = shell.ask("Why", give="--reason")
+    return body_of(
+        cluster=offer["cluster"], command_set=offer["command_set"], duration=want.seconds or min(USUAL, offer["longest"]),
+        reason=reason, ticket=want.ticket, parameters=given, targets=[want.target] if want.target else None,
+        workflow=want.workflow, kind=want.kind,
+    )  # fmt: skip
+
+
+def _parameter(shell: Shell, free: Row) -> str:
+    name, choices = str(free["name"]), list(free["choices"])
+    if choices:
+        return str(choices[shell.choose(f"Which {name}?", choices, give=f"--param {name}=…")])
+    return shell.ask(f"{name} ({screen.plain(free['limits'])})", give=f"--param {name}=…")
+
+
+def body_of(*, kind: str, workflow: str | None, **asked: Any) -> dict[str, Any]:
+    """Return the body of a request. Work that is an incident makes it access for that incident, unless a kind is given."""
+    usual = "incident" if workflow and workflow.startswith("INC-") else "planned"
+    return {**asked, "kind": kind or usual, "workflow": workflow}
+
+
+def _waiting(shell: Shell, body: Row) -> Row | None:
+    """Return a request of one's own that asks for the same and waits already."""
+    for row in shell.wire.pages("/requests", mine=True, state="pending", cluster=body["cluster"]):
+        same = row["command_set"]["name"] == body["command_set"] and row["parameters"] == body["parameters"]
+        if same and row["workflow"] == body["workflow"] and row["kind"] == body["kind"]:
+            detail: Row = shell.wire.get(f"/requests/{row['ref']}")
+            if body["targets"] is None or set(body["targets"]) <= set(detail["targets"]):
+                return detail
+    return None
+
+
+def line_of(words: Sequence[str]) -> str | None:
+    """Return a command line as Stint reads it: one word as it is, as ssh takes it; several quoted, so that each stays one."""
+    if not words:
+        return None
+    return words[0] if len(words) == 1 else shlex.join(words)

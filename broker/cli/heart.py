@@ -1,0 +1,96 @@
+"""Keeping a grant alive while a command runs, and noticing when it is over."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import CliError, NotSignedIn, Unreachable
+from .screen import moment, plain
+from .shell import Shell
+
+# Seconds between two looks at a grant that wants no heartbeat, and after a beat that was not heard.
+_LOOK, _AGAIN = 3.0, 1.0
+_SLOWEST = 60.0
+
+
+class Heart:
+    """Beats in a thread of its own until it is stopped; ``over`` is set, with ``why``, when the grant is."""
+
+    def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
+        self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
+        self._stop = threading.Event()
+        self._wanted, self._first = True, _LOOK
+        self.over, self.why = False, ""
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> bool:
+        """Beat once, and go on in the background. Returns whether the grant wants beats; without, it is only looked at.
+
+        Raises CliError when the grant is over already.
+        """
+        self._first = self._once()
+        if self.over:
+            raise CliError(f"{self._ref} is over: {self.why}", code="grant_is_over")
+        self._thread.start()
+        return self._wanted
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def _beat(self) -> None:
+        wait = self._first
+        while not self._stop.wait(wait):
+            wait = self._once()
+            if self.over:
+                self._on_over()
+                return
+
+    def _once(self) -> float:
+        """Beat or look once; return after how many seconds again."""
+        try:
+            return self._pulse() if self._wanted else self._look()
+        except NotSignedIn as error:
+            # Nothing can be done with the token any more, so the beats will be missed.
+            self._end(error.message)
+        except Unreachable:
+            pass
+        except CliError:
+            # Not a grant that is held by heartbeats, or one that is over: the grant itself says which.
+            return self._doubted()
+        return _AGAIN
+
+    def _pulse(self) -> float:
+        began = time.monotonic()
+        said = self._shell.wire.post(f"/grants/{self._ref}/heartbeat")
+        before = moment(said.get("beat_before"))
+        if before is None:
+            self._wanted = False
+            return _LOOK
+        # A third of the time that is left: two beats may be lost on the way.
+        left = (before - dt.datetime.now(dt.UTC)).total_seconds() - (time.monotonic() - began)
+        return min(max(left / 3, _AGAIN), _SLOWEST)
+
+    def _doubted(self) -> float:
+        try:
+            wait = self._look()
+        except CliError:
+            return _AGAIN
+        if not self.over:
+            self._wanted = False
+        return wait
+
+    def _look(self) -> float:
+        row = self._shell.wire.get(f"/grants/{self._ref}")
+        if row["state"] != "active":
+            self._end(plain(row["end_note"] or row["end_reason"] or row["state"]))
+        return _LOOK
+
+    def _end(self, why: str) -> None:
+        self.over, self.why = True, why

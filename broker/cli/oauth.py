@@ -1,0 +1,64 @@
+"""Signing in by a code that a person types into their browser (RFC 8628), and giving the token up (RFC 7009)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import CliError, Exit, NotSignedIn, Unreachable
+from .wire import OAuthRefused, Wire
+
+CLIENT = "stint-cli"
+SCOPES = ("read", "request", "decide", "end")
+_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_USUAL, _SLOWER = 5, 5
+
+
+def device_codes(wire: Wire) -> Mapping[str, Any]:
+    """Ask for a code to show. Raises CliError."""
+    codes = wire.form("/oauth/device_authorization", client_id=CLIENT, scope=" ".join(SCOPES))
+    if not all(isinstance(codes.get(name), str) for name in ("device_code", "user_code", "verification_uri")):
+        raise Unreachable(f"{wire.url} is no Stint, or an older one.")
+    return dict(codes)
+
+
+def device_token(
+    wire: Wire, codes: Mapping[str, Any], *, sleep: Callable[[float], None] = time.sleep
+) -> Mapping[str, Any]:
+    """Wait until somebody has decided about the code, and return the answer with the token.
+
+    Asked to slow down, it does so for good (RFC 8628 section 3.5). Raises CliError when it was refused or too late.
+    """
+    wait = float(codes.get("interval") or _USUAL)
+    ends = time.monotonic() + float(codes.get("expires_in") or 600)
+    while time.monotonic() < ends:
+        sleep(wait)
+        try:
+            answer: Mapping[str, Any] = wire.form(
+                "/oauth/token", grant_type=_GRANT, device_code=str(codes["device_code"]), client_id=CLIENT
+            )
+        except OAuthRefused as error:
+            if error.code == "slow_down":
+                wait += _SLOWER
+            elif error.code != "authorization_pending":
+                raise _refused(error) from None
+        except Unreachable:
+            # Each poll stands for itself; the codes are good until they lapse.
+            continue
+        else:
+            return answer
+    raise NotSignedIn("Nobody typed the code in time.", "Run `stint login` again for a new one.")
+
+
+def _refused(error: OAuthRefused) -> CliError:
+    if error.code == "access_denied":
+        return CliError("It was refused in the browser.", code=error.code)
+    if error.code == "expired_token":
+        return NotSignedIn("The code is too old.", "Run `stint login` again for a new one.")
+    return CliError(f"Stint gave no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
+
+
+def give_up(wire: Wire, token: str) -> None:
+    """Make a token worthless. Raises CliError."""
+    wire.form("/oauth/revoke", token=token, client_id=CLIENT)

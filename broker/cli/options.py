@@ -1,0 +1,191 @@
+"""Options that many commands take, and how they are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from .errors import CliError
+from .granting import ref_of
+from .screen import seconds_of
+from .shell import Shell
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_LONG = {"max_content_width": 100}
+
+
+class Reference(click.ParamType[str]):
+    """A reference, in any case. Completed from one's own."""
+
+    name = "REF"
+
+    def __init__(self, *lists: str) -> None:
+        self._lists = lists
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return ref_of(str(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer references: the API is asked, and its silence offers nothing."""
+        found = (row["ref"] for path in self._lists for row in _known(ctx, path))
+        return _starting(found, incomplete.upper())
+
+
+class Known(click.ParamType[str]):
+    """A name that the API lists."""
+
+    def __init__(self, name: str, path: str, inner: str = "") -> None:
+        self.name, self._path, self._inner = name, path, inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer names: of the things themselves, or of what is in them."""
+        rows = _known(ctx, self._path)
+        inner = (part["name"] for row in rows for part in row[self._inner]) if self._inner else ()
+        return _starting(inner if self._inner else (row["name"] for row in rows), incomplete)
+
+
+def _known(ctx: click.Context, path: str) -> list[dict[str, Any]]:
+    try:
+        return Shell.of(ctx).wire.pages(path, most=100)
+    except CliError:
+        return []
+
+
+def _starting(names: Iterable[str], begin: str) -> list[Any]:
+    return [
+        click.shell_completion.CompletionItem(name) for name in sorted(set(names)) if name.startswith(begin)
+    ]
+
+
+class Span(click.ParamType[int]):
+    """A time span, as seconds."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        seconds = value if isinstance(value, int) else seconds_of(str(value))
+        if not seconds:
+            self.fail(f"{value!r} is no duration. Write 30m, 4h, 1h30m or 2d.", param, ctx)
+        return int(seconds)
+
+
+class Moment(click.ParamType[str]):
+    """A point in time, in the machine's own zone where none is given; as RFC 3339 text."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        now = dt.datetime.now(dt.UTC).astimezone()
+        text = str(value)
+        try:
+            when = dt.datetime.fromisoformat(
+                f"{now.date()}T{text}" if len(text) == 5 else text
+            )  # a zone is added below
+        except ValueError:
+            self.fail(f"{value!r} is no time. Write 22:00, or 2026-11-28T22:00.", param, ctx)
+        return when.astimezone().isoformat()
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """``name=value``."""
+
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        name, equals, text = str(value).partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is not NAME=VALUE.", param, ctx)
+        return name, text
+
+
+GRANT = Reference("/grants")
+ANY = Reference("/grants", "/requests")
+REQUEST = Reference("/requests")
+CLUSTER = Known("CLUSTER", "/clusters")
+TARGET = Known("TARGET", "/clusters", "targets")
+SET = Known("SET", "/command-sets")
+KINDS = click.Choice(["planned", "quick", "incident", "break_glass"])
+
+
+def about_asking(function: Function) -> Function:
+    """Add the options that say what for and how long."""
+    added = [
+        click.option("--for", "seconds", type=Span(), help="For how long: 30m, 4h. Default: 1h, or less where less is allowed."),
+        click.option("--reason", "-m", default="", help="Why; approvers and the record read it."),
+        click.option("--ticket", default="", help="The ticket that it is for."),
+        click.option("--workflow", "-w", metavar="REF", help="The work that it ends with: INC-12, CHG-3."),
+        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="A parameter of the command set."),
+        click.option("--kind", type=KINDS, help="Default: planned; incident for work like INC-12."),
+    ]  # fmt: skip
+    for add in reversed(added):
+        function = add(function)
+    return function
+
+
+def waits(function: Function) -> Function:
+    """Add how long a decision is waited for."""
+    option = click.option(
+        "--wait-for", "wait", type=Span(), help="Give up waiting after this time; the request stays."
+    )
+    return option(function)
+
+
+class Command(click.Command):
+    """A command with the options that all of them have."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params += common()
+        self.context_settings = {**_LONG, **self.context_settings}
+
+
+class Group(click.Group):
+    """All commands, in the parts that they belong to."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params += common()
+        self.parts: dict[str, tuple[click.Command, ...]] = {}
+
+    def add_part(self, title: str, commands: tuple[click.Command, ...]) -> None:
+        """Add commands under a heading of the help."""
+        self.parts[title] = commands
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in self.parts.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(one.name), one.get_short_help_str(120)) for one in commands])
+
+
+def common() -> list[click.Parameter]:
+    """The options that every command has."""
+
+    def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+        def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+            if value:
+                setattr(Shell.of(ctx), name, value)
+
+        return callback
+
+    return [
+        click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=keep("json"),
+                     help="Answer with one JSON document, or with JSON lines where one watches."),
+        click.Option(["--profile"], metavar="NAME", expose_value=False, is_eager=True, callback=keep("profile"),
+                     help="Which of the servers that you are signed in at."),
+        click.Option(["--insecure-http"], is_flag=True, expose_value=False, is_eager=True, callback=keep("insecure"),
+                     help="Allow http:// to other machines, where the way is safe by other means."),
+    ]  # fmt: skip

@@ -1,0 +1,204 @@
+"""Which Stint to ask, and as whom: `~/.config/stint/servers.json`, readable by its owner alone, and the environment.
+
+`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` come before the file, `STINT_PROFILE` chooses one of its entries. A stored
+token goes to the server that gave it and to no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import NotSignedIn, Usage
+
+_FILE = "servers.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One server, and the token for it. ``expires_at`` is RFC 3339 text; ``insecure`` allows http:// to other hosts."""
+
+    name: str
+    url: str
+    token: str = field(default="", repr=False)
+    user: str = ""
+    expires_at: str = ""
+    insecure: bool = False
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All that is stored."""
+
+    current: str = ""
+    servers: Mapping[str, Profile] = field(default_factory=dict)
+
+    def chosen(self, name: str = "") -> Profile | None:
+        """Return the profile of that name, or the current one."""
+        return self.servers.get(name or self.current)
+
+    def keeping(self, profile: Profile) -> Profiles:
+        """Return them with one more, which becomes the current one."""
+        return Profiles(profile.name, {**self.servers, profile.name: profile})
+
+    def without(self, name: str) -> Profiles:
+        """Return them without one."""
+        left = {key: value for key, value in self.servers.items() if key != name}
+        return Profiles(self.current if self.current in left else next(iter(left), ""), left)
+
+
+def folder(env: Mapping[str, str]) -> Path:
+    """Where the file is: `$XDG_CONFIG_HOME/stint`, else `~/.config/stint`."""
+    base = env.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path(env.get("HOME") or Path.home()) / ".config") / "stint"
+
+
+def load(env: Mapping[str, str]) -> Profiles:
+    """Return what is stored; nothing when there is no file. Raises Usage for a file that can't be read."""
+    path = folder(env) / _FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Profiles()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} can't be read: {error}.", "Mend or remove it, and run `stint login`.") from None
+    # Somebody may have copied it about; what it holds is nobody else's business.
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
+    try:
+        return _read(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Usage(f"{path} is not what stint wrote.", "Remove it, and run `stint login`.") from None
+
+
+def _read(data: Any) -> Profiles:
+    servers = {
+        str(name): Profile(
+            name=str(name),
+            url=str(one["url"]),
+            token=str(one.get("token", "")),
+            user=str(one.get("user", "")),
+            expires_at=str(one.get("expires_at", "")),
+            insecure=bool(one.get("insecure", False)),
+        )
+        for name, one in data["servers"].items()
+    }
+    return Profiles(str(data.get("current", "")), servers)
+
+
+def save(profiles: Profiles, env: Mapping[str, str]) -> Path:
+    """Write them, as a whole or not at all, and return where."""
+    place = folder(env)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    servers = {name: _kept(one) for name, one in profiles.servers.items()}
+    text = json.dumps({"current": profiles.current, "servers": servers}, indent=2) + "\n"
+    # A file from mkstemp is readable for its owner alone.
+    handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{_FILE}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(place / _FILE)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return place / _FILE
+
+
+def _kept(profile: Profile) -> dict[str, Any]:
+    kept = asdict(profile)
+    del kept["name"], kept["stored"]
+    return {name: value for name, value in kept.items() if value}
+
+
+def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
+    """Return the server that is meant, without asking for a token. Raises Usage and NotSignedIn."""
+    profiles = load(env)
+    wanted = name or env.get("STINT_PROFILE", "")
+    if wanted and wanted not in profiles.servers:
+        known = ", ".join(profiles.servers) or "none"
+        raise Usage(f"There is no profile {wanted!r}. There are: {known}.", "`stint login URL` makes one.")
+    url = "" if name else env.get("STINT_URL", "").strip()
+    found = _at(profiles, url, wanted) if url else profiles.chosen(wanted)
+    if found is None and not url:
+        raise NotSignedIn
+    found = found or Profile(name="", url=url, stored=False)
+    return replace(found, url=checked_url(found.url, insecure=insecure or found.insecure))
+
+
+def _at(profiles: Profiles, url: str, name: str) -> Profile | None:
+    """Return the profile of this address: a stored token is sent nowhere else."""
+    fitting = [one for one in profiles.servers.values() if one.url == url.rstrip("/")]
+    return next((one for one in fitting if one.name == (name or profiles.current)), next(iter(fitting), None))
+
+
+def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
+    """Return the server that is meant, with a token for it. Raises Usage and NotSignedIn."""
+    found = place_of(env, name, insecure=insecure)
+    token = env_token(env)
+    if token:
+        return replace(found, token=token, stored=False, user="", expires_at="")
+    if not found.token:
+        raise NotSignedIn(f"You are not signed in at {found.url}.", f"Run `stint login {found.url}`.")
+    return found
+
+
+def env_token(env: Mapping[str, str]) -> str:
+    """Return the token that the environment gives; empty when it gives none. Raises Usage."""
+    token = env.get("STINT_TOKEN", "")
+    if not token and env.get("STINT_TOKEN_FILE"):
+        try:
+            token = Path(env["STINT_TOKEN_FILE"]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Usage(f"STINT_TOKEN_FILE can't be read: {error}.") from None
+    token = token.strip()
+    if not token.isascii() or (token and not token.isprintable()) or " " in token:
+        raise Usage("The token in STINT_TOKEN or STINT_TOKEN_FILE is none of Stint.")
+    return token
+
+
+def checked_url(url: str, *, insecure: bool = False) -> str:
+    """Return the address in one spelling. Raises Usage for one over which a token could be read on the way."""
+    url = url.strip().rstrip("/")
+    if "://" not in url:
+        url = f"https://{url}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise Usage(f"{url!r} is not the address of a Stint.", "Write it like https://stint.example.com.")
+    if parts.username or parts.password:
+        raise Usage("The address holds a password.", "Leave it out: Stint is asked with a token.")
+    if parts.scheme == "http" and not insecure and not _here(parts.hostname):
+        raise Usage(
+            "Over http:// others can read your token.",
+            "Use https://; where the way there is safe by other means, give --insecure-http.",
+        )
+    return url
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def name_for(url: str) -> str:
+    """Return the name that a server gets when none is given: its host, with the port where there is one."""
+    return urlsplit(url).netloc
+
+
+def checked_name(name: str) -> str:
+    """Return a name for a profile. Raises Usage."""
+    if not _NAME.fullmatch(name):
+        raise Usage(f"{name!r} is not a name for a profile.", "Use letters, digits, dots, - and _.")
+    return name

@@ -1,0 +1,26 @@
+"""Other programs, run in place of this one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from .errors import Usage
+
+
+def found(program: str, hint: str) -> str:
+    """Return where a program is. Raises Usage."""
+    path = shutil.which(program)
+    if path is None:
+        raise Usage(f"There is no {program} here.", hint)
+    return path
+
+
+def become(path: str, words: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Become a program: the terminal, signals and the exit status are its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(path, list(words), dict(env))  # noqa: S606  # no shell is wanted

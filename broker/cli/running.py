@@ -1,0 +1,180 @@
+"""Running a command with a grant that ends when the command does, however it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+from .errors import CliError, Unreachable, Usage
+from .heart import Heart
+from .screen import clock_time, plain, say
+from .shell import Shell
+
+FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+# From a terminal these reach the command without us, as it is in the foreground, too.
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+# Seconds that a command has to stop when its grant is over, and that Stint may take to hear of an end.
+GRACE, PATIENCE = 10.0, 60.0
+_WAKE = b"\0"
+
+
+class Supervisor:
+    """One command: starts it, hands signals on to it, stops it when the grant is over."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        for end in (self._read, self._write):
+            os.set_blocking(end, False)
+        self._kill_at: float | None = None
+        self._told_to_stop = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals from here on: none of them ends this process before it has ended the grant."""
+        before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, _noted) for number in (*FORWARDED, signal.SIGCHLD)}
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(self._read)
+            os.close(self._write)
+
+    def stop(self) -> None:
+        """Make the command stop, from any thread: the grant is over."""
+        self._told_to_stop = True
+        with contextlib.suppress(OSError):
+            os.write(self._write, _WAKE)
+
+    def run(self, words: Sequence[str], env: Mapping[str, str]) -> int:
+        """Return the exit status of a command, 128 and its number where a signal ended it. Raises Usage."""
+        try:
+            child = subprocess.Popen(list(words), env=dict(env))
+        except FileNotFoundError:
+            raise Usage(f"There is no program {words[0]}.") from None
+        except OSError as error:
+            raise Usage(f"{words[0]} can't be started: {error.strerror}.") from None
+        try:
+            while child.poll() is None:
+                self._turn(child)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+    def _turn(self, child: subprocess.Popen[bytes]) -> None:
+        """Wait for something to happen, and pass it on."""
+        select.select([self._read], [], [], self._patience())
+        for number in self._heard():
+            if number in FORWARDED and not (number in _FROM_TERMINAL and _in_foreground()):
+                _send(child, number)
+        if self._told_to_stop and self._kill_at is None:
+            self._kill_at = time.monotonic() + GRACE
+            _send(child, signal.SIGTERM)
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            _send(child, signal.SIGKILL)
+
+    def _patience(self) -> float:
+        return 1.0 if self._kill_at is None else max(self._kill_at - time.monotonic(), 0.05)
+
+    def _heard(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._read, 4096)
+        return b""
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Python writes the number into the pipe; that is all that is wanted."""
+
+
+def _send(child: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(number)
+
+
+def _in_foreground() -> bool:
+    """Whether a terminal sends its signals to our process group, and so to the command."""
+    try:
+        return os.isatty(sys.stdin.fileno()) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def run_with(
+    shell: Shell, grant: Mapping[str, Any], words: Sequence[str], prepare: Callable[[], Mapping[str, str]]
+) -> int:
+    """Run a command while its grant lasts, end the grant when the command has ended, and return its exit status.
+
+    ``prepare`` gives its environment. Whatever happens from here on, the grant is ended. Raises CliError when the grant is
+    over before, when the command can't be started, and when it succeeded but Stint can't be told of the end.
+    """
+    supervisor = Supervisor()
+    heart = Heart(shell, grant, supervisor.stop)
+    note, trouble = "The command was not started.", None
+    with supervisor.listening():
+        try:
+            env = prepare()
+            _say_beats(shell, grant, beats=heart.start())
+            status = supervisor.run(words, env)
+            note = (
+                f"It was over before the command: {heart.why}"
+                if heart.over
+                else f"The command ended with status {status}."
+            )
+        finally:
+            heart.stop()
+            trouble = _end(shell, str(grant["ref"]), note[:400])
+    if heart.over:
+        say(f"stint: {plain(grant['ref'])} is over ({heart.why}), so the command was stopped.", err=True)
+    if trouble is not None and status == 0:
+        raise trouble
+    return status
+
+
+def _say_beats(shell: Shell, grant: Mapping[str, Any], *, beats: bool) -> None:
+    if not beats:
+        until = clock_time(str(grant["expires_at"]))
+        shell.note(f"{grant['ref']} wants no heartbeat: if this machine dies, it lasts until {until}.")
+
+
+def _end(shell: Shell, ref: str, note: str) -> CliError | None:
+    """End the grant; an outage is waited for. Returns what went wrong, which was said."""
+    began = time.monotonic()
+    while True:
+        try:
+            shell.wire.post(f"/grants/{ref}/end", {"note": note, "kill": False})
+        except Unreachable as error:
+            trouble: CliError = error
+            if time.monotonic() - began < PATIENCE:
+                time.sleep(1)
+                continue
+        except CliError as error:
+            trouble = error
+            if _is_over(shell, ref):
+                return None
+        else:
+            return None
+        say(
+            f"stint: {plain(ref)} could not be ended: {plain(trouble.message)} `stint end {plain(ref)}` ends it.",
+            err=True,
+        )
+        return trouble
+
+
+def _is_over(shell: Shell, ref: str) -> bool:
+    """Whether somebody or something else ended it: then there is nothing left to do."""
+    try:
+        return shell.wire.get(f"/grants/{ref}")["state"] in ("revoking", "ended")
+    except CliError:
+        return False

@@ -1,0 +1,245 @@
+"""What people see: tables that fit the terminal, moments in local time, progress. Colour is for terminals alone."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+# Control characters, and those that turn the direction of text around: a name must not draw on somebody's terminal.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What a command's output may not do to the reader's terminal: escape sequences, and control characters but for lines and tabs.
+_DRAWS = re.compile(
+    "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+_STEP = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_NARROWEST = 8
+_COLOURS = {
+    "active": "green", "approved": "green", "done": "green", "allowed": "green", "starts": "green", "yes": "green",
+    "pending": "yellow", "scheduled": "yellow", "provisioning": "yellow", "revoking": "yellow", "held": "yellow", "running": "cyan",
+    "needs_approval": "yellow", "denied": "red", "refused": "red", "lapsed": "red", "failed": "red", "cut": "red", "hold_denied": "red", "hold_lapsed": "red",
+}  # fmt: skip
+
+
+def plain(value: object) -> str:
+    """Text from others, made harmless for a terminal."""
+    return _UNSHOWN.sub("�", str(value))
+
+
+def plain_output(text: str) -> str:
+    """What a command wrote, without what moves the cursor or talks to the terminal."""
+    return _DRAWS.sub("", text)
+
+
+def word(state: object) -> str:
+    """A state, as people read it, in its colour."""
+    text = plain(state or "")
+    return click.style(text.replace("_", " "), fg=_COLOURS.get(text))
+
+
+def coloured(state: str, text: str) -> str:
+    """A sentence in the colour of a state."""
+    return click.style(text, fg=_COLOURS.get(state))
+
+
+def strong(text: str) -> str:
+    """A heading."""
+    return click.style(text, bold=True)
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Write a line."""
+    click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def say_json(value: Any, *, lines: bool = False, err: bool = False) -> None:
+    """Write a document, or one of several, each on its line."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=None if lines else 2), err=err, color=False)
+    sys.stdout.flush()
+
+
+# Time
+
+
+def moment(text: str | None) -> dt.datetime | None:
+    """A moment as the API writes it."""
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None  # noqa: FURB162  # also what has no Z
+
+
+def clock_time(text: str | None) -> str:
+    """`15:04` today, else `27 Nov 15:04`, in the machine's own zone."""
+    when = moment(text)
+    if when is None:
+        return "-"
+    here = when.astimezone()
+    today = dt.datetime.now(dt.UTC).astimezone().date()
+    return here.strftime("%H:%M") if here.date() == today else here.strftime("%-d %b %H:%M")
+
+
+def ago(text: str | None) -> str:
+    """`3 min ago`, `in 42 min`."""
+    when = moment(text)
+    if when is None:
+        return "-"
+    seconds = round((when - dt.datetime.now(dt.UTC)).total_seconds())
+    return f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """`45 s`, `12 min`, `1 h 30 min`, `2 d 3 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def seconds_of(text: str) -> int | None:
+    """Seconds of `90`, `30m`, `1h30m`, `2d`; None for anything else."""
+    if re.fullmatch(r"[0-9]{1,8}", text):
+        return int(text)
+    if not re.fullmatch(r"([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?", text) or not text:
+        return None
+    return sum(int(number) * _STEP[unit] for number, unit in re.findall(r"([0-9]+)([dhms])", text))
+
+
+# Tables
+
+
+def width_of(text: str) -> int:
+    """How many cells of a terminal it takes."""
+    shown = click.unstyle(text)
+    return sum(_cells(letter) for letter in shown)
+
+
+def _cells(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Callable[[Any], str]], *, empty: str
+) -> None:
+    """Write rows under headings. What does not fit is shortened, from the widest column on; where even that does not
+    do, each row becomes a few lines. Into a pipe nothing is shortened.
+    """
+    if not rows:
+        say(empty, err=True)
+        return
+    cells = [[show(row) for show in columns.values()] for row in rows]
+    heads = list(columns)
+    widths = [max(map(width_of, column)) for column in zip(heads, *cells, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10**6
+    fitted = _fitted(widths, [len(head) for head in heads], room)
+    if fitted is None:
+        _blocks(heads, cells)
+        return
+    say(strong(_line(heads, fitted)))
+    for row in cells:
+        say(_line(row, fitted))
+
+
+def _fitted(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """Widths that fit the room, or None when none do."""
+    fitted = list(widths)
+    floors = [min(width, max(low, _NARROWEST)) for width, low in zip(widths, least, strict=True)]
+    while sum(fitted) + 2 * (len(fitted) - 1) > room:
+        slack, index = max((fitted[i] - floors[i], i) for i in range(len(fitted)))
+        if slack <= 0:
+            return None
+        fitted[index] -= 1
+    return fitted
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _padded(text: str, width: int) -> str:
+    if width_of(text) > width:
+        text = _cut(click.unstyle(text), width)
+    return text + " " * (width - width_of(text))
+
+
+def _cut(text: str, width: int) -> str:
+    kept, used = "", 0
+    for letter in text:
+        used += _cells(letter)
+        if used > width - 1:
+            break
+        kept += letter
+    return f"{kept}…"
+
+
+def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    for number, row in enumerate(cells):
+        if number:
+            say()
+        facts(dict(zip(heads, row, strict=True)))
+
+
+def facts(pairs: Mapping[str, str], *, err: bool = False) -> None:
+    """Write names and values below each other; empty values are left out."""
+    shown = {name: value for name, value in pairs.items() if value}
+    wide = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        first, *others = value.split("\n")
+        say(f"{click.style(name.ljust(wide), dim=True)}  {first}", err=err)
+        for line in others:
+            say(f"{' ' * wide}  {line}", err=err)
+
+
+# Progress
+
+
+class Progress:
+    """One line on standard error that says what is waited for: redrawn on a terminal, written once a change elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._live = sys.stderr.isatty() and not quiet
+        self._quiet = quiet
+        self._said = ""
+
+    def show(self, text: str, *, counted: str = "") -> None:
+        """Say what is going on; ``counted`` is a part that changes all the time, for terminals alone."""
+        if self._live:
+            room = shutil.get_terminal_size().columns - 1
+            line = f"{text} {counted}".rstrip()
+            sys.stderr.write("\r\x1b[K" + (line if width_of(line) <= room else _cut(line, room)))
+            sys.stderr.flush()
+        elif text != self._said and not self._quiet:
+            say(text, err=True)
+        self._said = text
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self._live and self._said:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+        self._said = ""
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """A line of progress that is gone afterwards."""
+    line = Progress(quiet=quiet)
+    try:
+        yield line
+    finally:
+        line.done()

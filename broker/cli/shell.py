@@ -1,0 +1,123 @@
+"""What every command works with: the server, how to answer, and whether somebody is there to be asked."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from . import profiles, screen
+from .errors import Usage
+from .wire import Wire
+
+
+class Shell:
+    """One invocation. ``json``: answers are documents for programs."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.json = False
+        self.profile = ""
+        self.insecure = False
+        self._wire: Wire | None = None
+
+    @classmethod
+    def of(cls, ctx: click.Context) -> Shell:
+        """The one of this invocation; made where only words are completed."""
+        root = ctx.find_root()
+        if not isinstance(root.obj, cls):
+            root.obj = cls(os.environ)
+        return root.obj
+
+    @property
+    def wire(self) -> Wire:
+        """Stint, asked with one's token. Raises Usage and NotSignedIn."""
+        if self._wire is None:
+            found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
+            self._wire = Wire(found.url, found.token, ca_file=self.ca_file)
+        return self._wire
+
+    @property
+    def ca_file(self) -> str:
+        """The file with the authority of Stint's own certificate; empty: those of the system."""
+        return self.env.get("STINT_CA_FILE", "")
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody sits at a terminal and can be asked."""
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    # Answers
+
+    def show(self, document: Any, people: Callable[[], None]) -> None:
+        """Answer with a document for programs, or as people read it."""
+        if self.json:
+            screen.say_json(document)
+        else:
+            people()
+
+    def rows(
+        self,
+        found: Sequence[Mapping[str, Any]],
+        columns: Mapping[str, Callable[[Any], str]],
+        *,
+        empty: str,
+    ) -> None:
+        """Answer with a list."""
+        self.show({"results": list(found)}, lambda: screen.table(found, columns, empty=empty))
+
+    def note(self, text: str) -> None:
+        """Say something beside the answer, on standard error."""
+        if not self.json:
+            screen.say(text, err=True)
+
+    # Questions
+
+    def ask(self, question: str, *, give: str) -> str:
+        """Ask somebody for a text. Raises Usage, naming the option ``give``, when nobody is there."""
+        if not self.asks:
+            raise Usage(f"{question} is missing.", f"Give {give}.")
+        return str(click.prompt(question, err=True)).strip()
+
+    def choose(self, question: str, choices: Sequence[str], *, give: str) -> int:
+        """Let somebody choose; return which. One choice is none. Raises Usage when nobody is there."""
+        if len(choices) == 1:
+            return 0
+        if not self.asks:
+            listed = "\n".join(f"  {choice}" for choice in choices)
+            raise Usage(f"{question} There are several:\n{listed}", f"Give {give}.")
+        for number, choice in enumerate(choices, 1):
+            screen.say(f"  {number}  {choice}", err=True)
+        return int(click.prompt(question, type=click.IntRange(1, len(choices)), err=True)) - 1
+
+    def sure(self, question: str, *, default: bool = True) -> bool:
+        """Whether somebody says yes; where nobody is there, the default."""
+        return click.confirm(question, default=default, err=True) if self.asks else default
+
+
+def own_words() -> list[str]:
+    """The words that start this program again: as installed, or from the repository."""
+    package = __package__ or "stint_cli"
+    return [sys.executable, "-m", package]
+
+
+def cache_folder(env: Mapping[str, str]) -> str:
+    """A folder of one's own for files that hold no secret: known hosts, authorities."""
+    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a home that is missing is no error
+    place = os.path.join(base, "stint")  # noqa: PTH118
+    os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
+    return place
+
+
+def pass_shell(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the shell as its first argument."""
+
+    @functools.wraps(function)
+    def inner(*args: Any, **options: Any) -> Any:
+        return function(Shell.of(click.get_current_context()), *args, **options)
+
+    return inner

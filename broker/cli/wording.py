@@ -1,0 +1,176 @@
+"""Requests, grants and runs, as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import screen
+from .screen import ago, clock_time, plain, span, word
+
+Row = Mapping[str, Any]
+Columns = Mapping[str, Callable[[Any], str]]
+
+
+def set_name(row: Row) -> str:
+    """The command set of a request or grant, with its version."""
+    return plain(f"{row['command_set']['name']} v{row['command_set']['version']}")
+
+
+def _end_of(grant: Row) -> str:
+    if grant["state"] == "ended":
+        return f"{clock_time(grant['ended_at'])}, {word(grant['end_reason'])}"
+    return f"{clock_time(grant['expires_at'])}, {ago(grant['expires_at'])}"
+
+
+REQUESTS: Columns = {
+    "REF": lambda row: plain(row["ref"]),
+    "STATE": lambda row: word(row["state"]),
+    "WHO": lambda row: plain(row["requester"]),
+    "WHAT": set_name,
+    "CLUSTER": lambda row: plain(row["cluster"]),
+    "FOR": lambda row: span(row["duration"]),
+    "ASKED": lambda row: ago(row["created_at"]),
+    "REASON": lambda row: plain(row["reason"]),
+}
+GRANTS: Columns = {
+    "REF": lambda row: plain(row["ref"]),
+    "STATE": lambda row: word("held" if row["held_at"] and row["state"] == "active" else row["state"]),
+    "HOLDER": lambda row: plain(row["holder"]),
+    "WHAT": set_name,
+    "CLUSTER": lambda row: plain(row["cluster"]),
+    "TARGETS": lambda row: plain(", ".join(row["targets"])),
+    "ENDS": _end_of,
+}
+RUNS: Columns = {
+    "RUN": lambda row: str(row["id"]),
+    "AT": lambda row: clock_time(row["tried_at"]),
+    "TARGET": lambda row: plain(row["target"]),
+    "STATE": lambda row: word(row["state"]),
+    "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
+    "COMMAND": lambda row: plain(row["line"]),
+}
+HELD: Columns = {
+    "RUN": lambda row: str(row["id"]),
+    "GRANT": lambda row: plain(row["grant"]),
+    "WHO": lambda row: plain(row["holder"]),
+    "TARGET": lambda row: plain(row["target"]),
+    "WAITS UNTIL": lambda row: clock_time(row["hold_lapses_at"]),
+    "COMMAND": lambda row: plain(row["line"]),
+}
+OFFERS: Columns = {
+    "CLUSTER": lambda row: plain(row["cluster"]),
+    "KIND": lambda row: plain(row["kind"]),
+    "SET": lambda row: plain(row["command_set"]),
+    "APPROVALS": lambda row: str(row["approvals"] or "none"),
+    "UP TO": lambda row: span(row["longest"]),
+    "SUMMARY": lambda row: plain(row["summary"]),
+}
+
+
+def commands(found: Sequence[Row]) -> str:
+    """The commands of a request or grant, a line each."""
+    return "\n".join(_command(one) for one in found)
+
+
+def _command(one: Row) -> str:
+    marks = [plain(one["effect"])] if one["effect"] != "read" else []
+    if one["hold"]:
+        marks.append("each run waits for a second person")
+    if one["finish_seconds"]:
+        marks.append(f"may finish for {span(one['finish_seconds'])}")
+    return plain(one["text"]) + (f"  ({', '.join(marks)})" if marks else "")
+
+
+def parameters(values: Mapping[str, Any]) -> str:
+    """`unit=nginx, lines=5`."""
+    return plain(", ".join(f"{name}={value}" for name, value in values.items()))
+
+
+def request(row: Row, *, err: bool = False) -> None:
+    """One request with all that its approvers need to know."""
+    pairs = {
+        "Request": f"{plain(row['ref'])}  {word(row['state'])}",
+        "Who": plain(row["requester"]),
+        "What": f"{set_name(row)} on {plain(row['cluster'])}",
+        "Targets": plain(", ".join(row["targets"])),
+        "With": parameters(row["parameters"]),
+        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'from the approval'}, for {span(row['duration'])}",
+        "Kind": "" if row["kind"] == "planned" else word(row["kind"]),
+        "Extends": plain(row["extends"] or ""),
+        "Work": plain(row["workflow"] or ""),
+        "Reason": plain(row["reason"]),
+        "Ticket": plain(row["ticket"]),
+        "Commands": commands(row["commands"]),
+        "Verdicts": "\n".join(_verdict(one) for one in row["approvals"]),
+        "Needs": missing(row["needed"]) if row["state"] == "pending" else "",
+        "Lapses": clock_time(row["lapses_at"]) if row["state"] == "pending" else "",
+        "Grant": plain(row["grant"] or ""),
+    }
+    screen.facts(pairs, err=err)
+
+
+def _verdict(one: Row) -> str:
+    comment = f": {plain(one['comment'])}" if one["comment"] else ""
+    void = " (void)" if one["voided_at"] else ""
+    return f"{plain(one['approver'])} {word(one['verdict'])}{void}{comment}"
+
+
+def missing(needed: Sequence[Row]) -> str:
+    """`1 approval by bob or dora (approvers)`."""
+    said = []
+    for clause in needed:
+        if clause["missing"]:
+            people = " or ".join(clause["approvers"][:6]) or "nobody"
+            many = "approval" if clause["missing"] == 1 else "approvals"
+            said.append(plain(f"{clause['missing']} {many} by {people} ({', '.join(clause['groups'])})"))
+    return ", and ".join(said)
+
+
+def grant(row: Row, *, err: bool = False) -> None:
+    """One grant with what it allows, and how it is used."""
+    pairs = {
+        "Grant": f"{plain(row['ref'])}  {word(row['state'])}",
+        "Holder": plain(row["holder"]),
+        "What": f"{set_name(row)} on {plain(row['cluster'])}",
+        "Targets": plain(", ".join(row["targets"])),
+        "With": parameters(row["parameters"]),
+        "Work": plain(row["workflow"] or ""),
+        "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})",
+        "Held": f"since {clock_time(row['held_at'])}: nothing runs until an approver lets it go on"
+        if row["held_at"]
+        else "",
+        "Ended": f"{clock_time(row['ended_at'])}, {word(row['end_reason'])}" if row["ended_at"] else "",
+        "Note": plain(row["end_note"]),
+        "Trouble": plain(row["last_error"]),
+        "Commands": commands(row["commands"]),
+        "Connect": "\n".join(plain(line) for line in row["connect"]) if row["state"] == "active" else "",
+        "Request": plain(row["request"]),
+    }
+    screen.facts(pairs, err=err)
+
+
+def preview(row: Row, *, err: bool = False) -> None:
+    """What would happen."""
+    outcome = {
+        "starts": "It would start without anybody's approval.",
+        "needs_approval": f"It needs {missing(row['needed'])}.",
+        "refused": "It would be refused.",
+    }
+    pairs = {
+        "Outcome": screen.coloured(row["outcome"], outcome.get(row["outcome"], plain(row["outcome"]))),
+        "What": f"{set_name(row)} on {plain(row['cluster'])}",
+        "Targets": plain(", ".join(row["targets"])),
+        "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['ends_at'])}",
+        "Commands": commands(row["commands"]),
+        "Policy": plain(row["policy"]),
+        "Rules": refusals(row["rules"]),
+        "Others": plain(", ".join(f"{one['holder']} ({one['ref']})" for one in row["overlaps"])),
+    }
+    screen.facts(pairs, err=err)
+
+
+def refusals(rules: Sequence[Row]) -> str:
+    """The rules that said no, with what to do, a line each."""
+    said = [rule for rule in rules if not rule["permitted"]]
+    return "\n".join(plain(f"{rule['message']} {rule['fix']}".strip()) for rule in said)
