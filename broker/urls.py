@@ -10,6 +10,7 @@ urlpatterns = [
     path("schemas/<str:folder>.json", public.schema_of, name="schema_of"),
     # Open to whoever reaches this port: the numbers name nobody. Keep it from outside at the proxy.
     path("metrics", public.metrics, name="metrics"),
+    path("hooks/", include("sessions_app.hooks.urls")),
     path("", include("sessions_app.oauth.urls")),
     path("", include("sessions_app.web.urls")),
 ]

@@ -21,6 +21,7 @@ from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.forget_webhooks import forget_webhooks
 from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
@@ -71,6 +72,12 @@ def read_all_work(**_: Any) -> None:
     """Ask every source about the work that grants rest on, each on its own, so that one that hangs delays no other."""
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
+
+
+@shared_task(name="deliveries.handle_lost", acks_late=True)
+def handle_lost(**_: Any) -> None:
+    """Do what deliveries say whose process died."""
+    handle_lost_deliveries(now=clock.now())
 
 
 @shared_task(name="notices.send", acks_late=True)

@@ -16,7 +16,7 @@ from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict, Workflow
 from sessions_app.operations.apply_extension import apply_extension
-from sessions_app.operations.extend_grant import check_extension
+from sessions_app.operations.extend_grant import check_extension, read_work_of
 from sessions_app.operations.make_grant import make_grant
 from sessions_app.operations.request_access import RequestRefused
 from sessions_app.operations.tell import tell
@@ -66,6 +66,10 @@ def decide_request(
     twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and
     for extensions MayNotExtend and GrantIsOver.
     """
+    if verdict == Verdict.APPROVE:
+        # An extension begins with the verdict, everything else with a start, which asks again.
+        seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
+        read_work_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     with transaction.atomic():
         request = _load(request_id, approver)
         why_not = may_not_decide(request, approver)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -16,6 +17,7 @@ from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, R
 from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.provision_grant import refusal
+from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.operations.request_access import next_number
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.policy.durations import say_duration
@@ -38,6 +40,7 @@ def extend_grant(
     Sessions go on meanwhile. Raises NotFound (not one's own), GrantIsOver, MayNotExtend, InvalidInput.
     """
     reason = checked_text(reason, field="reason")
+    read_work_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
     with transaction.atomic():
         grant = (
             Grant.objects.filter(holder=requester, pk=grant_id)
@@ -72,6 +75,19 @@ def extend_grant(
     return request
 
 
+def read_work_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
+    """Ask the source of the work behind a grant that is about to last longer. What it ends is found ended after that.
+
+    Raises MayNotExtend when it does not say how the work stands.
+    """
+    outside = grants.filter(state=GrantState.ACTIVE, workflow__source__isnull=False)
+    for ref in outside.values_list("workflow__ref", flat=True):
+        try:
+            read_workflow(ref=ref, now=now)
+        except (SourceUnreadable, UnknownWork) as error:
+            raise MayNotExtend(error.message, hint="Try again when the source answers.") from error
+
+
 def check_extension(
     *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
 ) -> Extension:
@@ -103,6 +119,10 @@ def check_extension(
             f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant."
         )
     end = grant.expires_at + dt.timedelta(seconds=seconds)
+    if grant.workflow and grant.workflow.ends_at and end > grant.workflow.ends_at:
+        raise MayNotExtend(
+            f"It would outlast {grant.workflow.ref}.", hint="End with it, or plan the work for longer."
+        )
     _check_time(grant, document, end, now)
     return terms
 

@@ -60,5 +60,5 @@ def _read(status: int, body: bytes) -> Any:
         raise SourceError(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError("Its answer is no JSON: look at the address.") from error

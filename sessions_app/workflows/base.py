@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -187,3 +188,17 @@ def at(data: Any, *path: str | int) -> Any:
         else:
             return None
     return data
+
+
+def each(data: Any, *path: str | int) -> list[Any]:
+    """Return the list that stands in foreign JSON at a path; an empty one for anything else."""
+    found = at(data, *path)
+    return found if isinstance(found, list) else []
+
+
+def event_of(body: bytes, *path: str) -> str:
+    """Return how a delivery calls itself; empty when it can't be read."""
+    try:
+        return text_of(at(json.loads(body), *path), 100)
+    except (ValueError, RecursionError):
+        return ""

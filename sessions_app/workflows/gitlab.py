@@ -28,6 +28,7 @@ from sessions_app.workflows.base import (
     Status,
     at,
     body_key,
+    each,
     same,
     text_of,
 )
@@ -109,7 +110,7 @@ class GitLab:
             project = at(said, "project_id") or at(said, "project", "id")
             return _hints(project, [at(said, "build_id")], at(said, "build_status"))
         if kind == "pipeline":
-            jobs = [at(build, "id") for build in at(said, "builds") or []]
+            jobs = [at(build, "id") for build in each(said, "builds")]
             status = at(said, "object_attributes", "status")
             return _hints(at(said, "project", "id"), jobs, status) if status in _OVER else []
         return []

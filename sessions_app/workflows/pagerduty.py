@@ -27,6 +27,8 @@ from sessions_app.workflows.base import (
     Status,
     at,
     body_key,
+    each,
+    event_of,
     hex_digest,
     names_of,
     same,
@@ -84,7 +86,7 @@ class PagerDuty:
             title=text_of(at(incident, "title")) or text_of(at(incident, "summary")),
             url=text_of(at(incident, "html_url"), 500),
             severity=severity if _SEVERITY.fullmatch(severity) else "",
-            assigned=names_of([at(one, "assignee", "email") for one in at(incident, "assignments") or []]),
+            assigned=names_of([at(one, "assignee", "email") for one in each(incident, "assignments")]),
             on_call=self._on_call(text_of(at(incident, "escalation_policy", "id"))),
             services=tuple(filter(None, (values["service_id"], values["service"]))),
             values={name: value for name, value in values.items() if value},
@@ -95,7 +97,7 @@ class PagerDuty:
         if not _ID.fullmatch(policy):
             return ()
         answer = self._ask(f"/oncalls?escalation_policy_ids[]={policy}&include[]=users&limit=100")
-        return names_of([at(one, "user", "email") for one in at(answer, "oncalls") or []])
+        return names_of([at(one, "user", "email") for one in each(answer, "oncalls")])
 
     def _ask(self, path: str) -> Any:
         return ask(
@@ -113,7 +115,7 @@ class PagerDuty:
         given = [part.strip() for part in headers.get("x-pagerduty-signature", "").split(",")][:10]
         if not any(same("v1=" + hex_digest(secret, body), one) for secret in secrets for one in given):
             raise DeliveryRefused("X-PagerDuty-Signature is not a signature by one of this source's secrets.")
-        return Delivery(key=body_key(body), event=_event_of(body))
+        return Delivery(key=body_key(body), event=event_of(body, "event", "event_type"))
 
     def parse(self, body: bytes) -> list[Hint]:
         """Return a hint for an event of an incident."""
@@ -123,13 +125,6 @@ class PagerDuty:
             return []
         resolved = kind in _CLOSING or at(event, "data", "status") == "resolved"
         return [Hint(outside_id=outside_id, closed=resolved)]
-
-
-def _event_of(body: bytes) -> str:
-    try:
-        return text_of(at(json.loads(body), "event", "event_type"), 100)
-    except ValueError:
-        return ""
 
 
 def _make(parameters: Parameters) -> Adapter:

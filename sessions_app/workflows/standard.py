@@ -31,6 +31,7 @@ from sessions_app.workflows.base import (
     Standing,
     Status,
     at,
+    event_of,
     moment_of,
     names_of,
     same,
@@ -120,7 +121,7 @@ class Standard:
     ) -> Delivery:
         """Check the signature over id, time and body. Raises DeliveryRefused."""
         key = verify_standard(headers, body, secrets, now)
-        return Delivery(key=key, event=_event_of(body))
+        return Delivery(key=key, event=event_of(body, "type"))
 
     def parse(self, body: bytes) -> list[Hint]:
         """Return a hint for a delivery that names a piece of work."""
@@ -166,13 +167,6 @@ def key_of(secret: str) -> bytes:
 
 def _signature(key: bytes, message: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()
-
-
-def _event_of(body: bytes) -> str:
-    try:
-        return text_of(at(json.loads(body), "type"), 100)
-    except ValueError:
-        return ""
 
 
 def _make(parameters: Parameters) -> Adapter:

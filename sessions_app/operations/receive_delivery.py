@@ -1,0 +1,118 @@
+"""Take a delivery of a source's webhook."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+
+import structlog
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import F, Q
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource
+from sessions_app.operations.handle_delivery import handle_delivery
+from sessions_app.operations.workflow_sources import adapter_of, secrets_of
+from sessions_app.workflows.base import MAX_DELIVERY, Delivery, DeliveryRefused, Hint
+
+log = structlog.get_logger(__name__)
+
+DOOR = Actor.system("hooks")
+# Whoever floods the door fills the record with one entry in so long.
+RECORDED_EVERY = dt.timedelta(minutes=1)
+MOST_HINTS = 1000
+
+
+class NotFromSource(StintError):
+    """The delivery does not prove that the source sent it, or not lately; it had no effect."""
+
+    code = "not_from_source"
+    status = 401
+
+
+class DeliveryTooLarge(StintError):
+    """The delivery is larger than any that means something."""
+
+    code = "delivery_too_large"
+    status = 413
+
+
+def receive_delivery(
+    *, source: str, headers: Mapping[str, str], body: bytes, now: dt.datetime
+) -> InboundDelivery:
+    """Keep a delivery that proves itself over its raw bytes, and end at once what it says is over.
+
+    ``headers`` have names in small letters. One that came before changes nothing; one that can't be handled now is handled
+    by the worker, for the row is the queue. What proves nothing is counted and recorded, once a minute. A delivery makes
+    no work known and begins nothing. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON),
+    SourceUnreadable.
+    """
+    kept = WorkflowSource.objects.live().filter(name=source).first()
+    if kept is None:
+        raise NotFound("There is no such source of work.")
+    if len(body) > MAX_DELIVERY:
+        raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.")
+    adapter = adapter_of(kept)
+    try:
+        proven = adapter.verify_webhook(headers, body, secrets_of(kept).webhook, now)
+    except DeliveryRefused as error:
+        _note_refused(kept, str(error), now)
+        raise NotFromSource(
+            "The delivery does not prove where it comes from.",
+            hint=f"{error} Both sides must have the same secret.",
+        ) from error
+    delivery, new = _keep(kept, proven, _hints(adapter.parse, body), now)
+    if new and delivery.state == DeliveryState.RECEIVED:
+        _handle(delivery, now)
+    return delivery
+
+
+def _hints(parse: Callable[[bytes], list[Hint]], body: bytes) -> list[Hint]:
+    try:
+        return parse(body)[:MOST_HINTS]
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            "The delivery is no JSON.", hint="Let the source send application/json."
+        ) from error
+
+
+def _keep(
+    source: WorkflowSource, proven: Delivery, hints: list[Hint], now: dt.datetime
+) -> tuple[InboundDelivery, bool]:
+    said = [{"id": hint.outside_id, "closed": hint.closed, "whole": hint.whole} for hint in hints]
+    state = DeliveryState.RECEIVED if said else DeliveryState.IGNORED
+    try:
+        with transaction.atomic():
+            return InboundDelivery.objects.create(
+                source=source, key=proven.key, event=proven.event, hints=said, state=state, received_at=now
+            ), True
+    except IntegrityError:
+        return InboundDelivery.objects.get(source=source, key=proven.key), False
+
+
+def _handle(delivery: InboundDelivery, now: dt.datetime) -> None:
+    try:
+        handle_delivery(delivery_id=delivery.pk, now=now)
+    except (StintError, DatabaseError) as error:
+        # It is kept, and the worker handles it within seconds; the source need not send it again.
+        log.exception("hook.put_off", source=delivery.source.name, error=type(error).__name__)
+
+
+def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None:
+    WorkflowSource.objects.filter(pk=source.pk).update(refused=F("refused") + 1)
+    long_ago = Q(refused_recorded_at__isnull=True) | Q(refused_recorded_at__lte=now - RECORDED_EVERY)
+    with transaction.atomic():
+        row = (
+            WorkflowSource.objects.select_for_update(skip_locked=True).filter(long_ago, pk=source.pk).first()
+        )
+        if row is None:
+            return
+        count, row.refused, row.refused_recorded_at = row.refused, 0, now
+        row.save(update_fields=["refused", "refused_recorded_at"])
+        record(
+            event=Event.SOURCE_REFUSED, actor=DOOR, object_type="workflow_source", object_ref=source.name, now=now,
+            data={"reason": reason, "count": count},
+        )  # fmt: skip

@@ -1,0 +1,41 @@
+"""Make a new secret for a source's webhooks."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import secrets
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import NotFound
+from sessions_app.models import WorkflowSource
+from sessions_app.operations.workflow_sources import Secrets, sealed, secrets_of
+
+# The new one and the one before: the source is told of the new one meanwhile.
+KEPT = 2
+
+
+def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str:
+    """Return a new secret, shown this once, by which deliveries are proven from now on; the one before is good until the
+    next rotation. Administrators of Stint alone. Raises NotFound.
+    """
+    with transaction.atomic():
+        rows = WorkflowSource.objects.live().administered_by(actor)
+        source = rows.select_for_update().filter(name=name).first()
+        if source is None:
+            raise NotFound("There is no such source of work.")
+        before = secrets_of(source)
+        new = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        source.sealed = sealed(Secrets(before.parameters, (new, *before.webhook)[:KEPT]))
+        source.changed_at = now
+        source.save(update_fields=["sealed", "changed_at"])
+        record(
+            event=Event.SOURCE_SECRET_ROTATED, actor=actor_of(actor), object_type="workflow_source",
+            object_ref=name, now=now, data={},
+        )  # fmt: skip
+    return new

@@ -1,0 +1,194 @@
+"""The door for webhooks: what proves itself ends, what does not has no effect, and nothing that comes in begins anything."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+import pytest
+from django.test import Client
+
+from broker.audit.models import AuditEntry
+from broker.kernel import clock
+from sessions_app.models import AccessRequest, Grant, InboundDelivery, Workflow, WorkflowSource
+from sessions_app.operations.handle_delivery import handle_lost_deliveries
+from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.rotate_source_secret import rotate_source_secret
+from tests.support.acts import after, intact, last
+from tests.support.outside import (
+    outside,
+    pagerduty_event,
+    signed_by_pagerduty,
+    signed_by_standard,
+    tell_pagerduty,
+)
+
+ID = "Q1ABCDEF2GHIJK"
+REF = f"pagerduty:{ID}"
+SECRET = "pd-secret-of-the-webhook"
+DOCUMENT = """
+name: pagerduty
+provider: pagerduty
+parameters: {url: "%s", token: pd-api-token}
+webhook_secrets: [pd-secret-before, %s]
+clusters: [web]
+"""
+RESOLVED = pagerduty_event(ID, "incident.resolved", "resolved")
+
+
+@pytest.fixture
+def pagerduty(world):
+    with outside() as system:
+        tell_pagerduty(system, ID)
+        world.apply({"workflow-sources/pagerduty.yaml": DOCUMENT % (system.url, SECRET)})
+        yield system
+
+
+def deliver(body=RESOLVED, headers=None, source="pagerduty", **more):
+    headers = signed_by_pagerduty(SECRET, body) if headers is None else headers
+    client = Client(enforce_csrf_checks=True)
+    return client.post(f"/hooks/{source}/", body, content_type="application/json", headers=headers, **more)
+
+
+def responding(world):
+    return world.respond(read_workflow(ref=REF, now=world.now))
+
+
+def test_a_signed_delivery_ends_all_access_for_the_incident_at_once(world, pagerduty):
+    grant, other = responding(world), world.grant()
+    answer = deliver()
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert not answer.cookies
+    grant.refresh_from_db()
+    other.refresh_from_db()
+    assert (grant.state, grant.end_reason, other.state) == ("revoking", "workflow_closed", "active")
+    delivery = InboundDelivery.objects.get()
+    assert (delivery.state, delivery.closed, delivery.event) == ("handled", 1, "incident.resolved")
+    assert last("workflow.closed", REF).actor == "system:workflows"
+    assert intact()
+
+
+def test_the_secret_before_is_good_as_well(world, pagerduty):
+    grant = responding(world)
+    assert deliver(headers=signed_by_pagerduty("pd-secret-before", RESOLVED)).status_code == HTTPStatus.OK
+    grant.refresh_from_db()
+    assert grant.state == "revoking"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, signed_by_pagerduty("guessed", RESOLVED), signed_by_pagerduty(SECRET, RESOLVED + b" "),
+     {"X-PagerDuty-Signature": "v1=\u00e9"}, {"X-PagerDuty-Signature": ""}, {"X-Hub-Signature-256": "sha256=00"}],
+)  # fmt: skip
+def test_what_does_not_prove_itself_has_no_effect_and_is_recorded(world, pagerduty, headers):
+    grant = responding(world)
+    answer = deliver(headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_from_source")
+    grant.refresh_from_db()
+    assert grant.state == "active"
+    assert not InboundDelivery.objects.exists()
+    assert last("source.refused", "pagerduty").data["count"] == 1
+
+
+def test_a_flood_fills_the_record_with_one_entry_a_minute(world, pagerduty):
+    for _ in range(20):
+        assert deliver(headers={}).status_code == HTTPStatus.UNAUTHORIZED
+    assert AuditEntry.objects.filter(event="source.refused").count() == 1
+    assert WorkflowSource.objects.get().refused == 19
+
+
+def test_a_delivery_that_comes_again_changes_nothing(world, pagerduty):
+    responding(world)
+    deliver()
+    tell_pagerduty(pagerduty, ID)
+    again = read_workflow(ref=REF, now=after(world, seconds=30))
+    grant = world.respond(again)
+    for body in (RESOLVED, RESOLVED):
+        assert deliver(body).status_code == HTTPStatus.OK
+    grant.refresh_from_db()
+    assert grant.state == "active"
+    assert InboundDelivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", ["incident.triggered", "incident.reopened", "incident.acknowledged", "incident.made_up",
+                                  "pagey.ping", "service.created"])  # fmt: skip
+def test_no_delivery_makes_work_known_or_begins_anything(world, pagerduty, kind):
+    for ref in (ID, "Q9NEWONE"):
+        assert deliver(pagerduty_event(ref, kind, "triggered")).status_code == HTTPStatus.OK
+    assert not Workflow.objects.exists()
+    assert not AccessRequest.objects.exists()
+    assert not Grant.objects.exists()
+
+
+def test_a_reopened_incident_revives_nothing(world, pagerduty):
+    grant = responding(world)
+    deliver()
+    deliver(pagerduty_event(ID, "incident.reopened", "triggered", "01ABD"))
+    grant.refresh_from_db()
+    assert grant.state == "revoking"
+    assert Workflow.objects.get().state == "closed"
+
+
+def test_a_delivery_for_another_source_ends_nothing_here(world, pagerduty):
+    grant = responding(world)
+    other = DOCUMENT % (pagerduty.url, "another-secret")
+    world.apply({"workflow-sources/other.yaml": other.replace("name: pagerduty", "name: other")})
+    assert (
+        deliver(headers=signed_by_pagerduty("another-secret", RESOLVED), source="other").status_code
+        == HTTPStatus.OK
+    )
+    assert (
+        deliver(headers=signed_by_pagerduty("another-secret", RESOLVED)).status_code
+        == HTTPStatus.UNAUTHORIZED
+    )
+    grant.refresh_from_db()
+    assert grant.state == "active"
+
+
+def test_a_source_that_is_not_there_or_was_removed_is_not_found(world, pagerduty):
+    assert deliver(source="nobody").status_code == HTTPStatus.NOT_FOUND
+    WorkflowSource.objects.update(removed_at=world.now)
+    assert deliver().status_code == HTTPStatus.NOT_FOUND
+
+
+def test_what_is_too_large_or_no_json_is_refused(world, pagerduty):
+    huge = b"{" + b" " * (1024 * 1024)
+    assert deliver(huge).status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    for body in (b"payload=%7B%7D", b"[" * 100_000, b""):
+        assert deliver(body).status_code == HTTPStatus.BAD_REQUEST
+    assert not InboundDelivery.objects.exists()
+
+
+def test_only_post_does_anything(world, pagerduty):
+    for method in ("get", "head", "put", "delete", "options"):
+        answer = getattr(Client(), method)("/hooks/pagerduty/", headers=signed_by_pagerduty(SECRET, b""))
+        assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+def test_a_delivery_whose_process_died_is_handled_all_the_same(world, pagerduty):
+    grant = responding(world)
+    InboundDelivery.objects.create(
+        source=WorkflowSource.objects.get(), key="lost", hints=[{"id": ID, "closed": True, "whole": False}],
+        received_at=world.now,
+    )  # fmt: skip
+    assert handle_lost_deliveries(now=after(world, seconds=1)) == 0
+    assert handle_lost_deliveries(now=after(world, seconds=4)) == 1
+    grant.refresh_from_db()
+    assert grant.state == "revoking"
+    assert handle_lost_deliveries(now=after(world, seconds=8)) == 0
+
+
+def test_a_new_secret_takes_over_while_the_one_before_is_good(world):
+    text = "name: desk\nprovider: standard\nparameters: {url: 'https://desk.example/{id}'}\nclusters: [web]\n"
+    world.apply({"workflow-sources/desk.yaml": text})
+    secrets = [rotate_source_secret(name="desk", actor=world.admin, now=world.now) for _ in range(3)]
+    body = json.dumps({"type": "ticket.closed", "data": {"id": "T-1", "status": "closed"}}).encode()
+    answers = []
+    for n, secret in enumerate(secrets):
+        headers = signed_by_standard(secret, body, int(clock.now().timestamp()), f"msg_{n}")
+        answers.append(deliver(body, headers, "desk").status_code)
+    assert answers == [401, 200, 200]
+    for secret in secrets:
+        assert secret not in str(list(AuditEntry.objects.values_list("body", flat=True)))
+    with pytest.raises(Exception, match="no such source"):
+        rotate_source_secret(name="desk", actor=world.bob, now=world.now)

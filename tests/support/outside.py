@@ -1,0 +1,136 @@
+"""Systems outside that keep work, on loopback: their answers to questions as each documents them, and their deliveries."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+
+@dataclass
+class Outside:
+    """``pages`` are what a GET of a path (with its query) answers; a number is a status, bytes are sent as they are."""
+
+    url: str = ""
+    pages: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[Outside]:
+    """A system that answers."""
+    system = Outside()
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = unquote(self.path)
+            system.asked.append((path, {name.lower(): value for name, value in self.headers.items()}))
+            page = system.pages.get(path, 404)
+            status = page if isinstance(page, int) else 200
+            body = (
+                page
+                if isinstance(page, bytes)
+                else b""
+                if isinstance(page, int)
+                else json.dumps(page).encode()
+            )
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", f"{system.url}/elsewhere")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    system.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield system
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def pagerduty_incident(
+    outside_id: str = "Q1ABCDEF2GHIJK", status: str = "triggered", **more
+) -> dict[str, Any]:
+    """An incident as GET /incidents/{id} of PagerDuty's REST API v2 answers it."""
+    return {"incident": {
+        "id": outside_id, "type": "incident", "summary": "[#1234] Checkout is slow", "title": "Checkout is slow",
+        "html_url": f"https://acme.pagerduty.com/incidents/{outside_id}", "incident_number": 1234, "status": status,
+        "urgency": "high", "priority": {"id": "P53ZZH5", "type": "priority_reference", "summary": "P1"},
+        "service": {"id": "PIJ90N7", "type": "service_reference", "summary": "Checkout"},
+        "escalation_policy": {"id": "PANZZEQ", "type": "escalation_policy_reference", "summary": "Web"},
+        "assignments": [
+            {"at": "2026-11-10T00:31:52Z",
+             "assignee": {"id": "PXPGF42", "type": "user", "summary": "Alice", "email": "Alice@example.com"}},
+        ],
+        **more,
+    }}  # fmt: skip
+
+
+def pagerduty_on_call(*emails: str) -> dict[str, Any]:
+    """Who is on call, as GET /oncalls answers it."""
+    users = [{"id": f"P{n}", "type": "user", "email": email} for n, email in enumerate(emails)]
+    return {"oncalls": [{"user": user, "escalation_level": 1} for user in users], "limit": 100, "more": False}
+
+
+def tell_pagerduty(
+    system: Outside, outside_id: str, status: str = "triggered", on_call: tuple[str, ...] = (), **more
+) -> None:
+    """Let the system answer about one incident as PagerDuty does."""
+    system.pages[f"/incidents/{outside_id}?include[]=assignees"] = pagerduty_incident(
+        outside_id, status, **more
+    )
+    system.pages["/oncalls?escalation_policy_ids[]=PANZZEQ&include[]=users&limit=100"] = pagerduty_on_call(
+        *on_call
+    )
+
+
+def pagerduty_event(outside_id: str, kind: str, status: str, event_id: str = "01ABC") -> bytes:
+    """A delivery as PagerDuty's webhooks v3 send it."""
+    return json.dumps({"event": {
+        "id": event_id, "event_type": kind, "resource_type": "incident", "occurred_at": "2026-11-10T00:31:52.000Z",
+        "agent": None, "client": None,
+        "data": {"id": outside_id, "type": "incident", "status": status, "title": "Checkout is slow"},
+    }}).encode()  # fmt: skip
+
+
+def signed_by_pagerduty(secret: str, body: bytes) -> dict[str, str]:
+    """The headers of a delivery."""
+    return {"X-PagerDuty-Signature": "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+def signed_by_github(secret: str, body: bytes, event: str) -> dict[str, str]:
+    """The headers of a delivery."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        "X-Hub-Signature-256": f"sha256={digest}",
+        "X-GitHub-Event": event,
+        "X-GitHub-Delivery": "72d3162e",
+    }
+
+
+def signed_by_standard(secret: str, body: bytes, sent: int, wid: str = "msg_1") -> dict[str, str]:
+    """The headers of a delivery by Standard Webhooks 1.0."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = hmac.new(key, f"{wid}.{sent}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook-id": wid,
+        "webhook-timestamp": str(sent),
+        "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+    }
