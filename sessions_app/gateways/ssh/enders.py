@@ -21,6 +21,7 @@ REASONS = {
     "expired": TIME_OVER,
     "released": "its holder ended it",
     "revoked": "it was revoked",
+    "workflow_closed": "the work it was for is closed",
     "policy_changed": "what it rests on changed",
     "identity_disabled": "its holder was disabled",
     "cluster_removed": "its cluster was removed",

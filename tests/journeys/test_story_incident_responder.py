@@ -1,0 +1,156 @@
+"""On call, with the incident open, a responder gets what the incident's service needs at once; resolved, it is all over.
+
+Real OpenSSH, the web process as in production, and PagerDuty on the wire as it documents itself.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from http import HTTPStatus
+
+import pytest
+import yaml
+
+from tests.sessions_app.gateways.conftest import make_place
+from tests.support.gateway import Place, eventually, on_target
+from tests.support.outside import (
+    Outside,
+    outside,
+    pagerduty_event,
+    signed_by_pagerduty,
+    tell_pagerduty,
+)
+from tests.support.site import serve
+
+ID = "Q1ABCDEF2GHIJK"
+REF = f"pagerduty:{ID}"
+SECRET = "secret-of-the-subscription"
+ON_CALL = ("alice@example.com",)
+LONG = 30
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def pagerduty(place) -> Iterator[Outside]:
+    """An open incident of the service nginx, for which alice is on call, and a policy that rests on it."""
+    from broker.kernel import clock
+
+    with outside() as system:
+        tell_pagerduty(system, ID, on_call=ON_CALL, service={"id": "PIJ90N7", "summary": "nginx"})
+        terms = yaml.safe_load(place.world.catalogue["policies/web-work.yaml"])
+        terms |= {
+            "incident": {"on_call": ["on-call"], "max_duration": "2h"},
+            "workflow": {
+                "kinds": ["incident"],
+                "sources": ["pagerduty"],
+                "severity": ["P1"],
+                "requester": "on_call",
+            },
+        }
+        files = place.catalogue()
+        files["command-sets/restart-web.yaml"] = files["command-sets/restart-web.yaml"].replace(
+            "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy], from: workflow.service}"
+        )
+        source = {"name": "pagerduty", "provider": "pagerduty", "services": {"PIJ90N7": ["web"]},
+                  "parameters": {"url": system.url, "token": "pd-token"}, "webhook_secrets": [SECRET]}  # fmt: skip
+        files |= {
+            "workflow-sources/pagerduty.yaml": yaml.safe_dump(source),
+            "policies/web-work.yaml": yaml.safe_dump(terms),
+            "groups/on-call.yaml": "name: on-call\nmembers: [alice, dora]\n",
+            "groups/operators.yaml": "name: operators\nmembers: [alice, dora]\n",
+        }
+        place.world.apply(files, now=clock.now())
+        yield system
+
+
+@pytest.fixture(scope="module")
+def site(place, pagerduty, tmp_path_factory) -> Iterator[str]:
+    with serve(place.env, tmp_path_factory.mktemp("site")) as address:
+        yield address
+
+
+def respond(place, who=None):
+    """Ask for access for the incident, as somebody who is woken up does: no reason, no parameters."""
+    from broker.kernel import clock
+    from sessions_app.models import Grant, Sweeper
+    from sessions_app.operations.request_access import request_access
+
+    now = clock.now()
+    Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
+    ask = replace(place.world.ask(), kind="incident", workflow=REF, reason="", parameters={})
+    request = request_access(requester=who or place.world.alice, ask=ask, now=now)
+    grant = Grant.objects.get(request=request)
+    eventually(lambda: grant.refresh_from_db() or grant.state == "active", within=LONG)
+    return grant
+
+
+def deliver(site: str, body: bytes, headers: dict[str, str]) -> int:
+    """Send what PagerDuty sends, to the web process, over the wire."""
+    ask = urllib.request.Request(
+        f"{site}/hooks/pagerduty/", body, {"Content-Type": "application/json", **headers}, method="POST"
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(ask, timeout=LONG) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_only_who_pagerduty_says_is_on_call_gets_in(place, pagerduty):
+    from sessions_app.operations.request_access import RequestRefused
+
+    with pytest.raises(RequestRefused, match="dora is not on call for"):
+        respond(place, place.world.dora)
+
+
+def test_a_forged_or_unsigned_delivery_ends_nothing(place, pagerduty, site):
+    grant = respond(place)
+    resolved = pagerduty_event(ID, "incident.resolved", "resolved")
+    for headers in ({}, signed_by_pagerduty("guessed", resolved)):
+        assert deliver(site, resolved, headers) == HTTPStatus.UNAUTHORIZED
+    assert place.ssh("true").returncode == 0
+    grant.refresh_from_db()
+    assert grant.state == "active"
+
+
+def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_resolved(
+    place, pagerduty, site
+):
+    from sessions_app.operations.request_access import RequestRefused
+
+    grant = respond(place)
+    user = f"{grant.ref}.web-1"
+    assert grant.request.state == "approved"
+    assert not grant.request.approvals.exists()
+    assert place.ssh("echo", "restart", "nginx", user=user).stdout == b"restart nginx\n"
+    # Of the service next to it nothing is allowed: what the commands may touch is the incident's.
+    neighbour = place.ssh("echo", "restart", "haproxy", user=user)
+    assert neighbour.returncode != 0
+    assert b"haproxy" in neighbour.stderr
+    with place.running("sleep", user=user) as (client, tag):
+        resolved = pagerduty_event(ID, "incident.resolved", "resolved", "01ABC2")
+        tell_pagerduty(pagerduty, ID, "resolved")
+        assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
+        eventually(lambda: not on_target(tag), within=LONG)
+        assert client.wait(LONG) == 255
+        assert "the work it was for is closed" in client.stderr.read().decode()
+    assert place.ssh("true", user=user).returncode != 0
+    eventually(lambda: grant.refresh_from_db() or grant.state == "ended", within=LONG)
+    assert grant.end_reason == "workflow_closed"
+    assert all(lease.gone_at for lease in grant.leases.all())
+    # Neither asking again nor the same delivery again opens anything.
+    with pytest.raises(RequestRefused):
+        respond(place)
+    assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
+    reopened = pagerduty_event(ID, "incident.reopened", "triggered", "01ABC3")
+    assert deliver(site, reopened, signed_by_pagerduty(SECRET, reopened)) == HTTPStatus.OK
+    assert place.ssh("true", user=user).returncode != 0

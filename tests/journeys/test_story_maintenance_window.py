@@ -1,0 +1,117 @@
+"""One cluster and one command set for an approved change, from its start to its end, or until it is closed. Real OpenSSH."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.sessions_app.gateways.conftest import make_place
+from tests.support.gateway import Place, eventually, on_target
+
+LONG = 30
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    from broker.kernel import clock
+
+    with django_db_blocker.unblock():
+        for place in make_place(tmp_path_factory):
+            terms = yaml.safe_load(place.world.catalogue["policies/web-work.yaml"])
+            terms["workflow"] = {"kinds": ["change"], "requester": "assignee"}
+            place.world.apply(
+                {**place.catalogue(), "policies/web-work.yaml": yaml.safe_dump(terms)}, now=clock.now()
+            )
+            yield place
+
+
+def seconds(number: float) -> dt.timedelta:
+    return dt.timedelta(seconds=number)
+
+
+def planned(place: Place, *, begins: float, lasts: float):
+    """A change that is alice's, planned by dora, in so many seconds from now; and access for it, approved by bob."""
+    from broker.kernel import clock
+    from sessions_app.models import Grant, Sweeper
+
+    now = clock.now()
+    Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
+    change = place.world.work(
+        "change", place.world.dora, now=now, assignee="alice", starts_at=now + seconds(begins),
+        ends_at=now + seconds(begins + lasts),
+    )  # fmt: skip
+    request = place.world.request(now=now, workflow=change.ref, duration=max(1, int(lasts) - 1))
+    assert request.state == "pending"
+    place.world.decide(request, now=now)
+    return change, Grant.objects.get(request=request)
+
+
+def close(place: Place, change) -> None:
+    from broker.kernel import clock
+    from sessions_app.operations.close_workflow import close_workflow
+
+    close_workflow(workflow_id=change.pk, actor=place.world.bob, now=clock.now(), note="Rolled back.")
+
+
+def is_active(grant) -> bool:
+    grant.refresh_from_db()
+    return grant.state == "active"
+
+
+def is_ended(grant) -> bool:
+    grant.refresh_from_db()
+    return grant.state == "ended"
+
+
+def test_access_begins_with_the_change_and_ends_in_its_time(place):
+    change, grant = planned(place, begins=3, lasts=8)
+    assert (grant.state, grant.starts_at) == ("scheduled", change.starts_at)
+    user = f"{grant.ref}.web-1"
+    assert place.ssh("true", user=user).returncode != 0
+    eventually(lambda: is_active(grant), within=LONG)
+    assert grant.activated_at >= change.starts_at
+    with place.running("stubborn", user=user) as (client, tag):
+        assert client.wait(LONG) == 255
+        eventually(lambda: not on_target(tag), within=LONG)
+    eventually(lambda: is_ended(grant), within=LONG)
+    assert grant.end_reason == "expired"
+    assert grant.expires_at <= change.ends_at
+
+
+def test_only_the_command_set_of_the_change_on_its_cluster(place):
+    change, grant = planned(place, begins=0, lasts=600)
+    eventually(lambda: is_active(grant), within=LONG)
+    user = f"{grant.ref}.web-1"
+    assert place.ssh("echo", "restart", "nginx", user=user).returncode == 0
+    assert place.ssh("id", user=user).returncode != 0
+    close(place, change)
+
+
+def test_closed_early_the_change_takes_its_access_and_the_running_command_with_it(place):
+    change, grant = planned(place, begins=0, lasts=600)
+    eventually(lambda: is_active(grant), within=LONG)
+    with place.running("sleep", user=f"{grant.ref}.web-1") as (client, tag):
+        close(place, change)
+        eventually(lambda: not on_target(tag), within=LONG)
+        assert client.wait(LONG) == 255
+    eventually(lambda: is_ended(grant), within=LONG)
+    assert grant.end_reason == "workflow_closed"
+
+
+def test_cancelled_before_its_start_it_never_begins(place):
+    change, grant = planned(place, begins=2, lasts=600)
+    close(place, change)
+    assert is_ended(grant)
+    eventually(lambda: seconds_since(change.starts_at) > 2, within=LONG)
+    assert is_ended(grant)
+    assert grant.activated_at is None
+    assert place.ssh("true", user=f"{grant.ref}.web-1").returncode != 0
+
+
+def seconds_since(moment: dt.datetime) -> float:
+    from broker.kernel import clock
+
+    return (clock.now() - moment).total_seconds()
