@@ -6,6 +6,11 @@
   as ids separated by spaces, so that gateways hear it without any other part being up.
 - ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
 - ``claim_undo`` gives a grant to the one worker that carries its end out on targets, if they may be asked now.
+- Work that is closed stays closed; what it is never changes. The work of a request and of a grant never changes.
+- What was said in the thread of a request stays as it was said.
+- A new order is announced on the channel ``stint_order`` in the ordering transaction, as its id.
+- New notices are announced on the channel ``stint_notice`` in the telling transaction, as ids separated by spaces.
+- ``stint_requests_allowed`` writes down many allowed requests in one call.
 """
 
 from __future__ import annotations
@@ -206,8 +211,6 @@ CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUA
 $body$;
 """
 
-# One call, and so one transaction of the server's own: a worker that is stopped in the middle of it holds nothing. What it
-# has claimed counts for as long as the claim lasts.
 CLAIM = """
 CREATE FUNCTION claim_undo(
     p_grant bigint, p_now timestamptz, p_claim interval, p_places integer, p_at_host integer, p_in_doubt integer
@@ -263,7 +266,104 @@ END
 $body$;
 """
 
+WORK = """
+CREATE SEQUENCE sessions_app_workflow_number START 101;
+
+CREATE TRIGGER stint_workflow_never_deleted BEFORE DELETE ON sessions_app_workflow
+    FOR EACH ROW EXECUTE FUNCTION stint_refuse('Work is never deleted; close it.');
+CREATE TRIGGER stint_workflow_closed BEFORE UPDATE ON sessions_app_workflow FOR EACH ROW
+    WHEN (OLD.state = 'closed' AND NEW IS DISTINCT FROM OLD)
+    EXECUTE FUNCTION stint_refuse('Work that is closed stays as it is; open new work.');
+CREATE TRIGGER stint_workflow_fixed BEFORE UPDATE ON sessions_app_workflow FOR EACH ROW
+    WHEN ((OLD.provider, OLD.kind, OLD.ref, OLD.opened_by_id) IS DISTINCT FROM
+          (NEW.provider, NEW.kind, NEW.ref, NEW.opened_by_id))
+    EXECUTE FUNCTION stint_refuse('What a piece of work is never changes.');
+
+CREATE TRIGGER stint_request_work BEFORE UPDATE ON sessions_app_accessrequest FOR EACH ROW
+    WHEN (OLD.workflow_id IS DISTINCT FROM NEW.workflow_id)
+    EXECUTE FUNCTION stint_refuse('What a request is for never changes; withdraw it and ask again.');
+CREATE TRIGGER stint_grant_work BEFORE UPDATE ON sessions_app_grant FOR EACH ROW
+    WHEN (OLD.workflow_id IS DISTINCT FROM NEW.workflow_id)
+    EXECUTE FUNCTION stint_refuse('What a grant is for never changes.');
+
+CREATE TRIGGER stint_comment_stays BEFORE UPDATE OR DELETE ON sessions_app_comment
+    FOR EACH ROW EXECUTE FUNCTION stint_refuse('What was said in a thread stays.');
+
+CREATE TRIGGER stint_order_fixed BEFORE UPDATE ON sessions_app_commandorder FOR EACH ROW
+    WHEN ((OLD.grant_id, OLD.target_id, OLD.line, OLD.asked_by_id) IS DISTINCT FROM
+          (NEW.grant_id, NEW.target_id, NEW.line, NEW.asked_by_id)
+          OR (OLD.claimed_at IS NOT NULL AND NEW.claimed_at IS DISTINCT FROM OLD.claimed_at))
+    EXECUTE FUNCTION stint_refuse('An order is claimed once and stays what it was.');
+CREATE FUNCTION stint_order_made() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_notify('stint_order', NEW.id::text);
+    RETURN NULL;
+END
+$body$;
+CREATE TRIGGER stint_order_made AFTER INSERT ON sessions_app_commandorder
+    FOR EACH ROW EXECUTE FUNCTION stint_order_made();
+"""
+
+NOTICES = """
+CREATE FUNCTION stint_notice_made() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM stint_announce('stint_notice', (SELECT array_agg(n.id) FROM new_rows n));
+    RETURN NULL;
+END
+$body$;
+CREATE TRIGGER stint_notice_made AFTER INSERT ON sessions_app_notice
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION stint_notice_made();
+"""
+
+REQUESTS = """
+CREATE FUNCTION stint_requests_allowed(p_now timestamptz, p_event text, p_actor text, p_rows jsonb) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+    v_refs text[];
+    v_datas jsonb[];
+BEGIN
+    WITH r AS MATERIALIZED (
+        SELECT nextval(pg_get_serial_sequence('sessions_app_commandrun', 'id')) AS id, x.*
+          FROM jsonb_to_recordset(p_rows) AS x (
+              grant_id bigint, session_id bigint, target_id bigint, ref text, holder text, target text, line text,
+              argv jsonb, command integer, effect text, times integer, first_at timestamptz, last_at timestamptz)
+    ), run AS (
+        INSERT INTO sessions_app_commandrun (id, grant_id, session_id, target_id, line, argv, command_index, effect, state,
+            reason, tried_at, started_at, ended_at, signal, recording, recording_digest, output_bytes)
+        SELECT id, grant_id, session_id, target_id, line, argv, command, effect, 'done', '', first_at, first_at, last_at,
+               '', '', '', 0 FROM r
+    ), counted AS (
+        INSERT INTO sessions_app_requestcount (run_id, times, last_at) SELECT id, times, last_at FROM r
+    )
+    SELECT array_agg(ref ORDER BY id),
+           array_agg(jsonb_build_object('run', id, 'session', session_id, 'target', target, 'holder', holder,
+               'argv', argv, 'index', command, 'times', times, 'first_at', first_at, 'last_at', last_at) ORDER BY id)
+      INTO v_refs, v_datas FROM r;
+    PERFORM audit_append_many('main', p_now, p_event, p_actor, 'grant', v_refs, v_datas);
+END
+$body$;
+"""
+
+# In SQL, because Django names this operator class only with an application of its own for PostgreSQL.
+TICKETS = """
+CREATE INDEX request_of_ticket ON sessions_app_accessrequest (upper(ticket) text_pattern_ops) WHERE ticket <> '';
+"""
+
 REMOVE = """
+DROP INDEX request_of_ticket;
+DROP FUNCTION stint_requests_allowed;
+DROP TRIGGER stint_notice_made ON sessions_app_notice;
+DROP FUNCTION stint_notice_made;
+DROP TRIGGER stint_order_made ON sessions_app_commandorder;
+DROP FUNCTION stint_order_made;
+DROP TRIGGER stint_order_fixed ON sessions_app_commandorder;
+DROP TRIGGER stint_comment_stays ON sessions_app_comment;
+DROP TRIGGER stint_grant_work ON sessions_app_grant;
+DROP TRIGGER stint_request_work ON sessions_app_accessrequest;
+DROP TRIGGER stint_workflow_fixed ON sessions_app_workflow;
+DROP TRIGGER stint_workflow_closed ON sessions_app_workflow;
+DROP TRIGGER stint_workflow_never_deleted ON sessions_app_workflow;
+DROP SEQUENCE sessions_app_workflow_number;
 DROP FUNCTION claim_undo;
 DROP FUNCTION sweep_look, sweep_due_grants;
 DROP TRIGGER stint_guard_version ON sessions_app_commandsetversion;
@@ -290,4 +390,4 @@ class Migration(migrations.Migration):
     """Guards, announcements, the sweep and the claim."""
 
     dependencies = [("sessions_app", "0001_initial"), ("audit", "0002_auditbacklog")]
-    operations = [migrations.RunSQL(GUARDS + SWEEP + CLAIM, REMOVE)]
+    operations = [migrations.RunSQL(GUARDS + SWEEP + CLAIM + WORK + NOTICES + REQUESTS + TICKETS, REMOVE)]

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """What holders put into known_hosts."""
 
     dependencies = [
-        ("sessions_app", "0022_deviations"),
+        ("sessions_app", "0002_guards"),
     ]
 
     operations = [
