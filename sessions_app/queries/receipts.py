@@ -8,8 +8,7 @@ from typing import Any
 from sessions_app.models import CommandRun, EndReason, Grant, Lease, RunState
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
-
-_REFUSED = [RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED]
+from sessions_app.queries.comparisons import REFUSED, comparison
 
 
 def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
@@ -17,8 +16,8 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {
         **summary(grant, now),
-        "run": [_run(run) for run in runs if run.state not in _REFUSED and run.state != RunState.HELD],
-        "refused": [_refused(run) for run in runs if run.state in _REFUSED],
+        "run": [_run(run) for run in runs if run.state not in REFUSED and run.state != RunState.HELD],
+        "refused": [_refused(run) for run in runs if run.state in REFUSED],
         "sessions": _sessions(grant),
         "checked": [
             _checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")
@@ -35,6 +34,7 @@ def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
         "cluster": grant.cluster.name,
         "state": grant.state,
         "approved": _approved(grant),
+        "compared": comparison(grant, now),
         "ended": _ended(grant, now),
     }
 

@@ -151,6 +151,43 @@ class ReceiptApprovedShape(Shape):
     by = ReceiptVerdictShape(many=True)
 
 
+class ComparedCommandShape(Shape):
+    """How often one approved command was used."""
+
+    command = serializers.CharField()
+    times = serializers.IntegerField(
+        allow_null=True, help_text="Null where the target does not say which command was used."
+    )
+
+
+class ComparedTargetShape(Shape):
+    """How often one approved target was used."""
+
+    target = serializers.CharField()
+    times = serializers.IntegerField()
+
+
+class ComparedRefusedShape(Shape):
+    """One thing that was tried and refused, so many times."""
+
+    command = serializers.CharField()
+    times = serializers.IntegerField()
+    last_at = Moment()
+    why = serializers.CharField()
+
+
+class ComparisonShape(Shape):
+    """What was done, held against what was approved."""
+
+    sentence = serializers.CharField(help_text="All of it in one sentence.")
+    commands = ComparedCommandShape(many=True)
+    targets = ComparedTargetShape(many=True)
+    approved_seconds = serializers.IntegerField()
+    used_seconds = serializers.IntegerField(help_text="How much of the time had passed before the end.")
+    refused = ComparedRefusedShape(many=True, help_text="The 20 that were tried most.")
+    refused_times = serializers.IntegerField()
+
+
 class ReceiptRunShape(Shape):
     """A command that was run."""
 
@@ -240,6 +277,7 @@ class ReceiptShape(Shape):
     cluster = serializers.CharField()
     state = Choice(choices=GrantState.values)
     approved = ReceiptApprovedShape()
+    compared = ComparisonShape()
     run = ReceiptRunShape(many=True)
     refused = ReceiptRefusedShape(many=True)
     sessions = ReceiptSessionShape(many=True)

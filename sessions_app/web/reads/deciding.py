@@ -33,6 +33,7 @@ from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
+from sessions_app.queries.comparisons import comparison
 from sessions_app.queries.named import with_names
 from sessions_app.web import timeline
 from sessions_app.web.reads.home import LIVE
@@ -60,13 +61,18 @@ class Needed(NamedTuple):
 
 
 class PastRecord(NamedTuple):
-    """What the requester did on the cluster in the last 90 days; ``more``: there were more grants than were looked at."""
+    """What the requester did on the cluster in the last 90 days; ``more``: there were more grants than were looked at.
+
+    ``compared`` says what was used of the ``last`` grant of the same command set.
+    """
 
     grants: int
     more: bool
     early: int
     refused: int
     recording: CommandRun | None
+    last: Grant | None = None
+    compared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +252,13 @@ def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRec
     # By time, which has no index: by number, a million runs of others might be read to find none.
     last = seen.select_related("grant").order_by("-tried_at").first()
     refused = runs.filter(state=RunState.REFUSED).count()
-    return PastRecord(**ended, more=len(newest) > NEWEST, refused=refused, recording=last)
+    same = request.command_set_version.command_set_id
+    mine = with_names(Grant.objects.visible_to(reader).filter(pk__in=looked_at, state=GrantState.ENDED))
+    before = mine.filter(command_set_version__command_set=same).order_by("-created_at").first()
+    return PastRecord(
+        **ended, more=len(newest) > NEWEST, refused=refused, recording=last, last=before,
+        compared=comparison(before, now)["sentence"] if before else "",
+    )  # fmt: skip
 
 
 def _chart(

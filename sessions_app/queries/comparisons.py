@@ -1,0 +1,119 @@
+"""What was done with a grant, held against what was approved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db.models import Count, F, Max, Sum
+from django.db.models.functions import Coalesce
+
+from sessions_app.connectors.registry import find
+from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.queries.commands import compiled
+
+USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
+REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
+# So many different refused tries are told one by one; `refused_times` counts all.
+MOST_REFUSED = 20
+OVER = (GrantState.REVOKING, GrantState.ENDED)
+
+
+def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
+    """Return, as plain data, how often each approved command and target was used, for how long of the approved time in
+    seconds, what else was tried, and all of that in one sentence. It costs the same however much was run.
+
+    A command's ``times`` is None where the target does not say which command was used.
+    """
+    views = [
+        view
+        for view in describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+        if not view.denies
+    ]
+    commands = _commands(grant, views)
+    targets = _targets(grant)
+    refused = _refused(grant)
+    refused_times = CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
+    approved, used = _seconds(grant, now)
+    return {
+        "sentence": sentence(
+            commands=[row["times"] for row in commands], targets=[row["times"] for row in targets],
+            approved=approved, used=used, refused=refused_times,
+        ),
+        "commands": commands, "targets": targets, "approved_seconds": approved, "used_seconds": used,
+        "refused": refused, "refused_times": refused_times,
+    }  # fmt: skip
+
+
+def _times(grant: Grant, by: str) -> Mapping[Any, int]:
+    """Return how often something was used by a field of the runs; a run over HTTP may stand for many requests."""
+    runs = CommandRun.objects.filter(grant=grant, state__in=USED).order_by()
+    counted = runs.values(by).annotate(times=Sum(Coalesce(F("count__times"), 1)))
+    return {row[by]: row["times"] for row in counted}
+
+
+def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
+    times = _times(grant, "command_index")
+    kind = find(grant.cluster.kind)
+    # Where the target itself enforces, what was run is read back without the command that allowed it, or not at all.
+    told = kind is not None and not kind.prepares
+    return [{"command": view.text, "times": times.get(view.index, 0 if told else None)} for view in views]
+
+
+def _targets(grant: Grant) -> list[dict[str, Any]]:
+    times = _times(grant, "target__name")
+    names = sorted(target.name for target in grant.targets.all())
+    return [{"target": name, "times": times.get(name, 0)} for name in names]
+
+
+def _refused(grant: Grant) -> list[dict[str, Any]]:
+    runs = CommandRun.objects.filter(grant=grant, state__in=REFUSED).order_by()
+    grouped = runs.values("line").annotate(times=Count("pk"), last=Max("pk"), last_at=Max("tried_at"))
+    rows = list(grouped.order_by("-times", "-last")[:MOST_REFUSED])
+    why = dict(CommandRun.objects.filter(pk__in=[row["last"] for row in rows]).values_list("pk", "reason"))
+    return [
+        {"command": row["line"], "times": row["times"], "last_at": row["last_at"].isoformat(), "why": why[row["last"]]}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
+    """Return for how long it was approved, and how much of that has passed before its end."""
+    end = (grant.revoking_at or grant.ended_at or now) if grant.state in OVER else now
+    approved = (grant.expires_at - grant.starts_at).total_seconds()
+    used = (min(end, grant.expires_at) - grant.starts_at).total_seconds()
+    return round(approved), max(0, round(used))
+
+
+def sentence(
+    *,
+    commands: Sequence[int | None],
+    targets: Sequence[int],
+    approved: int,
+    used: int,
+    refused: int,
+) -> str:
+    """Return it as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 things were refused"."""
+    parts = []
+    if None not in commands:
+        count = sum(1 for times in commands if times)
+        parts.append(f"{count} of {_many(len(commands), 'command')} {'was' if count == 1 else 'were'} used")
+    on = sum(1 for times in targets if times)
+    where = f"on {on} of {_many(len(targets), 'target')}"
+    parts.append(where if parts else f"Something was seen {where}")
+    unit, name = (60, "minute") if approved >= 120 else (1, "second")
+    parts.append(f"for {_round(used, unit)} of {_many(_round(approved, unit), name)}")
+    what = f"{_many(refused, 'thing')} {'was' if refused == 1 else 'were'} refused"
+    return f"{', '.join(parts)}; {what if refused else 'nothing was refused'}."
+
+
+def _round(seconds: int, unit: int) -> int:
+    """Whole units, and never none of a time that there was."""
+    return max(round(seconds / unit), 1 if seconds else 0)
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,133 @@
+"""What was done with a grant, held against what was approved."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sessions_app.models import CommandRun, EndReason, RunState, Target
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.finish_run import finish_run
+from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.queries.comparisons import comparison, sentence
+from tests.support.acts import after, run, session, use
+from tests.support.api_site import add_site, grant_on_site
+
+
+def worked(world, *lines: str, minutes: int = 12):
+    """A grant in which lines were tried on one target, ended after so many minutes."""
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    for line in lines:
+        tried = run(used, opened, line, now=world.now)
+        if tried.verdict == "allowed":
+            finish_run(run_id=tried.run_id, state="done", exit_status=0, now=world.now)
+    end_grant(
+        grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=after(world, minutes=minutes)
+    )
+    grant.refresh_from_db()
+    return grant
+
+
+def test_each_command_and_target_says_how_often_it_was_used(world):
+    grant = worked(
+        world, "echo restart nginx", "echo restart nginx", "sleep 5", "echo restart sshd", "id", "id"
+    )
+    found = comparison(grant, after(world, hours=2))
+    assert {row["command"]: row["times"] for row in found["commands"]} == {
+        "echo restart nginx": 2, "echo log nginx {lines}": 0, "echo stop nginx": 0, "sleep {seconds}": 1,
+        "sleep {seconds} nightly": 0,
+    }  # fmt: skip
+    assert found["targets"] == [{"target": "web-1", "times": 3}, {"target": "web-2", "times": 0}]
+    assert (found["approved_seconds"], found["used_seconds"]) == (3600, 720)
+    assert [(row["command"], row["times"]) for row in found["refused"]] == [
+        ("id", 2),
+        ("echo restart sshd", 1),
+    ]
+    assert found["refused"][0]["why"]
+    assert found["sentence"] == (
+        "2 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 3 things were refused."
+    )
+
+
+def test_what_was_never_used_says_so(world):
+    grant = worked(world, minutes=60)
+    assert comparison(grant, after(world, hours=2))["sentence"] == (
+        "0 of 5 commands were used, on 0 of 2 targets, for 60 of 60 minutes; nothing was refused."
+    )
+
+
+def test_a_hold_that_nobody_allowed_is_refused_and_a_live_grant_counts_up_to_now(world):
+    grant = world.grant()
+    used = use(grant, now=world.now)
+    run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+    CommandRun.objects.update(state=RunState.HOLD_LAPSED, reason="nobody allowed it in time")
+    found = comparison(grant, after(world, minutes=30))
+    assert found["refused"][0]["why"] == "nobody allowed it in time"
+    assert found["used_seconds"] == 1800
+
+
+def test_what_approvers_took_out_is_not_held_against_its_holder(world):
+    target = Target.objects.get(name="web-1")
+    grant = world.decide(world.request(), narrowing={"commands": [0, 1], "targets": [target.pk]}).grant
+    found = comparison(grant, world.now)
+    assert len(found["commands"]) == 2
+    assert [row["target"] for row in found["targets"]] == ["web-1"]
+
+
+def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
+    from sessions_app.operations.authorize_request import _read
+    from sessions_app.policy.commands.kinds import decide
+
+    add_site(world)
+    grant = grant_on_site(world)
+    facts = _read(grant.pk, grant.targets.get().pk)
+    used = _session(world, grant)
+    decision = decide(facts.compiled, "GET /tickets/T-42")
+    record_allowed_requests(
+        requests=[
+            AllowedRequests(
+                facts=facts,
+                session_id=used,
+                decision=decision,
+                times=41,
+                first_at=world.now,
+                last_at=world.now,
+            )
+        ],
+        now=world.now,
+    )
+    found = comparison(grant, world.now)
+    assert found["commands"][0]["times"] == 41
+    assert found["targets"] == [{"target": "tickets-api", "times": 41}]
+    assert not [row for row in found["commands"] if "DELETE" in row["command"]]
+
+
+def _session(world, grant) -> int:
+    from sessions_app.models import Session
+    from sessions_app.operations.renew_gateway import renew_gateway
+
+    node = renew_gateway(name="web", version="1", now=world.now)
+    return Session.objects.create(
+        grant=grant, target=grant.targets.get(), gateway_id=node, opened_at=world.now
+    ).pk
+
+
+def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
+    assert sentence(commands=[None, None], targets=[3, 0], approved=3600, used=60, refused=0) == (
+        "Something was seen on 1 of 2 targets, for 1 of 60 minutes; nothing was refused."
+    )
+    assert sentence(commands=[1], targets=[1], approved=60, used=1, refused=1) == (
+        "1 of 1 command was used, on 1 of 1 target, for 1 of 60 seconds; 1 thing was refused."
+    )
+
+
+def test_it_costs_the_same_however_much_was_run(world):
+    counts = []
+    for lines in (["sleep 1", "id"], ["sleep 1", "id", "echo restart nginx", "echo restart sshd"] * 4):
+        grant = worked(world, *lines)
+        with CaptureQueriesContext(connection) as seen:
+            comparison(grant, world.now)
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
