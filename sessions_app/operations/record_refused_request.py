@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 from django.db import transaction
 
 from accounts.actors import actor_of
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
-from sessions_app.models import CommandRun, GrantCredential, RunState
+from sessions_app.models import CommandRun, GrantCredential, GrantState, RunState
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.operations.note_deviation import note_deviation
 from sessions_app.operations.open_request_session import holder_of
 
 MAX_STORED = 8000
+HELD = "the grant is held, because too much else was tried"
 
 
 def record_refused_request(
@@ -37,24 +39,50 @@ def record_refused_request(
     return run.pk
 
 
-def record_dead_token(*, token_digest: str, target_name: str, line: str, now: dt.datetime) -> str | None:
-    """Write down that somebody came with a token that is good no longer, or not there; return the reference of its grant,
-    None for a token that never was.
-    """
+@dataclass(frozen=True, slots=True)
+class DeadToken:
+    """The grant of a token that opens nothing now; ``held``: it would, if an approver let the grant go on."""
+
+    grant_ref: str
+    held: bool
+
+
+def record_dead_token(
+    *, token_digest: str, target_name: str, line: str, now: dt.datetime
+) -> DeadToken | None:
+    """Write down that somebody came with a token that is good no longer, or not there; None for a token that never was."""
     credential = (
         GrantCredential.objects.select_related("grant", "grant__holder").filter(digest=token_digest).first()
     )
     if credential is None:
         return None
     grant = credential.grant
-    why = (
-        "the token was replaced"
-        if credential.revoked_at
-        else f"the grant is {grant.state}, or not for this target"
-    )
+    held = _is_held(credential, target_name, now)
     with transaction.atomic():
         record(
             event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
-            data={"target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]), "why": why, "code": "over"},
+            data={
+                "target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]),
+                "why": _why(credential, held=held), "code": "held" if held else "over",
+            },
         )  # fmt: skip
-    return grant.ref
+    return DeadToken(grant.ref, held)
+
+
+def _is_held(credential: GrantCredential, target_name: str, now: dt.datetime) -> bool:
+    """Whether nothing but the hold is in the way. Only asked when the one statement of the hot path found nothing."""
+    grant = credential.grant
+    live = grant.state == GrantState.ACTIVE and grant.held_at is not None and grant.expires_at > now
+    good = credential.revoked_at is None and (credential.expires_at is None or credential.expires_at > now)
+    return live and good and grant.targets.filter(name=target_name, removed_at__isnull=True).exists()
+
+
+def _why(credential: GrantCredential, *, held: bool) -> str:
+    if held:
+        return HELD
+    replaced = credential.revoked_at is not None
+    return (
+        "the token was replaced"
+        if replaced
+        else f"the grant is {credential.grant.state}, or not for this target"
+    )

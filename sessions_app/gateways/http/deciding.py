@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.gateways.http.denials import Denial, deny
+from sessions_app.gateways.http.denials import Denial, deny, held
 from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.tally import Tally
 from sessions_app.operations.authorize_request import GrantFacts, RequestUse, authorize_request
@@ -142,12 +142,13 @@ class Decider:
         )  # fmt: skip
 
     def _dead(self, asked: Asked, digest: str) -> Answer:
-        ref = record_dead_token(
-            token_digest=digest, target_name=asked.target, line=asked.line, now=clock.now()
-        )
-        if ref is None:
+        now = clock.now()
+        dead = record_dead_token(token_digest=digest, target_name=asked.target, line=asked.line, now=now)
+        if dead is None:
             # Nobody's: the record would be anybody's to fill.
             log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
+        elif dead.held:
+            return held(dead.grant_ref, now)
         return NoToken(
             "invalid_token", "the token opens nothing here now: it is over, replaced, or for another place"
         )

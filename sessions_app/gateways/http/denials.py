@@ -62,6 +62,18 @@ def deny(
     return Denial(message=context["message"], context=context)
 
 
+def held(grant_ref: str, now: dt.datetime) -> Denial:
+    """Return the refusal of everything under a grant that is held: nothing is to be asked for, an approver has to act."""
+    message = f"{grant_ref} is held: too much else was tried, and an approver must let it go on."
+    return Denial(
+        message=message,
+        context={
+            "evaluation_id": f"ev_{secrets.token_urlsafe(12)}", "evaluated_at": now.isoformat(), "reason": "grant_held",
+            "code": "held", "message": message, "profile": PROFILE, "next_action": "retry",
+        },
+    )  # fmt: skip
+
+
 def _offer(
     holder: Identity, cluster: str, target: str, method: str, uri: str, body: Json | Unseen, now: dt.datetime
 ) -> dict[str, Any] | None:

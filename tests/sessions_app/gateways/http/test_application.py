@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError
 
 from broker.audit.models import AuditEntry
-from sessions_app.models import CommandRun, EndReason, Lease, RequestCount, Session
+from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Lease, RequestCount, Session
 from sessions_app.operations.end_grant import end_grant
 from tests.support.acts import last
 from tests.support.api_site import PROXY_KEY, token_of
@@ -205,3 +205,19 @@ def test_names_that_no_header_holds_are_escaped(door, grant, site):
     type(site.alice).objects.filter(pk=site.alice.pk).update(username="alïce")
     token = token_of(grant, site)
     assert door.nginx(token).headers["stint-holder"] == "al%C3%AFce"
+
+
+def test_under_a_grant_that_is_held_it_is_said_what_has_to_happen(door, token, grant, site):
+    Grant.objects.filter(pk=grant.pk).update(held_at=site.now)
+    answer = door.nginx(token)
+    assert answer.status == 403
+    assert f"{grant.ref} is held" in answer.json["detail"]
+    assert (answer.json["context"]["reason"], answer.json["context"]["next_action"]) == (
+        "grant_held",
+        "retry",
+    )
+    entry = last("command.refused", grant.ref).data
+    assert (entry["code"], entry["why"]) == ("held", "the grant is held, because too much else was tried")
+    assert door.nginx(token, HTTP_STINTTARGET="elsewhere").status == 401
+    GrantCredential.objects.update(revoked_at=site.now)
+    assert door.nginx(token).status == 401

@@ -1,0 +1,211 @@
+"""A procurement assistant may ask vendors for prices during one task. What else it tries is refused, told, and ends it.
+
+Real nginx with Stint's own snippet, the real web process, the worker's own deeds, and a receiver of signed webhooks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import fresh_database
+from tests.support.acts import events, last
+from tests.support.api_site import PROXY_KEY, token_of
+from tests.support.gateway import eventually
+from tests.support.nginx import Application, Nginx, application, nginx
+from tests.support.receiver import SECRET, Receiver, endpoint, receiver, webhook_file
+from tests.support.site import serve
+from tests.support.world import World, make_world
+
+FILES = {
+    "clusters/suppliers.yaml": f"""
+name: suppliers
+kind: http
+summary: Prices, orders and payments of the suppliers
+environment: production
+risk: high
+connection: {{proxy: nginx, proxy_key: {PROXY_KEY}, tls: false, host: suppliers.example.com}}
+targets:
+  - {{name: suppliers-api, address: 127.0.0.1, port: 8080}}
+""",
+    "command-sets/ask-prices.yaml": """
+name: ask-prices
+kind: http
+summary: See what suppliers ask, and ask them for a quote, for one task
+risk: low
+parameters:
+  task: {from: workflow.id}
+commands:
+  - request: GET /prices/{item}
+    where: {item: {pattern: "[a-z0-9-]{1,40}"}}
+    query: {quantity: {int: [1, 10000]}}
+    optional: [quantity]
+    effect: read
+  - request: POST /tasks/{task}/quotes
+    effect: change
+examples:
+  allow: ["GET /prices/paper-a4?quantity=500"]
+  refuse: ["POST /payments", "PUT /suppliers/7/bank-details"]
+accept:
+  free_body commands[1].body: a quote that was asked for binds nobody
+""",
+    "policies/procurement.yaml": """
+name: procurement
+summary: Find the best price
+clusters: [suppliers]
+command_sets: [ask-prices]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+workflow: {kinds: [task]}
+deviations: {limit: 3}
+tell: {webhooks: [purchasing]}
+""",
+}
+TOLD = "grant.active command.refused grant.revoking"
+
+
+@dataclass
+class Office:
+    """All of it, running."""
+
+    world: World
+    upstream: Application
+    proxy: Nginx
+    hook: Receiver
+    token: str = ""
+
+    def task(self, title: str) -> Any:
+        return self.world.work("task", self.world.alice, title=title, clusters=["suppliers"])
+
+    def assistant(self, task: Any) -> Any:
+        """The assistant asks for the task, bob approves."""
+        grant = self.world.grant(
+            who=self.world.robot, workflow=task.ref, cluster="suppliers", command_set="ask-prices",
+            parameters={}, reason="Paper for the autumn",
+        )  # fmt: skip
+        self.token = token_of(grant, self.world)
+        return grant
+
+    def ask(self, line: str, body: bytes = b"") -> int:
+        """Send a request through nginx as the assistant does; return the status."""
+        head = f"{line} HTTP/1.1\r\nHost: suppliers.example.com\r\nAuthorization: Bearer {self.token}\r\n"
+        return self.proxy.send(f"{head}Content-Length: {len(body)}\r\n".encode(), body).status
+
+
+@pytest.fixture(scope="module")
+def office(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Office]:
+    from sessions_app.connectors.http.snippets import Site, snippet
+
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(fresh_database(django_db_blocker))
+        from broker.kernel import clock
+
+        clock.sync()
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("django.conf.settings.WEBHOOK_NETWORKS", ["127.0.0.0/8"])
+        hook = stack.enter_context(receiver())
+        world = make_world(
+            clock.now(), FILES | webhook_file(hook, name="purchasing", events=TOLD, scope="policies")
+        )
+        web = stack.enter_context(serve(database.env, tmp_path_factory.mktemp("web")))
+        upstream = stack.enter_context(application())
+        site = Site(
+            target="suppliers-api", origin="http://suppliers.example.com", upstream=upstream.url, stint=web,
+            proxy_key=PROXY_KEY,
+        )  # fmt: skip
+        proxy = stack.enter_context(nginx(snippet("nginx", site)))
+        yield Office(world, upstream, proxy, hook)
+
+
+def tell_all() -> None:
+    """What the worker does each second: notices are mailed, webhooks sent."""
+    from broker.kernel import clock
+    from sessions_app.models import Notice
+    from sessions_app.operations.deliver_webhooks import deliver_webhooks
+    from sessions_app.operations.gather_webhooks import gather_webhooks
+    from sessions_app.operations.send_notice import send_notice
+
+    gather_webhooks(now=clock.now())
+    deliver_webhooks(endpoint_id=endpoint("purchasing").pk, now=clock.now)
+    for pk in Notice.objects.filter(mailed_at__isnull=True).values_list("pk", flat=True):
+        send_notice(notice_id=pk, now=clock.now())
+
+
+def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, client):
+    task = office.task("Paper for the autumn")
+    grant = office.assistant(task)
+
+    # Prices, and quotes for this task and no other.
+    assert office.ask("GET /prices/paper-a4?quantity=500") == 200
+    assert office.ask(f"POST /tasks/{task.ref}/quotes", b'{"item": "paper-a4"}') == 200
+    assert office.upstream.lines[-1] == f"POST /tasks/{task.ref}/quotes HTTP/1.1".encode()
+    before = len(office.upstream.heads)
+
+    # A payment, other bank details, the neighbour's task: refused before they arrive.
+    assert office.ask("POST /payments", b'{"amount": 90000}') == 403
+    assert office.ask("PUT /suppliers/7/bank-details", b'{"iban": "DE00"}') == 403
+    grant.refresh_from_db()
+    assert grant.state == "active"
+    assert office.ask("POST /tasks/TSK-999999/quotes", b"{}") == 403
+
+    # The policy's limit: it is over, also for what was allowed.
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == ("revoking", "deviation")
+    assert office.ask("GET /prices/paper-a4") == 401
+    assert len(office.upstream.heads) == before
+
+    # The record, the approvers' page and mail, and the signed webhook say what was tried.
+    tried = ["POST /payments", "PUT /suppliers/7/bank-details", "POST /tasks/TSK-999999/quotes"]
+    assert events(grant.ref).count("command.refused") == 4
+    assert tried[-1] in last("grant.revoking", grant.ref).data["note"]
+    tell_all()
+    mail = next(
+        mail for mail in mailoutbox if mail.to == ["bob@example.com"] and "tried 3 things" in mail.subject
+    )
+    assert all(line in mail.body for line in tried)
+    client.force_login(office.world.bob, backend="accounts.backends.PasswordBackend")
+    page = client.get(f"/grants/{grant.ref}/").content.decode()
+    assert all(line in page for line in tried)
+    assert "3 things were refused." in page
+    # What only reads is counted for up to a second before it is written down.
+    used = "2 of 2 commands were used, on 1 of 1 target"
+    eventually(lambda: used in client.get(f"/grants/{grant.ref}/").content.decode(), within=30)
+    told = [came for came in office.hook.came if came.json["data"]["grant"] == grant.ref]
+    assert all(came.is_signed_by(SECRET) for came in told)
+    refused = [
+        came.json["data"]["details"]["line"] for came in told if came.json["type"] == "command.refused"
+    ]
+    assert refused[:3] == tried
+    (ended,) = [came.json for came in told if came.json["type"] == "grant.revoking"]
+    assert ended["data"]["details"]["reason"] == "deviation"
+    assert (ended["data"]["holder"], ended["data"]["workflow"]) == ("robot", task.ref)
+    assert "90000" not in json.dumps([came.json for came in told])
+
+
+def test_the_task_is_done_and_so_is_the_assistant(office):
+    from broker.kernel import clock
+    from sessions_app.operations.close_workflow import close_workflow
+
+    task = office.task("Toner")
+    grant = office.assistant(task)
+    assert office.ask("GET /prices/toner") == 200
+    close_workflow(workflow_id=task.pk, actor=office.world.alice, now=clock.now(), note="Bought.")
+    assert office.ask("GET /prices/toner") == 401
+    grant.refresh_from_db()
+    assert grant.end_reason == "workflow_closed"
+
+
+def test_without_a_task_there_is_nothing_to_ask_for(office):
+    from broker.kernel.errors import InvalidInput
+
+    with pytest.raises(InvalidInput, match="none is named"):
+        office.world.grant(
+            who=office.world.robot, cluster="suppliers", command_set="ask-prices", parameters={}
+        )
