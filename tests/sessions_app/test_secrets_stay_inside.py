@@ -28,6 +28,7 @@ from tests.sessions_app.api.test_everywhere import addresses, fill
 from tests.sessions_app.web.pages import READABLE
 from tests.sessions_app.web.test_access import things
 from tests.support.acts import run, session, use
+from tests.support.receiver import SECRET
 from tests.support.world import PASSWORD as PASSWORD_OF_ALL
 from tests.support.world import SETUP
 
@@ -104,7 +105,7 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     }
     assert len(answered) == len(shown) > 50
     secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL,
-               Grant.objects.get(ref=used.grant_ref).token, *private.splitlines()[2:-1]]  # fmt: skip
+               Grant.objects.get(ref=used.grant_ref).token, SECRET, *private.splitlines()[2:-1]]  # fmt: skip
     for secret in secrets:
         assert not [name for name, content in answered.items() if secret in content], (
             f"{secret[:6]}… is shown"

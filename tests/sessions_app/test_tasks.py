@@ -7,6 +7,8 @@ from celery import current_app
 from broker.audit.models import AuditVerification
 from sessions_app import tasks
 from sessions_app.models import GrantState
+from tests.support.gateway import eventually
+from tests.support.receiver import receiver, webhook_file
 
 
 def test_every_scheduled_task_is_one_that_the_worker_knows():
@@ -31,3 +33,19 @@ def test_a_message_for_a_grant_that_is_over_does_nothing(world):
 def test_the_record_is_read_again_on_schedule(world):
     tasks.verify_record()
     assert AuditVerification.objects.get(log="main").ok
+
+
+def test_the_worker_queues_and_sends_webhooks_in_threads_of_its_own(live_world, settings):
+    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
+    with receiver() as hook:
+        live_world.apply(webhook_file(hook))
+        request = live_world.request()
+        tasks.send_webhooks()
+        (came,) = hook.wait_for(1)
+        eventually(lambda: not tasks._couriers._busy, within=30)
+    assert came.json["data"]["request"] == request.ref
+
+
+def test_the_worker_tells_the_next_ones_and_forgets_what_is_old(world):
+    tasks.escalate_due()
+    tasks.forget()
