@@ -63,6 +63,11 @@ class CommandKind(Protocol):
     def decide(self, compiled: Any, line: str) -> Allowed | Refused:
         """Whether a command, as people write it, may run, and as what. Never raises for a line."""
 
+    def covers(self, parent: Any, child: Any) -> str | None:
+        """Why the child may allow what the parent does not, or less strictly, in a clause; None only when it is proven that
+        it never does.
+        """
+
     def describe(self, compiled: Any) -> list[CommandView]:
         """The commands in the document's order, with bound values and what is free at each run."""
 
@@ -141,6 +146,13 @@ def compile_open(document: CommandSetDocument) -> CompiledSet:
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     """Whether this command may run, and as what. Never raises for a line."""
     return _KINDS[compiled.kind].decide(compiled, line)
+
+
+def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Why the child may allow what the parent does not, or less strictly, in a clause; None when it is within the parent."""
+    if parent.kind != child.kind:
+        return f"commands of {child.kind} are not within those of {parent.kind}"
+    return _KINDS[child.kind].covers(parent, child)
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:

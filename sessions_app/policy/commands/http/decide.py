@@ -35,7 +35,9 @@ UNSEEN: Final = Unseen()
 
 
 @dataclass(frozen=True, slots=True)
-class _Command(answers.CompiledCommand):
+class Command(answers.CompiledCommand):
+    """One request with the bound values in place."""
+
     rule: HTTPRequest | HTTPDeny
     template: Template
     pattern: re.Pattern[str] = field(repr=False)
@@ -47,6 +49,7 @@ class _Command(answers.CompiledCommand):
 
     @property
     def strictness(self) -> tuple[int, int]:
+        """Lower decides."""
         return (_EFFECT_RANK[self.rule.effect], self.index)
 
     @property
@@ -59,11 +62,11 @@ class _Command(answers.CompiledCommand):
 class CompiledSet(answers.CompiledSet):
     """The requests of one grant, ready for `decide_request`."""
 
-    commands: tuple[_Command, ...]
-    left_out: tuple[_Command, ...]
-    denies: tuple[_Command, ...] = field(repr=False)
-    by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
-    deep: tuple[_Command, ...] = field(repr=False)
+    commands: tuple[Command, ...]
+    left_out: tuple[Command, ...]
+    denies: tuple[Command, ...] = field(repr=False)
+    by_shape: Mapping[tuple[str, int], tuple[Command, ...]] = field(repr=False)
+    deep: tuple[Command, ...] = field(repr=False)
 
 
 def compile_set(
@@ -119,7 +122,7 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
     allows = sorted(
         (one for one in kept if isinstance(one.rule, HTTPRequest)), key=lambda one: one.strictness
     )
-    by_shape: dict[tuple[str, int], tuple[_Command, ...]] = {}
+    by_shape: dict[tuple[str, int], tuple[Command, ...]] = {}
     for one in allows:
         if not one.deep:
             key = (one.template.method, sum(p.count("/") for p in one.template.pieces if isinstance(p, str)))
@@ -134,7 +137,7 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
 
 def _compile_rule(
     document: HTTPCommandSet, index: int, rule: HTTPRequest | HTTPDeny, bound: Mapping[str, str]
-) -> _Command:
+) -> Command:
     template = rule.template()
     types = {name: document.type_of(rule, name) for name in template.names}
 
@@ -152,7 +155,7 @@ def _compile_rule(
     query = {name: check(one, query=True) for name, one in rule.query.items()}
     body = None if rule.body is None else {name: check(one, query=False) for name, one in rule.body.items()}
     deny = isinstance(rule, HTTPDeny)
-    return _Command(
+    return Command(
         index, rule, template, pattern_of(template, bound, types, broad=deny),
         {name: type_ for name, type_ in types.items() if name not in bound}, query, body,
         frozenset() if isinstance(rule, HTTPDeny) else frozenset(rule.optional), _text_of(template, bound),
@@ -207,7 +210,7 @@ def decide_request(
     return _explain(compiled, method, asked, body)
 
 
-def _candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[_Command]:
+def _candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[Command]:
     near = compiled.by_shape.get((method, path.count("/")), ())
     if not compiled.deep:
         return near
@@ -215,7 +218,7 @@ def _candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[_Comm
     return sorted((*near, *deep), key=lambda one: one.strictness)
 
 
-def _match(one: _Command, asked: Target, body: Json | Unseen) -> dict[str, str] | None:
+def _match(one: Command, asked: Target, body: Json | Unseen) -> dict[str, str] | None:
     found = one.pattern.fullmatch(asked.path)
     if found is None:
         return None
@@ -226,7 +229,7 @@ def _match(one: _Command, asked: Target, body: Json | Unseen) -> dict[str, str] 
 
 
 def _faults(
-    one: _Command, asked: Target, body: Json | Unseen, matched: dict[str, str]
+    one: Command, asked: Target, body: Json | Unseen, matched: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """What of a request whose path fits does not do, with the code of it."""
     for name, type_ in one.types.items():
@@ -240,7 +243,7 @@ def _faults(
         yield from ((fault, "body") for fault in _body_faults(one, body, matched))
 
 
-def _body_faults(one: _Command, body: Json | Unseen, matched: dict[str, str]) -> Iterator[str]:
+def _body_faults(one: Command, body: Json | Unseen, matched: dict[str, str]) -> Iterator[str]:
     if isinstance(body, Unseen):
         yield "it limits the body, which this door does not see: send it through a door that does (AuthZEN)"
         return
@@ -273,7 +276,7 @@ def _inside(
             yield f"{what} must hold {clip(name)}"
 
 
-def _is_denied(one: _Command, method: str, asked: Target, body: Json | Unseen) -> bool:
+def _is_denied(one: Command, method: str, asked: Target, body: Json | Unseen) -> bool:
     """Whether a deny fits: in doubt, it does."""
     if one.template.method not in (ANY, method):
         return False
@@ -333,7 +336,7 @@ def _explain(compiled: CompiledSet, method: str, asked: Target, body: Json | Uns
     return Refused(f"{clip(asked.path)} is not one of the paths allowed here", nearest.text, "path")
 
 
-def _likeness(one: _Command, method: str, path: str) -> float:
+def _likeness(one: Command, method: str, path: str) -> float:
     """Parts of the path that are the same from the start on; the method counts half of one."""
     ours, theirs = one.text.partition(" ")[2].split("/"), path.split("/")
     same = 0
@@ -349,7 +352,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(one) for one in compiled.commands]
 
 
-def _view(one: _Command) -> CommandView:
+def _view(one: Command) -> CommandView:
     named = {
         check.name: check.type
         for check in (*one.query.values(), *(one.body or {}).values())
@@ -365,7 +368,7 @@ def _view(one: _Command) -> CommandView:
     )
 
 
-def _detail(one: _Command) -> Iterator[str]:
+def _detail(one: Command) -> Iterator[str]:
     inside: Sequence[tuple[str, Mapping[str, Check]]] = (("query", one.query), ("body", one.body or {}))
     for where, limited in inside:
         for name, check in limited.items():

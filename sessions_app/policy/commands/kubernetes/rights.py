@@ -88,9 +88,9 @@ class Right:
     def covers(self, request: Request, types: Mapping[str, ParameterType]) -> Mapping[str, str] | None:
         """The values with which it permits a request; None if it does not."""
         if not (
-            _listed(request.verb, self.verbs)
-            and _listed(request.group, self.groups)
-            and _resource_listed(request.resource, self.resources)
+            word_listed(request.verb, self.verbs)
+            and word_listed(request.group, self.groups)
+            and resource_listed(request.resource, self.resources)
         ):
             return None
         for known in _matches(self.namespaces, request.namespace, types, {}):
@@ -131,13 +131,15 @@ def _and(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _listed(word: str, words: tuple[str, ...]) -> bool:
+def word_listed(word: str, words: tuple[str, ...]) -> bool:
+    """Whether a verb or a group is among those of a rule."""
     return word in words or ANY in words
 
 
-def _resource_listed(resource: str, resources: tuple[str, ...]) -> bool:
+def resource_listed(resource: str, resources: tuple[str, ...]) -> bool:
+    """Whether a resource or a subresource is among those of a rule."""
     _, slash, sub = resource.partition("/")
-    return _listed(resource, resources) or (bool(slash) and f"*/{sub}" in resources)
+    return word_listed(resource, resources) or (bool(slash) and f"*/{sub}" in resources)
 
 
 def _matches(

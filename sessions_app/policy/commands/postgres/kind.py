@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.postgres import decide as deciding
+from sessions_app.policy.commands.postgres.covers import covers
 from sessions_app.policy.commands.postgres.decide import CompiledSet
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.lint import lint
@@ -34,6 +35,10 @@ class PostgresKind:
     def decide(self, compiled: CompiledSet, line: str) -> Allowed | Refused:
         """Whether the grant's role has what this line names."""
         return deciding.decide(compiled, line)
+
+    def covers(self, parent: CompiledSet, child: CompiledSet) -> str | None:
+        """Why one set is not within the other; None when it is."""
+        return covers(parent, child)
 
     def describe(self, compiled: CompiledSet) -> list[CommandView]:
         """The privileges with bound values."""

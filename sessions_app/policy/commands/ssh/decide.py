@@ -41,7 +41,9 @@ class Allowed(answers.Allowed):
 
 
 @dataclass(frozen=True, slots=True)
-class _Command(answers.CompiledCommand):
+class Command(answers.CompiledCommand):
+    """One command with the bound values in place."""
+
     rule: SSHCommand
     contain: Contain
     template: Template
@@ -51,6 +53,7 @@ class _Command(answers.CompiledCommand):
 
     @property
     def strictness(self) -> tuple[bool, int, int, bool, int]:
+        """Lower decides."""
         finish = self.rule.finish_seconds
         rank = _EFFECT_RANK[self.rule.effect]
         return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.index)
@@ -60,9 +63,9 @@ class _Command(answers.CompiledCommand):
 class CompiledSet(answers.CompiledSet):
     """The command lines of one grant, ready for `decide`."""
 
-    commands: tuple[_Command, ...]
-    left_out: tuple[_Command, ...]
-    by_shape: Mapping[tuple[str, int], tuple[_Command, ...]] = field(repr=False)
+    commands: tuple[Command, ...]
+    left_out: tuple[Command, ...]
+    by_shape: Mapping[tuple[str, int], tuple[Command, ...]] = field(repr=False)
 
 
 def compile_set(
@@ -89,7 +92,7 @@ def compile_open(document: SSHCommandSet) -> CompiledSet:
 def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
     commands = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(command for command in commands if keep is None or command.index in keep)
-    by_shape: dict[tuple[str, int], tuple[_Command, ...]] = {}
+    by_shape: dict[tuple[str, int], tuple[Command, ...]] = {}
     for command in sorted(kept, key=lambda command: command.strictness):
         key = (command.plain[0] or "", len(command.words))
         by_shape[key] = (*by_shape.get(key, ()), command)
@@ -97,14 +100,12 @@ def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection
     return CompiledSet("ssh", document.name, dict(bound), kept, left_out, by_shape)
 
 
-def _compile_rule(
-    document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]
-) -> _Command:
+def _compile_rule(document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]) -> Command:
     template = rule.template()
     words = tuple(fill(word, bound) for word in template.words)
     plain = tuple(word[0] if len(word) == 1 and isinstance(word[0], str) else None for word in words)
     types = {name: document.type_of(rule, name) for name in template.names}
-    return _Command(index, rule, document.contain_of(rule), template, words, plain, types)
+    return Command(index, rule, document.contain_of(rule), template, words, plain, types)
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
@@ -143,7 +144,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
     return _explain(compiled, argv)
 
 
-def _match(command: _Command, argv: tuple[str, ...]) -> Mapping[str, str] | None:
+def _match(command: Command, argv: tuple[str, ...]) -> Mapping[str, str] | None:
     for plain, word in zip(command.plain, argv, strict=True):
         if plain is not None and plain != word:
             return None
@@ -151,13 +152,13 @@ def _match(command: _Command, argv: tuple[str, ...]) -> Mapping[str, str] | None
     try:
         for spec, plain, word in zip(command.words, command.plain, argv, strict=True):
             if plain is None:
-                _match_word(spec, word, command.types, matched)
+                match_word(spec, word, command.types, matched)
     except ValueRefused:
         return None
     return matched
 
 
-def _match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
+def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
     """Add the values that `word` gives to `matched`. Raises ValueRefused with the reason, which names the
     parameter.
     """
@@ -215,7 +216,7 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
         )
     nearest = max(same, key=lambda command: (_likeness(command, argv), -command.index))
     reason, code = _difference(nearest, argv, compiled.bindings)
-    return Refused(reason, _text(nearest.words), code)
+    return Refused(reason, text_of(nearest.words), code)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -223,7 +224,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
-def _likeness(command: _Command, argv: tuple[str, ...]) -> float:
+def _likeness(command: Command, argv: tuple[str, ...]) -> float:
     """Words that fit, the earlier ones counting more, less the difference in length."""
     fits = 0.0
     for position, (plain, word) in enumerate(zip(command.plain, argv, strict=False)):
@@ -235,30 +236,28 @@ def _likeness(command: _Command, argv: tuple[str, ...]) -> float:
 
 def _word_fault(spec: Word, word: str, types: Mapping[str, ParameterType]) -> str | None:
     try:
-        _match_word(spec, word, types, {})
+        match_word(spec, word, types, {})
     except ValueRefused as error:
         return str(error)
     return None
 
 
-def _difference(
-    command: _Command, argv: tuple[str, ...], bound: Mapping[str, str]
-) -> tuple[str, RefusalCode]:
+def _difference(command: Command, argv: tuple[str, ...], bound: Mapping[str, str]) -> tuple[str, RefusalCode]:
     matched: dict[str, str] = {}
     for written, spec, word in zip(command.template.words, command.words, argv, strict=False):
         try:
-            _match_word(spec, word, command.types, matched)
+            match_word(spec, word, command.types, matched)
         except ValueRefused as error:
             has_value = any(isinstance(piece, Slot) for piece in written)
             return _bound_fault(written, word, command, bound) or str(error), "value" if has_value else "word"
     if len(argv) < len(command.words):
-        rest = _text(command.words[len(argv) :])
+        rest = text_of(command.words[len(argv) :])
         return f"the command ends too early: {clip(rest)} is missing", "length"
     extra = argv[len(command.words)]
-    return f"{clip(extra)} is more than the command has: {clip(_text(command.words))} is all", "length"
+    return f"{clip(extra)} is more than the command has: {clip(text_of(command.words))} is all", "length"
 
 
-def _bound_fault(written: Word, word: str, command: _Command, bound: Mapping[str, str]) -> str | None:
+def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str, str]) -> str | None:
     """For a word that is one value of the grant: what it is here, and if the type would take the other."""
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
@@ -275,7 +274,8 @@ def _spec_text(spec: Word) -> str:
     return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in spec)
 
 
-def _text(words: Iterable[Word]) -> str:
+def text_of(words: Iterable[Word]) -> str:
+    """The words as people read them, with `{name}` where a value is free."""
     return " ".join("".join(map(_piece_text, word)) for word in words)
 
 
@@ -288,11 +288,11 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(command) for command in compiled.commands]
 
 
-def _view(command: _Command) -> CommandView:
+def _view(command: Command) -> CommandView:
     names = dict.fromkeys(piece.name for word in command.words for piece in word if isinstance(piece, Slot))
     return CommandView(
         index=command.index,
-        text=_text(command.words),
+        text=text_of(command.words),
         free=tuple(free_parameter(name, command.types[name]) for name in names),
         effect=command.rule.effect,
         hold=command.rule.hold,
@@ -345,7 +345,7 @@ def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
     return None
 
 
-def _form_fault(command: _Command, values: Mapping[str, str]) -> str | None:
+def _form_fault(command: Command, values: Mapping[str, str]) -> str | None:
     for name, value in values.items():
         fault = _word_fault((Slot(name),), value, command.types)
         if fault:

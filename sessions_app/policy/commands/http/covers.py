@@ -1,0 +1,195 @@
+"""Whether one set of requests is within another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import zip_longest
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.http.checks import Check, Exact
+from sessions_app.policy.commands.http.decide import Command, CompiledSet
+from sessions_app.policy.commands.http.document import HTTPRequest
+from sessions_app.policy.commands.http.templates import ANY, Place
+from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
+from sessions_app.policy.commands.within import Names, accepts, type_within
+
+_Path = tuple[str | Place, ...]
+
+
+def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Return why the child may allow a request that the parent does not; None when it never does.
+
+    Each request of the child must be one of the parent's with places filled or narrowed, in path, query and body. What the
+    parent denies, the child must deny as well, or be able to allow nothing like it.
+    """
+    allows = [one for one in child.commands if isinstance(one.rule, HTTPRequest)]
+    for one in allows:
+        if not any(
+            _within(one, outer, parent, child)
+            for outer in parent.commands
+            if isinstance(outer.rule, HTTPRequest)
+        ):
+            return f"{clip(one.text)} is not within what may be delegated"
+    for deny in parent.denies:
+        if any(_same_deny(deny, other, parent, child) for other in child.denies):
+            continue
+        for one in allows:
+            if _may_meet(one, deny, parent, child):
+                return f"{clip(one.text)} may be what is denied: {clip(deny.text)}"
+    return None
+
+
+def _within(inner: Command, outer: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+    names = Names()
+    return (
+        inner.template.method == outer.template.method
+        and _path_within(inner, outer, parent, child, names)
+        and _checks_within(inner.query, outer.query, inner, outer, names)
+        and (outer.body is None or _body_within(inner, outer, names))
+    )
+
+
+def _body_within(inner: Command, outer: Command, names: Names) -> bool:
+    # Where the child does not limit the body, it takes any.
+    return inner.body is not None and _checks_within(inner.body, outer.body or {}, inner, outer, names)
+
+
+def _pieces(one: Command, bound: Mapping[str, str]) -> _Path:
+    """The path with the bound values in place, literal text joined up again."""
+    found: list[str | Place] = []
+    for piece in one.template.pieces:
+        part = bound.get(piece.name, piece) if isinstance(piece, Place) else piece
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _path_within(
+    inner: Command, outer: Command, parent: CompiledSet, child: CompiledSet, names: Names
+) -> bool:
+    ours, theirs = _pieces(inner, child.bindings), _pieces(outer, parent.bindings)
+    if all(isinstance(piece, str) for piece in ours):
+        return _text_within("".join(map(str, ours)), outer, names)
+    if inner.deep or outer.deep:
+        return _pieces_within(ours, theirs, inner, outer, names)
+    segments = zip_longest(_segments(ours), _segments(theirs))
+    return all(
+        one is not None and other is not None and _segment_within(one, other, inner, outer, names)
+        for one, other in segments
+    )
+
+
+def _text_within(path: str, outer: Command, names: Names) -> bool:
+    found = outer.pattern.fullmatch(path)
+    return found is not None and all(
+        accepts(outer.types[name], value) and names.value(name, value)
+        for name, value in found.groupdict().items()
+    )
+
+
+def _pieces_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, names: Names) -> bool:
+    """Piece by piece: where one takes the rest of the path, only the same shape is sure to be within it."""
+    return len(ours) == len(theirs) and all(
+        _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+def _piece_within(one: str | Place, other: str | Place, inner: Command, outer: Command, names: Names) -> bool:
+    if isinstance(one, Place) and isinstance(other, Place):
+        return type_within(inner.types[one.name], outer.types[other.name]) and names.place(
+            other.name, one.name
+        )
+    return one == other
+
+
+def _segments(path: _Path) -> list[_Path]:
+    found: list[list[str | Place]] = [[]]
+    for piece in path:
+        if isinstance(piece, Place):
+            found[-1].append(piece)
+            continue
+        first, *rest = piece.split("/")
+        found[-1] += [first] if first else []
+        found += [[part] if part else [] for part in rest]
+    return [tuple(segment) for segment in found]
+
+
+def _segment_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, names: Names) -> bool:
+    if any(isinstance(piece, Place) for piece in ours):
+        return _pieces_within(ours, theirs, inner, outer, names)
+    text = "".join(map(str, ours))
+    place = next((piece for piece in theirs if isinstance(piece, Place)), None)
+    if place is None:
+        return text == "".join(map(str, theirs))
+    at = theirs.index(place)
+    before, after = "".join(map(str, theirs[:at])), "".join(map(str, theirs[at + 1 :]))
+    value = text[len(before) : len(text) - len(after)]
+    whole = bool(value) and text == f"{before}{value}{after}"
+    return whole and accepts(outer.types[place.name], value) and names.value(place.name, value)
+
+
+def _checks_within(
+    ours: Mapping[str, Check], theirs: Mapping[str, Check], inner: Command, outer: Command, names: Names
+) -> bool:
+    """Every name of the child is one of the parent's, no broader; what the parent needs, the child needs."""
+    needed = [name for name in theirs if name not in outer.optional]
+    return all(name in ours and name not in inner.optional for name in needed) and all(
+        name in theirs and _check_within(check, theirs[name], names) for name, check in ours.items()
+    )
+
+
+def _check_within(ours: Check, theirs: Check, names: Names) -> bool:
+    if isinstance(ours, Exact):
+        matched: dict[str, str] = {}
+        value = ours.value
+        fits = theirs.fault(value, matched) is None
+        return fits and all(names.value(name, text) for name, text in matched.items())
+    if isinstance(theirs, Exact) or ours.query != theirs.query:
+        return False
+    if not type_within(ours.type, theirs.type) or not (ours.query or _same_json(ours.type, theirs.type)):
+        return False
+    return theirs.name is None or names.place(theirs.name, ours.name if ours.name is not None else object())
+
+
+def _same_json(inner: ParameterType, outer: ParameterType) -> bool:
+    """In a body a number is no text."""
+    return isinstance(inner, Int) == isinstance(outer, Int)
+
+
+def _same_deny(deny: Command, other: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+    def said(one: Command, compiled: CompiledSet) -> tuple[object, ...]:
+        return (
+            one.template.method,
+            _pieces(one, compiled.bindings),
+            dict(one.types),
+            dict(one.query),
+            None if one.body is None else dict(one.body),
+        )
+
+    return said(deny, parent) == said(other, child)
+
+
+def _may_meet(one: Command, deny: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+    """Whether some request could be both; in doubt, it could."""
+    if deny.template.method not in (ANY, one.template.method):
+        return False
+    if one.deep or deny.deep or any(isinstance(type_, PathBelow) for type_ in deny.types.values()):
+        return True
+    ours = _segments(_pieces(one, child.bindings))
+    theirs = _segments(_pieces(deny, parent.bindings))
+    # A deny is read with a slash more or less at the end.
+    while ours and not ours[-1]:
+        ours.pop()
+    while theirs and not theirs[-1]:
+        theirs.pop()
+    if len(ours) != len(theirs):
+        return False
+    return all(_alike(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _alike(ours: _Path, theirs: _Path) -> bool:
+    if any(isinstance(piece, Place) for piece in (*ours, *theirs)):
+        return True
+    return "".join(map(str, ours)).casefold() == "".join(map(str, theirs)).casefold()

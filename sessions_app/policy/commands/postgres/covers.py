@@ -1,0 +1,27 @@
+"""Whether the privileges of one set are within those of another."""
+
+from __future__ import annotations
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.postgres.decide import CompiledSet
+from sessions_app.policy.commands.postgres.privileges import Privilege
+
+
+def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Return a privilege of the child that the parent's role does not have; None when it has all of them.
+
+    A privilege on a table covers the same on its columns. What a template role may itself is not looked into: it is within
+    itself alone.
+    """
+    try:
+        given, asked = frozenset(parent.privileges()), child.privileges()
+    except ValueError as error:
+        return str(error)
+    for one in asked:
+        if one not in given and _of_table(one) not in given:
+            return f"{clip(str(one))} is not within what may be delegated"
+    return None
+
+
+def _of_table(one: Privilege) -> Privilege | None:
+    return Privilege("table", one.privilege, one.names[:2]) if one.kind == "column" else None

@@ -1,0 +1,95 @@
+"""Whether one set of command lines is within another, and at least as strict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.ssh import decide as deciding
+from sessions_app.policy.commands.ssh.decide import Command, CompiledSet
+from sessions_app.policy.commands.ssh.templates import Slot, Word
+from sessions_app.policy.commands.within import Names, type_within
+
+
+def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Return why the child may allow a line that the parent does not, or less strictly; None when it never does.
+
+    Each command of the child must be one of the parent's with places filled or narrowed, word by word. Whatever the parent
+    holds, cuts off or contains, the child must, too, in every line that both could mean.
+    """
+    for command in child.commands:
+        said = clip(deciding.text_of(command.words))
+        if not any(_within(command, outer) for outer in parent.commands):
+            return f"{said} is not within what may be delegated"
+        for outer in parent.commands:
+            if _may_meet(command, outer) and (why := _laxer(command, outer)):
+                return f"{said} {why}"
+    return None
+
+
+def _within(inner: Command, outer: Command) -> bool:
+    names = Names()
+    return len(inner.words) == len(outer.words) and all(
+        _word_within(one, other, inner, outer, names)
+        for one, other in zip(inner.words, outer.words, strict=True)
+    )
+
+
+def _word_within(inner: Word, outer: Word, child: Command, parent: Command, names: Names) -> bool:
+    if (text := _plain(inner)) is not None:
+        matched: dict[str, str] = {}
+        if not _takes(outer, text, parent.types, matched):
+            return False
+        return all(names.value(name, value) for name, value in matched.items())
+    if len(inner) != len(outer):
+        return False
+    return all(
+        _piece_within(one, other, child, parent, names) for one, other in zip(inner, outer, strict=True)
+    )
+
+
+def _piece_within(
+    inner: str | Slot, outer: str | Slot, child: Command, parent: Command, names: Names
+) -> bool:
+    if isinstance(inner, Slot) and isinstance(outer, Slot):
+        narrower = type_within(child.types[inner.name], parent.types[outer.name])
+        return inner.stop == outer.stop and narrower and names.place(outer.name, inner.name)
+    return inner == outer
+
+
+def _plain(word: Word) -> str | None:
+    return word[0] if len(word) == 1 and isinstance(word[0], str) else None
+
+
+def _takes(spec: Word, text: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> bool:
+    try:
+        deciding.match_word(spec, text, types, matched)
+    except ValueRefused:
+        return False
+    return True
+
+
+def _may_meet(inner: Command, outer: Command) -> bool:
+    """Whether some line could be both; in doubt, it could."""
+    return len(inner.words) == len(outer.words) and all(
+        _words_may_meet(one, other, inner, outer) for one, other in zip(inner.words, outer.words, strict=True)
+    )
+
+
+def _words_may_meet(inner: Word, outer: Word, child: Command, parent: Command) -> bool:
+    if (text := _plain(inner)) is not None:
+        return _takes(outer, text, parent.types, {})
+    if (text := _plain(outer)) is not None:
+        return _takes(inner, text, child.types, {})
+    return True
+
+
+def _laxer(inner: Command, outer: Command) -> str | None:
+    if outer.rule.held and not inner.rule.held:
+        return "would run without the second person that each run waits for now"
+    if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):
+        return "could go on for longer after the end"
+    if outer.contain == "pidns" and inner.contain != "pidns":
+        return "would hold its processes together less strictly"
+    return None

@@ -1,0 +1,82 @@
+"""Whether what one grant leaves open is within what another one leaves open. What can't be proven is not.
+
+Each kind of command has its own rule (`covers`); these are the parts that they share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from sessions_app.policy.commands.parameters import (
+    Choice,
+    Cidr,
+    Duration,
+    Int,
+    Name,
+    ParameterType,
+    PathBelow,
+    ValueRefused,
+    WorkflowValue,
+    seconds_of,
+)
+
+_WORKFLOW_NAME = 64
+
+
+def accepts(type_: ParameterType, value: str) -> bool:
+    """Whether a value, spelled the one way, is inside a type."""
+    try:
+        type_.accept(value)
+    except ValueRefused:
+        return False
+    return True
+
+
+def type_within(inner: ParameterType, outer: ParameterType) -> bool:
+    """Whether every value of one type is one of the other."""
+    if _bare(inner) == _bare(outer):
+        return True
+    if isinstance(inner, Choice):
+        return all(accepts(outer, value) for value in inner.choices)
+    if isinstance(inner, Int) and isinstance(outer, Int):
+        return outer.bounds[0] <= inner.bounds[0] and inner.bounds[1] <= outer.bounds[1]
+    if isinstance(inner, PathBelow) and isinstance(outer, PathBelow):
+        return f"{inner.root.rstrip('/')}/".startswith(f"{outer.root.rstrip('/')}/")
+    if isinstance(inner, Name | WorkflowValue) and isinstance(outer, Name | WorkflowValue):
+        return _longest(inner) <= _longest(outer)
+    if isinstance(inner, Cidr) and isinstance(outer, Cidr):
+        return all(accepts(outer, str(ipaddress.ip_network(one))) for one in inner.networks)
+    if isinstance(inner, Duration) and isinstance(outer, Duration):
+        (low, high), (least, most) = map(seconds_of, inner.bounds), map(seconds_of, outer.bounds)
+        return least <= low and high <= most
+    # Whether one pattern matches all that another one does can't be told in general.
+    return False
+
+
+def _bare(type_: ParameterType) -> tuple[type, str]:
+    """A type without where its value is taken from."""
+    return type(type_), type_.model_copy(update={"source": None}).model_dump_json()
+
+
+def _longest(type_: Name | WorkflowValue) -> int:
+    return type_.longest if isinstance(type_, Name) else _WORKFLOW_NAME
+
+
+class Names:
+    """What the outer command's parameters come to in the inner one: a value, or one parameter of its own, each the same
+    wherever it stands.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, object]] = {}
+
+    def value(self, name: str, text: str) -> bool:
+        """Whether a parameter can come to this value here."""
+        return self._same(name, ("value", text))
+
+    def place(self, name: str, inner: object) -> bool:
+        """Whether a parameter can come to this parameter of the inner command here."""
+        return self._same(name, ("place", inner))
+
+    def _same(self, name: str, what: tuple[str, object]) -> bool:
+        return self._known.setdefault(name, what) == what

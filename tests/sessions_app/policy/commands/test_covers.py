@@ -1,0 +1,376 @@
+"""Whatever a delegated set allows, the set that it was delegated from allows, and as strictly. For every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from sessions_app.policy.commands.answers import Allowed, CompileError
+from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
+from sessions_app.policy.documents import DocumentError
+
+# What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do with it.
+TYPES: list[dict[str, Any]] = [
+    {"choice": ["a", "b", "c"]},
+    {"choice": ["a"]},
+    {"choice": ["1", "2"]},
+    {"int": [1, 9]},
+    {"int": [1, 3]},
+    {"int": [-2, 2]},
+    {"name": 3},
+    {"name": 1},
+    {"pattern": "[a-c]+"},
+    {"pattern": "[a-c]"},
+    {"path": "/a"},
+    {"path": "/a/b"},
+    {"cidr": ["10.0.0.0/8"]},
+    {"cidr": ["10.1.0.0/16"]},
+    {"duration": ["1s", "5m"]},
+    {"duration": ["1s", "10s"]},
+]
+VALUES = [
+    "a",
+    "b",
+    "c",
+    "ab",
+    "1",
+    "2",
+    "3",
+    "9",
+    "-2",
+    "/a/x",
+    "/a/b/c",
+    "10.1.2.3",
+    "10.9.0.0/16",
+    "5s",
+    "2m",
+    "d",
+    "",
+]
+types = st.sampled_from(TYPES)
+
+
+def document(kind: str, commands: list[dict[str, Any]], parameters: dict[str, Any]) -> Any:
+    data = {"name": "a-set", "kind": kind, "summary": "For a test", "risk": "low", "commands": commands}
+    try:
+        return parse_document({**data, "parameters": parameters})
+    except DocumentError:
+        assume(False)
+
+
+def compiled(
+    kind: str, commands: list[dict[str, Any]], parameters: dict[str, Any], bindings: dict[str, str], keep=None
+):
+    used = {
+        name: type_
+        for name, type_ in parameters.items()
+        if any(f"{{{name}}}" in str(one) for one in commands)
+    }
+    try:
+        return compile_set(
+            document(kind, commands, used),
+            {name: value for name, value in bindings.items() if name in used},
+            keep,
+        )
+    except CompileError:
+        assume(False)
+
+
+def holds_for(parent, child, lines: list[str]) -> None:
+    """Where the one covers the other, no line is allowed by the other alone, nor less strictly."""
+    if covers(parent, child) is not None:
+        event("not covered")
+        return
+    event("covered")
+    for line in lines:
+        asked = decide(child, line)
+        if isinstance(asked, Allowed):
+            event("allowed")
+            given_ = decide(parent, line)
+            assert isinstance(given_, Allowed), line
+            assert asked.hold or not given_.hold, line
+            assert (asked.finish_seconds or 0) <= (given_.finish_seconds or 0), line
+
+
+# SSH
+
+RUNS = [
+    "act {x}",
+    "act {x} {y}",
+    "act a",
+    "act b",
+    "act 1",
+    "act {x}:{y}",
+    "act {x} {x}",
+    "act a {y}",
+    "act {p}",
+    "go {x}",
+    "act {p} {y}",
+    "act '' a",
+]
+
+
+@st.composite
+def ssh_commands(draw):
+    commands = []
+    for run in draw(st.lists(st.sampled_from(RUNS), min_size=1, max_size=4)):
+        free = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in run}
+        command = {
+            "run": run,
+            "effect": draw(st.sampled_from(["read", "change", "destructive"])),
+            "where": free,
+        }
+        if draw(st.booleans()):
+            command["hold"] = True
+        if draw(st.booleans()):
+            command["end"] = {"finish": draw(st.sampled_from(["1m", "5m"]))}
+        commands.append(command)
+    return commands
+
+
+LINES = st.lists(
+    st.lists(st.sampled_from([*VALUES[:-1], "''", "a:b", "a:1", "1:2", "a:a:b"]), max_size=2).map(lambda words: " ".join(["act", *words])),
+    min_size=30, max_size=60,
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(
+    ssh_commands(),
+    ssh_commands(),
+    st.sampled_from(["a", "b", "1"]),
+    st.sampled_from(["a", "b", "1"]),
+    LINES,
+    st.data(),
+)
+def test_command_lines(commands, others, bound, other, lines, data) -> None:
+    parameters = {"p": {"name": 9}}
+    parent = compiled("ssh", commands, parameters, {"p": bound})
+    keep = None
+    if data.draw(st.booleans()):
+        others = commands
+        keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    child = compiled("ssh", others, parameters, {"p": other}, keep)
+    holds_for(parent, child, lines)
+
+
+# HTTP
+
+REQUESTS = [
+    "GET /t/{x}",
+    "GET /t/{x}/{y}",
+    "GET /t/a",
+    "GET /t/{p}",
+    "POST /t/{x}",
+    "GET /t/x-{x}",
+    "GET /t/x-a",
+    "GET /t/{x}/a",
+    "GET /t{f}",
+    "GET /t/a/{y}",
+    "GET /t/{x}/{x}",
+]
+DENIES = ["GET /t/a", "* /t/{p}", "GET /t/a/b", "GET /t/{x}/b"]
+
+
+@st.composite
+def http_commands(draw):
+    commands: list[dict[str, Any]] = []
+    for request in draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=3)):
+        free: dict[str, Any] = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in request}
+        if "{f}" in request:
+            free["f"] = draw(st.sampled_from([{"path": "/a"}, {"path": "/a/b"}, {"path": "/"}]))
+        command: dict[str, Any] = {"request": request, "effect": "read", "where": free}
+        for where in ("query", "body"):
+            if draw(st.booleans()):
+                limited = {
+                    name: draw(st.one_of(types, st.sampled_from(["a", "b", "{x}", 1])))
+                    for name in draw(st.sets(st.sampled_from(["q", "r"])))
+                }
+                limited = {name: v for name, v in limited.items() if v != "{x}" or "x" in free}
+                command[where] = limited
+                if limited and draw(st.booleans()):
+                    command["optional"] = list({*command.get("optional", []), *limited})
+        commands.append(command)
+    denies = draw(st.lists(st.sampled_from(DENIES), max_size=2))
+    return commands + [
+        {"deny": deny, "where": {"x": draw(types)} if "{x}" in deny else {}} for deny in denies
+    ]
+
+
+PATHS = [
+    "/t/a",
+    "/t/b",
+    "/t/1",
+    "/t/x-a",
+    "/t/a/b",
+    "/t/a/a",
+    "/t/1/1",
+    "/t/a/b/c",
+    "/t/ab",
+    "/t/2",
+    "/t/a/x",
+    "/t/c/a",
+]
+TAILS = ["", "", "?q=a", "?q=1", "?q=a&r=b", "?r=1"]
+BODIES = ["", "", " {}", ' {"q":"a"}', ' {"q":1}', ' {"q":"a","r":"b"}', ' {"r":"1"}', ' {"q":1,"r":"a"}']
+HTTP_LINES = st.lists(
+    st.tuples(st.sampled_from(["GET", "POST"]), st.sampled_from(PATHS), st.sampled_from(TAILS), st.sampled_from(BODIES)).map(
+        lambda parts: f"{parts[0]} {parts[1]}{parts[2]}{parts[3]}"
+    ),
+    min_size=40, max_size=80,
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(
+    http_commands(),
+    http_commands(),
+    st.sampled_from(["a", "b", "1"]),
+    st.sampled_from(["a", "b", "1"]),
+    HTTP_LINES,
+    st.data(),
+)
+def test_requests(commands, others, bound, other, lines, data) -> None:
+    parameters = {"p": {"name": 9}}
+    parent = compiled("http", commands, parameters, {"p": bound})
+    keep = None
+    if data.draw(st.booleans()):
+        others = commands
+        keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    child = compiled("http", others, parameters, {"p": other}, keep)
+    holds_for(parent, child, lines)
+
+
+# Kubernetes
+
+KUBE = [
+    {"run": "get pods -n {ns}"}, {"run": "get pods web -n {ns}"}, {"run": "get pods -n shop"}, {"run": "delete pod web -n {ns}"},
+    {"run": "logs web -n {ns}"}, {"run": "rollout restart deployment/{x} -n {ns}", "where": {"x": {"choice": ["web", "api"]}}},
+    {"run": "rollout restart deployment/web -n {ns}"}, {"run": "get pods -A"},
+    {"rule": {"verbs": ["get", "list"], "groups": [""], "resources": ["pods"], "namespaces": ["{ns}"]}},
+    {"rule": {"verbs": ["get"], "groups": ["", "apps"], "resources": ["pods", "deployments"], "cluster": True}},
+    {"rule": {"verbs": ["*"], "groups": ["*"], "resources": ["*"], "namespaces": ["{ns}"]}},
+    {"rule": {"verbs": ["get"], "groups": [""], "resources": ["pods"], "names": ["web"], "namespaces": ["{ns}"]}},
+]  # fmt: skip
+KUBE_LINES = [
+    f"{verb} -n {space}" for space in ("shop", "blog") for verb in (
+        "get pods", "get pods web", "get pods api", "delete pod web", "logs web", "rollout restart deployment/web",
+        "rollout restart deployment/api", "get deployments", "get secrets", "exec web",
+    )
+] + ["get pods -A", "get deployments -A", "get secrets -A"]  # fmt: skip
+kube_commands = st.lists(st.sampled_from(KUBE), min_size=1, max_size=4).map(
+    lambda found: [{"effect": "read", **one} for one in found]
+)
+
+
+@settings(max_examples=60)
+@given(kube_commands, kube_commands, st.sampled_from(["shop", "blog"]), st.sampled_from(["shop", "blog"]))
+def test_rights(commands, others, bound, other) -> None:
+    parameters = {"ns": {"name": 20}}
+    holds_for(
+        compiled("kubernetes", commands, parameters, {"ns": bound}),
+        compiled("kubernetes", others, parameters, {"ns": other}),
+        KUBE_LINES,
+    )
+
+
+# PostgreSQL
+
+GRANTS = [
+    "SELECT ON app.orders", "SELECT (id) ON app.orders", "SELECT (id, status) ON app.orders", "UPDATE (status) ON app.orders",
+    "SELECT, UPDATE ON app.{t}", "SELECT ON {t}.orders", "EXECUTE ON FUNCTION app.close(integer)", "ROLE reader", "USAGE ON SCHEMA app",
+    "SELECT ON app.{x}",
+]  # fmt: skip
+PG_LINES = [
+    *(one for one in GRANTS if "{" not in one), "SELECT (secret) ON app.orders", "UPDATE ON app.orders", "SELECT ON app.items",
+    "SELECT ON other.orders", "ROLE writer", "USAGE ON SCHEMA other", "EXECUTE ON FUNCTION app.close(text)", "SELECT ON orders.orders",
+]  # fmt: skip
+pg_commands = st.lists(st.sampled_from(GRANTS), min_size=1, max_size=4).map(
+    lambda found: [
+        {
+            "grant": one,
+            "effect": "read",
+            "where": {"x": {"choice": ["items", "orders"]}} if "{x}" in one else {},
+        }
+        for one in found
+    ]
+)
+
+
+@settings(max_examples=60)
+@given(pg_commands, pg_commands, st.sampled_from(["orders", "items"]), st.sampled_from(["orders", "items"]))
+def test_privileges(commands, others, bound, other) -> None:
+    parameters = {"t": {"name": 20}}
+    holds_for(
+        compiled("postgres", commands, parameters, {"t": bound}),
+        compiled("postgres", others, parameters, {"t": other}),
+        PG_LINES,
+    )
+
+
+# What has to be covered, so that the rules are not empty
+
+
+def ssh(*commands: dict[str, Any] | str, **bindings: str):
+    rules = [
+        {"run": one, "effect": "read"} if isinstance(one, str) else {"effect": "read", **one}
+        for one in commands
+    ]
+    return compiled("ssh", rules, {"unit": {"choice": ["nginx", "haproxy"]}}, bindings)
+
+
+FREE = {"run": "log {unit} {n}", "where": {"n": {"int": [1, 1000]}}}
+LESS = {"run": "log {unit} {n}", "where": {"n": {"int": [1, 10]}}}
+
+
+def test_what_is_narrower_in_each_way_is_covered():
+    parent = ssh(FREE, "restart {unit}", unit="nginx")
+    for child in (ssh(LESS, unit="nginx"), ssh("restart nginx"), ssh("log nginx 5"), ssh(), parent):
+        assert covers(parent, child) is None
+
+
+@pytest.mark.parametrize(
+    ("child", "says"),
+    [
+        (ssh(FREE, unit="haproxy"), "not within"),
+        (ssh("stop {unit}", unit="nginx"), "not within"),
+        (ssh({"run": "restart nginx", "end": {"finish": "5m"}}), "longer after the end"),
+    ],
+)
+def test_what_is_wider_in_one_way_is_not_and_says_which(child, says):
+    assert says in covers(ssh(FREE, "restart {unit}", unit="nginx"), child)
+
+
+def test_a_second_person_that_is_waited_for_is_waited_for_in_what_is_delegated():
+    held = {"run": "restart {unit}", "hold": True}
+    assert "second person" in covers(ssh(held, unit="nginx"), ssh("restart nginx"))
+    assert covers(ssh(held, unit="nginx"), ssh({"run": "restart nginx", "hold": True})) is None
+    wide = {"run": "{verb} nginx".replace("{verb}", "restart"), "hold": True}
+    assert "second person" in covers(
+        ssh("restart {unit}", wide, unit="nginx"), ssh("restart {unit}", unit="nginx")
+    )
+
+
+def test_what_is_denied_stays_denied():
+    allow = {"request": "GET /t/{x}", "effect": "read", "where": {"x": {"name": 9}}}
+    deny = {"deny": "GET /t/secret"}
+    parent = compiled("http", [allow, deny], {}, {})
+    assert covers(parent, compiled("http", [allow, deny], {}, {})) is None
+    assert "denied" in covers(parent, compiled("http", [allow], {}, {}))
+    assert (
+        covers(parent, compiled("http", [{**allow, "request": "GET /t/open", "where": {}}], {}, {})) is None
+    )
+
+
+def test_sets_of_different_kinds_are_never_within_each_other():
+    assert "not within" in covers(
+        ssh("restart nginx"), compiled("postgres", [{"grant": "ROLE reader", "effect": "read"}], {}, {})
+    )
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in kinds()])
+def test_each_kind_has_a_rule(kind):
+    assert callable(next(one for one in kinds() if one.name == kind).covers)
