@@ -45,6 +45,8 @@ class Event(StrEnum):
     GRANT_HELD = "grant.held"
     # An approver lets a held grant go on.
     GRANT_RELEASED = "grant.released"
+    # Its holder handed on a part of it; the data says to whom, and the chain of grants from the first one.
+    GRANT_DELEGATED = "grant.delegated"
     # A target did not confirm the end; it is tried again, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
 

@@ -158,7 +158,9 @@ class NewRequest(Body):
     parameters = serializers.DictField(child=Text(allow_blank=True, max_length=4096), default=dict)
     targets = Names(allow_null=True, default=None)
     kind = Choice(
-        choices=[kind.value for kind in RequestKind if kind != RequestKind.EXTENSION],
+        choices=[
+            kind.value for kind in RequestKind if kind not in (RequestKind.EXTENSION, RequestKind.DELEGATION)
+        ],
         default=RequestKind.PLANNED.value,
     )
     workflow = WorkflowRef(allow_null=True, default=None)
@@ -261,6 +263,29 @@ class Extend(Body):
     """By how much, and why."""
 
     duration = Duration()
+    reason = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+
+
+@extend_schema_serializer(
+    examples=[
+        _example(
+            {
+                "identity": "robot",
+                "command_set": "restart-web",
+                "parameters": {"unit": "nginx"},
+                "duration": "15m",
+            }
+        )
+    ]
+)
+class Delegate(Body):
+    """To whom which part is handed on. Without `targets` and `duration`: all of the grant's, and to its end."""
+
+    identity = Username()
+    command_set = Name()
+    parameters = serializers.DictField(child=Text(allow_blank=True, max_length=4096), default=dict)
+    targets = Names(allow_null=True, default=None)
+    duration = Duration(allow_null=True, default=None)
     reason = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
 

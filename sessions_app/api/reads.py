@@ -60,6 +60,7 @@ def grants(identity: Identity) -> QuerySet[Grant]:
             "cluster",
             "policy",
             "request",
+            "parent",
             "workflow",
             "command_set_version__command_set",
             "ended_by",

@@ -53,6 +53,8 @@ GRANTS = [
     path("/<api_grant:ref>", grants.OneGrant.as_view()),
     path("/<api_grant:ref>/credential", grants.GrantCredential.as_view()),
     path("/<api_grant:ref>/release", grants.GrantRelease.as_view()),
+    path("/<api_grant:ref>/delegate", grants.GrantDelegate.as_view()),
+    path("/<api_grant:ref>/heartbeat", grants.GrantHeartbeat.as_view()),
     path("/<api_grant:ref>/retry", grants.GrantRetry.as_view()),
     path("/<api_grant:ref>/end", grants.GrantEnd.as_view()),
     path("/<api_grant:ref>/extend", grants.GrantExtend.as_view()),

@@ -37,36 +37,52 @@ class EndReason(models.TextChoices):
     PROVISION_FAILED = "provision_failed", "it could not be started"
     CLUSTER_REMOVED = "cluster_removed", "its cluster was removed"
     DEVIATION = "deviation", "too much else was tried with it"
+    SILENT = "silent", "its heartbeat stopped"
+    PARENT_ENDED = "parent_ended", "the grant that it was delegated from ended"
+
+
+def handed_on_by(identity: Identity) -> models.QuerySet[Grant, int]:
+    """Return the ids of grants that were delegated from grants of the identity or of its machines, up to two steps below."""
+    holders = Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity)).values("pk")
+    above = Q(parent__holder__in=holders) | Q(parent__parent__holder__in=holders)
+    return Grant.objects.filter(above, parent__isnull=False).values_list("pk", flat=True)
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into.
+        """Own ones, those of machines that the identity owns, those that were handed on from either, and those under a policy
+        or on a cluster it may see into.
 
         With a token that is bound to a piece of work: the own ones for it.
         """
         if identity.bound_to:
-            return self.filter(holder=identity, workflow__ref=identity.bound_to)
+            return self.filter(
+                Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
+            )
         if identity.is_superuser:
             return self
         return self.filter(
             Q(holder=identity)
             | Q(holder__owner=identity)
+            | Q(pk__in=handed_on_by(identity))
             | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
         )
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
-        """Those that the identity may end: own, of its machines, and where it approves or administers."""
+        """Those that the identity may end: own, of its machines, handed on from either, and where it approves or administers."""
         if identity.bound_to:
-            return self.filter(holder=identity, workflow__ref=identity.bound_to)
+            return self.filter(
+                Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
+            )
         if identity.is_superuser:
             return self
         return self.filter(
             Q(holder=identity)
             | Q(holder__owner=identity)
+            | Q(pk__in=handed_on_by(identity))
             | Q(policy__in=AccessPolicy.objects.holding(identity, "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "approve", "administer"))
         )
@@ -94,6 +110,10 @@ class Grant(models.Model):
     )
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="grants", db_index=False
+    )
+    # The grant that it was delegated from: it allows no more than that one, and ends with it.
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children", db_index=False
     )
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
@@ -125,6 +145,9 @@ class Grant(models.Model):
     # counts no more.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
+    # Every so many seconds its holder must say that it is still there; by then at the latest, or the grant ends.
+    heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
+    beat_before = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
@@ -162,6 +185,12 @@ class Grant(models.Model):
                 name="grant_reviewed",
             ),
             models.Index(fields=["workflow"], condition=Q(workflow__isnull=False), name="grant_of_workflow"),
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="grant_of_parent"),
+            models.Index(
+                fields=["beat_before"],
+                condition=Q(state="active", beat_before__isnull=False),
+                name="grant_to_beat",
+            ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
             # Written once, at the end: what a timeline reads of the past. What is not over yet is found by the deadline.

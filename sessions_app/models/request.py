@@ -22,6 +22,7 @@ class RequestKind(models.TextChoices):
     INCIDENT = "incident", "An incident"
     BREAK_GLASS = "break_glass", "Break glass"
     EXTENSION = "extension", "Extension"
+    DELEGATION = "delegation", "Delegation"
 
 
 class RequestState(models.TextChoices):
@@ -87,6 +88,15 @@ class AccessRequest(models.Model):
     extends = models.ForeignKey(
         "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
     )
+    # The grant that a part of was handed on.
+    parent = models.ForeignKey(
+        "sessions_app.Grant",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="requests", db_index=False
     )
@@ -134,6 +144,11 @@ class AccessRequest(models.Model):
                 condition=Q(kind=RequestKind.EXTENSION, extends__isnull=False)
                 | (~Q(kind=RequestKind.EXTENSION) & Q(extends__isnull=True)),
                 name="request_extension_names_grant",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=RequestKind.DELEGATION, parent__isnull=False)
+                | (~Q(kind=RequestKind.DELEGATION) & Q(parent__isnull=True)),
+                name="request_delegation_names_grant",
             ),
         ]
 

@@ -18,6 +18,7 @@ from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.lock_descendants import lock_descendants
 
 # Each change has its own entry; the entry of the whole names so many.
 MOST_TOLD = 200
@@ -94,8 +95,8 @@ def _lock_live_grants(**which: Any) -> None:
     live = Grant.objects.filter(
         state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE], **which
     )
-    for _ in live.order_by("pk").select_for_update(of=("self",)).values_list("pk").iterator():
-        pass
+    locked = live.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True).iterator()
+    lock_descendants(grant_ids=list(locked))
 
 
 def _check_told(plan: Plan, told: Collection[str] | None) -> None:

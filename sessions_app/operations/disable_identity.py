@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import AccessRequest, EndReason, Grant, RequestState
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lock_descendants import lock_descendants
 
 
 class OnlyAdministrators(Forbidden):
@@ -42,6 +43,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         grants = list(
             Grant.objects.not_ended().select_for_update(of=("self",)).filter(affected).order_by("pk")
         )
+        lock_descendants(grant_ids=[grant.pk for grant in grants])
         asked = Q(requester=identity) | Q(requester__owner=identity)
         requests = list(
             AccessRequest.objects.select_for_update(of=("self",))

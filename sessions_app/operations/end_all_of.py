@@ -15,6 +15,7 @@ from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lock_descendants import lock_descendants
 
 
 class NothingToEnd(NotFound):
@@ -42,6 +43,7 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
         locked = list(
             Grant.objects.not_ended().select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
         )
+        lock_descendants(grant_ids=[grant.pk for grant in locked])
         holder = Identity.objects.filter(pk=identity_id).first()
         if holder is None or not locked:
             raise NothingToEnd("There is nothing of this identity that you may end.")

@@ -15,6 +15,7 @@ from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import transition
 
@@ -31,7 +32,8 @@ def end_grant(
     """Close the doors of a grant at once; undoing what it left on targets follows and is proven before it is ENDED.
 
     ``cut`` false lets running commands whose end policy is `finish` go on for as long as approvers saw. A grant that
-    is already ending stays as it is, but a cut overrules a `finish` that is under way. ``actor`` None is the clock or
+    is already ending stays as it is, but a cut overrules a `finish` that is under way. All that was delegated from it, and
+    from that, ends in the same transaction. ``actor`` None is the clock or
     another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
@@ -42,21 +44,36 @@ def end_grant(
             return grant
         if grant.state == GrantState.REVOKING:
             return _cut_now(grant, actor, note, now) if cut else grant
-        who = _who(actor)
-        facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
-        data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
-        if grant.state == GrantState.SCHEDULED:
-            transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
-            tell_of_end(grant=grant, now=now)
-            return grant
-        # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
-        finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)
-        transition(
-            grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
-            revoking_at=now, next_attempt_at=now, finish_until=None if cut or not grant.finish_seconds else finish, **facts,
-        )  # fmt: skip
-        enqueue("grants.deprovision", grant_id=grant.pk)
+        # All below it are locked before the first entry, which keeps the record locked until the end.
+        below = lock_descendants(grant_ids=[grant.pk])
+        _end_one(grant, actor, reason, note, now, cut=cut)
+        for one in below:
+            _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
     return grant
+
+
+def _end_one(
+    grant: Grant, actor: Identity | None, reason: EndReason, note: str, now: dt.datetime, *, cut: bool
+) -> None:
+    """End a grant that is locked and not ending yet."""
+    if grant.state in (GrantState.REVOKING, GrantState.ENDED):
+        if cut and grant.state == GrantState.REVOKING:
+            _cut_now(grant, actor, note, now)
+        return
+    who = _who(actor)
+    facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
+    data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
+    if grant.state == GrantState.SCHEDULED:
+        transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
+        tell_of_end(grant=grant, now=now)
+        return
+    # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
+    finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)
+    transition(
+        grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
+        revoking_at=now, next_attempt_at=now, finish_until=None if cut or not grant.finish_seconds else finish, **facts,
+    )  # fmt: skip
+    enqueue("grants.deprovision", grant_id=grant.pk)
 
 
 def _who(actor: Identity | None) -> Actor:

@@ -97,6 +97,11 @@ def check_extension(
     """
     document = facts.policy_document(grant.policy)
     terms = document.extension
+    if grant.parent_id is not None:
+        raise MayNotExtend(
+            f"{grant.ref} was handed on to you, and ends with what it was a part of.",
+            hint="Ask whoever handed it on.",
+        )
     if terms is None or grant.break_glass:
         raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
     if seconds <= 0:

@@ -15,6 +15,7 @@ from broker.kernel.enqueue import enqueue
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
+from sessions_app.queries.chain import chain_of
 from sessions_app.queries.undoing import installation_mark
 
 # No letters and digits that are taken for each other when they are read out at three in the morning.
@@ -41,6 +42,8 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         policy=request.policy,
         command_set_version=version,
         workflow=request.workflow,
+        parent=request.parent,
+        heartbeat_seconds=facts.policy_document(request.policy).heartbeat,
         parameters=request.parameters,
         commands=sorted(extent.commands),
         token=installation_mark() + secrets.token_hex(12),
@@ -59,6 +62,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
             "command_set": str(version), "commands": grant.commands, "parameters": as_words(request.parameters),
             "targets": sorted(grant.targets.values_list("name", flat=True)),
             "starts_at": starts_at.isoformat(), "expires_at": grant.expires_at.isoformat(),
+            **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
             **work_of(request),
         },
     )  # fmt: skip

@@ -13,7 +13,9 @@ from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
+from sessions_app.operations.beat import beat_before
 from sessions_app.operations.catalogue_lock import catalogue_stands
+from sessions_app.operations.delegate_grant import why_not_within
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import StaleGrant, transition
@@ -101,7 +103,7 @@ def activate(grant: Grant, now: dt.datetime) -> None:
     """Let a grant be used from now on, and tell its holder. Raises StaleGrant."""
     transition(
         grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
-        last_error="",
+        last_error="", beat_before=beat_before(grant, now),
     )  # fmt: skip
     _tell_of_start(grant, now)
 
@@ -127,10 +129,20 @@ def _could_be_ended(now: dt.datetime) -> bool:
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
     """Return why a grant may not start or stand now, in a sentence; empty when it may."""
     request = AccessRequest.objects.select_related(
-        "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "workflow"
+        "requester__owner",
+        "cluster",
+        "policy",
+        "command_set_version__command_set",
+        "extends",
+        "workflow",
+        "parent__policy",
+        "parent__holder",
+        "parent__command_set_version__command_set",
     ).get(pk=grant.request_id)
     if facts.scope_of(request).digest() != request.digest:
         return "What was approved is not what would be enforced: targets or commands changed since."
+    if request.parent is not None:
+        return why_not_within(request.parent, request, now)
     document = facts.policy_document(request.policy)
     if clauses := facts.clauses_of(request, document):
         verdicts = facts.counted_verdicts(request)

@@ -55,6 +55,10 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
         raise RequestRefusedKind(
             "An extension is asked for on the grant.", hint="Open the grant and extend it there."
         )
+    if ask.kind == RequestKind.DELEGATION:
+        raise RequestRefusedKind(
+            "Who holds a grant delegates it.", hint="Open the grant and delegate a part of it there."
+        )
     ask = for_its_work(requester, ask)
     try:
         return _sent_before(requester, ask) or _ask(requester, _work_read(requester, ask, now), now)

@@ -81,9 +81,12 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     failed: dict[str, str] = {}
     # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
     ended = _end_due(now, limit) if "ends" in due else 0
-    to_undo = _to_undo(now()) if {"undo", "ends"} & set(due) else ()
+    if "silent" in due:
+        with _impatient():
+            ended += _end_silent(now(), failed)
+    to_undo = _to_undo(now()) if {"undo", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
-    with _impatient() if set(due) - {"seen", "ends", "undo", "notices"} else nullcontext():
+    with _impatient() if set(due) - {"seen", "ends", "silent", "undo", "notices"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),
@@ -208,6 +211,22 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
         total += int(count)
         if count < limit:
             return total
+
+
+def _end_silent(now: dt.datetime, failed: dict[str, str]) -> int:
+    """End grants whose holder has missed three heartbeats. One that beats at this moment lives on."""
+    silent = Grant.objects.filter(state=GrantState.ACTIVE, beat_before__lte=now).order_by("beat_before")
+    ended = 0
+    for pk, ref in list(silent.values_list("pk", "ref")[:BATCH]):
+        try:
+            with transaction.atomic():
+                if silent.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).exists():
+                    end_grant(grant_id=pk, actor=None, reason=EndReason.SILENT, now=now)
+                    ended += 1
+        except (StintError, DatabaseError, ValueError) as error:
+            failed[ref] = f"{type(error).__name__}: {error}"
+            log.exception("sweep.row_failed", grant=ref, error=failed[ref])
+    return ended
 
 
 def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:

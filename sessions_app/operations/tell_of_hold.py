@@ -15,6 +15,7 @@ from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.queries import facts
+from sessions_app.queries.chain import chain_of
 
 
 def people_who_may_allow(run: CommandRun) -> list[Identity]:
@@ -23,7 +24,9 @@ def people_who_may_allow(run: CommandRun) -> list[Identity]:
 
 
 def people_who_may_decide(grant: Grant) -> list[Identity]:
-    """Return the people who decide what goes on in a grant: approvers of its policy and of its cluster, never its holder."""
+    """Return the people who decide what goes on in a grant: approvers of its policy and of its cluster, never its
+    holder, nor whoever handed it on.
+    """
     groups = facts.policy_document(grant.policy).approver_groups
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
@@ -31,8 +34,9 @@ def people_who_may_decide(grant: Grant) -> list[Identity]:
     by_cluster = permitted.values("pk")
     people = Identity.objects.active().filter(kind=Kind.PERSON)
     wanted = people.filter(groups__name__in=groups) | people.filter(pk__in=by_cluster)
-    barred = Identity.objects.filter(same_person(grant.holder)).values("pk")
-    return list(wanted.exclude(pk__in=barred).distinct())
+    for one in chain_of(grant):
+        wanted = wanted.exclude(pk__in=Identity.objects.filter(same_person(one.holder)).values("pk"))
+    return list(wanted.distinct())
 
 
 def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:

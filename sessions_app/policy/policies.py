@@ -138,6 +138,13 @@ class Step(_Document):
     tell: Next
 
 
+class Delegation(_Document):
+    """To whom holders may hand on a part of what they have, and how often it may be handed on (person → pipeline → agent: 2)."""
+
+    depth: int = Field(default=1, ge=1, le=5)
+    to: Who
+
+
 class PolicyDocument(_Document):
     """Who may ask for which command sets on which clusters, how long, with which approvals."""
 
@@ -164,6 +171,12 @@ class PolicyDocument(_Document):
     tell: Tell | None = Field(default=None, exclude_if=lambda value: value is None)
     escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
     workflow: WorkNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    # How often a holder must say that it is still there; three that are missed end the grant.
+    heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    delegation: Delegation | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:

@@ -42,6 +42,7 @@ class Scope:
     starts_at: dt.datetime | None
     duration: int
     extends: str | None = None
+    parent: str | None = None
     workflow: str | None = None
     work: Mapping[str, str] = field(default_factory=dict)
     connection: Mapping[str, Any] = field(default_factory=dict)
@@ -56,6 +57,8 @@ class Scope:
         work: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
         if self.work:
             work["work"] = dict(self.work)
+        if self.parent:
+            work["parent"] = self.parent
         if self.connection:
             work["connection"] = dict(self.connection)
         return digest_of(

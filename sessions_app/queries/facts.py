@@ -300,6 +300,7 @@ def scope_of(request: AccessRequest) -> Scope:
         starts_at=request.starts_at,
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
+        parent=request.parent.ref if request.parent else None,
         workflow=request.workflow.ref if request.workflow else None,
         work=bound_facts(request.workflow, request.command_set_version) if request.workflow else {},
         connection=request.cluster.connection,

@@ -214,6 +214,9 @@ _ACTS: dict[str, Act] = {
         f"held {ref}: {_many(data.get('refused', 'some'), 'try').replace('trys', 'tries')} of what it does not allow"
     ),
     Event.GRANT_RELEASED: lambda ref, data: f"let {ref} go on{_why(data, 'note')}",
+    Event.GRANT_DELEGATED: lambda ref, data: (
+        f"handed on a part of {ref}{' to ' + str(data['to']) if data.get('to') else ''}{_why(data)}"
+    ),
     Event.GRANT_REVOKE_FAILING: lambda ref, data: (
         f"could not confirm the end of {ref} yet{_why({'e': '; '.join(map(str, data.get('errors') or []))}, 'e')}"
     ),

@@ -29,6 +29,13 @@ class GrantShape(Shape):
     workflow = serializers.CharField(
         source="workflow.ref", allow_null=True, help_text="The work that it ends with."
     )
+    parent = serializers.CharField(
+        source="parent.ref", allow_null=True, help_text="The grant that it was delegated from, and ends with."
+    )
+    heartbeat_seconds = serializers.IntegerField(
+        allow_null=True, help_text="How often its holder must call `heartbeat`; null: never."
+    )
+    beat_before = Moment(allow_null=True, help_text="By when the next heartbeat must have come.")
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
     break_glass = serializers.BooleanField()
@@ -77,6 +84,13 @@ class GrantDetailShape(GrantShape):
             f"ssh -p {settings.SSH_GATEWAY_PORT} {grant.ref}.{name}@{gateway}"
             for name in self.get_targets(grant)
         ]
+
+
+class HeartbeatShape(Shape):
+    """That a holder was heard."""
+
+    ref = serializers.CharField()
+    beat_before = Moment(help_text="By when the next heartbeat must have come, or the grant ends.")
 
 
 class RunShape(Shape):

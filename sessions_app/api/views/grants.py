@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from broker.kernel import clock
 from sessions_app.api import reads
-from sessions_app.api.bodies import End, Extend, HoldDecision, NewCredential, Release, Review
+from sessions_app.api.bodies import Delegate, End, Extend, HoldDecision, NewCredential, Release, Review
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber, OfGrants, OfRuns
 from sessions_app.api.idempotency import once
@@ -19,13 +19,16 @@ from sessions_app.api.shapes.grants import (
     CredentialShape,
     GrantDetailShape,
     GrantShape,
+    HeartbeatShape,
     ReceiptShape,
     RunShape,
     SessionShape,
 )
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
+from sessions_app.operations.beat import beat
 from sessions_app.operations.decide_hold import decide_hold
+from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.release_grant import release_grant
@@ -163,6 +166,41 @@ class GrantRelease(Endpoint):
         grant = reads.grant_of(self.identity, ref)
         release_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+
+
+class GrantDelegate(Endpoint):
+    """A part of a grant for somebody else."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    @described(GrantDetailShape, body=Delegate, status=201)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Hand on a part of a grant of yours: no more than it allows in any way, and it ends with it."""
+        sent = self.body(Delegate)
+        targets = sent.pop("targets")
+        grant = reads.grant_of(self.identity, ref)
+        made = delegate_grant(
+            grant_id=grant.pk,
+            actor=self.identity,
+            part=Part(targets=None if targets is None else tuple(targets), **sent),
+            now=clock.now(),
+        )
+        shown = reads.grant_of(self.identity, made.ref)
+        return self.answer(GrantDetailShape, shown, status=201, Location=f"/api/v1/grants/{made.ref}")
+
+
+class GrantHeartbeat(Endpoint):
+    """A holder that is still there."""
+
+    scope: ClassVar[str] = Scope.REQUEST
+
+    @described(HeartbeatShape)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Say that you still work with a grant of yours that needs it; after three that are missed it ends."""
+        grant = reads.grant_of(self.identity, ref)
+        return self.answer(HeartbeatShape, beat(grant_id=grant.pk, actor=self.identity, now=clock.now()))
 
 
 class GrantReceipt(Endpoint):

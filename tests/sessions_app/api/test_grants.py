@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, Grant, GrantState
-from tests.support.acts import after, run, session, undo, use
+from tests.support.acts import after, change, policy, run, session, undo, use
 
 
 @pytest.fixture
@@ -289,3 +289,42 @@ def test_a_held_grant_is_let_go_on_by_an_approver(api, world):
     assert api("alice").get(f"/grants/{grant.ref}").body["held_at"]
     assert api("alice").post(f"/grants/{grant.ref}/release", {}).status_code == 403
     assert api("bob").post(f"/grants/{grant.ref}/release", {"note": "A mistake"}).body["held_at"] is None
+
+
+# Heartbeat and delegation
+
+
+def test_a_holder_is_heard_and_told_by_when_to_be_heard_again(api, world):
+    change(world, policy(world, heartbeat="30s"))
+    grant = world.grant()
+    shown = api("alice").get(f"/grants/{grant.ref}").body
+    assert (shown["heartbeat_seconds"], shown["parent"]) == (30, None)
+    heard = api("alice").post(f"/grants/{grant.ref}/heartbeat")
+    assert (heard.status_code, heard.body["ref"]) == (200, grant.ref)
+    assert heard.body["beat_before"] >= shown["beat_before"]
+    assert api("bob").post(f"/grants/{grant.ref}/heartbeat").status_code == 403
+    assert api("charlie").post(f"/grants/{grant.ref}/heartbeat").status_code == 404
+    assert api("alice", "read").post(f"/grants/{grant.ref}/heartbeat").status_code == 403
+
+
+def test_a_part_of_a_grant_is_handed_on_and_no_more_than_it_is(api, world):
+    change(world, policy(world, delegation={"to": {"identities": ["deployer"]}}))
+    grant = world.grant()
+    part = {"identity": "deployer", "command_set": "restart-web", "targets": ["web-1"], "duration": "10m"}
+    made = api("alice").post(f"/grants/{grant.ref}/delegate", part)
+    assert made.status_code == 201, made.body
+    assert (made.body["parent"], made.body["holder"], made.body["targets"]) == (
+        grant.ref,
+        "deployer",
+        ["web-1"],
+    )
+    assert made.headers["Location"] == f"/api/v1/grants/{made.body['ref']}"
+    wider = api("alice").post(f"/grants/{grant.ref}/delegate", {**part, "parameters": {"unit": "haproxy"}})
+    assert (wider.status_code, wider.body["code"]) == (422, "not_within")
+    assert api("bob").post(f"/grants/{grant.ref}/delegate", part).status_code == 403
+    assert api("charlie").post(f"/grants/{grant.ref}/delegate", part).status_code == 404
+
+
+def test_nobody_asks_for_a_delegation_as_for_anything_else(api, world):
+    asked = {"cluster": "web", "command_set": "restart-web", "duration": "1h", "kind": "delegation"}
+    assert api("alice").post("/requests", asked).status_code == 400

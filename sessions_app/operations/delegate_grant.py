@@ -1,0 +1,213 @@
+"""A holder hands on a part of what a grant allows: person → pipeline → agent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from accounts.names import canonical_username
+from accounts.queries import group_names
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Forbidden, InvalidInput, NotFound, StintError
+from broker.kernel.text import checked_text
+from sessions_app.models import (
+    AccessRequest,
+    CommandSetVersion,
+    Grant,
+    GrantState,
+    RequestKind,
+    RequestState,
+    Target,
+)
+from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.request_access import next_number
+from sessions_app.operations.tell import tell
+from sessions_app.policy.commands.answers import CompileError
+from sessions_app.policy.commands.kinds import covers
+from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.scope import Extent
+from sessions_app.queries import commands, facts
+from sessions_app.queries.chain import chain_of
+
+
+class NotItsHolder(Forbidden):
+    """Only who holds a grant hands a part of it on."""
+
+    code = "not_its_holder"
+
+
+class NotWithin(StintError):
+    """What is to be handed on is more than the grant is, or the policy does not let it be handed on."""
+
+    code = "not_within"
+    status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What is handed on, by names. ``targets`` None means all of the grant's; ``duration`` in seconds, None to its end."""
+
+    identity: str
+    command_set: str
+    parameters: dict[str, str]
+    targets: tuple[str, ...] | None = None
+    duration: int | None = None
+    reason: str = ""
+
+
+def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
+    """Make a grant for somebody else that allows no more than this one does, in any way, and ends with it.
+
+    The policy says to whom and how often. Nobody approves it again, for it gives nothing that was not approved: the same
+    cluster and work, targets, commands and time within those of the grant, each command at least as strict. Raises NotFound,
+    NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
+    """
+    checked_text(part.reason, field="reason")
+    with transaction.atomic():
+        # Whoever ends it waits for this, or comes first.
+        parent = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
+        if parent is None:
+            raise NotFound("There is no such grant.")
+        if parent.holder_id != actor.pk:
+            raise NotItsHolder("Only its holder hands on a part of a grant.")
+        delegate = Identity.objects.active().filter(username=canonical_username(part.identity)).first()
+        if why := why_not_on(parent, delegate, now):
+            raise NotWithin(why, hint="The policy says to whom, and how often.")
+        if delegate is None:
+            raise NotFound("There is no such identity.")
+        request = _request(parent, delegate, part, now)
+        return _make(parent, request, actor, now)
+
+
+def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> str:
+    """Return why a part of this grant may not be handed on to this identity now; empty when it may.
+
+    Raises GrantIsOver.
+    """
+    if parent.state != GrantState.ACTIVE or parent.expires_at <= now or parent.held_at is not None:
+        raise GrantIsOver(f"{parent.ref} is not in use now.", hint="Only what is in use is handed on.")
+    terms = facts.policy_document(parent.policy).delegation
+    if terms is None or parent.break_glass:
+        return f"{parent.ref} can't be handed on."
+    if len(chain_of(parent)) > terms.depth:
+        return f"It was handed on {terms.depth} times already, which is all that {parent.policy} allows."
+    named = {canonical_username(name) for name in terms.to.identities}
+    listed = delegate is not None and (
+        delegate.username in named or group_names(delegate) & set(terms.to.groups)
+    )
+    if not listed or delegate is None:
+        return f"{parent.policy} does not let it be handed on to them."
+    holders = {grant.holder_id for grant in chain_of(parent)}
+    return f"{delegate} holds it already." if delegate.pk in holders else ""
+
+
+def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:
+    """Return why what was handed on is not within the grant any more; empty when it is."""
+    try:
+        if why := why_not_on(parent, request.requester, now):
+            return why
+        ours = commands.compiled(parent.command_set_version, parent.parameters, parent.commands)
+        theirs = commands.compiled(request.command_set_version, request.parameters, kept(parent, request))
+    except (StintError, DocumentError, CompileError) as error:
+        return str(error)
+    return covers(ours, theirs) or ""
+
+
+def kept(parent: Grant, request: AccessRequest) -> list[int] | None:
+    """Return which commands of its set a delegation has: those that the approvers left in, where it is the same set."""
+    same = parent.command_set_version_id == request.command_set_version_id
+    return list(parent.commands) if same else None
+
+
+def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) -> AccessRequest:
+    version = _version(parent, part.command_set)
+    targets = _targets(parent, part.targets)
+    left = int((parent.expires_at - now).total_seconds())
+    duration = left if part.duration is None else part.duration
+    if type(duration) is not int or not 0 < duration <= left:
+        raise NotWithin(
+            f"{parent.ref} itself goes on for {left} seconds.", hint="Hand it on for no longer than that."
+        )
+    request = AccessRequest(
+        number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
+        policy=parent.policy, policy_version=parent.policy.version, command_set_version=version, parent=parent,
+        workflow=parent.workflow, parameters=_parameters(parent, version, part.parameters),
+        targets=[target.pk for target in targets], duration=duration, reason=part.reason.strip(),
+        state=RequestState.APPROVED, created_at=now, decided_at=now, lapses_at=now,
+    )  # fmt: skip
+    if why := why_not_within(parent, request, now):
+        raise NotWithin(
+            f"{parent.ref} does not cover it: {why}.", hint="Hand on fewer commands, or ask for them anew."
+        )
+    request.digest = facts.scope_of(request).digest()
+    request.save()
+    return request
+
+
+def _version(parent: Grant, name: str) -> CommandSetVersion:
+    if parent.command_set_version.command_set.name == name:
+        # As it was approved, and not as it was published since.
+        return parent.command_set_version
+    published = CommandSetVersion.objects.select_related("command_set").filter(
+        command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
+    )
+    found = published.order_by("-number").first()
+    if found is None:
+        raise InvalidInput(
+            "There is no such command set.", fields={"command_set": ["Name a published command set."]}
+        )
+    return found
+
+
+def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
+    own = list(parent.targets.order_by("name"))
+    wanted = own if names is None else [target for target in own if target.name in names]
+    if not wanted or (names is not None and set(names) != {target.name for target in wanted}):
+        raise NotWithin(
+            f"{parent.ref} has other targets.", hint=f"It has: {', '.join(target.name for target in own)}."
+        )
+    return wanted
+
+
+def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]) -> dict[str, str]:
+    """What is taken from the work stays taken from it; what the grant's own set has and nobody gave stays as it is."""
+    work, taken = parent.workflow, facts.work_parameters(version)
+    same = version.pk == parent.command_set_version_id
+    kept_values = {**(parent.parameters if same else {}), **given}
+    for name, fact in taken.items():
+        value = work.fact(fact) if work else ""
+        if not value or kept_values.get(name, value) != value:
+            raise NotWithin(f"{name} is taken from the work, which is {value or 'not there'}.")
+        kept_values[name] = value
+    return kept_values
+
+
+def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.datetime) -> Grant:
+    keep = kept(parent, request)
+    compiled = commands.compiled(request.command_set_version, request.parameters, keep)
+    extent = Extent(
+        request.duration,
+        frozenset(command.index for command in compiled.commands),
+        frozenset(request.targets),
+    )
+    grant = make_grant(request=request, extent=extent, actor=actor_of(actor), now=now)
+    record(
+        event=Event.GRANT_DELEGATED, actor=actor_of(actor), object_type="grant", object_ref=parent.ref, now=now,
+        data={
+            "to": request.requester.username, "grant": grant.ref, "request": request.ref, "command_set": str(request.command_set_version),
+            "parameters": as_words(request.parameters), "duration": request.duration, "reason": request.reason,
+            "chain": [grant.ref for grant in chain_of(parent)], **work_of(request),
+        },
+    )  # fmt: skip
+    tell(
+        people=[request.requester], event=Event.GRANT_DELEGATED, now=now, path=f"/grants/{grant.ref}/",
+        subject=f"{actor} handed on a part of {parent.ref} to you: {grant.ref}",
+        body=f"{request.command_set_version.command_set} on {request.cluster}\n{request.reason}".strip(),
+    )  # fmt: skip
+    return grant

@@ -1,0 +1,26 @@
+"""Lock what was delegated from grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sessions_app.models import Grant
+
+# Deeper than any policy lets grants be handed on.
+_DEEPEST = 10
+
+
+def lock_descendants(*, grant_ids: Iterable[int]) -> list[Grant]:
+    """Lock every grant that is not over and was delegated from these, from those below them, and so on; return them, the
+    nearest first. Call it in the transaction that ends them, before anything is recorded.
+    """
+    found: list[Grant] = []
+    above = list(grant_ids)
+    for _ in range(_DEEPEST):
+        below = Grant.objects.not_ended().select_for_update(of=("self",)).filter(parent__in=above)
+        level = list(below.select_related("holder").order_by("pk"))
+        if not level:
+            break
+        found += level
+        above = [grant.pk for grant in level]
+    return found
