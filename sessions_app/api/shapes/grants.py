@@ -29,7 +29,7 @@ class GrantShape(Shape):
     workflow = serializers.CharField(
         source="workflow.ref", allow_null=True, help_text="The work that it ends with."
     )
-    parent = serializers.CharField(
+    parent = serializers.CharField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
         source="parent.ref", allow_null=True, help_text="The grant that it was delegated from, and ends with."
     )
     heartbeat_seconds = serializers.IntegerField(
