@@ -7,14 +7,17 @@ order of their commits, so that nothing is missed, nothing that did not happen i
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from broker.audit.models import MAIN_LOG, AuditEntry
 from broker.audit.queries import last_number
+from broker.kernel.errors import StintError
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -28,7 +31,10 @@ from sessions_app.policy.webhooks import Subject, message
 from sessions_app.queries import facts
 from sessions_app.queries.named import with_names
 
+log = structlog.get_logger(__name__)
+
 BATCH = 500
+_REQUEST = re.compile(r"REQ-[0-9]{1,9}")
 _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
 
 
@@ -39,7 +45,16 @@ def gather_webhooks(*, now: dt.datetime) -> int:
     """
     head = last_number()
     behind = WebhookEndpoint.objects.live().filter(after__lt=head).values_list("pk", flat=True)
-    return sum(_gather(pk, head, now) for pk in behind)
+    return sum(_guarded(pk, head, now) for pk in behind)
+
+
+def _guarded(endpoint_id: int, head: int, now: dt.datetime) -> int:
+    """One endpoint for which it fails, as its row can't be read, holds up no other."""
+    try:
+        return _gather(endpoint_id, head, now)
+    except (StintError, DatabaseError, ValueError):
+        log.exception("webhooks.not_gathered", endpoint=endpoint_id)
+        return 0
 
 
 def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
@@ -102,7 +117,7 @@ class _Things:
             kind: {entry.object_ref for entry in entries if entry.object_type == kind}
             for kind in ("grant", "request")
         }
-        numbers = [int(ref.removeprefix("REQ-")) for ref in refs["request"]]
+        numbers = [int(ref.removeprefix("REQ-")) for ref in refs["request"] if _REQUEST.fullmatch(ref)]
         grants = with_names(Grant.objects.filter(ref__in=refs["grant"]), rules=True)
         requests = with_names(AccessRequest.objects.filter(number__in=numbers), rules=True)
         self._found: dict[str, Grant | AccessRequest] = {}

@@ -128,3 +128,27 @@ def test_a_removed_endpoint_is_told_of_nothing_more(world):
     gather_webhooks(now=world.now)
     assert told() == []
     assert endpoint().removed_at == world.now
+
+
+def test_an_entry_of_something_that_is_not_there_is_told_without_its_names(world):
+    from broker.audit.actor import Actor
+    from broker.audit.events import Event
+    from broker.audit.record import record
+
+    world.apply(webhook_file(None))
+    record(
+        event=Event.REQUEST_CREATED, actor=Actor.system("test"), object_type="request", object_ref="no reference",
+        now=world.now, data={},
+    )  # fmt: skip
+    assert gather_webhooks(now=world.now) == 1
+    assert "holder" not in json.loads(WebhookMessage.objects.get().payload)["data"]
+
+
+def test_an_endpoint_for_which_it_fails_holds_up_no_other(world):
+    from sessions_app.models import WebhookEndpoint
+
+    world.apply({**webhook_file(None, name="a"), **webhook_file(None, name="b")})
+    WebhookEndpoint.objects.filter(name="a").update(events=[{"no": "event"}])
+    world.request()
+    gather_webhooks(now=world.now)
+    assert [event for event, _ in told("b")] == ["request.created"]
