@@ -17,6 +17,8 @@ from sessions_app.queries import facts
 from sessions_app.web.reads.pages import Page, page_of
 from sessions_app.web.words import Look
 
+# Messages on a page.
+SHOWN = 20
 START = """\
 name: chat
 summary: What the people on call want to know
@@ -102,7 +104,7 @@ def endpoint_page(
     endpoint: WebhookEndpoint, reader: Identity, *, before: str, now: dt.datetime
 ) -> EndpointPage:
     """Return an endpoint and its newest messages."""
-    page = page_of(endpoint.messages.all(), key="pk", before=before)
+    page = page_of(endpoint.messages.all(), key="pk", before=before, size=SHOWN)
     until = endpoint.previous_until
     return EndpointPage(
         endpoint=endpoint,
