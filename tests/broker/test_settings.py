@@ -88,3 +88,9 @@ def test_pages_may_ask_the_streams_own_port_only_where_no_proxy_stands_before_th
             [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == expected
+
+
+def test_a_network_for_webhooks_that_is_none_is_refused():
+    done = start(STINT_WEBHOOK_NETWORKS="10.20.0.0/16,inside")
+    assert done.returncode == 1
+    assert "STINT_WEBHOOK_NETWORKS names inside" in done.stderr
