@@ -189,6 +189,8 @@ class Webhook:
         raw = _connected(addresses, port, began + self._total)
         with contextlib.closing(raw), _cut_after(raw, self._total - (time.monotonic() - began)):
             raw.settimeout(READ_SECONDS)
+            # Head and body go out one after the other, and would wait for the other side's acknowledgement between.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if name is None:
                 yield raw
                 return
