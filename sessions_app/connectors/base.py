@@ -61,7 +61,7 @@ class GrantSpec:
     """A grant as a connector needs it on one target.
 
     ``token`` (32 hexadecimal digits) marks what is made for it there and opens nothing: every name on the target derives
-    from it.
+    from it. ``made`` is what an earlier call returned, if it is known.
     """
 
     grant_ref: str
@@ -70,6 +70,7 @@ class GrantSpec:
     place: Place
     commands: CompiledSet
     expires_at: dt.datetime
+    made: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,3 +158,11 @@ class Issuer(Protocol):
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
         """Make a credential for what ``provision`` made; the one before stops being good for new logins."""
+
+
+@runtime_checkable
+class CommandChecker(Protocol):
+    """A connector that can say whether what command sets name is on a target."""
+
+    def check_commands(self, place: Place, sets: Sequence[CompiledSet]) -> list[CheckStep]:
+        """Report for each command set what of it is not there. Never raises for what a target does."""

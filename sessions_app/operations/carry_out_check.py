@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from accounts.actors import actor_of
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
-from sessions_app.connectors.base import CheckStep, ConnectorError
-from sessions_app.models import TargetCheck
+from sessions_app.connectors.base import CheckStep, CommandChecker, ConnectorError
+from sessions_app.models import Target, TargetCheck
 from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.queries.commands import published_sets
 
 # What an answer says of a target may be long; a page and the record need no more of it.
 LONGEST = 1000
@@ -65,13 +66,21 @@ def _look(check: TargetCheck) -> Sequence[CheckStep]:
     if target.removed_at is not None or target.cluster.removed_at is not None:
         return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
     try:
-        return connector_for(target.cluster.kind).check(place_of_target(target))
+        return _steps(target)
     except ConnectorError as error:
         return [
             CheckStep(
                 "set up in Stint", False, error.message, "Mend the cluster on its page, then try again."
             )
         ]
+
+
+def _steps(target: Target) -> Sequence[CheckStep]:
+    connector, place = connector_for(target.cluster.kind), place_of_target(target)
+    steps = connector.check(place)
+    if isinstance(connector, CommandChecker) and all(step.ok for step in steps):
+        steps += connector.check_commands(place, published_sets(target.cluster))
+    return steps
 
 
 def _finish(check: TargetCheck, steps: Sequence[CheckStep], now: dt.datetime) -> TargetCheck:

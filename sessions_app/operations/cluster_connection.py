@@ -35,6 +35,9 @@ def settled(document: ClusterDocument) -> ClusterDocument:
     if odd and not type_.accounts:
         why = f"means nothing for a cluster of kind {document.kind}: remove it"
         raise DocumentError([Problem(path, why) for path in odd])
+    if type_.single and len(document.targets) > 1:
+        why = f"a cluster of kind {document.kind} has one target: make a cluster for each other one"
+        raise DocumentError([Problem("targets[1]", why)])
     targets = tuple(_settled_target(target, type_) for target in document.targets)
     return document.model_copy(update={"targets": targets})
 

@@ -15,6 +15,7 @@ from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
 from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
+from sessions_app.connectors.mcp.connector import TYPE as MCP
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
@@ -73,6 +74,7 @@ def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
     return GrantSpec(
         grant_ref=grant.ref, token=grant.token, holder=grant.holder.username,
         place=place_of_lease(lease, grant.cluster), commands=commands, expires_at=grant.expires_at,
+        made=lease.made,
     )  # fmt: skip
 
 
@@ -128,5 +130,5 @@ SSH = registry.ConnectorType(
 
 def register_all() -> None:
     """Register the kinds that come with Stint."""
-    for one in (SSH, POSTGRES, HTTP, KUBERNETES):
+    for one in (SSH, POSTGRES, HTTP, KUBERNETES, MCP):
         registry.register(one)

@@ -142,7 +142,8 @@ def _differences(target: Target, observed: Sequence[Observed], now: dt.datetime)
 
 
 def _lacking(target: Target, there: Mapping[str, Observed], now: dt.datetime) -> Iterable[Found]:
-    if not type_of(target.cluster.kind).prepares:
+    kind = type_of(target.cluster.kind)
+    if not (kind.prepares and kind.shows):
         return
     wanted = Lease.objects.filter(
         target=target, gone_at__isnull=True, made_until__isnull=False, making_until__isnull=True,

@@ -16,13 +16,12 @@ from sessions_app.connectors.kubernetes.setup import target_setup as kubernetes_
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger
 from sessions_app.connectors.postgres.setup import target_setup as postgres_setup
-from sessions_app.models import Cluster, CommandSet
+from sessions_app.models import Cluster
 from sessions_app.operations.connect import place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
-from sessions_app.policy.documents import DocumentError
-from sessions_app.queries.commands import compiled_open
+from sessions_app.queries.commands import published_sets
 
 HIDDEN_KEY = "THE-PROXY-KEY-OF-THIS-CLUSTER"
 UPSTREAM = "http://127.0.0.1:9000"
@@ -52,27 +51,12 @@ def _places(cluster: Cluster) -> list[Place]:
     return [place_of_target(target) for target in targets]
 
 
-def _sets(cluster: Cluster) -> list[CompiledSet]:
-    """The published command sets of the cluster's policies; one that can't be read gives nothing."""
-    found = CommandSet.objects.live().filter(
-        kind=cluster.kind, policies__clusters=cluster, policies__removed_at=None
-    )
-    compiled = []
-    for one in found.distinct().prefetch_related("versions"):
-        if version := one.published:
-            try:
-                compiled.append(compiled_open(version))
-            except DocumentError:
-                continue
-    return compiled
-
-
 def _postgres(cluster: Cluster) -> list[SetupText]:
     parameters = next((place.parameters for place in _places(cluster)), None)
     if not isinstance(parameters, PostgresParameters):
         return []
     text = postgres_setup(
-        broker=parameters.user, templates=template_roles(_sets(cluster)), keeper=parameters.reassign_to,
+        broker=parameters.user, templates=template_roles(published_sets(cluster)), keeper=parameters.reassign_to,
         read_statements=parameters.read_statements,
     )  # fmt: skip
     says = "As a superuser, once on each server. It makes the role that Stint logs in as, with as little as will do."
@@ -126,7 +110,7 @@ def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -
 
 def _kubernetes(cluster: Cluster) -> list[SetupText]:
     parameters = next((place.parameters for place in _places(cluster)), None)
-    sets = _kubernetes_sets(_sets(cluster))
+    sets = _kubernetes_sets(published_sets(cluster))
     if not isinstance(parameters, KubernetesParameters) or not sets:
         return []
     text = kubernetes_setup(ceiling(sets, parameters.namespaces), accounts=parameters.accounts)

@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sessions_app.models import AccessRequest, CommandSetVersion
+from sessions_app.models import AccessRequest, Cluster, CommandSet, CommandSetVersion
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_document
+from sessions_app.policy.documents import DocumentError
 
 _MOST = 2048
 # Keyed by the digest of the version, which names its content; a version that can't be read is never kept.
@@ -32,6 +33,21 @@ def compiled_open(version: CommandSetVersion) -> CompiledSet:
         found = compile_open(document_of(version))
         _remember(_open, version.digest, found)
     return found
+
+
+def published_sets(cluster: Cluster) -> list[CompiledSet]:
+    """Return the published command sets of the cluster's policies; one that can't be read gives nothing."""
+    found = CommandSet.objects.live().filter(
+        kind=cluster.kind, policies__clusters=cluster, policies__removed_at=None
+    )
+    sets = []
+    for one in found.distinct().prefetch_related("versions"):
+        if version := one.published:
+            try:
+                sets.append(compiled_open(version))
+            except DocumentError:
+                continue
+    return sets
 
 
 def compiled(

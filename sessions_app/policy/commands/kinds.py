@@ -14,6 +14,7 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
 from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
+from sessions_app.policy.commands.mcp.kind import KIND as MCP
 from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
 from sessions_app.policy.commands.ssh.kind import KIND as SSH
 from sessions_app.policy.commands.starters import Starter
@@ -75,7 +76,7 @@ class CommandKind(Protocol):
         """All findings, errors first."""
 
 
-_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HTTP, KUBERNETES)}
+_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HTTP, KUBERNETES, MCP)}
 
 
 def kind_names() -> list[str]:

@@ -1,0 +1,1 @@
+"""MCP servers: how Stint speaks to them, and what is looked at before access to one begins."""

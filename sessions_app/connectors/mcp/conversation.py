@@ -1,0 +1,227 @@
+"""Speaking to an MCP server in whichever era it speaks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.upstream import Answer, Endpoint, request
+from sessions_app.connectors.mcp.wire import BadMessage, Events, Message
+
+MOST_EVENT = 4 * 1024 * 1024
+MOST_PAGES = 100
+MOST_TOOLS = 2000
+_ABOUT = {"name": "stint", "version": "1"}
+_ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+class SessionLost(ConnectorError):
+    """The server has forgotten the session of the older era; a new conversation has to begin."""
+
+
+class Conversation:
+    """One conversation with a server. ``begin`` finds out the era; ``close`` tells a server of the older one."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.version = ""
+        self.server = ""
+        self._session = ""
+        self._numbers = itertools.count(1)
+
+    @property
+    def modern(self) -> bool:
+        """Whether each request stands alone."""
+        return self.version == wire.MODERN
+
+    async def begin(self) -> None:
+        """Find out which era the server speaks, the newer first. Raises ConnectorError."""
+        self.version = wire.MODERN
+        try:
+            answer = await self.ask("server/discover", {})
+        except _NotSpoken:
+            answer = {}
+        found = answer.get("result", {})
+        if wire.MODERN in _texts(found.get("supportedVersions")):
+            self.server = _name(found)
+            return
+        self.version = wire.LEGACY
+        await self._handshake()
+
+    async def _handshake(self) -> None:
+        hello = {"protocolVersion": wire.LEGACY, "capabilities": {}, "clientInfo": _ABOUT}
+        try:
+            answer = await self.ask("initialize", hello)
+        except _NotSpoken as error:
+            raise self._error(f"does not speak MCP here: it answers {error}") from error
+        result = answer.get("result")
+        if not isinstance(result, dict) or result.get("protocolVersion") not in wire.LEGACIES:
+            raise self._error("speaks no version of MCP that Stint speaks")
+        self.version, self.server = result["protocolVersion"], _name(result)
+        await self.tell("notifications/initialized")
+
+    async def ask(self, method: str, params: Mapping[str, Any]) -> Message:
+        """Ask and return the answer, a result or an error, whatever else is said before it. Raises ConnectorError."""
+        last: Message = {}
+        async for message in self.call(method, params):
+            last = message
+        return last
+
+    async def call(
+        self, method: str, params: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Message]:
+        """Ask, and give every message that comes of it; the last is the answer. Raises ConnectorError.
+
+        ``headers`` are further ones that the newer era wants. Leaving the loop ends the request at the server.
+        """
+        number = next(self._numbers)
+        asked = {"jsonrpc": "2.0", "id": number, "method": method, "params": self._enveloped(params)}
+        async with request(
+            self.endpoint, "POST", {**self._headers(method, params), **(headers or {})}, wire.dump(asked)
+        ) as answer:
+            if method == "initialize":
+                self._session = answer.headers.get("mcp-session-id", "")
+            async for message in self._messages(answer):
+                yield message
+                if "method" not in message:
+                    self._check(message, number)
+                    return
+        raise self._error("ends its answer before there is one")
+
+    async def tell(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send a notification. Raises ConnectorError."""
+        told: Message = {"jsonrpc": "2.0", "method": method}
+        if params is not None:
+            told["params"] = dict(params)
+        await self._send(told)
+
+    async def decline(self, asked: Message) -> None:
+        """Answer a request that the server makes itself: nothing of the kind is given. Raises ConnectorError."""
+        error = {
+            "code": wire.METHOD_NOT_FOUND,
+            "message": "Nothing is asked of the client through this gateway.",
+        }
+        await self._send({"jsonrpc": "2.0", "id": asked.get("id"), "error": error})
+
+    async def close(self) -> None:
+        """Let the server forget a session of the older era. Raises ConnectorError."""
+        if self._session:
+            session, self._session = self._session, ""
+            headers = {"MCP-Protocol-Version": self.version, "MCP-Session-Id": session}
+            async with request(self.endpoint, "DELETE", headers):
+                pass
+
+    async def tools(self) -> dict[str, Message]:
+        """Every tool by its name, as the server describes it. Raises ConnectorError, also for a name that is there twice."""
+        found: dict[str, Message] = {}
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            answer = await self.ask("tools/list", {"cursor": cursor} if cursor else {})
+            result = answer.get("result")
+            if not isinstance(result, dict) or not isinstance(result.get("tools"), list):
+                raise self._error(f"does not list its tools: {_said(answer)}")
+            for tool in result["tools"]:
+                self._add(found, tool)
+            following = result.get("nextCursor")
+            if not isinstance(following, str) or following == cursor:
+                return found
+            cursor = following
+        raise self._error("lists its tools without an end")
+
+    def _add(self, found: dict[str, Message], tool: Any) -> None:
+        name = tool.get("name") if isinstance(tool, dict) else None
+        if not isinstance(name, str):
+            raise self._error("lists a tool without a name")
+        if name in found:
+            raise self._error(f"lists {name[:64]} twice, so that nobody can tell which one is called")
+        found[name] = tool
+        if len(found) > MOST_TOOLS:
+            raise self._error(f"lists more than {MOST_TOOLS} tools")
+
+    async def _send(self, message: Message) -> None:
+        async with request(self.endpoint, "POST", self._headers("", {}), wire.dump(message)) as answer:
+            await answer.body()
+
+    def _enveloped(self, params: Mapping[str, Any]) -> Message:
+        said = wire.without_envelope(params)
+        if not self.modern:
+            return said
+        own = {
+            wire.VERSION_KEY: wire.MODERN,
+            wire.CAPABILITIES_KEY: {},
+            f"{wire.META}clientInfo": _ABOUT,
+        }
+        return {**said, "_meta": {**said.get("_meta", {}), **own}}
+
+    def _headers(self, method: str, params: Mapping[str, Any]) -> dict[str, str]:
+        if self.modern:
+            return {**_ACCEPT, **wire.routing_headers(method, params)}
+        headers = dict(_ACCEPT)
+        if method != "initialize":
+            headers["MCP-Protocol-Version"] = self.version
+        return {**headers, "MCP-Session-Id": self._session} if self._session else headers
+
+    async def _messages(self, answer: Answer) -> AsyncIterator[Message]:
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if answer.status in (401, 403):
+            raise ConnectorError(
+                f"{self.endpoint.name} ({self.endpoint.where}) does not take the token that Stint has for it.",
+                permanent=True,
+            )
+        if answer.status == 404 and self._session:
+            raise SessionLost(f"{self.endpoint.name} has forgotten its session.")
+        try:
+            if kind == "text/event-stream" and answer.status == 200:
+                events = Events(most=MOST_EVENT)
+                async for piece in answer.pieces():
+                    for data in events.feed(piece):
+                        yield wire.message_of(data)
+            elif kind == "application/json":
+                # An error of the protocol comes with a status of its own, and so does an error of HTTP.
+                yield self._told(await answer.body(), answer.status)
+            else:
+                raise _NotSpoken(answer.status)
+        except BadMessage as error:
+            raise self._error(str(error)) from error
+
+    def _told(self, body: bytes, status: int) -> Message:
+        try:
+            return wire.message_of(body)
+        except BadMessage:
+            if status != 200:
+                raise _NotSpoken(status) from None
+            raise
+
+    def _check(self, answer: Message, number: int) -> None:
+        # A request that could not be read has no number to answer to.
+        if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
+            raise self._error("answers something else than what was asked")
+
+    def _error(self, what: str) -> ConnectorError:
+        return ConnectorError(f"{self.endpoint.name} ({self.endpoint.where}) {what}.")
+
+
+class _NotSpoken(ConnectorError):
+    """An answer of HTTP and not of MCP."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status}")
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _name(result: Mapping[str, Any]) -> str:
+    about = result.get("serverInfo") or result.get("_meta", {}).get(f"{wire.META}serverInfo")
+    name = about.get("name") if isinstance(about, dict) else None
+    return name[:100] if isinstance(name, str) else ""
+
+
+def _said(answer: Message) -> str:
+    error = answer.get("error")
+    said = error.get("message") if isinstance(error, dict) else None
+    return str(said)[:200] if said else "it answers with no list"

@@ -1,0 +1,41 @@
+"""A target of the catalogue as the MCP server that is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sessions_app.connectors.base import Place
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.connector import parameters_of
+from sessions_app.connectors.mcp.conversation import Conversation
+from sessions_app.connectors.mcp.upstream import Endpoint, request
+
+
+def endpoint_of(place: Place, *, idle: float = 6.0) -> Endpoint:
+    """Return where the server is, with Stint's own token for it. Raises ConnectorError."""
+    parameters, target = parameters_of(place), place.target
+    return Endpoint(
+        name=target.name, address=target.address, port=target.port, path=parameters.path, host=parameters.host,
+        tls=parameters.tls, ca=parameters.ca, idle=idle,
+        token=parameters.token.get_secret_value() if parameters.token else "",
+    )  # fmt: skip
+
+
+def conversation_with(place: Place, *, idle: float = 6.0) -> Conversation:
+    """Return a conversation that has not begun. Raises ConnectorError."""
+    return Conversation(endpoint_of(place, idle=idle))
+
+
+async def status_for_strangers(place: Place) -> int:
+    """Return how the server answers who comes without a token. Raises ConnectorError."""
+    endpoint = replace(endpoint_of(place), token="")
+    asked = {
+        "jsonrpc": "2.0", "id": 1, "method": "server/discover",
+        "params": {"_meta": {wire.VERSION_KEY: wire.MODERN, wire.CAPABILITIES_KEY: {}}},
+    }  # fmt: skip
+    headers = {
+        "Accept": "application/json, text/event-stream", "Content-Type": "application/json",
+        **wire.routing_headers("server/discover", {}),
+    }  # fmt: skip
+    async with request(endpoint, "POST", headers, wire.dump(asked)) as answer:
+        return answer.status

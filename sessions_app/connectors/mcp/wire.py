@@ -1,0 +1,158 @@
+"""Messages of the Model Context Protocol as they stand on the wire, in both eras, and what of them names a tool for good.
+
+Source: Model Context Protocol 2026-07-28, "Transports" (every request stands alone, with its version in header and body)
+and 2025-11-25, "Transports" (a handshake, then a session); WHATWG HTML, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Message = dict[str, Any]
+
+MODERN = "2026-07-28"
+LEGACY = "2025-11-25"
+LEGACIES = (LEGACY, "2025-06-18", "2025-03-26")
+META = "io.modelcontextprotocol/"
+VERSION_KEY, CAPABILITIES_KEY = f"{META}protocolVersion", f"{META}clientCapabilities"
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+# JSON-RPC 2.0 and the codes that MCP reserves.
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
+INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
+HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
+
+_LINE = re.compile(rb"\r\n|\n|\r(?=[^\n])")
+_ENCODED = re.compile(r"=\?base64\?(.*)\?=")
+_SAFE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+
+
+class BadMessage(ValueError):
+    """Something that is no message of the protocol; the text says what."""
+
+
+def message_of(data: bytes | str) -> Message:
+    """One JSON-RPC message that a server sent. Raises BadMessage for a batch and for what is none."""
+    try:
+        found = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise BadMessage("it sent what is not JSON") from None
+    if not isinstance(found, dict) or found.get("jsonrpc") != "2.0":
+        raise BadMessage("it sent what is not one JSON-RPC message")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def dump(message: Mapping[str, Any]) -> bytes:
+    """A message as bytes."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def digest_of(tool: Mapping[str, Any]) -> str:
+    """SHA-256 of what a model is told of a tool: name, description and the schema of its arguments. Equal for equal ones."""
+    told = {key: tool.get(key) for key in ("name", "description", "inputSchema")}
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def header_value(value: str) -> str:
+    """A value as a header carries it: as it is, or in base64 with a mark where it could not be carried."""
+    if _SAFE.fullmatch(value) and not _ENCODED.fullmatch(value):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="
+
+
+def value_in_header(text: str) -> str | None:
+    """The value that a header carries; None for one that is marked and can't be read."""
+    found = _ENCODED.fullmatch(text)
+    if found is None:
+        return text
+    try:
+        return base64.b64decode(found[1], validate=True).decode()
+    except ValueError:
+        return None
+
+
+def routing_headers(method: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by which a modern request is routed, made from its body."""
+    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
+    name = params.get(NAMED_BY.get(method, ""))
+    return {**headers, "Mcp-Name": header_value(name)} if isinstance(name, str) else headers
+
+
+def parameter_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that a tool's schema asks for by ``x-mcp-header``, made from the arguments and nothing else."""
+    found = {}
+    for path, token in _annotated(schema, ()):
+        value: Any = arguments
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, bool):
+            found[f"Mcp-Param-{token}"] = "true" if value else "false"
+        elif isinstance(value, str | int):
+            found[f"Mcp-Param-{token}"] = header_value(str(value))
+    return found
+
+
+def _annotated(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if len(path) > 20 or not isinstance(schema, Mapping):
+        return
+    token = schema.get("x-mcp-header")
+    if path and isinstance(token, str) and _TOKEN.fullmatch(token):
+        yield path, token
+    properties = schema.get("properties")
+    for name, inner in properties.items() if isinstance(properties, Mapping) else ():
+        yield from _annotated(inner, (*path, name))
+
+
+def without_envelope(params: Mapping[str, Any]) -> Message:
+    """Parameters without what the protocol itself put into ``_meta``: it speaks of another connection."""
+    meta = params.get("_meta")
+    kept = (
+        {key: value for key, value in meta.items() if not key.startswith(META)}
+        if isinstance(meta, Mapping)
+        else {}
+    )
+    rest = {key: value for key, value in params.items() if key != "_meta"}
+    return {**rest, "_meta": kept} if kept else rest
+
+
+class Events:
+    """Reads server-sent events from pieces of a stream, and returns the data of each."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most, self._rest, self._data = most, b"", list[bytes]()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take one piece; return the data of the events that it ends. Raises BadMessage for one that is too large."""
+        *lines, self._rest = _LINE.split(self._rest + chunk)
+        found = [data for line in lines if (data := self._line(line)) is not None]
+        if len(self._rest) + sum(map(len, self._data)) > self._most:
+            raise BadMessage("it sent an event that is too large")
+        return found
+
+    def _line(self, line: bytes) -> bytes | None:
+        if line:
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                self._data.append(value.removeprefix(b" "))
+            return None
+        data, self._data = self._data, []
+        return b"\n".join(data) if any(data) else None

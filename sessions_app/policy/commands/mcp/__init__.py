@@ -1,0 +1,1 @@
+"""Tool calls of the Model Context Protocol."""

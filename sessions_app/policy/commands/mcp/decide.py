@@ -1,0 +1,248 @@
+"""Tool calls: the one function that decides for the gateway, the tester, the API and the pages.
+
+Where several commands fit, the strictest decides: denied before held, held before allowed, destructive before change
+before read. Denies are read broadly (letters in any case; in doubt they fit), what is allowed exactly.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.answers import Allowed, CommandView, Refused, free_parameter
+from sessions_app.policy.commands.binding import bind, check_kept
+from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
+from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
+from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
+from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
+from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRefused
+
+_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
+AnyCheck = Check | ShapeCheck
+
+
+@dataclass(frozen=True, slots=True)
+class _Command(answers.CompiledCommand):
+    rule: MCPCall | MCPDeny
+    arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
+    optional: frozenset[str]
+    pattern: re.Pattern[str] = field(repr=False)
+
+    @property
+    def strictness(self) -> tuple[bool, int, int]:
+        return (not self.rule.held, _EFFECT_RANK[self.rule.effect], self.index)
+
+    @property
+    def name(self) -> str:
+        return self.rule.tool if isinstance(self.rule, MCPCall) else self.rule.deny
+
+    @property
+    def text(self) -> str:
+        """The call as it would be written, values in place; an ellipsis stands for what has no name."""
+        if not self.arguments:
+            return self.name
+        inside = ", ".join(f'"{name}": {_shown(check)}' for name, check in self.arguments.items())
+        return f"{self.name} {{{inside}}}"
+
+
+def _shown(check: AnyCheck) -> str:
+    if isinstance(check, Exact):
+        return canonical_body(check.value)
+    return f"{{{check.name}}}" if isinstance(check, Typed) and check.name else "…"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSet(answers.CompiledSet):
+    """The tools of one grant, ready for `decide_call`."""
+
+    commands: tuple[_Command, ...]
+    left_out: tuple[_Command, ...]
+    denies: tuple[_Command, ...] = field(repr=False)
+    by_tool: Mapping[str, tuple[_Command, ...]] = field(repr=False)
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The names of the tools that some call of is allowed."""
+        return frozenset(self.by_tool)
+
+
+def compile_set(
+    document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
+) -> CompiledSet:
+    """The calls with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+
+    What is denied stays denied, whether it was left in or not. Raises CompileError.
+    """
+    check_kept(document, keep)
+    return _compile(document, bind(document, bindings), keep)
+
+
+def compile_open(document: MCPCommandSet) -> CompiledSet:
+    """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
+    return _compile(document, {}, None)
+
+
+def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
+    every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
+    kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
+    by_tool: dict[str, tuple[_Command, ...]] = {}
+    allows = (one for one in kept if isinstance(one.rule, MCPCall))
+    for one in sorted(allows, key=lambda one: one.strictness):
+        by_tool[one.name] = (*by_tool.get(one.name, ()), one)
+    return CompiledSet(
+        kind="mcp", name=document.name, bindings=dict(bound), commands=kept,
+        left_out=tuple(one for one in every if one not in kept),
+        denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)), by_tool=by_tool,
+    )  # fmt: skip
+
+
+def _compile_rule(
+    document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
+) -> _Command:
+    def resolve(value: Json) -> Check:
+        name = place_in(value)
+        if name is None:
+            return Exact(value)
+        type_ = document.type_of(rule, name)
+        if name not in bound:
+            return Typed(type_, name)
+        # A number is bound as a number, and any other value as text.
+        return Exact(int(bound[name])) if isinstance(type_, Int) else Exact(bound[name])
+
+    def check(value: object) -> AnyCheck:
+        if isinstance(value, Shaped):
+            return ShapeCheck(value.shape, resolve)
+        if isinstance(value, ParameterType):
+            return Typed(value)
+        return resolve(value)  # type: ignore[arg-type]  # the document holds scalars otherwise
+
+    deny = isinstance(rule, MCPDeny)
+    limited = (
+        None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
+    )
+    return _Command(
+        index, rule, limited, frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
+        _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
+    )  # fmt: skip
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, name.split("*"))), re.IGNORECASE)
+
+
+def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
+    """Whether a call may be made, written as `read_ticket {"id": "T-7"}`; without arguments, the name alone."""
+    at = hidden_at(line)
+    if at is not None:
+        return Refused(f"{show(line[at])} cannot be seen: remove it", None, "syntax")
+    name, _, said = line.partition(" ")
+    try:
+        return decide_call(compiled, name, read_body(said) if said.strip() else {})
+    except BodyRefused as error:
+        return Refused(str(error).replace("the body", "what follows the name"), None, "syntax")
+
+
+def line_of(name: str, arguments: Json) -> str:
+    """A call in the one spelling that is recorded, and that `decide` reads."""
+    return f"{name} {canonical_body(arguments)}"
+
+
+def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | Refused:
+    """Whether a tool may be called with these arguments, as they were read from JSON. Never raises for what they hold."""
+    if TOOL_NAME.fullmatch(name) is None:
+        return Refused(f"{clip(name)} is not a tool's name", None, "syntax")
+    if not isinstance(arguments, Mapping):
+        return Refused("the arguments must be a JSON object", None, "syntax")
+    for one in compiled.denies:
+        if _is_denied(one, name, arguments):
+            return Refused(f"{clip(one.name)} is denied here", None, "denied")
+    for one in compiled.by_tool.get(name, ()):
+        matched: dict[str, str] = {}
+        if next(_faults(one, arguments, matched), None) is None:
+            return Allowed(
+                one.index, one.rule.effect, one.rule.held, None, matched, (name, canonical_body(arguments))
+            )
+    return _explain(compiled, name, arguments)
+
+
+def _faults(one: _Command, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
+    limited = one.arguments or {}
+    seen = set()
+    try:
+        for name, value in leaves(arguments, limited):  # type: ignore[arg-type]  # it looks at the names alone
+            seen.add(name)
+            if name not in limited:
+                yield f"the argument {clip(name)} may not be given"
+            elif fault := limited[name].fault(value, matched):
+                yield f"the argument {clip(name)}: {fault}"
+    except ValueRefused as error:
+        yield f"one of the arguments {error}"
+    yield from (
+        f"the argument {clip(name)} must be given"
+        for name in limited
+        if name not in seen and name not in one.optional
+    )
+
+
+def _is_denied(one: _Command, name: str, arguments: Json) -> bool:
+    """Whether a deny fits: in doubt, it does."""
+    if one.pattern.fullmatch(name) is None:
+        return False
+    if one.arguments is None:
+        return True
+    try:
+        given = dict(leaves(arguments, one.arguments))  # type: ignore[arg-type]
+    except ValueRefused:
+        return True
+    matched: dict[str, str] = {}
+    return all(
+        key in given and check.fault(given[key], matched) is None for key, check in one.arguments.items()
+    )
+
+
+def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
+    """Why nothing fits: the first difference from the call that comes nearest."""
+    for one in compiled.left_out:
+        if one.name == name and next(_faults(one, arguments, {}), None) is None:
+            return Refused("the approvers left this call out of the grant", None, "left_out")
+    same = compiled.by_tool.get(name)
+    if same:
+        return Refused(next(_faults(same[0], arguments, {})), same[0].text, "value")
+    if not compiled.by_tool:
+        return Refused("nothing is allowed here: the list of tools is empty", None, "empty")
+    nearest = max(compiled.by_tool, key=lambda known: (_likeness(known, name), known))
+    return Refused(
+        f"{clip(name)} is not one of the tools allowed here", compiled.by_tool[nearest][0].text, "tool"
+    )
+
+
+def _likeness(known: str, name: str) -> int:
+    """How many parts of the two names are the same."""
+    ours, theirs = (set(re.split(r"[_./-]", text.lower())) for text in (known, name))
+    return len(ours & theirs)
+
+
+def describe(compiled: CompiledSet) -> list[CommandView]:
+    """The calls of a grant in the document's order, with bound values and what is free at each call."""
+    return [_view(one) for one in compiled.commands]
+
+
+def _view(one: _Command) -> CommandView:
+    limited = one.arguments or {}
+    named = {check.name: check.type for check in limited.values() if isinstance(check, Typed) and check.name}
+    return CommandView(
+        index=one.index, text=one.text, effect=one.rule.effect, hold=one.rule.held,
+        free=tuple(free_parameter(name, type_) for name, type_ in named.items()),
+        detail=tuple(_detail(one)), denies=isinstance(one.rule, MCPDeny),
+    )  # fmt: skip
+
+
+def _detail(one: _Command) -> Iterator[str]:
+    for name, check in (one.arguments or {}).items():
+        left = " (may be left out)" if name in one.optional else ""
+        yield f"{name}: {check.limits}{left}"
+    if isinstance(one.rule, MCPDeny) and one.arguments is None:
+        yield "with any arguments"

@@ -1,0 +1,169 @@
+"""The document of a command set for MCP: tools, and what their arguments must be.
+
+An argument is limited by one value, by ``{name}`` for a parameter's value, by a type, or by ``{schema: …}``; ``a.b`` names
+one inside another. What is not listed is refused. Source: Model Context Protocol 2026-07-28, "Tools".
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictStr, Tag
+
+from sessions_app.policy.commands.document import (
+    MAX_COMMANDS,
+    CommandRule,
+    CommandSetDocument,
+    Effect,
+    Visible,
+)
+from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped
+from sessions_app.policy.commands.parameters import Parameter, ParameterType
+from sessions_app.policy.documents import Problem
+
+MAX_ARGUMENTS = 50
+TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+_DENIED_NAME = re.compile(r"[A-Za-z0-9_./*-]{1,128}")
+
+
+def _named(name: str) -> str:
+    if "*" in name:
+        raise ValueError("is a wildcard, which would allow tools that nobody has seen: name each tool")
+    if TOOL_NAME.fullmatch(name) is None:
+        raise ValueError("is not a tool's name: letters, digits and _ . / -, at most 128")
+    return name
+
+
+def _denied(name: str) -> str:
+    if _DENIED_NAME.fullmatch(name) is None:
+        raise ValueError(
+            "is not a tool's name: letters, digits and _ . / -, and * for any of them, at most 128"
+        )
+    return name
+
+
+def _tag(data: Any) -> str:
+    if isinstance(data, Shaped) or (isinstance(data, Mapping) and "schema" in data):
+        return "schema"
+    return "type" if isinstance(data, Mapping | ParameterType) else "value"
+
+
+Constraint = Annotated[
+    Annotated[Scalar, Tag("value")] | Annotated[Parameter, Tag("type")] | Annotated[Shaped, Tag("schema")],
+    Discriminator(_tag),
+]
+ArgumentName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
+
+
+class MCPRule(CommandRule):
+    """What allowed and denied calls have in common."""
+
+    @property
+    def limited(self) -> Mapping[str, Any]:
+        """What is said about arguments, by name."""
+        raise NotImplementedError
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that it uses, each once."""
+        return tuple(dict.fromkeys(name for value in self.limited.values() for name in _names(value)))
+
+
+class MCPCall(MCPRule):
+    """One tool that may be called."""
+
+    WRITTEN: ClassVar[str] = "tool"
+    tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The tool's name, in full")
+    arguments: Mapping[ArgumentName, Constraint] = Field(
+        default={},
+        max_length=MAX_ARGUMENTS,
+        description="What each argument must be (a.b: inside another); others are refused",
+    )
+    optional: tuple[StrictStr, ...] = Field(
+        default=(), max_length=MAX_ARGUMENTS, description="Arguments that may be left out"
+    )
+    hold: StrictBool = Field(default=False, description="Each call waits for a second person")
+
+    @property
+    def text(self) -> str:
+        """The tool's name."""
+        return self.tool
+
+    @property
+    def limited(self) -> Mapping[str, Any]:
+        return self.arguments
+
+    @property
+    def held(self) -> bool:
+        return self.hold
+
+
+class MCPDeny(MCPRule):
+    """A call that is refused, whatever else would allow it."""
+
+    WRITTEN: ClassVar[str] = "deny"
+    deny: Annotated[Visible, AfterValidator(_denied)] = Field(
+        description="The tool's name; * stands for any part"
+    )
+    arguments: Mapping[ArgumentName, Constraint] | None = Field(
+        default=None, max_length=MAX_ARGUMENTS, description="Only with these arguments; with any if left out"
+    )
+    effect: Effect = Field(default="read", description="Of no meaning here: nothing runs")
+
+    @property
+    def text(self) -> str:
+        """The name, marked, so that it is not taken for the call that it takes away from."""
+        return f"deny {self.deny}"
+
+    @property
+    def limited(self) -> Mapping[str, Any]:
+        return self.arguments or {}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, Shaped):
+        return value.shape.names
+    name = place_in(value)
+    return (name,) if name else ()
+
+
+# Labels that are no keys of a rule, so that a complaint's path names only what is written.
+_CALL, _DENIAL = "call", "denial"
+
+
+def _rule(data: Any) -> str:
+    denies = isinstance(data, MCPDeny) or (isinstance(data, Mapping) and "deny" in data)
+    return _DENIAL if denies else _CALL
+
+
+Rule = Annotated[Annotated[MCPCall, Tag(_CALL)] | Annotated[MCPDeny, Tag(_DENIAL)], Discriminator(_rule)]
+
+
+class MCPCommandSet(CommandSetDocument):
+    """A named list of tools that may be called. A published version never changes."""
+
+    kind: Literal["mcp"]
+    commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
+
+    def problems(self) -> Iterator[Problem]:
+        """What its parts say that does not fit together."""
+        yield from super().problems()
+        for index, rule in enumerate(self.commands):
+            yield from _argument_problems(f"commands[{index}]", rule)
+
+
+def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
+    for name, constraint in rule.limited.items():
+        if isinstance(constraint, ParameterType) and constraint.source is not None:
+            yield Problem(
+                f"{path}.arguments.{name}",
+                "a value that is free at each call cannot have `from`: name a parameter",
+            )
+    for name in rule.optional if isinstance(rule, MCPCall) else ():
+        if name not in rule.limited:
+            yield Problem(f"{path}.optional", f"{name} is not among the arguments: remove it")
+    names = sorted(rule.limited)
+    for outer in names:
+        if any(other.startswith(f"{outer}.") for other in names):
+            yield Problem(f"{path}.arguments.{outer}", "is limited itself and inside: write one of the two")

@@ -1,0 +1,152 @@
+"""The linter: what a command set for MCP allows beyond what it seems to."""
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.mcp.document import MCPCall, MCPCommandSet
+from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
+from sessions_app.policy.commands.parameters import (
+    MAX_VALUE,
+    ParameterType,
+    PathBelow,
+    Pattern,
+    compile_pattern,
+)
+
+_ANYTHING = ("a", "a b", "A-1", "é", "a/b", "a=b", "a,b", "1")
+_LONG = "a" * MAX_VALUE
+_RUNS = frozenset(
+    ("shell", "exec", "execute", "eval", "bash", "sh", "cmd", "command", "terminal", "script", "run", "sql", "query", "python", "code")
+)  # fmt: skip
+_TAKES_OUT = frozenset(
+    ("export", "dump", "download", "backup", "archive", "attachments", "bulk", "batch", "all")
+)
+_TAKES_AWAY = frozenset(
+    ("delete", "remove", "destroy", "purge", "drop", "erase", "wipe", "revoke", "disable")
+)
+_CHANGES = frozenset(
+    ("create", "update", "write", "set", "add", "close", "send", "post", "put", "pay", "approve", "edit", "reset", "merge")
+)  # fmt: skip
+
+
+def lint(document: MCPCommandSet) -> list[Finding]:
+    """All findings, errors first, each in the order of the document."""
+    found = [*document_findings(document)]
+    for name, type_ in document.parameters.items():
+        found += _bound_findings(f"parameters.{name}", type_)
+    for index, rule in enumerate(document.commands):
+        if isinstance(rule, MCPCall):
+            found += _name_findings(index, rule)
+            found += _freedom_findings(document, index, rule)
+        elif not rule.deny.strip("*"):
+            found.append(
+                _found(index, "deny", "denies_all", "it denies every tool", "name the tools that are meant")
+            )
+    found += _overlaps(document)
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
+
+
+def _found(
+    index: int, field: str, code: str, message: str, fix: str, severity: Severity = "warning"
+) -> Finding:
+    return Finding(severity, code, f"commands[{index}].{field}", message, fix)
+
+
+def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
+    if isinstance(type_, Pattern) and _takes(type_.pattern, *_ANYTHING):
+        yield Finding(
+            "error", "broad_pattern", where,
+            f"the pattern {clip(type_.pattern)} takes anything, so every neighbour is allowed as well",
+            "name the characters that may stand there, like T-[0-9]{1,8}, or use choice, int or name",
+        )  # fmt: skip
+    if isinstance(type_, PathBelow) and type_.root == "/":
+        yield Finding(
+            "error", "free_path", where, "a path below / is every path", "name the folder that is meant"
+        )
+
+
+def _takes(pattern: str, *probes: str) -> bool:
+    compiled = compile_pattern(pattern)
+    return all(compiled.fullmatch(probe) for probe in probes)
+
+
+def words(name: str) -> frozenset[str]:
+    """The words of a tool's name: `exportAll` and `export_all` have the same two."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return frozenset(re.split(r"[_./-]+", parted.lower()))
+
+
+def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
+    named = words(rule.tool)
+    if runs := named & _RUNS:
+        yield _found(
+            index, "tool", "runs", f"`{min(runs)}` in the name sounds like a tool that runs what it is given",
+            "allow the tools that do one thing each, or limit its arguments to a list of values",
+        )  # fmt: skip
+    if out := named & _TAKES_OUT:
+        yield _found(
+            index, "tool", "takes_out", f"`{min(out)}` in the name sounds like a tool that takes out much at once",
+            "check what it returns, and bind its arguments to the one thing that is meant",
+        )  # fmt: skip
+    wanted: Effect | None = "destructive" if named & _TAKES_AWAY else "change" if named & _CHANGES else None
+    if wanted and rule.effect == "read":
+        word = min(named & (_TAKES_AWAY | _CHANGES))
+        yield _found(
+            index, "effect", "effect", f"`{word}` in the name sounds like more than reading, as approvers would be told",
+            f"check what the tool does, and write effect: {wanted}", "error" if wanted == "destructive" else "warning",
+        )  # fmt: skip
+    elif wanted == "destructive" and rule.effect == "change":
+        yield _found(
+            index,
+            "effect",
+            "effect",
+            "the name sounds as if something were gone for good",
+            "write effect: destructive",
+        )
+
+
+def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
+    """What the holder may choose."""
+    for name, constraint in rule.arguments.items():
+        if _is_free(document, rule, constraint):
+            yield _found(
+                index, f"arguments.{name}", "free_text", "the text is free, and as long as the holder likes",
+                'limit its length and characters: {pattern: "[ -~]{0,500}"}, or list the values',
+            )  # fmt: skip
+    if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
+        yield _found(
+            index, "arguments", "unbound",
+            "none of the grant's values stands in it, so it covers more than this one piece of work",
+            "bind an argument to a parameter",
+        )  # fmt: skip
+
+
+def _is_free(document: MCPCommandSet, rule: MCPCall, constraint: Any) -> bool:
+    if isinstance(constraint, Shaped):
+        return _has_free_text(constraint.shape)
+    if isinstance(constraint, str) and constraint[:1] == "{" and constraint[1:-1] in rule.where:
+        constraint = document.type_of(rule, constraint[1:-1])
+    return isinstance(constraint, Pattern) and _takes(constraint.pattern, _LONG)
+
+
+def _has_free_text(shape: Shape) -> bool:
+    limited = shape.has_const or shape.enum or shape.max_length is not None
+    if shape.type == "string" and not limited and (shape.pattern is None or _takes(shape.pattern, _LONG)):
+        return True
+    return any(map(_has_free_text, inside(shape)))
+
+
+def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
+    """Calls of one tool, where it matters which of two commands decides."""
+    calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
+    for (first, one), (second, other) in combinations(calls, 2):
+        if one.tool == other.tool and (one.effect, one.hold) != (other.effect, other.hold):
+            yield _found(
+                second, "tool", "overlap", f"one call can fit this and commands[{first}]: the stricter of them decides",
+                "check that the stricter one is meant, or limit their arguments so that no call fits both",
+            )  # fmt: skip

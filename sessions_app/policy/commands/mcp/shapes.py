@@ -1,0 +1,226 @@
+"""What a whole value of an argument must be: the part of JSON Schema that can be read aloud to an approver.
+
+Closed where JSON Schema is open: an object holds what is listed and nothing else, an array has one kind of item, and
+text has an end. Source: JSON Schema, draft 2020-12, "Validation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.http.checks import Check
+from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.parameters import MAX_VALUE, compile_pattern
+
+MAX_ITEMS = 100
+MAX_NESTED = 6
+Scalar = StrictStr | StrictBool | StrictInt | StrictFloat | None
+Resolve = Callable[[Json], Check]
+_Count = Annotated[StrictInt, Field(ge=0, le=MAX_VALUE)]
+_Key = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}$")]
+
+_STRING, _NUMBER = ("pattern", "minLength", "maxLength"), ("minimum", "maximum")
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "string": _STRING, "integer": _NUMBER, "number": _NUMBER, "boolean": (), "null": (),
+    "array": ("items", "minItems", "maxItems"), "object": ("properties", "required"),
+}  # fmt: skip
+
+
+class Shape(BaseModel):
+    """One value. ``const`` and ``enum`` may name a parameter as ``{name}``; lengths are in characters and items."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+    type: Literal["string", "integer", "number", "boolean", "null", "array", "object"]
+    const: Scalar = None
+    enum: tuple[Scalar, ...] = Field(default=(), max_length=200)
+    pattern: StrictStr | None = Field(default=None, max_length=512, description="RE2, the whole text")
+    min_length: _Count | None = Field(default=None, alias="minLength")
+    max_length: _Count | None = Field(default=None, alias="maxLength")
+    minimum: StrictInt | StrictFloat | None = None
+    maximum: StrictInt | StrictFloat | None = None
+    items: Shape | None = None
+    min_items: _Count | None = Field(default=None, alias="minItems")
+    max_items: Annotated[StrictInt, Field(ge=0, le=MAX_ITEMS)] | None = Field(default=None, alias="maxItems")
+    properties: Mapping[_Key, Shape] | None = Field(default=None, max_length=50)
+    required: tuple[StrictStr, ...] = Field(default=(), max_length=50)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Shape:
+        given = self.model_dump(by_alias=True, exclude_unset=True)
+        odd = given.keys() - {"type", "const", "enum", *_KEYS[self.type]}
+        if odd:
+            raise ValueError(f"{', '.join(sorted(odd))} means nothing for {self.type}: remove it")
+        if self.pattern is not None:
+            compile_pattern(self.pattern)
+        if self.type == "array" and self.items is None:
+            raise ValueError("an array needs items: what each of them must be")
+        if self.type == "object" and self.properties is None:
+            raise ValueError("an object needs properties: what it may hold")
+        if not set(self.required) <= set(self.properties or {}):
+            raise ValueError("required names what is no property: remove it")
+        if depth_of(self) > MAX_NESTED:
+            raise ValueError(f"is nested deeper than {MAX_NESTED} levels")
+        return self
+
+    @property
+    def has_const(self) -> bool:
+        """Whether one value is fixed; it may be null."""
+        return "const" in self.model_fields_set
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that are named in it."""
+        return tuple(dict.fromkeys(name for value in values_of(self) if (name := place_in(value))))
+
+    @property
+    def limits(self) -> str:
+        """The shape in words: "a list of at most 3: one of a, b"."""
+        if self.has_const or self.enum:
+            return "one of " + ", ".join(map(str, self.enum)) if self.enum else str(self.const)
+        if self.type == "string":
+            like = f" like {self.pattern}" if self.pattern else ""
+            return (
+                f"text{like}, at most {MAX_VALUE if self.max_length is None else self.max_length} characters"
+            )
+        if self.type == "array" and self.items is not None:
+            most = MAX_ITEMS if self.max_items is None else self.max_items
+            return f"a list of at most {most}: {self.items.limits}"
+        if self.type == "object":
+            parts = (f"{name}: {shape.limits}" for name, shape in (self.properties or {}).items())
+            return "{" + "; ".join(parts) + "}"
+        low, high = self.minimum, self.maximum
+        span = "".join((f" from {low}" if low is not None else "", f" to {high}" if high is not None else ""))
+        return f"{_WORDS.get(self.type, self.type)}{span}"
+
+
+_WORDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+
+
+def inside(shape: Shape) -> Iterator[Shape]:
+    """The shapes directly inside one."""
+    if shape.items is not None:
+        yield shape.items
+    yield from (shape.properties or {}).values()
+
+
+def values_of(shape: Shape) -> Iterator[Json]:
+    """Every value that is written in a shape."""
+    yield from (shape.const, *shape.enum)
+    for inner in inside(shape):
+        yield from values_of(inner)
+
+
+def depth_of(shape: Shape) -> int:
+    """How many levels a shape has."""
+    return 1 + max((depth_of(inner) for inner in inside(shape)), default=0)
+
+
+class Shaped(BaseModel):
+    """A constraint written as ``{schema: …}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+    shape: Shape = Field(alias="schema")
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeCheck:
+    """A shape with the grant's values in place: ``resolve`` gives what a value that is written in it must be."""
+
+    shape: Shape
+    resolve: Resolve = field(repr=False)
+
+    @property
+    def limits(self) -> str:
+        """The shape in words, values in place."""
+        text = self.shape.limits
+        for name in self.shape.names:
+            text = text.replace(f"{{{name}}}", self.resolve(f"{{{name}}}").limits)
+        return text
+
+    def fault(self, value: Json, matched: dict[str, str]) -> str | None:
+        """Why the value does not do, or None."""
+        return self._fault(self.shape, value, matched)
+
+    def _fault(self, shape: Shape, value: Json, matched: dict[str, str]) -> str | None:
+        if not _is(shape.type, value):
+            return f"needs {shape.limits}"
+        if shape.has_const or shape.enum:
+            return self._listed(shape, value, matched)
+        if isinstance(value, str):
+            return _text_fault(shape, value)
+        if isinstance(value, Mapping):
+            return self._object_fault(shape, value, matched)
+        if isinstance(value, int | float):
+            low, high = shape.minimum, shape.maximum
+            return (
+                f"needs {shape.limits}"
+                if (low is not None and value < low) or (high is not None and value > high)
+                else None
+            )
+        return None if value is None else self._items_fault(shape, list(value), matched)
+
+    def _listed(self, shape: Shape, value: Json, matched: dict[str, str]) -> str | None:
+        allowed = ([shape.const] if shape.has_const else []) + list(shape.enum)
+        for one in allowed:
+            tried = dict(matched)
+            if self.resolve(one).fault(value, tried) is None:
+                matched.update(tried)
+                return None
+        return f"needs {' or '.join(self.resolve(one).limits for one in allowed)}"
+
+    def _object_fault(self, shape: Shape, value: Mapping[str, Json], matched: dict[str, str]) -> str | None:
+        known = shape.properties or {}
+        for name, inner in value.items():
+            if name not in known:
+                return f"may not hold {clip(name)}"
+            if fault := self._fault(known[name], inner, matched):
+                return f"{clip(name)} {fault}"
+        missing = next((name for name in shape.required if name not in value), None)
+        return f"must hold {clip(missing)}" if missing is not None else None
+
+    def _items_fault(self, shape: Shape, value: list[Json], matched: dict[str, str]) -> str | None:
+        most = MAX_ITEMS if shape.max_items is None else shape.max_items
+        if not (shape.min_items or 0) <= len(value) <= most:
+            return f"needs {shape.min_items or 0} to {most} items"
+        if shape.items is None:
+            return "needs no list"
+        return next((fault for one in value if (fault := self._fault(shape.items, one, matched))), None)
+
+
+def _is(kind: str, value: Json) -> bool:
+    if isinstance(value, bool) or value is None:
+        return kind == ("null" if value is None else "boolean")
+    if isinstance(value, int):
+        return kind in ("integer", "number")
+    if isinstance(value, float):
+        return kind == "number"
+    if isinstance(value, str):
+        return kind == "string"
+    return kind == ("object" if isinstance(value, Mapping) else "array")
+
+
+def _text_fault(shape: Shape, value: str) -> str | None:
+    most = MAX_VALUE if shape.max_length is None else shape.max_length
+    if not (shape.min_length or 0) <= len(value) <= most:
+        return f"needs {shape.min_length or 0} to {most} characters"
+    at = hidden_at(value.replace("\n", " ").replace("\t", " "))
+    if at is not None:
+        return f"holds {show(value[at])}, which cannot be seen: remove it"
+    if shape.pattern is not None and compile_pattern(shape.pattern).fullmatch(value) is None:
+        return f"{clip(value)} is not text like {shape.pattern}"
+    return None

@@ -1,0 +1,46 @@
+"""A real MCP server as the target."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sessions_app.connectors.base import Place
+from sessions_app.connectors.mcp.connector import MCPConnector, MCPParameters
+from sessions_app.policy.scope import TargetFacts
+from tests.support.mcp_desk import DESK_TOKEN, Desk, desk
+
+
+def place_at(port: int, *, name: str = "desk", **parameters) -> Place:
+    return Place(
+        cluster="desk",
+        target=TargetFacts(id=1, name=name, address="127.0.0.1", port=port, account="", host_key=""),
+        parameters=MCPParameters(**{"token": DESK_TOKEN, "tls": False, **parameters}),
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Desk]:
+    with desk() as running:
+        yield running
+
+
+@pytest.fixture
+def connector() -> MCPConnector:
+    return MCPConnector()
+
+
+@pytest.fixture
+def place(server) -> Place:
+    return place_at(server.port)
+
+
+@pytest.fixture(scope="session")
+def hung() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        yield silent.getsockname()[1]

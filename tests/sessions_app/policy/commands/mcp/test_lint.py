@@ -1,0 +1,67 @@
+"""What the linter says of tools."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.policy.commands.kinds import lint, parse_text
+
+HEAD = "name: x\nkind: mcp\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\ncommands:\n"
+
+
+def found(*rules):
+    return {
+        (one.severity, one.code)
+        for one in lint(parse_text(HEAD + "".join(f"  - {rule}\n" for rule in rules)))
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "finding"),
+    [
+        ("{tool: run_shell, arguments: {x: '{a}'}, effect: change}", ("warning", "runs")),
+        ("{tool: executeCommand, arguments: {x: '{a}'}, effect: change}", ("warning", "runs")),
+        ("{tool: export_attachments, arguments: {x: '{a}'}, effect: read}", ("warning", "takes_out")),
+        ("{tool: delete_ticket, arguments: {x: '{a}'}, effect: read}", ("error", "effect")),
+        ("{tool: delete_ticket, arguments: {x: '{a}'}, effect: change}", ("warning", "effect")),
+        ("{tool: create_ticket, arguments: {x: '{a}'}, effect: read}", ("warning", "effect")),
+        ("{tool: tell, arguments: {x: '{a}', t: {pattern: '.*'}}, effect: change}", ("warning", "free_text")),
+        ("{tool: tell, arguments: {x: '{t}'}, where: {t: {pattern: '.*'}}, effect: read}", ("warning", "free_text")),
+        ("{tool: tell, arguments: {x: {schema: {type: string}}}, effect: read}", ("warning", "free_text")),
+        (
+            "{tool: tell, arguments: {x: {schema: {type: array, items: {type: string}}}}, effect: read}",
+            ("warning", "free_text"),
+        ),
+        ("{tool: tell, arguments: {x: 1}, effect: change}", ("warning", "unbound")),
+        ("{deny: '*'}", ("warning", "denies_all")),
+    ],
+)  # fmt: skip
+def test_what_gives_more_than_it_seems_to_is_found(rule, finding):
+    assert finding in found(rule)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{tool: read_ticket, arguments: {x: '{a}'}, effect: read}",
+        "{tool: tell, arguments: {x: '{a}', t: {pattern: '.{0,200}'}}, effect: change}",
+        "{tool: tell, arguments: {x: '{a}', t: {schema: {type: string, maxLength: 9}}}, effect: change}",
+        "{tool: delete_ticket, arguments: {x: '{a}'}, effect: destructive}",
+        "{deny: 'export_*'}",
+    ],
+)
+def test_what_is_plain_is_left_alone(rule):
+    assert not found(rule) - {("warning", "no_examples"), ("warning", "unused")}
+
+
+def test_two_commands_for_one_tool_that_differ_in_what_they_mean_are_found():
+    assert ("warning", "overlap") in found(
+        "{tool: t, arguments: {x: '{a}'}, effect: read}", "{tool: t, arguments: {x: '{a}'}, effect: change}"
+    )
+
+
+def test_a_parameter_that_takes_anything_is_an_error():
+    text = (
+        HEAD.replace("{name: 9}", "{pattern: '.+'}") + "  - {tool: t, arguments: {x: '{a}'}, effect: read}\n"
+    )
+    assert ("error", "broad_pattern") in {(one.severity, one.code) for one in lint(parse_text(text))}

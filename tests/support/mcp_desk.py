@@ -1,0 +1,147 @@
+"""A support desk behind a real MCP server of the official SDK, as the upstream of Stint's gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+
+from tests.support.site import free_port
+
+DESK_TOKEN = "desk-token-that-only-stint-has"
+MODERN = b"2026-07-28"
+
+
+@dataclass
+class Desk:
+    """The running server: what it was asked, and what its tickets say. ``go`` lets the slow tool end."""
+
+    port: int = 0
+    requests: list[dict[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    tickets: dict[str, str] = field(
+        default_factory=lambda: {"T-41": "A secret", "T-42": "The link is broken"}
+    )
+    closed: set[str] = field(default_factory=set)
+    go: threading.Event = field(default_factory=threading.Event)
+    server: MCPServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def redefine(self, name: str, description: str) -> None:
+        """Let a tool be described as something else, as whoever runs the server could."""
+        assert self.server is not None
+        tool = self.server._tool_manager._tools[name]
+        tool.description = description
+
+
+def _server(desk: Desk) -> MCPServer:
+    server = MCPServer("desk", version="1")
+
+    @server.tool()
+    def read_ticket(id: str) -> str:  # noqa: A002
+        """Read one ticket."""
+        desk.calls.append(("read_ticket", id))
+        return desk.tickets[id]
+
+    @server.tool()
+    def save_summary(id: str, text: str) -> str:  # noqa: A002
+        """Keep a summary with a ticket."""
+        desk.calls.append(("save_summary", id))
+        return f"kept: {text}"
+
+    @server.tool()
+    def close_ticket(id: str) -> str:  # noqa: A002
+        """Close one ticket."""
+        desk.calls.append(("close_ticket", id))
+        desk.closed.add(id)
+        return f"{id} is closed"
+
+    @server.tool()
+    def export_attachments(id: str) -> str:  # noqa: A002
+        """Export everything that is attached to a ticket."""
+        desk.calls.append(("export_attachments", id))
+        return "everything"
+
+    @server.tool()
+    async def watch_ticket(id: str, ctx: Context) -> str:  # noqa: A002
+        """Wait until something happens to a ticket."""
+        desk.calls.append(("watch_ticket", id))
+        await ctx.report_progress(1, 2, "watching")
+        while not desk.go.is_set():
+            await asyncio.sleep(0.02)
+        return f"{id} has a secret answer"
+
+    @server.tool()
+    def fail_ticket(id: str) -> str:  # noqa: A002
+        """Fail."""
+        raise ValueError(f"{id} can't be read")
+
+    return server
+
+
+class _Guard:
+    """In front of the server: wants the token, remembers headers, and with ``legacy`` knows nothing of the newer era."""
+
+    def __init__(self, inner, desk: Desk, token: str, legacy: bool) -> None:
+        self.inner, self.desk, self.token, self.legacy = inner, desk, token, legacy
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            self.desk.requests.append({"method": scope["method"], **headers})
+            if self.token and headers.get("authorization") != f"Bearer {self.token}":
+                return await _say(send, 401)
+            if self.legacy and headers.get("mcp-protocol-version") == MODERN.decode():
+                return await _say(send, 400)
+        return await self.inner(scope, receive, send)
+
+
+async def _say(send, status):
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
+    )
+    await send({"type": "http.response.body", "body": b"No."})
+
+
+@contextlib.contextmanager
+def desk(
+    *, token: str = DESK_TOKEN, legacy: bool = False, port: int = 0, json_response: bool = False
+) -> Iterator[Desk]:
+    """Run the desk on a free port until the block ends."""
+    made = Desk(port=port or free_port())
+    made.server = _server(made)
+    app = _Guard(made.server.streamable_http_app(json_response=json_response), made, token, legacy)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=made.port,
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        ws="none",
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    try:
+        for _ in range(1500):
+            if running.started:
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError("the desk did not start")
+        yield made
+    finally:
+        made.go.set()
+        running.should_exit = True
+        thread.join(20)
