@@ -41,6 +41,13 @@ STREAMS_ORIGINS = (
     else frozenset()
 )
 
+# Where MCP clients connect: the streams process, behind the proxy or at its own port.
+MCP_URL = (
+    f"{_scheme}://{urlsplit(PUBLIC_URL).hostname}:{STREAMS_DIRECT_PORT}"
+    if STREAMS_DIRECT_PORT
+    else PUBLIC_URL
+)
+
 SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
 # Prometheus metrics of the gateway, on loopback; 0: none.

@@ -12,6 +12,7 @@ import structlog
 
 from broker.audit.actor import ActorKind
 from broker.kernel.statement import Statement, moment, number, text
+from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
@@ -40,8 +41,8 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """One grant on one target, ready to be used: what may run there, until when, and how to reach it."""
+class AnyUse:
+    """One grant on one target of any kind, ready to be used: what may run there, until when, and how to reach it."""
 
     grant_id: int
     grant_ref: str
@@ -51,10 +52,17 @@ class Use:
     cluster: str
     host_ca: str
     target: TargetFacts
-    compiled: CompiledSet
+    compiled: answers.CompiledSet
     expires_at: dt.datetime
     finish_seconds: int
     token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use(AnyUse):
+    """One grant on one host, over SSH."""
+
+    compiled: CompiledSet
 
 
 def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, now: dt.datetime) -> list[Use]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.actors import actor_of
@@ -19,7 +21,7 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.connect import connector_for, lease_of, place_of_target, spec_of
-from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.issue_http_token import KINDS, issue_http_token
 
 
 class TargetDidNotAnswer(StintError):
@@ -39,7 +41,7 @@ def issue_credential(
     InvalidInput and TargetDidNotAnswer.
     """
     grant = _usable(grant_id, actor, now)
-    if grant.cluster.kind == "http":
+    if grant.cluster.kind in KINDS:
         return _token(grant, actor, jkt, now)
     lease = _lease(grant, target)
     with transaction.atomic():
@@ -86,10 +88,22 @@ def _lease(grant: Grant, target: str | None) -> Lease:
 
 def _token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
     """One token for all targets: each request says which one it is for."""
+    if grant.cluster.kind == "mcp":
+        return _agent_token(grant, actor, jkt, now)
     origins = _origins(grant)
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     fields = {"Token": text, **({"Address": ", ".join(origins)} if origins else {})}
     line = f"curl -H 'Authorization: Bearer {text}' {origins[0]}/" if origins and not jkt else ""
+    return Credential(fields=fields, secret=frozenset({"Token"}), command=line, expires_at=grant.expires_at)
+
+
+def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
+    """A token for Stint's own gateway: the server behind it takes none from holders."""
+    _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
+    url = f"{settings.MCP_URL}/mcp/{grant.cluster.name}"
+    entry = {grant.cluster.name: {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {text}"}}}
+    line = "" if jkt else json.dumps({"mcpServers": entry})
+    fields = {"Token": text, "MCP address": url}
     return Credential(fields=fields, secret=frozenset({"Token"}), command=line, expires_at=grant.expires_at)
 
 

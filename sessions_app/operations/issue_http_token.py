@@ -1,4 +1,4 @@
-"""The token that a grant over HTTP is used with."""
+"""The token that a grant over HTTP or MCP is used with."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from sessions_app.models import Grant, GrantCredential, GrantState
 from sessions_app.operations.apply_extension import GrantIsOver
 
 PREFIX = "sgt"
+# What is used with a token that Stint itself decides by.
+KINDS = ("http", "mcp")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -79,8 +81,8 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotFound("There is no such grant.")
     if not may_give_credentials(actor, grant.holder):
         raise NotItsHolder("Only its holder gets the token of a grant.")
-    if grant.cluster.kind != "http":
-        raise NotOverHTTP(f"{grant.ref} is not used over HTTP.", hint="Its page says how it is used.")
+    if grant.cluster.kind not in KINDS:
+        raise NotOverHTTP(f"{grant.ref} is not used with a token.", hint="Its page says how it is used.")
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} can't be used now.", hint="Ask for a new one.")
     return grant

@@ -15,10 +15,10 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.authorize_use import AnyUse
 
 
-def holder_of(use: Use) -> Actor:
+def holder_of(use: AnyUse) -> Actor:
     """Return the actor that the record names for a use."""
     return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
 
@@ -35,7 +35,7 @@ class GrantIsHeld(GrantIsOver):
     code = "grant_is_held"
 
 
-def lock_live(use: Use, now: dt.datetime) -> Grant:
+def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver, GrantIsHeld.
 
     So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
@@ -63,7 +63,7 @@ def lock_live(use: Use, now: dt.datetime) -> Grant:
     return grant
 
 
-def lock_open(use: Use, session_id: int) -> None:
+def lock_open(use: AnyUse, session_id: int) -> None:
     """Lock an open session of the use against closing until the surrounding transaction is over. Raises SessionIsOver.
 
     An end waits only for sessions that are open, so nothing may begin in one that was closed: by the gateway, or for a
@@ -86,7 +86,7 @@ def check_proof(fingerprint: str) -> SSHPublicKey | None:
     return key
 
 
-def open_session(*, use: Use, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
+def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
     """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
     with transaction.atomic():
         lock_live(use, now)

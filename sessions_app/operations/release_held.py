@@ -10,7 +10,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.authorize_use import AnyUse
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.try_command import Tried, lease
 from sessions_app.policy.commands.answers import Allowed
@@ -23,7 +23,7 @@ class StillHeld(Conflict):
     code = "still_held"
 
 
-def release_held(*, use: Use, run_id: int, now: dt.datetime) -> Tried:
+def release_held(*, use: AnyUse, run_id: int, now: dt.datetime) -> Tried:
     """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, StillHeld."""
     with transaction.atomic():
         grant = lock_live(use, now)

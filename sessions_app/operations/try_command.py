@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.authorize_use import Use
+from sessions_app.operations.authorize_use import AnyUse
 from sessions_app.operations.note_deviation import note_deviation
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
@@ -46,14 +46,20 @@ class Tried:
 
 
 def try_command(
-    *, use: Use, session_id: int, line: str, order_id: int | None = None, now: dt.datetime
+    *,
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    order_id: int | None = None,
+    barred: Refused | None = None,
+    now: dt.datetime,
 ) -> Tried:
     """Decide a line and write down the attempt, and the lease on the target, in one transaction.
 
-    ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
+    ``order_id`` is the order that the attempt answers; it gets the run. ``barred`` refuses it, whatever it is. Nothing may be sent to the target before this
     has returned `allowed`. Raises GrantIsOver, SessionIsOver.
     """
-    decision = decide(use.compiled, line)
+    decision = barred or decide(use.compiled, line)
     with transaction.atomic():
         grant = lock_live(use, now)
         lock_open(use, session_id)
@@ -86,7 +92,7 @@ def explain(refused: Refused) -> str:
     return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
 
 
-def lease(use: Use, now: dt.datetime) -> None:
+def lease(use: AnyUse, now: dt.datetime) -> None:
     """Write down that something of the grant may be on the target, and where that is. A lease that was proven gone counts
     again. Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
     """
@@ -114,7 +120,7 @@ def _answer(order_id: int | None, run: CommandRun) -> None:
 
 
 def _hold(
-    use: Use, session_id: int, line: str, decision: Allowed, now: dt.datetime, order_id: int | None
+    use: AnyUse, session_id: int, line: str, decision: Allowed, now: dt.datetime, order_id: int | None
 ) -> CommandRun:
     run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
@@ -125,7 +131,7 @@ def _hold(
 
 
 def _save(
-    use: Use,
+    use: AnyUse,
     session_id: int,
     line: str,
     state: RunState,
@@ -151,7 +157,7 @@ def _save(
     )
 
 
-def _record(event: Event, use: Use, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
+def _record(event: Event, use: AnyUse, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
     record(
         event=event, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
         data={"run": run.pk, "session": run.session_id, "target": use.target.name, **data},

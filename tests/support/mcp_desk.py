@@ -77,8 +77,7 @@ def _server(desk: Desk) -> MCPServer:
         """Wait until something happens to a ticket."""
         desk.calls.append(("watch_ticket", id))
         await ctx.report_progress(1, 2, "watching")
-        while not desk.go.is_set():
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(desk.go.wait)
         return f"{id} has a secret answer"
 
     @server.tool()

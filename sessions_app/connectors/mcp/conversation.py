@@ -29,6 +29,7 @@ class Conversation:
         self.endpoint = endpoint
         self.version = ""
         self.server = ""
+        self.ready = False
         self._session = ""
         self._numbers = itertools.count(1)
 
@@ -39,14 +40,14 @@ class Conversation:
 
     async def begin(self) -> None:
         """Find out which era the server speaks, the newer first. Raises ConnectorError."""
-        self.version = wire.MODERN
+        self.version, self.ready, self._session = wire.MODERN, False, ""
         try:
             answer = await self.ask("server/discover", {})
         except _NotSpoken:
             answer = {}
         found = answer.get("result", {})
         if wire.MODERN in _texts(found.get("supportedVersions")):
-            self.server = _name(found)
+            self.server, self.ready = _name(found), True
             return
         self.version = wire.LEGACY
         await self._handshake()
@@ -62,6 +63,7 @@ class Conversation:
             raise self._error("speaks no version of MCP that Stint speaks")
         self.version, self.server = result["protocolVersion"], _name(result)
         await self.tell("notifications/initialized")
+        self.ready = True
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Message:
         """Ask and return the answer, a result or an error, whatever else is said before it. Raises ConnectorError."""

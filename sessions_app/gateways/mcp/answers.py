@@ -1,0 +1,133 @@
+"""What an MCP client is answered: one JSON message, or a stream of them that ends with the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.mcp.asked import Asked, Rejected
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Proxies take a connection on which nothing is heard for gone.
+SIGN_OF_LIFE_S = 10.0
+# Who reads nothing for this long has stopped reading.
+PATIENCE_S = 10.0
+
+
+class Answer:
+    """The answer to one HTTP request. It becomes a stream when something has to be said before the end."""
+
+    def __init__(
+        self, send: Send, asked: Asked | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._send, self._asked = send, asked
+        self._headers = dict(headers or {})
+        self.streaming = False
+        self.done = False
+
+    def add_header(self, name: str, value: str) -> None:
+        """Say something more in the headers."""
+        self._headers[name] = value
+
+    async def start_stream(self) -> None:
+        """Let what follows come in parts."""
+        if not self.streaming:
+            self.streaming = True
+            about = {
+                "content-type": "text/event-stream",
+                "cache-control": "no-store",
+                "x-accel-buffering": "no",
+            }
+            await self._start(200, about)
+
+    async def note(self, message: Message) -> None:
+        """Say something before the end, if the client takes that."""
+        if self._asked is not None and self._asked.streams:
+            await self.start_stream()
+            await self._write(b"event: message\ndata: " + wire.dump(message) + b"\n\n")
+
+    async def sign_of_life(self) -> None:
+        """Say nothing, aloud."""
+        if self._asked is None or self._asked.streams:
+            await self.start_stream()
+            await self._write(b": still here\n\n")
+
+    async def result(self, result: Message) -> None:
+        """End with a result, in the shape of the client's era."""
+        if self._asked is not None:
+            await self.end(
+                {"jsonrpc": "2.0", "id": self._asked.id, "result": shaped(result, modern=self._asked.modern)}
+            )
+
+    async def error(self, code: int, message: str, *, status: int = 200, data: Any = None) -> None:
+        """End with an error."""
+        error: Message = {"code": code, "message": message}
+        if data is not None:
+            error["data"] = data
+        number = self._asked.id if self._asked else None
+        await self.end({"jsonrpc": "2.0", "id": number, "error": error}, status=status)
+
+    async def rejected(self, error: Rejected) -> None:
+        """End with what was wrong with the request itself."""
+        self._headers |= error.headers
+        if error.code is None:
+            await self.plain(error.status, f"{error.message}\n")
+            return
+        said: Message = {"code": error.code, "message": error.message}
+        if error.data is not None:
+            said["data"] = error.data
+        await self.end({"jsonrpc": "2.0", "id": error.number, "error": said}, status=error.status)
+
+    async def end(self, message: Message, *, status: int = 200) -> None:
+        """End with a message."""
+        if self.streaming:
+            await self._write(b"event: message\ndata: " + wire.dump(message) + b"\n\n", more=False)
+        else:
+            await self._whole(status, "application/json", wire.dump(message))
+
+    async def plain(self, status: int, text: str = "") -> None:
+        """End without JSON-RPC."""
+        await self._whole(status, "text/plain; charset=utf-8", text.encode())
+
+    async def close(self) -> None:
+        """End a stream without a word."""
+        if self.streaming and not self.done:
+            await self._write(b"", more=False)
+
+    async def _whole(self, status: int, kind: str, body: bytes) -> None:
+        await self._start(
+            status, {"content-type": kind, "cache-control": "no-store", "content-length": str(len(body))}
+        )
+        self.done = True
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _start(self, status: int, headers: Mapping[str, str]) -> None:
+        said = {**headers, **self._headers}
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in said.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _write(self, body: bytes, *, more: bool = True) -> None:
+        """Raises TimeoutError when the other side has stopped reading."""
+        self.done = not more
+        async with asyncio.timeout(PATIENCE_S):
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+_MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
+
+
+def shaped(result: Message, *, modern: bool) -> Message:
+    """A result with what its era wants, and without what it does not know."""
+    if modern:
+        return {"resultType": "complete", **result}
+    return {key: value for key, value in result.items() if key not in _MODERN_ONLY}
+
+
+def text_result(text: str, structured: Message | None = None, *, failed: bool = False) -> Message:
+    """The result of a tool call, in words and in data."""
+    found: Message = {"content": [{"type": "text", "text": text}], "isError": failed}
+    return {**found, "structuredContent": structured} if structured is not None else found

@@ -1,0 +1,168 @@
+"""One HTTP request of an MCP client, read and checked before anything is decided on it.
+
+Two eras share one endpoint. Since 2026-07-28 every request stands alone, and its headers must say what its body says; a
+client of 2025-11-25 and before shakes hands first. Whatever two readers could read differently is refused. Source: Model
+Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sessions_app.connectors.mcp import wire
+from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, Json, read_body
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_ROUTING = (
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+    "authorization",
+    "content-type",
+    "dpop",
+)
+SUPPORTED = (wire.MODERN, *wire.LEGACIES)
+
+
+class Rejected(Exception):
+    """A request that is none. ``code`` is JSON-RPC's, None where there is no JSON-RPC to answer in."""
+
+    def __init__(
+        self, status: int, code: int | None, message: str, *, number: Json = None, data: Json = None, headers: Mapping[str, str] | None = None
+    ) -> None:  # fmt: skip
+        self.status, self.code, self.message, self.number, self.data = status, code, message, number, data
+        self.headers = dict(headers or {})
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One message. ``id`` is None for a notification; ``headers`` have lower-case names."""
+
+    method: str
+    params: Mapping[str, Any]
+    id: str | int | None
+    modern: bool
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def wants(self) -> str:
+        """What the client takes as an answer."""
+        return self.headers.get("accept", "")
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client takes an answer in parts."""
+        return "text/event-stream" in self.wants or "*/*" in self.wants
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The headers by their lower-case names. Raises Rejected for one that is there twice and may not be."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name in found and (name in _ROUTING or name == "origin"):
+            raise Rejected(400, wire.HEADER_MISMATCH, f"The header {name} is there twice.")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+async def body_of(receive: Receive) -> bytes:
+    """The whole body. Raises Rejected for one that is too long, or whose sender is gone."""
+    found = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected(400, None, "The body is not whole.")
+        found += bytes(message.get("body", b""))
+        if len(found) > MAX_BODY:
+            raise Rejected(413, None, f"The body is longer than {MAX_BODY // 1024} KiB.")
+        if not message.get("more_body"):
+            return found
+
+
+def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
+    """The message that a POST holds. Raises Rejected."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Rejected(415, None, "Send application/json.")
+    try:
+        found = read_body(body)
+    except BodyRefused as error:
+        raise Rejected(400, wire.PARSE_ERROR, f"{error}.") from error
+    if not isinstance(found, dict):
+        raise Rejected(
+            400, wire.INVALID_REQUEST, "Send one JSON-RPC message at a time: batches are not taken."
+        )
+    number, method, params = found.get("id"), found.get("method"), found.get("params", {})
+    # True is a number to Python, and none to JSON-RPC.
+    if "id" in found and (not isinstance(number, str | int) or isinstance(number, bool)):
+        raise Rejected(400, wire.INVALID_REQUEST, "The id must be text or a whole number.")
+    if found.get("jsonrpc") != "2.0" or not isinstance(method, str) or not isinstance(params, dict):
+        raise Rejected(
+            400, wire.INVALID_REQUEST, "This is no request or notification of JSON-RPC 2.0.", number=number
+        )
+    modern = _era(headers, params, number)
+    asked = Asked(
+        method=method,
+        params=params,
+        id=number if isinstance(number, str | int) else None,
+        modern=modern,
+        headers=headers,
+    )
+    _check_headers(asked)
+    return asked
+
+
+def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) -> bool:
+    """Whether the request is of the newer era. Raises Rejected where header and body do not say the same."""
+    said = headers.get("mcp-protocol-version")
+    meta = params.get("_meta", {})
+    if not isinstance(meta, dict):
+        raise Rejected(400, wire.INVALID_PARAMS, "_meta must be an object.", number=number)
+    inside = meta.get(wire.VERSION_KEY)
+    if said is None and inside is not None:
+        raise Rejected(
+            400, wire.HEADER_MISMATCH, "The header MCP-Protocol-Version is missing.", number=number
+        )
+    if said is not None and said not in SUPPORTED:
+        data: Json = {"supported": list(SUPPORTED), "requested": said[:40]}
+        raise Rejected(
+            400, wire.UNSUPPORTED_VERSION, "This version of MCP is not spoken here.", number=number, data=data
+        )
+    if said != wire.MODERN:
+        # What is none is 2025-03-26, which had no such header yet.
+        return False
+    if number is None:
+        return True
+    if inside is None or not isinstance(meta.get(wire.CAPABILITIES_KEY), dict):
+        why = f"_meta must hold {wire.VERSION_KEY} and {wire.CAPABILITIES_KEY}."
+        raise Rejected(400, wire.INVALID_PARAMS, why, number=number)
+    if inside != said:
+        raise Rejected(
+            400, wire.HEADER_MISMATCH, "MCP-Protocol-Version is not what the body says.", number=number
+        )
+    return True
+
+
+def _check_headers(asked: Asked) -> None:
+    """Headers must say what the body says, also where the older era needs none: others may have decided on them."""
+    wanted = {"mcp-method": asked.method, "mcp-name": asked.params.get(wire.NAMED_BY.get(asked.method, ""))}
+    for header, value in wanted.items():
+        said = asked.headers.get(header)
+        if said is None:
+            if asked.modern and asked.id is not None and isinstance(value, str):
+                raise Rejected(
+                    400, wire.HEADER_MISMATCH, f"The header {header.title()} is missing.", number=asked.id
+                )
+        elif wire.value_in_header(said) != value:
+            raise Rejected(
+                400,
+                wire.HEADER_MISMATCH,
+                f"The header {header.title()} is not what the body says.",
+                number=asked.id,
+            )

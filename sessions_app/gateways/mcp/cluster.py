@@ -1,0 +1,463 @@
+"""The tools of one cluster, behind its gateway: each call decided by the grant, made with Stint's own token, and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from django.conf import settings
+
+from broker.kernel import clock
+from broker.kernel.crypto import token_digest
+from broker.kernel.errors import StintError
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.conversation import SessionLost
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.http.proofs import ProofRefused, check_proof
+from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
+from sessions_app.gateways.mcp.asked import Asked, Rejected
+from sessions_app.gateways.mcp.denials import refusal, stopped, waiting
+from sessions_app.gateways.mcp.service import Caller, challenge
+from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
+from sessions_app.operations.authorize_call import CallUse, authorize_call
+from sessions_app.operations.bar_call import bar_call
+from sessions_app.operations.finish_run import finish_run
+from sessions_app.operations.record_refused_request import record_dead_token
+from sessions_app.operations.try_call import Waiting, try_call
+from sessions_app.operations.try_command import NOBODY_MAY_ALLOW, Tried
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.mcp.decide import decide_call, line_of
+from sessions_app.queries.grants import grants_now
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_TOKEN = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
+# A token that is over is written down again only after so long: clients that come back each second fill no record.
+_TOLD_EVERY_S = 60.0
+_MOST_AT_ONCE = 16
+_RELAYED = frozenset(("notifications/progress", "notifications/message"))
+WITHHELD = "its result is withheld"
+
+
+class Over(Exception):
+    """The grant has ended meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a server answered to a call."""
+
+    message: Message
+    size: int
+
+
+class ClusterService:
+    """The MCP server that holders of grants on one cluster see."""
+
+    def __init__(self, cluster: str, uses: Uses, told: dict[str, float]) -> None:
+        self.cluster, self._uses, self._told = cluster, uses, told
+
+    @property
+    def path(self) -> str:
+        return f"/mcp/{self.cluster}"
+
+    @property
+    def instructions(self) -> str:
+        return (
+            "Each call is allowed or refused by a grant that ends with the work it is for. A refusal says what would be allowed "
+            "and how to ask for more. A call that waits for a second person is made again, unchanged."
+        )
+
+    # Who calls
+
+    async def caller(self, headers: Mapping[str, str], client: str, method: str) -> Caller:
+        found = _TOKEN.fullmatch(headers.get("authorization", ""))
+        if found is None:
+            raise challenge(
+                settings.MCP_URL, self.path, error="invalid_token" if "authorization" in headers else ""
+            )
+        digest = token_digest(found[2])
+        use = await self._uses.database.run(authorize_call, token_digest=digest, cluster=self.cluster)
+        if use is None:
+            await self._dead(digest, client)
+            raise challenge(settings.MCP_URL, self.path, error="invalid_token")
+        if use.jkt or found[1].lower() == "dpop":
+            await self._prove(use, headers.get("dpop", ""), found[2], method)
+        return Caller(holder=f"grant token {use.credential_id}", client=client, use=use)
+
+    async def _dead(self, digest: str, client: str) -> None:
+        moment = asyncio.get_running_loop().time()
+        if moment - self._told.get(digest, -_TOLD_EVERY_S) < _TOLD_EVERY_S:
+            return
+        while len(self._told) >= 1000:
+            del self._told[next(iter(self._told))]
+        self._told[digest] = moment
+        if await self._uses.database.run(_dead_token, digest=digest, cluster=self.cluster) is None:
+            # Nobody's: the record would be anybody's to fill.
+            log.warning("mcp.unknown_token", cluster=self.cluster[:63], client=client)
+
+    async def _prove(self, use: CallUse, proof: str, token: str, method: str) -> None:
+        try:
+            if not use.jkt:
+                raise ProofRefused("this token is not bound to a key: send it as Bearer")
+            await self._uses.database.run(
+                _check_proof,
+                proof=proof,
+                token=token,
+                jkt=use.jkt,
+                method=method,
+                url=settings.MCP_URL + self.path,
+            )
+        except ProofRefused as error:
+            headers = {"www-authenticate": 'DPoP error="invalid_dpop_proof", algs="ES256 Ed25519"'}
+            raise Rejected(401, None, f"{error}.".capitalize(), headers=headers) from error
+
+    # What there is
+
+    async def tools(self, caller: Caller) -> list[Message]:
+        use: CallUse = caller.use
+        async with self._in_use(caller) as held:
+            there = await self._unless_over(held, self._definitions(held))
+        known = (there[name] for name in sorted(use.compiled.tools & there.keys()))
+        return [tool for tool in known if use.pins.get(tool["name"]) == wire.digest_of(tool)]
+
+    async def _definitions(self, held: OpenUse) -> dict[str, Message]:
+        await self._begun(held)
+        try:
+            return await held.talk.tools()
+        except SessionLost:
+            await held.talk.begin()
+            return await held.talk.tools()
+
+    async def _begun(self, held: OpenUse) -> None:
+        async with held.begun:
+            if not held.talk.ready:
+                await held.talk.begin()
+
+    # Calls
+
+    async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
+        use: CallUse = caller.use
+        name, arguments = asked.params.get("name"), asked.params.get("arguments", {})
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            await answer.error(wire.INVALID_PARAMS, "A call needs a name and an object of arguments.")
+        elif use.held:
+            why = "it is held, for too much else was tried with it; an approver can let it go on"
+            await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
+        else:
+            try:
+                async with self._in_use(caller) as held:
+                    work = _Call(self, use, held, asked, answer, name, arguments)
+                    await self._carry_out(held, asked, answer, gone, work)
+            except Over as over:
+                await answer.result(
+                    stopped(use.grant_ref, f"is over: {over}. It was not made.", "grant_over")
+                )
+            except StintError as error:
+                await answer.result(stopped(use.grant_ref, f"{error}", error.code))
+
+    async def _carry_out(
+        self, held: OpenUse, asked: Asked, answer: Answer, gone: asyncio.Task[None], work: _Call
+    ) -> None:
+        """Let a call run until it is answered, its client is gone, or its grant is over."""
+        task: asyncio.Task[object] = asyncio.create_task(work.run())
+        over: asyncio.Task[object] = asyncio.create_task(held.over.wait())
+        if asked.id is not None:
+            held.running[asked.id] = task
+        try:
+            while not task.done() and not over.done() and not gone.done():
+                await asyncio.wait(
+                    {task, over, gone}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not task.done() and not over.done() and not gone.done():
+                    await answer.sign_of_life()
+        finally:
+            over.cancel()
+            if asked.id is not None and held.running.get(asked.id) is task:
+                del held.running[asked.id]
+            task.cancel()
+            await asyncio.wait({task})
+        await work.conclude(task)
+
+    async def forward(
+        self, held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
+    ) -> Message:
+        """Make an allowed call, pass on what is said meanwhile, and return the answer. Raises ConnectorError."""
+        params = {**asked.params, "name": tool["name"], "arguments": dict(arguments)}
+        headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if held.talk.modern else {}
+        mine = asked.params.get("_meta", {}).get("progressToken")
+        async for message in held.talk.call("tools/call", params, headers):
+            if "method" not in message:
+                return message
+            if held.over.is_set():
+                raise Over(held.why)
+            if "id" in message:
+                # Sampling, elicitation, roots: nothing is asked of the client through this door.
+                await held.talk.decline(message)
+            elif message["method"] in _RELAYED and _is_mine(message, mine):
+                await answer.note(message)
+        raise ConnectorError("The server ended its answer before there was one.")
+
+    def cancel(self, caller: Caller, number: Any) -> None:
+        held = self._uses.of_token(caller.use.credential_id)
+        task = held.running.get(number) if held is not None and isinstance(number, str | int) else None
+        if task is not None:
+            task.cancel()
+
+    # Streams
+
+    async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
+        held = await self._uses.enter(caller.use, caller.client)
+        if held.streams >= MOST_STREAMS:
+            raise Rejected(429, None, f"More than {MOST_STREAMS} streams of one token are not kept.")
+        held.streams += 1
+        over = asyncio.create_task(held.over.wait())
+        try:
+            with self._uses.busy(held):
+                await answer.start_stream()
+                while not over.done() and not gone.done():
+                    await asyncio.wait(
+                        {over, gone}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not over.done() and not gone.done():
+                        await answer.sign_of_life()
+        finally:
+            held.streams -= 1
+            over.cancel()
+
+    # Helpers
+
+    @contextlib.asynccontextmanager
+    async def _in_use(self, caller: Caller) -> AsyncIterator[OpenUse]:
+        held = await self._uses.enter(caller.use, caller.client)
+        if held.busy - held.streams >= _MOST_AT_ONCE:
+            raise _TooManyAtOnce("Too many calls at once.", hint=f"Make {_MOST_AT_ONCE} at most.")
+        with self._uses.busy(held):
+            yield held
+
+    async def _unless_over(self, held: OpenUse, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something; raises Over when the grant ends before."""
+        task, over = asyncio.create_task(work), asyncio.create_task(held.over.wait())
+        try:
+            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                raise Over(held.why)
+            return task.result()
+        finally:
+            over.cancel()
+            task.cancel()
+            await asyncio.wait({task})
+
+    @property
+    def database(self) -> Any:
+        """Where operations run."""
+        return self._uses.database
+
+    async def definition(self, held: OpenUse, name: str) -> Message | None:
+        """Return a tool as its server describes it now. Raises ConnectorError."""
+        return (await self._definitions(held)).get(name)
+
+
+class _TooManyAtOnce(StintError):
+    """One token is used for more calls than are carried out at once."""
+
+    code = "too_many_at_once"
+    status = 429
+
+
+class _Call:
+    """One call, from the decision to its result."""
+
+    def __init__(
+        self,
+        service: ClusterService,
+        use: CallUse,
+        held: OpenUse,
+        asked: Asked,
+        answer: Answer,
+        name: str,
+        arguments: dict[str, Json],
+    ) -> None:
+        self._service, self._use, self._held = service, use, held
+        self._asked, self._answer = asked, answer
+        self._name, self._arguments = name, arguments
+        self._run: int | None = None
+
+    async def run(self) -> Message:
+        """Return the message to answer with. Raises StintError, and Over where the result may not be given out."""
+        decision = decide_call(self._use.compiled, self._name, self._arguments)
+        tool: Message | None = None
+        if isinstance(decision, Allowed):
+            tool, barred = await self._as_approved()
+            if barred:
+                return _result(await self._bar(barred))
+        tried = await self._service.database.run(
+            _try, use=self._use, session_id=self._held.session_id, name=self._name, arguments=self._arguments
+        )
+        if isinstance(tried, Waiting):
+            return _result(waiting(self._use, tried))
+        if tried.verdict == "held":
+            nobody = tried.message == NOBODY_MAY_ALLOW
+            told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
+            return _result(told if nobody else waiting(self._use, tried.run_id))
+        if isinstance(tried.decision, Refused) or tool is None:
+            line = line_of(self._name, self._arguments)
+            refused = (
+                tried.decision
+                if isinstance(tried.decision, Refused)
+                else Refused(tried.message, None, "tool")
+            )
+            return _result(
+                await self._service.database.run(refusal, use=self._use, refused=refused, line=line)
+            )
+        return await self._make(tried, tool)
+
+    async def _as_approved(self) -> tuple[Message | None, str]:
+        """Return the tool as it is now, and why it may not be called: it is not the one that was approved."""
+        try:
+            tool = await self._service.definition(self._held, self._name)
+        except ConnectorError as error:
+            return None, error.message
+        if tool is None:
+            return None, f"{self._use.target.name} has no tool {self._name} any more."
+        pin = self._use.pins.get(self._name)
+        if pin is None:
+            return None, f"The tool {self._name} was not there when the grant began; ask for a new grant."
+        if pin != wire.digest_of(tool):
+            return (
+                None,
+                f"The tool {self._name} is not the one that was approved: its definition has changed; ask for a new grant.",
+            )
+        return tool, ""
+
+    async def _bar(self, why: str) -> Message:
+        line = line_of(self._name, self._arguments)
+        run = await self._service.database.run(
+            _bar, use=self._use, session_id=self._held.session_id, line=line, reason=why
+        )
+        return stopped(self._use.grant_ref, why, "not_made", run=run)
+
+    async def _make(self, tried: Tried, tool: Message) -> Message:
+        self._run = tried.run_id
+        try:
+            message = await self._service.forward(
+                self._held, self._asked, self._answer, tool, self._arguments
+            )
+        except SessionLost:
+            # The server knew nothing of the conversation, so that nothing was made of it.
+            await self._held.talk.begin()
+            message = await self._service.forward(
+                self._held, self._asked, self._answer, tool, self._arguments
+            )
+        except ConnectorError as error:
+            await self._finish("failed", error.message, 0)
+            return _result(stopped(self._use.grant_ref, error.message, "not_made", run=tried.run_id))
+        state, why = _outcome(message)
+        if not await self._finish(state, why, len(wire.dump(message))):
+            raise Over(self._held.why or "it has ended")
+        if message.get("result", {}).get("resultType", "complete") != "complete":
+            text = (
+                f"{self._use.target.name} asks the client for something, which this gateway does not pass on."
+            )
+            return _result(stopped(self._use.grant_ref, text, "not_made", run=tried.run_id))
+        return message
+
+    async def _finish(self, state: str, why: str, size: int) -> bool:
+        """Write down how the call ended; return whether its grant still lets its result be given out."""
+        live = await self._service.database.run(
+            _finish, run_id=self._run, state=state, reason=why, size=size, grant_id=self._use.grant_id
+        )
+        return bool(live) and not self._held.over.is_set()
+
+    async def conclude(self, task: asyncio.Task[object]) -> None:
+        """Answer with what came of the call."""
+        ref = self._use.grant_ref
+        error = None if task.cancelled() else task.exception()
+        if self._held.over.is_set() or isinstance(error, Over):
+            why = f"is over: {self._held.why or error}; {WITHHELD}."
+            await self._answer.result(stopped(ref, why, "grant_over", run=self._run))
+        elif task.cancelled():
+            # Nobody waits for it: the client is gone, or does not want it any more.
+            if self._run is not None:
+                await self._finish("cut", "its client gave it up", 0)
+            await self._answer.close()
+        elif isinstance(error, StintError):
+            await self._answer.result(stopped(ref, str(error), error.code, run=self._run))
+        elif error is not None:
+            if self._run is not None:
+                await self._finish("failed", "the gateway failed", 0)
+            raise error
+        else:
+            await self._reply(task.result())
+
+    async def _reply(self, message: Any) -> None:
+        if "error" in message:
+            error = message["error"]
+            known = isinstance(error, dict) and type(error.get("code")) is int
+            code, text = (
+                (error["code"], str(error.get("message", "")))
+                if known
+                else (wire.INTERNAL_ERROR, "It failed.")
+            )
+            await self._answer.error(code, text[:2000], data=error.get("data") if known else None)
+        else:
+            await self._answer.result(message["result"])
+
+
+def _result(result: Message) -> Message:
+    return {"result": result}
+
+
+def _outcome(message: Message) -> tuple[str, str]:
+    """How a run ended, by what its server answered."""
+    error, result = message.get("error"), message.get("result")
+    if error is not None:
+        return "failed", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"
+    if not isinstance(result, dict):
+        message["result"] = {"content": [], "isError": True}
+        return "failed", "what it answered is no result"
+    return ("failed", "the tool says that it failed") if result.get("isError") is True else ("done", "")
+
+
+def _is_mine(message: Message, token: Any) -> bool:
+    """Whether a notification is about this very call."""
+    if message["method"] != "notifications/progress":
+        return True
+    params = message.get("params")
+    return token is not None and isinstance(params, dict) and params.get("progressToken") == token
+
+
+# Operations, with the time that it is
+
+
+def _try(*, use: CallUse, session_id: int, name: str, arguments: Json) -> Tried | Waiting:
+    return try_call(use=use, session_id=session_id, name=name, arguments=arguments, now=clock.now())
+
+
+def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:
+    return bar_call(use=use, session_id=session_id, line=line, reason=reason, now=clock.now())
+
+
+def _finish(*, run_id: int, state: str, reason: str, size: int, grant_id: int) -> bool:
+    now = clock.now()
+    finish_run(run_id=run_id, state=state, reason=reason, output_bytes=size, now=now)
+    standing = grants_now([grant_id], now).get(grant_id)
+    return standing is not None and standing.live
+
+
+def _dead_token(*, digest: str, cluster: str) -> str | None:
+    return record_dead_token(
+        token_digest=digest, target_name=cluster, line="a message of MCP", now=clock.now()
+    )
+
+
+def _check_proof(*, proof: str, token: str, jkt: str, method: str, url: str) -> None:
+    check_proof(proof=proof, token=token, jkt=jkt, method=method, url=url, now=clock.now())

@@ -1,0 +1,77 @@
+"""What an agent is told when a call is not made: why, and how to ask for more.
+
+A result with ``isError`` and not an error of the protocol, so that the model reads it. Terms are those of Stint's API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+
+from accounts.models import Identity
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.mcp.answers import text_result
+from sessions_app.operations.authorize_call import CallUse
+from sessions_app.operations.try_call import Waiting
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.queries.offers import offers
+
+# A refusal for these is no different with another grant.
+_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty"))
+
+
+def refusal(use: CallUse, refused: Refused, line: str) -> Message:
+    """A call that the grant does not allow, with what its holder may ask for instead."""
+    told: dict[str, Any] = {
+        "error": "refused", "code": refused.code, "reason": refused.reason, "grant": use.grant_ref, "requestable": False,
+    }  # fmt: skip
+    if refused.nearest:
+        told["nearest"] = refused.nearest
+    how = ""
+    offer = None if refused.code in _NOT_TO_BE_ASKED else _offer(use, line)
+    if offer is not None:
+        told |= {"requestable": True, **offer}
+        how = f" Ask for it with request_access at {settings.MCP_URL}/mcp, or at {offer['request_url']}."
+    near = f" Nearest: {refused.nearest}." if refused.nearest else ""
+    return text_result(f"Refused by {use.grant_ref}: {refused.reason}.{near}{how}", told, failed=True)
+
+
+def _offer(use: CallUse, line: str) -> dict[str, Any] | None:
+    holder = Identity.objects.filter(pk=use.holder_id).first()
+    found = offers(identity=holder, cluster=use.cluster, line=line) if holder is not None else []
+    if not found:
+        return None
+    best = found[0]
+    form = {"cluster": best.cluster, "command_set": best.command_set, "policy": best.policy}
+    return {
+        "request_url": f"{settings.PUBLIC_URL}/requests/new/?{urlencode(form)}",
+        "request": {**form, "parameters": dict(best.parameters)},
+        "missing": [parameter.name for parameter in best.missing],
+    }
+
+
+def waiting(use: CallUse, waits: Waiting | int) -> Message:
+    """A call that a second person has to allow, or has denied."""
+    if isinstance(waits, Waiting) and waits.by:
+        told = {"error": "denied", "run": waits.run_id, "grant": use.grant_ref, "by": waits.by}
+        return text_result(
+            f"{waits.by} denied this call (run {waits.run_id}). It was not made.", told, failed=True
+        )
+    run = waits.run_id if isinstance(waits, Waiting) else waits
+    told = {
+        "error": "held", "run": run, "grant": use.grant_ref, "state": "pending", "retry_after": 15,
+        "approve_url": f"{settings.PUBLIC_URL}/grants/{use.grant_ref}/",
+    }  # fmt: skip
+    text = (
+        f"Not made yet: this call waits for a second person (run {run}). Make the very same call again in a while: once "
+        "allowed, it is made then, once. It lapses after five minutes."
+    )
+    return text_result(text, told, failed=True)
+
+
+def stopped(ref: str, why: str, code: str, *, run: int | None = None) -> Message:
+    """A call that was not made, or whose result is withheld, for a reason that is not the call's."""
+    told: dict[str, Any] = {"error": code, "reason": why, "grant": ref, "requestable": False}
+    return text_result(f"{ref}: {why}", told if run is None else {**told, "run": run}, failed=True)

@@ -1,0 +1,43 @@
+"""Sessions of the older era: a name for a conversation, never authority. Each message is decided by its token alone.
+
+The name is signed and bound to the token, so that any process knows it without keeping it. Source: Model Context Protocol
+2025-11-25, "Session Management".
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+_SALT = "stint.mcp.session"
+_MOST = 10_000
+
+
+class Handshakes:
+    """The sessions that clients have begun. Those that they have ended are remembered here, the last ten thousand."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def begin(self, holder: str) -> str:
+        """Return the name of a new session of whoever has this token."""
+        number = secrets.token_urlsafe(16)
+        return f"{number}.{_signature(number, holder)}"
+
+    def knows(self, session: str, holder: str) -> bool:
+        """Whether it is a session of this token that was not ended."""
+        number, _, signature = session.partition(".")
+        good = constant_time_compare(signature, _signature(number, holder))
+        return good and session not in self._ended
+
+    def end(self, session: str) -> None:
+        """Let a session be known no more."""
+        self._ended[session] = None
+        while len(self._ended) > _MOST:
+            self._ended.popitem(last=False)
+
+
+def _signature(number: str, holder: str) -> str:
+    return salted_hmac(_SALT, f"{number}:{holder}", algorithm="sha256").hexdigest()

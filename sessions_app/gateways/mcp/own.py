@@ -1,0 +1,106 @@
+"""Stint itself as an MCP server: agents ask here for access, and see what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from accounts.models import APIToken
+from accounts.queries import valid_token
+from broker.kernel import clock
+from broker.kernel.errors import StintError, Unavailable
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer, text_result
+from sessions_app.gateways.mcp.asked import Asked, Rejected
+from sessions_app.gateways.mcp.own_tools import TOOLS, Did, Tool, use_tool
+from sessions_app.gateways.mcp.service import Caller, challenge
+from sessions_app.gateways.ssh.database import Database
+
+_TOKEN = re.compile(r"Bearer (stint_[\x21-\x7e]{1,200})", re.IGNORECASE)
+MOST_STREAMS = 200
+# Whoever was disabled meanwhile loses the stream after this long.
+CHECK_AGAIN_AFTER_S = 60.0
+
+
+class OwnService:
+    """The MCP server at ``/mcp``."""
+
+    path = "/mcp"
+    instructions = (
+        "Access to systems is given for one piece of work at a time. Find out what you may ask for, ask for it, wait until "
+        "people have decided, and end what you hold when the work is done. Nothing here approves."
+    )
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._streams = 0
+
+    async def caller(self, headers: Mapping[str, str], client: str, _method: str) -> Caller:
+        found = _TOKEN.fullmatch(headers.get("authorization", ""))
+        if found is None:
+            error = "invalid_token" if "authorization" in headers else ""
+            raise challenge(settings.MCP_URL, self.path, error=error, scope="read request end")
+        token = await self._database.run(_valid, text=found[1])
+        if token is None:
+            raise challenge(settings.MCP_URL, self.path, error="invalid_token", scope="read request end")
+        if not {tool.scope.value for tool in TOOLS.values()} & set(token.scopes):
+            raise challenge(settings.MCP_URL, self.path, error="insufficient_scope", scope="read request end")
+        return Caller(holder=f"API token {token.pk}", client=client, use=(token, found[1]))
+
+    async def tools(self, caller: Caller) -> list[Message]:
+        scopes = caller.use[0].scopes
+        return [tool.described for tool in TOOLS.values() if tool.scope in scopes]
+
+    async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
+        del gone  # what was begun is carried out: an act that nobody waits for is an act all the same
+        token: APIToken = caller.use[0]
+        name = asked.params.get("name")
+        tool = TOOLS.get(name) if isinstance(name, str) else None
+        if tool is None:
+            return await answer.error(wire.INVALID_PARAMS, "There is no such tool.")
+        if tool.scope not in token.scopes:
+            raise challenge(settings.MCP_URL, self.path, error="insufficient_scope", scope=tool.scope.value)
+        arguments = asked.params.get("arguments", {})
+        try:
+            text, told = await self._database.run(_use, tool=tool, token=token, arguments=arguments)
+        except Unavailable:
+            raise
+        except StintError as error:
+            told = {"error": error.code, "reason": error.message, "hint": error.hint, "fields": error.fields}
+            return await answer.result(text_result(str(error), told, failed=True))
+        return await answer.result(text_result(text, told))
+
+    def cancel(self, caller: Caller, number: Any) -> None:
+        """Calls here are over before anybody could."""
+
+    async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
+        if self._streams >= MOST_STREAMS:
+            raise Rejected(503, None, "Too many streams are open.")
+        loop = asyncio.get_running_loop()
+        check_at = loop.time() + CHECK_AGAIN_AFTER_S
+        self._streams += 1
+        try:
+            await answer.start_stream()
+            while not gone.done():
+                await asyncio.wait({gone}, timeout=SIGN_OF_LIFE_S)
+                if loop.time() > check_at:
+                    if await self._database.run(_valid, text=caller.use[1]) is None:
+                        return
+                    check_at = loop.time() + CHECK_AGAIN_AFTER_S
+                if not gone.done():
+                    await answer.sign_of_life()
+        finally:
+            self._streams -= 1
+
+
+def _valid(*, text: str) -> APIToken | None:
+    return valid_token(text, clock.now())
+
+
+def _use(*, tool: Tool, token: APIToken, arguments: Any) -> Did:
+    return use_tool(tool=tool, token=token, arguments=arguments, now=clock.now())

@@ -1,0 +1,228 @@
+"""The tools of Stint's own MCP server: asking, looking, and ending one's own. Nothing here approves or decides.
+
+They are the verbs and reads of the API, by the same operations; a machine gets nothing here that it would not get there. A
+credential is not among them: what a tool returns, a model reads.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from django.conf import settings
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+
+from accounts.models import APIToken, Identity, Scope
+from broker.kernel.errors import InvalidInput, NotFound
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.models import AccessRequest, Grant
+from sessions_app.operations.check_request import NewRequest
+from sessions_app.operations.request_access import request_access
+from sessions_app.operations.stop_grant import stop_grant
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.queries.commands import compiled
+from sessions_app.queries.offers import offers
+
+MOST = 50
+_Text = Annotated[StrictStr, Field(max_length=2000)]
+_Name = Annotated[StrictStr, Field(max_length=100)]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ask(_Arguments):
+    """What is asked for."""
+
+    cluster: _Name = Field(description="Name of the cluster, as what_may_i_do says it")
+    command_set: _Name = Field(description="Name of the command set")
+    duration: StrictInt = Field(ge=60, le=2_592_000, description="For how long, in seconds")
+    reason: _Text = Field(default="", description="Why, for those who decide")
+    parameters: dict[_Name, Annotated[StrictStr, Field(max_length=4096)]] = Field(
+        default={}, max_length=50, description="Values of the command set's parameters"
+    )
+    targets: tuple[_Name, ...] | None = Field(default=None, description="Names of targets; all if left out")
+    policy: _Name | None = Field(default=None, description="Name of the policy, where several fit")
+    workflow: Annotated[StrictStr, Field(max_length=300)] | None = Field(
+        default=None, description="Reference of the piece of work that it is for: INC-12, TKT-7"
+    )
+    ticket: Annotated[StrictStr, Field(max_length=200)] = Field(default="", description="Number of a ticket")
+
+
+class OneRequest(_Arguments):
+    """Which request."""
+
+    request: Annotated[StrictStr, Field(pattern=r"^REQ-[0-9]{1,18}$")] = Field(
+        description="Its reference, like REQ-1042"
+    )
+
+
+class Wanted(_Arguments):
+    """What is wanted."""
+
+    cluster: _Name | None = Field(default=None, description="On this cluster alone")
+    line: Annotated[StrictStr, Field(max_length=16_384)] | None = Field(
+        default=None,
+        description='Only what would allow this command: systemctl restart nginx, or read_ticket {"id": "T-7"}',
+    )
+
+
+class Nothing(_Arguments):
+    """No arguments."""
+
+
+class OneGrant(_Arguments):
+    """Which grant."""
+
+    grant: Annotated[StrictStr, Field(pattern=r"^GR-[0-9A-Z]{4,13}$")] = Field(
+        description="Its reference, like GR-7F3K"
+    )
+    note: _Text = Field(default="", description="Why it is ended, for the record")
+
+
+Did = tuple[str, dict[str, Any]]
+
+
+def _ask(who: Identity, asked: Ask, now: dt.datetime) -> Did:
+    request = request_access(
+        requester=who, now=now, ask=NewRequest(**dict(asked)),
+    )  # fmt: skip
+    return _status(who, OneRequest(request=request.ref), now)
+
+
+def _status(who: Identity, asked: OneRequest, _now: dt.datetime) -> Did:
+    found = AccessRequest.objects.visible_to(who).select_related(
+        "cluster", "command_set_version__command_set", "grant", "policy"
+    )
+    request = found.filter(number=int(asked.request.removeprefix("REQ-"))).first()
+    if request is None:
+        raise NotFound("There is no such request.")
+    grant = getattr(request, "grant", None)
+    told = {
+        "request": request.ref, "state": str(request.state), "cluster": request.cluster.name,
+        "command_set": request.command_set_version.command_set.name, "policy": request.policy.name,
+        "lapses_at": request.lapses_at.isoformat(), "grant": grant.ref if grant else None,
+        "url": f"{settings.PUBLIC_URL}/requests/{request.ref}/",
+    }  # fmt: skip
+    text = f"{request.ref} is {request.state}" + (
+        f"; its grant is {grant.ref} ({grant.state})." if grant else "."
+    )
+    return text, told
+
+
+def _offers(who: Identity, asked: Wanted, _now: dt.datetime) -> Did:
+    found = offers(identity=who, cluster=asked.cluster, line=asked.line)[:MOST]
+    told = [
+        {
+            "cluster": one.cluster, "kind": one.kind, "targets": list(one.targets), "command_set": one.command_set,
+            "summary": one.summary, "policy": one.policy, "approvals": one.approvals, "longest": one.longest,
+            "reason_required": one.reason_required, "parameters": dict(one.parameters),
+            "missing": [asdict(parameter) for parameter in one.missing],
+        }
+        for one in found
+    ]  # fmt: skip
+    lines = (
+        f"{one.command_set} on {one.cluster}: {one.summary} (approvals: {one.approvals}, at most {one.longest} s)"
+        for one in found
+    )
+    return "\n".join(lines) or "There is nothing that you may ask for.", {"may_ask_for": told}
+
+
+def _grants(who: Identity, _asked: Nothing, _now: dt.datetime) -> Did:
+    own = Grant.objects.visible_to(who).filter(holder=who).not_ended()
+    found = own.select_related("cluster", "command_set_version__command_set", "workflow").order_by("-pk")[
+        :MOST
+    ]
+    told = [_grant(grant) for grant in found]
+    lines = (f"{one['grant']} on {one['cluster']}, {one['state']} until {one['expires_at']}" for one in told)
+    return "\n".join(lines) or "You hold no grant.", {"grants": told}
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+    told = {
+        "grant": grant.ref, "state": str(grant.state), "cluster": grant.cluster.name,
+        "command_set": grant.command_set_version.command_set.name, "expires_at": grant.expires_at.isoformat(),
+        "held": grant.held_at is not None, "workflow": grant.workflow.ref if grant.workflow else None,
+        "allows": [view.text for view in views if not view.denies],
+    }  # fmt: skip
+    return (
+        {**told, "mcp_url": f"{settings.MCP_URL}/mcp/{grant.cluster.name}"}
+        if grant.cluster.kind == "mcp"
+        else told
+    )
+
+
+def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
+    # Others' grants are ended by people, on pages and by the API.
+    grant = Grant.objects.visible_to(who).filter(holder=who, ref=asked.grant).first()
+    if grant is None:
+        raise NotFound("There is no such grant of yours.")
+    ended = stop_grant(grant_id=grant.pk, actor=who, now=now, note=asked.note)
+    return f"{ended.ref} is {ended.state}: nothing can be done with it any more.", {
+        "grant": ended.ref,
+        "state": str(ended.state),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One tool: what a model is told, the scope that a token needs, and what is done."""
+
+    name: str
+    says: str
+    scope: Scope
+    takes: type[_Arguments]
+    does: Callable[[Identity, Any, dt.datetime], Did]
+    reads: bool
+
+    @property
+    def described(self) -> Message:
+        """The tool as the protocol lists it."""
+        schema = self.takes.model_json_schema()
+        schema.pop("description", None)
+        hints = {"readOnlyHint": self.reads, "destructiveHint": False, "openWorldHint": False}
+        return {"name": self.name, "description": self.says, "inputSchema": schema, "annotations": hints}
+
+
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            name="end_my_grant", scope=Scope.END, takes=OneGrant, does=_end, reads=False,
+            says="End a grant of your own now, when the work it is for is done.",
+        ),
+        Tool(
+            name="my_grants", scope=Scope.READ, takes=Nothing, does=_grants, reads=True,
+            says="List the grants that you hold, what they allow and until when.",
+        ),
+        Tool(
+            name="request_access", scope=Scope.REQUEST, takes=Ask, does=_ask, reads=False,
+            says="Ask for one command set on one cluster for a stated time. People decide; look with request_status.",
+        ),
+        Tool(
+            name="request_status", scope=Scope.READ, takes=OneRequest, does=_status, reads=True,
+            says="Say how a request stands, and which grant came of it.",
+        ),
+        Tool(
+            name="what_may_i_do", scope=Scope.READ, takes=Wanted, does=_offers, reads=True,
+            says="List what you may ask for, or what would allow one command.",
+        ),
+    )
+}  # fmt: skip
+
+
+def use_tool(*, tool: Tool, token: APIToken, arguments: Any, now: dt.datetime) -> Did:
+    """Carry out a call of a token's identity. Raises StintError."""
+    try:
+        asked = tool.takes.model_validate(arguments)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        what = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in found[:5]
+        )
+        raise InvalidInput(f"The arguments do not fit {tool.name}: {what}.") from error
+    return tool.does(token.identity, asked, now)

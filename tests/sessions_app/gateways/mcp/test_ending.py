@@ -1,0 +1,155 @@
+"""At the end of a grant its streams are closed, the result of a call under way is withheld, and only then it is ENDED."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+import urllib.request
+
+import pytest
+
+from sessions_app.models import CommandRun, EndReason, Grant, Session
+from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.end_grant import end_grant
+from tests.sessions_app.gateways.mcp.conftest import now
+from tests.support.gateway import eventually
+from tests.support.mcp_site import Raw, token_of
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class Watching:
+    """A call that does not end by itself, under way in a thread."""
+
+    def __init__(self, client: Raw, desk) -> None:
+        desk.go.clear()
+        before = len(desk.calls)
+        self.answer = None
+        self._thread = threading.Thread(target=self._run, args=(client,), daemon=True)
+        self._thread.start()
+        eventually(lambda: len(desk.calls) > before, within=30)
+
+    def _run(self, client):
+        self.answer = client.call("watch_ticket", {"id": "T-42"}, Accept="application/json")
+
+    def result(self):
+        self._thread.join(30)
+        assert self.answer is not None, "the call goes on"
+        return self.answer.json["result"]
+
+
+def listen(client: Raw):
+    body = {
+        "jsonrpc": "2.0", "id": 9, "method": "subscriptions/listen",
+        "params": {"_meta": META, "notifications": {"toolsListChanged": True}},
+    }  # fmt: skip
+    headers = {
+        "Content-Type": "application/json", "Accept": "text/event-stream", "Authorization": f"Bearer {client.token}",
+        "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "subscriptions/listen",
+    }  # fmt: skip
+    request = urllib.request.Request(client.url, data=json.dumps(body).encode(), headers=headers)
+    return urllib.request.urlopen(request, timeout=60)
+
+
+def message(stream):
+    for line in stream:
+        if line.startswith(b"data: "):
+            return json.loads(line[6:])
+    return None
+
+
+def test_an_end_cuts_streams_and_withholds_results_before_the_grant_is_ended(door):
+    grant, client = door.client()
+    assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
+    with listen(client) as stream:
+        acknowledged = message(stream)
+        assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
+        assert acknowledged["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": 9}
+        watching = Watching(client, door.desk)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+        assert message(stream)["method"] == "notifications/tools/list_changed"
+        assert message(stream)["result"]["resultType"] == "complete"
+        assert message(stream) is None
+    found = watching.result()
+    assert found["isError"]
+    assert "withheld" in found["content"][0]["text"]
+    assert "secret" not in json.dumps(found)
+    run = CommandRun.objects.filter(grant=grant).latest("pk")
+    eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=30)
+    run.refresh_from_db()
+    assert run.state == "cut"
+    deprovision_grant(grant_id=grant.pk, now=now)
+    grant.refresh_from_db()
+    assert grant.state == "ended"
+    assert grant.leases.get().evidence["made"] == 0
+    assert client.call("read_ticket", {"id": "T-42"}).status == 401
+
+
+def test_the_deadline_itself_ends_a_call_with_no_message_from_anybody(door):
+    began = now() - dt.timedelta(seconds=3590)
+    grant = door.grant(now=began)
+    client = Raw(door.url, token_of(grant, door.world))
+    watching = Watching(client, door.desk)
+    found = watching.result()
+    # The gateway's clock is never behind the database's; it may be a little ahead.
+    assert now() >= grant.expires_at - dt.timedelta(seconds=1)
+    assert "withheld" in found["content"][0]["text"]
+    assert Grant.objects.get(pk=grant.pk).state == "active"  # nobody has swept
+    assert client.call("read_ticket", {"id": "T-42"}).status == 401
+
+
+@pytest.mark.parametrize("how", ["holder", "owner"])
+def test_a_disabled_holder_or_owner_is_cut_off(door, how):
+    from accounts.models import Identity
+
+    grant, client = door.client()
+    watching = Watching(client, door.desk)
+    who = door.world.robot if how == "holder" else door.world.alice
+    # No event, no message: it is seen at the next look.
+    Identity.objects.filter(pk=who.pk).update(is_active=False)
+    try:
+        assert watching.result()["isError"]
+        assert client.call("read_ticket", {"id": "T-42"}).status == 401
+    finally:
+        Identity.objects.filter(pk=who.pk).update(is_active=True)
+    assert grant.ref
+
+
+def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
+    grant, client = door.client()
+    hello = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
+    }  # fmt: skip
+    session = client.send(hello).headers["mcp-session-id"]
+    headers = {
+        "Accept": "text/event-stream",
+        "Authorization": f"Bearer {client.token}",
+        "MCP-Session-Id": session,
+    }
+    with urllib.request.urlopen(urllib.request.Request(client.url, headers=headers), timeout=60) as stream:
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+        assert message(stream) is None
+    assert client.send(None, method="GET", MCP_Session_Id=session).status == 401
+
+
+def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
+    grant, client = door.client()
+    door.desk.go.clear()
+    before = len(door.desk.calls)
+    with pytest.raises(TimeoutError):
+        client.send(
+            {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "watch_ticket", "arguments": {"id": "T-42"}, "_meta": META}},
+            timeout=2, MCP_Protocol_Version="2026-07-28", Mcp_Method="tools/call", Mcp_Name="watch_ticket",
+            Accept="application/json",
+        )  # fmt: skip
+    assert len(door.desk.calls) == before + 1
+
+    def cut():
+        return CommandRun.objects.filter(grant=grant, state="cut", reason="its client gave it up").exists()
+
+    eventually(cut, within=30)
