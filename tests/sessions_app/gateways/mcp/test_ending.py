@@ -12,8 +12,8 @@ import pytest
 from sessions_app.models import CommandRun, EndReason, Grant, Session
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
-from tests.sessions_app.gateways.mcp.conftest import now
 from tests.support.gateway import eventually
+from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
 
 META = {

@@ -1,0 +1,73 @@
+"""The gateway as a process, with a real MCP server behind it, in a database of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import fresh_database
+from tests.support.mcp_desk import Desk, desk
+from tests.support.mcp_site import Raw, add_desk, grant_on_desk, token_of
+from tests.support.site import _process, free_port
+from tests.support.world import World, make_world
+
+
+@dataclass
+class Door:
+    """The running gateway and what is behind it."""
+
+    world: World
+    desk: Desk
+    base: str
+    env: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"{self.base}/mcp/desk"
+
+    @property
+    def own(self) -> str:
+        """Stint's own MCP server."""
+        return f"{self.base}/mcp"
+
+    def grant(self, **changes: Any) -> Any:
+        """A live grant of the robot."""
+        self.world.now = now()
+        return grant_on_desk(self.world, **changes)
+
+    def client(self, **changes: Any) -> tuple[Any, Raw]:
+        """A grant, and a client with its token."""
+        grant = self.grant(**changes)
+        return grant, Raw(self.url, token_of(grant, self.world))
+
+
+def now():
+    from broker.kernel import clock
+
+    return clock.now()
+
+
+@contextlib.contextmanager
+def mcp_place(
+    blocker, folder: Path, *, legacy: bool = False, files: dict[str, str] | None = None
+) -> Iterator[Door]:
+    """Run it all until the block ends."""
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(fresh_database(blocker))
+        running = stack.enter_context(desk(legacy=legacy))
+        from broker.kernel import clock
+
+        clock.sync()
+        world = make_world(clock.now())
+        add_desk(world, running.port, files)
+        port = free_port()
+        env = {
+            **database.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}", "STINT_STREAMS_DIRECT_PORT": str(port),
+        }  # fmt: skip
+        stack.enter_context(
+            _process(folder / "streams.log", port, "/healthz", env, "uvicorn", "broker.asgi:application")
+        )
+        yield Door(world, running, f"http://127.0.0.1:{port}", env)
