@@ -10,6 +10,7 @@ PEOPLE = {
     "mara": ("Mara Lindqvist", ("security",)),
     "jonas": ("Jonas Berg", ("service-owners",)),
 }
+AGENT = "scribe"
 CLUSTERS = {
     "web-eu": ("Shop and checkout, Europe", "production", "medium", ("web-1", "web-2")),
     "web-us": ("Shop and checkout, next release", "staging", "low", ("web-3", "web-4")),
@@ -122,6 +123,41 @@ examples:
   refuse: ["DELETE /tickets/T-42", "GET /tickets/", "GET /tickets/T-42/../T-43"]
 """
 
+AGENT_TICKET = """\
+name: agent-ticket
+kind: mcp
+summary: Read one ticket, summarise it and close it
+risk: medium
+parameters:
+  ticket: {from: workflow.id}
+commands:
+  - tool: read_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - tool: save_summary
+    arguments: {id: "{ticket}", text: {schema: {type: string, minLength: 1, maxLength: 500}}}
+    effect: change
+  - tool: close_ticket
+    arguments: {id: "{ticket}"}
+    effect: change
+  - deny: "export_*"
+examples:
+  allow: ['read_ticket {"id": "TKT-1"}']
+  refuse: ['export_attachments {"id": "TKT-1"}']
+"""
+
+AGENTS = """\
+name: agent-work
+summary: An agent works on one ticket, one approval
+clusters: [support-desk]
+command_sets: [agent-ticket]
+requesters: {groups: [agents]}
+approvals:
+  - {count: 1, from: [service-owners]}
+max_duration: 2h
+workflow: {kinds: [ticket]}
+"""
+
 SUPPORT = """\
 name: support
 summary: Look into one case, one approval
@@ -152,8 +188,8 @@ class Host:
     host_key: str
 
 
-def files(hosts: Iterable[Host], database: Login, tickets: Login) -> dict[str, str]:
-    """Return the catalogue's files for running hosts, a database and an API."""
+def files(hosts: Iterable[Host], database: Login, tickets: Login, desk: Login) -> dict[str, str]:
+    """Return the catalogue's files for running hosts, a database, an API and an MCP server."""
     by_name = {host.name: host for host in hosts}
     members: dict[str, list[str]] = {}
     for username, (_, groups) in PEOPLE.items():
@@ -184,6 +220,16 @@ def files(hosts: Iterable[Host], database: Login, tickets: Login) -> dict[str, s
             tickets,
             {"proxy": "nginx", "proxy_key": tickets.secret, "base_path": "/tickets/", "tls": "false"},
         ),
+        "groups/agents.yaml": f"name: agents\nmembers: [{AGENT}]\n",
+        "clusters/support-desk.yaml": _secret_cluster(
+            "support-desk",
+            "mcp",
+            "The support desk's tools for agents",
+            desk,
+            {"token": desk.secret, "tls": "false"},
+        ),
+        "command-sets/agent-ticket.yaml": AGENT_TICKET,
+        "policies/agent-work.yaml": AGENTS,
         "command-sets/read-orders.yaml": READ_ORDERS,
         "command-sets/one-ticket.yaml": ONE_TICKET,
         "policies/support.yaml": SUPPORT,

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.demo.agent import Agent
 from broker.demo.database import BROKER, ShopDatabase
+from broker.demo.desk import Desk
 from broker.demo.sshd import NoSSHServer, usable_sshd
 from broker.demo.targets import Targets
 from broker.demo.tickets import NoNginx, TicketsApi, usable_nginx
@@ -82,21 +84,24 @@ def _play(folder: Path, *, once: bool) -> int:
 
         say("Starting four SSH targets, each a real sshd with two small services")
         targets = stack.enter_context(Targets(folder, ca_public_keys()))
-        say("Starting a PostgreSQL server and an API behind nginx as targets")
+        say("Starting a PostgreSQL server, an API behind nginx and an MCP server as targets")
         shop = stack.enter_context(ShopDatabase(folder / "shop"))
         shop.fill(target_setup(broker=BROKER))
         tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
+        desk = stack.enter_context(Desk())
         passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
         cast: Cast = people(
             folder, targets.hosts, passwords, ports.url,
             database=Login(shop.port, shop.broker_password), tickets=Login(tickets.port, tickets.proxy_key),
+            desk=Login(desk.port, desk.token),
         )  # fmt: skip
         say("Ready. Now the story")
         from broker.demo.story import Story  # noqa: PLC0415
 
         good = Story(
-            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets
-        ).play()
+            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets, desk=desk,
+            agent=Agent(f"http://127.0.0.1:{ports.streams}/mcp"),
+        ).play()  # fmt: skip
         say(
             "Every step was as it should be"
             if good

@@ -18,8 +18,10 @@ from typing import Any
 
 from django.core.management import CommandError, call_command
 
-from broker.demo.api import ApiError
+from broker.demo.agent import Agent
+from broker.demo.api import Api, ApiError
 from broker.demo.database import ShopDatabase
+from broker.demo.desk import Desk
 from broker.demo.targets import Targets
 from broker.demo.tickets import TicketsApi
 from broker.demo.world import Cast
@@ -44,8 +46,11 @@ class Story:
     targets: Targets
     shop: ShopDatabase
     tickets: TicketsApi
+    desk: Desk
+    agent: Agent
     uri: str = ""
     token: str = ""
+    work: str = ""
     grant: dict[str, Any] = field(default_factory=dict)
     number: int = 0
 
@@ -65,6 +70,12 @@ class Story:
             ("psql is cut in the middle of a query at the deadline, and the role is gone", self.query_cut),
             ("Of the API behind nginx, one ticket is open and its neighbour is not", self.tickets_open),
             ("The ticket is done: its token opens nothing any more", self.tickets_shut),
+            ("An agent asks by MCP for the one ticket that it is to answer; Jonas approves", self.agent_asks),
+            (
+                "It reads and closes that ticket; the one beside it and an export are refused",
+                self.agent_works,
+            ),
+            ("The ticket is closed in Stint: the agent's token opens nothing any more", self.agent_is_done),
             ("The record is verified", self.record),
         ]
         for self.number, (title, step) in enumerate(steps, 1):
@@ -216,6 +227,55 @@ class Story:
             f"the receipt: allowed {allowed}; refused {refused}; asked again, the door is shut"
         )
 
+    def agent_asks(self) -> str:
+        self.work = self.cast.jonas.post("/workflows", {
+            "kind": "ticket", "title": "A customer can't open a link", "clusters": ["support-desk"],
+        })["ref"]  # fmt: skip
+        self.desk.add(self.work, "The link in your mail leads nowhere")
+        asked = self.agent.call("", self.cast.scribe.token, "request_access", {
+            "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.work,
+            "reason": "Answer the customer",
+        })  # fmt: skip
+        _expect(not asked["isError"], str(asked))
+        self.request = self.cast.jonas.get(f"/requests/{asked['structuredContent']['request']}")
+        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
+            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+        })  # fmt: skip
+        self.grant = self._wait_for(
+            lambda grant: grant["state"] == "active", within=20, whose=self.cast.scribe
+        )
+        made = self.cast.scribe.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
+        self.token = made["Token"]
+        return f"request_access: {self.request['ref']} for {self.work}\n{self.grant['ref']} is used at {made['MCP address']}"
+
+    def agent_works(self) -> str:
+        tools = ", ".join(self.agent.tools("support-desk", self.token))
+        read = self._tool("read_ticket", {"id": self.work})
+        _expect("leads nowhere" in read, read)
+        kept = self._tool("save_summary", {"id": self.work, "text": "A broken link."})
+        beside = self._tool("read_ticket", {"id": "TKT-9999"})
+        export = self._tool("export_attachments", {"id": self.work})
+        _expect("Refused" in beside and "secret" not in beside, beside)
+        _expect("Refused" in export, export)
+        closed = self._tool("close_ticket", {"id": self.work})
+        _expect(self.work in self.desk.closed, closed)
+        return (
+            f"tools/list: {tools}\nread_ticket {self.work}: {read}\nsave_summary: {kept}\nread_ticket TKT-9999: {beside}\n"
+            f"export_attachments: {export}\nclose_ticket: {closed}"
+        )
+
+    def agent_is_done(self) -> str:
+        self.cast.jonas.post(f"/workflows/{self.work}/close", {"note": "Answered"})
+        status = self.agent.status("support-desk", self.token)
+        _expect(status == 401, f"the gateway answers {status}")
+        ended = self._wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)
+        return f"{ended['ref']} ended because {ended['end_reason']}; tools/list is answered {status}"
+
+    def _tool(self, name: str, arguments: dict[str, str]) -> str:
+        """Return what a call says, in words."""
+        result = self.agent.call("support-desk", self.token, name, arguments)
+        return str(result["content"][0]["text"])
+
     def record(self) -> str:
         told = io.StringIO()
         try:
@@ -296,13 +356,16 @@ class Story:
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def _wait_for(self, is_so: Callable[[dict[str, Any]], bool], *, within: float) -> dict[str, Any]:
+    def _wait_for(
+        self, is_so: Callable[[dict[str, Any]], bool], *, within: float, whose: Api | None = None
+    ) -> dict[str, Any]:
+        api = whose or self.cast.priya
         deadline = time.monotonic() + within
         grant: dict[str, Any] = {}
         while time.monotonic() < deadline:
-            request = self.cast.priya.get(f"/requests/{self.request['ref']}")
+            request = api.get(f"/requests/{self.request['ref']}")
             if request.get("grant"):
-                grant = self.cast.priya.get(f"/grants/{request['grant']}")
+                grant = api.get(f"/grants/{request['grant']}")
                 if is_so(grant):
                     return grant
             time.sleep(0.1)

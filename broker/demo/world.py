@@ -14,7 +14,7 @@ from accounts.operations.create_identity import create_identity
 from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
 from broker.demo.api import Api
-from broker.demo.catalogue import PEOPLE, Host, Login, files
+from broker.demo.catalogue import AGENT, PEOPLE, Host, Login, files
 from broker.kernel import clock
 from sessions_app.operations.apply_catalogue import apply_catalogue
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
@@ -25,11 +25,12 @@ DEMO = Actor.system("demo")
 
 @dataclass(frozen=True)
 class Cast:
-    """Each person's API, and Priya's private SSH key."""
+    """Each person's API, that of the agent that Priya owns, and Priya's private SSH key."""
 
     priya: Api
     mara: Api
     jonas: Api
+    scribe: Api
     key: Path
 
 
@@ -47,6 +48,7 @@ def people(
     *,
     database: Login,
     tickets: Login,
+    desk: Login,
 ) -> Cast:
     """Make the people with their passwords and the catalogue over what runs."""
     now = clock.now()
@@ -56,12 +58,13 @@ def people(
             actor=DEMO, now=now,
         )  # fmt: skip
     create_identity(username="admin", password=passwords["admin"], is_superuser=True, actor=DEMO, now=now)
-    apply_catalogue(files=files(hosts, database, tickets), actor=DEMO, now=now)
     priya = Identity.objects.get(username="priya")
+    create_identity(username=AGENT, name="Scribe", kind="agent", owner=priya, actor=DEMO, now=now)
+    apply_catalogue(files=files(hosts, database, tickets, desk), actor=DEMO, now=now)
     key = _new_key(folder)
     public = key.with_suffix(".pub").read_text(encoding="ascii")
     add_ssh_key(identity_id=priya.pk, public_key=public, label="laptop", actor=priya, now=now)
-    return Cast(key=key, **{name: _api(url, name) for name in PEOPLE})
+    return Cast(key=key, **{name: _api(url, name) for name in (*PEOPLE, AGENT)})
 
 
 def _new_key(folder: Path) -> Path:
@@ -74,6 +77,6 @@ def _api(url: str, username: str) -> Api:
     identity = Identity.objects.get(username=username)
     _, token = create_token(
         identity_id=identity.pk, label="demo", scopes=["read", "request", "decide", "end"],
-        lifetime=dt.timedelta(days=1), actor=identity, now=clock.now(),
+        lifetime=dt.timedelta(days=1), actor=identity.owner or identity, now=clock.now(),
     )  # fmt: skip
     return Api(url, token)

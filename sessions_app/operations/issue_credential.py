@@ -6,7 +6,6 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts.actors import actor_of
@@ -22,6 +21,7 @@ from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.operations.issue_http_token import KINDS, issue_http_token
+from sessions_app.queries.gateways import mcp_address
 
 
 class TargetDidNotAnswer(StintError):
@@ -100,7 +100,7 @@ def _token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credent
 def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
     """A token for Stint's own gateway: the server behind it takes none from holders."""
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
-    url = f"{settings.MCP_URL}/mcp/{grant.cluster.name}"
+    url = mcp_address(grant.cluster)
     entry = {grant.cluster.name: {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {text}"}}}
     line = "" if jkt else json.dumps({"mcpServers": entry})
     fields = {"Token": text, "MCP address": url}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
 from sessions_app.queries.commands import published_sets
+from sessions_app.queries.gateways import mcp_address
 
 HIDDEN_KEY = "THE-PROXY-KEY-OF-THIS-CLUSTER"
 UPSTREAM = "http://127.0.0.1:9000"
@@ -41,7 +43,7 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
 
     Raises ConnectorError for a cluster whose connection can't be read.
     """
-    makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes}
+    makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes, "mcp": _mcp}
     make = makers.get(cluster.kind)
     return make(cluster) if make else []
 
@@ -120,3 +122,29 @@ def _kubernetes(cluster: Cluster) -> list[SetupText]:
 
 def _kubernetes_sets(sets: Sequence[CompiledSet]) -> list[KubernetesSet]:
     return [one for one in sets if isinstance(one, KubernetesSet)]
+
+
+def _mcp(cluster: Cluster) -> list[SetupText]:
+    entry = {
+        cluster.name: {
+            "type": "http",
+            "url": mcp_address(cluster),
+            "headers": {"Authorization": "Bearer ${TOKEN}"},
+        }
+    }
+    return [
+        SetupText(
+            "The server",
+            "It needs nothing of Stint's. Let it want a token, give that to Stint alone, and let nobody but Stint reach it: an "
+            "agent that can call it directly needs no grant.",
+            "\n".join(
+                f"{place.target.name}: {place.target.address}:{place.target.port}"
+                for place in _places(cluster)
+            ),
+        ),
+        SetupText(
+            "The agent's client",
+            "With the token of a grant in place of ${TOKEN}; its page, or the API, gives one.",
+            json.dumps({"mcpServers": entry}, indent=2),
+        ),
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sessions_app.models import GatewayNode
+from django.conf import settings
+
+from sessions_app.models import Cluster, GatewayNode
 
 # A gateway that is being restarted keeps its key; one that has gone for good is forgotten after a while.
 _KNOWN_FOR = dt.timedelta(days=1)
@@ -14,3 +16,8 @@ def ssh_host_keys(now: dt.datetime) -> list[str]:
     """Return the public keys of the SSH gateways, each once, as known_hosts has them."""
     seen = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(host_key="")
     return sorted(set(seen.values_list("host_key", flat=True)))
+
+
+def mcp_address(cluster: Cluster) -> str:
+    """Return where agents connect for a cluster's tools; nothing for a cluster of another kind."""
+    return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""

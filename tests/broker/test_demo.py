@@ -33,6 +33,9 @@ STEPS = [
     "psql is cut in the middle of a query",
     "Of the API behind nginx, one ticket is open",
     "The ticket is done",
+    "An agent asks by MCP",
+    "It reads and closes that ticket",
+    "The ticket is closed in Stint",
     "The record is verified",
 ]
 
@@ -148,7 +151,7 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo])
     folder = good.learn_folder()
     assert good.status() == 0, good.said
     told = re.findall(r"^ ?(\d+)\. (.*)$", good.said, re.MULTILINE)
-    assert [int(number) for number, _ in told] == list(range(1, 15))
+    assert [int(number) for number, _ in told] == list(range(1, 18))
     for (_, title), begin in zip(told, STEPS, strict=True):
         assert title.startswith(begin)
     # Each step says what was seen.
@@ -157,7 +160,8 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo])
                  r"never passed to a shell", r"was gone -?\d+ ms after the deadline", r"nothing of the grant is left",
                  r"1 commands? run, |2 commands run, ", r"no access", r"permission denied for table cards",
                  r"terminating connection", r"no role, no session, nothing owned", r"on fire", r"403 Stint refuses",
-                 r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"Every step was as it should be"):  # fmt: skip
+                 r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"read_ticket TKT-9999: Refused by GR-\w+",
+                 r"export_attachments: Refused", r"because workflow_closed; tools/list is answered 401", r"Every step was as it should be"):  # fmt: skip
         assert re.search(seen, good.said), f"{seen} was not seen in:\n{good.said}"
     assert not good.left()
     assert not folder.exists()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 
 from sessions_app.models import CommandRun, EndReason, Grant, Session
 from tests.support.gateway import eventually
@@ -149,6 +150,8 @@ def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(pla
 
     def close():
         close_workflow(workflow_id=ticket.pk, actor=world.bob, now=now())
+        # It runs in a thread of its own, whose connection nobody else would close.
+        connection.close()
 
     asyncio.run(work(place, token, ticket, close))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,14 @@ def now():
 
 @contextlib.contextmanager
 def mcp_place(
-    blocker, folder: Path, *, legacy: bool = False, files: dict[str, str] | None = None
+    blocker,
+    folder: Path,
+    *,
+    legacy: bool = False,
+    files: dict[str, str] | None = None,
+    change: Callable[[dict[str, str]], dict[str, str]] = dict,
 ) -> Iterator[Door]:
-    """Run it all until the block ends."""
+    """Run it all until the block ends; ``change`` makes the gateway's environment another one."""
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(blocker))
         running = stack.enter_context(desk(legacy=legacy))
@@ -68,6 +73,8 @@ def mcp_place(
             **database.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}", "STINT_STREAMS_DIRECT_PORT": str(port),
         }  # fmt: skip
         stack.enter_context(
-            _process(folder / "streams.log", port, "/healthz", env, "uvicorn", "broker.asgi:application")
+            _process(
+                folder / "streams.log", port, "/healthz", change(env), "uvicorn", "broker.asgi:application"
+            )
         )
         yield Door(world, running, f"http://127.0.0.1:{port}", env)

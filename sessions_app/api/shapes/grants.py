@@ -14,6 +14,7 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
+from sessions_app.queries.gateways import mcp_address
 
 
 class GrantShape(Shape):
@@ -75,7 +76,9 @@ class GrantDetailShape(GrantShape):
         return CommandShape(views, many=True).data
 
     def get_connect(self, grant: Grant) -> list[str]:
-        """Return one ssh command for each target; nothing where access is by a credential or a token."""
+        """Return one ssh command for each target, or the address of an MCP server; nothing where a credential says it."""
+        if address := mcp_address(grant.cluster):
+            return [address]
         kind = find(grant.cluster.kind)
         if kind is None or not kind.runs:
             return []

@@ -28,7 +28,7 @@ from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
 from sessions_app.operations.authorize_call import CallUse, authorize_call
 from sessions_app.operations.bar_call import bar_call
 from sessions_app.operations.finish_run import finish_run
-from sessions_app.operations.record_refused_request import record_dead_token
+from sessions_app.operations.record_refused_request import DeadToken, record_dead_token
 from sessions_app.operations.try_call import Waiting, try_call
 from sessions_app.operations.try_command import NOBODY_MAY_ALLOW, Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -453,7 +453,7 @@ def _finish(*, run_id: int, state: str, reason: str, size: int, grant_id: int) -
     return standing is not None and standing.live
 
 
-def _dead_token(*, digest: str, cluster: str) -> str | None:
+def _dead_token(*, digest: str, cluster: str) -> DeadToken | None:
     return record_dead_token(
         token_digest=digest, target_name=cluster, line="a message of MCP", now=clock.now()
     )

@@ -23,6 +23,7 @@ from sessions_app.operations.request_access import request_access
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
+from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.offers import offers
 
 MOST = 50
@@ -149,11 +150,8 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "held": grant.held_at is not None, "workflow": grant.workflow.ref if grant.workflow else None,
         "allows": [view.text for view in views if not view.denies],
     }  # fmt: skip
-    return (
-        {**told, "mcp_url": f"{settings.MCP_URL}/mcp/{grant.cluster.name}"}
-        if grant.cluster.kind == "mcp"
-        else told
-    )
+    address = mcp_address(grant.cluster)
+    return {**told, "mcp_url": address} if address else told
 
 
 def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:

@@ -21,6 +21,7 @@ from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.queries import commands
+from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of
 
@@ -112,6 +113,11 @@ class GrantPage:
         """Whether it is used with a credential of the target's own."""
         kind = find(self.grant.cluster.kind)
         return kind is not None and kind.issues
+
+    @property
+    def mcp_address(self) -> str:
+        """Where agents connect; nothing where access is not by MCP."""
+        return mcp_address(self.grant.cluster)
 
     @property
     def is_over(self) -> bool:

@@ -15,16 +15,19 @@ CLUSTERS = {
     "postgres": "{user: broker, password: x, sslmode: require, read_statements: true}",
     "http": f"{{proxy: caddy, proxy_key: {KEY}, host: api.example.com, base_path: /v1/}}",
     "kubernetes": f'{{ca: "{CA}", token: x, namespaces: [shop]}}',
+    "mcp": "{token: x, path: /tools}",
 }
 SETS = {
     "postgres": "  - {grant: ROLE reporting_reader, effect: read}\n",
     "http": "  - {request: GET /v1/orders, effect: read}\n",
     "kubernetes": "  - {run: get pods -n shop, effect: read}\n",
+    "mcp": "  - {tool: get_order, effect: read}\n",
 }
 EXAMPLES = {
     "postgres": ("ROLE reporting_reader", "ROLE postgres"),
     "http": ("GET /v1/orders", "POST /v1/orders"),
     "kubernetes": ("get pods -n shop", "delete pods x -n shop"),
+    "mcp": ("get_order", "delete_order"),
 }
 
 
@@ -74,3 +77,10 @@ def test_the_command_for_proxies_has_the_key(world):
 
 def test_hosts_are_told_in_another_way(world):
     assert setup_texts(Cluster.objects.get(name="web")) == []
+
+
+def test_for_mcp_it_is_said_who_may_reach_the_server_and_where_agents_connect(world):
+    server, client = setup_texts(cluster(world, "mcp"))
+    assert "one.example.com:443" in server.text
+    assert "/mcp/one" in client.text
+    assert "Bearer ${TOKEN}" in client.text
