@@ -25,7 +25,9 @@ AnyCheck = Check | ShapeCheck
 
 
 @dataclass(frozen=True, slots=True)
-class _Command(answers.CompiledCommand):
+class Command(answers.CompiledCommand):
+    """One call of a compiled set."""
+
     rule: MCPCall | MCPDeny
     arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
     optional: frozenset[str]
@@ -58,10 +60,10 @@ def _shown(check: AnyCheck) -> str:
 class CompiledSet(answers.CompiledSet):
     """The tools of one grant, ready for `decide_call`."""
 
-    commands: tuple[_Command, ...]
-    left_out: tuple[_Command, ...]
-    denies: tuple[_Command, ...] = field(repr=False)
-    by_tool: Mapping[str, tuple[_Command, ...]] = field(repr=False)
+    commands: tuple[Command, ...]
+    left_out: tuple[Command, ...]
+    denies: tuple[Command, ...] = field(repr=False)
+    by_tool: Mapping[str, tuple[Command, ...]] = field(repr=False)
 
     @property
     def tools(self) -> frozenset[str]:
@@ -88,7 +90,7 @@ def compile_open(document: MCPCommandSet) -> CompiledSet:
 def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
     every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
-    by_tool: dict[str, tuple[_Command, ...]] = {}
+    by_tool: dict[str, tuple[Command, ...]] = {}
     allows = (one for one in kept if isinstance(one.rule, MCPCall))
     for one in sorted(allows, key=lambda one: one.strictness):
         by_tool[one.name] = (*by_tool.get(one.name, ()), one)
@@ -101,7 +103,7 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
 
 def _compile_rule(
     document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
-) -> _Command:
+) -> Command:
     def resolve(value: Json) -> Check:
         name = place_in(value)
         if name is None:
@@ -123,7 +125,7 @@ def _compile_rule(
     limited = (
         None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
     )
-    return _Command(
+    return Command(
         index, rule, limited, frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
         _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
     )  # fmt: skip
@@ -168,7 +170,7 @@ def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | 
     return _explain(compiled, name, arguments)
 
 
-def _faults(one: _Command, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
+def _faults(one: Command, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
     limited = one.arguments or {}
     seen = set()
     try:
@@ -187,7 +189,7 @@ def _faults(one: _Command, arguments: Json, matched: dict[str, str]) -> Iterator
     )
 
 
-def _is_denied(one: _Command, name: str, arguments: Json) -> bool:
+def _is_denied(one: Command, name: str, arguments: Json) -> bool:
     """Whether a deny fits: in doubt, it does."""
     if one.pattern.fullmatch(name) is None:
         return False
@@ -230,7 +232,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(one) for one in compiled.commands]
 
 
-def _view(one: _Command) -> CommandView:
+def _view(one: Command) -> CommandView:
     limited = one.arguments or {}
     named = {check.name: check.type for check in limited.values() if isinstance(check, Typed) and check.name}
     return CommandView(
@@ -240,7 +242,7 @@ def _view(one: _Command) -> CommandView:
     )  # fmt: skip
 
 
-def _detail(one: _Command) -> Iterator[str]:
+def _detail(one: Command) -> Iterator[str]:
     for name, check in (one.arguments or {}).items():
         left = " (may be left out)" if name in one.optional else ""
         yield f"{name}: {check.limits}{left}"

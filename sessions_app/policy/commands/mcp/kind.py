@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.mcp import decide as deciding
+from sessions_app.policy.commands.mcp.covers import covers
 from sessions_app.policy.commands.mcp.decide import CompiledSet
 from sessions_app.policy.commands.mcp.document import MCPCommandSet
 from sessions_app.policy.commands.mcp.lint import lint
@@ -34,6 +35,10 @@ class MCPKind:
     def decide(self, compiled: CompiledSet, line: str) -> Allowed | Refused:
         """Whether this call may be made."""
         return deciding.decide(compiled, line)
+
+    def covers(self, parent: CompiledSet, child: CompiledSet) -> str | None:
+        """Why one set is not within the other; None when it is."""
+        return covers(parent, child)
 
     def describe(self, compiled: CompiledSet) -> list[CommandView]:
         """The calls with bound values."""

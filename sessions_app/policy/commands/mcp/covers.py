@@ -1,0 +1,86 @@
+"""Whether one set of tool calls is within another, and at least as strict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.http.checks import Exact, Typed
+from sessions_app.policy.commands.mcp.decide import AnyCheck, Command, CompiledSet
+from sessions_app.policy.commands.mcp.document import MCPCall
+from sessions_app.policy.commands.mcp.shapes import ShapeCheck
+from sessions_app.policy.commands.parameters import Int
+from sessions_app.policy.commands.within import Names, type_within
+
+
+def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Return why the child may allow a call that the parent does not, or less strictly; None when it never does.
+
+    Each call of the child must be one of the parent's with arguments filled or narrowed. What the parent denies, the child
+    must deny as well, or allow no such tool; what it holds, the child must hold.
+    """
+    allows = [one for one in child.commands if isinstance(one.rule, MCPCall)]
+    for one in allows:
+        outers = parent.by_tool.get(one.name, ())
+        if not any(_within(one, outer) for outer in outers):
+            return f"{clip(one.text)} is not within what may be delegated"
+        if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
+            return f"{clip(one.text)} would run without the second person that each call waits for now"
+        for deny in parent.denies:
+            if deny.pattern.fullmatch(one.name) and not any(
+                _same_deny(deny, other) for other in child.denies
+            ):
+                return f"{clip(one.text)} may be what is denied: {clip(deny.text)}"
+    return None
+
+
+def _within(inner: Command, outer: Command) -> bool:
+    ours, theirs = inner.arguments or {}, outer.arguments or {}
+    needed = [name for name in theirs if name not in outer.optional]
+    names = Names()
+    return all(name in ours and name not in inner.optional for name in needed) and all(
+        name in theirs and _check_within(check, theirs[name], names) for name, check in ours.items()
+    )
+
+
+def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
+    if isinstance(ours, Exact):
+        matched: dict[str, str] = {}
+        fits = theirs.fault(ours.value, matched) is None
+        return fits and all(names.value(name, text) for name, text in matched.items())
+    if isinstance(ours, Typed) and isinstance(theirs, Typed):
+        # A number is no text.
+        same = isinstance(ours.type, Int) == isinstance(theirs.type, Int)
+        if not same or not type_within(ours.type, theirs.type):
+            return False
+        return theirs.name is None or names.place(
+            theirs.name, ours.name if ours.name is not None else object()
+        )
+    return isinstance(ours, ShapeCheck) and isinstance(theirs, ShapeCheck) and _same_shape(ours, theirs)
+
+
+def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
+    """Whether two shapes are the same, and what they name is bound to the same values. Others are not compared."""
+    return ours.shape == theirs.shape and all(
+        isinstance(bound := ours.resolve(f"{{{name}}}"), Exact) and bound == theirs.resolve(f"{{{name}}}")
+        for name in ours.shape.names
+    )
+
+
+def _is_laxer(held: Command, child: CompiledSet) -> bool:
+    """Whether a call that the parent holds may be one that the child does not."""
+    return not any(other.rule.held and _within(held, other) for other in child.by_tool.get(held.name, ()))
+
+
+def _same_deny(deny: Command, other: Command) -> bool:
+    return deny.pattern == other.pattern and _said(deny.arguments) == _said(other.arguments)
+
+
+def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
+    """What is said of arguments, to be compared; a shape with names says nothing that could be."""
+    if arguments is None:
+        return None
+    return {
+        name: check.shape if isinstance(check, ShapeCheck) and not check.shape.names else check
+        for name, check in arguments.items()
+    }

@@ -1,0 +1,101 @@
+"""Whatever a delegated set of calls allows, the set that it was delegated from allows, and as strictly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessions_app.policy.commands.kinds import covers
+from tests.sessions_app.policy.commands.test_covers import compiled, holds_for, types
+
+SHAPES = [
+    {"schema": {"type": "string", "enum": ["a", "{p}"]}},
+    {"schema": {"type": "array", "items": {"type": "string", "maxLength": 1}}},
+    {"schema": {"type": "integer", "minimum": 1, "maximum": 3}},
+]
+limits = st.one_of(types, st.sampled_from(["a", "b", "{p}", "{x}", 1, True, None]), st.sampled_from(SHAPES))
+
+
+@st.composite
+def calls(draw) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for tool in draw(st.lists(st.sampled_from(["t", "u"]), min_size=1, max_size=3)):
+        arguments = {name: draw(limits) for name in draw(st.sets(st.sampled_from(["q", "r"])))}
+        call = {"tool": tool, "arguments": arguments, "effect": "read", "hold": draw(st.booleans())}
+        if "{x}" in map(str, arguments.values()):
+            call["where"] = {"x": draw(types)}
+        if arguments and draw(st.booleans()):
+            call["optional"] = sorted(arguments)[:1]
+        found.append(call)
+    denies = draw(st.lists(st.sampled_from(["t", "u*", "T"]), max_size=1))
+    return found + [
+        {"deny": deny, **draw(st.sampled_from([{}, {"arguments": {"q": "a"}}, {"arguments": {"q": "{p}"}}]))}
+        for deny in denies
+    ]
+
+
+VALUES = ['"a"', '"b"', '"1"', "1", "2", "9", "true", "null", '["a"]', '["ab"]', '"5s"', '"/a/x"', "{}"]
+LINES = [
+    *(f"{tool} {{}}" for tool in "tu"),
+    *(f'{tool} {{"{name}": {value}}}' for tool in "tu" for name in "qr" for value in VALUES),
+    *(f't {{"q": {one}, "r": {other}}}' for one in VALUES[:9] for other in VALUES[:9]),
+]
+
+
+@settings(max_examples=200)
+@given(calls(), calls(), st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"]), st.data())
+def test_calls(commands, others, bound, other, data) -> None:
+    parameters = {"p": {"name": 9}}
+    keep = None
+    if data.draw(st.booleans()):
+        others = commands
+        keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    parent = compiled("mcp", commands, parameters, {"p": bound})
+    holds_for(parent, compiled("mcp", others, parameters, {"p": other}, keep), LINES)
+
+
+READ = {
+    "tool": "read",
+    "arguments": {"id": "{p}", "full": {"int": [1, 9]}},
+    "optional": ["full"],
+    "effect": "read",
+}
+
+
+def one(*commands, value="a"):
+    return compiled("mcp", list(commands), {"p": {"name": 9}}, {"p": value})
+
+
+def test_what_is_narrowed_or_left_out_is_within():
+    less = {"tool": "read", "arguments": {"id": "{p}", "full": {"int": [2, 3]}}, "effect": "read"}
+    exact = {"tool": "read", "arguments": {"id": "a"}, "effect": "read"}
+    for child in (one(READ), one(less), one(exact), one(exact, value="b"), one(READ, READ)):
+        assert covers(one(READ), child) is None
+
+
+@pytest.mark.parametrize(
+    ("child", "says"),
+    [
+        (one(READ, value="b"), "not within"),
+        (one({"tool": "read", "arguments": {"id": "{p}", "more": 1}, "effect": "read"}), "not within"),
+        (
+            one({"tool": "read", "arguments": {"id": "{p}", "full": {"int": [1, 10]}}, "effect": "read"}),
+            "not within",
+        ),
+        (one({"tool": "write", "effect": "read"}), "not within"),
+    ],
+)
+def test_what_is_wider_in_one_way_is_not(child, says):
+    assert says in covers(one(READ), child)
+
+
+def test_holds_and_denies_stay():
+    held = {**READ, "hold": True}
+    assert "second person" in covers(one(held), one(READ))
+    assert covers(one(held), one(held)) is None
+    deny = {"deny": "re*"}
+    assert "denied" in covers(one(READ, deny), one(READ))
+    assert covers(one(READ, deny), one(READ, deny)) is None
