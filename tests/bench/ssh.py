@@ -86,7 +86,7 @@ def _revokes(report: Report, place: Place) -> None:
     took = []
     for _ in range(REVOKES):
         grant = _grant(place)
-        with _running(place, [f"{grant.ref}.web-1"]) as pids:
+        with running_commands(place, [f"{grant.ref}.web-1"]) as pids:
             deaths = Deaths(pids, within=5)
             clicked = _click_kill(place, grant)
             took.append((max(deaths.wait().values()) - clicked) * 1000)
@@ -100,7 +100,7 @@ def _crowd(report: Report, place: Place) -> None:
     grant = _grant(place)
     began = time.monotonic()
     users = [f"{grant.ref}.web-{1 + number % 2}" for number in range(CROWD)]
-    with _running(place, users) as pids:
+    with running_commands(place, users) as pids:
         report.note(
             f"{CROWD} sessions of one grant on two targets: open after {time.monotonic() - began:.0f} s"
         )
@@ -122,7 +122,7 @@ def _deadlines(report: Report, place: Place, name: str) -> None:
         grants, watched = [], []
         for _ in range(DEADLINES):
             grant = _grant(place, duration=LIFETIME)
-            pids = stack.enter_context(_running(place, [f"{grant.ref}.web-1"]))
+            pids = stack.enter_context(running_commands(place, [f"{grant.ref}.web-1"]))
             grants.append(grant)
             watched.append(Deaths(pids, within=LIFETIME + 5))
         died = [max(deaths.wait().values()) for deaths in watched]
@@ -167,7 +167,7 @@ def _state(grant) -> str:
 
 
 @contextlib.contextmanager
-def _running(place: Place, users: list[str]) -> Iterator[list[int]]:
+def running_commands(place: Place, users: list[str]) -> Iterator[list[int]]:
     """A sleep for each login name, seen to run on its target; gives the processes of all of them."""
     clients: list[subprocess.Popen[bytes]] = []
     tags: list[int] = []
