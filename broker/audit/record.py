@@ -90,6 +90,40 @@ def record(
     return int(seq)
 
 
+def record_many(
+    *,
+    event: Event,
+    actor: Actor,
+    object_type: str,
+    entries: Sequence[tuple[str, Mapping[str, Json]]],
+    now: datetime,
+    using: str = "default",
+) -> None:
+    """Append one entry for each object and its data, in that order, in one call. Only a part of Stint itself may be the
+    actor. Raises as ``record`` does.
+    """
+    connection = connections[using]
+    check_in_transaction(event, connection)
+    if actor.id is not None:
+        raise Unrecordable(
+            "Many entries at once are of a part of Stint alone.", hint="Record them one by one."
+        )
+    for path, name in (
+        ("actor", actor.name),
+        ("object_type", object_type),
+        *(("object_ref", ref) for ref, _ in entries),
+    ):
+        _check_name(name, path=path)
+    encoded = [_encode(data) for _, data in entries]
+    if rehearsing() or not entries:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT audit_append_many(%s, %s, %s, %s, %s, %s, %s::jsonb[])",
+            [MAIN_LOG, now, event.value, actor.name, object_type, [ref for ref, _ in entries], encoded],
+        )
+
+
 @contextmanager
 def rehearsal() -> Iterator[None]:
     """Do everything in a transaction that is always undone, so that nothing is recorded and the record stays free."""

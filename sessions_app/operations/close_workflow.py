@@ -11,11 +11,21 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, EndReason, Grant, RequestState, Workflow, WorkflowState
+from sessions_app.models import (
+    AccessRequest,
+    EndReason,
+    Grant,
+    GrantState,
+    RequestState,
+    Workflow,
+    WorkflowState,
+)
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.tell import tell
+from sessions_app.operations.transition import end_together
 
 SOURCE = Actor.system("workflows")
 
@@ -52,10 +62,7 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
             .filter(workflow=workflow, state=RequestState.PENDING)
             .order_by("pk")
         )
-        for grant in grants:
-            end_grant(
-                grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
-            )
+        _end(grants, workflow, actor, now)
         _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
         by = actor_of(actor) if actor else SOURCE
         for request in requests:
@@ -65,6 +72,21 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
             data={"note": note, "grants_ended": len(grants), "requests_lapsed": len(requests)},
         )  # fmt: skip
     return workflow
+
+
+def _end(grants: list[Grant], workflow: Workflow, actor: Identity | None, now: dt.datetime) -> None:
+    """End all that is bound to the work. What its source ends, where there may be many, ends in one statement."""
+    running = (GrantState.PROVISIONING, GrantState.ACTIVE)
+    together = [grant for grant in grants if actor is None and grant.state in running]
+    if together:
+        end_together(grants=together, reason=EndReason.WORKFLOW_CLOSED, note=workflow.ref, now=now)
+        for grant in together:
+            enqueue("grants.deprovision", grant_id=grant.pk)
+    for grant in grants:
+        if grant not in together:
+            end_grant(
+                grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
+            )
 
 
 def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: dt.datetime) -> None:

@@ -113,6 +113,7 @@ class Frame:
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
             self._link("incidents", "flame", "Incidents"),
+            self._link("work", "clock", "Work"),
             self._link("timeline", "gantt", "Timeline"),
         ]
 
@@ -136,6 +137,7 @@ class Frame:
             self._link("clusters", "cluster", "Clusters"),
             self._link("command_sets", "cmd", "Command sets"),
             self._link("policies", "policy", "Policies"),
+            self._link("sources", "plug", "Workflow sources"),
             self._link("webhooks", "link", "Webhooks"),
         ]
 

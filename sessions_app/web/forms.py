@@ -21,7 +21,9 @@ PARAMETER = "p."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster."""
+    """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster, ``incident`` is
+    the reference of the work that it is for, of any kind.
+    """
 
     kind: str = RequestKind.PLANNED
     cluster: str = ""
@@ -66,7 +68,7 @@ class Draft:
             parameters={name: value for name, value in self.parameters.items() if value},
             targets=self.targets,
             kind=self.kind,
-            workflow=(self.incident or None) if self.kind == RequestKind.INCIDENT else None,
+            workflow=self.incident or None,
         )
 
     def as_query(self) -> str:
@@ -75,7 +77,7 @@ class Draft:
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
             "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
-            "incident": self.incident if self.kind == RequestKind.INCIDENT else "", "target": self.targets or (),
+            "workflow": self.incident, "target": self.targets or (),
             **{f"{PARAMETER}{name}": value for name, value in self.parameters.items()},
         }  # fmt: skip
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
@@ -117,7 +119,7 @@ def draft_of_form(data: QueryDict) -> Draft:
 
 
 def draft_of_link(query: QueryDict) -> Draft:
-    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=&incident=`, and `p.NAME=` for
+    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and `p.NAME=` for
     parameters.
     """
     start = query.get("start", "")
@@ -129,7 +131,7 @@ def draft_of_link(query: QueryDict) -> Draft:
         duration=query.get("for", ""),
         ticket=query.get("ticket", ""),
         reason=query.get("reason", ""),
-        incident=query.get("incident", ""),
+        incident=query.get("workflow", "") or query.get("incident", ""),
         parameters={
             name.removeprefix(PARAMETER): query.get(name, "") for name in query if name.startswith(PARAMETER)
         },

@@ -22,9 +22,11 @@ from sessions_app.web.views import (
     recordings,
     requests,
     runs,
+    sources,
     timeline,
     webhooks,
     welcome,
+    work,
 )
 
 
@@ -92,6 +94,8 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
     # Of two addresses of one name, the last that fits is the one that links have: an incident has its own.
     path("work/<work:ref>/", incidents.detail, name="incident"),
+    path("work/", work.index, name="work"),
+    path("work/<work:ref>/join/", work.join, name="work_join"),
     path("work/<work:ref>/live/", incidents.live, name="incident_live"),
     path("work/<work:ref>/access/", incidents.access, name="incident_access"),
     path("work/<work:ref>/close/", incidents.close, name="incident_close"),
@@ -152,6 +156,13 @@ urlpatterns: list[URLPattern] = [
     path("webhooks/<slug:name>/resume/", webhooks.resume, name="webhook_resume"),
     path("webhooks/<slug:name>/secret/", webhooks.rotate, name="webhook_rotate"),
     path("webhooks/<slug:name>/replay/", webhooks.replay, name="webhook_replay"),
+    path("sources/", sources.index, name="sources"),
+    path("new/source/", sources.new, name="source_new"),
+    path("sources/<slug:name>/", sources.detail, name="source"),
+    path("sources/<slug:name>/edit/", sources.edit, name="source_edit"),
+    path("sources/<slug:name>/remove/", sources.remove, name="source_remove"),
+    path("sources/<slug:name>/rotate/", sources.rotate, name="source_rotate"),
+    path("sources/<slug:name>/read/", sources.read, name="source_read"),
     path("welcome/", welcome.welcome, name="welcome"),
     path("welcome/<slug:step>/", welcome.welcome, name="welcome_step"),
     path("account/", account.account, name="account"),

@@ -156,6 +156,16 @@ max_duration: 4h
 extension: {times: 2, by: 1h, approvals: same}
 break_glass: {groups: [on-call], max_duration: 1h}
 """,
+    "workflow-sources/desk.yaml": """
+name: desk
+provider: standard
+summary: Where tickets of the support are kept
+parameters:
+  url: https://desk.example.com/api/tickets/{id}
+  token: desk-token-of-stint
+webhook_secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]
+clusters: [web]
+""",
     "webhooks/chat.yaml": """
 name: chat
 summary: What the people on call want to know

@@ -74,7 +74,7 @@ class Scene:
         """For the page of a request or a grant: one of each other state and sort that somebody may see, under the name of
         what it stands in for.
         """
-        from sessions_app.models import AccessRequest, Grant
+        from sessions_app.models import AccessRequest, Grant, Workflow
 
         person = getattr(self.world, who)
         if page in ("request", "approval"):
@@ -86,6 +86,9 @@ class Scene:
             sorts = ("state", "break_glass", "cluster__kind")
             mine = Grant.objects.visible_to(person).order_by(*sorts, "pk")
             return [("grant", one) for one in mine.distinct(*sorts)]
+        if page == "incident":
+            work = Workflow.objects.visible_to(person).order_by("kind", "source", "pk")
+            return [("incident", one) for one in work.distinct("kind", "source")]
         return []
 
     def ago(self, **span: float) -> dt.datetime:
@@ -114,6 +117,31 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
     if extremes:
         world.request(scene.people["max"], now=now, reason="w" * 300, ticket="CHG-" + "9" * 100)
     return scene
+
+
+def _work(scene: Scene) -> None:
+    """A change, a ticket, and one that a source keeps, with what the source delivered of it."""
+    from sessions_app.models import Cluster, InboundDelivery, Workflow, WorkflowSource
+
+    world = scene.world
+    world.work("change", world.bob, now=scene.now, title="New kernel on the web servers", assignee="alice")
+    world.work(
+        "ticket", world.dora, now=scene.ago(hours=1), title="A customer's <b>refund</b>", assignee="alice"
+    )
+    desk = WorkflowSource.objects.get(name="desk")
+    outside = Workflow.objects.create(
+        provider=desk.provider, source=desk, outside_id="T-17", ref="desk:T-17", kind="ticket", severity="P3",
+        title="Printer on fire", assigned=["alice@example.com"], facts={"service": "printers"},
+        url="https://desk.example.com/T-17", read_at=scene.ago(minutes=3), read_error="It does not answer: timeout",
+    )  # fmt: skip
+    outside.clusters.set(Cluster.objects.filter(name="web"))
+    for number, (state, event) in enumerate(
+        (("handled", "ticket.changed"), ("ignored", "ping"), ("received", "x" * 100))
+    ):
+        InboundDelivery.objects.create(
+            source=desk, key=f"msg_{number}", event=event, state=state, closed=number,
+            hints=[{"id": "T-17", "closed": False, "whole": False}],
+        )  # fmt: skip
 
 
 def _webhooks(scene: Scene) -> None:
@@ -405,6 +433,7 @@ def _desk(scene: Scene) -> None:
         kind="incident", title="Checkout answers 502 to every third customer", severity="P1", clusters=["web"],
         actor=world.bob, now=scene.ago(minutes=14),
     )  # fmt: skip
+    _work(scene)
     scene.bookmark = Bookmark.objects.create(
         identity=world.alice,
         page="request",

@@ -17,6 +17,16 @@ webhook_secrets: [first-secret-of-the-pager]
 """
 
 
+# A source whose address answers nobody.
+DESK = """
+name: desk
+provider: standard
+parameters: {url: "http://127.0.0.1:1/tickets/{id}", token: desk-token-of-stint}
+webhook_secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]
+clusters: [web]
+"""
+
+
 @contextlib.contextmanager
 def speaking_for(provider: str = "fake", kind: str = "incident") -> Iterator[FakeAdapter]:
     """Let sources of the provider say what the adapter is told to."""

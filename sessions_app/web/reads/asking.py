@@ -22,6 +22,7 @@ from sessions_app.models import (
     RequestState,
     Target,
     Workflow,
+    WorkflowState,
 )
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.durations import say_duration
@@ -29,6 +30,7 @@ from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
+from sessions_app.queries.work import work_for
 from sessions_app.web.forms import KINDS, Draft
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -83,6 +85,8 @@ class ParameterField:
     low: str
     high: str
     value: str
+    # Taken from the work, so that nothing is to be chosen.
+    from_work: bool = False
 
     @property
     def is_short(self) -> bool:
@@ -104,7 +108,9 @@ class AskPage:
     ticket_pattern: str
     reason_required: bool
     kinds: Sequence[RequestKind]
+    # What may be named as the work that it is for.
     incidents: Sequence[Workflow]
+    work_needed: bool = False
 
     @property
     def price(self) -> str:
@@ -115,6 +121,11 @@ class AskPage:
     def still_open(self) -> list[str]:
         """The parameters that have no value yet."""
         return [field.name for field in self.parameters if not field.value]
+
+    @property
+    def work_is_elsewhere(self) -> bool:
+        """Whether work is named that is not among what is offered."""
+        return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
     @property
     def target_choices(self) -> list[tuple[Target, bool]]:
@@ -144,6 +155,9 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         touched = {cluster.pk for cluster in incident.clusters.all()} if incident else set()
         clusters = [cluster for cluster in clusters if cluster.pk in touched]
         draft = replace(draft, incident=incident.ref if incident else "")
+    elif named := work_for(identity, draft.incident) if draft.incident else None:
+        touched = set(named.clusters.values_list("pk", flat=True))
+        clusters = [cluster for cluster in clusters if cluster.pk in touched] or clusters
     cluster = next(
         (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
     )
@@ -151,8 +165,13 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
     terms = _terms_of_set(usable, chosen)
     targets = list(cluster.targets.all()) if cluster else []
+    if draft.kind != RequestKind.INCIDENT and cluster:
+        incidents = open_work(identity, cluster)
     longest = chosen.longest if chosen else 0
-    fields = fields_of(usable, chosen, draft) if chosen else []
+    work = next((one for one in incidents if one.ref == draft.incident), None)
+    if work is None and draft.incident:
+        work = work_for(identity, draft.incident)
+    fields = fields_of(usable, chosen, draft, work) if chosen else []
     draft = replace(
         draft,
         cluster=cluster.name if cluster else "",
@@ -173,6 +192,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         reason_required=draft.kind != RequestKind.INCIDENT and (terms is None or terms.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
+        work_needed=draft.kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(terms and terms.workflow),
     )
 
 
@@ -187,6 +207,12 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(pk__in=through.values("workflow_id")).prefetch_related("clusters")
     return list(found.order_by("severity", "-pk")[:MOST])
+
+
+def open_work(identity: Identity, cluster: Cluster) -> list[Workflow]:
+    """Return the open work on a cluster, of every kind, that the identity may see, the newest first."""
+    found = Workflow.objects.visible_to(identity).filter(state=WorkflowState.OPEN, clusters=cluster)
+    return list(found.distinct().select_related("source").order_by("-pk")[:MOST])
 
 
 def terms_of(identity: Identity) -> list[Terms]:
@@ -253,9 +279,11 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
         RequestKind.INCIDENT: terms.document.incident,
     }
     limit = limits.get(RequestKind(kind)) or terms.document
+    work = terms.document.workflow
     clauses = clauses_for(
-        terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT
-    )
+        terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT,
+        vouched=work is not None and work.approvals == "none",
+    )  # fmt: skip
     listed = version.document.get("commands", [])
     return SetOption(
         name=version.document["name"],
@@ -273,22 +301,27 @@ def _terms_of_set(terms: Sequence[Terms], option: SetOption | None) -> PolicyDoc
     return next((one.document for one in terms if option and one.name in option.policies), None)
 
 
-def fields_of(terms: Sequence[Terms], option: SetOption, draft: Draft) -> list[ParameterField]:
+def fields_of(
+    terms: Sequence[Terms], option: SetOption, draft: Draft, work: Workflow | None = None
+) -> list[ParameterField]:
     """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
     versions = (version for one in terms if one.name in option.policies for version in one.versions)
     chosen = next((version for version in versions if version.document["name"] == option.name), None)
     document = commands.document_of(chosen) if chosen else None
-    return [_field(name, type_, draft) for name, type_ in document.parameters.items()] if document else []
+    return (
+        [_field(name, type_, draft, work) for name, type_ in document.parameters.items()] if document else []
+    )
 
 
-def _field(name: str, type_: ParameterType, draft: Draft) -> ParameterField:
+def _field(name: str, type_: ParameterType, draft: Draft, work: Workflow | None) -> ParameterField:
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
-    from_work = draft.incident if type_.source == "workflow.id" else ""
-    usual = from_work or (choices[0] if len(choices) == 1 else "")
+    from_work = work.fact(type_.source.removeprefix("workflow.")) if work and type_.source else ""
+    usual = choices[0] if len(choices) == 1 else ""
     return ParameterField(
         name=name, kind=type_.kind, limits=type_.limits, choices=choices, low=low, high=high,
-        value=draft.parameters.get(name, "") or usual,
+        value=from_work if type_.source else draft.parameters.get(name, "") or usual,
+        from_work=bool(type_.source),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from sessions_app.models import (
     RunState,
     Workflow,
     WorkflowKind,
+    WorkflowState,
 )
 from sessions_app.queries.named import with_names
 from sessions_app.web.forms import Draft
@@ -71,6 +72,9 @@ class IncidentPage:
     runs: Sequence[CommandRun]
     counts: dict[int, Counts]
     ending: Ending
+    members: Sequence[Identity]
+    may_join: bool
+    facts: Sequence[tuple[str, str]]
     seen: str
 
 
@@ -131,7 +135,7 @@ def _offer(
         duration=str(option.longest),
         incident=incident.ref,
     )
-    fields = asking.fields_of(terms, option, draft)
+    fields = asking.fields_of(terms, option, draft, incident)
     filled = {field.name: field.value for field in fields}
     return Offer(
         Draft(
@@ -151,6 +155,7 @@ def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
     runs = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
     asked = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
     call = next((one for one in calls_for(reader) if one.incident.pk == incident.pk), None)
+    members = list(incident.members.order_by("username")[:MOST])
     page = IncidentPage(
         incident=incident,
         call=call,
@@ -162,6 +167,11 @@ def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
         ),
         counts=run_counts([grant.pk for grant in (*holding, *ended)]),
         ending=_ending(incident),
+        members=members,
+        may_join=incident.state == WorkflowState.OPEN
+        and reader not in members
+        and reader.pk != incident.assignee_id,
+        facts=sorted(incident.facts.items()),
         seen="",
     )
     return _named(page)
@@ -179,7 +189,10 @@ def _ending(incident: Workflow) -> Ending:
 
 def _named(page: IncidentPage) -> IncidentPage:
     """Add a short name of all that the live part shows, so that a poll without news changes nothing on the page."""
-    parts: list[object] = [page.incident.state, page.ending, page.counts]
+    work = page.incident
+    parts: list[object] = [work.state, page.ending, page.counts, work.read_error, work.facts, work.ends_at]
+    parts += [work.read_at.replace(second=0, microsecond=0) if work.read_at else None]
+    parts += [member.pk for member in page.members]
     parts += [(grant.pk, grant.version, grant.expires_at) for grant in (*page.holding, *page.ended)]
     parts += [(asked.pk, asked.state) for asked in page.requests]
     parts += [(run.pk, run.state) for run in page.runs]

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from broker.audit.actor import Actor
-from broker.audit.backlog import catch_up, record_end
+from broker.audit.backlog import catch_up, record_end, record_ends
 from broker.audit.events import Event
 from broker.audit.models import AuditBacklog, AuditEntry
 from broker.audit.record import NotInTransaction
@@ -42,6 +42,30 @@ def test_what_was_kept_aside_is_appended_once_in_order_with_its_own_time(stint_d
     assert [entry.object_ref for entry in found] == ["GR-0", "GR-1", "GR-2"]
     assert [entry.at for entry in found] == [now + dt.timedelta(seconds=number) for number in range(3)]
     assert {(entry.actor, entry.actor_id) for entry in found} == {("bob", 7)}
+
+
+def test_many_ends_of_one_act_are_appended_together_or_kept_aside_together(stint_db, owner_connection):
+    def ends(first: int) -> None:
+        told = [(f"GR-{first + number}", {"reason": "over"}) for number in range(3)]
+        with transaction.atomic():
+            record_ends(
+                event=Event.GRANT_REVOKING,
+                actor=Actor.system("end"),
+                object_type="grant",
+                entries=told,
+                now=clock.now(),
+            )
+
+    ends(0)
+    for function in ("audit_append", "audit_append_many"):
+        owner_connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM stint_app")
+    ends(3)
+    assert [entry.object_ref for entry in AuditBacklog.objects.order_by("pk")] == ["GR-3", "GR-4", "GR-5"]
+    for function in ("audit_append", "audit_append_many"):
+        owner_connection.execute(f"GRANT EXECUTE ON FUNCTION {function} TO stint_app")
+    assert catch_up(clock.now()) == 3
+    found = AuditEntry.objects.filter(event="grant.revoking").order_by("seq")
+    assert [entry.object_ref for entry in found] == [f"GR-{number}" for number in range(6)]
 
 
 def test_what_can_not_be_recorded_does_not_stop_an_end(stint_db):

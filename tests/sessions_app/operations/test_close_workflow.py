@@ -172,3 +172,21 @@ def test_it_ends_at_its_time_at_the_latest(world):
     assert not authorize_use(
         holder_id=world.alice.pk, target_name="web-1", grant_ref=grant.ref, now=after(world, hours=2)
     )
+
+
+def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):
+    incident = world.incident()
+    grants = [world.respond(incident) for _ in range(3)]
+    scheduled = world.respond(incident, start=False)
+    close_workflow(workflow_id=incident.pk, actor=None, now=world.now, note="Over there.")
+    for grant in grants:
+        before = grant.version
+        grant.refresh_from_db()
+        assert (grant.state, grant.end_reason, grant.version) == ("revoking", "workflow_closed", before + 1)
+        assert last("grant.revoking", grant.ref).data == {
+            "from": "active", "reason": "workflow_closed", "note": incident.ref, "cut": True,
+        }  # fmt: skip
+    scheduled.refresh_from_db()
+    assert scheduled.state == "ended"
+    assert last("workflow.closed", incident.ref).data["grants_ended"] == 4
+    assert intact()

@@ -38,6 +38,7 @@ from tests.sessions_app.web.pages import (
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 from tests.support.receiver import webhook_file
+from tests.support.sources import DESK
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
 
@@ -63,7 +64,7 @@ class Things:
 
 @pytest.fixture
 def things(world, now) -> Things:
-    world.apply(webhook_file(None, owners={"groups": ["approvers"]}))
+    world.apply({**webhook_file(None, owners={"groups": ["approvers"]}), "workflow-sources/desk.yaml": DESK})
     grant = world.grant()
     gather_webhooks(now=now)
     used = acts.use(grant, now=now)

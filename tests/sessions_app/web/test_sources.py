@@ -1,0 +1,92 @@
+"""The pages of workflow sources."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import InboundDelivery, WorkflowSource
+from tests.support.sources import DESK, SOURCE, is_open, speaking_for
+
+SECRETS = ("desk-token-of-stint", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+
+@pytest.fixture
+def as_admin(browser):
+    return browser("admin")
+
+
+@pytest.fixture
+def desk(world):
+    world.apply({"workflow-sources/desk.yaml": DESK})
+    return WorkflowSource.objects.get()
+
+
+def test_no_secret_is_shown_and_what_is_stored_stays_when_the_text_is_saved(as_admin, desk):
+    kept = bytes(desk.sealed)
+    pages = [
+        as_admin.get(url).content.decode() for url in ("/sources/", "/sources/desk/", "/sources/desk/edit/")
+    ]
+    assert not any(secret in page for page in pages for secret in SECRETS)
+    assert "(stored)" in pages[2]
+    source = "name: desk\nprovider: standard\nsummary: Other words\nclusters: [web]\n"
+    source += 'parameters: {url: "http://127.0.0.1:1/tickets/{id}", token: (stored)}\n'
+    assert as_admin.post("/sources/desk/edit/", {"source": source, "act": "save"}).status_code == 302
+    desk.refresh_from_db()
+    assert (desk.summary, bytes(desk.sealed)) == ("Other words", kept)
+
+
+def test_a_stored_secret_is_not_sent_to_another_address(as_admin, desk):
+    source = "name: desk\nprovider: standard\nclusters: [web]\n"
+    source += 'parameters: {url: "https://elsewhere.example/{id}", token: (stored)}\n'
+    answer = as_admin.post("/sources/desk/edit/", {"source": source, "act": "save"})
+    assert answer.status_code == 400
+    assert "give it again" in answer.content.decode()
+
+
+def test_a_file_of_the_server_is_not_read_for_a_page(as_admin, world):
+    source = 'name: desk\nprovider: standard\nclusters: [web]\nparameters: {url: "https://a.example/{id}", token: {file: /etc/passwd}}\n'
+    answer = as_admin.post("/new/source/", {"source": source, "act": "save"})
+    assert answer.status_code == 400
+    assert not WorkflowSource.objects.exists()
+
+
+def test_a_new_secret_is_shown_once(as_admin, desk):
+    shown = as_admin.post("/sources/desk/rotate/")
+    assert shown.status_code == 200
+    assert "whsec_" in shown.content.decode()
+    assert "whsec_" not in as_admin.get("/sources/desk/").content.decode()
+
+
+def test_one_piece_of_work_is_read_now(as_admin, world):
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/work/pager:Q1/"
+        page = as_admin.get("/work/pager:Q1/").content.decode()
+        assert "Kept by" in page
+        assert as_admin.post("/sources/pager/read/", {"id": "Q2"}).status_code == 404
+        adapter.down = True
+        assert as_admin.post("/sources/pager/read/", {"id": "Q1"}).status_code == 503
+        assert "It does not answer" in as_admin.get("/sources/pager/").content.decode()
+
+
+def test_what_was_delivered_is_listed_as_text(as_admin, desk):
+    InboundDelivery.objects.create(
+        source=desk, key="m", event="<i>x", state="handled", hints=[{"id": "T<b>1"}]
+    )
+    page = as_admin.get("/sources/desk/").content.decode()
+    assert "&lt;i&gt;x" in page
+    assert "T&lt;b&gt;1" in page
+
+
+def test_a_source_that_is_removed_takes_its_access_with_it(as_admin, world):
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        from sessions_app.operations.read_workflow import read_workflow
+
+        grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
+        as_admin.post("/sources/pager/remove/")
+        grant.refresh_from_db()
+        assert grant.end_reason == "workflow_closed"
+        assert as_admin.get("/sources/pager/").status_code == 404
