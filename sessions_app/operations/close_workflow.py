@@ -24,6 +24,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import end_together
 
@@ -57,12 +58,13 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
             .filter(workflow=workflow)
             .order_by("pk")
         )
+        parents = {one.parent_id for one in lock_descendants(grant_ids=[grant.pk for grant in grants])}
         requests = list(
             AccessRequest.objects.select_for_update(of=("self",))
             .filter(workflow=workflow, state=RequestState.PENDING)
             .order_by("pk")
         )
-        _end(grants, workflow, actor, now)
+        _end(grants, parents, workflow, actor, now)
         _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
         by = actor_of(actor) if actor else SOURCE
         for request in requests:
@@ -74,16 +76,27 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
     return workflow
 
 
-def _end(grants: list[Grant], workflow: Workflow, actor: Identity | None, now: dt.datetime) -> None:
-    """End all that is bound to the work. What its source ends, where there may be many, ends in one statement."""
+def _end(
+    grants: list[Grant],
+    parents: set[int | None],
+    workflow: Workflow,
+    actor: Identity | None,
+    now: dt.datetime,
+) -> None:
+    """End all that is bound to the work, with what was handed on of it. What its source ends, where there may be many,
+    ends in one statement, but for grants that others hang on.
+    """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)
-    together = [grant for grant in grants if actor is None and grant.state in running]
+    together = [
+        grant for grant in grants if actor is None and grant.state in running and grant.pk not in parents
+    ]
     if together:
         end_together(grants=together, reason=EndReason.WORKFLOW_CLOSED, note=workflow.ref, now=now)
         for grant in together:
             enqueue("grants.deprovision", grant_id=grant.pk)
+    done = {grant.pk for grant in together}
     for grant in grants:
-        if grant not in together:
+        if grant.pk not in done:
             end_grant(
                 grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
             )

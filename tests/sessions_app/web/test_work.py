@@ -85,9 +85,9 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
             "p.unit": "nginx", "incident": ticket.ref}  # fmt: skip
     preview = as_alice.post("/requests/preview/", form).content.decode()
     assert f"{ticket.ref} is open. The access ends when it is closed." in preview
-    as_alice.post("/requests/new/", form)
+    as_alice.post("/requests/new/", {**form, "send": "1"})
     assert AccessRequest.objects.get().workflow == ticket
-    without = as_alice.post("/requests/new/", {**form, "incident": ""})
+    without = as_alice.post("/requests/new/", {**form, "send": "1", "incident": ""})
     assert "gives access for work alone" in without.content.decode()
 
 
