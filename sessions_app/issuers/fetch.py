@@ -16,18 +16,12 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from broker.kernel.networks import Network, why_not, within
 
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 6.0
 # The keys of the largest issuers have some tens of kilobytes.
 MOST = 256 * 1024
-# Addresses that lead elsewhere than they look: embedded IPv4 (mapped, NAT64, 6to4, Teredo).
-_DISGUISED = [
-    ipaddress.ip_network(text)
-    for text in ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
-]
 
 
 class CannotFetch(Exception):  # what it is, not that it is one
@@ -52,17 +46,6 @@ def fetch_json(url: str, *, allowed: Sequence[Network] = (), agent: str = "Stint
     return found
 
 
-def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why nothing may be fetched from an address; empty when it may."""
-    if address.is_multicast or address.is_link_local or address.is_unspecified:
-        return f"{address} is a multicast, link-local or unspecified address"
-    if any(address.version == network.version and address in network for network in allowed):
-        return ""
-    if any(address.version == network.version and address in network for network in _DISGUISED):
-        return f"{address} leads elsewhere than it looks"
-    return "" if address.is_global and not address.is_reserved else f"{address} is not a public address"
-
-
 def _get(url: str, allowed: Sequence[Network], agent: str, ends: float) -> tuple[int, bytes]:
     parts = urlsplit(url)
     secure, host = parts.scheme == "https", parts.hostname or ""
@@ -84,8 +67,7 @@ def _judged(host: str, port: int, allowed: Sequence[Network], *, secure: bool) -
     for address in addresses:
         if why := why_not(address, allowed):
             raise CannotFetch(f"{host} can't be asked: {why}")
-        inner = any(address.version == one.version and address in one for one in allowed)
-        if not secure and not inner:
+        if not secure and not within(address, allowed):
             raise CannotFetch(f"{host} is asked by https alone")
     return str(addresses[0])
 

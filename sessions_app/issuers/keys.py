@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from joserfc import jwk
 from joserfc.errors import JoseError
 
-from sessions_app.issuers.fetch import CannotFetch, Network, fetch_json
+from broker.kernel.networks import Network
+from sessions_app.issuers.fetch import CannotFetch, fetch_json
 from sessions_app.policy.trust import TrustPolicyDocument
 
 # Seconds.

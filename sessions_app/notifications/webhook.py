@@ -21,10 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from broker.kernel.networks import Network, why_not, within
 from sessions_app.notifications.base import NotTold
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -33,16 +31,6 @@ TOTAL_SECONDS = 15.0
 MOST_READ = 16 * 1024
 LONGEST_RETRY = 3600
 GONE = 410
-
-# Addresses that lead elsewhere than they look: embedded IPv4 (mapped, NAT64, 6to4 and its relays, Teredo), the block of
-# protocols in which clouds keep services, and a public one that is Azure's own.
-_DISGUISED = [
-    ipaddress.ip_network(text)
-    for text in (
-        "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "192.88.99.0/24",
-        "192.0.0.0/24", "168.63.129.16/32",
-    )
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +64,6 @@ def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> 
     signed = f"{key}.{timestamp}.".encode() + body
     digests = (hmac.digest(secret, signed, hashlib.sha256) for secret in secrets)
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why nothing may be sent to an address; empty when it may. ``allowed`` are inner networks that may be reached.
-
-    Multicast, link-local (where clouds keep their metadata) and unspecified addresses never are.
-    """
-    if address.is_multicast or address.is_link_local or address.is_unspecified:
-        return f"{address} is a multicast, link-local or unspecified address"
-    if any(address.version == network.version and address in network for network in allowed):
-        return ""
-    if any(address.version == network.version and address in network for network in _DISGUISED):
-        return f"{address} leads elsewhere than it looks"
-    # Private, loopback, unique-local, shared, reserved and documentation networks (IANA special-purpose registries).
-    odd = address.is_reserved or (address.version == 6 and address.is_site_local)
-    return "" if address.is_global and not odd else f"{address} is not a public address"
 
 
 def check_url(url: str, allowed: Sequence[Network] = ()) -> None:
@@ -174,12 +146,9 @@ class Webhook:
         for address in found:
             if why := why_not(address, self._allowed):
                 raise Forbidden(f"Nothing is sent there: {why}.")
-        if not secure and not all(self._inner(address) for address in found):
+        if not secure and not all(within(address, self._allowed) for address in found):
             raise Forbidden("Nothing is sent there: only https is.")
         return [str(address) for address in found]
-
-    def _inner(self, address: Address) -> bool:
-        return any(address.version == network.version and address in network for network in self._allowed)
 
     @contextlib.contextmanager
     def _wire(

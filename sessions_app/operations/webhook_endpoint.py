@@ -15,8 +15,9 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
 from broker.kernel.errors import NotFound
+from broker.kernel.networks import Network
 from sessions_app.models import WebhookEndpoint
-from sessions_app.notifications.webhook import Forbidden, Network, check_url
+from sessions_app.notifications.webhook import Forbidden, check_url
 from sessions_app.operations.cluster_connection import STORED, secret_of_server
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import Who

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from sessions_app.issuers.fetch import MOST, CannotFetch, fetch_json, why_not
+from broker.kernel.networks import why_not
+from sessions_app.issuers.fetch import MOST, CannotFetch, fetch_json
 from tests.sessions_app.issuers.conftest import LOOPBACK
 
 

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sessions_app.notifications.webhook import Forbidden, NotTaken, Post, Webhook, check_url, sign, why_not
+from broker.kernel.networks import why_not
+from sessions_app.notifications.webhook import Forbidden, NotTaken, Post, Webhook, check_url, sign
 from sessions_app.policy.webhooks import key_of_secret
 from tests.support.receiver import SECRET, answered, receiver
 

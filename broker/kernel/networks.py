@@ -1,0 +1,43 @@
+"""Where Stint may connect to when others chose the address: nowhere that leads inside (SSRF).
+
+Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 3056, 4380.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Addresses that lead elsewhere than they look: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays, Teredo), the
+# block of protocols in which clouds keep services, and a public one that is Azure's own.
+_DISGUISED = [
+    ipaddress.ip_network(text)
+    for text in (
+        "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "192.88.99.0/24",
+        "192.0.0.0/24", "168.63.129.16/32",
+    )
+]  # fmt: skip
+
+
+def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
+    """Return why nothing may connect to an address; empty when it may. ``allowed`` are inner networks that may be reached.
+
+    Multicast, link-local (where clouds keep their metadata) and unspecified addresses never are.
+    """
+    if address.is_multicast or address.is_link_local or address.is_unspecified:
+        return f"{address} is a multicast, link-local or unspecified address"
+    if within(address, allowed):
+        return ""
+    # Private, loopback, unique-local, shared, reserved and documentation networks.
+    odd = address.is_reserved or (address.version == 6 and address.is_site_local)
+    if odd or not address.is_global:
+        return f"{address} is not a public address"
+    return f"{address} leads elsewhere than it looks" if within(address, _DISGUISED) else ""
+
+
+def within(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether an address is of one of the networks."""
+    return any(address.version == network.version and address in network for network in networks)
