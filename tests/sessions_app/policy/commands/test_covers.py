@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed, CompileError
 from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
+from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
 
 # What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do with it.
@@ -95,6 +96,23 @@ def holds_for(parent, child, lines: list[str]) -> None:
             assert (asked.finish_seconds or 0) <= (given_.finish_seconds or 0), line
 
 
+@pytest.mark.parametrize("inner", TYPES, ids=str)
+def test_each_value_of_a_type_that_is_within_another_is_one_of_the_other(inner):
+    made = [typed(inner), *map(typed, TYPES)]
+    for outer in made[1:]:
+        if type_within(made[0], outer):
+            assert all(accepts(outer, value) for value in VALUES if accepts(made[0], value)), outer
+    assert type_within(made[0], typed(inner))
+
+
+def typed(written: dict[str, Any]) -> Any:
+    return (
+        document("ssh", [{"run": "act {x}", "effect": "read", "where": {"x": written}}], {})
+        .commands[0]
+        .where["x"]
+    )
+
+
 # SSH
 
 RUNS = [
@@ -150,9 +168,16 @@ def test_command_lines(commands, others, bound, other, lines, data) -> None:
     parameters = {"p": {"name": 9}}
     parent = compiled("ssh", commands, parameters, {"p": bound})
     keep = None
-    if data.draw(st.booleans()):
+    how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
+    if how == "fewer":
         others = commands
         keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    if how == "retyped":
+        others = [
+            {**one, "where": {name: data.draw(types) for name in one.get("where", {}) if name != "f"}
+             | {name: type_ for name, type_ in one.get("where", {}).items() if name == "f"}}
+            for one in commands
+        ]  # fmt: skip
     child = compiled("ssh", others, parameters, {"p": other}, keep)
     holds_for(parent, child, lines)
 
@@ -237,9 +262,16 @@ def test_requests(commands, others, bound, other, lines, data) -> None:
     parameters = {"p": {"name": 9}}
     parent = compiled("http", commands, parameters, {"p": bound})
     keep = None
-    if data.draw(st.booleans()):
+    how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
+    if how == "fewer":
         others = commands
         keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    if how == "retyped":
+        others = [
+            {**one, "where": {name: data.draw(types) for name in one.get("where", {}) if name != "f"}
+             | {name: type_ for name, type_ in one.get("where", {}).items() if name == "f"}}
+            for one in commands
+        ]  # fmt: skip
     child = compiled("http", others, parameters, {"p": other}, keep)
     holds_for(parent, child, lines)
 
