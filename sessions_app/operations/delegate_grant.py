@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -34,6 +35,8 @@ from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
+
+_MOST = 200
 
 
 class NotItsHolder(Forbidden):
@@ -105,6 +108,21 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
         return f"{parent.policy} does not let it be handed on to them."
     holders = {grant.holder_id for grant in chain_of(parent)}
     return f"{delegate} holds it already." if delegate.pk in holders else ""
+
+
+def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
+    """Return to whom the holder may hand on a part of a grant now, by name."""
+    document = facts.readable_document(parent.policy)
+    terms = document.delegation if document else None
+    if terms is None or parent.break_glass or parent.state != GrantState.ACTIVE or parent.held_at is not None:
+        return []
+    chain = chain_of(parent)
+    if parent.expires_at <= now or len(chain) > terms.depth:
+        return []
+    names = [canonical_username(name) for name in terms.to.identities]
+    listed = Q(username__in=names) | Q(groups__name__in=terms.to.groups)
+    found = Identity.objects.active().filter(listed).exclude(pk__in=[one.holder_id for one in chain])
+    return list(found.distinct().order_by("username")[:_MOST])
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:

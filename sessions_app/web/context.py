@@ -139,6 +139,7 @@ class Frame:
             self._link("policies", "policy", "Policies"),
             self._link("sources", "plug", "Workflow sources"),
             self._link("webhooks", "link", "Webhooks"),
+            self._link("trust_policies", "robot", "Trust policies"),
         ]
 
     @cached_property

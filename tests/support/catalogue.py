@@ -166,6 +166,15 @@ parameters:
 webhook_secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]
 clusters: [web]
 """,
+    "trust-policies/payments-deploy.yaml": """
+name: payments-deploy
+summary: Deploys releases of payments
+issuer: https://token.actions.githubusercontent.com
+audience: https://stint.example.com
+required_claims: {repository_id: "9001", environment: production}
+speaks_as: deployer
+workflow: github:{repository_id}:{run_id}:{run_attempt}:{check_run_id}
+""",
     "webhooks/chat.yaml": """
 name: chat
 summary: What the people on call want to know

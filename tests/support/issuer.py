@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import yaml
 from joserfc import jwk, jws
 
 AUDIENCE = "https://stint.example.com"
@@ -114,6 +115,12 @@ class Issuer:
             **changes,
         }
         return {name: value for name, value in document.items() if value is not None}
+
+
+def trust_file() -> dict[str, str]:
+    """The file of a trust policy whose issuer is not asked."""
+    document = Issuer(url="https://token.actions.githubusercontent.com").document()
+    return {"trust-policies/payments-deploy.yaml": yaml.safe_dump(document)}
 
 
 @contextlib.contextmanager

@@ -15,12 +15,14 @@ from django.conf import settings
 from accounts.models import Identity
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
+from sessions_app.operations.delegate_grant import delegates_of
 from sessions_app.operations.release_grant import may_release
 from sessions_app.operations.review_break_glass import may_not_review
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.queries import commands
+from sessions_app.queries.chain import chain_of, tree_below
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of
@@ -101,6 +103,9 @@ class GrantPage:
     receipt: dict[str, Any] | None
     sessions: Sequence[Session]
     pending_extension: str
+    chain: Sequence[Grant]
+    below: Sequence[tuple[int, Grant]]
+    delegates: Sequence[Identity]
     seen: str
 
     @property
@@ -167,6 +172,7 @@ def grant_page(
     sessions = list(grant.sessions.select_related("target").order_by("-pk")[:20])
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
+    below = tree_below(grant)
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
@@ -182,7 +188,10 @@ def grant_page(
         receipt=summary(grant, now) if grant.state in OVER else None,
         sessions=sessions,
         pending_extension=pending.ref if pending else "",
-        seen=_seen(grant, log, leases, sessions, pending.ref if pending else ""),
+        chain=chain_of(grant) if grant.parent_id else [],
+        below=below,
+        delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
+        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
     )
 
 
@@ -228,7 +237,14 @@ def _for_shell(command: str) -> str:
     return command if _SHELL_PLAIN.fullmatch(command) else quote(command)
 
 
-def _seen(grant: Grant, log: Log, leases: Sequence[Lease], sessions: Sequence[Session], pending: str) -> str:
+def _seen(
+    grant: Grant,
+    log: Log,
+    leases: Sequence[Lease],
+    sessions: Sequence[Session],
+    pending: str,
+    below: Sequence[tuple[int, Grant]],
+) -> str:
     """Return a short name of all that the live part shows, so that a look without news changes nothing on the page."""
     parts = [
         grant.version,
@@ -237,7 +253,9 @@ def _seen(grant: Grant, log: Log, leases: Sequence[Lease], sessions: Sequence[Se
         grant.expires_at,
         grant.last_error,
         grant.reviewed_at,
+        grant.beat_before,
         pending,
+        *((one.ref, one.state) for _, one in below),
     ]
     parts += [
         (

@@ -12,9 +12,10 @@ from django.urls import reverse
 
 from accounts.addresses import address_of
 from broker.kernel import clock
-from broker.kernel.errors import NotFound, StintError
+from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.connectors.base import Credential
 from sessions_app.models import Grant, GrantState, RequestState
+from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.order_command import order_command
@@ -22,7 +23,7 @@ from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
-from sessions_app.policy.durations import say_duration
+from sessions_app.policy.durations import parse_duration, say_duration
 from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt
 from sessions_app.web.doors import ACT, back, page, who
@@ -63,6 +64,7 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
             "ended_by",
             "reviewed_by",
             "workflow",
+            "parent__holder",
         )
         .defer(None)
         .filter(ref=ref)
@@ -245,6 +247,37 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
     else:
         messages.success(request, f"{asked.ref} is sent. Until it is approved, {ref} ends as planned.")
     return back(request, "grant", ref)
+
+
+@page(ACT)
+def delegate(request: HttpRequest, ref: str) -> HttpResponse:
+    """Hand on what an own grant allows, for no longer than it lasts."""
+    grant = find_grant(request, ref)
+    try:
+        made = delegate_grant(
+            grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now()
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "delegate")
+    messages.success(request, f"{made.holder} has {made.ref} now. It ends with {ref} at the latest.")
+    return back(request, "grant", ref)
+
+
+def _part(request: HttpRequest, grant: Grant) -> Part:
+    span = request.POST.get("duration", "").strip()
+    try:
+        duration = parse_duration(span) if span else None
+    except ValueError as error:
+        raise InvalidInput(f"{error}.", fields={"duration": ["Like 30m."]}) from error
+    return Part(
+        identity=request.POST.get("identity", ""),
+        command_set=request.POST.get("command_set") or grant.command_set_version.command_set.name,
+        parameters={},
+        duration=duration,
+        reason=request.POST.get("reason", ""),
+    )
 
 
 @page(ACT)

@@ -50,6 +50,9 @@ READABLE = {
     "source_edit": "admin",
     "welcome": "admin",
     "welcome_step": "admin",
+    "trust_policies": ALL,
+    "trust_policy_new": "admin",
+    "trust_policy_edit": "admin",
     "account": ALL,
     "account_password": ALL,
     "device": ALL,
@@ -102,6 +105,9 @@ ACTS = {
     "webhook_resume",
     "webhook_rotate",
     "webhook_replay",
+    "trust_policy_try",
+    "trust_policy_remove",
+    "grant_delegate",
     "key_add",
     "key_remove",
     "token_add",
@@ -132,6 +138,7 @@ OF_WEBHOOK = (
     "webhook_replay",
 )  # fmt: skip
 OF_SOURCE = ("source", "source_edit", "source_remove", "source_rotate", "source_read")
+OF_TRUST = ("trust_policy_edit", "trust_policy_try", "trust_policy_remove")
 OPEN = {"account_login", "account_logout", "account_inactive", "no_stream"}
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read",
@@ -182,6 +189,8 @@ def address(
         **{one: ["web"] for one in OF_CLUSTER},
         **{one: ["restart-web"] for one in OF_COMMAND_SET},
         **{one: ["web-work"] for one in OF_POLICY},
+        **{one: ["payments-deploy"] for one in OF_TRUST},
+        "grant_delegate": [grant.ref],
         **{one: ["chat"] for one in OF_WEBHOOK},
         **{one: ["desk"] for one in OF_SOURCE},
         "welcome_step": ["policy"],

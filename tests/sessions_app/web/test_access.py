@@ -37,6 +37,7 @@ from tests.sessions_app.web.pages import (
 )
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
+from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
 from tests.support.sources import DESK
 
@@ -64,7 +65,13 @@ class Things:
 
 @pytest.fixture
 def things(world, now) -> Things:
-    world.apply({**webhook_file(None, owners={"groups": ["approvers"]}), "workflow-sources/desk.yaml": DESK})
+    world.apply(
+        {
+            **webhook_file(None, owners={"groups": ["approvers"]}),
+            **trust_file(),
+            "workflow-sources/desk.yaml": DESK,
+        }
+    )
     grant = world.grant()
     gather_webhooks(now=now)
     used = acts.use(grant, now=now)

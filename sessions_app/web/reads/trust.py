@@ -1,0 +1,26 @@
+"""Trust policies: by whose tokens machines are let in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accounts.models import Identity
+from sessions_app.models import TrustPolicy
+
+START = """name: payments-deploy
+summary: Deploys releases of payments
+issuer: https://token.actions.githubusercontent.com
+audience: https://stint.example.com
+required_claims:
+  repository_id: "123456789"
+  repository_owner_id: "1234567"
+  environment: production
+speaks_as: deployer
+workflow: github:{repository_id}:{run_id}:{run_attempt}:{check_run_id}
+"""
+
+
+def trust_policies(reader: Identity) -> Sequence[TrustPolicy]:
+    """Return those that the reader may see, by name."""
+    live = TrustPolicy.objects.live().visible_to(reader)
+    return list(live.select_related("identity__owner").order_by("name")[:200])

@@ -1,0 +1,84 @@
+"""The pages of trust policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+import yaml
+
+from accounts.models import APIToken
+from sessions_app.models import Grant, TrustPolicy
+from sessions_app.operations.prove_token import keyring
+from tests.support.acts import change, policy
+from tests.support.issuer import issuer_on_loopback, trust_file
+
+
+@pytest.fixture
+def issuer(settings, world):
+    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
+    keyring.cache_clear()
+    with issuer_on_loopback() as running:
+        change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(running.document())})
+        yield running
+    keyring.cache_clear()
+
+
+def test_one_is_made_and_changed_on_its_page_and_a_fault_has_its_line(browser, world):
+    (source,) = trust_file().values()
+    admin = browser("admin")
+    wrong = admin.post(
+        "/new/trust-policy/", {"source": source.replace("repository_id: ", "project: "), "act": "save"}
+    )
+    assert wrong.status_code == 400
+    assert "repository_id or project_id" in wrong.content.decode()
+    assert (
+        admin.post("/new/trust-policy/", {"source": source, "act": "save"})["Location"] == "/trust-policies/"
+    )
+    there = "/trust-policies/payments-deploy/"
+    assert (
+        admin.post(there, {"source": source.replace("deployer", "robot"), "act": "save"}).status_code == 302
+    )
+    assert TrustPolicy.objects.get().identity == world.robot
+    assert "payments-deploy" in browser("alice").get("/trust-policies/").content.decode()
+    assert "payments-deploy" not in browser("bob").get("/trust-policies/").content.decode()
+
+
+def test_a_token_is_held_against_each_condition_without_issuing_or_keeping_anything(browser, world, issuer):
+    token = issuer.sign(issuer.github(world.now, environment="staging"))
+    page = browser("admin").post("/trust-policies/payments-deploy/try/", {"token": token}).content.decode()
+    assert page.count(">no</span>") == 1
+    assert "environment is production" in page
+    assert token not in page
+    assert not APIToken.objects.exists()
+    odd = browser("admin").post("/trust-policies/payments-deploy/try/", {"token": "nonsense"})
+    assert "This is no signed token" in odd.content.decode()
+
+
+def test_a_removed_one_lets_nobody_in(browser, world, issuer):
+    assert browser("admin").post("/trust-policies/payments-deploy/remove/").status_code == 302
+    assert not TrustPolicy.objects.live().exists()
+
+
+# Delegation and heartbeat on the grant's page
+
+
+def test_a_holder_hands_a_grant_on_and_each_page_shows_the_chain(browser, world):
+    terms = {"delegation": {"to": {"identities": ["charlie"]}}, "heartbeat": "30s"}
+    change(world, policy(world, **terms))
+    grant = world.grant()
+    page = browser("alice").get(f"/grants/{grant.ref}/").content.decode()
+    assert "Hand it on" in page
+    assert "unless its holder is heard" in page
+    assert "Hand it on" not in browser("bob").get(f"/grants/{grant.ref}/").content.decode()
+    done = browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "charlie", "duration": "10m"})
+    assert done.status_code == 302
+    child = Grant.objects.get(parent=grant)
+    assert child.expires_at - child.starts_at == dt.timedelta(minutes=10)
+    assert child.ref in browser("alice").get(f"/grants/{grant.ref}/").content.decode()
+    assert grant.ref in browser("charlie").get(f"/grants/{child.ref}/").content.decode()
+    wrong = browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "dora"})
+    assert wrong.status_code == 422
+    assert "does not let it be handed on" in wrong.content.decode()
+    request = browser("bob").get(f"/requests/{child.request.ref}/")
+    assert request.status_code == 200
