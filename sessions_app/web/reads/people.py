@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from accounts.models import APIToken, Identity, Kind, SSHPublicKey
 from accounts.queries import may_give_credentials
@@ -19,6 +19,7 @@ from sessions_app.models import (
     Grant,
     GrantState,
     RunState,
+    TrustPolicy,
 )
 from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
@@ -29,7 +30,11 @@ from sessions_app.web.reads.pages import Page, page_of
 
 MOST = 50
 RECENT = 10
-STATES = (("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"))
+STATES = (
+    ("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"), ("unused", "machines that are not used"),
+)  # fmt: skip
+# A machine that nothing was done with for so long is somebody's forgotten key.
+UNUSED_AFTER = dt.timedelta(days=30)
 
 
 def may_look(identity: Identity) -> bool:
@@ -43,9 +48,12 @@ def may_look(identity: Identity) -> bool:
 
 
 def people(
-    reader: Identity, *, text: str = "", kind: str = "", state: str = "", before: str = ""
+    reader: Identity, *, now: dt.datetime, text: str = "", kind: str = "", state: str = "", before: str = ""
 ) -> Page[Identity]:
-    """Return those that the reader may see and that fit, with what each holds now and when it last did something."""
+    """Return those that the reader may see and that fit, with what each holds now and when it last did something.
+
+    ``idle`` says of a machine why it should perhaps not be there; it is empty for those that are used, and for people.
+    """
     seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
     held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
     # Of whichever log: with its name, PostgreSQL would walk the log back in the hope of meeting the actor.
@@ -63,8 +71,30 @@ def people(
         found = found.filter(is_active=state == "enabled")
     elif state == "holding":
         found = found.filter(Exists(seen))
-    found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]))
+    found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]), idle=_idle(now))
+    if state == "unused":
+        found = found.exclude(idle="")
     return page_of(found, key="pk", before=before)
+
+
+def _idle(now: dt.datetime) -> Case:
+    """Return why a machine that is enabled is of no use: nothing lets it in, or nothing did for thirty days."""
+    own, lately = {"identity": OuterRef("pk")}, {"last_used_at__gte": now - UNUSED_AFTER}
+    tokens = APIToken.objects.filter(revoked_at__isnull=True, expires_at__gt=now, **own)
+    keys = SSHPublicKey.objects.filter(removed_at__isnull=True, **own)
+    trust = TrustPolicy.objects.live().filter(**own)
+    used = (
+        Exists(APIToken.objects.filter(**own, **lately))
+        | Exists(SSHPublicKey.objects.filter(**own, **lately))
+        | Exists(trust.filter(used_at__gte=now - UNUSED_AFTER))
+    )
+    return Case(
+        When(Q(kind=Kind.PERSON) | Q(is_active=False), then=Value("")),
+        When(~Exists(tokens) & ~Exists(keys) & ~Exists(trust), then=Value("Nothing lets it in")),
+        When(Q(created_at__lt=now - UNUSED_AFTER) & ~used, then=Value("Not used for 30 days")),
+        default=Value(""),
+        output_field=CharField(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def people(request: HttpRequest) -> HttpResponse:
     asked = {name: _text(request, name) for name in ("q", "kind", "state")}
     found = reads.people(
         who(request),
+        now=clock.now(),
         text=asked["q"],
         kind=asked["kind"],
         state=asked["state"],

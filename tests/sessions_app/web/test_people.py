@@ -191,3 +191,24 @@ def test_nonsense_is_answered(browser):
     for query in ({"cluster": "nothing"}, {"cluster": "web", "line": "'\"\\"}, {"cluster": "web", "line": "x" * 5000},
                   {"cluster": "web", "set": "no-such-set"}):  # fmt: skip
         assert admin.get("/who-can/", query).status_code == 200
+
+
+def test_machines_that_nothing_lets_in_or_that_nobody_uses_are_reported(browser, world):
+    import datetime as dt
+
+    from accounts.models import APIToken, Identity
+    from accounts.operations.create_token import create_token
+
+    page = browser("admin").get("/people/?state=unused").content.decode()
+    assert page.count("Nothing lets it in") == 2
+    assert "Robot" in page
+    assert ">Alice<" not in page
+    create_token(
+        identity_id=world.robot.pk, label="t", scopes=["read"], lifetime=dt.timedelta(days=9), actor=world.alice,
+        now=world.now,
+    )  # fmt: skip
+    Identity.objects.update(created_at=world.now - dt.timedelta(days=31))
+    page = browser("admin").get("/people/").content.decode()
+    assert (page.count("Nothing lets it in"), page.count("Not used for 30 days")) == (1, 1)
+    APIToken.objects.update(last_used_at=world.now)
+    assert "Not used for 30 days" not in browser("admin").get("/people/").content.decode()
