@@ -246,7 +246,7 @@ def _seen(
     below: Sequence[tuple[int, Grant]],
 ) -> str:
     """Return a short name of all that the live part shows, so that a look without news changes nothing on the page."""
-    parts = [
+    parts: list[object] = [
         grant.version,
         grant.state,
         grant.held_at,
