@@ -1,0 +1,181 @@
+"""psql, kubectl and programs get what a grant is used with, and nobody else sees it."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+
+import pytest
+from django.core.management import call_command
+
+from broker.embedded.state import temporary_state_dir
+from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
+from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
+from tests.support.acts import policy
+from tests.support.kubernetes.cluster import in_process
+from tests.support.kubernetes.server import ApiServer
+from tests.support.postgres_server import PostgresServer, majors
+from tests.support.postgres_shop import BROKER, set_up
+
+READ = """
+name: read-orders
+kind: postgres
+summary: Read orders
+risk: low
+commands:
+  - {grant: SELECT ON app.orders, effect: read}
+examples: {allow: ["SELECT ON app.orders"], refuse: ["DELETE ON app.orders"]}
+"""
+
+
+def given(laptops, **ask):
+    """An active grant of Alice's, made without a worker."""
+    from broker.kernel import clock
+    from sessions_app.operations.prepare_grant import prepare_grant
+
+    grant = laptops.world.grant(now=clock.now(), **ask)
+    return prepare_grant(grant_id=grant.pk, now=clock.now)
+
+
+@pytest.fixture(scope="module")
+def shop(laptops):
+    """A real PostgreSQL in the catalogue."""
+    from broker.kernel import clock
+
+    with temporary_state_dir("stint-cli-pg-") as state, PostgresServer(state, majors()[-1]) as server:
+        shop = set_up(server)
+        connection = {
+            "user": BROKER,
+            "password": shop.broker_password,
+            "database": "shop",
+            "sslmode": "prefer",
+        }
+        if server.authority:
+            connection |= {"sslmode": "verify-full", "sslrootcert": server.authority}
+        head = "name: shop-db\nkind: postgres\nsummary: Orders\nenvironment: production\nrisk: high\n"
+        rows = f"targets:\n  - {{name: db-1, address: 127.0.0.1, port: {server.port}}}\n"
+        terms = policy(laptops.world, name="db-work", clusters=["shop-db"], command_sets=["read-orders"])
+        laptops.world.catalogue.update({
+            "clusters/shop-db.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
+            "command-sets/read-orders.yaml": READ, "policies/db.yaml": terms.popitem()[1],
+        })  # fmt: skip
+        laptops.world.apply(now=clock.now())
+        yield shop
+
+
+@pytest.fixture
+def on_shop(laptops, shop):
+    return given(laptops, cluster="shop-db", command_set="read-orders", parameters={})
+
+
+def test_psql_is_the_grants_own_role_and_its_password_is_in_no_argument(laptops, on_shop):
+    done = laptops["alice"](
+        "psql", "shop-db", "--", "-At", "-c", "SELECT current_user, count(*) FROM app.orders",
+        "-c", r"\! tr '\0' ' ' < /proc/$PPID/cmdline",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    user, count = done.stdout.splitlines()[0].split("|")
+    assert user.startswith("stint_")
+    assert count == "2"
+    assert user not in done.stdout.splitlines()[1], "not even the role is an argument"
+
+
+def test_the_exit_status_of_psql_is_passed_on(laptops, on_shop):
+    done = laptops["alice"]("psql", "shop-db", "--", "-c", "SELECT * FROM app.invoices")
+    assert done.returncode == 1
+    assert "permission denied" in done.stderr
+
+
+def test_a_program_gets_the_database_by_its_environment(laptops, on_shop):
+    words = ("run", "--grant", on_shop.ref, "-e", "URL=uri", "--", "sh", "-c")
+    done = laptops["alice"](
+        *words, 'psql -Atc "SELECT 1" && psql "$URL" -Atc "SELECT 2" && cat "$STINT_CREDENTIAL_FILE"'
+    )
+    assert done.stdout.splitlines()[:2] == ["1", "2"], done.stderr
+    assert json.loads(done.stdout.splitlines()[2])["values"]["Username"].startswith("stint_")
+    on_shop.refresh_from_db()
+    assert on_shop.state in ("revoking", "ended")
+
+
+def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops, on_shop):
+    status, said = laptops["alice"].fails("run", "--grant", on_shop.ref, "-e", "X=Colour", "--", "true")
+    assert status == 2
+    assert "The credential has no Colour. It has: Username, Password," in said
+    on_shop.refresh_from_db()
+    assert on_shop.state in ("revoking", "ended")
+
+
+@pytest.fixture(scope="module")
+def prod(laptops, tmp_path_factory):
+    """An API server of Kubernetes in the catalogue."""
+    import contextlib
+    import io
+
+    from broker.kernel import clock
+
+    with ApiServer(tmp_path_factory.mktemp("kube"), cache_seconds=0.2) as server:
+        cluster = in_process(server)
+        for name in ("web", "api"):
+            cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        laptops.world.apply({"command-sets/scale-shop.yaml": KUBE_SET}, now=clock.now())
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            call_command("kubernetes_target_setup", "prod", "--command-set", "scale-shop", stdout=out)
+        cluster.apply(out.getvalue())
+        connection = {"ca": cluster.ca, "token": cluster.token_of("stint-system", "stint")}
+        head = "name: prod\nkind: kubernetes\nsummary: One\nenvironment: production\nrisk: medium\n"
+        rows = f"targets:\n  - {{name: prod-1, address: {cluster.address}, port: {cluster.port}}}\n"
+        laptops.world.catalogue.update({
+            "command-sets/scale-shop.yaml": KUBE_SET, "policies/kube.yaml": KUBE_POLICY,
+            "clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
+        })  # fmt: skip
+        laptops.world.apply(now=clock.now())
+        yield cluster
+
+
+@pytest.fixture
+def on_prod(laptops, prod):
+    return given(laptops, cluster="prod", command_set="scale-shop", parameters={"ns": "web"})
+
+
+def test_kubectl_asks_stint_by_a_file_that_holds_no_secret(laptops, on_prod):
+    alice = laptops["alice"]
+    done = alice("kubectl-config", "prod")
+    file = alice.home / ".kube" / "stint-prod"
+    assert done.stdout == f"export KUBECONFIG={file}\n", done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    config = json.loads(file.read_text())
+    (user,) = config["users"]
+    assert list(user["user"]) == ["exec"]
+    assert alice.env["STINT_TOKEN"] not in file.read_text()
+    env = {**alice.environment, "KUBECONFIG": str(file)}
+    seen = subprocess.run(
+        ["kubectl", "get", "pods", "-n", "web"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert seen.returncode == 0, seen.stderr
+    assert "No resources found in web namespace." in seen.stderr
+
+
+def test_the_plugin_answers_as_kubectl_reads_it(laptops, on_prod):
+    made = json.loads(laptops["alice"]("kube-credential", on_prod.ref).stdout)
+    assert (made["kind"], made["apiVersion"]) == ("ExecCredential", "client.authentication.k8s.io/v1")
+    assert made["status"]["expirationTimestamp"].endswith("Z")
+    assert laptops["bob"].fails("kube-credential", on_prod.ref)[0] in (1, 4)
+
+
+def test_a_kubeconfig_goes_where_it_is_wanted(laptops, on_prod):
+    alice = laptops["alice"]
+    assert json.loads(alice("kubectl-config", "prod", "-o", "-").stdout)["current-context"] == "prod"
+    said = alice.json("kubectl-config", "prod", "-o", "here")
+    assert (said["grant"], said["kubeconfig"]) == (on_prod.ref, "here")
+    assert (alice.home / "here").exists()
+
+
+def test_a_program_gets_the_cluster_by_its_environment(laptops, on_prod):
+    done = laptops["alice"]("run", "--grant", on_prod.ref, "--", "kubectl", "get", "pods", "-n", "web")
+    assert done.returncode == 0, done.stderr

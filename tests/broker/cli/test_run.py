@@ -1,0 +1,161 @@
+"""`stint run`: whatever becomes of the command, its grant is ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import eventually, new_tag, tagged
+
+RUN = ("run", "--cluster", "web", "--set", "look-at-web", "-m", "Nightly")
+
+
+@pytest.fixture
+def run(laptops):
+    """Run a command with a grant that needs nobody; gives what came of it."""
+
+    def go(*words: str) -> subprocess.CompletedProcess[str]:
+        return laptops["alice"](*RUN, "--", *words)
+
+    return go
+
+
+@pytest.fixture
+def going(laptops):
+    """A command that is seen to run, with its tag."""
+    started = []
+
+    def go(*, script: str = "exec sleep {tag}") -> tuple[subprocess.Popen[str], int]:
+        tag = new_tag()
+        process = laptops["alice"].start(*RUN, "--", "sh", "-c", script.format(tag=tag))
+        started.append((process, tag))
+        eventually(lambda: sleeping(tag) or process.poll() is not None, within=60)
+        assert process.poll() is None, process.communicate()
+        return process, tag
+
+    yield go
+    for process, tag in started:
+        process.kill()
+        for pid in sleeping(tag):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+
+
+def sleeping(tag: int) -> list[int]:
+    """The processes that sleep for so long."""
+    return [pid for pid in tagged(tag) if b"sleep\0" in open(f"/proc/{pid}/cmdline", "rb").read()[:6]]
+
+
+def last_grant():
+    from sessions_app.models import Grant
+
+    return Grant.objects.latest("pk")
+
+
+def is_over() -> bool:
+    return last_grant().state in ("revoking", "ended")
+
+
+def test_the_exit_status_is_passed_on_and_the_grant_is_over(run):
+    for status in (0, 7):
+        done = run("sh", "-c", f"echo out; echo err >&2; exit {status}")
+        assert (done.returncode, done.stdout) == (status, "out\n"), done.stderr
+        assert "err\n" in done.stderr
+        assert is_over()
+        assert last_grant().end_reason == "released"
+        assert last_grant().end_note == f"The command ended with status {status}."
+
+
+def test_a_command_that_is_killed_ends_it_as_well(going):
+    process, tag = going()
+    (pid,) = sleeping(tag)
+    os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert is_over()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda one: one.name)
+def test_signals_go_to_the_command_and_its_end_ends_the_grant(going, number):
+    process, tag = going()
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert not sleeping(tag)
+    assert is_over()
+
+
+def test_a_command_may_tidy_up_when_it_is_told_to_stop(going):
+    script = "trap 'kill $!; echo tidied; exit 3' TERM; sleep {tag} & wait $!"
+    process, _ = going(script=script)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (3, "tidied\n")
+    assert is_over()
+
+
+def test_when_the_grant_is_over_the_command_is_stopped(going, laptops):
+    process, tag = going()
+    assert laptops["admin"]("end", last_grant().ref, "-m", "Enough", "--no-wait").returncode == 0
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "is over (Enough), so the command was stopped." in err
+    assert not sleeping(tag)
+
+
+def test_a_command_that_is_not_there_is_not_asked_for(laptops):
+    from sessions_app.models import Grant
+
+    before = Grant.objects.count()
+    assert laptops["alice"].fails(*RUN, "--", "no-such-program")[0] == 2
+    assert laptops["alice"].fails(*RUN)[0] == 2
+    assert laptops["alice"].fails("run", "--", "true")[0] == 2
+    assert Grant.objects.count() == before
+
+
+def test_a_command_that_cannot_be_started_leaves_no_grant(run, laptops):
+    broken = laptops["alice"].home / "broken"
+    broken.write_text("#!/nowhere\n")
+    broken.chmod(0o755)
+    done = run(str(broken))
+    assert done.returncode == 2, done.stderr
+    assert is_over()
+
+
+def test_a_program_uses_ssh_by_the_file_that_it_gets(run):
+    done = run("sh", "-c", 'ssh -F "$STINT_SSH_CONFIG" web-2 echo looked; ls -l "$STINT_SSH_CONFIG" >&2')
+    assert (done.returncode, done.stdout) == (0, "looked\n"), done.stderr
+    assert "-rw-------" in done.stderr
+
+
+def test_the_callers_own_token_stays_with_the_caller(run, laptops):
+    done = run("env")
+    shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    assert laptops["alice"].env["STINT_TOKEN"] not in done.stdout
+    assert shown["STINT_GRANT"] == last_grant().ref
+    assert not Path(shown["STINT_SSH_CONFIG"]).exists(), "what was handed over is gone"
+
+
+def test_a_given_grant_is_used_and_ended(laptops):
+    alice = laptops["alice"]
+    grant = alice.json("request", "web", "look-at-web", "-m", "Look", "--wait", "--yes")
+    assert alice("run", "--grant", grant["ref"], "--", "true").returncode == 0
+    assert last_grant().ref == grant["ref"]
+    assert is_over()
+    status, said = alice.fails("run", "--grant", grant["ref"], "--", "true")
+    assert status == 5
+    assert f"{grant['ref']} is over" in said
+
+
+def test_without_a_heartbeat_it_says_how_long_access_may_last(run):
+    assert "wants no heartbeat: if this machine dies, it lasts until " in run("true").stderr
+
+
+def test_what_went_wrong_is_a_document_for_programs(laptops):
+    done = laptops["alice"]("run", "--json", "--cluster", "web", "--set", "nothing", "--", "true")
+    assert json.loads(done.stderr)["error"]["code"] == "nothing_to_ask_for"
