@@ -13,6 +13,7 @@ from broker.embedded.state import temporary_state_dir
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
 from tests.support.acts import policy
+from tests.support.gateway import eventually
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
 from tests.support.postgres_server import PostgresServer, majors
@@ -30,12 +31,21 @@ examples: {allow: ["SELECT ON app.orders"], refuse: ["DELETE ON app.orders"]}
 
 
 def given(laptops, **ask):
-    """An active grant of Alice's, made without a worker."""
+    """An active grant of Alice's. No worker runs here, so the test asks for what one would try again."""
     from broker.kernel import clock
     from sessions_app.operations.prepare_grant import prepare_grant
 
     grant = laptops.world.grant(now=clock.now(), **ask)
-    return prepare_grant(grant_id=grant.pk, now=clock.now)
+
+    def is_active() -> bool:
+        prepare_grant(grant_id=grant.pk, now=clock.now)
+        grant.refresh_from_db()
+        # The gateway's own sweep may be starting it at this moment.
+        assert grant.state in ("scheduled", "provisioning", "active"), grant.last_error
+        return grant.state == "active"
+
+    eventually(is_active, within=60, every=0.3)
+    return grant
 
 
 @pytest.fixture(scope="module")

@@ -159,3 +159,31 @@ def test_without_a_heartbeat_it_says_how_long_access_may_last(run):
 def test_what_went_wrong_is_a_document_for_programs(laptops):
     done = laptops["alice"]("run", "--json", "--cluster", "web", "--set", "nothing", "--", "true")
     assert json.loads(done.stderr)["error"]["code"] == "nothing_to_ask_for"
+
+
+@pytest.fixture
+def beating(laptops):
+    """The policy wants a heartbeat, until the test is over."""
+    from broker.kernel import clock
+
+    terms = laptops.world.catalogue["policies/look.yaml"]
+    laptops.world.apply({"policies/look.yaml": f"{terms}heartbeat: 5s\n"}, now=clock.now())
+    yield
+    laptops.world.apply(now=clock.now())
+
+
+def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(beating, going):
+    from broker.kernel import clock
+    from sessions_app.models import Grant
+
+    process, _ = going()
+    grant = last_grant()
+    first = grant.beat_before
+    eventually(lambda: last_grant().beat_before > first, within=60, every=0.3)
+    process.kill()
+    process.wait(60)
+    assert not is_over()
+    # As if the time for three beats had passed: nobody is there to send one.
+    Grant.objects.filter(pk=grant.pk).update(beat_before=clock.now())
+    eventually(is_over, within=60, every=0.3)
+    assert last_grant().end_reason != "released"
