@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -18,11 +19,12 @@ def test_without_its_database_everything_is_dropped_and_nobody_let_in(
 ):
     hole = tmp_path / "hole"
     hole.mkdir()
+    stack = contextlib.ExitStack()
     opened: list[BlackHole] = []
 
     def through(env):
         real = Path(parse_qs(urlsplit(env["DATABASE_URL"]).query)["host"][0])
-        opened.append(BlackHole(hole, real / SOCKET).__enter__())
+        opened.append(stack.enter_context(BlackHole(hole, real / SOCKET)))
         urls = (
             env["DATABASE_URL"]
             .replace(str(real), str(hole))
@@ -30,7 +32,7 @@ def test_without_its_database_everything_is_dropped_and_nobody_let_in(
         )
         return {**env, "DATABASE_URL": urls}
 
-    with mcp_place(django_db_blocker, tmp_path, change=through) as door:
+    with stack, mcp_place(django_db_blocker, tmp_path, change=through) as door:
         grant, client = door.client()
         watching = Watching(client, door.desk)
         opened[0].freeze()
@@ -43,4 +45,3 @@ def test_without_its_database_everything_is_dropped_and_nobody_let_in(
         eventually(lambda: client.call("read_ticket", {"id": "T-42"}).status == 200, within=60)
         # What was dropped was reported when the database could be told.
         eventually(lambda: Session.objects.filter(grant=grant, closed_at__isnull=False).exists(), within=30)
-    opened[0].__exit__()
