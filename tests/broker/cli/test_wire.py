@@ -1,0 +1,98 @@
+"""What is sent twice and what is not, and what is shown of what others wrote."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from broker.cli import screen
+from broker.cli.errors import CliError, Exit, Unreachable
+from broker.cli.wire import Wire
+
+
+@pytest.fixture
+def server():
+    """A server that answers with what it is told, in turn, and remembers what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.server.asked.append((self.path, dict(self.headers)))
+            status, headers, body = self.server.answers.pop(0)
+            self.send_response(status)
+            data = json.dumps(body).encode()
+            for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = answer  # noqa: N815  # http.server's names
+
+        def log_message(self, *args):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.answers = [], []
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        server.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+BUSY = (503, {"Retry-After": "0"}, {"title": "Busy", "code": "unavailable"})
+
+
+def test_a_repeat_carries_the_key_of_the_first_try(server):
+    server.answers = [BUSY, (200, {}, {"ref": "GR-7F3K"})]
+    assert Wire(server.url, "stint_x").post("/grants/GR-7F3K/end") == {"ref": "GR-7F3K"}
+    first, second = (headers["Idempotency-Key"] for _, headers in server.asked)
+    assert first == second
+
+
+def test_what_takes_no_key_is_sent_once(server):
+    server.answers = [BUSY]
+    with pytest.raises(CliError) as caught:
+        Wire(server.url, "stint_x").post("/grants/GR-7F3K/credential", again=False)
+    assert (caught.value.status, len(server.asked)) == (Exit.UNREACHABLE, 1)
+
+
+@pytest.mark.parametrize("place", ["https://other.example/", "/elsewhere"])
+def test_a_token_follows_no_redirect(server, place):
+    server.answers = [(302, {"Location": place}, {})]
+    with pytest.raises(Unreachable, match="sends on to"):
+        Wire(server.url, "stint_x").post("/me", again=False)
+    assert len(server.asked) == 1
+
+
+def test_a_next_page_elsewhere_is_not_asked_for(server):
+    server.answers = [(200, {}, {"results": [{"ref": "x"}], "next": "//other.example/api/"})]
+    with pytest.raises(Unreachable, match="at another place"):
+        Wire(server.url, "stint_x").pages("/grants")
+
+
+def test_a_token_is_not_in_what_is_printed_of_it():
+    assert "stint_secret" not in repr(Wire("https://stint.example.com", "stint_secret"))
+
+
+def test_what_others_wrote_draws_nothing_on_a_terminal():
+    assert "\x1b" not in screen.plain("\x1b]0;owned\x07\x1b[2J\r\n\u202ename")
+    assert screen.plain_output("\x1b[31mred\x1b[0m\n\ttab\x1b]0;owned\x07\r\u202e") == "red\n\ttab"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172800), ("", None), ("soon", None), ("1m1h", None)]
+)  # fmt: skip
+def test_durations_are_read_as_the_api_reads_them(text, seconds):
+    assert screen.seconds_of(text) == seconds
+
+
+def test_a_table_is_shortened_from_its_widest_column_and_gives_up_when_it_is_too_narrow():
+    assert screen._fitted([8, 40, 20], [3, 6, 6], 60) == [8, 28, 20]
+    assert sum(screen._fitted([8, 40, 20], [3, 6, 6], 40)) == 36
+    assert screen._fitted([8, 40, 20], [3, 6, 6], 20) is None
+    assert screen._cut("日本語テキスト", 7) == "日本語…"
