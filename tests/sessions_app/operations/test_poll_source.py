@@ -1,0 +1,86 @@
+"""Work that nobody tells of is asked about, each source on its own, and what stays unread ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import Grant, WorkflowSource
+from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
+from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.sweep import end_baseless
+from tests.support.acts import after, awake, policy
+from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
+
+REF = "pager:Q1"
+
+
+@pytest.fixture
+def pager(world):
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        yield adapter
+
+
+@pytest.fixture
+def grant(world, pager):
+    return world.respond(read_workflow(ref=REF, now=world.now))
+
+
+def poll(world, **span) -> int:
+    moment = after(world, **span)
+    return poll_source(source_id=WorkflowSource.objects.get().pk, now=lambda: moment)
+
+
+def test_an_end_that_no_webhook_told_is_seen(world, pager, grant):
+    assert sources_to_ask() == [WorkflowSource.objects.get().pk]
+    assert poll(world, seconds=10) == 0
+    pager.work["Q1"] = is_closed()
+    assert poll(world, seconds=31) == 1
+    grant.refresh_from_db()
+    assert grant.end_reason == "workflow_closed"
+    assert sources_to_ask() == []
+
+
+def test_one_process_asks_a_source_at_a_time_and_one_that_died_holds_nobody_up(world, pager, grant):
+    WorkflowSource.objects.update(asking_until=after(world, seconds=60))
+    assert poll(world, seconds=40) == 0
+    assert poll(world, seconds=61) == 1
+
+
+def test_a_source_that_fails_twice_is_left_alone_until_next_time(world, pager):
+    for number in range(4):
+        pager.work[f"Q{number}"] = is_open()
+        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    pager.down = True
+    assert poll(world, seconds=40) == 2
+
+
+def test_what_is_unread_for_longer_than_the_policy_allows_ends(world, pager, grant):
+    world.apply(policy(world, workflow={"kinds": ["incident"], "staleness": "5m"}))
+    pager.down = True
+    assert poll(world, minutes=4) == 1
+    assert end_baseless(now=awake(after(world, minutes=4))) == 0
+    assert end_baseless(now=awake(after(world, minutes=6))) == 1
+    grant.refresh_from_db()
+    assert grant.end_reason == "workflow_closed"
+    assert "counts as closed" in grant.end_note
+
+
+def test_a_change_is_closed_when_its_planned_time_is_over(world):
+    change = world.work("change")
+    end_baseless(now=after(world, hours=1))
+    change.refresh_from_db()
+    assert change.state == "open"
+    end_baseless(now=after(world, hours=2))
+    change.refresh_from_db()
+    assert (change.state, change.closed_by) == ("closed", None)
+
+
+def test_what_waited_for_its_source_starts_once_it_has_answered(world, pager):
+    world.apply(policy(world, incident={"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}))
+    request = world.request(kind="incident", workflow=REF)
+    later = awake(after(world, minutes=5))
+    world.decide(request, now=later)
+    reread_workflow(workflow_id=request.workflow_id, now=lambda: later)
+    assert Grant.objects.get().state == "active"
