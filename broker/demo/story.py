@@ -52,6 +52,7 @@ class Story:
     token: str = ""
     work: str = ""
     grant: dict[str, Any] = field(default_factory=dict)
+    incident: dict[str, Any] = field(default_factory=dict)
     number: int = 0
 
     def play(self) -> bool:
@@ -76,6 +77,8 @@ class Story:
                 self.agent_works,
             ),
             ("The ticket is closed in Stint: the agent's token opens nothing any more", self.agent_is_done),
+            ("An incident is open: Priya, on call, has its commands at once", self.responds),
+            ("The incident is closed while a command runs: all access for it ends", self.resolved),
             ("The record is verified", self.record),
         ]
         for self.number, (title, step) in enumerate(steps, 1):
@@ -275,6 +278,45 @@ class Story:
         """Return what a call says, in words."""
         result = self.agent.call("support-desk", self.token, name, arguments)
         return str(result["content"][0]["text"])
+
+    def responds(self) -> str:
+        self.incident = self.cast.jonas.post("/workflows", {
+            "kind": "incident", "title": "Checkout answers 502", "severity": "P1", "clusters": ["web-eu"],
+        })  # fmt: skip
+        self.request = self.cast.priya.post("/requests", {
+            "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"}, "duration": 600,
+            "kind": "incident", "workflow": self.incident["ref"],
+        })  # fmt: skip
+        _expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
+        self.grant = self._wait_for(lambda grant: grant["state"] == "active", within=10)
+        done = self._ssh("web-1", "webctl restart nginx")
+        _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
+        return (
+            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and is for it\n"
+            f"$ {self._shown('web-1', 'webctl restart nginx')}\n{done.stdout.strip()}"
+        )
+
+    def resolved(self) -> str:
+        command = self._command("web-1", "webctl follow nginx")
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        ) as running:
+            process = self.targets.find_process("webctl follow nginx", within=5)
+            _expect(process is not None, "the command did not start on the target")
+            watch = os.pidfd_open(process or 0)
+            with contextlib.ExitStack() as stack:
+                stack.callback(os.close, watch)
+                began = time.monotonic()
+                self.cast.jonas.post(
+                    f"/workflows/{self.incident['ref']}/close", {"note": "Certificates renewed"}
+                )
+                over, _, _ = select.select([watch], [], [], 10)
+                took = time.monotonic() - began
+            _expect(bool(over), "the process was still there 10 s after the incident was closed")
+            _, said = running.communicate(timeout=10)
+        grant = self._wait_for(lambda found: found["state"] == "ended", within=15)
+        _expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")
+        return f"{said.strip()}\nprocess {process} on web-1 was gone {took * 1000:.0f} ms after {self.incident['ref']} was closed"
 
     def record(self) -> str:
         told = io.StringIO()

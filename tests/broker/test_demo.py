@@ -36,6 +36,8 @@ STEPS = [
     "An agent asks by MCP",
     "It reads and closes that ticket",
     "The ticket is closed in Stint",
+    "An incident is open: Priya, on call",
+    "The incident is closed while a command runs",
     "The record is verified",
 ]
 
@@ -151,14 +153,14 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo])
     folder = good.learn_folder()
     assert good.status() == 0, good.said
     told = re.findall(r"^ ?(\d+)\. (.*)$", good.said, re.MULTILINE)
-    assert [int(number) for number, _ in told] == list(range(1, 18))
+    assert [int(number) for number, _ in told] == list(range(1, 20))
     for (_, title), begin in zip(told, STEPS, strict=True):
         assert title.startswith(begin)
     # Each step says what was seen.
     for seen in (r"waits for 2 approvals", r"Mara approved [0-9a-f]{12}…, now approved", r"GR-\w+ is active until",
                  r"restarted nginx: process \d+ -> \d+", r"not allowed: `nginx` is allowed, `sshd` is not one of nginx",
                  r"never passed to a shell", r"was gone -?\d+ ms after the deadline", r"nothing of the grant is left",
-                 r"1 commands? run, |2 commands run, ", r"no access", r"permission denied for table cards",
+                 r"1 commands? run, |2 commands run, ", r"no access", r"INC-\d+ is open on web-eu", r"was gone -?\d+ ms after INC-\d+ was closed", r"permission denied for table cards",
                  r"terminating connection", r"no role, no session, nothing owned", r"on fire", r"403 Stint refuses",
                  r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"read_ticket TKT-9999: Refused by GR-\w+",
                  r"export_attachments: Refused", r"because workflow_closed; tools/list is answered 401", r"Every step was as it should be"):  # fmt: skip
