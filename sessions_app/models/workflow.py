@@ -233,6 +233,11 @@ class Workflow(models.Model):
         """What its keeper calls it."""
         return self.outside_id or self.ref
 
+    @property
+    def link(self) -> str:
+        """Where it is shown by its source; empty for anything that is no address of a page."""
+        return self.url if self.url.startswith(("https://", "http://")) else ""
+
     def fact(self, name: str) -> str:
         """Return what commands are bound to by ``workflow.<name>``; empty when it is not known."""
         own = {"id": self.id_there, "ref": self.ref, "kind": self.kind, "severity": self.severity}
