@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import pq
 
 # Longer than any database takes that is well; nobody is let in meanwhile.
@@ -39,16 +38,14 @@ class Statement:
 
         Raises DatabaseSilent, also when nothing is heard for two seconds: the connection is closed then.
         """
-        thread = self._thread
-        django = thread.django
-        if django is None:
-            django = thread.django = connections[DEFAULT_DB_ALIAS]
+        # Looked up each time: what Django calls its connection in a thread differs between the tasks of an event loop.
+        django = connections[DEFAULT_DB_ALIAS]
         if django.connection is None:
             django.ensure_connection()
         try:
             return self._answer(django.connection.pgconn, values)
         except psycopg.Error as error:
-            thread.prepared_on = None
+            self._thread.prepared_on = None
             raise DatabaseSilent(str(error)) from error
 
     def _answer(self, pgconn: pq.abc.PGconn, values: Sequence[bytes | None]) -> pq.abc.PGresult:
@@ -83,9 +80,8 @@ class Statement:
 
 
 class _Thread(threading.local):
-    """What this thread asks with: Django's connection, and the one of libpq on which the statement is prepared."""
+    """The connection of libpq on which this thread has prepared the statement, and how it is waited for."""
 
-    django: BaseDatabaseWrapper | None = None
     prepared_on: pq.abc.PGconn | None = None
     poll: select.poll | None = None
 
