@@ -139,6 +139,13 @@ END
 $body$;
 CREATE TRIGGER stint_guard_version BEFORE UPDATE OR DELETE ON sessions_app_commandsetversion
     FOR EACH ROW EXECUTE FUNCTION stint_guard_version();
+
+CREATE TRIGGER stint_grant_parent_fixed BEFORE UPDATE ON sessions_app_grant FOR EACH ROW
+    WHEN ((OLD.parent_id, OLD.heartbeat_seconds) IS DISTINCT FROM (NEW.parent_id, NEW.heartbeat_seconds))
+    EXECUTE FUNCTION stint_refuse('What was approved about a grant never changes.');
+CREATE TRIGGER stint_request_parent_fixed BEFORE UPDATE ON sessions_app_accessrequest FOR EACH ROW
+    WHEN (OLD.parent_id IS DISTINCT FROM NEW.parent_id)
+    EXECUTE FUNCTION stint_refuse('What was asked for never changes; withdraw the request and ask again.');
 """
 
 SWEEP = """
@@ -193,6 +200,8 @@ CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUA
         CASE WHEN EXISTS (SELECT FROM audit_backlog) THEN 'record' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
             WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now) THEN 'ends' END,
+        CASE WHEN EXISTS (SELECT FROM sessions_app_grant
+            WHERE state = 'active' AND beat_before <= p_now) THEN 'silent' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
             WHERE state IN ('scheduled', 'provisioning') AND starts_at <= p_now
               AND (next_attempt_at IS NULL OR next_attempt_at <= p_now)) THEN 'starts' END,
@@ -275,8 +284,8 @@ CREATE TRIGGER stint_workflow_closed BEFORE UPDATE ON sessions_app_workflow FOR 
     WHEN (OLD.state = 'closed' AND NEW IS DISTINCT FROM OLD)
     EXECUTE FUNCTION stint_refuse('Work that is closed stays as it is; open new work.');
 CREATE TRIGGER stint_workflow_fixed BEFORE UPDATE ON sessions_app_workflow FOR EACH ROW
-    WHEN ((OLD.provider, OLD.kind, OLD.ref, OLD.opened_by_id) IS DISTINCT FROM
-          (NEW.provider, NEW.kind, NEW.ref, NEW.opened_by_id))
+    WHEN ((OLD.provider, OLD.kind, OLD.ref, OLD.opened_by_id, OLD.source_id, OLD.outside_id) IS DISTINCT FROM
+          (NEW.provider, NEW.kind, NEW.ref, NEW.opened_by_id, NEW.source_id, NEW.outside_id))
     EXECUTE FUNCTION stint_refuse('What a piece of work is never changes.');
 
 CREATE TRIGGER stint_request_work BEFORE UPDATE ON sessions_app_accessrequest FOR EACH ROW
@@ -350,6 +359,8 @@ CREATE INDEX request_of_ticket ON sessions_app_accessrequest (upper(ticket) text
 """
 
 REMOVE = """
+DROP TRIGGER stint_grant_parent_fixed ON sessions_app_grant;
+DROP TRIGGER stint_request_parent_fixed ON sessions_app_accessrequest;
 DROP INDEX request_of_ticket;
 DROP FUNCTION stint_requests_allowed;
 DROP TRIGGER stint_notice_made ON sessions_app_notice;
