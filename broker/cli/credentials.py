@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -40,17 +41,15 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
     }  # fmt: skip
     authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
     if authority:
-        env["PGSSLROOTCERT"] = _authority(shell, values["Host"], authority)
+        env["PGSSLROOTCERT"] = _authority(shell, authority)
     elif query.get("sslrootcert") == "system":
         env["PGSSLROOTCERT"] = "system"
     return env
 
 
-def _authority(shell: Shell, host: str, text: str) -> str:
-    path = (
-        Path(cache_folder(shell.env))
-        / f"{''.join(letter if letter.isalnum() else '-' for letter in host)}.pem"
-    )
+def _authority(shell: Shell, text: str) -> str:
+    # By what it holds, so that the one that a program still uses is never replaced by another one.
+    path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

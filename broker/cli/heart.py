@@ -22,6 +22,7 @@ class Heart:
 
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
+        self._every: float | None = grant.get("heartbeat_seconds")
         self._stop = threading.Event()
         self._wanted, self._first = True, _LOOK
         self.over, self.why = False, ""
@@ -73,6 +74,9 @@ class Heart:
         if before is None:
             self._wanted = False
             return _LOOK
+        if self._every is not None:
+            # Not by this machine's clock, which may be wrong.
+            return max(self._every, _AGAIN)
         # A third of the time that is left: two beats may be lost on the way.
         left = (before - dt.datetime.now(dt.UTC)).total_seconds() - (time.monotonic() - began)
         return min(max(left / 3, _AGAIN), _SLOWEST)

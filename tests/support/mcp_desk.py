@@ -25,6 +25,7 @@ class Desk:
 
     port: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     tickets: dict[str, str] = field(
         default_factory=lambda: {"T-41": "A secret", "T-42": "The link is broken"}
@@ -102,7 +103,13 @@ class _Guard:
                 return await _say(send, 401)
             if self.legacy and headers.get("mcp-protocol-version") == MODERN.decode():
                 return await _say(send, 400)
-        return await self.inner(scope, receive, send)
+
+        async def heard():
+            message = await receive()
+            self.desk.bodies.append(message.get("body", b""))
+            return message
+
+        return await self.inner(scope, heard, send)
 
 
 async def _say(send, status):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -66,18 +67,29 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     if not given["grant"] and not given["cluster"] and not given["target"]:
         raise Usage("Say with what: --grant, or --cluster and --set.")
     want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
-    grant = granting.a_grant(shell, want)
-    folder = Path(tempfile.mkdtemp(prefix="stint-run-", dir=shell.env.get("XDG_RUNTIME_DIR") or None))
-
-    def prepare() -> dict[str, str]:
-        handed = credentials.handed(shell, grant, given["target"], folder)
-        more = credentials.named(handed.get("STINT_CREDENTIAL_FILE"), dict(named))
-        return {**credentials.clean(shell.env), **handed, **more}
-
+    # Before there is a grant, which would be left behind where there is no room for its files.
+    folder = _folder(shell)
     try:
+        grant = granting.a_grant(shell, want)
+
+        def prepare() -> dict[str, str]:
+            handed = credentials.handed(shell, grant, given["target"], folder)
+            more = credentials.named(handed.get("STINT_CREDENTIAL_FILE"), dict(named))
+            return {**credentials.clean(shell.env), **handed, **more}
+
         return run_with(shell, grant, words, prepare)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(shell: Shell) -> Path:
+    """A folder that its owner alone can read: of the login's own, or where other temporary files are."""
+    wanted = shell.env.get("XDG_RUNTIME_DIR", "")
+    place = wanted if wanted and os.access(wanted, os.W_OK | os.X_OK) else None
+    try:
+        return Path(tempfile.mkdtemp(prefix="stint-run-", dir=place))
+    except OSError as error:
+        raise Usage(f"There is no place for the credential's files: {error}.") from None
 
 
 COMMANDS = (run,)

@@ -87,10 +87,12 @@ class Conversation:
             if method == "initialize":
                 self._session = answer.headers.get("mcp-session-id", "")
             async for message in self._messages(answer):
+                if "method" in message:
+                    yield message
+                    continue
+                self._check(message, number)
                 yield message
-                if "method" not in message:
-                    self._check(message, number)
-                    return
+                return
         raise self._error("ends its answer before there is one")
 
     async def tell(self, method: str, params: Mapping[str, Any] | None = None) -> None:

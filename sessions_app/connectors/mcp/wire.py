@@ -32,6 +32,7 @@ _LINE = re.compile(rb"\r\n|\n|\r(?=[^\n])")
 _ENCODED = re.compile(r"=\?base64\?(.*)\?=")
 _SAFE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
 class BadMessage(ValueError):
@@ -66,8 +67,10 @@ def dump(message: Mapping[str, Any]) -> bytes:
 
 
 def digest_of(tool: Mapping[str, Any]) -> str:
-    """SHA-256 of what a model is told of a tool: name, description and the schema of its arguments. Equal for equal ones."""
-    told = {key: tool.get(key) for key in ("name", "description", "inputSchema")}
+    """SHA-256 of what a model and its host are told of a tool, from its name to the hint that it only reads. Equal for equal
+    ones.
+    """
+    told = {key: tool.get(key) for key in _TOLD}
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -44,6 +44,9 @@ _TOKEN = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 _TOLD_EVERY_S = 60.0
 _MOST_AT_ONCE = 16
 _RELAYED = frozenset(("notifications/progress", "notifications/message"))
+# Of what stands beside a call's arguments: progress of it, and traces (W3C Trace Context). All else, such as the answers to a
+# question or a wish that the call goes on by itself, was decided by nobody, and could do what the arguments may not.
+_META = ("progressToken", "traceparent", "tracestate")
 WITHHELD = "its result is withheld"
 
 
@@ -191,7 +194,7 @@ class ClusterService:
         self, held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
     ) -> Message:
         """Make an allowed call, pass on what is said meanwhile, and return the answer. Raises ConnectorError."""
-        params = {**asked.params, "name": tool["name"], "arguments": dict(arguments)}
+        params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
         headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if held.talk.modern else {}
         mine = asked.params.get("_meta", {}).get("progressToken")
         async for message in held.talk.call("tools/call", params, headers):
@@ -414,6 +417,12 @@ class _Call:
 
 def _result(result: Message) -> Message:
     return {"result": result}
+
+
+def _about_the_call(params: Mapping[str, Any]) -> Message:
+    """What goes along with a call and changes nothing of what it does."""
+    kept = {key: params["_meta"][key] for key in _META if key in params.get("_meta", {})}
+    return {"_meta": kept} if kept else {}
 
 
 def _outcome(message: Message) -> tuple[str, str]:

@@ -109,6 +109,10 @@ class Door:
         gone = asyncio.create_task(_until_gone(receive))
         try:
             await self._message(service, caller, asked, answer, gone)
+        except Rejected as error:
+            if not answer.streaming:
+                raise
+            await answer.error(wire.INTERNAL_ERROR, error.message)
         except (StintError, ConnectorError, Over) as error:
             if isinstance(error, Unavailable) and not answer.streaming:
                 raise

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from broker.cli.heart import Heart
+from broker.cli.shell import Shell
 from tests.support.gateway import eventually, new_tag, tagged
 
 RUN = ("run", "--cluster", "web", "--set", "look-at-web", "-m", "Nightly")
@@ -159,6 +163,33 @@ def test_without_a_heartbeat_it_says_how_long_access_may_last(run):
 def test_what_went_wrong_is_a_document_for_programs(laptops):
     done = laptops["alice"]("run", "--json", "--cluster", "web", "--set", "nothing", "--", "true")
     assert json.loads(done.stderr)["error"]["code"] == "nothing_to_ask_for"
+
+
+def test_a_runtime_folder_that_is_not_there_is_no_reason_to_leave_a_grant_behind(laptops):
+    alice = laptops["alice"]
+    gone = replace(alice, env={**alice.env, "XDG_RUNTIME_DIR": "/nowhere"})
+    done = gone(*RUN, "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert is_over()
+
+
+def test_a_machine_whose_clock_is_an_hour_behind_beats_as_often_as_the_grant_wants():
+    class Wire:
+        """Says what a Stint says whose clock is right."""
+
+        beats = 0
+
+        def post(self, _path):
+            self.beats += 1
+            hour = dt.timedelta(hours=1)
+            return {"beat_before": (dt.datetime.now(dt.UTC) + hour).isoformat()}
+
+    shell = Shell({})
+    shell._wire = Wire()
+    heart = Heart(shell, {"ref": "GR-7F3K", "heartbeat_seconds": 1}, lambda: None)
+    assert heart.start()
+    eventually(lambda: shell.wire.beats >= 3, within=30)
+    heart.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What one value of a query or a JSON body must be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.http.bodies import Json, canonical_body
@@ -14,12 +15,21 @@ from sessions_app.policy.commands.parameters import (
     compile_pattern,
 )
 
+_EXACT_FLOAT = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class Exact:
     """One value: text, a number, true, false or null."""
 
     value: Json
+
+    def __eq__(self, other: object) -> bool:
+        # To Python 1, 1.0 and true are equal; here they are three values.
+        return isinstance(other, Exact) and self.fault(other.value, {}) is None
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
     @property
     def limits(self) -> str:
@@ -63,6 +73,42 @@ class Typed:
 
 
 Check = Exact | Typed
+
+
+class AnyCheck(Protocol):
+    """Whatever says what a value must be."""
+
+    def fault(self, value: Json, matched: dict[str, str]) -> str | None:
+        """Why the value does not do, or None."""
+
+
+def denies(check: AnyCheck, value: Json, matched: dict[str, str]) -> bool:
+    """Whether what is denied fits a value, however its numbers are written: 1 and 1.0 are one number to most readers."""
+    for spelled in (value, _spelled(value, _whole), _spelled(value, _broken)):
+        tried = dict(matched)
+        if check.fault(spelled, tried) is None:
+            matched.update(tried)
+            return True
+    return False
+
+
+def _spelled(value: Json, number: Callable[[float], float]) -> Json:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    if isinstance(value, Mapping):
+        return {key: _spelled(one, number) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_spelled(one, number) for one in value]
+    return value
+
+
+def _whole(value: float) -> float:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _broken(value: float) -> float:
+    # Greater ones are rounded, and so become others.
+    return float(value) if abs(value) <= _EXACT_FLOAT else value
 
 
 def _text(type_: ParameterType, value: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import zip_longest
 
@@ -192,4 +193,6 @@ def _may_meet(one: Command, deny: Command, parent: CompiledSet, child: CompiledS
 def _alike(ours: _Path, theirs: _Path) -> bool:
     if any(isinstance(piece, Place) for piece in (*ours, *theirs)):
         return True
-    return "".join(map(str, ours)).casefold() == "".join(map(str, theirs)).casefold()
+    one, other = "".join(map(str, ours)), "".join(map(str, theirs))
+    # As a deny is read, which takes i and ı for one letter.
+    return re.fullmatch(re.escape(other), one, re.IGNORECASE) is not None

@@ -17,7 +17,7 @@ from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import Effect, RuleRefused
 from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
+from sessions_app.policy.commands.http.checks import Check, Exact, Typed, denies, leaves
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest
 from sessions_app.policy.commands.http.targets import Target, read_target
 from sessions_app.policy.commands.http.templates import ANY, Template, check_method, pattern_of, place_in
@@ -299,7 +299,7 @@ def _body_denied(limited: Mapping[str, Check], body: Json, matched: dict[str, st
         given = dict(leaves(body, limited))
     except ValueRefused:
         return True
-    return all(name in given and check.fault(given[name], matched) is None for name, check in limited.items())
+    return all(name in given and denies(check, given[name], matched) for name, check in limited.items())
 
 
 def _accepts_some_case(type_: ParameterType, value: str) -> bool:

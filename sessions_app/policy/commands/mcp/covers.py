@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.http.bodies import canonical_body
 from sessions_app.policy.commands.http.checks import Exact, Typed
 from sessions_app.policy.commands.mcp.decide import AnyCheck, Command, CompiledSet
 from sessions_app.policy.commands.mcp.document import MCPCall
-from sessions_app.policy.commands.mcp.shapes import ShapeCheck
+from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.within import Names, type_within
 
@@ -61,7 +62,7 @@ def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
 
 def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
     """Whether two shapes are the same, and what they name is bound to the same values. Others are not compared."""
-    return ours.shape == theirs.shape and all(
+    return _text(ours.shape) == _text(theirs.shape) and all(
         isinstance(bound := ours.resolve(f"{{{name}}}"), Exact) and bound == theirs.resolve(f"{{{name}}}")
         for name in ours.shape.names
     )
@@ -81,6 +82,11 @@ def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
     if arguments is None:
         return None
     return {
-        name: check.shape if isinstance(check, ShapeCheck) and not check.shape.names else check
+        name: _text(check.shape) if isinstance(check, ShapeCheck) and not check.shape.names else check
         for name, check in arguments.items()
     }
+
+
+def _text(shape: Shape) -> str:
+    """A shape as it is written: to Python a const of 1 equals one of true, and one of null no const."""
+    return canonical_body(shape.model_dump(mode="json", by_alias=True, exclude_unset=True))

@@ -14,7 +14,7 @@ from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
+from sessions_app.policy.commands.http.checks import Check, Exact, Typed, denies, leaves
 from sessions_app.policy.commands.http.templates import place_in
 from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
@@ -200,9 +200,7 @@ def _is_denied(one: Command, name: str, arguments: Json) -> bool:
     except ValueRefused:
         return True
     matched: dict[str, str] = {}
-    return all(
-        key in given and check.fault(given[key], matched) is None for key, check in one.arguments.items()
-    )
+    return all(key in given and denies(check, given[key], matched) for key, check in one.arguments.items())
 
 
 def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:

@@ -198,7 +198,10 @@ def test_a_definition_is_another_one_when_what_a_model_is_told_changes():
         "icons": [],
     }
     assert wire.digest_of(tool) == wire.digest_of(same)
-    for change in ({"description": "c"}, {"inputSchema": {"type": "object"}}, {"name": "A"}):
+    for change in (
+        {"description": "c"}, {"inputSchema": {"type": "object"}}, {"name": "A"}, {"title": "c"},
+        {"outputSchema": {"description": "c"}}, {"annotations": {"readOnlyHint": True}},
+    ):  # fmt: skip
         assert wire.digest_of({**tool, **change}) != wire.digest_of(tool)
 
 
@@ -217,3 +220,16 @@ def test_what_is_not_for_mcp_is_never_provisioned(connector, place):
     with pytest.raises(ConnectorError) as caught:
         connector.provision(wrong)
     assert caught.value.permanent
+
+
+def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd, monkeypatch):
+    import asyncio
+
+    from sessions_app.connectors.mcp.reach import conversation_with
+
+    async def first():
+        return await anext(conversation_with(place_at(odd)).call("tools/call", {"name": "a"}))
+
+    monkeypatch.setattr(Odd, "said", b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}')
+    with pytest.raises(ConnectorError, match="something else than what was asked"):
+        asyncio.run(first())

@@ -232,6 +232,31 @@ def test_a_call_of_the_older_era_is_decided_all_the_same(client):
     assert bad.json["result"]["isError"]
 
 
+@pytest.mark.parametrize("era", ["newer", "older"])
+def test_what_nobody_decided_about_does_not_go_along_with_a_call(door, client, era):
+    beside = {
+        "inputResponses": {"k": {"action": "accept"}}, "requestState": "undecided", "task": {"ttl": 60000},
+        "also": "undecided",
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
+            "example.com/as": "undecided", "traceparent": "00-known-01",
+        },
+    }  # fmt: skip
+    call = {"name": "read_ticket", "arguments": {"id": "T-42"}, **beside}
+    door.desk.bodies.clear()
+    if era == "newer":
+        found = client.modern("tools/call", call)
+    else:
+        del call["_meta"]["io.modelcontextprotocol/protocolVersion"]
+        found = older(client, hello(client).headers["mcp-session-id"], "tools/call", call)
+    assert not found.json["result"]["isError"]
+    sent = b"".join(door.desk.bodies)
+    assert b"T-42" in sent
+    assert b"00-known-01" in sent
+    for word in (b"undecided", b"inputResponses", b"requestState", b"ttl"):
+        assert word not in sent
+
+
 def test_a_held_call_is_answered_at_once_and_made_once_when_a_second_person_allowed_it(door):
     from broker.kernel import clock
     from sessions_app.operations.decide_hold import decide_hold

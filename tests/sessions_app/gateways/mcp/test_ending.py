@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import threading
@@ -153,3 +154,14 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
         return CommandRun.objects.filter(grant=grant, state="cut", reason="its client gave it up").exists()
 
     eventually(cut, within=30)
+
+
+def test_one_stream_too_many_is_told_so_on_its_own(door):
+    grant, client = door.client()
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            assert message(stack.enter_context(listen(client)))["method"].endswith("acknowledged")
+        more = stack.enter_context(listen(client))
+        assert message(more)["method"].endswith("acknowledged")
+        assert "streams of one token" in message(more)["error"]["message"]
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())

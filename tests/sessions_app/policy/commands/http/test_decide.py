@@ -253,3 +253,19 @@ def test_no_other_body_is_allowed(body):
     compiled = compile_set(parse_text(TICKETS), {"ticket": "T-42", "number": "7"})
     assume(not (isinstance(body, dict) and "sure" in body))
     assert isinstance(decide_request(compiled, "POST", "/tickets/T-42/close", body), Refused)
+
+
+@pytest.mark.parametrize("said", ["5", "5.0", "50e-1"])
+def test_a_number_in_a_body_is_denied_however_it_is_written(said):
+    text = """
+name: a-set
+kind: http
+summary: For a test
+risk: low
+commands:
+  - {request: POST /pay, effect: change}
+  - {deny: POST /pay, body: {amount: {int: [5, 9]}}}
+"""
+    compiled = compile_set(parse_text(text), {})
+    assert isinstance(decide(compiled, 'POST /pay {"amount": 4}'), Allowed)
+    assert decide(compiled, f'POST /pay {{"amount": {said}}}').code == "denied"

@@ -99,3 +99,18 @@ def test_holds_and_denies_stay():
     deny = {"deny": "re*"}
     assert "denied" in covers(one(READ, deny), one(READ))
     assert covers(one(READ, deny), one(READ, deny)) is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "ours", "theirs"),
+    [
+        ("boolean", True, 1),
+        ("number", 1, 1.0),
+        ("string", {"schema": {"type": "string"}}, {"schema": {"type": "string", "const": None}}),
+    ],
+)
+def test_a_deny_of_what_is_the_same_to_python_alone_is_another_one(type_, ours, theirs):
+    drop = {"tool": "drop", "arguments": {"all": {"schema": {"type": type_}}}, "effect": "change"}
+    parent = one(drop, {"deny": "drop", "arguments": {"all": ours}})
+    assert "denied" in covers(parent, one(drop, {"deny": "drop", "arguments": {"all": theirs}}))
+    assert covers(parent, parent) is None

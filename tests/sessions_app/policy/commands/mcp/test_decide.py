@@ -282,3 +282,25 @@ def test_deciding_never_fails(text):
     compiled = compile_set(parse_text(TICKETS), {"ticket": "T-42", "number": "7"})
     assert isinstance(decide(compiled, text), Allowed | Refused)
     assert isinstance(decide(compiled, f"read_ticket {text}"), Allowed | Refused)
+
+
+@pytest.mark.parametrize(
+    "denied",
+    ["5", "5.0", "{int: [5, 9]}", "{schema: {type: integer}}", "{schema: {type: number, minimum: 5}}"],
+)
+@pytest.mark.parametrize("said", ["5", "5.0", "50e-1", "0.5E+1"])
+def test_a_number_is_denied_however_it_is_written(denied, said):
+    text = f"""
+name: a-set
+kind: mcp
+summary: For a test
+risk: low
+commands:
+  - {{tool: pay, arguments: {{amount: {{schema: {{type: number}}}}}}, effect: change}}
+  - {{deny: pay, arguments: {{amount: {denied}}}}}
+"""
+    compiled = compile_set(parse_text(text), {})
+    assert isinstance(decide(compiled, 'pay {"amount": 4.5}'), Allowed)
+    answer = decide(compiled, f'pay {{"amount": {said}}}')
+    assert isinstance(answer, Refused)
+    assert answer.code == "denied"
