@@ -121,7 +121,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     # In the database, so that failed sign-ins are counted once for all processes, and outlive the queue.
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "stint_cache"},
-    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Larger than by default, where a few hundred addresses would push out what others' wrong tries are counted by.
+    "local": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
 }
 
 CELERY_BROKER_URL = _queue_url

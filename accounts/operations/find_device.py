@@ -40,5 +40,6 @@ def find_device(*, user_code: str, identity: Identity, now: dt.datetime) -> Devi
             hint="Look again at the terminal; a code is good for ten minutes. Run `stint login` for a new one.",
             fields={"user_code": ["Not a code that is waiting."]},
         )
-    counter.delete(key)
+    # What was wrong stays counted, or a code of one's own would buy ten more tries.
+    counter.decr(key)
     return found

@@ -71,9 +71,15 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             _lock(view, key)
             if kept := _kept(view, key):
                 return _again(kept)
-            response = handler(view, *args, **kwargs)
-            _keep(view, key, response)
-            return response
+            try:
+                response = handler(view, *args, **kwargs)
+            except StintError as error:
+                refused = error
+            else:
+                _keep(view, key, response)
+                return response
+        # Outside, because what was found out on the way, as that work is closed, is kept as it is without a key.
+        raise refused
 
     return cast("Handler[View, P]", inner)
 
@@ -106,6 +112,9 @@ def _fingerprint(view: Endpoint) -> str:
     request = view.request
     # With our key, because a body may hold a password, which could be guessed from a plain digest.
     text = f"{request.method} {request.path} {canonical(request.data)}"
+    if view.identity.bound_to:
+        # The runs of a pipeline are one identity, and each asks for itself.
+        text = f"{view.identity.bound_to} {text}"
     return salted_hmac("stint.idempotency", text, algorithm="sha256").hexdigest()
 
 

@@ -46,6 +46,8 @@ class Keyring:
     ) -> None:
         self._allowed, self._clock = tuple(allowed), clock
         self._known: dict[str, _Known] = {}
+        # Why an issuer could not be asked, and when that was.
+        self._failed: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def find(self, document: TrustPolicyDocument, kid: str) -> Key | None:
@@ -64,9 +66,22 @@ class Keyring:
         with self._lock:
             known = self._known.get(place)
             if known is None or self._clock() - known.at >= AGAIN:
-                known = _Known(self._fetch(document), self._clock())
+                known = _Known(self._asked(place, document), self._clock())
                 self._known[place] = known
         return known.keys.get(kid)
+
+    def _asked(self, place: str, document: TrustPolicyDocument) -> Mapping[str, Key]:
+        """One that does not answer is left alone for a while, so that tokens of strangers don't take up every process."""
+        why, at = self._failed.get(place, ("", 0.0))
+        if why and self._clock() - at < AGAIN:
+            raise CannotFetch(why)
+        try:
+            found = self._fetch(document)
+        except CannotFetch as error:
+            self._failed[place] = (str(error), self._clock())
+            raise
+        self._failed.pop(place, None)
+        return found
 
     def _young(self, known: _Known) -> bool:
         return self._clock() - known.at < KEPT

@@ -43,7 +43,7 @@ def end_grant(
         if grant.state == GrantState.ENDED:
             return grant
         if grant.state == GrantState.REVOKING:
-            return _cut_now(grant, actor, note, now) if cut else grant
+            return _cut_all(grant, actor, note, now) if cut else grant
         # All below it are locked before the first entry, which keeps the record locked until the end.
         below = lock_descendants(grant_ids=[grant.pk])
         _end_one(grant, actor, reason, note, now, cut=cut)
@@ -74,6 +74,15 @@ def _end_one(
         revoking_at=now, next_attempt_at=now, finish_until=None if cut or not grant.finish_seconds else finish, **facts,
     )  # fmt: skip
     enqueue("grants.deprovision", grant_id=grant.pk)
+
+
+def _cut_all(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
+    """Cut what a grant that is ending lets finish, and what those below it do."""
+    below = lock_descendants(grant_ids=[grant.pk])
+    _cut_now(grant, actor, note, now)
+    for one in below:
+        _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=True)
+    return grant
 
 
 def _who(actor: Identity | None) -> Actor:

@@ -105,7 +105,11 @@ def _given(
         active = Identity.objects.active().filter(pk=policy.identity_id).exclude(kind="person")
         machine = active.select_for_update(no_key=True, of=("self",)).first()
         why = "" if machine is not None else f"{policy.name}: the machine is disabled"
-        if machine is not None and not _first_use(document, unproven, now):
+        # So is what lets it in: whoever changes it meanwhile makes worthless what it gave until then, and no more.
+        same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
+        if not why and not same.select_for_update(no_key=True).exists():
+            why = f"{policy.name}: changed meanwhile"
+        if not why and not _first_use(document, unproven, now):
             why = f"{policy.name}: used before"
         if machine is not None and not why:
             return _issue(

@@ -52,7 +52,7 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     status = _ask(source, outside_id, now)
     _note_answer(source, now)
     if status.standing is Standing.OPEN:
-        return _learn(source, outside_id, status, now)
+        return _learn(source, outside_id, status, now, known)
     if status.standing is Standing.CLOSED:
         return _close(source, outside_id, status, now, known)
     _note_silence(source, outside_id, status.reason, now)
@@ -97,13 +97,20 @@ def _close(
     return known
 
 
-def _learn(source: WorkflowSource, outside_id: str, status: Status, now: dt.datetime) -> Workflow:
-    wanted = _wanted(source, status)
+def _learn(
+    source: WorkflowSource, outside_id: str, status: Status, now: dt.datetime, known: Workflow | None
+) -> Workflow:
+    try:
+        wanted = _wanted(source, status)
+    except SourceUnreadable as error:
+        _note_silence(source, outside_id, error.message, now)
+        raise
     clusters = _clusters(source, status)
     with transaction.atomic():
         locked = Workflow.objects.select_for_update(no_key=True, of=("self",))
         work = locked.filter(source=source, outside_id=outside_id, state=WorkflowState.OPEN).first()
         if work is None:
+            _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
         changed = [name for name, value in wanted.items() if getattr(work, name) != value]
         for name, value in wanted.items():
@@ -122,6 +129,20 @@ def _learn(source: WorkflowSource, outside_id: str, status: Status, now: dt.date
                 data={"changed": changed, "grants_ended": ended},
             )  # fmt: skip
     return work
+
+
+def _check_not_outrun(
+    source: WorkflowSource, outside_id: str, known: Workflow | None, now: dt.datetime
+) -> None:
+    """An answer from before a webhook closed the work says nothing of what is after: it must not open it again.
+
+    Raises SourceUnreadable.
+    """
+    closed = Workflow.objects.filter(source=source, outside_id=outside_id, closed_at__gt=now).exists()
+    if closed or (known is not None and known.state == WorkflowState.OPEN):
+        raise SourceUnreadable(
+            f"It was closed while {source.name} was asked.", hint="If it is open again, ask once more."
+        )
 
 
 def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:

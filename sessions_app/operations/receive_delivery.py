@@ -57,7 +57,7 @@ def receive_delivery(
         raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.")
     adapter = adapter_of(kept)
     try:
-        proven = adapter.verify_webhook(headers, body, secrets_of(kept).webhook, now)
+        proven = adapter.verify_webhook(headers, body, list(filter(None, secrets_of(kept).webhook)), now)
     except DeliveryRefused as error:
         _note_refused(kept, str(error), now)
         raise NotFromSource(

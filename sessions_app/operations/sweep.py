@@ -169,7 +169,8 @@ def _end_workless(now: dt.datetime) -> int:
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
     ended = 0
-    for grant in bound.filter(closed | unread).order_by("pk")[:BATCH]:
+    # All are looked at: many that may go unread for longer must not hide those that may not.
+    for grant in list(bound.filter(closed | unread).order_by("pk")):
         if why := _why_workless(grant, now):
             try:
                 end_grant(grant_id=grant.pk, actor=None, reason=EndReason.WORKFLOW_CLOSED, now=now, note=why)

@@ -19,6 +19,8 @@ from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
 PURPOSE = "workflow source"
+# With an empty one, as of a variable that is not filled in, anybody could sign.
+SHORTEST_SECRET = 8
 
 
 class SourceUnreadable(Unavailable):
@@ -122,7 +124,12 @@ def _webhook(
     for at, given in enumerate(document.webhook_secrets):
         kept = stored.webhook[at] if at < len(stored.webhook) else None
         try:
-            found.append(secret_of(given, kept, on_server=on_server, moved=False))
+            secret = secret_of(given, kept, on_server=on_server, moved=False)
+            if len(secret.strip()) < SHORTEST_SECRET:
+                raise ValueError(
+                    f"is too short: anybody could guess it; give {SHORTEST_SECRET} characters or more"
+                )
+            found.append(secret)
         except ValueError as error:
             problems.append(Problem(f"webhook_secrets[{at}]", str(error)))
     return found

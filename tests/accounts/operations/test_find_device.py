@@ -47,3 +47,15 @@ def test_after_ten_wrong_codes_nothing_is_looked_at_also_not_the_right_one(world
     with pytest.raises(TooManyTries):
         find(world, code)
     assert find(world, code, world.bob).client_id == "stint-cli"
+
+
+def test_a_code_of_ones_own_buys_no_more_tries(world):
+    own = start(world).user_code
+    for _ in range(9):
+        with pytest.raises(UnknownCode):
+            find(world, "BCDF-GHJK")
+    assert find(world, own)
+    with pytest.raises(UnknownCode):
+        find(world, "BCDF-GHJK")
+    with pytest.raises(TooManyTries):
+        find(world, "BCDF-GHJK")

@@ -7,12 +7,15 @@ import datetime as dt
 from django.db import connection
 from django.urls import get_resolver
 
+from accounts.operations.create_token import create_token
 from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import AccessRequest, Grant, IdempotencyKey
-from tests.sessions_app.api.conftest import Caller, token_for
+from sessions_app.operations.read_workflow import read_workflow
+from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.acts import Started, at_once, events
+from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
     "cluster": "web",
@@ -66,6 +69,31 @@ def test_an_error_is_not_kept_so_that_the_same_key_can_be_tried_again(api, world
     assert not IdempotencyKey.objects.exists()
     Sweeper.objects.update(seen_at=clock.now())
     assert api("alice").post("/requests", ASK, **KEY).status_code == 201
+
+
+def test_what_a_refused_act_found_out_on_its_way_is_kept_as_without_a_key(api, world):
+    with speaking_for() as pager:
+        pager.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
+        pager.work["Q1"] = is_closed()
+        refused = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "5m"}, **KEY)
+    assert (refused.status_code, refused.body["code"]) == (409, "grant_is_over")
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == ("revoking", "workflow_closed")
+    assert not IdempotencyKey.objects.exists()
+
+
+def test_a_run_never_gets_the_answer_of_another_run_of_its_pipeline(world):
+    answers = []
+    for run in ("github:1:1:1:1", "github:1:2:1:1"):
+        _, text = create_token(
+            identity_id=world.deployer.pk, label="run", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=5),
+            actor=world.alice, now=world.now, workflow=run,
+        )  # fmt: skip
+        answers.append(Caller(world.deployer, text).post("/requests/offers", {}, **KEY))
+    assert [answer.status_code for answer in answers] == [200, 422]
+    assert answers[1].body["code"] == "idempotency_key_reused"
 
 
 def test_a_secret_that_is_shown_once_is_neither_kept_nor_shown_again(api):

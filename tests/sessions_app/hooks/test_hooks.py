@@ -10,6 +10,7 @@ from django.test import Client
 
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
+from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant, InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.read_workflow import read_workflow
@@ -22,6 +23,7 @@ from tests.support.outside import (
     signed_by_standard,
     tell_pagerduty,
 )
+from tests.support.sources import SOURCE, speaking_for
 
 ID = "Q1ABCDEF2GHIJK"
 REF = f"pagerduty:{ID}"
@@ -192,3 +194,11 @@ def test_a_new_secret_takes_over_while_the_one_before_is_good(world):
         assert secret not in str(list(AuditEntry.objects.values_list("body", flat=True)))
     with pytest.raises(Exception, match="no such source"):
         rotate_source_secret(name="desk", actor=world.bob, now=world.now)
+
+
+@pytest.mark.parametrize("secret", ["''", "'       '", "guess"])
+def test_a_secret_that_anybody_could_guess_is_not_taken(world, secret):
+    document = SOURCE.replace("first-secret-of-the-pager", secret)
+    with speaking_for(), pytest.raises(InvalidInput) as refusal:
+        world.apply({"workflow-sources/pager.yaml": document})
+    assert "too short: anybody could guess it" in str(refusal.value.fields)

@@ -55,6 +55,17 @@ def test_an_issuer_that_does_not_answer_leaves_nobody_in(issuer, document, keyri
         keyring.find(document(), "key-1")
 
 
+def test_an_issuer_that_did_not_answer_is_not_asked_again_for_each_token(issuer, document, keyring, clock):
+    issuer.answers[PLACE] = (503, {}, b"{}")
+    for _ in range(3):
+        with pytest.raises(CannotFetch):
+            keyring.find(document(), "key-1")
+    assert issuer.asked == [PLACE]
+    del issuer.answers[PLACE]
+    clock.at += AGAIN
+    assert keyring.find(document(), "key-1")
+
+
 @pytest.mark.parametrize("told", [b'{"issuer": "https://else.example", "jwks_uri": "x"}', b'{"issuer": "ME"}',
                                   b'{"issuer": "ME", "jwks_uri": "http://127.0.0.2:1/keys"}', b'{"issuer": "ME/"}'])  # fmt: skip
 def test_an_issuer_that_calls_itself_or_its_keys_something_else_is_not_believed(

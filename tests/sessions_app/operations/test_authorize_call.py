@@ -66,10 +66,12 @@ def test_another_cluster_another_token_and_a_replaced_one_open_nothing(token, gr
         lambda grant: Lease.objects.filter(grant=grant).update(gone_at=grant.starts_at),
         lambda grant: Lease.objects.filter(grant=grant).update(made={}),
         lambda grant: GrantCredential.objects.filter(grant=grant).update(expires_at=grant.starts_at),
+        lambda grant: Grant.objects.filter(pk=grant.pk).update(beat_before=grant.starts_at),
     ],
     ids=[
         "ended", "holder disabled", "owner disabled", "cluster removed", "path changed", "secret altered", "target removed",
         "target moved", "lease gone", "tools unknown", "token over",
+        "holder silent",
     ],
 )  # fmt: skip
 def test_what_takes_the_ground_away_takes_the_use_away(token, grant, change):

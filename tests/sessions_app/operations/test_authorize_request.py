@@ -81,6 +81,16 @@ def test_an_end_and_a_tokens_own_end_close_at_once(site):
     assert ask(token) is None
 
 
+def test_who_was_silent_for_too_long_opens_nothing_although_nobody_has_ended_it_yet(site):
+    grant = grant_on_site(site)
+    token = token_of(grant, site)
+    mine = Grant.objects.filter(pk=grant.pk)
+    mine.update(beat_before=grant.expires_at)
+    assert ask(token)
+    mine.update(beat_before=grant.starts_at)
+    assert ask(token) is None
+
+
 def test_removed_and_disabled_things_open_nothing_at_once(site):
     token = token_of(grant_on_site(site), site)
     for model, row, change, back in (

@@ -8,10 +8,11 @@ import yaml
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, GrantState
 from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.beat import NoHeartbeat, NotItsHolder, beat
 from sessions_app.operations.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument
-from tests.support.acts import after, change, last, policy
+from tests.support.acts import after, change, last, policy, session
 
 
 @pytest.fixture
@@ -48,6 +49,20 @@ def test_who_was_silent_for_too_long_stays_over_although_nobody_has_ended_it_yet
     assert swept(world, grant, 91)[1] == EndReason.SILENT
     with pytest.raises(GrantIsOver):
         heard(world, grant, 92)
+
+
+def test_who_was_silent_for_too_long_may_do_nothing_although_nobody_has_ended_it_yet(world, grant):
+    def usable(at):
+        now = after(world, seconds=at)
+        return authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=now)
+
+    (in_time,) = usable(89)
+    assert usable(90) == []
+    # Nor does what was asked for a moment before begin.
+    with pytest.raises(GrantIsOver):
+        session(in_time, now=after(world, seconds=90))
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
 
 
 def test_only_its_holder_keeps_it_alive(world, grant):

@@ -132,6 +132,18 @@ def test_ending_the_first_ends_the_whole_tree_in_one_act(world, grant):
         assert (one.state, one.end_reason, one.end_note) == (state, EndReason.PARENT_ENDED, grant.ref)
 
 
+def test_a_cut_above_overrules_what_would_be_let_finish_below(world, grant):
+    child = hand_on(world, grant)
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
+    child.refresh_from_db()
+    assert child.finish_until == after(world, minutes=5)
+    soon = after(world, seconds=10)
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=soon)
+    child.refresh_from_db()
+    assert (child.finish_until, child.next_attempt_at) == (soon, soon)
+    assert last("grant.revoking", child.ref).data["cut"] is True
+
+
 def test_ending_one_in_the_middle_leaves_what_is_above(world, grant):
     child = hand_on(world, grant)
     agent = hand_on(world, child, world.robot, actor=world.deployer)

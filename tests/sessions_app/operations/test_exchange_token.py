@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from django.db import transaction
 
 from accounts.models import APIToken
 from accounts.queries import valid_token
@@ -163,3 +164,19 @@ def test_of_two_that_come_at_once_with_one_token_one_is_let_in(live_world, issue
         "TokenNotAccepted",
     ]
     assert APIToken.objects.count() == 1
+
+
+def test_what_a_trust_policy_gives_while_it_is_changed_is_nothing(live_world, issuer, owner_connection):
+    world = live_world
+    place = "trust-policies/payments-deploy.yaml"
+    acts.change(world, {place: yaml.safe_dump(issuer.document())})
+    token = issuer.sign(issuer.github(world.now))
+    with transaction.atomic():
+        acts.change(world, {place: yaml.safe_dump(issuer.document(lifetime="5m"))})
+        late = acts.Started(lambda: exchange(world, token))
+        acts.wait_for_waiters(owner_connection, 1)
+    assert isinstance(late.result(), TokenNotAccepted)
+    assert acts.last("identity.token_refused").data["unmet"] == ["payments-deploy: changed meanwhile"]
+    assert not APIToken.objects.exists()
+    # It was not used up by that.
+    assert exchange(world, token).token

@@ -8,6 +8,7 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Grant, Workflow, WorkflowSource
+from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.operations.request_access import RequestRefused
@@ -64,6 +65,37 @@ def test_closed_at_the_source_it_ends_all_access_and_is_never_open_again(world, 
     assert grant.state == "revoking"
     assert world.respond(again).workflow == again
     assert intact()
+
+
+def test_an_answer_that_a_webhook_has_outrun_opens_nothing_again(world, pager):
+    work = read_workflow(ref=REF, now=world.now)
+    answer = pager.status
+
+    def outrun(outside_id):
+        said = answer(outside_id)
+        close_workflow(workflow_id=work.pk, actor=None, now=after(world, seconds=1))
+        return said
+
+    pager.status = outrun
+    with pytest.raises(SourceUnreadable):
+        read_workflow(ref=REF, now=world.now)
+    assert [one.state for one in Workflow.objects.all()] == ["closed"]
+    # Whoever looked only after the close, with an older time, is told the same.
+    pager.status = answer
+    with pytest.raises(SourceUnreadable):
+        read_workflow(ref=REF, now=world.now)
+    assert read_workflow(ref=REF, now=after(world, seconds=1)).ref == f"{REF}~2"
+
+
+def test_work_whose_planned_time_is_no_time_waits_its_turn_as_what_is_unread_does(world, pager):
+    work = read_workflow(ref=REF, now=world.now)
+    pager.work["Q1"] = is_open(starts_at=after(world, hours=2), ends_at=after(world, hours=1))
+    later = after(world, seconds=30)
+    with pytest.raises(SourceUnreadable):
+        read_workflow(ref=REF, now=later)
+    work.refresh_from_db()
+    assert (work.asked_at, work.read_at) == (later, world.now)
+    assert "before it begins" in work.read_error
 
 
 def test_a_source_that_is_down_starts_nothing_and_is_left_alone_for_a_moment(world, pager):
