@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from .shell import Shell
 
 Row = Mapping[str, Any]
 USUAL = 3600
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USABLE = ("active", "provisioning")
 
 
@@ -39,8 +42,8 @@ class Want:
     wait: float | None = None
 
 
-def a_grant(shell: Shell, want: Want) -> Row:
-    """Return a grant that can be used now; one is asked and waited for where there is none.
+def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = None) -> Row:
+    """Return a grant that can be used now; one is asked and waited for where there is none. ``made`` gets a new request.
 
     Raises CliError when there is nothing to ask for, and NoGrant when the waiting ends without one.
     """
@@ -49,7 +52,7 @@ def a_grant(shell: Shell, want: Want) -> Row:
     found = _held(shell, want)
     if found is not None:
         return waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait)
-    return waiting.wait_for_grant(shell, _asked(shell, want), seconds=want.wait)
+    return waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait)
 
 
 def ref_of(text: str) -> str:
@@ -103,7 +106,7 @@ def allows(shell: Shell, grant: Row, line: str) -> bool:
 # What one may ask for
 
 
-def _asked(shell: Shell, want: Want) -> Row:
+def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     """Return the request for what is wanted: one that waits already, or a new one."""
     offer = _offer(shell, want)
     body = _body(shell, want, offer)
@@ -118,8 +121,23 @@ def _asked(shell: Shell, want: Want) -> Row:
         f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({', '.join(preview['targets'])})"
     )
     shell.note(f"Asking for {about} for {screen.span(body['duration'])}{outcome}.")
-    row: Row = shell.wire.post("/requests", body)
+    if made is None:
+        row: Row = shell.wire.post("/requests", body)
+        return row
+    with _undisturbed():
+        row = shell.wire.post("/requests", body)
+        made(row)
     return row
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait, so that nothing is asked for of which nobody here knows."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def refuse_if_refused(preview: Row) -> None:

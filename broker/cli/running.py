@@ -111,6 +111,42 @@ def _in_foreground() -> bool:
         return False
 
 
+@contextlib.contextmanager
+def taken_back_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Whoever stops this process before its command has begun leaves nothing behind that is approved later: TERM and HUP are
+    an interrupt in here, and then each request that was handed in is withdrawn, or the grant that came of it ended.
+    """
+    made: list[str] = []
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield lambda request: made.append(str(request["ref"]))
+    except KeyboardInterrupt:
+        for ref in made:
+            _take_back(shell, ref)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _take_back(shell: Shell, ref: str) -> None:
+    try:
+        shell.wire.post(f"/requests/{ref}/withdraw")
+    except CliError as error:
+        try:
+            grant = shell.wire.get(f"/requests/{ref}")["grant"]
+        except CliError:
+            grant = None
+        if grant:
+            _end(shell, str(grant), "It was interrupted before the command.")
+        else:
+            say(f"stint: {plain(ref)} could not be taken back: {plain(error.message)}", err=True)
+
+
 def run_with(
     shell: Shell, grant: Mapping[str, Any], words: Sequence[str], prepare: Callable[[], Mapping[str, str]]
 ) -> int:

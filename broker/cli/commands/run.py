@@ -14,7 +14,7 @@ from .. import credentials, granting
 from ..errors import Usage
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, Command, Pair, about_asking, waits
-from ..running import run_with
+from ..running import run_with, taken_back_when_interrupted
 from ..shell import Shell, pass_shell
 from .ssh import asking
 
@@ -53,7 +53,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
       http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
       all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) where there is a credential
 
-    It does not get your own STINT_TOKEN. Files are removed when it ends.
+    Interrupted while it waits, it takes back what it asked for. COMMAND does not get your own STINT_TOKEN. Files are removed when it ends.
 
     \b
       stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py
@@ -70,14 +70,15 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     # Before there is a grant, which would be left behind where there is no room for its files.
     folder = _folder(shell)
     try:
-        grant = granting.a_grant(shell, want)
+        with taken_back_when_interrupted(shell) as made:
+            grant = granting.a_grant(shell, want, made=made)
 
-        def prepare() -> dict[str, str]:
-            handed = credentials.handed(shell, grant, given["target"], folder)
-            more = credentials.named(handed.get("STINT_CREDENTIAL_FILE"), dict(named))
-            return {**credentials.clean(shell.env), **handed, **more}
+            def prepare() -> dict[str, str]:
+                handed = credentials.handed(shell, grant, given["target"], folder)
+                more = credentials.named(handed.get("STINT_CREDENTIAL_FILE"), dict(named))
+                return {**credentials.clean(shell.env), **handed, **more}
 
-        return run_with(shell, grant, words, prepare)
+            return run_with(shell, grant, words, prepare)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

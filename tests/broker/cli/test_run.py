@@ -173,6 +173,21 @@ def test_a_runtime_folder_that_is_not_there_is_no_reason_to_leave_a_grant_behind
     assert is_over()
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_whoever_stops_it_while_it_waits_leaves_no_request_that_is_approved_later(laptops, how):
+    from sessions_app.models import AccessRequest
+
+    ask = ("run", "--cluster", "web", "--set", "restart-web", "-m", "Nightly", "-p", "unit=nginx")
+    process = laptops["alice"].start(*ask, "--", "true")
+    eventually(lambda: AccessRequest.objects.filter(state="pending").exists(), within=60, every=0.1)
+    request = AccessRequest.objects.get(state="pending")
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    request.refresh_from_db()
+    assert request.state == "withdrawn"
+
+
 def test_a_machine_whose_clock_is_an_hour_behind_beats_as_often_as_the_grant_wants():
     class Wire:
         """Says what a Stint says whose clock is right."""
