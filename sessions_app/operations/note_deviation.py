@@ -33,7 +33,7 @@ def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
     if count < terms.limit:
         return grant
     lines = [run.line for run in tried.order_by("-pk")[:SHOWN]][::-1]
-    if grant.holder.is_person and terms.people == "hold":
+    if _is_held(grant):
         _hold(grant, count, lines, now)
     else:
         note = f"{count} refused, the last: {lines[-1]}"[:500]
@@ -48,6 +48,12 @@ def refused_runs(grant: Grant) -> CommandRunQuerySet:
     return CommandRun.objects.filter(grant=grant, state=RunState.REFUSED, pk__gt=grant.deviations_after)
 
 
+def _is_held(grant: Grant) -> bool:
+    """Whether too much else holds the grant until an approver has looked, and does not end it."""
+    terms = facts.policy_document(grant.policy).deviations
+    return grant.holder.is_person and terms is not None and terms.people == "hold"
+
+
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
     Grant.objects.filter(pk=grant.pk, held_at__isnull=True).update(held_at=now)
     record(
@@ -57,7 +63,7 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
 
 
 def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
-    held = grant.holder.is_person
+    held = _is_held(grant)
     tell(
         people=people_who_may_decide(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",

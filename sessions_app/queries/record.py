@@ -47,13 +47,21 @@ class _Sight:
     clusters: Sequence[int]
     names: dict[str, list[str]]
 
+    def acts(self) -> Q:
+        """Its own acts; with a token that is bound to a piece of work those are told by what they are about alone."""
+        return Q(pk__in=[]) if self.identity.bound_to else Q(actor_id=self.identity.pk)
+
     def grants(self) -> QuerySet[Grant]:
         """As ``Grant.objects.visible_to``, by ids, so that indexes serve it."""
+        if self.identity.bound_to:
+            return Grant.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
         return Grant.objects.filter(Q(holder__in=self.people) | where)
 
     def requests(self) -> QuerySet[AccessRequest]:
         """As ``AccessRequest.objects.visible_to``, by ids."""
+        if self.identity.bound_to:
+            return AccessRequest.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
         return AccessRequest.objects.filter(Q(requester__in=self.people) | where)
 
@@ -147,7 +155,7 @@ def _sight(identity: Identity) -> _Sight:
             "cluster": _names(Cluster.objects.visible_to(identity)),
             "policy": _names(AccessPolicy.objects.visible_to(identity)),
             "command_set": _names(CommandSet.objects.visible_to(identity)),
-            "identity": [username for _, username in own],
+            "identity": [] if identity.bound_to else [username for _, username in own],
         },
     )
 
@@ -185,7 +193,7 @@ def _of_few(
         about |= Q(object_type=object_type, object_ref__in=names)
     every = [name for names in named.values() for name in names]
     sorts = (
-        found.filter(actor_id=sight.identity.pk),
+        found.filter(sight.acts()),
         found.filter(object_type="log"),
         # Not in the order of the key: PostgreSQL would read the record backwards in the hope of meeting them.
         found.filter(about, object_ref__in=every).order_by((F("seq") + 0).desc()),
@@ -196,7 +204,7 @@ def _of_few(
 
 def _seen(found: QuerySet[AuditEntry], sight: _Sight) -> QuerySet[AuditEntry]:
     """Keep what is seen, looking each grant and request up by its reference."""
-    condition = Q(actor_id=sight.identity.pk) | Q(object_type="log")
+    condition = sight.acts() | Q(object_type="log")
     condition |= Q(seen_grant__isnull=False) | Q(seen_request__isnull=False)
     for object_type, names in sight.names.items():
         condition |= Q(object_type=object_type, object_ref__in=names)

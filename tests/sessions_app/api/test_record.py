@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 
+from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
 from sessions_app.models import Grant
+from tests.sessions_app.api.conftest import Caller
+from tests.support.sources import SOURCE, is_open, speaking_for
 
 
 def rows(caller, query: str = "") -> list[dict]:
@@ -40,6 +44,20 @@ def test_a_machine_sees_its_own_and_not_its_owners(api, world):
     seen = {row["object_ref"] for row in rows(api("robot"))}
     assert "robot" in seen
     assert seen.isdisjoint({grant.ref, grant.request.ref, "alice"})
+
+
+def test_a_run_sees_nothing_of_other_runs_of_its_pipeline(world):
+    with speaking_for() as pager:
+        pager.work |= {"Q1": is_open(), "Q2": is_open()}
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        mine, other = (world.request(world.deployer, workflow=f"pager:{name}") for name in ("Q1", "Q2"))
+    _, text = create_token(
+        identity_id=world.deployer.pk, label="run", scopes=["read"], lifetime=dt.timedelta(minutes=5),
+        actor=world.alice, now=world.now, workflow="pager:Q1",
+    )  # fmt: skip
+    seen = {row["object_ref"] for row in rows(Caller(world.deployer, text))}
+    assert {mine.ref, "pager:Q1"} <= seen
+    assert seen.isdisjoint({other.ref, "pager:Q2", "deployer"})
 
 
 def test_filters_narrow_it(api, world):

@@ -65,6 +65,7 @@ def test_a_policy_may_end_a_person_s_as_well(world):
     grant = world.grant()
     used, opened = tries(world, grant, 1)
     assert Grant.objects.get(pk=grant.pk).end_reason == EndReason.DEVIATION
+    assert "The grant has ended." in Notice.objects.filter(event="grant.held")[0].body
     with pytest.raises(GrantIsOver):
         run(used, opened, "echo restart nginx", now=world.now)
 
