@@ -11,6 +11,7 @@ from broker.audit.record import record
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
 from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_hold import people_who_may_decide
 from sessions_app.queries import facts
@@ -55,6 +56,11 @@ def _is_held(grant: Grant) -> bool:
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
+    """Hold it, and end what was handed on of it: who holds it could go on through others."""
+    for part in lock_descendants(grant_ids=[grant.pk]):
+        end_grant(
+            grant_id=part.pk, actor=None, reason=EndReason.DEVIATION, now=now, note=f"{grant.ref} is held"
+        )
     Grant.objects.filter(pk=grant.pk, held_at__isnull=True).update(held_at=now)
     record(
         event=Event.GRANT_HELD, actor=WATCHER, object_type="grant", object_ref=grant.ref, now=now,

@@ -126,6 +126,14 @@ def test_the_first_trust_policy_that_fits_decides_and_one_may_be_named(world, is
             exchange(world, issuer.sign(issuer.github(world.now)), audience=name)
 
 
+def test_one_that_cannot_be_read_lets_nobody_in_and_keeps_nobody_out(world, issuer, trust):
+    trust(name="a-broken-one")
+    TrustPolicy.objects.filter(name="a-broken-one").update(document={"name": "a-broken-one"})
+    assert exchange(world, issuer.sign(issuer.github(world.now))).policy.name == "payments-deploy"
+    with pytest.raises(TokenNotAccepted):
+        exchange(world, issuer.sign(issuer.github(world.now)), audience="a-broken-one")
+
+
 def test_fewer_scopes_may_be_asked_for_and_never_more(world, issuer, trust):
     trust(scopes=["read", "request"])
     assert exchange(world, issuer.sign(issuer.github(world.now)), scopes=["read"]).token.scopes == ["read"]

@@ -6,6 +6,7 @@ import pytest
 
 from sessions_app.models import EndReason, Grant, GrantState, Notice
 from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.open_session import GrantIsHeld, GrantIsOver
 from tests.support.acts import change, events, last, policy, run, session, use
 
@@ -74,3 +75,19 @@ def test_without_a_limit_refusals_are_only_counted(world):
     grant = world.grant()
     tries(world, grant, 30)
     assert "grant.held" not in events(grant.ref)
+
+
+def test_what_was_handed_on_of_a_grant_ends_when_the_grant_is_held(world):
+    change(
+        world,
+        policy(world, deviations={"limit": 3}, delegation={"depth": 1, "to": {"identities": ["deployer"]}}),
+    )
+    grant = world.grant()
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    child = delegate_grant(grant_id=grant.pk, actor=world.alice, part=part, now=world.now)
+    tries(world, grant, 3)
+    grant.refresh_from_db()
+    child.refresh_from_db()
+    assert grant.held_at is not None
+    assert (child.state, child.end_reason) == (GrantState.ENDED, EndReason.DEVIATION)
+    assert grant.ref in child.end_note
