@@ -220,10 +220,9 @@ def _pause(number: int) -> float:
 
 def _wait(after: str | None, number: int) -> float:
     """How long the server wants to be left alone (RFC 9110 section 10.2.3), within reason."""
-    try:
-        return min(max(float(after or ""), 0.0), _LONGEST_PAUSE)
-    except ValueError:
-        return _pause(number)
+    if after and len(after) < 10 and after.isascii() and after.isdigit():
+        return min(float(after), _LONGEST_PAUSE)
+    return _pause(number)
 
 
 def _lost(url: str, error: HTTPError) -> Unreachable:

@@ -54,6 +54,12 @@ def test_a_repeat_carries_the_key_of_the_first_try(server):
     assert first == second
 
 
+@pytest.mark.parametrize("after", ["nan", "inf", "-1", "1e9", "soon", "²"])
+def test_a_server_that_says_nonsense_about_when_is_asked_again_all_the_same(server, after):
+    server.answers = [(503, {"Retry-After": after}, BUSY[2]), (200, {}, {"ref": "GR-7F3K"})]
+    assert Wire(server.url, "stint_x").post("/grants/GR-7F3K/end") == {"ref": "GR-7F3K"}
+
+
 def test_what_takes_no_key_is_sent_once(server):
     server.answers = [BUSY]
     with pytest.raises(CliError) as caught:
