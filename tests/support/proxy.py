@@ -46,24 +46,26 @@ class BlackHole:
         self._ready.set()
         self._loop.run_forever()
         self._server.close()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        # What was told to close is closed by the loop's next turn; left open, it would keep the database in use.
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
             await self._open.wait()
             upstream, downstream = await asyncio.open_unix_connection(str(self._behind))
             pumps = [
                 asyncio.ensure_future(self._pump(reader, downstream)),
                 asyncio.ensure_future(self._pump(upstream, writer)),
             ]
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in pumps:
-                pump.cancel()
-            downstream.close()
-        writer.close()
+            with contextlib.closing(downstream):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                for pump in pumps:
+                    pump.cancel()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
