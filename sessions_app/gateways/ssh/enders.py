@@ -25,6 +25,9 @@ REASONS = {
     "policy_changed": "what it rests on changed",
     "identity_disabled": "its holder was disabled",
     "cluster_removed": "its cluster was removed",
+    "deviation": "too much else was tried with it",
+    "silent": "its heartbeat stopped",
+    "parent_ended": "what it is a part of ended",
 }
 
 
