@@ -12,6 +12,7 @@ import structlog
 
 from broker.audit.actor import ActorKind
 from broker.kernel.statement import Statement, moment, number, text
+from sessions_app.models import CommandSetVersion
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
@@ -24,12 +25,11 @@ _LIVE = Statement(
     "stint_authorize_use",
     """
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
+       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
   FROM sessions_app_grant g
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.removed_at IS NULL
   JOIN sessions_app_cluster c ON c.id = g.cluster_id AND c.removed_at IS NULL AND c.id = t.cluster_id
-  JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
  WHERE g.holder_id = $1::bigint AND g.state = 'active' AND g.held_at IS NULL AND t.name = $2::text
    AND c.kind = 'ssh' AND g.starts_at <= $3::timestamptz AND g.expires_at > greatest($3::timestamptz, clock_timestamp())
@@ -90,18 +90,20 @@ def _or_null(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 
-# What is permitted is read each time; the same row, read again, only need not be understood again.
-@functools.lru_cache(maxsize=1024)
+# What is permitted is read each time; the same row, read again, only need not be understood again. Its token names the
+# grant for ever, and the database refuses any change of the version that was approved.
+@functools.lru_cache(maxsize=4096)
 def _use(row: tuple[bytes | None, ...]) -> Use:
     """Return what a row says. Raises ValueError for a row, or a command set behind it, that can't be read."""
     (grant_id, holder_id, target_id, port, version_id, finish_seconds) = (
-        number(row[at]) for at in (0, 2, 7, 10, 13, 18)
+        number(row[at]) for at in (0, 2, 7, 10, 13, 17)
     )
-    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, digest, token) = (
-        text(row[at]) for at in (1, 3, 4, 5, 6, 8, 9, 11, 12, 14, 19)
+    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, token) = (
+        text(row[at]) for at in (1, 3, 4, 5, 6, 8, 9, 11, 12, 18)
     )
+    digest = CommandSetVersion.objects.values_list("digest", flat=True).get(pk=version_id)
     found = compiled_by_digest(
-        version_id, digest, _bound(json.loads(text(row[15]))), _kept(json.loads(text(row[16])))
+        version_id, digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
     )
     if not isinstance(found, CompiledSet):
         raise ValueError("Its commands are not for SSH.")  # noqa: TRY004  # a row, not an argument
@@ -117,7 +119,7 @@ def _use(row: tuple[bytes | None, ...]) -> Use:
             id=target_id, name=target, address=address, port=port, account=account, host_key=host_key
         ),
         compiled=found,
-        expires_at=moment(row[17]),
+        expires_at=moment(row[16]),
         finish_seconds=finish_seconds,
         token=token,
     )
