@@ -157,7 +157,7 @@ def _load() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
     gc.disable()
     import django  # noqa: PLC0415  # this end alone needs it
-    from django.urls import get_resolver  # noqa: PLC0415
+    from django.urls import get_resolver  # noqa: PLC0415  # and this
 
     django.setup()
     for name in _MODULES:

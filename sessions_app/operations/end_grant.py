@@ -33,8 +33,7 @@ def end_grant(
 
     ``cut`` false lets running commands whose end policy is `finish` go on for as long as approvers saw. A grant that
     is already ending stays as it is, but a cut overrules a `finish` that is under way. All that was delegated from it, and
-    from that, ends in the same transaction. ``actor`` None is the clock or
-    another part of Stint. Raises NotFound.
+    from that, ends in the same transaction. ``actor`` None is the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
         grant = Grant.objects.select_for_update().filter(pk=grant_id).first()

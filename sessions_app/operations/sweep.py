@@ -133,7 +133,8 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 
 def end_baseless(*, now: dt.datetime) -> int:
     """End live grants whose holder was disabled, whose cluster, policy or command set was removed, or whose work is closed,
-    over, or was not heard of for longer than their policy allows, and close the sessions of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
+    over, or was not heard of for longer than their policy allows, and close the sessions of gateways that are gone. Run it
+    every few seconds; it is the net below the verbs that do so at once.
     """
     stop_lost_gateways(now=now)
     live = Grant.objects.filter(state__in=_LIVE)
