@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -82,6 +83,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
 
     # The piece of work that the token in use is bound to; set by whoever looks the token up, and never stored.
     bound_to: str = ""
+    # What it holds on rows of the catalogue, by noun and permission, for as long as one page is read; None: read each time.
+    held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"

@@ -37,7 +37,7 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         """Those that were not removed."""
         return self.filter(removed_at__isnull=True)
 
-    def holding(self, identity: Identity, *permissions: str) -> RawSQL:
+    def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
         """Return the ids of clusters on which the identity itself, or its groups, hold one of the permissions."""
         return permitted(identity, "cluster", permissions)
 

@@ -22,7 +22,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         """Those that were not removed."""
         return self.filter(removed_at__isnull=True)
 
-    def holding(self, identity: Identity, *permissions: str) -> RawSQL:
+    def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
         """Return the ids of policies on which the identity itself, or its groups, hold one of the permissions."""
         return permitted(identity, "accesspolicy", permissions)
 

@@ -17,6 +17,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.models import Identity
 from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models.visibility import hold_still
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -39,6 +40,7 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
             # Before anything is read: whatever happens from now on makes the page look again.
             if request.method == "GET":
                 request.META[SEEN] = last_number()
+                hold_still(who(request))
             try:
                 _refuse_unstorable(request)
                 return view(request, *args, **kwargs)
