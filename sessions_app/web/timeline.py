@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.template.defaultfilters import date as format_date
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestState
+from sessions_app.web.words import say_day
 
 Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # a bar narrower than this, in per cent, has its text beside it
@@ -240,8 +240,8 @@ def _dated(span: Span) -> str:
 
 def _from_to(start: dt.datetime, end: dt.datetime) -> str:
     first, last = timezone.localtime(start), timezone.localtime(end)
-    day = "" if first.date() == last.date() else f"{format_date(last, 'D j M')} "
-    return f"{format_date(first, 'D j M')} {first:%H:%M} to {day}{last:%H:%M %Z}"
+    day = "" if first.date() == last.date() else f"{say_day(last)} "
+    return f"{say_day(first)} {first:%H:%M} to {day}{last:%H:%M %Z}"
 
 
 def _ticks(start: dt.datetime, end: dt.datetime, at: Place) -> Iterable[Tick]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from django import template
-from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from broker.kernel import clock
 from sessions_app.policy.durations import say_duration
+from sessions_app.web.words import say_day
 
 register = template.Library()
 
@@ -31,8 +31,8 @@ def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
     hour = f"{local:%H:%M} {local:%Z}"
     if local.date() == today.date():
         return hour
-    day = format_date(local, "D j M" if local.year == today.year else "D j M Y")
-    return f"{day}, {hour}"
+    year = "" if local.year == today.year else f" {local.year}"
+    return f"{say_day(local)}{year}, {hour}"
 
 
 @register.filter
