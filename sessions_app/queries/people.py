@@ -15,7 +15,7 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     """
     if identity.is_superuser:
         return Identity.objects.all()
-    if not _sees_others(identity):
+    if not sees_others(identity):
         return Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity))
     asked = (
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
@@ -25,7 +25,7 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     return looked_up.filter(Q(pk=identity.pk) | Q(owner=identity) | Q(asked__isnull=False))
 
 
-def _sees_others(identity: Identity) -> bool:
+def sees_others(identity: Identity) -> bool:
     """Whether any permission lets the reader see what others asked for. Most have none, and need no looking up."""
     seeing = ("view", "approve", "administer")
     return (

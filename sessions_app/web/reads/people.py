@@ -22,7 +22,7 @@ from sessions_app.models import (
     TrustPolicy,
 )
 from sessions_app.queries.named import with_names
-from sessions_app.queries.people import known_people
+from sessions_app.queries.people import known_people, sees_others
 from sessions_app.queries.record import newest_visible
 from sessions_app.queries.ways import Way, ways_of
 from sessions_app.web.reads.home import LIVE
@@ -39,12 +39,7 @@ UNUSED_AFTER = dt.timedelta(days=30)
 
 def may_look(identity: Identity) -> bool:
     """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
-    return (
-        identity.is_superuser
-        or identity.machines.exists()
-        or AccessPolicy.objects.held_by(identity, "view", "approve", "administer").exists()
-        or Cluster.objects.held_by(identity, "view", "approve", "administer").exists()
-    )
+    return identity.is_superuser or identity.machines.exists() or sees_others(identity)
 
 
 def people(
