@@ -36,7 +36,9 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     commands = _commands(grant, views)
     targets = _targets(grant)
     refused = _refused(grant)
-    refused_times = CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
+    refused_times = sum(row["times"] for row in refused)
+    if len(refused) == MOST_REFUSED:
+        refused_times = CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
     approved, used = _seconds(grant, now)
     return {
         "sentence": sentence(
@@ -73,6 +75,8 @@ def _refused(grant: Grant) -> list[dict[str, Any]]:
     runs = CommandRun.objects.filter(grant=grant, state__in=REFUSED).order_by()
     grouped = runs.values("line").annotate(times=Count("pk"), last=Max("pk"), last_at=Max("tried_at"))
     rows = list(grouped.order_by("-times", "-last")[:MOST_REFUSED])
+    if not rows:
+        return []
     why = dict(CommandRun.objects.filter(pk__in=[row["last"] for row in rows]).values_list("pk", "reason"))
     return [
         {"command": row["line"], "times": row["times"], "last_at": row["last_at"].isoformat(), "why": why[row["last"]]}

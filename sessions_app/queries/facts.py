@@ -285,8 +285,11 @@ def lease_facts(lease: Lease) -> TargetFacts:
     )
 
 
-def scope_of(request: AccessRequest) -> Scope:
-    """Return the exact scope of a request as the rows behind it are now; its digest tells whether anything changed."""
+def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) -> Scope:
+    """Return the exact scope of a request as the rows behind it are now; its digest tells whether anything changed.
+
+    ``targets`` are those of ``targets_of(request)``, where they were just read.
+    """
     return Scope(
         requester=request.requester.username,
         kind=request.kind,
@@ -296,7 +299,7 @@ def scope_of(request: AccessRequest) -> Scope:
         command_set_version=request.command_set_version.number,
         command_set_digest=request.command_set_version.digest,
         parameters=request.parameters,
-        targets=[target_facts(target) for target in targets_of(request)],
+        targets=[target_facts(one) for one in (targets_of(request) if targets is None else targets)],
         starts_at=request.starts_at,
         duration=request.duration,
         extends=request.extends.ref if request.extends else None,
@@ -327,16 +330,26 @@ def work_parameters(version: CommandSetVersion) -> dict[str, str]:
 
 def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
     """Return the verdicts on a request, each with whether its giver may decide it now."""
-    barred = set(Identity.objects.filter(same_person(request.requester)).values_list("pk", flat=True))
-    able = set(Identity.objects.active().filter(kind=Kind.PERSON).values_list("pk", flat=True)) - barred
-    given = request.approvals.filter(voided_at__isnull=True).select_related("approver")
+    given = list(
+        request.approvals.filter(voided_at__isnull=True)
+        .select_related("approver")
+        .prefetch_related("approver__groups")
+    )
+    if not given:
+        return []
+    able = set(
+        Identity.objects.active()
+        .filter(kind=Kind.PERSON, pk__in=[approval.approver_id for approval in given])
+        .exclude(pk__in=Identity.objects.filter(same_person(request.requester)).values("pk"))
+        .values_list("pk", flat=True)
+    )
     return [
         CountedVerdict(
             approver_id=approval.approver_id,
-            groups=group_names(approval.approver),
+            groups=frozenset(group.name for group in approval.approver.groups.all()),
             approve=approval.verdict == Verdict.APPROVE,
             digest=approval.digest,
             counts=approval.approver_id in able,
         )
-        for approval in given.prefetch_related("approver__groups")
+        for approval in given
     ]

@@ -148,6 +148,9 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     held = _held_already(request, starts_at)
     targets = facts.targets_of(request)
     overlapping = _overlapping(request, reader, starts_at, ends_at)
+    approvals = list(
+        request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
+    )
     return RequestFacts(
         request=request,
         document=document,
@@ -157,11 +160,9 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         targets=targets,
         all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
         gone_targets=len(request.targets) - len(targets),
-        approvals=list(
-            request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
-        ),
-        needed=_needed(request, document),
-        digest_now=facts.scope_of(request).digest(),
+        approvals=approvals,
+        needed=_needed(request, document, {approval.approver_id for approval in approvals}),
+        digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
         past=_past(request, reader, now),
         incidents=list(Workflow.objects.open().visible_to(reader).filter(clusters=request.cluster)[:MOST]),  # type: ignore[attr-defined]  # the queryset of the model
@@ -175,23 +176,23 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
 def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
     """Return the context of the page of one request, for any reader who may see it."""
     own = reader.pk in (request.requester_id, request.requester.owner_id)
+    found = request_facts(request, reader, now)
     return {
         "asked": request,
-        "facts": request_facts(request, reader, now),
+        "facts": found,
         "own": own,
         "may_not": may_not_decide(request, reader),
         "grant": getattr(request, "grant", None),
-        "mine": request.approvals.filter(approver=reader, voided_at__isnull=True).first(),
+        "mine": next((one for one in found.approvals if one.approver_id == reader.pk), None),
         "remindable": request.reminded_at is None or now - request.reminded_at >= PAUSE,
         "lapsed": request.state == RequestState.PENDING and request.lapses_at <= now,
     }
 
 
-def _needed(request: AccessRequest, document: PolicyDocument) -> list[Needed]:
+def _needed(request: AccessRequest, document: PolicyDocument, given: set[int]) -> list[Needed]:
     clauses = facts.clauses_of(request, document)
     if request.state != RequestState.PENDING:
         return [Needed(clause, 0, []) for clause in clauses]
-    given = set(request.approvals.filter(voided_at__isnull=True).values_list("approver", flat=True))
     resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
     return [
         Needed(clause, missing, _others(facts.eligible_approvers(clause, request.requester), given))
