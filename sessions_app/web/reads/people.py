@@ -14,7 +14,6 @@ from broker.audit.models import AuditEntry
 from broker.audit.queries import entries
 from sessions_app.models import (
     AccessPolicy,
-    Cluster,
     CommandRun,
     Grant,
     GrantState,
