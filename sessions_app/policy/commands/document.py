@@ -12,6 +12,8 @@ from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
 Effect = Literal["read", "change", "destructive"]
+# The strictest first: where several commands fit one use, what it may do to the target is never told as less.
+EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 Risk = Literal["low", "medium", "high", "critical"]
 
 MAX_COMMANDS = 500

@@ -15,7 +15,7 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.document import Effect, RuleRefused
+from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
 from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
 from sessions_app.policy.commands.http.checks import Check, Exact, Typed, denies, leaves
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest
@@ -23,8 +23,6 @@ from sessions_app.policy.commands.http.targets import Target, read_target
 from sessions_app.policy.commands.http.templates import ANY, Template, check_method, pattern_of, place_in
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, ValueRefused
 from sessions_app.policy.documents import Problem
-
-_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 
 
 class Unseen:
@@ -50,7 +48,7 @@ class Command(answers.CompiledCommand):
     @property
     def strictness(self) -> tuple[int, int]:
         """Lower decides."""
-        return (_EFFECT_RANK[self.rule.effect], self.index)
+        return (EFFECT_RANK[self.rule.effect], self.index)
 
     @property
     def deep(self) -> bool:

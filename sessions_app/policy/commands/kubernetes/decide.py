@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
-from sessions_app.policy.commands.document import Effect, RuleRefused
+from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
 from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
 from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.rights import (
@@ -34,7 +34,6 @@ from sessions_app.policy.commands.parameters import ParameterType
 from sessions_app.policy.documents import Problem
 
 MAX_NAMESPACES = 10
-_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Command(answers.CompiledCommand):
     @property
     def strictness(self) -> tuple[int, int]:
         """Lower decides."""
-        return _RANK[self.rule.effect], self.index
+        return EFFECT_RANK[self.rule.effect], self.index
 
     def covers(self, request: Request) -> Mapping[str, str] | None:
         """The values with which one of its rights permits a request."""

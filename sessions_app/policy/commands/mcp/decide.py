@@ -12,7 +12,7 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
 from sessions_app.policy.commands.http.checks import Check, Exact, Typed, denies, leaves
 from sessions_app.policy.commands.http.templates import place_in
@@ -20,7 +20,6 @@ from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCom
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
 from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRefused
 
-_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 AnyCheck = Check | ShapeCheck
 
 
@@ -35,7 +34,7 @@ class Command(answers.CompiledCommand):
 
     @property
     def strictness(self) -> tuple[bool, int, int]:
-        return (not self.rule.held, _EFFECT_RANK[self.rule.effect], self.index)
+        return (not self.rule.held, EFFECT_RANK[self.rule.effect], self.index)
 
     @property
     def name(self) -> str:

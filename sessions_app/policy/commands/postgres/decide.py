@@ -15,15 +15,13 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
 from sessions_app.policy.commands.postgres.lines import LineRefused, check_name, parse_line
 from sessions_app.policy.commands.postgres.privileges import Privilege, Slot
 from sessions_app.policy.commands.postgres.roles import role_fault
 from sessions_app.policy.documents import Problem
-
-_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Command(answers.CompiledCommand):
     @property
     def strictness(self) -> tuple[int, int]:
         """Destructive before change before read, then the document's order."""
-        return (_EFFECT_RANK[self.rule.effect], self.index)
+        return (EFFECT_RANK[self.rule.effect], self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import CommandView, CompileError, Refused, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh.document import Contain, SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, parse_line
@@ -25,7 +25,6 @@ from sessions_app.policy.documents import Problem
 
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
 
-_EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Command(answers.CompiledCommand):
     def strictness(self) -> tuple[bool, int, int, bool, int]:
         """Lower decides."""
         finish = self.rule.finish_seconds
-        rank = _EFFECT_RANK[self.rule.effect]
+        rank = EFFECT_RANK[self.rule.effect]
         return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.index)
 
 
