@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from sessions_app.policy.commands.document import EFFECT_RANK, Effect
 from sessions_app.policy.commands.parameters import (
     Choice,
     Cidr,
@@ -21,6 +22,13 @@ from sessions_app.policy.commands.parameters import (
 )
 
 _WORKFLOW_NAME = 64
+# Why a command that is called `read` is refused where it may be what is called `change` there.
+TOLD_AS_LESS = "would be told as less than what it may be"
+
+
+def is_told_as_less(inner: Effect, outer: Effect) -> bool:
+    """Whether a use would be told, and by HTTP written down, as less than the one that it is delegated from has it."""
+    return EFFECT_RANK[inner] > EFFECT_RANK[outer]
 
 
 def accepts(type_: ParameterType, value: str) -> bool:

@@ -12,7 +12,7 @@ from sessions_app.policy.commands.http.decide import Command, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.http.templates import ANY, Place
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
-from sessions_app.policy.commands.within import Names, accepts, type_within
+from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, accepts, is_told_as_less, type_within
 
 _Path = tuple[str | Place, ...]
 
@@ -21,16 +21,16 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a request that the parent does not; None when it never does.
 
     Each request of the child must be one of the parent's with places filled or narrowed, in path, query and body. What the
-    parent denies, the child must deny as well, or be able to allow nothing like it.
+    parent denies, the child must deny as well, or be able to allow nothing like it. It calls nothing less than the parent.
     """
     allows = [one for one in child.commands if isinstance(one.rule, HTTPRequest)]
+    outers = [one for one in parent.commands if isinstance(one.rule, HTTPRequest)]
     for one in allows:
-        if not any(
-            _within(one, outer, parent, child)
-            for outer in parent.commands
-            if isinstance(outer.rule, HTTPRequest)
-        ):
+        if not any(_within(one, outer, parent, child) for outer in outers):
             return f"{clip(one.text)} is not within what may be delegated"
+        for outer in outers:
+            if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer, parent, child):
+                return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"
     for deny in parent.denies:
         if any(_same_deny(deny, other, parent, child) for other in child.denies):
             continue
@@ -172,14 +172,14 @@ def _same_deny(deny: Command, other: Command, parent: CompiledSet, child: Compil
     return said(deny, parent) == said(other, child)
 
 
-def _may_meet(one: Command, deny: Command, parent: CompiledSet, child: CompiledSet) -> bool:
-    """Whether some request could be both; in doubt, it could."""
-    if deny.template.method not in (ANY, one.template.method):
+def _may_meet(one: Command, other: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+    """Whether some request could be both, the other of which is the parent's; in doubt, it could."""
+    if other.template.method not in (ANY, one.template.method):
         return False
-    if one.deep or deny.deep or any(isinstance(type_, PathBelow) for type_ in deny.types.values()):
+    if one.deep or other.deep or any(isinstance(type_, PathBelow) for type_ in other.types.values()):
         return True
     ours = _segments(_pieces(one, child.bindings))
-    theirs = _segments(_pieces(deny, parent.bindings))
+    theirs = _segments(_pieces(other, parent.bindings))
     # A deny is read with a slash more or less at the end.
     while ours and not ours[-1]:
         ours.pop()

@@ -11,14 +11,14 @@ from sessions_app.policy.commands.mcp.decide import AnyCheck, Command, CompiledS
 from sessions_app.policy.commands.mcp.document import MCPCall
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
 from sessions_app.policy.commands.parameters import Int
-from sessions_app.policy.commands.within import Names, type_within
+from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, is_told_as_less, type_within
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a call that the parent does not, or less strictly; None when it never does.
 
     Each call of the child must be one of the parent's with arguments filled or narrowed. What the parent denies, the child
-    must deny as well, or allow no such tool; what it holds, the child must hold.
+    must deny as well, or allow no such tool; what it holds, the child must hold; and it calls nothing less.
     """
     allows = [one for one in child.commands if isinstance(one.rule, MCPCall)]
     for one in allows:
@@ -27,6 +27,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
             return f"{clip(one.text)} is not within what may be delegated"
         if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
             return f"{clip(one.text)} would run without the second person that each call waits for now"
+        for outer in outers:
+            if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
+                return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"
         for deny in parent.denies:
             if deny.pattern.fullmatch(one.name) and not any(
                 _same_deny(deny, other) for other in child.denies
@@ -66,6 +69,22 @@ def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
         isinstance(bound := ours.resolve(f"{{{name}}}"), Exact) and bound == theirs.resolve(f"{{{name}}}")
         for name in ours.shape.names
     )
+
+
+def _may_meet(one: Command, other: Command) -> bool:
+    """Whether some call could be both; in doubt, it could."""
+    ours, theirs = one.arguments or {}, other.arguments or {}
+    needed = {
+        *(name for name in ours if name not in one.optional),
+        *(name for name in theirs if name not in other.optional),
+    }
+    return all(name in ours and name in theirs and _alike(ours[name], theirs[name]) for name in needed)
+
+
+def _alike(one: AnyCheck, other: AnyCheck) -> bool:
+    if isinstance(one, Exact):
+        return other.fault(one.value, {}) is None
+    return not isinstance(other, Exact) or one.fault(other.value, {}) is None
 
 
 def _is_laxer(held: Command, child: CompiledSet) -> bool:

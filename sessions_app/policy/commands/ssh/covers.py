@@ -9,14 +9,14 @@ from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh import decide as deciding
 from sessions_app.policy.commands.ssh.decide import Command, CompiledSet
 from sessions_app.policy.commands.ssh.templates import Slot, Word
-from sessions_app.policy.commands.within import Names, type_within
+from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, is_told_as_less, type_within
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a line that the parent does not, or less strictly; None when it never does.
 
     Each command of the child must be one of the parent's with places filled or narrowed, word by word. Whatever the parent
-    holds, cuts off or contains, the child must, too, in every line that both could mean.
+    holds, cuts off or contains, the child must, too, and call it no less than the parent does, in every line that both could mean.
     """
     for command in child.commands:
         said = clip(deciding.text_of(command.words))
@@ -92,4 +92,6 @@ def _laxer(inner: Command, outer: Command) -> str | None:
         return "could go on for longer after the end"
     if outer.contain == "pidns" and inner.contain != "pidns":
         return "would hold its processes together less strictly"
+    if is_told_as_less(inner.rule.effect, outer.rule.effect):
+        return f"{TOLD_AS_LESS}: {clip(deciding.text_of(outer.words))}"
     return None

@@ -9,6 +9,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed, CompileError
+from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
 from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
@@ -52,6 +53,7 @@ VALUES = [
     "",
 ]
 types = st.sampled_from(TYPES)
+effects = st.sampled_from(list(EFFECT_RANK))
 
 
 def document(kind: str, commands: list[dict[str, Any]], parameters: dict[str, Any]) -> Any:
@@ -81,7 +83,7 @@ def compiled(
 
 
 def holds_for(parent, child, lines: list[str]) -> None:
-    """Where the one covers the other, no line is allowed by the other alone, nor less strictly."""
+    """Where the one covers the other, no line is allowed by the other alone, nor less strictly, nor told as less."""
     if covers(parent, child) is not None:
         event("not covered")
         return
@@ -94,6 +96,7 @@ def holds_for(parent, child, lines: list[str]) -> None:
             assert isinstance(given_, Allowed), line
             assert asked.hold or not given_.hold, line
             assert (asked.finish_seconds or 0) <= (given_.finish_seconds or 0), line
+            assert EFFECT_RANK[asked.effect] <= EFFECT_RANK[given_.effect], line
 
 
 @pytest.mark.parametrize("inner", TYPES, ids=str)
@@ -138,7 +141,7 @@ def ssh_commands(draw):
         free = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in run}
         command = {
             "run": run,
-            "effect": draw(st.sampled_from(["read", "change", "destructive"])),
+            "effect": draw(effects),
             "where": free,
         }
         if draw(st.booleans()):
@@ -207,7 +210,7 @@ def http_commands(draw):
         free: dict[str, Any] = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in request}
         if "{f}" in request:
             free["f"] = draw(st.sampled_from([{"path": "/a"}, {"path": "/a/b"}, {"path": "/"}]))
-        command: dict[str, Any] = {"request": request, "effect": "read", "where": free}
+        command: dict[str, Any] = {"request": request, "effect": draw(effects), "where": free}
         for where in ("query", "body"):
             if draw(st.booleans()):
                 limited = {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.kinds import covers
-from tests.sessions_app.policy.commands.test_covers import compiled, holds_for, types
+from tests.sessions_app.policy.commands.test_covers import compiled, effects, holds_for, types
 
 SHAPES = [
     {"schema": {"type": "string", "enum": ["a", "{p}"]}},
@@ -24,7 +24,7 @@ def calls(draw) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for tool in draw(st.lists(st.sampled_from(["t", "u"]), min_size=1, max_size=3)):
         arguments = {name: draw(limits) for name in draw(st.sets(st.sampled_from(["q", "r"])))}
-        call = {"tool": tool, "arguments": arguments, "effect": "read", "hold": draw(st.booleans())}
+        call = {"tool": tool, "arguments": arguments, "effect": draw(effects), "hold": draw(st.booleans())}
         if "{x}" in map(str, arguments.values()):
             call["where"] = {"x": draw(types)}
         if arguments and draw(st.booleans()):
