@@ -6,47 +6,29 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import urllib3
-
+from broker.kernel.outgoing import Outgoing, Reply, Unreached
 from sessions_app.workflows.base import CALL_SECONDS, MAX_ANSWER, SourceError
 
 _TOO_MANY = 429
 _FIRST_FAULT = 500
 _NOT_FOUND = 404
 _REFUSED = (401, 403)
-_pool = urllib3.PoolManager(
-    num_pools=20,
-    maxsize=4,
-    retries=False,
-    timeout=urllib3.Timeout(total=CALL_SECONDS, connect=3.0),
-    # A source that is not asked is spared nothing by an open connection.
-    block=False,
-)
+# Where sources are is chosen by whoever sets Stint up, and many are inside.
+_outgoing = Outgoing(agent="stint", allowed=None, total=CALL_SECONDS, most=MAX_ANSWER)
 
 
 def ask(url: str, headers: Mapping[str, str]) -> Any:
     """Return the JSON that a GET answers, None where there is no such thing. Raises SourceError with what to do."""
     try:
-        answer = _pool.request(
-            "GET", url, headers={"User-Agent": "stint", **headers}, redirect=False, preload_content=False
-        )
-        try:
-            body = answer.read(MAX_ANSWER + 1)
-        finally:
-            # What is left unread would come first on the next question.
-            answer.close()
-            answer.release_conn()
-    except urllib3.exceptions.HTTPError as error:
-        raise SourceError(f"It does not answer: {_said(error)}") from error
-    return _read(answer.status, body)
+        reply = _outgoing.exchange(url, headers=headers)
+    except Unreached as error:
+        # It names no address, which may hold an id.
+        raise SourceError(f"It does not answer. {error}") from error
+    return _read(reply)
 
 
-def _said(error: Exception) -> str:
-    """Return what went wrong, without the address, which may hold an id."""
-    return type(error).__name__.removesuffix("Error").removesuffix("Exception") or "no connection"
-
-
-def _read(status: int, body: bytes) -> Any:
+def _read(reply: Reply) -> Any:
+    status = reply.status
     if status == _NOT_FOUND:
         return None
     if status in _REFUSED:
@@ -56,9 +38,11 @@ def _read(status: int, body: bytes) -> Any:
     if status != 200:
         trouble = "it has trouble of its own" if status >= _FIRST_FAULT else "look at the address"
         raise SourceError(f"It answers with the status {status}: {trouble}.")
-    if len(body) > MAX_ANSWER:
+    if not reply.whole:
+        raise SourceError("It broke off its answer, or is too slow: it is asked again later.")
+    if len(reply.body) > MAX_ANSWER:
         raise SourceError(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
     try:
-        return json.loads(body)
+        return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
         raise SourceError("Its answer is no JSON: look at the address.") from error

@@ -62,7 +62,7 @@ def test_public_addresses_may_be_asked_and_clouds_own_metadata_never():
 
 
 def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up_on(monkeypatch):
-    monkeypatch.setattr("sessions_app.issuers.fetch.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("sessions_app.issuers.fetch.TOTAL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(CannotFetch):
             fetch_json(f"http://127.0.0.1:{silent.getsockname()[1]}/", allowed=LOOPBACK)

@@ -1,0 +1,208 @@
+"""One HTTP exchange with an address that others chose: judged before it is reached, and over at its deadline.
+
+A name is resolved once for each exchange, every address that it has is judged (SSRF), and the connection goes to one that was
+judged. Redirects are not followed, proxies of the environment not asked, and resolving, connecting, TLS, head and body have
+one deadline together, however slowly the other side sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from broker.kernel.networks import Network, why_not, within
+
+CONNECT_SECONDS = 5.0
+
+
+class Forbidden(Exception):  # what it is, not that it is one
+    """The address leads where nothing may go. The message says why, as the end of a sentence."""
+
+
+class Unreached(Exception):  # what it is, not that it is one
+    """There was no answer in time. The message repeats nothing that the other side sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was answered. ``headers``: by name in small letters. ``body``: at most one byte more than wanted. ``whole``: neither
+    the deadline nor the other side broke it off before its end.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    whole: bool
+
+
+def resolve_name(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a name. Asked in a thread, for the system's resolver knows no deadline of ours."""
+    found: list[Sequence[str] | OSError] = []
+
+    def ask() -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.append([str(answer[4][0]) for answer in answers])
+        except (OSError, UnicodeError) as error:
+            found.append(error if isinstance(error, OSError) else OSError(str(error)))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    if not found:
+        raise TimeoutError
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """Asks addresses. ``total``: seconds for all of one exchange. ``most``: bytes of an answer that are wanted.
+
+    ``allowed`` are networks that are not public and may be reached all the same, by http as well; None: whoever runs Stint
+    chose the addresses, and none is judged. ``context`` verifies the other side; by default the system's authorities do.
+    """
+
+    agent: str
+    total: float
+    most: int
+    allowed: Sequence[Network] | None = ()
+    context: ssl.SSLContext | None = None
+    resolve: Callable[[str, int], Sequence[str]] = resolve_name
+
+    def exchange(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request and return what was answered, whatever its status. Raises Unreached and Forbidden."""
+        ends = time.monotonic() + self.total
+        try:
+            parts = urlsplit(url)
+            secure, host = parts.scheme == "https", parts.hostname or ""
+            port = parts.port or (443 if secure else 80)
+        except ValueError as error:
+            raise Unreached("Its address is none") from error
+        addresses = self._addresses(host, port, secure=secure)
+        path = parts.path or "/"
+        target = f"{path}?{parts.query}" if parts.query else path
+        sent = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "User-Agent": self.agent,
+            "Connection": "close",
+            **(headers or {}),
+        }
+        try:
+            with self._wire(addresses, host if secure else None, ends) as wire:
+                client = http.client.HTTPConnection(host)
+                client.sock, client.auto_open = wire, 0
+                client.request(method, target, body=body, headers=sent)
+                answer = client.getresponse()
+                # Cut in the middle of its head, it looks as if that had ended.
+                if time.monotonic() >= ends:
+                    raise TimeoutError
+                # The rest is cut with the connection.
+                read = answer.read(self.most + 1)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            late = time.monotonic() >= ends
+            raise Unreached(
+                "It took too long." if late else f"It can't be reached: {_said(error)}"
+            ) from error
+        broken_off = answer.length and len(read) <= self.most
+        return Reply(
+            answer.status,
+            {name.lower(): value for name, value in answer.headers.items()},
+            read,
+            not broken_off and time.monotonic() < ends,
+        )
+
+    def _addresses(self, host: str, port: int, *, secure: bool) -> list[tuple[str, int]]:
+        """Return where to connect to; every address of the name has to be one that may be reached."""
+        try:
+            found = [ipaddress.ip_address(text.partition("%")[0]) for text in self.resolve(host, port)]
+        except (OSError, ValueError) as error:
+            raise Unreached(f"Its name can't be resolved: {_said(error)}") from error
+        if not found:
+            raise Unreached("Its name has no address.")
+        if self.allowed is not None:
+            for address in found:
+                if why := why_not(address, self.allowed):
+                    raise Forbidden(why)
+            if not secure and not all(within(address, self.allowed) for address in found):
+                raise Forbidden("only https is")
+        return [(str(address), port) for address in found]
+
+    @contextlib.contextmanager
+    def _wire(
+        self, addresses: Sequence[tuple[str, int]], name: str | None, ends: float
+    ) -> Iterator[socket.socket]:
+        """A connection that is cut when the time for all of it is over, whatever the other side does."""
+        raw = _connected(addresses, ends)
+        with contextlib.closing(raw), _cut_at(raw, ends):
+            raw.settimeout(self.total)
+            # Head and body go out one after the other, and would wait for the other side's acknowledgement between.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if name is None:
+                yield raw
+                return
+            context = self.context or ssl.create_default_context()
+            with context.wrap_socket(raw, server_hostname=name) as wire:
+                yield wire
+
+
+def _connected(addresses: Sequence[tuple[str, int]], ends: float) -> socket.socket:
+    """Return a connection to the first of the judged addresses that takes one. Raises OSError."""
+    refused: OSError = TimeoutError()
+    for address in addresses:
+        left = min(CONNECT_SECONDS, ends - time.monotonic())
+        if left <= 0:
+            break
+        try:
+            return socket.create_connection(address, left)
+        except OSError as error:
+            refused = error
+    raise refused
+
+
+@contextlib.contextmanager
+def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
+    # A duplicate, because wrapping takes the descriptor away from the socket.
+    with socket.socket(fileno=os.dup(raw.fileno())) as handle:
+
+        def cut() -> None:
+            with contextlib.suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(max(0.0, ends - time.monotonic()), cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            # Before the duplicate is closed, whose number another socket may get at once.
+            timer.join()
+
+
+def _said(error: Exception) -> str:
+    """Return an error in words; what the other side sent is not repeated."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

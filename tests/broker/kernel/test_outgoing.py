@@ -1,0 +1,114 @@
+"""One exchange with a server that is none of ours is over at its deadline, whatever the server does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from broker.kernel.outgoing import Outgoing, Unreached
+
+# Far longer than any test waits: what is not cut hangs visibly.
+FOREVER = 60.0
+
+
+@contextlib.contextmanager
+def server(*parts: bytes, drip: bytes = b"") -> Iterator[str]:
+    """A server that sends the parts at once and then, again and again, one drip; gives its address."""
+    stop = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        taken, _ = listening.accept()
+        with taken, contextlib.suppress(OSError):
+            taken.recv(65536)
+            for part in parts:
+                taken.sendall(part)
+            while drip and not stop.wait(0.02):
+                taken.sendall(drip)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            stop.set()
+            thread.join(FOREVER)
+
+
+def asking(total: float = 0.4, most: int = 1000) -> Outgoing:
+    return Outgoing(agent="Stint/test", total=total, most=most, allowed=None)
+
+
+@pytest.mark.parametrize("so_far", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=len)
+def test_a_head_that_drips_is_no_answer(so_far):
+    with server(so_far, drip=b"y") as url, pytest.raises(Unreached, match="too long"):
+        asking().exchange(url)
+
+
+def test_a_head_of_endless_lines_is_no_answer():
+    with server(b"HTTP/1.1 200 OK\r\n", drip=b"X-More: y\r\n") as url, pytest.raises(Unreached):
+        asking().exchange(url)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n{}"], ids=len)
+def test_a_body_that_drips_and_says_no_length_is_not_whole_though_what_came_could_be_read(head):
+    with server(head, drip=b" ") as url:
+        reply = asking().exchange(url)
+    assert reply.status == 200
+    assert not reply.whole
+
+
+@pytest.mark.parametrize("drip", [b"", b"x"], ids=["breaks off", "drips"])
+def test_a_body_that_is_shorter_than_it_said_is_not_whole(drip):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf of it"
+    with server(head, drip=drip) as url:
+        assert not asking().exchange(url).whole
+
+
+def test_what_comes_in_time_is_whole():
+    with server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nX-One: 1\r\n\r\nno") as url:
+        reply = asking(total=FOREVER).exchange(url)
+    assert (reply.status, reply.body, reply.headers["x-one"], reply.whole) == (404, b"no", "1", True)
+
+
+def test_no_more_of_a_body_is_read_than_one_byte_over_what_is_wanted():
+    with server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000) as url:
+        assert len(asking(total=FOREVER, most=1000).exchange(url).body) == 1001
+
+
+@pytest.mark.parametrize("url", ["https://there.example:99999/", "https://[::1", "https:///x"])
+def test_what_is_no_address_is_not_reached(url):
+    with pytest.raises(Unreached):
+        asking().exchange(url)
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("broker.kernel.outgoing.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2) or [])
+    with pytest.raises(Unreached, match="can't be resolved: no answer in time"):
+        asking().exchange("https://there.example/")
+
+
+def test_the_password_in_an_address_is_not_sent_as_its_host():
+    came = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                came.append(taken.recv(65536))
+                taken.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        asking(total=FOREVER).exchange(f"http://user:secret@127.0.0.1:{port}/a?b=1")
+        thread.join(FOREVER)
+    assert came[0].startswith(b"GET /a?b=1 HTTP/1.1\r\n")
+    assert b"\r\nHost: 127.0.0.1:%d\r\n" % port in came[0]
+    assert b"secret" not in came[0]
