@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.db import models
@@ -95,6 +96,18 @@ class GrantQuerySet(models.QuerySet["Grant"]):
             | Q(pk__in=handed_on_by(identity))
             | Q(policy__in=AccessPolicy.objects.holding(identity, "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "approve", "administer"))
+        )
+
+    def in_use(self, now: dt.datetime) -> GrantQuerySet:
+        """Those that open something at a moment, as the statements that gateways ask have it."""
+        return self.filter(
+            Q(beat_before__isnull=True) | Q(beat_before__gt=now),
+            state=GrantState.ACTIVE,
+            held_at__isnull=True,
+            starts_at__lte=now,
+            expires_at__gt=now,
+            holder__in=Identity.objects.active(),
+            cluster__removed_at__isnull=True,
         )
 
     def not_ended(self) -> GrantQuerySet:

@@ -83,6 +83,10 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotItsHolder("Only its holder gets the token of a grant.")
     if grant.cluster.kind not in KINDS:
         raise NotOverHTTP(f"{grant.ref} is not used with a token.", hint="Its page says how it is used.")
+    if grant.state == GrantState.ACTIVE and grant.held_at is not None:
+        raise GrantIsOver(
+            f"Too much else was tried with {grant.ref}.", hint="Somebody who approves can release it."
+        )
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} can't be used now.", hint="Ask for a new one.")
     return grant

@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import APIToken, Identity
 from accounts.queries import valid_token
 from broker.kernel.crypto import token_digest
-from sessions_app.models import Grant, GrantCredential, GrantState
+from sessions_app.models import Grant, GrantCredential
 
 _INACTIVE = {"active": False}
 
@@ -42,9 +42,10 @@ def _of_api(token: APIToken) -> dict[str, Any]:
 
 
 def _of_grant(text: str, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    live = GrantCredential.objects.filter(revoked_at__isnull=True, grant__state=GrantState.ACTIVE)
-    found = live.select_related("grant__holder").filter(
-        digest=token_digest(text), grant__expires_at__gt=now, grant__in=Grant.objects.visible_to(reader)
+    found = GrantCredential.objects.select_related("grant__holder").filter(
+        digest=token_digest(text),
+        revoked_at__isnull=True,
+        grant__in=Grant.objects.visible_to(reader).in_use(now),
     )
     credential = found.first()
     if credential is None or (credential.expires_at is not None and credential.expires_at <= now):

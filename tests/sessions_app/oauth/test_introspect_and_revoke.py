@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import pytest
+
+from accounts.models import Identity
+from sessions_app.models import Cluster, Grant
 from tests.sessions_app.api.conftest import Caller, token_for
+from tests.support.api_site import add_site, grant_on_site, token_of
 
 INACTIVE = {"active": False}
 
@@ -25,6 +32,28 @@ def test_tokens_of_others_unknown_ones_and_dead_ones_are_one_answer(oauth, world
         answer = oauth("introspect", mine, token=token)
         assert (answer.status_code, answer.body) == (200, INACTIVE)
     assert oauth("introspect", token_for(world.robot, world.now), token=mine).body == INACTIVE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda grant, now: Grant.objects.filter(pk=grant.pk).update(held_at=now),
+        lambda grant, now: Grant.objects.filter(pk=grant.pk).update(
+            beat_before=now - dt.timedelta(seconds=1)
+        ),
+        lambda grant, now: Identity.objects.filter(pk=grant.holder_id).update(is_active=False),
+        lambda grant, now: Identity.objects.filter(pk=grant.holder.owner_id).update(is_active=False),
+        lambda grant, now: Cluster.objects.filter(pk=grant.cluster_id).update(removed_at=now),
+    ],
+    ids=["held", "silent", "holder disabled", "owner disabled", "cluster removed"],
+)
+def test_the_token_of_a_grant_is_not_active_where_no_gateway_would_take_it(oauth, world, change):
+    add_site(world)
+    grant = grant_on_site(world, who=world.robot)
+    text, reader = token_of(grant, world, actor=world.robot), token_for(world.admin, world.now)
+    assert oauth("introspect", reader, token=text).body["active"] is True
+    change(grant, world.now)
+    assert oauth("introspect", reader, token=text).body == INACTIVE
 
 
 def test_a_stranger_asks_about_nothing(oauth, world):
