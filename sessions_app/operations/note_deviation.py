@@ -20,8 +20,19 @@ WATCHER = Actor.system("deviations")
 SHOWN = 10
 
 
+def lock_watched(*, grant_id: int) -> None:
+    """Lock a grant whose refusals are counted, and all that was handed on of it. Call it before the refusal is recorded: who
+    ends a grant locks it first and writes the record then, and so two of them would wait for each other.
+    """
+    watched = Grant.objects.filter(pk=grant_id).exclude(policy__document__deviations=None)
+    found = list(watched.select_for_update(of=("self",)).values_list("pk", flat=True))
+    if found:
+        lock_descendants(grant_ids=found)
+
+
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Look whether a grant has had as many refusals as its policy allows; call it in the transaction of a refusal.
+    """Look whether a grant has had as many refusals as its policy allows; call it in the transaction of a refusal
+    that began with ``lock_watched``.
 
     A machine's grant ends then, and a person's is held or ends, as the policy says; its approvers are told what was tried.
     """

@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import record, recordable
 from sessions_app.models import CommandRun, GrantCredential, GrantState, RunState
 from sessions_app.operations.authorize_request import GrantFacts
-from sessions_app.operations.note_deviation import note_deviation
+from sessions_app.operations.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.open_request_session import holder_of
 
 MAX_STORED = 8000
@@ -25,6 +25,7 @@ def record_refused_request(
     """Write down a request that a live grant does not allow; return its run's id."""
     line = recordable(line[:MAX_STORED])
     with transaction.atomic():
+        lock_watched(grant_id=facts.grant_id)
         run = CommandRun.objects.create(
             grant_id=facts.grant_id, session_id=session_id, target_id=facts.target_id, line=line,
             state=RunState.REFUSED, reason=recordable(reason), tried_at=now,

@@ -13,7 +13,7 @@ from broker.audit.record import Json, record, recordable
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
-from sessions_app.operations.note_deviation import note_deviation
+from sessions_app.operations.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -64,6 +64,7 @@ def try_command(
         grant = lock_live(use, now)
         lock_open(use, session_id)
         if isinstance(decision, Refused):
+            lock_watched(grant_id=use.grant_id)
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
+from broker.audit.models import AuditBacklog
 from sessions_app.models import EndReason, Grant, GrantState, Notice
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.delegate_grant import Part, delegate_grant
+from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.open_session import GrantIsHeld, GrantIsOver
-from tests.support.acts import change, events, last, policy, run, session, use
+from tests.support.acts import (
+    Started,
+    change,
+    events,
+    last,
+    policy,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
 
 
 @pytest.fixture
@@ -75,6 +88,35 @@ def test_without_a_limit_refusals_are_only_counted(world):
     grant = world.grant()
     tries(world, grant, 30)
     assert "grant.held" not in events(grant.ref)
+
+
+@pytest.fixture
+def handed_on(live_world):
+    """A grant that one more refusal holds, and what was handed on of it."""
+    terms = {"deviations": {"limit": 1}, "delegation": {"depth": 1, "to": {"identities": ["deployer"]}}}
+    change(live_world, policy(live_world, **terms))
+    grant = live_world.grant()
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    return grant, delegate_grant(grant_id=grant.pk, actor=live_world.alice, part=part, now=live_world.now)
+
+
+def test_a_refusal_that_ends_something_and_its_end_by_a_person_do_not_wait_for_each_other(
+    live_world, handed_on, owner_connection
+):
+    grant, child = handed_on
+    used = use(grant, now=live_world.now)
+    opened = session(used, now=live_world.now)
+    with transaction.atomic():
+        Grant.objects.select_for_update().get(pk=child.pk)
+        worker = Started(lambda: run(used, opened, "echo restart sshd", now=live_world.now))
+        wait_for_waiters(owner_connection, 1)
+        # It waits with the record in nobody's hands, which an end needs.
+        end_grant(grant_id=child.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=live_world.now)
+    assert worker.result().verdict == "refused"
+    child.refresh_from_db()
+    assert child.end_reason == EndReason.REVOKED
+    assert Grant.objects.get(pk=grant.pk).held_at is not None
+    assert AuditBacklog.objects.count() == 0
 
 
 def test_what_was_handed_on_of_a_grant_ends_when_the_grant_is_held(world):
