@@ -14,10 +14,12 @@ import re2
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import BreakGlass, Clause, Incident, WorkNeeded
-from sessions_app.policy.windows import Freeze, Window, covering, upcoming
+from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
 SWEEPER_SILENCE = 30.0
 START_TOLERANCE = dt.timedelta(minutes=1)
+# Of less nobody has any use, in seconds.
+_SHORTEST = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class InWindow:
-    """All of the time asked for lies in one of the policy's windows."""
+    """All of the time asked for lies in the policy's windows."""
 
     tag: ClassVar[str] = "in_window"
     windows: tuple[Window, ...]
@@ -226,17 +228,25 @@ class InWindow:
         return self._deny(ask, facts)
 
     def _deny(self, ask: Ask, facts: Facts) -> Deny:
-        fitting = [
-            opens
-            for opens, closes in upcoming(self.windows, facts.now, 10)
-            if opens >= facts.now and closes - opens >= dt.timedelta(seconds=ask.duration)
-        ]
-        if not fitting:
-            return Deny("No allowed window is long enough for this.", "Ask for less time.")
+        opens, longest = next_free(self.windows, facts.now, ask.duration)
+        if opens == facts.now:
+            return Deny(
+                "The time is not in an allowed window.",
+                "One that is long enough is open now.",
+                {"starts_at": None},
+            )
+        if opens is not None:
+            return Deny(
+                "The time is not in an allowed window.",
+                f"The next one that is long enough starts {opens:%A %d %B %H:%M} UTC.",
+                {"starts_at": opens.isoformat()},
+            )
+        if longest < _SHORTEST:
+            return Deny("No allowed window is coming.", "Ask who runs the policy when there will be one.")
         return Deny(
-            "The time is not in an allowed window.",
-            f"The next one that is long enough starts {fitting[0]:%A %d %B %H:%M} UTC.",
-            {"starts_at": fitting[0].isoformat()},
+            f"No allowed window is long enough for {say_duration(ask.duration)}.",
+            f"The longest is {say_duration(longest)}.",
+            {"duration": longest},
         )
 
 

@@ -110,12 +110,8 @@ def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.d
 
 
 def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) -> bool:
-    """Whether one occurrence of one window covers all of [start, end]."""
-    return any(
-        opens <= start and end <= closes
-        for window in windows
-        for opens, closes in window.occurrences(start, days=3)
-    )
+    """Whether windows cover all of [start, end]; where one ends as another begins, they are one."""
+    return allowed(windows, start, end) == [(start, end)]
 
 
 def upcoming(
@@ -126,6 +122,17 @@ def upcoming(
         pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)
     ]
     return sorted(set(found))[:count]
+
+
+def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
+    """Return from when on so many seconds lie in windows, None for never, and the longest that is to be had, in seconds.
+
+    So far is looked ahead as windows are listed.
+    """
+    found = allowed(windows, after, after + dt.timedelta(days=_LOOK_AHEAD_DAYS))
+    fitting = (opens for opens, closes in found if (closes - opens).total_seconds() >= seconds)
+    longest = max((int((closes - opens).total_seconds()) for opens, closes in found), default=0)
+    return next(fitting, None), longest
 
 
 def allowed(

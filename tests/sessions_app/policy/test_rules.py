@@ -138,9 +138,21 @@ def test_the_next_window_that_is_long_enough_is_offered():
     assert isinstance(rule.verify(replace(ASK, starts_at=offered), FACTS), Permit)
 
 
-def test_a_window_that_is_never_long_enough_is_told_as_that():
-    answer = rules.InWindow((NOON,)).verify(replace(ASK, duration=3 * 3600), FACTS)
+def test_a_window_that_is_never_long_enough_is_told_as_that_and_the_longest_is_offered():
+    rule = rules.InWindow((NOON,))
+    answer = rule.verify(replace(ASK, duration=3 * 3600), FACTS)
     assert "long enough" in answer.message
+    assert isinstance(rule.verify(replace(ASK, duration=answer.offer["duration"]), FACTS), Permit)
+
+
+def test_a_window_that_is_open_now_is_offered_at_once():
+    answer = rules.InWindow((NOON,)).verify(replace(ASK, duration=60, starts_at=NOW + 3 * HOUR), FACTS)
+    assert answer.offer == {"starts_at": None}
+
+
+def test_where_no_window_is_coming_there_is_nothing_to_offer():
+    answer = rules.InWindow(()).verify(ASK, FACTS)
+    assert isinstance(answer, Deny)
     assert answer.offer == {}
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sessions_app.policy.windows import DAYS, Freeze, Window, allowed, covering, frozen, upcoming
+from sessions_app.policy.windows import DAYS, Freeze, Window, allowed, covering, frozen, next_free, upcoming
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")
 # The days on which those zones change their clocks, with the day before and after each.
@@ -99,14 +99,42 @@ def test_a_window_over_midnight_belongs_to_the_day_it_starts_on():
     assert not covering([friday], utc("2026-10-24T22:30"), utc("2026-10-24T23:00"))
 
 
-def test_time_must_lie_in_one_window_from_its_first_to_its_last_instant():
+def test_time_must_lie_in_windows_from_its_first_to_its_last_instant():
     night = window("01:00", "03:00", "UTC")
     assert covering([night], utc("2026-10-20T01:00"), utc("2026-10-20T03:00"))
     assert not covering([night], utc("2026-10-20T00:59:59"), utc("2026-10-20T02:00"))
     assert not covering([night], utc("2026-10-20T02:00"), utc("2026-10-20T03:00:01"))
     assert not covering(
-        [night, window("03:00", "04:00", "UTC")], utc("2026-10-20T02:30"), utc("2026-10-20T03:30")
+        [night, window("03:01", "04:00", "UTC")], utc("2026-10-20T02:30"), utc("2026-10-20T03:30")
     )
+
+
+def test_a_window_that_begins_as_another_ends_goes_on_with_it():
+    morning = [window("01:00", "03:00", "UTC"), window("03:00", "04:00", "UTC")]
+    assert covering(morning, utc("2026-10-20T02:30"), utc("2026-10-20T03:30"))
+    assert covering(morning, utc("2026-10-20T01:00"), utc("2026-10-20T04:00"))
+    assert not covering(morning, utc("2026-10-20T02:30"), utc("2026-10-20T04:01"))
+
+
+@pytest.mark.parametrize("hours", [0.5, 30, 24 * 40])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "Pacific/Auckland"])
+def test_windows_from_midnight_to_midnight_leave_no_gap_between_days(zone, hours):
+    start = utc("2026-10-19T21:45")
+    always = [window("00:00", "00:00", zone)]
+    assert covering(always, start, start + dt.timedelta(hours=hours))
+
+
+def test_the_next_time_that_is_long_enough_is_found_and_the_longest_where_none_is():
+    split = [
+        window("01:00", "03:00", "UTC"),
+        window("03:00", "04:00", "UTC"),
+        window("12:00", "12:30", "UTC"),
+    ]
+    now = utc("2026-10-20T02:00")
+    assert next_free(split, now, 7200) == (now, 10_800)
+    assert next_free(split, now, 7201) == (utc("2026-10-21T01:00"), 10_800)
+    assert next_free(split, now, 10_801) == (None, 10_800)
+    assert next_free([], now, 60) == (None, 0)
 
 
 def test_no_windows_cover_nothing():
