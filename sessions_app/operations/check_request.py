@@ -17,7 +17,6 @@ from sessions_app.models import (
     RequestKind,
     Target,
     Workflow,
-    WorkflowKind,
 )
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
@@ -197,10 +196,7 @@ def _version(name: str) -> CommandSetVersion:
 
 def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
     """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
-    found = work_for(requester, ask.workflow) if ask.workflow else None
-    if found is not None and ask.kind == RequestKind.INCIDENT and found.kind != WorkflowKind.INCIDENT:
-        return None
-    return found
+    return work_for(requester, ask.workflow) if ask.workflow else None
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -> dict[str, str]:

@@ -20,6 +20,7 @@ SWEEPER_SILENCE = 30.0
 START_TOLERANCE = dt.timedelta(minutes=1)
 # Of less nobody has any use, in seconds.
 _SHORTEST = 60
+_INCIDENT = "incident"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,14 +369,19 @@ class MayBreakGlass:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOpen:
-    """Access for an incident is bound to one that is open. What was closed is never open again."""
+    """Access for an incident is bound to one that is open, and to work of no other kind. What was closed is never open again."""
 
     tag: ClassVar[str] = "incident_open"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if not ask.incident:
             return Deny("No incident is named.", "Choose the incident that the access is for.")
-        if facts.work_open:
+        if facts.work is not None and facts.work.kind != _INCIDENT:
+            return Deny(
+                f"{ask.incident} is a {facts.work.kind}, and who is on call gets access for incidents alone.",
+                f"Ask for planned work, and name {ask.incident} there.",
+            )
+        if facts.work_open and facts.work is not None:
             return Permit(f"{ask.incident} is open. The access ends when it is closed.")
         return Deny(
             f"{ask.incident} is not an open incident.",

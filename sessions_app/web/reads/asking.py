@@ -22,6 +22,7 @@ from sessions_app.models import (
     RequestState,
     Target,
     Workflow,
+    WorkflowKind,
     WorkflowState,
 )
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
@@ -205,8 +206,8 @@ def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
 def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     """Return the open incidents on the clusters, the worst and newest first, with their clusters."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
-    found = Workflow.objects.open().filter(pk__in=through.values("workflow_id")).prefetch_related("clusters")
-    return list(found.order_by("severity", "-pk")[:MOST])
+    found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
+    return list(found.prefetch_related("clusters").order_by("severity", "-pk")[:MOST])
 
 
 def open_work(identity: Identity, cluster: Cluster) -> list[Workflow]:

@@ -246,6 +246,14 @@ def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(wor
     assert not Grant.objects.exists()
 
 
+@pytest.mark.parametrize("kind", ["ticket", "change", "task"])
+def test_who_is_on_call_gets_nothing_at_once_for_work_that_is_no_incident(world, kind):
+    work = world.work(kind)
+    with pytest.raises(RequestRefused, match=f"{work.ref} is a {kind}"):
+        world.request(kind="incident", workflow=work.ref)
+    assert not Grant.objects.exists()
+
+
 def test_an_incident_elsewhere_opens_nothing_here(world):
     other = world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: db\n").replace("web-", "db-")
     world.apply({"clusters/db.yaml": other, **policy(world, clusters=["web", "db"])})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate, rules_of
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rules import Ask, Facts
+from sessions_app.policy.rules import Ask, Facts, Work
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 POLICY = {
@@ -110,7 +110,9 @@ def test_each_rule_of_the_policy_is_asked(change, rule):
 
 
 INCIDENT = replace(ASK, incident="INC-101", reason="", ticket="", duration=7200)
-OPEN = replace(FACTS, work_open=True, work_on_cluster=True, available=(0,))
+OPEN = replace(
+    FACTS, work_open=True, work_on_cluster=True, available=(0,), work=Work(kind="incident", source="stint")
+)
 
 
 def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():

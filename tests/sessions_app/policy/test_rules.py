@@ -31,6 +31,8 @@ GLASS = BreakGlass.model_validate({"groups": ["on-call"], "max_duration": "1h"})
 RESPONSE = Incident.model_validate({"on_call": ["on-call"]})
 COVERS = rules.Covers("web-work", ("web",), ("restart-web",))
 
+P1 = rules.Work(kind="incident", source="stint", severity="P1")
+
 CASES = [
     (rules.RequesterEnabled(), {}, {"requester_enabled": False}),
     (rules.MayRequest("web-work"), {}, {"may_request": False}),
@@ -68,6 +70,10 @@ CASES = [
     (rules.IncidentOpen(), {"incident": ""}, {"work_open": True}),
     (rules.IncidentOpen(), {"incident": None}, {"work_open": True}),
     (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False, "work": P1}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": True, "work": None}),
+    (rules.IncidentOpen(), {"incident": "TKT-3"}, {"work_open": True, "work": replace(P1, kind="ticket")}),
+    (rules.IncidentOpen(), {"incident": "CHG-7"}, {"work_open": True, "work": replace(P1, kind="change")}),
     (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"work_on_cluster": False}),
     (rules.IncidentOnCluster(), {"incident": ""}, {}),
     (rules.OnCall("web-work", None), {}, {}),
@@ -109,7 +115,7 @@ def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
 )
 def test_the_rule_permits_what_fits(rule):
     answer = rule.verify(
-        replace(ASK, incident="INC-101"), replace(FACTS, work_open=True, work_on_cluster=True)
+        replace(ASK, incident="INC-101"), replace(FACTS, work_open=True, work_on_cluster=True, work=P1)
     )
     assert isinstance(answer, Permit), answer
     assert answer.message.strip()
@@ -179,6 +185,14 @@ def test_what_is_not_known_of_an_incident_is_that_it_is_not_there():
     ask = replace(ASK, incident="INC-101")
     assert isinstance(rules.IncidentOpen().verify(ask, FACTS), Deny)
     assert isinstance(rules.IncidentOnCluster().verify(ask, FACTS), Deny)
+
+
+def test_who_is_on_call_reads_that_a_ticket_is_no_incident_and_how_to_ask_for_it():
+    ticket = replace(FACTS, work_open=True, work_on_cluster=True, work=replace(P1, kind="ticket"))
+    answer = rules.IncidentOpen().verify(replace(ASK, incident="TKT-3"), ticket)
+    assert isinstance(answer, Deny)
+    assert "TKT-3 is a ticket" in answer.message
+    assert "planned work" in answer.fix
 
 
 def test_leaving_the_start_out_is_offered_for_an_incident_and_works():

@@ -70,6 +70,20 @@ def test_one_button_starts_the_set_with_nothing_left_to_choose(world, as_alice, 
     assert "Get incident access" not in home
 
 
+def test_a_ticket_or_a_change_is_no_incident_that_one_is_on_call_for(world, as_alice, incident):
+    world.apply(acts.with_triage(world))
+    others = [world.work("ticket"), world.work("change")]
+    home = text(as_alice, "/")
+    assert f"{incident.ref}</a> is open and you are on call" in home
+    ask = as_alice.get("/requests/new/?kind=incident").context["ask"]
+    assert [one.ref for one in ask.incidents] == [incident.ref]
+    for work in others:
+        assert work.ref not in home
+        assert "ncident access" not in text(as_alice, f"/work/{work.ref}/")
+        assert as_alice.post(f"/work/{work.ref}/access/").status_code == 302
+    assert not Grant.objects.exists()
+
+
 def test_where_something_has_to_be_chosen_the_button_leads_to_the_form_that_is_filled(as_alice, incident):
     answer = as_alice.post(f"/incidents/{incident.ref}/access/")
     assert answer["Location"].startswith("/requests/new/?kind=incident&cluster=web&set=restart-web")
