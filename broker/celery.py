@@ -18,7 +18,6 @@ app.conf.task_routes = {
     "grants.provision": {"queue": "provision"},
     "grants.deprovision": {"queue": "revoke"},
     "grants.prepare": {"queue": "provision"},
-    "clusters.reconcile": {"queue": "notify"},
     "clusters.reconcile_all": {"queue": "notify"},
     "statements.read": {"queue": "notify"},
     "statements.read_all": {"queue": "notify"},

@@ -26,19 +26,20 @@ from sessions_app.operations.poll_source import poll_source, reread_workflow, so
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_statements import leases_to_read, read_statements
-from sessions_app.operations.reconcile_cluster import clusters_to_look_at, reconcile_cluster
+from sessions_app.operations.reconcile_cluster import reconcile_all
 from sessions_app.operations.send_notice import send_notice
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.warn_holders import warn_holders
 
 # Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
 HINT_LASTS = 5
-RECONCILE_LASTS = 50
 STATEMENTS_LAST = 8
 # Receivers are slow as they please, so they are waited for in threads of their own: ends need the worker's.
 _couriers = Crew(16)
 # Sources of work as well.
 _askers = Crew(16)
+# And targets, of which some never answer.
+_lookers = Crew(1)
 
 log = structlog.get_logger(__name__)
 
@@ -116,18 +117,9 @@ def baseless(**_: Any) -> None:
 
 
 @shared_task(name="clusters.reconcile_all", acks_late=True)
-def reconcile_all(**_: Any) -> None:
-    """Hand out every cluster to be looked at, each on its own, so that one that hangs delays no other."""
-    for cluster_id in clusters_to_look_at():
-        current_app.send_task(
-            "clusters.reconcile", kwargs={"cluster_id": cluster_id}, expires=RECONCILE_LASTS
-        )
-
-
-@shared_task(name="clusters.reconcile", acks_late=True)
-def reconcile(*, cluster_id: int, **_: Any) -> None:
-    """Compare what is on a cluster's targets with what should be."""
-    reconcile_cluster(cluster_id=cluster_id, now=clock.now)
+def reconcile(**_: Any) -> None:
+    """Compare what is on the targets of every cluster with what should be, where the last round is over."""
+    _lookers.start("round", partial(reconcile_all, now=clock.now))
 
 
 @shared_task(name="statements.read_all", acks_late=True)

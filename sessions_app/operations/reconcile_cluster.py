@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
@@ -29,8 +29,7 @@ log = structlog.get_logger(__name__)
 RECONCILER = Actor.system("reconcile")
 PLACES = 8
 # Any number that no other part of the database uses for advisory locks of two keys.
-_RECONCILES, _LOOKS = 7_402, 7_404
-LOOKS = 1
+_RECONCILES, _ROUND = 7_402, 7_404
 # What is being made or undone at this moment is looked at the next time.
 SETTLED = dt.timedelta(seconds=30)
 
@@ -45,6 +44,18 @@ class Found:
     detail: str = ""
 
 
+def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
+    """Look at every cluster, one after the other. What had no answer the last time comes last, so that it keeps the others
+    waiting as little as may be; before it, those that waited longest come first.
+
+    One process at a time does so: what hangs takes no more threads than one cluster's, and leaves workers for ends.
+    """
+    with _locked(_ROUND, 0) as mine:
+        if mine:
+            for cluster in _in_turn():
+                _take_a_turn(cluster, now)
+
+
 def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> None:
     """Look at every target of a cluster and write down what was seen; what a grant in use lacks is made again, what is
     left of a grant that is over is removed, each recorded when it is first seen and when it is gone.
@@ -56,9 +67,7 @@ def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> Non
         return
     with _locked(_RECONCILES, cluster_id % 2**31) as mine:
         if mine:
-            with _place() as free:
-                if free:
-                    _reconcile(cluster, now)
+            _reconcile(cluster, now)
 
 
 @contextlib.contextmanager
@@ -75,22 +84,31 @@ def _locked(one: int, two: int) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [one, two])
 
 
-@contextlib.contextmanager
-def _place() -> Iterator[bool]:
-    """Take one of the few places for looks, so that clusters that hang leave workers for ends; False when all are taken:
-    the cluster is looked at the next time.
-    """
-    with contextlib.ExitStack() as stack:
-        yield any(stack.enter_context(_locked(_LOOKS, place)) for place in range(LOOKS))
+def _in_turn() -> list[Cluster]:
+    """Return the clusters on which something may be, or may have been left, in the order in which they are looked at."""
+    seen = Observation.objects.filter(target__cluster=OuterRef("pk"), target__removed_at__isnull=True)
+    waited = seen.order_by("tried_at").values("tried_at")[:1]
+    clusters = Cluster.objects.live().alias(silent=Exists(seen.exclude(error="")), tried_at=Subquery(waited))
+    return list(clusters.order_by("silent", F("tried_at").asc(nulls_first=True), "pk"))
 
 
-def clusters_to_look_at() -> list[int]:
-    """Return the clusters on which something may be, or may have been left."""
-    return list(Cluster.objects.live().order_by("pk").values_list("pk", flat=True))
+def _take_a_turn(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
+    try:
+        reconcile_cluster(cluster_id=cluster.pk, now=now)
+    except Exception as error:  # the edge of one cluster: what nobody foresaw there may not hide the others
+        log.exception("reconcile.failed", cluster=cluster.name)
+        for target in _targets(cluster):
+            _unseen(
+                target, ConnectorError(f"It could not be compared: {type(error).__name__}: {error}"), now()
+            )
+
+
+def _targets(cluster: Cluster) -> list[Target]:
+    return list(cluster.targets.filter(removed_at__isnull=True).select_related("cluster").order_by("pk"))
 
 
 def _reconcile(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
-    targets = list(cluster.targets.filter(removed_at__isnull=True).select_related("cluster").order_by("pk"))
+    targets = _targets(cluster)
     try:
         connector = connector_for(cluster.kind)
     except ConnectorError as error:

@@ -6,7 +6,7 @@ from celery import current_app
 
 from broker.audit.models import AuditVerification
 from sessions_app import tasks
-from sessions_app.models import GrantState
+from sessions_app.models import GrantState, Observation
 from tests.support.gateway import eventually
 from tests.support.receiver import receiver, webhook_file
 
@@ -49,3 +49,9 @@ def test_the_worker_queues_and_sends_webhooks_in_threads_of_its_own(live_world, 
 def test_the_worker_tells_the_next_ones_and_forgets_what_is_old(world):
     tasks.escalate_due()
     tasks.forget()
+
+
+def test_the_worker_looks_at_targets_in_a_thread_of_its_own(live_world, fake_targets):
+    tasks.reconcile()
+    eventually(lambda: Observation.objects.filter(seen_at__isnull=False).count() == 2, within=30)
+    eventually(lambda: not tasks._lookers._busy, within=30)

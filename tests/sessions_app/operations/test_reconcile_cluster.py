@@ -11,15 +11,15 @@ from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Le
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.reconcile_cluster import (
-    _LOOKS,
-    LOOKS,
+    _ROUND,
     SETTLED,
-    clusters_to_look_at,
+    reconcile_all,
     reconcile_cluster,
 )
 from sessions_app.queries.undoing import installation_mark
 from tests.support.acts import after, events, last, undo
 from tests.support.fakes import serving
+from tests.support.world import HOST_KEY
 
 WEB_1, WEB_2 = "root@127.0.0.1:2201", "root@127.0.0.1:2202"
 
@@ -151,17 +151,83 @@ def test_over_ssh_nothing_is_missing_and_what_runs_on_is_removed(world, fake_tar
     assert fake_targets.left == {}
 
 
-def test_every_live_cluster_is_looked_at(world):
-    assert clusters_to_look_at() == [Cluster.objects.get().pk]
-    Cluster.objects.update(removed_at=world.now)
-    assert clusters_to_look_at() == []
+DATABASES = """
+name: databases
+kind: ssh
+summary: One more cluster
+environment: production
+risk: medium
+targets:
+  - {name: db-1, address: 127.0.0.1, port: 2211, account: root, host_key: HOST_KEY}
+"""
 
 
-def test_clusters_that_hang_leave_workers_for_ends(live_world, app_connection, making):
-    for place in range(LOOKS):
-        app_connection.execute("SELECT pg_advisory_lock(%s, %s)", [_LOOKS, place])
-    reconcile(live_world)
+def another_cluster(world) -> None:
+    world.apply({"clusters/databases.yaml": DATABASES.replace("HOST_KEY", HOST_KEY)})
+
+
+def looks(making) -> list[str]:
+    """The targets in the order in which they were looked at since the last time, those of one cluster as one."""
+    seen = [call.removeprefix("observe ").rstrip("12") for call in making.calls]
+    making.calls.clear()
+    return [one for number, one in enumerate(seen) if seen[:number][-1:] != [one]]
+
+
+def tick(world, **later: float) -> None:
+    reconcile_all(now=lambda: after(world, **later))
+
+
+def test_every_live_cluster_is_looked_at_in_one_round_and_no_other(world, making):
+    another_cluster(world)
+    tick(world)
+    assert looks(making) == ["web-", "db-"]
+    Cluster.objects.filter(name="web").update(removed_at=world.now)
+    tick(world)
+    assert looks(making) == ["db-"]
+
+
+def test_the_cluster_that_waited_longest_comes_first(world, making):
+    another_cluster(world)
+    tick(world)
+    reconcile(world, after(world, seconds=30))
+    looks(making)
+    tick(world, minutes=1)
+    assert looks(making) == ["db-", "web-"]
+
+
+def test_a_cluster_that_does_not_answer_hides_no_other_and_comes_last_the_next_time(world, making):
+    another_cluster(world)
+    making.down = {"web-1"}
+    tick(world)
+    assert looks(making) == ["web-", "db-"]
+    assert Observation.objects.get(target__name="db-1").seen_at == world.now
+    tick(world, minutes=1)
+    assert looks(making) == ["db-", "web-"]
+
+
+def test_an_error_that_nobody_foresaw_in_one_cluster_hides_no_other(world):
+    fails, works = iter([True]), FakeConnector(kind="ssh")
+
+    def make() -> FakeConnector:
+        if next(fails, False):
+            raise UnicodeError("label empty or too long")
+        return works
+
+    another_cluster(world)
+    with serving(make, prepares=True):
+        tick(world)
+        assert looks(works) == ["db-"]
+        assert "UnicodeError" in Observation.objects.get(target__name="web-1").error
+        tick(world, minutes=1)
+    assert looks(works) == ["db-", "web-"]
+
+
+def test_one_process_at_a_time_goes_round_so_that_clusters_that_hang_leave_workers_for_ends(
+    live_world, app_connection, making
+):
+    app_connection.execute("SELECT pg_advisory_lock(%s, 0)", [_ROUND])
+    tick(live_world)
     assert making.calls == []
     app_connection.execute("SELECT pg_advisory_unlock_all()")
-    reconcile(live_world)
-    assert sorted(making.calls) == ["observe web-1", "observe web-2"]
+    tick(live_world)
+    assert looks(making) == ["web-"]
