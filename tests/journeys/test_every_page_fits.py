@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from playwright.sync_api import Page, Response
 
-from tests.sessions_app.web.pages import addresses
+from tests.sessions_app.web.pages import walk
 from tests.support.browser import DESK, SMALLEST
 from tests.support.stage import go, is_page, lines
 
@@ -86,7 +86,7 @@ def _links(page: Page) -> list[str]:
 def test_no_page_complains_and_no_link_leads_nowhere_and_all_fits_every_screen(stage, who):
     page = stage.enter(who)
     watch = Watch(page)
-    known = [*itertools.chain(*addresses(stage.scene, who).values()), *FURTHER.get(who, [])]
+    known = [*itertools.chain(*walk(stage.scene, who).values()), *FURTHER.get(who, [])]
     waiting = [urljoin(stage.site, url) for url in known]
     seen, shapes, badly = set(), {}, []
     listed = set(waiting)

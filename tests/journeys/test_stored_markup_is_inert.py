@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.sessions_app.web.pages import addresses
+from tests.sessions_app.web.pages import walk
 from tests.support import markup
 from tests.support.stage import go, is_page, lines
 
@@ -29,7 +29,7 @@ def spoiled(stage):
 
     from sessions_app.models import CommandRun
 
-    urls = {who: addresses(stage.scene, who) for who in ("alice", "bob", "admin")}
+    urls = {who: walk(stage.scene, who) for who in ("alice", "bob", "admin")}
     columns = markup.spoil(settings.DATABASES["default"]["NAME"])
     name = "<img src=x onerror=window.canary=1>.cast"
     head = {"version": 2, "width": 80, "height": 24, "title": markup.EVIL}

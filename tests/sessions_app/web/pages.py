@@ -257,3 +257,10 @@ def addresses(scene, who: str) -> dict[str, list[str]]:
         own += [f"{own[0]}?{query.format(opened=scene.opened.pk)}" for query in STATES.get(name, [])]
         found[name] = list(dict.fromkeys(own))
     return found
+
+
+def walk(scene, who: str) -> dict[str, list[str]]:
+    """As ``addresses``, for walks of several people: everybody sees each of their pages, and its further states and objects
+    are seen by who shows most of it.
+    """
+    return {name: urls if reader(name) == who else urls[:1] for name, urls in addresses(scene, who).items()}
