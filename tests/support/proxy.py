@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can be made to swallow everything, as a broken network does."""
+"""A way to PostgreSQL that can be made to swallow everything, as a broken network does, or to refuse, as a restart does."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class BlackHole:
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
+        self._refuses = False
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
@@ -40,6 +42,15 @@ class BlackHole:
         """Pass everything on again, what was held back included."""
         self._loop.call_soon_threadsafe(self._open.set)
 
+    def refuse(self) -> None:
+        """Cut every connection, and take no new one."""
+        self._refuses = True
+        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
+
+    def take(self) -> None:
+        """Take connections again."""
+        self._refuses = False
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, str(self._path)))
@@ -56,6 +67,9 @@ class BlackHole:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+            if self._refuses:
+                return
+            self._writers.add(writer)
             await self._open.wait()
             upstream, downstream = await asyncio.open_unix_connection(str(self._behind))
             pumps = [

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,12 +26,14 @@ from sessions_app.connectors.mcp.reach import conversation_with
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.listener import cancelled, listen
+from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.models import EndReason
 from sessions_app.operations.authorize_call import CallUse
 from sessions_app.operations.close_session import close_session
 from sessions_app.operations.open_session import open_session
 from sessions_app.operations.renew_gateway import LEASE, renew_gateway
 from sessions_app.operations.stop_gateway import stop_gateway
+from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
 from sessions_app.queries.grants import GrantNow, grants_now
 
 log = structlog.get_logger(__name__)
@@ -43,6 +46,7 @@ CALL_SILENCE_S = 120.0
 MOST_STREAMS = 8
 LEAVE_S = 1.0
 TIME_OVER = EndReason.EXPIRED.label
+NOT_HELD = "the gateway does not hold it"
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +77,9 @@ class Uses:
         self.database = Database(threads=4, name="mcp")
         # Threads of their own: what agents do can't keep an end waiting.
         self._ends = Database(threads=2, name="mcp-ends")
-        self._name = f"mcp@{socket.gethostname()}:{os.getpid()}"[:100]
+        self._reports = Reports(self._ends)
+        # Each process by a name of its own, for it closes what is open by that name and not held here.
+        self._name = f"mcp@{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._open: dict[int, OpenUse] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._clock: LoopClock | None = None
@@ -81,7 +87,9 @@ class Uses:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Lock()
         self._lost: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[int, asyncio.Task[None]] = {}
+        # Proofs of those that are being opened: their rows may be there before this process knows.
+        self._opening: set[str] = set()
 
     # Beginning
 
@@ -97,15 +105,20 @@ class Uses:
             return found
 
     async def _begin(self, use: CallUse, client: str) -> OpenUse:
-        session_id = await self.database.run(
-            _open_session, use=use, gateway_id=self._node, client=client, proof=f"token {use.credential_id}"
-        )
-        made = OpenUse(
-            grant_id=use.grant_id, ref=use.grant_ref, credential_id=use.credential_id, session_id=session_id,
-            expires_at=use.expires_at, talk=conversation_with(use.place, idle=CALL_SILENCE_S),
-        )  # fmt: skip
+        proof = f"token {use.credential_id}"
+        self._opening.add(proof)
+        try:
+            session_id = await self.database.run(
+                _open_session, use=use, gateway_id=self._node, client=client, proof=proof
+            )
+            made = OpenUse(
+                grant_id=use.grant_id, ref=use.grant_ref, credential_id=use.credential_id, session_id=session_id,
+                expires_at=use.expires_at, talk=conversation_with(use.place, idle=CALL_SILENCE_S),
+            )  # fmt: skip
+            self._open[use.credential_id] = made
+        finally:
+            self._opening.discard(proof)
         made.quiet.set()
-        self._open[use.credential_id] = made
         self._watch(made)
         return made
 
@@ -155,21 +168,38 @@ class Uses:
         if self._open.get(use.credential_id) is use:
             del self._open[use.credential_id]
         task = asyncio.create_task(self._close(use, why))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[use.session_id] = task
+        task.add_done_callback(lambda _: self._closing.pop(use.session_id, None))
 
     async def _close(self, use: OpenUse, why: str) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await use.quiet.wait()
-        with contextlib.suppress(StintError):
-            # The row stays open when the database can't be told, and is closed when this process counts as gone.
-            await self._ends.run(_close_session, session_id=use.session_id, reason=why)
+        self._report_closed(use.session_id, why)
         try:
             async with asyncio.timeout(5):
                 await use.talk.close()
         except Exception as error:  # noqa: BLE001  # the end stands, whatever the server says to it
             log.info("mcp.not_said_goodbye", error=str(error))
+
+    def _report_closed(self, session_id: int, why: str) -> None:
+        """Tell the database until it has taken it: no grant is ENDED before."""
+        if self._clock is not None and session_id not in self._reports.chains():
+            self._reports.send(
+                session_id, close_session, session_id=session_id, reason=why, now=self._clock.now(),
+                plain={"reason": "closed"},
+            )  # fmt: skip
+
+    def _compare(self, uses: list[OpenUse], found: list[OpenAtGateway]) -> None:
+        """Close rows that nothing here belongs to, as when the answer to their opening was lost; and end uses without one."""
+        rows = {row.session_id for row in found}
+        for use in uses:
+            if use.session_id not in rows:
+                self.end(use, "its session was closed")
+        held = {use.session_id for use in self._open.values()} | self._closing.keys()
+        for row in found:
+            if row.session_id not in held and row.proof not in self._opening:
+                self._report_closed(row.session_id, NOT_HELD)
 
     async def _listen(self) -> None:
         await listen(on_grants=self._look, on_hold=_nothing, on_order=_nothing, on_gap=self._look_at_all)
@@ -204,6 +234,7 @@ class Uses:
         # It counts from before the question: the answer may have been long on its way.
         self._lost = loop.call_at(began + LEASE.total_seconds(), self._lose)
         self._apply(uses, found.grants)
+        self._compare(uses, found.open)
         for use in list(self._open.values()):
             if not use.busy and loop.time() - use.last > IDLE_S:
                 self.end(use, "nothing was asked any more")
@@ -229,7 +260,8 @@ class Uses:
         for use in list(self._open.values()):
             self.end(use, "gateway stopped")
         if self._closing:
-            await asyncio.wait(set(self._closing), timeout=2)
+            await asyncio.wait(set(self._closing.values()), timeout=2)
+        await self._reports.wait(1)
         if self._node:
             with contextlib.suppress(StintError):
                 await self._ends.run(_stop, name=self._name)
@@ -243,13 +275,14 @@ class _Renewal:
     database: dt.datetime
     monotonic: float
     grants: dict[int, GrantNow]
+    open: list[OpenAtGateway]
 
 
 def _renew(*, name: str, ids: list[int]) -> _Renewal:
     reading = clock.sync()
     node = renew_gateway(name=name, version=settings.VERSION, now=reading.database)
     grants = grants_now(ids, reading.database) if ids else {}
-    return _Renewal(node, reading.database, reading.monotonic, grants)
+    return _Renewal(node, reading.database, reading.monotonic, grants, open_at_gateway(node))
 
 
 def _now(*, ids: list[int]) -> dict[int, GrantNow]:
@@ -258,10 +291,6 @@ def _now(*, ids: list[int]) -> dict[int, GrantNow]:
 
 def _open_session(*, use: CallUse, gateway_id: int, client: str, proof: str) -> int:
     return open_session(use=use, gateway_id=gateway_id, client_address=client, proof=proof, now=clock.now())
-
-
-def _close_session(*, session_id: int, reason: str) -> None:
-    close_session(session_id=session_id, reason=reason, now=clock.now())
 
 
 def _stop(*, name: str) -> int:

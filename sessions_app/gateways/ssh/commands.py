@@ -112,18 +112,25 @@ class Command:
                     now=self._parts.clock.now(),
                 )
             )
-            done, _ = await asyncio.wait([work], timeout=DATABASE_TIMEOUT)
-            if not done:
-                work.add_done_callback(self._too_late)
-                raise Unavailable(
-                    "Stint's database does not answer.", hint="Nothing was run. Try again in a moment."
-                )
-            session_id, tried = work.result()
-            session.opened(session_id)
-            return tried
+            session.registering(work)
+            try:
+                await asyncio.wait([work], timeout=DATABASE_TIMEOUT)
+                if not work.done():
+                    raise Unavailable(
+                        "Stint's database does not answer.", hint="Nothing was run. Try again in a moment."
+                    )
+                session_id, tried = work.result()
+                session.opened(session_id)
+                return tried
+            finally:
+                if work.done():
+                    session.registered(work)
+                else:
+                    work.add_done_callback(self._too_late)
 
     def _too_late(self, work: asyncio.Future[tuple[int, Tried]]) -> None:
         """The attempt was written down after all, when nobody waited any more."""
+        self._session.registered(work)
         if work.cancelled() or work.exception() is not None:
             return
         session_id, tried = work.result()

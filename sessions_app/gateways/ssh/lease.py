@@ -19,6 +19,7 @@ from sessions_app.gateways.ssh.enders import Enders
 from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.operations.renew_gateway import LEASE, renew_gateway
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
+from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
 from sessions_app.queries.grants import GrantNow, grants_now
 
 log = structlog.get_logger(__name__)
@@ -29,14 +30,15 @@ LOST = "Stint's gateway has lost its database; nothing can be used until it is b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """What one renewal learned: the database's time at a moment of ``time.monotonic``, how open grants stand, and the
-    signing key's fingerprint and private key when it is another than the one known.
+    """What one renewal learned: the database's time at a moment of ``time.monotonic``, how open grants stand,
+    what is open here by the rows, and the signing key's fingerprint and private key when it is another than the one known.
     """
 
     gateway_id: int
     database_time: dt.datetime
     monotonic: float
     grants: dict[int, GrantNow]
+    open: list[OpenAtGateway]
     removed_keys: frozenset[str]
     ca: tuple[str, bytes] | None
 
@@ -85,6 +87,7 @@ class Lease:
             self._ca = renewal.ca[0]
             self._on_ca(*renewal.ca)
         self._enders.apply(asked, renewal.grants)
+        self._registry.close_unheld(renewal.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "the key that you came with was removed")
         # It counts from before the question: the answer may have been long on its way.
@@ -141,6 +144,7 @@ def _renew(
         database_time=now,
         monotonic=reading.monotonic,
         grants=grants_now(grant_ids, now) if grant_ids else {},
+        open=open_at_gateway(gateway_id),
         removed_keys=removed_keys(proofs) if proofs else frozenset(),
         ca=(key.fingerprint, ssh_ca_private_key(key)) if key is not None and changed else None,
     )

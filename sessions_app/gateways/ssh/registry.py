@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh import metrics
@@ -13,6 +13,9 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.close_session import close_session
+from sessions_app.queries.gateways import OpenAtGateway
+
+NOT_HELD = "the gateway does not hold it"
 
 
 class Ended(StintError):
@@ -64,6 +67,14 @@ class OpenSession:
         """Raise Ended when the grant is over or the session closes."""
         if self.grant.over or self._closing:
             raise Ended(f"{self.use.grant_ref} is over.", hint="Ask for a new one.")
+
+    def registering(self, work: asyncio.Future[Any]) -> None:
+        """Note that the session is on its way into the database, or its answer on the way back."""
+        self._registry.registering[work] = self.use.grant_id
+
+    def registered(self, work: asyncio.Future[Any]) -> None:
+        """Note that this is over, whatever came of it."""
+        self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
         """Note that the session is registered."""
@@ -156,6 +167,8 @@ class Registry:
         self.clock = clock
         self.watcher: Watcher | None = None
         self.grants: dict[int, OpenGrant] = {}
+        # Grants of sessions that are being registered: their rows may be there before this process knows.
+        self.registering: dict[asyncio.Future[Any], int] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -191,6 +204,18 @@ class Registry:
     def sessions(self) -> list[OpenSession]:
         """Return all open sessions."""
         return [session for grant in self.grants.values() for session in grant.sessions]
+
+    def close_unheld(self, found: Iterable[OpenAtGateway]) -> None:
+        """Close rows that nothing here belongs to, as when the answer to their opening was lost."""
+        telling = self.reports.chains()
+        held = {session.id for session in self.sessions()}
+        held |= {chain.id for chain in telling if isinstance(chain, OpenSession)}
+        for row in found:
+            known = row.session_id in held or row.grant_id in self.registering.values()
+            if not known and row.session_id not in telling:
+                self.reports.send(
+                    row.session_id, close_session, session_id=row.session_id, reason=NOT_HELD, now=self.clock.now(), plain={}
+                )  # fmt: skip
 
     def stop_all(self, reason: str) -> int:
         """Cut every session, and return how many there were."""

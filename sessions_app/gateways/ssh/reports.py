@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, KeysView, Mapping
 from typing import Any
 
 import structlog
@@ -39,6 +39,10 @@ class Reports:
         )
         self._last[chain] = task
         task.add_done_callback(lambda done: self._forget(chain, done))
+
+    def chains(self) -> KeysView[object]:
+        """Return the chains on which something was not taken yet."""
+        return self._last.keys()
 
     async def wait(self, seconds: float) -> bool:
         """Return whether everything was delivered within so many seconds."""

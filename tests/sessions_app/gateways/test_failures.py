@@ -229,3 +229,23 @@ def test_a_recording_that_can_not_be_written_stops_the_command(gateway):
     assert done.returncode == 255
     assert gateway.targets["web-1"].log.count("Starting session") == before
     eventually(lambda: grant.runs.get().state == "failed")
+
+
+@ONE_WAY
+def test_a_session_of_which_the_gateway_never_heard_is_closed_and_those_in_use_are_not(gateway):
+    from broker.kernel import clock
+    from sessions_app.models import Session
+
+    grant = gateway.grant()
+    with gateway.running("sleep") as (client, tag):
+        used = Session.objects.get(grant=grant)
+        # As it is when the answer to a COMMIT is lost.
+        unknown = Session.objects.create(
+            grant=grant, target=used.target, gateway=used.gateway, proof=used.proof, opened_at=clock.now()
+        )
+        eventually(lambda: Session.objects.get(pk=unknown.pk).closed_at is not None, within=10)
+        assert open_sessions(grant) == 1
+        assert on_target(tag)
+        assert client.poll() is None
+        revoke(grant)
+        eventually(lambda: ended(grant))
