@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind
+from sessions_app.workflows.base import LATEST
 
 PREFIX = {
     WorkflowKind.INCIDENT: "INC",
@@ -96,6 +97,10 @@ def _check_time(
     if ends_at <= starts_at or ends_at <= now:
         raise InvalidInput(
             "A change ends after it begins, and not in the past.", fields={"ends_at": ["Choose a later end."]}
+        )
+    if ends_at > LATEST:
+        raise InvalidInput(
+            f"Nothing is planned beyond {LATEST.year}.", fields={"ends_at": ["Choose an earlier end."]}
         )
     if ends_at - starts_at > LONGEST_CHANGE:
         raise InvalidInput(

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import structlog
+from django.db import DataError
 from django.db.models import Q
 
 from sessions_app.models import Grant, GrantState, Workflow, WorkflowSource
@@ -24,7 +25,7 @@ STARTING = [GrantState.SCHEDULED, GrantState.PROVISIONING]
 
 def sources_to_ask() -> list[int]:
     """Return the sources that have open work on which access rests, or will."""
-    return sorted({work.source_id for work in resting_on_sources() if work.source_id})
+    return sorted(resting_on_sources().values_list("source_id", flat=True).distinct())
 
 
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
@@ -48,33 +49,39 @@ def _claim(source_id: int, now: dt.datetime) -> bool:
 
 def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
     began, asked, failed = now(), 0, 0
-    for work in resting_on_sources(source):
+    due = resting_on_sources().filter(source=source).order_by("asked_at", "pk")
+    # By what is asked of each row alone, so that one that can't be loaded keeps no other from being read.
+    for pk, ref, asked_at in list(due.values_list("pk", "ref", "asked_at")):
         moment = now()
         if failed > 1 or moment - began > AT_ONCE:
             break
-        if work.asked_at is None or moment - work.asked_at >= EVERY:
+        if asked_at is None or moment - asked_at >= EVERY:
             asked += 1
-            failed += not _read(work, moment)
+            failed += not _read(pk, ref, moment)
     return asked
 
 
 def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
     """Ask about one piece of work now, and start the grants that waited for the answer."""
-    work = Workflow.objects.open().filter(pk=workflow_id).first()
-    if work is None or not _read(work, now()):
+    ref = Workflow.objects.open().filter(pk=workflow_id).values_list("ref", flat=True).first()
+    if ref is None or not _read(workflow_id, ref, now()):
         return
     due = Grant.objects.filter(workflow_id=workflow_id, state__in=STARTING, starts_at__lte=now())
     for pk in due.order_by("pk").values_list("pk", flat=True)[:1000]:
         provision_grant(grant_id=pk, now=now())
 
 
-def _read(work: Workflow, now: dt.datetime) -> bool:
+def _read(pk: int, ref: str, now: dt.datetime) -> bool:
     """Whether the source answered. What it says holds already; that it says nothing is written on the row."""
     try:
-        read_workflow(ref=work.ref, now=now)
+        read_workflow(ref=ref, now=now)
     except UnknownWork:
         return True
     except SourceUnreadable as error:
-        log.info("work.unread", ref=work.ref, error=str(error))
+        log.info("work.unread", ref=ref, error=str(error))
         return False
+    except DataError as error:
+        # Not the source's fault; it waits its turn as what is unread does.
+        log.exception("work.unloadable", ref=ref)
+        Workflow.objects.filter(pk=pk).update(asked_at=now, read_error=f"{type(error).__name__}: {error}")
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -63,18 +63,13 @@ def is_fresh(work: Workflow, now: dt.datetime) -> bool:
     return work.source_id is None or (work.read_at is not None and now - work.read_at <= FRESH)
 
 
-def resting_on_sources(source: WorkflowSource | None = None) -> list[Workflow]:
-    """Return the open work of sources (of one) on which grants that are not over or requests that wait rest, what was
-    asked for longest ago first.
-    """
+def resting_on_sources() -> QuerySet[Workflow]:
+    """Return the open work of sources on which grants that are not over or requests that wait rest."""
     grants = Grant.objects.filter(state__in=LIVE, workflow__isnull=False).values("workflow_id")
     waiting = AccessRequest.objects.filter(state=RequestState.PENDING, workflow__isnull=False)
-    found = Workflow.objects.open().filter(
+    return Workflow.objects.open().filter(
         Q(pk__in=grants) | Q(pk__in=waiting.values("workflow_id")), source__isnull=False
     )
-    if source is not None:
-        found = found.filter(source=source)
-    return list(found.select_related("source").order_by("asked_at", "pk"))
 
 
 def staleness_of(grant: Grant) -> int:

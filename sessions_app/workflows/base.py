@@ -24,6 +24,9 @@ CALL_SECONDS = 5.0
 MAX_ANSWER = 1024 * 1024
 MAX_DELIVERY = 1024 * 1024
 LONGEST_ID = 120
+# Further off nobody plans, and what every zone's clock can show and the database give back ends not far beyond.
+EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(2100, 12, 31, tzinfo=dt.UTC)
 
 
 class Standing(StrEnum):
@@ -164,12 +167,19 @@ def text_of(value: Any, longest: int = 200) -> str:
 
 
 def moment_of(value: Any) -> dt.datetime | None:
-    """Return a moment in ISO 8601 with a time zone; None for anything else."""
+    """Return a moment in ISO 8601 with a time zone, in UTC; None for anything else.
+
+    One that is further off than anybody plans is the furthest there is: as none it would begin what has yet to begin, and
+    keep open what is over.
+    """
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    if moment is None or moment.tzinfo is None:
+        return None
+    # Compared before it is converted, for what is near the end of time can't be.
+    return min(max(moment, EARLIEST), LATEST).astimezone(dt.UTC)
 
 
 def names_of(values: Any) -> tuple[str, ...]:

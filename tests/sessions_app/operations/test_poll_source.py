@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
-from sessions_app.models import Grant, WorkflowSource
+from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.read_workflow import read_workflow
 from sessions_app.operations.sweep import end_baseless
@@ -54,6 +55,20 @@ def test_a_source_that_fails_twice_is_left_alone_until_next_time(world, pager):
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
     pager.down = True
     assert poll(world, seconds=40) == 2
+
+
+def test_a_row_that_cannot_be_loaded_keeps_no_other_from_being_read(world, pager, grant):
+    pager.work["Q2"] = is_open()
+    world.respond(read_workflow(ref="pager:Q2", now=world.now))
+    # Python has no such year.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sessions_app_workflow SET ends_at = '10000-01-01T00:00:00Z' WHERE outside_id = 'Q1'"
+        )
+    assert sources_to_ask() == [WorkflowSource.objects.get().pk]
+    assert poll(world, seconds=40) == 2
+    assert Workflow.objects.get(outside_id="Q2").read_at == after(world, seconds=40)
+    assert poll(world, seconds=60) == 0
 
 
 def test_what_is_unread_for_longer_than_the_policy_allows_ends(world, pager, grant):

@@ -9,7 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from sessions_app.workflows import github, gitlab, pagerduty, standard
-from sessions_app.workflows.base import DeliveryRefused, Hint, NotAnId, SourceError, Standing
+from sessions_app.workflows.base import (
+    EARLIEST,
+    LATEST,
+    DeliveryRefused,
+    Hint,
+    NotAnId,
+    SourceError,
+    Standing,
+    moment_of,
+)
 from sessions_app.workflows.registry import types
 from tests.support.outside import (
     outside,
@@ -269,6 +278,23 @@ def test_work_of_any_system_is_read_where_its_document_says(system):
     assert adapter.status("T-17").standing is Standing.UNKNOWN
     system.pages["/api/T-17"] = {"result": [{"state": {"name": "closed"}}]}
     assert adapter.status("T-17").standing is Standing.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("9999-12-31T23:59:59-05:00", LATEST),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("2101-01-01T00:00:00Z", LATEST),
+        ("0001-01-01T00:00:00+05:00", EARLIEST),
+        ("0001-01-01T00:00:00Z", EARLIEST),
+        ("2026-11-25T14:00:00+02:00", NOW),
+        ("2026-11-25T14:00:00", None),
+        (20261125, None),
+    ],
+)
+def test_a_time_that_is_further_off_than_anybody_plans_is_the_furthest_there_is(said, meant):
+    assert moment_of(said) == meant
 
 
 def test_standard_webhooks_are_signed_over_id_time_and_body():
