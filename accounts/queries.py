@@ -72,11 +72,23 @@ def valid_token(text: str, now: dt.datetime) -> APIToken | None:
 
     The identity is marked with the piece of work that the token is bound to: so marked, it sees and asks for no more.
     """
+    token = _marked(text)
+    return token if token is not None and token.is_valid(now) else None
+
+
+def bound_token(text: str) -> APIToken | None:
+    """Return the API token with this text if it is bound to a piece of work and was not revoked, however old it is; its
+    identity may act and is marked, as `valid_token` says. Alone it opens nothing.
+    """
+    token = _marked(text)
+    return token if token is not None and token.workflow and token.revoked_at is None else None
+
+
+def _marked(text: str) -> APIToken | None:
     found = APIToken.objects.select_related("identity__owner").filter(
         digest=token_digest(text), identity__in=Identity.objects.active()
     )
     token = found.first()
-    if token is None or not token.is_valid(now):
-        return None
-    token.identity.bound_to = token.workflow
+    if token is not None:
+        token.identity.bound_to = token.workflow
     return token

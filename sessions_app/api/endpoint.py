@@ -30,11 +30,13 @@ class OnlyAdministrators(Forbidden):
 class Endpoint(APIView):
     """One address. ``scope`` is what a token needs for anything but reading; a view that names none is administrators' work.
 
-    ``answers_secret``: the answer holds something that is shown once, so no copy of it is kept.
+    ``answers_secret``: the answer holds something that is shown once, so no copy of it is kept. ``outlives_token``: the token
+    of a run may be over, while a grant that was asked for with it is not.
     """
 
     scope: ClassVar[str] = Scope.ADMINISTER
     answers_secret: ClassVar[bool] = False
+    outlives_token: ClassVar[bool] = False
     http_method_names: ClassVar[Sequence[str]] = ("get", "head", "post", "delete")  # type: ignore[misc]  # DRF's is a list
     metadata_class = None
 

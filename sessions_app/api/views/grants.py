@@ -64,6 +64,8 @@ def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
 class OneGrant(Endpoint):
     """One grant."""
 
+    outlives_token: ClassVar[bool] = True
+
     @described(GrantDetailShape)
     def get(self, request: Request, ref: str) -> Response:
         """One grant, with what it allows and how to use it."""
@@ -74,6 +76,7 @@ class GrantEnd(Endpoint):
     """End and Kill."""
 
     scope: ClassVar[str] = Scope.END
+    outlives_token: ClassVar[bool] = True
 
     @described(GrantDetailShape, body=End)
     @once
@@ -194,6 +197,7 @@ class GrantHeartbeat(Endpoint):
     """A holder that is still there."""
 
     scope: ClassVar[str] = Scope.REQUEST
+    outlives_token: ClassVar[bool] = True
 
     @described(HeartbeatShape)
     @once

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
 import yaml
 from django.conf import settings as django_settings
 
+from accounts.models import APIToken
+from accounts.operations.create_token import create_token
+from broker.kernel import clock
 from sessions_app.operations.prove_token import keyring
-from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import change, last
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.queries.tokens import outlived_token
+from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
+from tests.support.acts import change, last, policy
 from tests.support.api_site import add_site, grant_on_site
 from tests.support.issuer import issuer_on_loopback
 
@@ -86,6 +92,53 @@ def test_it_reads_and_ends_what_is_its_own_and_nothing_of_other_runs(oauth, worl
         assert job.get(path).status_code == 404
     assert job.get("/requests").body["results"] == []
     assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 404
+
+
+def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_nothing_else(world):
+    change(world, policy(world, heartbeat="30s", requesters={"identities": ["deployer"]}, approvals="none"))
+    ticket, other = (world.work(who=world.deployer) for _ in range(2))
+    token, text = create_token(
+        identity_id=world.deployer.pk, label="job", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
+        actor=world.deployer, now=world.now, workflow=ticket.ref,
+    )  # fmt: skip
+    job = Caller(None, text)
+    grant, stranger = (
+        started(world, world.request(world.deployer, workflow=work.ref)) for work in (ticket, other)
+    )
+    APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now())
+
+    assert job.post(f"/grants/{grant.ref}/heartbeat").status_code == 200
+    assert job.get(f"/grants/{grant.ref}").body["state"] == "active"
+    closed = [
+        job.get("/me"), job.get("/grants"), job.get(f"/grants/{stranger.ref}"), job.get(f"/requests/{grant.request.ref}"),
+        job.post(f"/grants/{stranger.ref}/end", {}), job.post(f"/grants/{grant.ref}/extend", {}),
+        job.post(f"/grants/{grant.ref}/credential", {}), job.post("/requests", {}),
+    ]  # fmt: skip
+    assert {answer.status_code for answer in closed} == {401}
+    assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 200
+
+    # What was asked for after it was over, and what is past its deadline, is not its own any more.
+    APIToken.objects.filter(pk=token.pk).update(expires_at=world.now - dt.timedelta(seconds=1))
+    assert job.get(f"/grants/{grant.ref}").status_code == 401
+    APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now(), revoked_at=clock.now())
+    assert job.get(f"/grants/{grant.ref}").status_code == 401
+
+
+def test_it_speaks_for_nothing_whose_deadline_has_passed(world):
+    change(world, policy(world, requesters={"identities": ["deployer"]}, approvals="none"))
+    ticket = world.work(who=world.deployer)
+    token, text = create_token(
+        identity_id=world.deployer.pk, label="job", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
+        actor=world.deployer, now=world.now, workflow=ticket.ref,
+    )  # fmt: skip
+    grant = started(world, world.request(world.deployer, workflow=ticket.ref))
+    APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now())
+    assert outlived_token(text, grant.ref, grant.expires_at - dt.timedelta(seconds=1)) == token
+    assert outlived_token(text, grant.ref, grant.expires_at) is None
+
+
+def started(world, request):
+    return provision_grant(grant_id=request.grant.pk, now=world.now)
 
 
 WRONG = [
