@@ -15,6 +15,8 @@ from .shell import Shell
 # Seconds between two looks at a grant that wants no heartbeat, and after a beat that was not heard.
 _LOOK, _AGAIN = 3.0, 1.0
 _SLOWEST = 60.0
+# So many beats may be missed before a grant ends.
+_MISSED = 3
 
 
 class Heart:
@@ -23,6 +25,8 @@ class Heart:
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
         self._every: float | None = grant.get("heartbeat_seconds")
+        self._until = moment(grant.get("expires_at"))
+        self._heard = time.monotonic()
         self._stop = threading.Event()
         self._wanted, self._first = True, _LOOK
         self.over, self.why = False, ""
@@ -58,8 +62,9 @@ class Heart:
         try:
             return self._pulse() if self._wanted else self._look()
         except NotSignedIn as error:
-            # Nothing can be done with the token any more, so the beats will be missed.
-            self._end(error.message)
+            # Whether the token is good says nothing of the grant, which lasts as long as it does.
+            if self._is_past():
+                self._end(error.message)
         except Unreachable:
             pass
         except CliError:
@@ -70,6 +75,7 @@ class Heart:
     def _pulse(self) -> float:
         began = time.monotonic()
         said = self._shell.wire.post(f"/grants/{self._ref}/heartbeat")
+        self._heard = began
         before = moment(said.get("beat_before"))
         if before is None:
             self._wanted = False
@@ -92,9 +98,17 @@ class Heart:
 
     def _look(self) -> float:
         row = self._shell.wire.get(f"/grants/{self._ref}")
+        self._until = moment(row.get("expires_at")) or self._until
         if row["state"] != "active":
             self._end(plain(row["end_note"] or row["end_reason"] or row["state"]))
         return _LOOK
+
+    def _is_past(self) -> bool:
+        """Whether it is over by what is known of it: its deadline has passed, or the last beat that was heard is too old."""
+        if self._until is not None and self._until <= dt.datetime.now(dt.UTC):
+            return True
+        silence = time.monotonic() - self._heard
+        return self._wanted and self._every is not None and silence > _MISSED * self._every
 
     def _end(self, why: str) -> None:
         self.over, self.why = True, why

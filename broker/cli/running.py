@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from .errors import CliError, Unreachable, Usage
+from .errors import CliError, NotSignedIn, Unreachable, Usage
 from .heart import Heart
 from .screen import clock_time, plain, say
 from .shell import Shell
@@ -170,7 +170,7 @@ def run_with(
             )
         finally:
             heart.stop()
-            trouble = _end(shell, str(grant["ref"]), note[:400])
+            trouble = _end(shell, str(grant["ref"]), note[:400], over=heart.over)
     if heart.over:
         say(f"stint: {plain(grant['ref'])} is over ({heart.why}), so the command was stopped.", err=True)
     if trouble is not None and status == 0:
@@ -184,8 +184,8 @@ def _say_beats(shell: Shell, grant: Mapping[str, Any], *, beats: bool) -> None:
         shell.note(f"{grant['ref']} wants no heartbeat: if this machine dies, it lasts until {until}.")
 
 
-def _end(shell: Shell, ref: str, note: str) -> CliError | None:
-    """End the grant; an outage is waited for. Returns what went wrong, which was said."""
+def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:
+    """End the grant; an outage is waited for. Returns what went wrong, which was said. ``over``: it is past its time."""
     began = time.monotonic()
     while True:
         try:
@@ -197,7 +197,7 @@ def _end(shell: Shell, ref: str, note: str) -> CliError | None:
                 continue
         except CliError as error:
             trouble = error
-            if _is_over(shell, ref):
+            if (over and isinstance(error, NotSignedIn)) or _is_over(shell, ref):
                 return None
         else:
             return None

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from . import profiles, screen
-from .errors import Usage
+from .errors import CliError, Usage
 from .wire import Wire
 
 
@@ -38,8 +38,18 @@ class Shell:
         """Stint, asked with one's token. Raises Usage and NotSignedIn."""
         if self._wire is None:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
-            self._wire = Wire(found.url, found.token, ca_file=self.ca_file)
+            self._wire = Wire(
+                found.url, found.token, ca_file=self.ca_file, fresh=lambda: self._token_for(found.url)
+            )
         return self._wire
+
+    def _token_for(self, url: str) -> str:
+        """The token for that address as it stands now: a pipeline writes its next one into STINT_TOKEN_FILE."""
+        try:
+            found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
+        except CliError:
+            return ""
+        return found.token if found.url == url else ""
 
     @property
     def ca_file(self) -> str:

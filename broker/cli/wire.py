@@ -36,11 +36,13 @@ class OAuthRefused(CliError):
 
 
 class Wire:
-    """One server, asked with one token."""
+    """One server, asked with one token; ``fresh`` gives the one to go on with when it is not good any more."""
 
-    def __init__(self, url: str, token: str = "", *, ca_file: str = "") -> None:
+    def __init__(
+        self, url: str, token: str = "", *, ca_file: str = "", fresh: Callable[[], str] = str
+    ) -> None:
         self.url = url
-        self._token = token
+        self._token, self._fresh = token, fresh
         self._pool = urllib3.PoolManager(
             retries=False, timeout=TIMEOUT, ssl_context=_trust(ca_file), maxsize=4, headers=None
         )
@@ -116,12 +118,19 @@ class Wire:
                     raise
                 last, wait = error, _pause(number)
             else:
+                if answer.status == 401 and self._renewed():
+                    continue
                 if answer.status not in _AGAIN or not again or number == TRIES - 1:
                     return self._read(answer)
                 wait = _wait(answer.headers.get("Retry-After"), number)
             if number < TRIES - 1:
                 time.sleep(wait)
         raise last or Unreachable("Stint did not answer.")
+
+    def _renewed(self) -> bool:
+        """Whether there is another token by now: then nothing was done with the old one, and it may be asked again."""
+        before, self._token = self._token, self._fresh() or self._token
+        return self._token != before
 
     def _send(self, method: str, url: str, **sent: Any) -> Answer:
         headers = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.errors import NotSignedIn
 from broker.cli.heart import Heart
 from broker.cli.shell import Shell
 from tests.support.gateway import eventually, new_tag, tagged
@@ -233,3 +234,103 @@ def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(be
     Grant.objects.filter(pk=grant.pk).update(beat_before=clock.now())
     eventually(is_over, within=60, every=0.3)
     assert last_grant().end_reason != "released"
+
+
+@pytest.fixture
+def short(laptops):
+    """Alice's machine with a token of its own in a file; ``renew`` makes it worthless, and writes another one if wanted."""
+    from accounts.models import APIToken
+    from accounts.operations.create_token import create_token
+    from broker.kernel import clock
+
+    alice = laptops["alice"]
+
+    class Short:
+        file = alice.home / "token"
+        env = {key: value for key, value in alice.env.items() if key != "STINT_TOKEN"}
+        terminal = replace(alice, env={**env, "STINT_TOKEN_FILE": str(file)})
+
+        def write(self, **more):
+            self.token, text = create_token(
+                identity_id=laptops.world.alice.pk, label="job", scopes=("read", "request", "end"),
+                lifetime=dt.timedelta(hours=1), actor=laptops.world.alice, now=clock.now(), **more,
+            )  # fmt: skip
+            self.file.write_text(text)
+
+        def expire(self):
+            APIToken.objects.filter(pk=self.token.pk).update(expires_at=clock.now())
+
+        def start(self):
+            tag = new_tag()
+            process = self.terminal.start(*RUN, "--", "sleep", str(tag))
+            eventually(lambda: sleeping(tag) or process.poll() is not None, within=60)
+            assert process.poll() is None, process.communicate()
+            return process, tag
+
+    found = Short()
+    yield found
+    found.file.unlink()
+
+
+def goes_on_and_is_ended(process, tag):
+    """It is beaten for as long as the command runs, and ended with it."""
+    first = last_grant().beat_before
+    eventually(lambda: last_grant().beat_before > first or process.poll() is not None, within=60, every=0.3)
+    assert process.poll() is None, process.communicate()
+    (pid,) = sleeping(tag)
+    os.kill(pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert "could not be ended" not in said
+    assert is_over()
+    assert last_grant().end_reason == "released"
+
+
+def test_a_run_whose_own_token_is_over_keeps_its_grant_alive_and_ends_it(beating, laptops, short):
+    from broker.kernel import clock
+
+    ticket = laptops.world.work("ticket", laptops.world.alice, now=clock.now())
+    short.write(workflow=ticket.ref)
+    process, tag = short.start()
+    short.expire()
+    goes_on_and_is_ended(process, tag)
+
+
+def test_a_run_goes_on_with_the_token_that_its_file_holds_by_then(beating, short):
+    short.write()
+    process, tag = short.start()
+    short.expire()
+    short.write()
+    goes_on_and_is_ended(process, tag)
+
+
+def test_a_token_that_is_not_good_any_more_is_no_end_of_a_grant_before_its_time():
+    class Wire:
+        """Takes one beat, and then no token."""
+
+        beats = 0
+
+        def post(self, _path):
+            self.beats += 1
+            if self.beats > 1:
+                raise NotSignedIn("Your token is not valid.")
+            return {"beat_before": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)).isoformat()}
+
+    def heart_of(**grant):
+        shell = Shell({})
+        shell._wire = Wire()
+        now = dt.datetime.now(dt.UTC)
+        heart = Heart(
+            shell,
+            {"ref": "GR-7F3K", "expires_at": (now + grant.pop("lasts")).isoformat(), **grant},
+            lambda: None,
+        )
+        heart.start()
+        eventually(lambda: heart.over or shell.wire.beats > 2, within=30)
+        heart.stop()
+        return heart
+
+    hour = dt.timedelta(hours=1)
+    assert not heart_of(lasts=hour).over
+    assert heart_of(lasts=dt.timedelta(0)).over
+    assert heart_of(heartbeat_seconds=0.1, lasts=hour).over
