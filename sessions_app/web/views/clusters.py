@@ -13,7 +13,6 @@ from sessions_app.connectors.registry import find, types
 from sessions_app.models import Cluster, Environment, Risk
 from sessions_app.operations.check_target import check_target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_document import state_of
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.facts import Unreadable
@@ -22,7 +21,8 @@ from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.reads import clusters as reads
 from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.reads.welcome import unfinished
-from sessions_app.web.saving import Outcome, ending, press, said
+from sessions_app.web.removing import Removal, press_remove
+from sessions_app.web.saving import Outcome, press, said
 
 
 @page()
@@ -141,16 +141,6 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a cluster is removed; with ``confirm`` remove it."""
-    found = _mine(request, name)
-    confirmed = request.POST.get("confirm") == "1"
-    plan = remove_document(
-        kind="clusters", name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,
-        told=request.POST.get("told", "").split() if confirmed else None,
-    )  # fmt: skip
-    if confirmed:
-        messages.success(request, f"{name} is removed. What was granted on it ends.")
-        return redirect("clusters")
-    policies = found.policies.filter(removed_at__isnull=True).order_by("name")
-    context = {"noun": "cluster", "name": name, "ends": ending(plan), "told": " ".join(plan.ends),
-               "policies": policies, "action": request.path, "back": "cluster"}  # fmt: skip
-    return render(request, "sessions/remove.html", context)
+    policies = _mine(request, name).policies.filter(removed_at__isnull=True).order_by("name")
+    removal = Removal("clusters", "cluster", "What was granted on it ends.", "cluster", "clusters")
+    return press_remove(request, removal, name, policies=policies)

@@ -12,14 +12,13 @@ from broker.kernel import clock
 from broker.kernel.errors import Conflict, StintError
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.publish_command_set import publish_command_set
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_draft import CannotBeRead, save_draft
 from sessions_app.policy.commands.kinds import kinds, starter
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads import command_sets as reads
 from sessions_app.web.reads.editor import Typed, sent
-from sessions_app.web.saving import ending
+from sessions_app.web.removing import Removal, press_remove
 
 ACCEPT = "accept."
 
@@ -170,15 +169,8 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a command set is removed; with ``confirm`` remove it."""
-    found = _mine(request, name)
-    confirmed = request.POST.get("confirm") == "1"
-    plan = remove_document(
-        kind="command-sets", name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,
-        told=request.POST.get("told", "").split() if confirmed else None,
-    )  # fmt: skip
-    if confirmed:
-        messages.success(request, f"{name} is removed. What was granted by it ends.")
-        return redirect("command_sets")
-    context = {"noun": "command set", "name": name, "ends": ending(plan), "told": " ".join(plan.ends),
-               "policies": reads.use_of(found).policies, "action": request.path, "back": "command_set"}  # fmt: skip
-    return render(request, "sessions/remove.html", context)
+    policies = reads.use_of(_mine(request, name)).policies
+    removal = Removal(
+        "command-sets", "command set", "What was granted by it ends.", "command_set", "command_sets"
+    )
+    return press_remove(request, removal, name, policies=policies)

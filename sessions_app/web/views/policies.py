@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_document import state_of
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starter_policy import policy_source
@@ -20,7 +19,8 @@ from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import policies as reads
 from sessions_app.web.reads import simulating
 from sessions_app.web.reads.editor import Typed, sent
-from sessions_app.web.saving import Outcome, ending, press, said
+from sessions_app.web.removing import Removal, press_remove
+from sessions_app.web.saving import Outcome, press, said
 
 
 @page()
@@ -136,14 +136,5 @@ def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> d
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a policy is removed; with ``confirm`` remove it."""
     _mine(request, name)
-    confirmed = request.POST.get("confirm") == "1"
-    plan = remove_document(
-        kind="policies", name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,
-        told=request.POST.get("told", "").split() if confirmed else None,
-    )  # fmt: skip
-    if confirmed:
-        messages.success(request, f"{name} is removed. What was granted under it ends.")
-        return redirect("policies")
-    context = {"noun": "policy", "name": name, "ends": ending(plan), "told": " ".join(plan.ends),
-               "action": request.path, "back": "policy"}  # fmt: skip
-    return render(request, "sessions/remove.html", context)
+    removal = Removal("policies", "policy", "What was granted under it ends.", "policy", "policies")
+    return press_remove(request, removal, name)
