@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 from accounts.models import Identity
 from sessions_app.models import TrustPolicy
+from sessions_app.queries.given import live_given
 
 START = """name: payments-deploy
 summary: Deploys releases of payments
@@ -24,3 +26,8 @@ def trust_policies(reader: Identity) -> Sequence[TrustPolicy]:
     """Return those that the reader may see, by name."""
     live = TrustPolicy.objects.live().visible_to(reader)
     return list(live.select_related("identity__owner").order_by("name")[:200])
+
+
+def count_given(policy: TrustPolicy, now: dt.datetime) -> int:
+    """Return how many API tokens that it gave are good still."""
+    return live_given(policy, now).count()

@@ -13,12 +13,12 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.read_workflow import read_workflow
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.rotate_source_secret import rotate_source_secret
 from sessions_app.operations.save_document import state_of
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import sources as reads
 from sessions_app.web.reads.editor import Typed, sent
+from sessions_app.web.removing import Removal, press_remove
 from sessions_app.web.saving import Outcome, press, said
 from sessions_app.workflows.registry import types
 
@@ -81,14 +81,13 @@ def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Remove a source: access that rests on its work ends."""
+    """Say which grants end when a source is removed; with ``confirm`` remove it."""
     _own(request, name)
-    plan = remove_document(kind="workflow-sources", name=name, actor=who(request), now=clock.now())
-    ended = len(plan.ends)
-    messages.success(
-        request, f"{name} is removed. {ended} grant{' ends' if ended == 1 else 's end'} with it."
-    )
-    return redirect("sources")
+    removal = Removal(
+        "workflow-sources", "source", "Access that rested on its work ends.", "source", "sources",
+        "It is asked no more, and nobody gets access for its work. What was done stays in the record.",
+    )  # fmt: skip
+    return press_remove(request, removal, name)
 
 
 @page(ACT)

@@ -12,13 +12,13 @@ from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.tokens import NoToken
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.prove_token import prove_token
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.save_document import state_of
 from sessions_app.policy.trust import Condition
 from sessions_app.queries import facts
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import trust as reads
 from sessions_app.web.reads.editor import Typed, sent
+from sessions_app.web.removing import Removal, press_remove
 from sessions_app.web.saving import Outcome, press, said
 
 
@@ -89,8 +89,10 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Remove a trust policy: nobody is let in by it any more, and what it gave is worthless."""
-    _administered(request, name)
-    remove_document(kind="trust-policies", name=name, actor=who(request), now=clock.now())
-    messages.success(request, f"{name} is removed. Nobody is let in by it any more.")
-    return redirect("trust_policies")
+    """Say what becomes worthless when a trust policy is removed; with ``confirm`` remove it."""
+    given = reads.count_given(_administered(request, name), clock.now())
+    removal = Removal(
+        "trust-policies", "trust policy", "Nobody is let in by it any more.", "trust_policy_edit", "trust_policies",
+        "Nobody is let in by it any more. What was done stays in the record.",
+    )  # fmt: skip
+    return press_remove(request, removal, name, given=given)

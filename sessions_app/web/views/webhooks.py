@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.pause_webhook import pause_webhook
-from sessions_app.operations.remove_document import remove_document
 from sessions_app.operations.replay_webhooks import replay_webhooks
 from sessions_app.operations.resume_webhook import resume_webhook
 from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
@@ -22,6 +21,7 @@ from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import webhooks as reads
 from sessions_app.web.reads.editor import Typed, sent
+from sessions_app.web.removing import Removal, press_remove
 from sessions_app.web.saving import Outcome, press, said
 
 # Hours back that one press sends again.
@@ -89,11 +89,13 @@ def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpRespo
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Remove an endpoint: nothing more is sent there."""
+    """Say what removing an endpoint means; with ``confirm`` remove it."""
     _own(request, name)
-    remove_document(kind="webhooks", name=name, actor=who(request), now=clock.now())
-    messages.success(request, f"{name} is removed. Nothing more is sent there.")
-    return redirect("webhooks")
+    removal = Removal(
+        "webhooks", "webhook", "Nothing more is sent there.", "webhook", "webhooks",
+        "Nothing more is sent there, not even what waits. What was done stays in the record.",
+    )  # fmt: skip
+    return press_remove(request, removal, name)
 
 
 @page(ACT)

@@ -79,14 +79,20 @@ def test_what_was_delivered_is_listed_as_text(as_admin, desk):
     assert "T&lt;b&gt;1" in page
 
 
-def test_a_source_that_is_removed_takes_its_access_with_it(as_admin, world):
+def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
     with speaking_for() as adapter:
         adapter.work["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         from sessions_app.operations.read_workflow import read_workflow
 
         grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
-        as_admin.post("/sources/pager/remove/")
+        page = as_admin.post("/sources/pager/remove/").content.decode()
+        assert "Removing it ends 1 grant at once" in page
+        assert grant.ref in page
+        unsaid = as_admin.post("/sources/pager/remove/", {"confirm": "1", "told": ""})
+        assert unsaid.status_code == 409
+        assert as_admin.get("/sources/pager/").status_code == 200
+        as_admin.post("/sources/pager/remove/", {"confirm": "1", "told": grant.ref})
         grant.refresh_from_db()
         assert grant.end_reason == "workflow_closed"
         assert as_admin.get("/sources/pager/").status_code == 404

@@ -9,6 +9,7 @@ import yaml
 
 from accounts.models import APIToken
 from sessions_app.models import Grant, TrustPolicy
+from sessions_app.operations.exchange_token import exchange_token
 from sessions_app.operations.prove_token import keyring
 from tests.support.acts import change, policy
 from tests.support.issuer import issuer_on_loopback, trust_file
@@ -55,8 +56,16 @@ def test_a_token_is_held_against_each_condition_without_issuing_or_keeping_anyth
     assert "This is no signed token" in odd.content.decode()
 
 
-def test_a_removed_one_lets_nobody_in(browser, world, issuer):
-    assert browser("admin").post("/trust-policies/payments-deploy/remove/").status_code == 302
+def test_one_is_removed_by_two_presses_and_then_lets_nobody_in(browser, world, issuer):
+    exchange_token(subject_token=issuer.sign(issuer.github(world.now)), address="192.0.2.9", now=world.now)
+    admin = browser("admin")
+    page = admin.post("/trust-policies/payments-deploy/remove/").content.decode()
+    assert "1 API token that it gave is worthless at once" in page
+    assert TrustPolicy.objects.live().exists()
+    assert not APIToken.objects.filter(revoked_at__isnull=False).exists()
+    gone = admin.post("/trust-policies/payments-deploy/remove/", {"confirm": "1"})
+    assert gone.status_code == 302
+    assert APIToken.objects.get().revoked_at
     assert not TrustPolicy.objects.live().exists()
 
 

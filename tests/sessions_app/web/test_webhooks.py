@@ -88,7 +88,7 @@ def test_a_new_secret_is_shown_in_the_answer_alone(browser, hooked):
     assert "signs nothing any more" in at_once
 
 
-def test_it_is_paused_resumed_tried_and_removed(browser, hooked):
+def test_it_is_paused_resumed_tried_and_by_two_presses_removed(browser, hooked):
     bob, admin = browser("bob"), browser("admin")
     assert "is paused" in bob.post("/webhooks/chat/pause/", follow=True).content.decode()
     assert "Resume" in bob.get("/webhooks/chat/").content.decode()
@@ -96,7 +96,9 @@ def test_it_is_paused_resumed_tried_and_removed(browser, hooked):
     bob.post("/webhooks/chat/try/")
     assert WebhookMessage.objects.filter(event="webhook.test").exists()
     assert bob.post("/webhooks/chat/remove/").status_code == 403
-    assert admin.post("/webhooks/chat/remove/").status_code == 302
+    assert "not even what waits" in admin.post("/webhooks/chat/remove/").content.decode()
+    assert admin.get("/webhooks/chat/").status_code == 200
+    assert admin.post("/webhooks/chat/remove/", {"confirm": "1"}).status_code == 302
     assert admin.get("/webhooks/chat/").status_code == 404
 
 
