@@ -166,3 +166,16 @@ def test_keys_lead_everywhere_and_can_be_switched_off(live_world, visit, site):
     bob.keyboard.press("h")
     bob.wait_for_timeout(300)
     assert "/approvals/" in bob.url
+
+
+def test_what_is_typed_to_close_an_incident_stays_when_somebody_acts(live_world, visit):
+    incident = live_world.incident(now=now())
+    bob = visit("bob")
+    bob.goto(f"/incidents/{incident.ref}/")
+    bob.locator("summary", has_text="Close").click()
+    bob.locator("#note").fill("The disk was full")
+    live_world.respond(incident, now=now())
+    expect(bob.locator("aside", has_text="Access because of it")).to_contain_text("Alice", timeout=10_000)
+    expect(bob.locator("#note")).to_be_visible()
+    expect(bob.locator("#note")).to_have_value("The disk was full")
+    expect(bob.locator("#note")).to_be_focused()
