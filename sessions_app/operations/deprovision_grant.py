@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Max
 
 from accounts.models import Identity
 from broker.audit.actor import Actor
@@ -47,8 +47,9 @@ PLACES_IN_DOUBT = 2
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 
-    A gateway that has not reported them after a second is not waited for: the targets are asked to kill what is left,
-    though the grant is not ENDED before both have answered. Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
+    A gateway that has not reported them after a second is not waited for, nor is a process that is making something for the
+    grant: the targets are asked to remove what is there, though the grant is not ENDED before all have answered after it.
+    Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
     """
@@ -58,15 +59,14 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         return Grant.objects.get(pk=grant_id)
     try:
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
-        if _still_made(grant, leases, now()):
-            return Grant.objects.get(pk=grant_id)
-        if _still_in_use(grant, now()):
-            if _is_late(grant, now()):
-                # A gateway that is frozen cuts nothing, so the targets are asked without it. What they answer proves
-                # nothing yet: they are asked again when the sessions are closed.
-                _undo(leases, grant)
-            return Grant.objects.get(pk=grant_id)
-        return _finish(grant, _undo(leases, grant), now())
+        in_use = _is_in_use(grant)
+        if not in_use and not _made_until(grant, now()):
+            return _finish(grant, _undo(leases, grant), now())
+        if not in_use or _is_late(grant, now()):
+            # What the targets answer proves nothing yet: a gateway that is frozen cuts nothing, and what a process is making
+            # may come after the answer. So they are asked again.
+            _undo(leases, grant)
+        return _wait(grant, now())
     finally:
         Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
 
@@ -86,28 +86,37 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
 
 
-def _still_made(grant: Grant, leases: list[Lease], now: dt.datetime) -> bool:
-    """Whether a process may be making something for the grant at this moment, so that a look would prove nothing."""
-    until = max((lease.making_until for lease in leases if lease.making_until), default=now)
-    if until <= now:
-        return False
-    _own(grant).update(
-        next_attempt_at=until, last_error="Waiting for what is being made on its targets at this moment."
-    )
-    return True
+def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
+    """Until when a process may be making something for the grant; None when nobody is."""
+    making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
+    until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
+    return until
 
 
-def _still_in_use(grant: Grant, now: dt.datetime) -> bool:
-    """Whether a gateway has not reported a session closed; the grant is looked at again soon."""
-    if not Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
-        return False
-    again = now + WAIT_FOR_SESSIONS
-    if grant.finish_until is not None and grant.finish_until > now:
-        again = min(grant.finish_until, now + dt.timedelta(seconds=1))
-    _own(grant).update(
-        next_attempt_at=again, last_error="Waiting for the gateway to report its sessions closed."
-    )
-    return True
+def _is_in_use(grant: Grant) -> bool:
+    """Whether a gateway has not reported a session closed."""
+    return Session.objects.filter(grant=grant, closed_at__isnull=True).exists()
+
+
+def _wait(grant: Grant, now: dt.datetime) -> Grant:
+    """Have the grant looked at again when what it waits for may be over. Who is done sooner says so, under the same lock."""
+    with transaction.atomic():
+        if _own(grant).select_for_update().exists():
+            again, why = _waits_for(grant, now)
+            _own(grant).update(next_attempt_at=again, last_error=why)
+    grant.refresh_from_db()
+    return grant
+
+
+def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
+    """Return when to look again, and why not yet."""
+    if _is_in_use(grant):
+        again = now + WAIT_FOR_SESSIONS
+        if grant.finish_until is not None and grant.finish_until > now:
+            again = min(grant.finish_until, now + dt.timedelta(seconds=1))
+        return again, "Waiting for the gateway to report its sessions closed."
+    until = _made_until(grant, now)
+    return until or now, "Waiting for what is being made on its targets at this moment." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:

@@ -169,6 +169,56 @@ def test_a_revoke_during_provisioning_wins_and_what_was_made_is_unmade(live_worl
     assert making.left == {}
 
 
+class Hung(FakeConnector):
+    """Its second target hangs, with the first one done, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(kind="ssh")
+        self.first, self.asked, self.go_on = (threading.Event() for _ in range(3))
+
+    def provision(self, spec):
+        if spec.place.target.name == "web-2":
+            assert self.first.wait(20)
+            self.asked.set()
+            assert self.go_on.wait(20)
+        made = super().provision(spec)
+        self.first.set()
+        return made
+
+    def at(self) -> set[str]:
+        """The places where something is."""
+        return {where for where, _ in self.left}
+
+
+@pytest.fixture
+def hung(live_world):
+    connector = Hung()
+    with serving(lambda: connector, prepares=True):
+        yield connector
+        connector.go_on.set()
+
+
+def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(live_world, hung):
+    world = live_world
+    hung.first.set(), hung.go_on.set()
+    grant = prepare(world.grant(), world.now)
+    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+    for event in (hung.first, hung.asked, hung.go_on):
+        event.clear()
+    maker = Started(lambda: prepare(grant, world.now))
+    assert hung.asked.wait(20)
+    end(world, grant)
+    waiting = undo(grant, now=world.now)
+    assert hung.at() == set(), "it is not in use any more, whatever the maker does"
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, world.now + MAKING)
+    assert not waiting.leases.filter(gone_at__isnull=False).exists(), "what is being made may still come"
+    hung.go_on.set()
+    assert maker.result().state == GrantState.REVOKING
+    assert hung.at() == {"root@127.0.0.1:2202"}, "it came after the first look"
+    assert undo(grant, now=world.now).state == GrantState.ENDED
+    assert hung.at() == set()
+
+
 def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live_world, making):
     world = live_world
     grant = world.grant()
