@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,8 @@ _couriers = Crew(16)
 _askers = Crew(16)
 # And targets, of which some never answer.
 _lookers = Crew(1)
+# The net below the ends: one thread is enough.
+_net = threading.Lock()
 
 log = structlog.get_logger(__name__)
 
@@ -112,8 +115,13 @@ def verify_record(**_: Any) -> None:
 
 @shared_task(name="sweep.baseless", acks_late=True)
 def baseless(**_: Any) -> None:
-    """End grants whose holder, cluster or policy is gone."""
-    end_baseless(now=clock.now())
+    """End grants whose holder, cluster or policy is gone; one thread at a time, because ends need the others."""
+    if not _net.acquire(blocking=False):
+        return
+    try:
+        end_baseless(now=clock.now())
+    finally:
+        _net.release()
 
 
 @shared_task(name="clusters.reconcile_all", acks_late=True)

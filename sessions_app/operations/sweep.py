@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from django.db import DatabaseError, connection, transaction
@@ -32,6 +33,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.each_free import BATCH, each_free, for_a_while
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.stop_gateway import stop_lost_gateways
@@ -42,7 +44,6 @@ from sessions_app.queries.work import staleness_of
 log = structlog.get_logger(__name__)
 
 SWEEPER = Actor.system("sweep")
-BATCH = 1000
 # A row that can't be read is put off, so that it stops nobody else.
 PUT_OFF = dt.timedelta(seconds=30)
 # No policy lets work go unread for less.
@@ -76,14 +77,14 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     may sweep at once: rows that another one has are passed over.
     """
     due = _look(now(), name)
-    if "seen" in due:
-        Sweeper.objects.update_or_create(name=name, defaults={"seen_at": now()})
     failed: dict[str, str] = {}
     # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
     ended = _end_due(now, limit) if "ends" in due else 0
-    if "silent" in due:
-        with _impatient():
-            ended += _end_silent(now(), failed)
+    with _impatient() if {"seen", "silent"} & set(due) else nullcontext():
+        if "seen" in due:
+            _guarded("seen", partial(_say_seen, name), now(), failed)
+        if "silent" in due:
+            ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
     to_undo = _to_undo(now()) if {"undo", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
     with _impatient() if set(due) - {"seen", "ends", "silent", "undo", "notices"} else nullcontext():
@@ -135,9 +136,25 @@ def end_baseless(*, now: dt.datetime) -> int:
     """End live grants whose holder was disabled, whose cluster, policy or command set was removed, or whose work is closed,
     over, or was not heard of for longer than their policy allows, and close the sessions of gateways that are gone. Run it
     every few seconds; it is the net below the verbs that do so at once.
+
+    Nothing is waited for long: what another process holds, and what fails, is left to the next time.
     """
-    stop_lost_gateways(now=now)
-    live = Grant.objects.filter(state__in=_LIVE)
+    failed: dict[str, str] = {}
+    ended = 0
+    with _impatient():
+        _guarded("gateways", partial(_stop_lost, failed), now, failed)
+        ended += _guarded("groundless", partial(_end_groundless, failed), now, failed)
+        _guarded("work", partial(_close_past, failed), now, failed)
+        ended += _guarded("workless", partial(_end_workless, failed), now, failed)
+    return ended
+
+
+def _stop_lost(failed: dict[str, str], now: dt.datetime) -> int:
+    return stop_lost_gateways(now=now, failed=failed)
+
+
+def _end_groundless(failed: dict[str, str], now: dt.datetime) -> int:
+    live = Grant.objects.filter(state__in=_LIVE).order_by("pk")
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
     # A package that served the kind was taken away: nothing new may begin there, and what is there has to be seen.
@@ -151,33 +168,37 @@ def end_baseless(*, now: dt.datetime) -> int:
         (removed | unserved, EndReason.CLUSTER_REMOVED),
         (changed, EndReason.POLICY_CHANGED),
     ):
-        for pk in list(live.filter(condition).values_list("pk", flat=True)[:BATCH]):
-            try:
-                end_grant(grant_id=pk, actor=None, reason=reason, now=now)
-                ended += 1
-            except (StintError, DatabaseError) as error:
-                log.exception("sweep.row_failed", grant=pk, error=type(error).__name__)
-    return ended + _end_workless(now)
+        ended += each_free(live.filter(condition), partial(_end, reason=reason, now=now), failed=failed)
+    return ended
 
 
-def _end_workless(now: dt.datetime) -> int:
-    """End what rests on work that is closed or counts as closed, and close changes whose planned time is over."""
-    for work in Workflow.objects.open().filter(source__isnull=True, ends_at__lte=now)[:BATCH]:
-        close_workflow(workflow_id=work.pk, actor=None, now=now, note="Its planned time is over.")
-    bound = Grant.objects.filter(state__in=_LIVE, workflow__isnull=False).select_related(
-        "workflow__source", "policy"
-    )
+def _end(grant_id: int, *, reason: EndReason, now: dt.datetime, note: str = "") -> None:
+    end_grant(grant_id=grant_id, actor=None, reason=reason, now=now, note=note)
+
+
+def _close_past(failed: dict[str, str], now: dt.datetime) -> int:
+    """Close changes whose planned time is over."""
+    past = Workflow.objects.open().filter(source__isnull=True, ends_at__lte=now).order_by("ends_at")
+    return each_free(past, partial(_close, now=now), failed=failed, no_key=True)
+
+
+def _close(workflow_id: int, *, now: dt.datetime) -> None:
+    close_workflow(workflow_id=workflow_id, actor=None, now=now, note="Its planned time is over.")
+
+
+def _end_workless(failed: dict[str, str], now: dt.datetime) -> int:
+    """End what rests on work that is closed or counts as closed."""
+    live = Grant.objects.filter(state__in=_LIVE)
+    bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
-    ended = 0
     # All are looked at: many that may go unread for longer must not hide those that may not.
-    for grant in list(bound.filter(closed | unread).order_by("pk")):
-        if why := _why_workless(grant, now):
-            try:
-                end_grant(grant_id=grant.pk, actor=None, reason=EndReason.WORKFLOW_CLOSED, now=now, note=why)
-                ended += 1
-            except (StintError, DatabaseError) as error:
-                log.exception("sweep.row_failed", grant=grant.ref, error=type(error).__name__)
+    found = {grant.pk: _why_workless(grant, now) for grant in bound.filter(closed | unread)}
+    ended = 0
+    for why in sorted({why for why in found.values() if why}):
+        grants = live.filter(pk__in=[pk for pk in found if found[pk] == why]).order_by("pk")
+        end = partial(_end, reason=EndReason.WORKFLOW_CLOSED, now=now, note=why)
+        ended += each_free(grants, end, failed=failed)
     return ended
 
 
@@ -204,6 +225,15 @@ def _look(now: dt.datetime, name: str) -> list[str]:
     return list(due)
 
 
+def _say_seen(name: str, now: dt.datetime) -> int:
+    """Say that this sweeper is there. One name may be shared, so that who holds the row says so in any case."""
+    free = Sweeper.objects.select_for_update(skip_locked=True, no_key=True).filter(name=name)
+    with transaction.atomic():
+        if not Sweeper.objects.filter(pk__in=free.values("pk")).update(seen_at=now):
+            Sweeper.objects.get_or_create(name=name, defaults={"seen_at": now})
+    return 0
+
+
 def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
     total: int = 0
     while True:
@@ -215,20 +245,10 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
             return total
 
 
-def _end_silent(now: dt.datetime, failed: dict[str, str]) -> int:
+def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
     """End grants whose holder has missed three heartbeats. One that beats at this moment lives on."""
     silent = Grant.objects.filter(state=GrantState.ACTIVE, beat_before__lte=now).order_by("beat_before")
-    ended = 0
-    for pk, ref in list(silent.values_list("pk", "ref")[:BATCH]):
-        try:
-            with transaction.atomic():
-                if silent.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).exists():
-                    end_grant(grant_id=pk, actor=None, reason=EndReason.SILENT, now=now)
-                    ended += 1
-        except (StintError, DatabaseError, ValueError) as error:
-            failed[ref] = f"{type(error).__name__}: {error}"
-            log.exception("sweep.row_failed", grant=ref, error=failed[ref])
-    return ended
+    return each_free(silent, partial(_end, reason=EndReason.SILENT, now=now), failed=failed)
 
 
 def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
@@ -239,7 +259,7 @@ def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
         .values_list("pk", "ref")[:BATCH]
     )
     started = 0
-    for pk, ref in list(due):
+    for pk, ref in for_a_while(list(due)):
         try:
             provision_grant(grant_id=pk, now=now())
             started += 1
@@ -251,7 +271,11 @@ def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
 def _put_off(pk: int, ref: str, error: Exception, now: dt.datetime, failed: dict[str, str]) -> None:
     failed[ref] = f"{type(error).__name__}: {error}"
     log.error("sweep.row_failed", grant=ref, error=failed[ref])
-    Grant.objects.filter(pk=pk).update(next_attempt_at=now + PUT_OFF, last_error=failed[ref])
+    free = Grant.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=pk)
+    with transaction.atomic():
+        Grant.objects.filter(pk__in=free.values("pk")).update(
+            next_attempt_at=now + PUT_OFF, last_error=failed[ref]
+        )
 
 
 def _lapse_requests(now: dt.datetime) -> int:

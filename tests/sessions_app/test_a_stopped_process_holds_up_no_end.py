@@ -8,23 +8,39 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
+import psycopg
 import pytest
 from django.db import connection
 
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
-from sessions_app.models import EndReason, GrantState
+from sessions_app.gateways.ssh.sweeper import Sweeper
+from sessions_app.models import EndReason, GatewayNode, GrantState, Session, Workflow
+from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.sweep import sweep
-from tests.support.acts import Started, after, events, intact, policy
+from sessions_app.operations.sweep import end_baseless, sweep
+from tests.support.acts import Started, after, events, intact, policy, session, use
 from tests.support.gateway import ROOT, eventually
 
 
 @pytest.fixture
 def world(live_world):
     return live_world
+
+
+@pytest.fixture
+def sweeper(stint_db, world) -> Iterator[Sweeper]:
+    """That of a gateway, which is not started yet."""
+    made = Sweeper("test")
+    yield made
+    made.stop()
+    # The threads' connections would keep the database from being dropped.
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(stint_db.env["DATABASE_URL"], autocommit=True) as opened:
+        opened.execute(f"SELECT pg_terminate_backend(pid) {others}")
 
 
 def state(grant) -> str:
@@ -93,6 +109,79 @@ def test_nobody_else_waits_less_long_for_a_lock_because_an_end_did(world):
         sweep(now=lambda: after(world, hours=2), name="test")
         cursor.execute("SHOW lock_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+def test_a_lost_gateway_whose_session_is_held_delays_no_end(world, sweeper, owner_connection):
+    opened = session(use(world.grant(), now=world.now), now=world.now)
+    other = session(use(world.grant(), now=world.now), now=world.now)
+    GatewayNode.objects.update(seen_at=world.now - dt.timedelta(seconds=60))
+    due = world.grant(now=clock.now(), duration=4)
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM sessions_app_session WHERE id = %s FOR UPDATE", [opened])
+        sweeper.start()
+        assert lateness(due) < 2
+        eventually(lambda: Session.objects.get(pk=other).close_reason == "gateway lost")
+        assert Session.objects.get(pk=opened).closed_at is None
+    eventually(lambda: Session.objects.get(pk=opened).close_reason == "gateway lost")
+    eventually(lambda: GatewayNode.objects.get().stopped_at)
+
+
+def test_a_change_that_is_over_and_held_delays_no_end(world, sweeper, owner_connection):
+    held, other = world.work("change"), world.work("change")
+    Workflow.objects.update(starts_at=after(world, hours=-2), ends_at=after(world, seconds=-1))
+    due = world.grant(now=clock.now(), duration=4)
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM sessions_app_workflow WHERE id = %s FOR UPDATE", [held.pk])
+        sweeper.start()
+        assert lateness(due) < 2
+        eventually(lambda: Workflow.objects.get(pk=other.pk).closed_at)
+        assert Workflow.objects.get(pk=held.pk).closed_at is None
+    eventually(lambda: Workflow.objects.get(pk=held.pk).closed_at)
+
+
+def test_what_has_lost_its_ground_and_is_held_delays_nothing_else_that_has(world, owner_connection):
+    held, other = world.grant(), world.grant()
+    opened = session(use(world.grant(duration=7200), now=world.now), now=world.now)
+    type(world.alice).objects.filter(pk=world.alice.pk).update(is_active=False)
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR UPDATE", [held.pk])
+        assert end_baseless(now=after(world, seconds=13)) == 2
+        assert (state(held), state(other)) == (GrantState.ACTIVE, GrantState.REVOKING)
+        assert Session.objects.get(pk=opened).close_reason == "gateway lost"
+    assert end_baseless(now=after(world, seconds=15)) == 1
+    assert state(held) == GrantState.REVOKING
+
+
+def test_closing_much_while_the_record_is_held_is_left_off_and_gone_on_with(world, owner_connection):
+    for _ in range(6):
+        session(use(world.grant(), now=world.now), now=world.now)
+    left = Session.objects.filter(closed_at__isnull=True)
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        end_baseless(now=after(world, seconds=13))
+        # Each that is closed waits for the record once.
+        assert 0 < left.count() < 6
+    end_baseless(now=after(world, seconds=15))
+    assert not left.exists()
+    assert GatewayNode.objects.get().stopped_at == after(world, seconds=15)
+
+
+def test_who_holds_the_row_of_a_sweeper_delays_no_sweep_under_the_same_name(world, owner_connection):
+    grant = world.grant(duration=600)
+    sweep(now=lambda: world.now, name="worker")
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM sessions_app_sweeper FOR UPDATE")
+        swept = Started(lambda: sweep(now=lambda: after(world, seconds=600), name="worker"))
+        eventually(lambda: state(grant) == GrantState.REVOKING, within=5)
+        assert (swept.result().ended, swept.result().failed) == (1, {})
+    sweep(now=lambda: after(world, seconds=606), name="worker")
+    assert SweeperRow.objects.get(name="worker").seen_at == after(world, seconds=606)
+
+
+def lateness(grant) -> float:
+    """By how many seconds the end of a grant began after its deadline."""
+    eventually(lambda: state(grant) in (GrantState.REVOKING, GrantState.ENDED), within=20)
+    return (grant.revoking_at - grant.expires_at).total_seconds()
 
 
 STOPPED = """

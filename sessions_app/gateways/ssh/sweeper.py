@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import structlog
 
@@ -27,6 +28,8 @@ from sessions_app.queries.undoing import clusters_of
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 BASELESS_EVERY = 2.0
 HURRY = 0.25
@@ -36,18 +39,22 @@ TURN = 0.5
 
 
 class Sweeper:
-    """The thread that sweeps."""
+    """The thread that sweeps, and one that looks for what has lost its ground, so that no end ever waits for that."""
 
     def __init__(self, name: str) -> None:
         self._name = f"gateway:{name}"[:100]
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("sweeper", self._sweep_on), ("baseless", self._end_baseless_on))
+        ]
         self._undoers = Undoers(on_idle=self._wake.set)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """Look now: something may have fallen due."""
@@ -59,21 +66,16 @@ class Sweeper:
         self._wake.set()
         self._undoers.stop()
 
-    def _run(self) -> None:
-        baseless_at = 0.0
+    def _sweep_on(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            sleep = LONGEST_SLEEP
-            try:
-                if time.monotonic() >= baseless_at:
-                    guarded(lambda: end_baseless(now=clock.now()))
-                    baseless_at = time.monotonic() + BASELESS_EVERY
-                sleep = guarded(self._sweep)
-            except Unavailable as error:
-                log.warning("sweep.waits", error=str(error))
-            except Exception as error:  # the edge of a thread that must never die
-                log.exception("sweep.failed", error=type(error).__name__)
-            self._wake.wait(sleep)
+            self._wake.wait(_kept_alive(self._sweep, LONGEST_SLEEP))
+
+    def _end_baseless_on(self) -> None:
+        while not self._stop.is_set():
+            if _kept_alive(lambda: end_baseless(now=clock.now()), 0):
+                self._wake.set()
+            self._stop.wait(BASELESS_EVERY)
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next thing falls due."""
@@ -94,6 +96,17 @@ class Sweeper:
         due = next_due()
         left = LONGEST_SLEEP if due is None else (due - clock.now()).total_seconds()
         return report, min(LONGEST_SLEEP, max(0.0, left))
+
+
+def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
+    """Do what a thread is for, once, and return what comes of it, or ``otherwise``."""
+    try:
+        return guarded(act)
+    except Unavailable as error:
+        log.warning("sweep.waits", error=str(error))
+    except Exception as error:  # the edge of a thread that must never die
+        log.exception("sweep.failed", error=type(error).__name__)
+    return otherwise
 
 
 class Undoers:
