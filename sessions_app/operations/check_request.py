@@ -26,6 +26,7 @@ from sessions_app.policy.evaluate import evaluate, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask
 from sessions_app.policy.scope import Scope
+from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, facts
 from sessions_app.queries.work import work_for
 
@@ -71,7 +72,8 @@ class NewRequest:
 class Preview:
     """What would happen: the decision, under which policy, for what exactly, and who else is there then.
 
-    ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals.
+    ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
+    ``starts_later`` that it would not begin at once if it were approved now.
     ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest.
     """
 
@@ -88,6 +90,7 @@ class Preview:
     approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
     starts_at: dt.datetime
     ends_at: dt.datetime
+    starts_later: bool
     lapses_at: dt.datetime
     digest: str
     overlaps: tuple[Grant, ...]
@@ -267,7 +270,7 @@ def _preview(
         workflow=work,
     )
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
-    starts_at = max(ask.starts_at or now, now, work.starts_at if work and work.starts_at else now)
+    starts_at = begins_at(now, asked=ask.starts_at, work=work.starts_at if work else None)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)
     there = _there(cluster, requester, starts_at, ends_at)
     return Preview(
@@ -286,6 +289,7 @@ def _preview(
         ),
         starts_at=starts_at,
         ends_at=ends_at,
+        starts_later=starts_at > now,
         lapses_at=min(now + dt.timedelta(seconds=document.decision_time), ends_at) if ask.starts_at
         else now + dt.timedelta(seconds=document.decision_time),
         digest=_scope(requester, ask, cluster, version, targets, work).digest(),

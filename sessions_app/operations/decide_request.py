@@ -27,6 +27,7 @@ from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.queries import commands, facts
+from sessions_app.queries.starts import later_start
 
 
 class MayNotDecide(Forbidden):
@@ -302,11 +303,12 @@ def _close(
     )  # fmt: skip
 
 
-def _what(request: AccessRequest) -> str:
+def _what(request: AccessRequest, now: dt.datetime) -> str:
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     if request.state != RequestState.APPROVED:
         return what
-    start = f"at {request.starts_at:%Y-%m-%d %H:%M} UTC" if request.starts_at else "at once"
+    later = later_start(request, now)
+    start = f"at {later.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" if later else "at once"
     return what if request.extends else f"{what}\nIt starts {start} by itself, and ends by itself."
 
 
@@ -315,7 +317,7 @@ def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.
         people=[request.requester],
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
         subject=subject,
-        body="\n".join(filter(None, [_what(request), f"Comment: {comment}" if comment else ""])),
+        body="\n".join(filter(None, [_what(request, now), f"Comment: {comment}" if comment else ""])),
         path=f"/requests/{request.ref}/",
         now=now,
     )

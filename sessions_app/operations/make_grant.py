@@ -14,6 +14,7 @@ from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.scope import Extent
+from sessions_app.policy.starts import begins_at, ends_at
 from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
 from sessions_app.queries.undoing import installation_mark
@@ -72,13 +73,8 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
 
 def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
     work = request.workflow
-    starts_at = max(request.starts_at or now, now)
-    if work is not None and work.starts_at is not None:
-        starts_at = max(starts_at, work.starts_at)
-    expires_at = starts_at + dt.timedelta(seconds=extent.duration)
-    if work is not None and work.ends_at is not None:
-        expires_at = min(expires_at, work.ends_at)
-    return starts_at, expires_at
+    starts_at = begins_at(now, asked=request.starts_at, work=work.starts_at if work else None)
+    return starts_at, ends_at(starts_at, extent.duration, work=work.ends_at if work else None)
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:

@@ -200,8 +200,8 @@ def _facts(request: AccessRequest, preview: Preview) -> str:
     """Return what an approver reads first, a fact a line."""
     facts = {
         "For": say_duration(request.duration),
-        "Start": f"{request.starts_at:%Y-%m-%d %H:%M} UTC"
-        if request.starts_at
+        "Start": f"{preview.starts_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+        if preview.starts_later
         else "as soon as it is approved",
         "Targets": ", ".join(target.name for target in preview.targets),
         "Ticket": request.ticket,

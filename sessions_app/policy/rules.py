@@ -14,6 +14,7 @@ import re2
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import BreakGlass, Clause, Incident, WorkNeeded
+from sessions_app.policy.starts import begins_at
 from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
 SWEEPER_SILENCE = 30.0
@@ -94,6 +95,11 @@ class Rule(Protocol):
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         """Answer for one ask, from the facts alone."""
         ...
+
+
+def _start(ask: Ask, facts: Facts) -> dt.datetime:
+    """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
+    return ask.starts_at or begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +209,19 @@ class Start:
     horizon: int
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if ask.starts_at is None:
-            return Permit("Starts as soon as it is approved.")
-        if ask.starts_at + START_TOLERANCE < facts.now:
+        start = _start(ask, facts)
+        if start + START_TOLERANCE < facts.now:
             return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
-        if ask.starts_at > facts.now + dt.timedelta(seconds=self.horizon):
+        if start > facts.now + dt.timedelta(seconds=self.horizon):
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
                 f"Ask again within {say_duration(self.horizon)} of the start.",
             )
-        return Permit("Starts at the time asked for.")
+        if ask.starts_at is not None:
+            return Permit("Starts at the time asked for.")
+        return Permit(
+            f"Starts with {ask.work}." if start > facts.now else "Starts as soon as it is approved."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +232,19 @@ class InWindow:
     windows: tuple[Window, ...]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        start = ask.starts_at or facts.now
+        start = _start(ask, facts)
         if covering(self.windows, start, start + dt.timedelta(seconds=ask.duration)):
             return Permit("The time lies in an allowed window.")
         return self._deny(ask, facts)
 
     def _deny(self, ask: Ask, facts: Facts) -> Deny:
-        opens, longest = next_free(self.windows, facts.now, ask.duration)
-        if opens == facts.now:
+        earliest = begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+        opens, longest = next_free(self.windows, earliest, ask.duration)
+        if opens == earliest:
+            when = "now" if earliest == facts.now else f"when {ask.work} begins"
             return Deny(
                 "The time is not in an allowed window.",
-                "One that is long enough is open now.",
+                f"One that is long enough is open {when}.",
                 {"starts_at": None},
             )
         if opens is not None:
@@ -259,7 +270,7 @@ class NotFrozen:
     freezes: tuple[Freeze, ...]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        start = ask.starts_at or facts.now
+        start = _start(ask, facts)
         end = start + dt.timedelta(seconds=ask.duration)
         for freeze in self.freezes:
             if freeze.touches(start, end):
@@ -550,8 +561,7 @@ class WithinWork:
         if facts.work is None:
             return Deny("It is not known which work this is.", "Name work that is open.")
         opens, closes = facts.work.starts_at, facts.work.ends_at
-        # Without a start it begins by itself when the work does.
-        start = ask.starts_at or max(facts.now, opens or facts.now)
+        start = _start(ask, facts)
         if opens is not None and start < opens:
             return Deny(
                 f"{ask.work} begins at {opens.astimezone(dt.UTC):%d %B %H:%M} UTC.",

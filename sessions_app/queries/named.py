@@ -21,6 +21,6 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
 
     ``.defer(None)`` reads all of them.
     """
-    own = ("holder",) if queryset.model is Grant else ("requester", "extends")
+    own = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
     named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
     return named.defer(*LARGE) if rules else named.defer(*LARGE, "policy__document")

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestState
+from sessions_app.queries.starts import would_run
 from sessions_app.web.words import say_day
 
 Place = Callable[[dt.datetime], float]
@@ -332,10 +333,8 @@ def span_of_request(
     request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
 ) -> Span:
     """Return a request's bar: what would be if it were approved now, or what would have been if it had been."""
-    wanted = request.extends.expires_at if request.extends else request.starts_at
     waits = request.state == RequestState.PENDING and request.lapses_at > now
-    start = max(wanted or now, now) if waits or emphasis else wanted or request.created_at
-    end = start + dt.timedelta(seconds=request.duration)
+    start, end = would_run(request, now if waits or emphasis else request.created_at)
     text = "asked" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
     if emphasis:
         text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"

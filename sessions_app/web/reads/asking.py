@@ -112,6 +112,8 @@ class AskPage:
     # What may be named as the work that it is for.
     incidents: Sequence[Workflow]
     work_needed: bool = False
+    # The reference of the work that it is for, where that begins later.
+    begins_with: str = ""
 
     @property
     def price(self) -> str:
@@ -194,6 +196,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
         work_needed=draft.kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(terms and terms.workflow),
+        begins_with=work.ref if work and work.starts_at and work.starts_at > now else "",
     )
 
 

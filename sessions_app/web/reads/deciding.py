@@ -35,6 +35,7 @@ from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.comparisons import comparison
 from sessions_app.queries.named import with_names
+from sessions_app.queries.starts import would_run
 from sessions_app.web import timeline
 from sessions_app.web.reads.home import LIVE
 
@@ -83,6 +84,8 @@ class RequestFacts:
     document: PolicyDocument
     starts_at: dt.datetime
     ends_at: dt.datetime
+    # Whether it has a start, of its own or of the work, and does not begin with its approval.
+    has_start: bool
     lines: Sequence[CommandLine]
     targets: Sequence[Target]
     all_targets: int
@@ -139,12 +142,8 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     """Return one request with everything around it."""
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
-    starts_at = (
-        request.extends.expires_at if request.extends else max(request.starts_at or now, request.created_at)
-    )
-    if request.state == RequestState.PENDING and not request.extends:
-        starts_at = max(starts_at, now)
-    ends_at = starts_at + dt.timedelta(seconds=request.duration)
+    decided = request.state != RequestState.PENDING and (request.starts_at or request.extends)
+    starts_at, ends_at = would_run(request, request.created_at if decided else now)
     held = _held_already(request, starts_at)
     targets = facts.targets_of(request)
     overlapping = _overlapping(request, reader, starts_at, ends_at)
@@ -156,6 +155,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         document=document,
         starts_at=starts_at,
         ends_at=ends_at,
+        has_start=bool(request.starts_at or request.extends) or starts_at > now,
         lines=[CommandLine(view, (view.text, view.hold) in held) for view in describe(compiled)],
         targets=targets,
         all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
@@ -274,7 +274,8 @@ def _chart(
     names = with_names(
         AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
     )
-    pending = names.exclude(pk=request.pk).filter(starts_at__lt=ends_at)[:MOST]
+    planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
+    pending = names.exclude(pk=request.pk).filter(planned)[:MOST]
     spans = [
         timeline.span_of_request(
             request, now, note=str(request.command_set_version.command_set), emphasis=True

@@ -25,6 +25,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.remind_request import PAUSE
 from sessions_app.queries.named import with_names
+from sessions_app.queries.starts import would_run
 from sessions_app.web import timeline
 from sessions_app.web.reads import waiting
 
@@ -208,6 +209,6 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
     spans += [
         timeline.span_of_request(request, now)
         for request in sorted(asked, key=lambda request: request.number)
-        if request.starts_at is None or request.starts_at < end
+        if would_run(request, now)[0] < end
     ]
     return timeline.draw(spans[:MOST], start=start, end=end, now=now)

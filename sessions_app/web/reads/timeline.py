@@ -166,7 +166,9 @@ def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> Qu
 
 def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
     """Keep the requests that led to nothing and that were for a time in the stretch."""
-    wanted = requests.annotate(wanted=Coalesce("starts_at", "created_at"))
+    # By what was asked for itself, which has an index; the work may begin later than that, not earlier.
+    asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
+    wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
     return past.annotate(till=_till("wanted")).filter(till__gt=start)
 
@@ -176,7 +178,9 @@ def _waiting(
 ) -> QuerySet[AccessRequest]:
     """Keep the requests that wait and that would be for a time in the stretch if they were approved now."""
     coming = requests.filter(state=RequestState.PENDING).annotate(
-        begin=Greatest(Coalesce("extends__expires_at", "starts_at", Value(now)), Value(now))
+        begin=Greatest(
+            Coalesce("extends__expires_at", "starts_at", Value(now)), "workflow__starts_at", Value(now)
+        )
     )
     return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
 

@@ -32,6 +32,7 @@ from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import clauses_of, readable_document
 from sessions_app.queries.grants import WITHDRAWN
+from sessions_app.queries.starts import later_start
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
 from sessions_app.web.reads.clusters import Health
@@ -231,18 +232,31 @@ def needed(preview: Preview) -> int:
 
 
 @register.filter
-def offers(result: RuleResult) -> list[tuple[str, str]]:
+def start_of(request: AccessRequest) -> dt.datetime | None:
+    """When a request that waits would begin, at its own start or with its work; None when that is with its approval."""
+    return request.starts_at or later_start(request, clock.now())
+
+
+@register.filter
+def offers(result: RuleResult, preview: Preview) -> list[tuple[str, str]]:
     """The fixes of a refusal as buttons: the value that the form sends, and the label."""
     found = []
     for name, value in result.offer.items():
         if name == "duration":
             found.append((f"duration={value}", f"Make it {say_duration(value)}"))
         elif name == "starts_at" and value is None:
-            found.append(("starts_at=", "Start as soon as it is approved"))
+            found.append(("starts_at=", _without_start(preview)))
         elif name == "starts_at":
             moment = dt.datetime.fromisoformat(value)
             found.append((f"starts_at={value}", f"Start {say_moment(moment, clock.now())}"))
     return found
+
+
+def _without_start(preview: Preview) -> str:
+    work = preview.workflow
+    if work and work.starts_at and work.starts_at > clock.now():
+        return f"Start with {work.ref}"
+    return "Start as soon as it is approved"
 
 
 @register.filter

@@ -29,6 +29,7 @@ from sessions_app.web.reads.asking import AskPage, ask_page, usual_wait
 from sessions_app.web.reads.deciding import request_page
 from sessions_app.web.reads.home import again
 from sessions_app.web.reads.pages import page_of
+from sessions_app.web.templatetags.times import say_moment
 
 # What is missing because nobody has typed it yet is said as a question, not as a refusal.
 SOFT = ("reason", "ticket")
@@ -93,7 +94,9 @@ def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
 
 def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
     if asked.state == RequestState.APPROVED:
-        messages.success(request, f"{asked.ref} needed no approval: your access starts.")
+        start, now = asked.grant.starts_at, clock.now()
+        at = f" {say_moment(start, now)}, by itself" if start > now else ""
+        messages.success(request, f"{asked.ref} needed no approval: your access starts{at}.")
         return redirect("grant", asked.grant.ref)
     messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
     return redirect("request", asked.ref)

@@ -187,6 +187,21 @@ def test_what_is_not_known_of_an_incident_is_that_it_is_not_there():
     assert isinstance(rules.IncidentOnCluster().verify(ask, FACTS), Deny)
 
 
+CHANGE = rules.Work(kind="change", source="stint", starts_at=NOW + 3 * HOUR, ends_at=NOW + 6 * HOUR)
+FOR_CHANGE = replace(ASK, work="CHG-7")
+IN_CHANGE = replace(FACTS, work_open=True, work_on_cluster=True, work=CHANGE)
+
+
+def test_without_a_start_it_is_the_time_of_the_work_that_windows_freezes_and_the_horizon_look_at():
+    during = Freeze.model_validate({"from": NOW + 3 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})
+    later = Window.model_validate({"days": ["tue"], "from": "15:00", "to": "18:00", "zone": "UTC"})
+    assert isinstance(rules.NotFrozen((during,)).verify(FOR_CHANGE, IN_CHANGE), Deny)
+    assert isinstance(rules.InWindow((NOON,)).verify(FOR_CHANGE, IN_CHANGE), Deny)
+    assert isinstance(rules.InWindow((later,)).verify(FOR_CHANGE, IN_CHANGE), Permit)
+    assert isinstance(rules.Start(2 * 3600).verify(FOR_CHANGE, IN_CHANGE), Deny)
+    assert rules.Start(4 * 3600).verify(FOR_CHANGE, IN_CHANGE) == Permit("Starts with CHG-7.")
+
+
 def test_who_is_on_call_reads_that_a_ticket_is_no_incident_and_how_to_ask_for_it():
     ticket = replace(FACTS, work_open=True, work_on_cluster=True, work=replace(P1, kind="ticket"))
     answer = rules.IncidentOpen().verify(replace(ASK, incident="TKT-3"), ticket)

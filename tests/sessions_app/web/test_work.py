@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.utils import timezone
 
-from sessions_app.models import AccessRequest, Workflow
+from sessions_app.models import AccessRequest, Notice, Workflow
 from tests.support.acts import policy
 
 FORM = {"kind": "ticket", "title": "A customer's refund", "cluster": ["web"], "assignee": "Alice"}
@@ -103,3 +104,88 @@ def test_what_is_taken_from_the_work_is_shown_and_not_asked_for(as_alice, world)
     page = text(as_alice, f"/requests/new/?workflow={ticket.ref}")
     assert "Taken from the work that it is for." in page
     assert 'name="p.unit"' not in page
+
+
+# Access for a change that begins tomorrow
+
+ASKED = {
+    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "New kernel",
+    "p.unit": "nginx",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tomorrow(world):
+    begins = world.now + dt.timedelta(days=1)
+    return world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
+
+
+def test_the_preview_says_that_it_starts_with_the_change(as_alice, world, tomorrow):
+    answer = as_alice.post("/requests/preview/", {**ASKED, "incident": tomorrow.ref})
+    page = answer.content.decode()
+    assert f"Starts with {tomorrow.ref}." in page
+    assert "as soon as it is approved" not in page
+    assert answer.context["preview"].starts_at == tomorrow.starts_at
+    world.apply(policy(world, approvals="none", incident=None))
+    assert (
+        "Starts at once"
+        not in as_alice.post("/requests/preview/", {**ASKED, "incident": tomorrow.ref}).content.decode()
+    )
+
+
+def test_a_start_before_the_change_is_mended_by_one_button_that_says_so(as_alice, tomorrow):
+    early = timezone.localtime(tomorrow.starts_at - dt.timedelta(hours=3))
+    form = {**ASKED, "incident": tomorrow.ref, "day": f"{early:%Y-%m-%d}", "hour": f"{early:%H:%M}"}
+    page = as_alice.post("/requests/preview/", form).content.decode()
+    assert f'value="starts_at=">Start with {tomorrow.ref}</button>' in page
+    mended = as_alice.post("/requests/new/", {**form, "apply": "starts_at="})
+    assert mended.context["preview"].decision.outcome == "needs_approval"
+
+
+def test_who_decides_sees_who_else_is_there_when_the_change_begins(world, as_bob, tomorrow):
+    now_there = world.grant(who=world.robot)
+    there_then = world.grant(who=world.deployer, start=False, starts_at=tomorrow.starts_at)
+    request = world.request(workflow=tomorrow.ref)
+    answer = as_bob.get(f"/approvals/{request.ref}/")
+    found = answer.context["facts"]
+    assert (found.starts_at, found.ends_at) == (
+        tomorrow.starts_at,
+        tomorrow.starts_at + dt.timedelta(hours=1),
+    )
+    assert found.overlapping == [there_then]
+    assert now_there not in found.overlapping
+    assert "as soon as it is approved" not in answer.content.decode()
+    assert not any(line.has_already for line in found.lines)
+
+
+def test_the_bar_of_a_request_lies_where_its_change_does(world, as_alice, tomorrow):
+    request = world.request(workflow=tomorrow.ref)
+    day = timezone.localtime(tomorrow.starts_at).date()
+    board = as_alice.get(f"/timeline/?day={day}").context["board"]
+    (bar,) = [bar for row in board.chart.rows for bar in row.bars]
+    assert (bar.span.start, bar.span.end) == (tomorrow.starts_at, tomorrow.starts_at + dt.timedelta(hours=1))
+    today = timezone.localtime(world.now).date()
+    assert not [
+        bar for row in as_alice.get(f"/timeline/?day={today}").context["board"].chart.rows for bar in row.bars
+    ]
+    world.decide(request, verdict="deny", comment="Not then")
+    board = as_alice.get(f"/timeline/?day={day}").context["board"]
+    assert [bar.span.start for row in board.chart.rows for bar in row.bars] == [tomorrow.starts_at]
+
+
+def test_what_people_are_told_of_the_start_is_when_the_change_begins(world, tomorrow):
+    world.decide(world.request(workflow=tomorrow.ref))
+    begins = f"{tomorrow.starts_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    asked, approved = (
+        Notice.objects.filter(identity=who).latest("pk").body for who in (world.bob, world.alice)
+    )
+    assert f"Start: {begins}" in asked
+    assert f"It starts at {begins} by itself" in approved
+
+
+def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
+    world.apply(policy(world, approvals="none", incident=None))
+    answer = as_alice.post("/requests/new/", {**ASKED, "incident": tomorrow.ref, "send": "1"}, follow=True)
+    page = answer.content.decode()
+    assert "your access starts." not in page
+    assert "by itself." in page
