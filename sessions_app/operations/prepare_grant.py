@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
@@ -42,7 +42,8 @@ def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     for it becomes ACTIVE.
 
     A target that fails is tried again a few times; then, or when it fails for good, a grant that has not begun ends. A
-    revoke that comes meanwhile wins: what was made is undone after it. ``now`` is called, because targets take time.
+    revoke that comes meanwhile wins: what was made is undone after it. A process that was overtaken changes nothing.
+    ``now`` is called, because targets take time.
     """
     leases = _claim(grant_id, now())
     grant = Grant.objects.select_related("cluster", "holder", "command_set_version").get(pk=grant_id)
@@ -51,14 +52,22 @@ def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     results = _make(leases, grant)
     with transaction.atomic():
         locked = Grant.objects.select_for_update().get(pk=grant_id)
-        errors = [error for lease, result in results if (error := _note(locked, grant, lease, result, now()))]
-        _go_on(locked, errors, now())
+        mine = [(lease, result) for lease, result in results if _own(lease).exists()]
+        if mine or not leases:
+            errors = [
+                error for lease, result in mine if (error := _note(locked, grant, lease, result, now()))
+            ]
+            _go_on(locked, errors, now())
     locked.refresh_from_db()
     return locked
 
 
 def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
-    """Return the leases to make, marked as being made; None when there are none, or another process is at it."""
+    """Return the leases to make, marked as being made; None when there are none, or another process is at it.
+
+    The mark tells this claim from a later one. No lock is held meanwhile, so that a process that is stopped holds nobody
+    up for longer than its claim lasts.
+    """
     with transaction.atomic():
         grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
         live = grant is not None and grant.state in (GrantState.PROVISIONING, GrantState.ACTIVE)
@@ -72,7 +81,9 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
         if leases and _is_crowded(grant, now):
             Grant.objects.filter(pk=grant_id).update(next_attempt_at=now + SOON)
             return None
-        Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(making_until=now + MAKING)
+        for lease in leases:
+            lease.making_until = now + MAKING
+        Lease.objects.bulk_update(leases, ["making_until"])
         Grant.objects.filter(pk=grant_id).update(next_attempt_at=now + MAKING, attempts=F("attempts") + 1)
     return leases
 
@@ -110,17 +121,20 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorEr
         return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
 
 
+def _own(lease: Lease) -> QuerySet[Lease]:
+    """Return the lease only as long as this very claim of it stands, and nobody has proven it gone."""
+    return Lease.objects.filter(pk=lease.pk, making_until=lease.making_until, gone_at__isnull=True)
+
+
 def _note(
     locked: Grant, asked: Grant, lease: Lease, result: Made | ConnectorError, now: dt.datetime
 ) -> ConnectorError | None:
     """Write down what a target answered; return the error, if any."""
     if isinstance(result, ConnectorError):
         error = f"{lease.target.name}: {recordable(result.message)}"
-        Lease.objects.filter(pk=lease.pk).update(making_until=None, last_error=recordable(result.message))
+        _own(lease).update(making_until=None, last_error=recordable(result.message))
         return ConnectorError(error, permanent=result.permanent)
-    Lease.objects.filter(pk=lease.pk).update(
-        making_until=None, made=result.made, made_until=asked.expires_at, last_error=""
-    )
+    _own(lease).update(making_until=None, made=result.made, made_until=asked.expires_at, last_error="")
     record_end(
         event=Event.LEASE_PREPARED, actor=PREPARER, object_type="grant", object_ref=locked.ref, now=now,
         data={"target": lease.target.name, "made": recorded(result.made), "until": asked.expires_at.isoformat()},
@@ -141,8 +155,11 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # It waited for this answer; what was made meanwhile is undone now.
-        Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(next_attempt_at=now)
+        # What was made meanwhile is undone now. What targets answer to who asks them at this moment may be older than what
+        # was made, so that its claim is taken from it.
+        Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
+            next_attempt_at=now, attempts=F("attempts") + 1
+        )
         enqueue("grants.deprovision", grant_id=grant.pk)
         return
     text = "; ".join(error.message for error in errors)

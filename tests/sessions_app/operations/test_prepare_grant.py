@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import threading
 
 import pytest
@@ -15,8 +16,10 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, events, last, undo
 from tests.support.fakes import serving
+from tests.support.gateway import eventually
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -233,6 +236,88 @@ def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live
     assert undo(grant, now=world.now).state == GrantState.REVOKING
     assert undo(grant, now=world.now + MAKING).state == GrantState.ENDED
     assert making.left == {}
+
+
+class Gates:
+    """Lets makers go on, each when it is told to, once it has made something on both targets."""
+
+    def __init__(self, making: FakeConnector, makers: int) -> None:
+        self._numbers, self._waiting = itertools.count(), []
+        self._gates = [threading.Event() for _ in range(makers)]
+        making.after = self._wait
+
+    def _wait(self) -> None:
+        number = next(self._numbers)
+        self._waiting.append(number)
+        assert self._gates[number // 2].wait(20)
+
+    def start(self, grant: Grant, now: dt.datetime) -> Started:
+        """Begin to make it, and return once that has come to where it waits."""
+        expected = len(self._waiting) + 2
+        maker = Started(lambda: prepare(grant, now))
+        eventually(lambda: len(self._waiting) == expected)
+        return maker
+
+    def open(self, number: int) -> None:
+        self._gates[number].set()
+
+
+def test_a_maker_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes(live_world, making):
+    world, later = live_world, after(live_world, seconds=MAKING.total_seconds())
+    grant = world.grant()
+    gates = Gates(making, 2)
+    stopped, other = gates.start(grant, world.now), gates.start(grant, later)
+    rows = lambda: [*Lease.objects.order_by("pk").values(), Grant.objects.filter(pk=grant.pk).values().get()]  # noqa: E731
+    before, recorded = rows(), events(grant.ref)
+    gates.open(0)
+    assert stopped.result().state == GrantState.PROVISIONING
+    assert (rows(), events(grant.ref)) == (before, recorded)
+    end(world, grant, later)
+    assert undo(grant, now=later).state == GrantState.REVOKING, "the other one is still making something"
+    gates.open(1)
+    assert other.result().state == GrantState.REVOKING
+    assert undo(grant, now=later).state == GrantState.ENDED
+    assert making.left == {}
+
+
+def test_a_maker_that_wakes_when_all_is_proven_gone_records_nothing(live_world, making):
+    world, later = live_world, after(live_world, seconds=MAKING.total_seconds())
+    grant = world.grant()
+    gates = Gates(making, 1)
+    stopped = gates.start(grant, world.now)
+    end(world, grant)
+    assert undo(grant, now=later).state == GrantState.ENDED
+    gates.open(0)
+    assert stopped.result().state == GrantState.ENDED
+    assert events(grant.ref)[-1] == "grant.ended"
+    assert {lease.made_until for lease in Lease.objects.all()} == {None}
+
+
+def test_what_was_answered_while_a_late_maker_finished_proves_nothing(live_world):
+    class Late(FakeConnector):
+        """The maker comes back in the middle of the proof."""
+
+        def revoke(self, lease):
+            answer = super().revoke(lease)
+            if self.after is not nothing:
+                gates.open(0)
+                assert stopped.result().state == GrantState.REVOKING
+                self.after = nothing
+            return answer
+
+    def nothing() -> None:
+        return None
+
+    world, later = live_world, after(live_world, seconds=MAKING.total_seconds())
+    late = Late(kind="ssh")
+    with serving(lambda: late, prepares=True):
+        grant = world.grant()
+        gates = Gates(late, 1)
+        stopped = gates.start(grant, world.now)
+        end(world, grant)
+        with pytest.raises(StaleGrant):
+            undo(grant, now=later)
+        assert undo(grant, now=later).state == GrantState.ENDED
 
 
 def test_a_grant_over_three_targets_of_which_one_is_down_ends_on_two_at_once(world, making):
