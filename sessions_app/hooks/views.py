@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from broker.kernel.problems import CONTENT_TYPE, from_error
-from sessions_app.operations.receive_delivery import DeliveryTooLarge, receive_delivery
+from sessions_app.operations.receive_delivery import receive_delivery
 from sessions_app.workflows.base import MAX_DELIVERY
 
 
@@ -19,20 +19,19 @@ from sessions_app.workflows.base import MAX_DELIVERY
 def receive(request: HttpRequest, source: str) -> HttpResponse:
     """Take a delivery, proven by its signature alone: no session, no cookie. The bytes are checked as they came."""
     try:
-        body = _body(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        receive_delivery(source=source, headers=headers, body=body, now=clock.now())
+        receive_delivery(source=source, headers=headers, body=_body(request), now=clock.now())
     except StintError as error:
         return JsonResponse(from_error(error), status=error.status, content_type=CONTENT_TYPE)
     return JsonResponse({"received": True})
 
 
-def _body(request: HttpRequest) -> bytes:
-    """Return the body. One that is too large is not read."""
+def _body(request: HttpRequest) -> bytes | None:
+    """Return the body; None for one that is too large, which is not read."""
     length = request.headers.get("Content-Length", "0")
     if not length.isdecimal() or len(length) > 12 or int(length) > MAX_DELIVERY:
-        raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.")
+        return None
     try:
         return request.body
-    except RequestDataTooBig as error:
-        raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.") from error
+    except RequestDataTooBig:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 from django.db import DatabaseError, IntegrityError, transaction
@@ -41,19 +41,20 @@ class DeliveryTooLarge(StintError):
 
 
 def receive_delivery(
-    *, source: str, headers: Mapping[str, str], body: bytes, now: dt.datetime
+    *, source: str, headers: Mapping[str, str], body: bytes | None, now: dt.datetime
 ) -> InboundDelivery:
     """Keep a delivery that proves itself over its raw bytes, and end at once what it says is over.
 
-    ``headers`` have names in small letters. One that came before changes nothing; one that can't be handled now is handled
-    by the worker, for the row is the queue. What proves nothing is counted and recorded, once a minute. A delivery makes
+    ``headers`` have names in small letters; ``body`` is None for one that was too large to be read. One that came before changes nothing; one that can't be handled now is handled
+    by the worker, for the row is the queue. What is refused is counted and recorded, once a minute. A delivery makes
     no work known and begins nothing. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON),
     SourceUnreadable.
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
         raise NotFound("There is no such source of work.")
-    if len(body) > MAX_DELIVERY:
+    if body is None or len(body) > MAX_DELIVERY:
+        _note_refused(kept, "It is too large.", now)
         raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.")
     adapter = adapter_of(kept)
     try:
@@ -64,19 +65,17 @@ def receive_delivery(
             "The delivery does not prove where it comes from.",
             hint=f"{error} Both sides must have the same secret.",
         ) from error
-    delivery, new = _keep(kept, proven, _hints(adapter.parse, body), now)
-    if new and delivery.state == DeliveryState.RECEIVED:
-        _handle(delivery, now)
-    return delivery
-
-
-def _hints(parse: Callable[[bytes], list[Hint]], body: bytes) -> list[Hint]:
     try:
-        return parse(body)[:MOST_HINTS]
+        hints = adapter.parse(body)[:MOST_HINTS]
     except (ValueError, RecursionError) as error:
+        _note_refused(kept, "It is proven, and no JSON.", now)
         raise InvalidInput(
             "The delivery is no JSON.", hint="Let the source send application/json."
         ) from error
+    delivery, new = _keep(kept, proven, hints, now)
+    if new and delivery.state == DeliveryState.RECEIVED:
+        _handle(delivery, now)
+    return delivery
 
 
 def _keep(

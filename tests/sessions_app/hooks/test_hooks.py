@@ -153,12 +153,18 @@ def test_a_source_that_is_not_there_or_was_removed_is_not_found(world, pagerduty
     assert deliver().status_code == HTTPStatus.NOT_FOUND
 
 
-def test_what_is_too_large_or_no_json_is_refused(world, pagerduty):
-    huge = b"{" + b" " * (1024 * 1024)
-    assert deliver(huge).status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    for body in (b"payload=%7B%7D", b"[" * 100_000, b""):
-        assert deliver(body).status_code == HTTPStatus.BAD_REQUEST
+HUGE = b"{" + b" " * (1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [(HUGE, 413, "It is too large."), *((body, 400, "It is proven, and no JSON.") for body in (b"payload=%7B%7D", b"[" * 100_000, b""))],
+    ids=["huge", "form", "deep", "empty"],
+)  # fmt: skip
+def test_what_is_too_large_or_no_json_is_refused_and_recorded(world, pagerduty, body, status, reason):
+    assert deliver(body).status_code == status
     assert not InboundDelivery.objects.exists()
+    assert last("source.refused", "pagerduty").data == {"reason": reason, "count": 1}
 
 
 def test_only_post_does_anything(world, pagerduty):
