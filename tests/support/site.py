@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright
@@ -44,14 +46,34 @@ def serve(env: Mapping[str, str], folder: Path, *, streams: bool = False) -> Ite
                     folder / "streams.log", other, "/healthz", here, "uvicorn", "broker.asgi:application"
                 )
             )
-        granian = ["granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1", "--no-ws"]
-        granian += ["--blocking-threads", "4"]
-        stack.enter_context(_process(folder / "web.log", web, "/readyz", here, *granian))
+        stack.enter_context(_process(folder / "web.log", web, "/readyz", here, *_WEB))
         yield here["STINT_PUBLIC_URL"]
 
 
+_WEB = (
+    "granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1", "--no-ws", "--blocking-threads", "4",
+)  # fmt: skip
+
+
 @contextlib.contextmanager
-def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[None]:
+def serve_and_kill(env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A running web process; gives its address, and what kills it where it stands."""
+    port = free_port()
+    here = {**env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    with _process(folder / "web.log", port, "/readyz", here, *_WEB) as process:
+
+        def kill() -> None:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+            for pid in (process.pid, *map(int, children.split())):
+                os.kill(pid, signal.SIGKILL)
+
+        yield here["STINT_PUBLIC_URL"], kill
+
+
+@contextlib.contextmanager
+def _process(
+    log: Path, port: int, url: str, env: Mapping[str, str], *command: str
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
@@ -59,7 +81,7 @@ def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: s
         )  # fmt: skip
     try:
         _wait(f"http://127.0.0.1:{port}{url}", process, log)
-        yield
+        yield process
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()

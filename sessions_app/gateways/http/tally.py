@@ -1,6 +1,7 @@
-"""Allowed requests that only read, counted for a moment and written down together.
+"""Allowed requests that only read: the first of its kind is written down at once, what repeats it is counted for a moment.
 
-Nothing is answered that will not be written down: when the record refuses, the door is shut until it takes what waits.
+Nothing is answered that will not be written down: when the record refuses, the door is shut until it takes what waits. A
+process that is killed takes with it how often it repeated, in its last second, what the record has already.
 What changes something is never counted here; it is written down alone, before it is answered.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from multiprocessing.util import Finalize
 
@@ -24,6 +27,8 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
+# A request that the record had for the last time longer ago is written down at once again.
+KNOWN_S = 600.0
 # Different requests that wait at most; the next is written down by whoever makes it.
 MOST = 20_000
 # So many in one call, for which the record is locked.
@@ -47,7 +52,7 @@ class _Count:
 
 
 class Tally:
-    """Counts requests, and writes them down every second from a thread of its own. ``refusing``: the record does not
+    """Counts repeated requests, and writes them down every second from a thread of its own. ``refusing``: the record does not
     take them, so that nothing may be allowed.
     """
 
@@ -56,12 +61,16 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
+        # When the record took each of them last, the longest ago first.
+        self._known: OrderedDict[_Key, float] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self.refusing = False
 
     def add(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
-        """Count one request. Raises the database's errors when too many wait and can't be written down."""
+        """Count one request, or write it down if it repeats none. Raises the database's errors when that can't be done, or
+        when too many wait and can't be written down.
+        """
         key = (session_id, decision.argv)
         with self._lock:
             found = self._counts.get(key)
@@ -69,12 +78,34 @@ class Tally:
                 found.times += 1
                 found.last_at = now
                 return
-            self._counts[key] = _Count(facts, decision, now)
+            repeats = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
+            if repeats:
+                self._counts[key] = _Count(facts, decision, now)
             full = len(self._counts) >= MOST
+        if not repeats:
+            self._write_at_once(session_id, facts, decision, now)
+            return
         if self._thread is None:
             self._start()
         if full:
             self.flush()
+
+    def _write_at_once(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+        one = AllowedRequests(
+            facts=facts, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
+        )
+        self._write([one], now)
+        self._learn([one])
+
+    def _learn(self, written: Sequence[AllowedRequests]) -> None:
+        moment = time.monotonic()
+        with self._lock:
+            for one in written:
+                key = (one.session_id, one.decision.argv)
+                self._known[key] = moment
+                self._known.move_to_end(key)
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
 
     def flush(self) -> None:
         """Write down what waits. Raises what the writing raised; what was not written waits on."""
@@ -93,6 +124,7 @@ class Tally:
                 for at in range(0, len(waiting), _AT_ONCE):
                     self._write(waiting[at : at + _AT_ONCE], clock.now())
                     done = at + _AT_ONCE
+                    self._learn(waiting[at:done])
             finally:
                 self.refusing = done < len(waiting)
                 self._put_back(dict(list(taken.items())[done:]))

@@ -1,9 +1,8 @@
-"""Requests that only read are counted and written down within a second, whatever happens."""
+"""What only reads is written down at once, and what repeats it is counted and written down within a second."""
 
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from django.db import DatabaseError
@@ -12,6 +11,7 @@ from broker.kernel import clock
 from sessions_app.gateways.http.tally import MOST, Tally
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
+from tests.support.gateway import eventually
 
 
 class Written(list):
@@ -51,14 +51,41 @@ def add(tally, uri="/a", session=1):
     tally.add(session, FACTS, Allowed(0, "read", False, None, {}, ("GET", uri)), clock.now())
 
 
-def test_they_are_written_down_within_a_second_without_being_told(tally, written):
-    for _ in range(3):
+def test_the_first_is_written_down_at_once_and_what_repeats_it_within_a_second_without_being_told(
+    tally, written
+):
+    for _ in range(4):
         add(tally)
-    deadline = time.monotonic() + 2
-    while not written and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert [(one.times, one.session_id) for one in written] == [(3, 1)]
-    assert written[0].first_at <= written[0].last_at
+    assert [(one.times, one.session_id) for one in written] == [(1, 1)]
+    eventually(lambda: len(written) == 2)
+    assert (written[1].times, written[1].session_id) == (3, 1)
+    assert written[1].first_at <= written[1].last_at
+
+
+def test_each_request_of_each_session_is_a_first_one(tally, written):
+    tally._start = lambda: None
+    for uri, session in [("/a", 1), ("/b", 1), ("/a", 2), ("/a", 1), ("/b", 1), ("/a", 2)]:
+        add(tally, uri, session)
+    assert [(one.decision.argv[1], one.session_id) for one in written] == [("/a", 1), ("/b", 1), ("/a", 2)]
+
+
+def test_what_the_record_has_for_long_is_written_down_at_once_again(tally, written, monkeypatch):
+    tally._start = lambda: None
+    add(tally)
+    monkeypatch.setattr("sessions_app.gateways.http.tally.KNOWN_S", 0.0)
+    add(tally)
+    assert [one.times for one in written] == [1, 1]
+
+
+def test_a_first_one_that_is_not_taken_is_not_answered_and_not_counted_either(tally, written):
+    written.refuses = True
+    with pytest.raises(DatabaseError):
+        add(tally)
+    written.refuses = False
+    tally.flush()
+    assert written == []
+    add(tally)
+    assert written.times == 1
 
 
 def test_none_is_lost_or_counted_twice_when_many_threads_ask(tally, written):
@@ -82,6 +109,7 @@ def test_none_is_lost_or_counted_twice_when_many_threads_ask(tally, written):
 
 
 def test_what_is_refused_waits_and_shuts_the_door_until_it_is_taken(tally, written):
+    add(tally)
     written.refuses = True
     add(tally)
     with pytest.raises(DatabaseError):
@@ -91,17 +119,18 @@ def test_what_is_refused_waits_and_shuts_the_door_until_it_is_taken(tally, writt
     written.refuses = False
     tally.flush()
     assert not tally.refusing
-    assert written.times == 2
+    assert written.times == 3
 
 
 def test_too_many_that_wait_are_written_down_by_whoever_asks(tally, written):
     tally._start = lambda: None
-    for number in range(MOST):
+    for number in [*range(MOST), *range(MOST)]:
         add(tally, uri=f"/{number}")
-    assert written.times == MOST
+    assert written.times == 2 * MOST
 
 
 def test_what_waits_is_written_down_when_the_process_stops(tally, written):
     add(tally)
+    add(tally)
     tally.stop()
-    assert written.times == 1
+    assert written.times == 2
