@@ -29,6 +29,10 @@ AHEAD = dt.timedelta(seconds=30)
 # What begins for a change that somebody only proposes: its code was reviewed by nobody.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
+# Begun by another pipeline, of which the token says nothing: that may have been one of a merge request.
+_BEGUN_BY_ANOTHER = frozenset({"parent_pipeline", "pipeline"})
+_SAYS_FOR_WHAT = ("event_name", "pipeline_source", "ref_protected", "sub", "ref", "ref_path")
+_PROPOSED_REFS = ("refs/pull/", "refs/merge-requests/")
 _PLACE = re.compile(r"\{([a-z_]{1,64})\}")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -205,12 +209,15 @@ def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Cond
 
 def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
     """A run for a proposed change, which anybody can begin by a fork, does not count as the project's own."""
+    said = {name: text_of(claims.get(name)) or "" for name in _SAYS_FOR_WHAT}
     proposed = (
-        _PROPOSED_EVENTS.fullmatch(text_of(claims.get("event_name")) or "") is not None
-        or text_of(claims.get("pipeline_source")) in _PROPOSED_PIPELINES
+        _PROPOSED_EVENTS.fullmatch(said["event_name"]) is not None
+        or said["pipeline_source"] in _PROPOSED_PIPELINES
+        or (said["pipeline_source"] in _BEGUN_BY_ANOTHER and said["ref_protected"] != "true")
         or bool(claims.get("head_ref"))
-        or (text_of(claims.get("sub")) or "").endswith(":pull_request")
-        or (text_of(claims.get("ref")) or "").startswith("refs/pull/")
+        or said["sub"].endswith(":pull_request")
+        or said["ref"].startswith(_PROPOSED_REFS)
+        or said["ref_path"].startswith(_PROPOSED_REFS)
     )
     met = document.allow_pull_requests or not proposed
     return Condition("reviewed", met, "Not for a change that is only proposed")

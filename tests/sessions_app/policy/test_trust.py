@@ -75,6 +75,25 @@ def test_numbers_and_truths_are_compared_as_the_text_that_others_write_them_as()
     gitlab = {"required_claims": wanted, "workflow": "gitlab:{project_id}:{job_id}"}
     assert unmet(ISSUER.gitlab(NOW, ref_protected=True, project_id=22), **gitlab) == []
     assert unmet(ISSUER.gitlab(NOW, pipeline_source="merge_request_event"), **gitlab) == ["reviewed"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "missing"),
+    [
+        ({"pipeline_source": "parent_pipeline", "ref_protected": "false"}, ["reviewed"]),
+        ({"pipeline_source": "pipeline", "ref_protected": "false"}, ["reviewed"]),
+        ({"pipeline_source": "parent_pipeline", "ref_protected": None}, ["reviewed"]),
+        ({"pipeline_source": "parent_pipeline", "ref_protected": "true"}, []),
+        ({"pipeline_source": "push", "ref_protected": "false"}, []),
+        ({"ref": "refs/merge-requests/7/head"}, ["reviewed"]),
+        ({"ref_path": "refs/merge-requests/7/merge"}, ["reviewed"]),
+        ({"ref_path": "refs/heads/main"}, []),
+    ],
+)
+def test_what_a_merge_request_may_have_begun_is_not_reviewed_unless_its_branch_is_protected(claims, missing):
+    gitlab = {"workflow": "gitlab:{project_id}:{job_id}", "required_claims": {"project_id": "22"}}
+    assert unmet(ISSUER.gitlab(NOW, **claims), **gitlab) == missing
+    assert unmet(ISSUER.gitlab(NOW, **claims), allow_pull_requests=True, **gitlab) == []
     assert workflow_key(document(**gitlab), ISSUER.gitlab(NOW)) == "gitlab:22:4711"
 
 
