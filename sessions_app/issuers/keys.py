@@ -20,6 +20,9 @@ from sessions_app.policy.trust import TrustPolicyDocument
 KEPT = 600
 # A token can name any key; not each of them may send Stint out to ask.
 AGAIN = 30
+# How long a token waits for the answer that another one has asked for, and how many may.
+PATIENCE = 2.0
+_SEATS = 3
 _MOST_KEYS = 50
 # NIST SP 800-131A: shorter ones are broken by those who can pay.
 _SHORTEST_RSA = 2048
@@ -48,10 +51,15 @@ class Keyring:
         self._known: dict[str, _Known] = {}
         # Why an issuer could not be asked, and when that was.
         self._failed: dict[str, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        # One for each issuer, so that one that hangs holds up no token of another.
+        self._locks: dict[str, threading.Lock] = {}
+        self._seats = threading.BoundedSemaphore(_SEATS)
 
     def find(self, document: TrustPolicyDocument, kid: str) -> Key | None:
-        """Return the public key that ``kid`` names; None when the issuer has no such key. Raises CannotFetch."""
+        """Return the public key that ``kid`` names; None when the issuer has no such key. Raises CannotFetch.
+
+        While another token has the issuer asked, what is known of it counts.
+        """
         if document.keys is not None:
             return read_keys({"keys": list(document.keys)}).get(kid)
         place = document.jwks_uri or document.issuer
@@ -62,13 +70,37 @@ class Keyring:
             and self._young(known)
         ):
             return known.keys.get(kid)
-        # One at a time, so that many tokens ask an issuer once.
-        with self._lock:
-            known = self._known.get(place)
-            if known is None or self._clock() - known.at >= AGAIN:
-                known = _Known(self._asked(place, document), self._clock())
-                self._known[place] = known
+        # Of two that make it at the same moment, both get the first.
+        lock = self._locks.setdefault(place, threading.Lock())
+        if known is not None and self._young(known):
+            mine = lock.acquire(blocking=False)
+        else:
+            mine = self._waited(lock)
+        if mine:
+            try:
+                known = self._renewed(place, document)
+            finally:
+                lock.release()
+        if known is None or not self._young(known):
+            raise CannotFetch(f"{place} is being asked for its keys, and has not answered yet")
         return known.keys.get(kid)
+
+    def _waited(self, lock: threading.Lock) -> bool:
+        """A few wait a moment, for an issuer that is well answers soon; one that hangs does not take up every process."""
+        if lock.acquire(blocking=False):
+            return True
+        if not self._seats.acquire(blocking=False):
+            return False
+        try:
+            return lock.acquire(timeout=PATIENCE)
+        finally:
+            self._seats.release()
+
+    def _renewed(self, place: str, document: TrustPolicyDocument) -> _Known:
+        known = self._known.get(place)
+        if known is None or self._clock() - known.at >= AGAIN:
+            known = self._known[place] = _Known(self._asked(place, document), self._clock())
+        return known
 
     def _asked(self, place: str, document: TrustPolicyDocument) -> Mapping[str, Key]:
         """One that does not answer is left alone for a while, so that tokens of strangers don't take up every process."""

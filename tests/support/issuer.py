@@ -26,15 +26,23 @@ def rsa_key(kid: str = "key-1") -> jwk.RSAKey:
 
 @dataclass
 class Issuer:
-    """Where it is, what it publishes, and what it was asked. ``answers`` overrides what a path is answered with."""
+    """Where it is, what it publishes, and what it was asked. ``answers`` overrides what a path is answered with; while
+    ``awake`` is not set it answers nothing.
+    """
 
     url: str = ""
     keys: list[jwk.RSAKey] = field(default_factory=lambda: [rsa_key()])
     asked: list[str] = field(default_factory=list)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
 
+    awake: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.awake.set()
+
     def published(self, path: str) -> tuple[int, dict[str, str], bytes]:
         self.asked.append(path)
+        self.awake.wait(30)
         if path in self.answers:
             return self.answers[path]
         found = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
 
 import pytest
@@ -9,7 +11,9 @@ from joserfc import jwk
 
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.keys import AGAIN, KEPT, read_keys
-from tests.support.issuer import rsa_key
+from tests.support.acts import at_once
+from tests.support.gateway import eventually
+from tests.support.issuer import issuer_on_loopback, rsa_key
 
 
 def short_key() -> jwk.RSAKey:
@@ -64,6 +68,57 @@ def test_an_issuer_that_did_not_answer_is_not_asked_again_for_each_token(issuer,
     del issuer.answers[PLACE]
     clock.at += AGAIN
     assert keyring.find(document(), "key-1")
+
+
+@pytest.fixture
+def asking(issuer, document, keyring):
+    """Somebody who waits for an answer of the issuer."""
+    started = []
+
+    def ask() -> None:
+        with contextlib.suppress(CannotFetch):
+            keyring.find(document(), "key-2")
+
+    def start() -> threading.Thread:
+        issuer.awake.clear()
+        before = len(issuer.asked)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        started.append(thread)
+        eventually(lambda: len(issuer.asked) > before, within=30)
+        return thread
+
+    yield start
+    issuer.awake.set()
+    for thread in started:
+        thread.join(30)
+
+
+def test_an_issuer_that_hangs_holds_up_no_token_of_another(asking, document, keyring):
+    waiting = asking()
+    with issuer_on_loopback() as other:
+        assert keyring.find(document(issuer=other.url), "key-1")
+    assert waiting.is_alive()
+
+
+def test_while_it_is_asked_what_is_known_of_an_issuer_counts_and_nobody_waits_for_long(
+    asking, document, keyring, clock
+):
+    assert keyring.find(document(), "key-1")
+    clock.at += AGAIN
+    waiting = asking()
+    assert keyring.find(document(), "key-2") is None
+    assert keyring.find(document(), "key-1")
+    clock.at += KEPT
+    with pytest.raises(CannotFetch):
+        keyring.find(document(), "key-1")
+    assert waiting.is_alive()
+
+
+def test_tokens_that_come_together_have_an_issuer_asked_once(issuer, document, keyring):
+    found = at_once(*[lambda: keyring.find(document(), "key-1")] * 4)
+    assert [key.kid for key in found] == ["key-1"] * 4
+    assert len(issuer.asked) == 2
 
 
 @pytest.mark.parametrize("told", [b'{"issuer": "https://else.example", "jwks_uri": "x"}', b'{"issuer": "ME"}',
