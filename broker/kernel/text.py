@@ -11,6 +11,11 @@ MAX_TEXT = 4000
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
+def is_storable(text: str) -> bool:
+    """Whether a database can hold the text, and so be asked for it."""
+    return _UNSTORABLE.search(text) is None
+
+
 def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
     """Return the text without outer spaces. Raises InvalidInput, which names ``field``, when it can't be kept."""
     if len(text) > longest:
@@ -19,7 +24,7 @@ def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
             hint="Make it shorter, or link to the long version.",
             fields={field: [f"At most {longest} characters."]},
         )
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         raise InvalidInput(
             f"The {field} has a character that can't be stored.",
             hint="Type it again instead of pasting it.",

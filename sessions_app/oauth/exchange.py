@@ -14,6 +14,7 @@ from accounts.models import Scope
 from accounts.queries import valid_token
 from broker.kernel import clock
 from broker.kernel.errors import Forbidden, NotFound
+from broker.kernel.text import is_storable
 from sessions_app.models import Grant
 from sessions_app.oauth.forms import Form, OAuthError, answer
 from sessions_app.oauth.metadata import GRANT_DETAILS
@@ -120,6 +121,8 @@ def _details(text: str) -> dict[str, str]:
         raise _unfit(f"There is no {unknown[0]} in it.")
     if not wanted.get("grant") or not all(isinstance(value, str) for value in wanted.values()):
         raise _unfit("Name the grant, like GR-7F3K; every member is text.")
+    if not all(map(is_storable, wanted.values())):
+        raise _unfit("It has a character that no member has.")
     return dict(wanted)
 
 

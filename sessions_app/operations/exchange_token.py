@@ -15,11 +15,12 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
 from broker.kernel.errors import InvalidInput
+from broker.kernel.text import is_storable
 from sessions_app.issuers.tokens import NoToken, Unproven, read_unproven
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.prove_token import prove_token
 from sessions_app.operations.use_proof import use_proof
-from sessions_app.policy.trust import AHEAD, TrustPolicyDocument, text_of, workflow_key
+from sessions_app.policy.trust import AHEAD, OLDEST, TrustPolicyDocument, text_of, workflow_key
 from sessions_app.queries import facts
 
 EXCHANGE = Actor.system("exchange")
@@ -89,7 +90,7 @@ def exchange_token(
 
 def _policies(unproven: Unproven) -> Iterable[TrustPolicy]:
     issuer = unproven.claims.get("iss")
-    if not isinstance(issuer, str) or "\0" in issuer:
+    if not isinstance(issuer, str) or not is_storable(issuer):
         return ()
     return TrustPolicy.objects.live().filter(issuer=issuer).select_related("identity__owner").order_by("name")
 
@@ -124,8 +125,8 @@ def _given(
 
 
 def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
-    # After that it is too old to be taken in any case.
-    kept = dt.timedelta(seconds=document.max_age) + 2 * AHEAD
+    # After that it is too old to be taken in any case, by whatever other trust policy of the issuer.
+    kept = OLDEST + 2 * AHEAD
     return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
 
 

@@ -26,6 +26,8 @@ BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
 # How far an issuer's clock may be ahead.
 AHEAD = dt.timedelta(seconds=30)
+# No trust policy takes a token that is older.
+OLDEST = dt.timedelta(hours=1)
 # What begins for a change that somebody only proposes: its code was reviewed by nobody.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
@@ -99,7 +101,7 @@ class TrustPolicyDocument(BaseModel):
     )
     audience: str = Field(min_length=1, max_length=300)
     algorithms: tuple[Algorithm, ...] = Field(default=("RS256",), min_length=1)
-    max_age: Annotated[Duration, Field(le=3600)] = 600
+    max_age: Annotated[Duration, Field(le=int(OLDEST.total_seconds()))] = 600
     required_claims: dict[ClaimName, ClaimValue | Wanted] = Field(min_length=1, max_length=30)
     allow_pull_requests: bool = False
     speaks_as: Person

@@ -65,7 +65,7 @@ def test_every_token_that_is_not_taken_gets_one_answer(oauth, world, issuer):
         used, f"{head}.{body}.", "not a token", issuer.sign(issuer.github(world.now, exp=1)),
         issuer.sign(issuer.github(world.now, event_name="pull_request")),
         issuer.sign(issuer.github(world.now, iss="https://else.example")),
-        issuer.sign(issuer.github(world.now), kid="../key-1"),
+        issuer.sign(issuer.github(world.now), kid="../key-1"), issuer.sign(issuer.github(world.now, iss="\ud800")),
     ]  # fmt: skip
     answers = {(answer.status_code, answer.content) for answer in (send(oauth, token) for token in tokens)}
     assert len(answers) == 1
@@ -202,6 +202,8 @@ UNFIT = [
     '[{"type": "stint_grant"}]', '[{"type": "stint_grant", "grant": 7}]',
     '[{"type": "stint_grant", "grant": "GR-ZZZZ"}]', '[{"type": "stint_grant", "grant": "GR-ZZZZ", "actions": []}]',
     '[{"type": "stint_grant", "grant": "GR-ZZZZ", "lifetime": "soon"}]', "[" * 15_000,
+    r'[{"type": "stint_grant", "grant": "\u0000"}]', r'[{"type": "stint_grant", "grant": "\ud800"}]',
+    r'[{"type": "stint_grant", "grant": "GR-1", "jkt": "\ud800"}]',
     '[{"type": "stint_grant", "grant": "GR-1"}, {"type": "stint_grant", "grant": "GR-2"}]',
 ]  # fmt: skip
 

@@ -78,6 +78,16 @@ def test_a_token_is_taken_once(world, issuer, trust):
     assert refusal(world, issuer.sign({**again, "run_id": "77002"})) == ["payments-deploy: used before"]
 
 
+def test_a_token_is_taken_once_by_all_trust_policies_together(world, issuer, trust):
+    trust(max_age=60)
+    trust(name="slow", max_age=3600)
+    token = issuer.sign(issuer.github(world.now, exp=int(world.now.timestamp()) + 3600))
+    exchange(world, token, audience="payments-deploy")
+    later = acts.after(world, minutes=55)
+    assert refusal(world, token, audience="slow", now=later) == ["slow: used before"]
+    assert refusal(world, issuer.sign(issuer.github(world.now, iss="https://\ud800"))) == ["no trust policy"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
