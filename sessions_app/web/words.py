@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState
+from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState, WorkflowKind
 
 
 class Look(NamedTuple):
@@ -42,6 +42,14 @@ RUN: dict[str, Look] = {
     RunState.DONE: Look("ok", "check", "Done"),
     RunState.CUT: Look("bad", "stop", "Cut off"),
     RunState.FAILED: Look("bad", "alert", "Could not start"),
+}
+
+WORK: dict[str, Look] = {
+    WorkflowKind.INCIDENT: Look("glass", "flame", "Incident"),
+    WorkflowKind.CHANGE: Look("info", "gantt", "Change"),
+    WorkflowKind.TICKET: Look("info", "ticket", "Ticket"),
+    WorkflowKind.TASK: Look("info", "check", "Task"),
+    WorkflowKind.PIPELINE: Look("info", "play", "Pipeline"),
 }
 
 WITHDRAWN = Look("mute", "x", "Withdrawn")

@@ -23,6 +23,8 @@ from sessions_app.models import (
     Target,
     Verdict,
     Workflow,
+    WorkflowKind,
+    WorkflowState,
 )
 from sessions_app.operations.comment_request import MOST as THREAD
 from sessions_app.operations.decide_request import left_of, may_not_decide
@@ -76,6 +78,18 @@ class PastRecord(NamedTuple):
     compared: str = ""
 
 
+class Behind(NamedTuple):
+    """The work behind a request: whether it has a planned time and that covers all that is asked for, the requester's part in
+    it in words, and the parameters that are taken from it, each with the name of the fact and its value.
+    """
+
+    work: Workflow
+    planned: bool
+    covers: bool
+    part: str
+    bound: Sequence[tuple[str, str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """One request with everything around it."""
@@ -96,6 +110,7 @@ class RequestFacts:
     overlapping: Sequence[Grant]
     past: PastRecord
     incidents: Sequence[Workflow]
+    behind: Behind | None
     comments: Sequence[Comment]
     left: Extent | None
     chart: timeline.Chart
@@ -105,6 +120,12 @@ class RequestFacts:
     def destructive(self) -> int:
         """How many destructive commands it has."""
         return sum(1 for line in self.lines if line.view.effect == "destructive")
+
+    @property
+    def own_parameters(self) -> list[tuple[str, str]]:
+        """The parameters that were given, and not taken from the work."""
+        taken = {name for name, *_ in self.behind.bound} if self.behind else set()
+        return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
 
     @property
     def is_narrowed(self) -> bool:
@@ -165,7 +186,8 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
         past=_past(request, reader, now),
-        incidents=list(Workflow.objects.open().visible_to(reader).filter(clusters=request.cluster)[:MOST]),  # type: ignore[attr-defined]  # the queryset of the model
+        incidents=_other_incidents(request, reader),
+        behind=_behind(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
         left=left_of(request),
         chart=_chart(request, reader, overlapping, starts_at, ends_at, now),
@@ -187,6 +209,39 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
         "remindable": request.reminded_at is None or now - request.reminded_at >= PAUSE,
         "lapsed": request.state == RequestState.PENDING and request.lapses_at <= now,
     }
+
+
+def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
+    """Return the open incidents on the cluster that the reader may see, but for the one that the request is for."""
+    seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
+    found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
+    return list(found.distinct().order_by("severity", "-pk")[:MOST])
+
+
+# Of several parts in the work, the first here says most.
+_PARTS = {
+    "assignee": "is assigned to it",
+    "on_call": "is on call for it",
+    "member": "is one of those who work on it",
+}
+
+
+def _behind(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
+    work = request.workflow
+    if work is None:
+        return None
+    roles = facts.roles_in(work, request.requester)
+    end = starts_at + dt.timedelta(seconds=request.duration)
+    taken = facts.work_parameters(request.command_set_version)
+    return Behind(
+        work,
+        planned=bool(work.starts_at or work.ends_at),
+        covers=(work.starts_at or starts_at) <= starts_at and end <= (work.ends_at or end),
+        part=next(
+            (said for role, said in _PARTS.items() if role in roles), "has no part in it that is known"
+        ),
+        bound=[(name, fact, request.parameters.get(name, "")) for name, fact in taken.items()],
+    )
 
 
 def _needed(request: AccessRequest, document: PolicyDocument, given: set[int]) -> list[Needed]:

@@ -112,6 +112,12 @@ def risk_look(risk: str) -> words.Look:
 
 
 @register.filter
+def work_look(kind: str) -> words.Look:
+    """How work of a kind looks."""
+    return words.WORK.get(kind, words.UNKNOWN)
+
+
+@register.filter
 def health_look(health: Health) -> words.Look:
     """How the connection of a cluster looks."""
     return words.health_look(health.targets, health.failing, health.unchecked)

@@ -173,7 +173,7 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request that the reader may see. Not there and not for them are the same answer."""
     number = ref.removeprefix("REQ-")
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
-        "grant", "extends__request", "requester__owner", "workflow"
+        "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
     )
     asked = (
         found.defer(None).filter(number=int(number)).first()

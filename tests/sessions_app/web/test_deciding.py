@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState
+from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState, Workflow
 from sessions_app.operations.end_grant import end_grant
 from tests.support import acts
 
@@ -360,3 +360,62 @@ def test_an_incident_is_named_where_there_is_one(world, as_bob):
     assert "ends with it" in page
     other = as_bob.get(f"/approvals/{world.request().ref}/").content.decode()
     assert "Not for one. Open on web" in other
+
+
+# Work of other kinds
+
+
+def test_a_change_is_called_one_with_its_time_its_people_and_the_askers_part(world, as_bob):
+    begins = world.now + dt.timedelta(days=1)
+    change = world.work(
+        "change",
+        title="New kernel",
+        assignee="alice",
+        starts_at=begins,
+        ends_at=begins + dt.timedelta(hours=2),
+    )
+    world.work("ticket", title="Somebody else's ticket")
+    request = world.request(workflow=change.ref)
+    answer = as_bob.get(f"/approvals/{request.ref}/")
+    page = answer.content.decode()
+    assert "<dt>Change</dt>" in page
+    assert "<dt>Incident</dt>" not in page
+    assert '#flame"/></svg><a' not in page
+    assert f"{change.ref}</a> New kernel, open" in page
+    assert "That covers all the time asked for." in page
+    assert "Alice. Alice is assigned to it." in page
+    assert "Somebody else" not in page
+    assert answer.context["facts"].incidents == []
+
+
+def test_a_planned_time_that_does_not_cover_what_is_asked_for_is_said(world, as_bob):
+    change = world.work("change")
+    request = world.request(workflow=change.ref, duration=7200)
+    Workflow.objects.filter(pk=change.pk).update(ends_at=world.now + dt.timedelta(minutes=30))
+    page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
+    assert "That does not cover all the time asked for" in page
+
+
+def test_a_ticket_is_called_one_beside_the_incidents_that_are_open_there(world, as_bob):
+    ticket, incident = world.work("ticket"), world.incident()
+    request = world.request(workflow=ticket.ref)
+    answer = as_bob.get(f"/approvals/{request.ref}/")
+    page = answer.content.decode()
+    assert '<dt>Ticket</dt><dd class="wrap"><svg' in page
+    assert "Alice has no part in it that is known" in page
+    assert answer.context["facts"].incidents == [incident]
+    assert "Other incidents" in page
+
+
+def test_what_commands_take_from_the_work_is_told_from_what_was_typed(world, as_bob):
+    bound = world.catalogue["command-sets/restart-web.yaml"].replace(
+        "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy]}\n  number: {name: 20, from: workflow.id}"
+    ).replace("run: echo restart {unit}", "run: echo restart {unit} {number}").replace(
+        'allow: ["echo restart nginx"]', 'allow: ["sleep 5"]'
+    )  # fmt: skip
+    world.apply({"command-sets/restart-web.yaml": bound})
+    ticket = world.work("ticket")
+    page = as_bob.get(f"/approvals/{world.request(workflow=ticket.ref).ref}/").content.decode()
+    assert f'<span class="mono">{ticket.ref}</span>, taken from its <span class="mono">id</span>' in page
+    assert page.count("<dt>number</dt>") == 1
+    assert '<dt>unit</dt><dd class="mono wrap">nginx</dd>' in page
