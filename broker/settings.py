@@ -29,6 +29,12 @@ DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
 
+# Checkpoints of the record: which log they name, where they are kept outside the database, and the key that signs them
+# (Ed25519, in PEM). Empty: a key of Stint's own, sealed in the database.
+RECORD_ORIGIN = f"{urlsplit(PUBLIC_URL).netloc}/record"
+CHECKPOINTS_FILE = Path(envstr("STINT_CHECKPOINTS_FILE", str(STATE_DIR / "checkpoints.txt")))
+CHECKPOINT_KEY = envsecret("STINT_CHECKPOINT_KEY", "")
+
 # Live streams. 0: pages ask below their own address, where a proxy routes /streams/; else at this port of their host.
 STREAMS_DIRECT_PORT = envint("STINT_STREAMS_DIRECT_PORT", 0)
 STREAMS_MOST = envint("STINT_STREAMS_MOST", 2000)

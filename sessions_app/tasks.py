@@ -11,6 +11,7 @@ from celery import current_app, shared_task
 from django.db import connection
 
 from broker.audit.actor import Actor
+from broker.audit.checkpoint import make_checkpoint
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
@@ -111,6 +112,12 @@ def verify_record(**_: Any) -> None:
     """Read the whole record again, so that pages say when it was last intact."""
     verdict = verify(connection=connection)
     note_verification(verdict=verdict, actor=Actor.system("verify"), now=clock.now())
+
+
+@shared_task(name="record.checkpoint", acks_late=True)
+def checkpoint(**_: Any) -> None:
+    """Sign the record as it stands, if anything came since the last time."""
+    make_checkpoint(now=clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)

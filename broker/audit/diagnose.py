@@ -39,6 +39,8 @@ class Problem(StrEnum):
     TAIL_CUT = "tail_cut"
     # The head is missing, was set back, or names another hash than that of its entry.
     HEAD = "head"
+    # The log fits in itself, but is not the one that was signed, or what was signed was changed.
+    CHECKPOINT = "checkpoint"
 
 
 class Broken(Exception):

@@ -215,6 +215,8 @@ class Event(StrEnum):
     RECORD_VERIFIED = "record.verified"
     # A verification found the log broken; the data says where and how.
     RECORD_BROKEN = "record.broken"
+    # The key that signs checkpoints of the record was made; the data has its public half, as verifiers take it.
+    RECORD_KEY_CREATED = "record.key_created"
 
     @property
     def family(self) -> str:

@@ -18,7 +18,8 @@ The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE
 and INSERT to everything but ``audit_append`` and ``audit_append_many``, which run with the owner's rights.
 
 What the chain does not show: whoever owns the database can drop the guards and write a whole new chain with a
-new head. Only a copy of an earlier head hash, kept where the owner can't reach it, gives that away.
+new head. Checkpoints give that away: signed under a key that the database has only sealed, and kept in a file outside it.
+``tree`` has their tree, ``signed_note`` their text; ``offline`` verifies both without Stint.
 """
 
 from __future__ import annotations
@@ -77,6 +78,55 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.log} {self.seq}"
+
+
+class AuditCheckpoint(models.Model):
+    """A signed statement that the log had so many entries under this root. ``note`` is the exact text with its signature."""
+
+    pk = models.CompositePrimaryKey("log", "size")
+    log = models.TextField(db_collation="C")
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    at = models.DateTimeField()
+    note = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_checkpoint"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.size}"
+
+
+class AuditKey(models.Model):
+    """The key that signs a log's checkpoints, sealed, and the origin that stands in them."""
+
+    log = models.TextField(primary_key=True, db_collation="C")
+    origin = models.TextField()
+    sealed_private_key = models.BinaryField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_key"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.origin}"
+
+
+class AuditTree(models.Model):
+    """The full subtrees of the newest checkpoint's tree, and the hash of its last entry: where the next one goes on."""
+
+    log = models.TextField(primary_key=True)
+    size = models.BigIntegerField()
+    peaks = models.BinaryField()
+    last_hash = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_tree"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.size}"
 
 
 class AuditVerification(models.Model):

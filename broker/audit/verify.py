@@ -7,7 +7,7 @@ the verdict nor are part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.diagnose import Broken, Problem, diagnose
 from broker.audit.models import MAIN_LOG
+from broker.audit.signed import Signed, newest_signed
+from broker.audit.tree import Tree
 
 PROGRESS_EVERY = 50_000
 
@@ -54,6 +56,21 @@ class _Walk:
     first: int
     anchor: bytes | None = None
     head_seq: int | None = None
+    # What was signed of this log and is still ahead, the smallest last.
+    signed: list[Signed] = field(default_factory=list)
+    tree: Tree = field(default_factory=Tree)
+
+    def grow(self, seq: int, entry: bytes) -> None:
+        """Compare the tree with what was signed of it."""
+        self.tree.append(entry)
+        while self.signed and self.signed[-1].size == seq:
+            signed = self.signed.pop()
+            if signed.root != self.tree.root():
+                raise Broken(
+                    Problem.CHECKPOINT,
+                    1,
+                    f"The first {seq:,} entries are not those of {signed.where}: they, or what was signed, were replaced.",
+                )
 
     def met(self, row: Row) -> None:
         if row.head_hash is None:
@@ -78,15 +95,18 @@ def verify(
 ) -> Verdict:
     """Read a log and return the verdict; it stops at the first break.
 
+    A whole log is compared with its newest checkpoint as well, and with the last one in the file outside the database.
     ``from_seq`` trusts the entry before it and begins there; with ``anchor``, that entry must have this hash, which an
     earlier verification saw, and its own text must give it. ``progress`` gets the number of the entry that
-    was reached, every 50,000 entries. Raises only the database's errors.
+    was reached, every 50,000 entries. Raises the database's errors, and as ``newest_signed`` does.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
         head = _read_head(connection, log)
         walk = _Walk(seq=start - 1, hash=genesis(log), first=start, anchor=anchor)
         try:
+            if start == 1:
+                walk.signed = newest_signed(log=log, using=connection.alias)
             _read(connection, log, walk, progress)
             _check_end(walk, log, head)
         except Broken as broken:
@@ -165,6 +185,8 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
             return Row(*values)
         if head_hash is not None:
             walk.met(Row(*values))
+        if walk.signed:
+            walk.grow(seq, stored)
         walk.seq, walk.hash = seq, stored
         if progress and seq % PROGRESS_EVERY == 0:
             progress(seq)
@@ -173,7 +195,7 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
 
 def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
     if walk.head_seq == walk.seq or (walk.seq == 0 and head == (0, walk.hash)):
-        return
+        return _check_signed(walk)
     if walk.head_seq is not None:
         raise _set_back(walk.head_seq, walk.seq)
     if head is None:
@@ -188,6 +210,17 @@ def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
     if head[0] == walk.seq:
         raise Broken(Problem.HEAD, walk.seq + 1, "The head of the empty log was altered.")
     raise _set_back(head[0], walk.seq)
+
+
+def _check_signed(walk: _Walk) -> None:
+    if walk.signed:
+        signed = walk.signed[-1]
+        raise Broken(
+            Problem.CHECKPOINT,
+            walk.seq + 1,
+            f"The log ends at entry {walk.seq:,}, but {signed.size:,} entries were signed in {signed.where}: an older backup "
+            "was restored, or the end was cut off.",
+        )
 
 
 def _set_back(head_seq: int, last_seq: int) -> Broken:

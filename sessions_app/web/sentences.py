@@ -337,4 +337,5 @@ _ACTS: dict[str, Act] = {
     Event.CA_RETIRED: "retired the signing key {ref}",
     Event.RECORD_VERIFIED: _verified,
     Event.RECORD_BROKEN: _broken,
+    Event.RECORD_KEY_CREATED: "made the key that signs checkpoints of the record",
 }

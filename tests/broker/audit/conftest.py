@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,14 @@ from broker.audit.verify import Verdict, verify
 from tests.broker.audit.build import bulk_build
 
 LOG = "trial"
+GUARDED = ("audit_entry", "audit_head", "audit_checkpoint", "audit_key")
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, settings: Any) -> Path:
+    """The file outside the database, of this test alone."""
+    settings.CHECKPOINTS_FILE = tmp_path / "outside" / "checkpoints.txt"
+    return tmp_path / "outside" / "checkpoints.txt"
 
 
 @pytest.fixture
@@ -22,12 +31,12 @@ def tamper(owner_connection: psycopg.Connection[Any]) -> Callable[..., None]:
 
     def run(sql: str, *values: object) -> None:
         with owner_connection.transaction(), owner_connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE audit_entry DISABLE TRIGGER USER")
-            cursor.execute("ALTER TABLE audit_head DISABLE TRIGGER USER")
+            for table in GUARDED:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             cursor.execute(sql, values)
             assert cursor.rowcount, f"nothing was changed by {sql}"
-            cursor.execute("ALTER TABLE audit_entry ENABLE TRIGGER USER")
-            cursor.execute("ALTER TABLE audit_head ENABLE TRIGGER USER")
+            for table in GUARDED:
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
     return run
 

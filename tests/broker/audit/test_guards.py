@@ -23,6 +23,12 @@ CHANGES = [
     "DELETE FROM audit_head",
     "TRUNCATE audit_head",
     "INSERT INTO audit_head (log, seq, hash) VALUES ('other', 0, sha256(''))",
+    "UPDATE audit_checkpoint SET note = 'another'",
+    "DELETE FROM audit_checkpoint",
+    "TRUNCATE audit_checkpoint",
+    "UPDATE audit_key SET sealed_private_key = ''",
+    "DELETE FROM audit_key",
+    "TRUNCATE audit_key",
     "MERGE INTO audit_head h USING (SELECT 1) AS x ON h.log = 'main' WHEN MATCHED THEN DELETE",
 ]
 # What only the owner of a table may do, and the ways around a guard that an owner's careless role could have.
@@ -48,12 +54,23 @@ def refused(connection: Connection, change: str, answer: str) -> None:
     connection.execute(
         "SELECT audit_append('main', now(), 'ca.created', 'system:x', NULL, 'ca', 'CA-1', '{}')"
     )
-    before = connection.execute("SELECT log, seq, hash, body FROM audit_entry ORDER BY seq").fetchall()
+    connection.execute(
+        "INSERT INTO audit_checkpoint SELECT log, seq, hash, now(), 'a note' FROM audit_head WHERE log = 'main'"
+    )
+    connection.execute(
+        "INSERT INTO audit_key VALUES ('main', 'stint', 'sealed', now()) ON CONFLICT DO NOTHING"
+    )
+    before = whole(connection)
     with pytest.raises(psycopg.Error, match=answer):
         connection.execute(change)
-    assert (
-        connection.execute("SELECT log, seq, hash, body FROM audit_entry ORDER BY seq").fetchall() == before
-    )
+    assert whole(connection) == before
+
+
+def whole(connection: Connection) -> list[Any]:
+    """Everything that nobody may change."""
+    entries = connection.execute("SELECT log, seq, hash, body FROM audit_entry ORDER BY seq").fetchall()
+    signed = connection.execute("SELECT * FROM audit_checkpoint ORDER BY size").fetchall()
+    return [*entries, *signed, *connection.execute("SELECT * FROM audit_key").fetchall()]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -75,7 +92,9 @@ def test_a_careless_grant_opens_nothing(
     app_connection: Connection, owner_connection: Connection, change: str
 ) -> None:
     """The triggers still refuse, even to one who pretends that an append is under way."""
-    owner_connection.execute("GRANT INSERT, UPDATE, DELETE, TRUNCATE ON audit_entry, audit_head TO stint_app")
+    owner_connection.execute(
+        "GRANT INSERT, UPDATE, DELETE, TRUNCATE ON audit_entry, audit_head, audit_checkpoint, audit_key TO stint_app"
+    )
     app_connection.execute("SELECT set_config('stint.audit', 'append', false)")
     refused(app_connection, change, "is refused: ")
 
@@ -114,3 +133,17 @@ def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection: Con
     row = app_connection.execute(append, [AT]).fetchone()
     assert app_connection.execute("SELECT seq FROM pg_temp.audit_head").fetchone() == (41,)
     assert app_connection.execute("SELECT seq FROM public.audit_head WHERE log = 'main'").fetchone() == row
+
+
+@pytest.mark.parametrize("size", ["h.seq + 1", "h.seq - 1", "h.seq"])
+def test_a_checkpoint_is_larger_than_the_one_before_and_not_than_the_log(
+    app_connection: Connection, size: str
+) -> None:
+    add = "INSERT INTO audit_checkpoint SELECT 'main', {}, h.hash, now(), 'a note' FROM audit_head h WHERE log = 'main'"
+    for ref in ("CA-1", "CA-2"):
+        app_connection.execute(
+            "SELECT audit_append('main', now(), 'ca.created', 'system:x', NULL, 'ca', %s, '{}')", [ref]
+        )
+    app_connection.execute(add.format("h.seq"))
+    with pytest.raises(psycopg.Error, match="not larger than the one before, or larger than the log"):
+        app_connection.execute(add.format(size))

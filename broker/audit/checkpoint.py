@@ -1,0 +1,163 @@
+"""Checkpoints: signed statements of how long the record was, and which tree stood over it.
+
+The tree is advanced here and not when an entry is appended, so that no act pays for it: the roots of its full subtrees
+are kept beside the newest checkpoint, and only what came since is read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from broker.audit.chain import genesis
+from broker.audit.checkpoint_key import Signer, signer
+from broker.audit.kept_outside import keep_outside, last_kept
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditTree
+from broker.audit.signed_note import Statement, checkpoint_text, read, sign
+from broker.audit.tree import HASH_BYTES, Tree
+from broker.kernel.errors import StintError
+
+# Of PostgreSQL's advisory locks, the one that whoever makes a checkpoint holds.
+_LOCK = 0x5354_4350
+
+_ENTRIES = """
+    SELECT seq, prev_hash, hash FROM audit_entry WHERE log = %s AND seq > %s AND seq <= %s ORDER BY seq
+"""
+_ALL = 2**63 - 1
+
+
+class CheckpointRefused(StintError):
+    """What would be signed contradicts what was signed before."""
+
+    code = "checkpoint_refused"
+    status = 500
+
+
+@dataclass(slots=True)
+class _Grown:
+    """A tree, and the hash of the last entry in it."""
+
+    tree: Tree
+    last_hash: bytes
+
+
+def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
+    """Sign the log as it stands, keep the checkpoint, and append it to the file outside the database.
+
+    Returns None when nothing was appended since the newest one, or another process is making one. Raises
+    CheckpointRefused, CannotDecrypt, the database's errors, and OSError when the file can't be written; the checkpoint
+    is in the database then.
+    """
+    with_key = signer(now=now, log=log)
+    with transaction.atomic():
+        if not _alone():
+            return None
+        newest = newest_checkpoint(log=log)
+        _check_kept(log)
+        grown = _up_to(newest, log)
+        _grow(grown, log)
+        if grown.tree.size == (newest.size if newest else 0):
+            return None
+        made = _sign(grown.tree, with_key, log=log, now=now)
+        _remember(grown, log)
+    keep_outside(made.note)
+    return made
+
+
+def newest_checkpoint(*, log: str = MAIN_LOG, using: str = "default") -> AuditCheckpoint | None:
+    """Return the newest checkpoint of a log, or None."""
+    return AuditCheckpoint.objects.using(using).filter(log=log).order_by("-size").first()
+
+
+def _alone() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+        return bool(cursor.fetchone()[0])
+
+
+def _check_kept(log: str) -> None:
+    """Raise CheckpointRefused when what is kept outside is not of this record: then a second history would be signed."""
+    note = last_kept()
+    if note is None or log != MAIN_LOG:
+        return
+    try:
+        kept = read(note)
+    except ValueError as error:
+        raise CheckpointRefused(
+            f"The last checkpoint in {settings.CHECKPOINTS_FILE} can't be read. {error}",
+            hint="Keep the file as it is, and name another in STINT_CHECKPOINTS_FILE.",
+        ) from error
+    if not AuditCheckpoint.objects.filter(log=log, size=kept.size, root=kept.root).exists():
+        raise CheckpointRefused(
+            f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} is not one of this record: an older "
+            "backup was restored, or the record was rewritten.",
+            hint="Run `manage.py audit_verify`. To go on with this record, keep the file and move it away.",
+        )
+
+
+def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
+    """Return the tree of the newest checkpoint: as it was kept or, if that is not what was signed, from all entries."""
+    if newest is None:
+        return _Grown(Tree(), genesis(log))
+    kept = AuditTree.objects.filter(log=log, size=newest.size).first()
+    if kept is not None:
+        peaks = bytes(kept.peaks)
+        parts = [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)]
+        if len(parts) == kept.size.bit_count() and Tree(kept.size, parts).root() == bytes(newest.root):
+            return _Grown(Tree(kept.size, parts), bytes(kept.last_hash))
+    grown = _Grown(Tree(), genesis(log))
+    _grow(grown, log, until=newest.size)
+    if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):
+        raise CheckpointRefused(
+            f"The entries are not those of the newest checkpoint, of {newest.size:,}.",
+            hint="Run `manage.py audit_verify`, and compare the database with a backup.",
+        )
+    return grown
+
+
+def _grow(grown: _Grown, log: str, *, until: int = _ALL) -> None:
+    for seq, prev_hash, entry_hash in _read(log, grown.tree.size, until):
+        if seq != grown.tree.size + 1 or prev_hash != grown.last_hash:
+            raise CheckpointRefused(
+                f"Entry {seq:,} does not follow entry {grown.tree.size:,} as it stood in the tree.",
+                hint="Run `manage.py audit_verify`, and compare the database with a backup.",
+            )
+        grown.tree.append(entry_hash)
+        grown.last_hash = entry_hash
+
+
+def _read(log: str, after: int, until: int) -> Iterator[tuple[int, bytes, bytes]]:
+    connection.ensure_connection()
+    # The driver's own cursor, for the reason that ``verify`` has.
+    raw: Any = connection.connection
+    with raw.cursor(name="audit_checkpoint", binary=True) as cursor:
+        cursor.itersize = 5000
+        cursor.execute(_ENTRIES, [log, after, until])
+        yield from cursor
+
+
+def _sign(tree: Tree, with_key: Signer, *, log: str, now: dt.datetime) -> AuditCheckpoint:
+    text = checkpoint_text(Statement(with_key.name, tree.size, tree.root()), now)
+    return AuditCheckpoint.objects.create(
+        log=log,
+        size=tree.size,
+        root=tree.root(),
+        at=now,
+        note=sign(text, name=with_key.name, key=with_key.key),
+    )
+
+
+def _remember(grown: _Grown, log: str) -> None:
+    AuditTree.objects.update_or_create(
+        log=log,
+        defaults={
+            "size": grown.tree.size,
+            "peaks": b"".join(grown.tree.peaks),
+            "last_hash": grown.last_hash,
+        },
+    )

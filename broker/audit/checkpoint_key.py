@@ -1,0 +1,111 @@
+"""The key that signs checkpoints: given by the environment, or made once and kept sealed in the database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditKey
+from broker.audit.record import record
+from broker.audit.signed_note import verifier_key
+from broker.kernel.crypto import seal, unseal
+from broker.kernel.errors import StintError
+
+PURPOSE = "checkpoints"
+
+
+class NotACheckpointKey(StintError):
+    """What the environment gives is no Ed25519 key."""
+
+    code = "not_a_checkpoint_key"
+    status = 500
+
+
+class CheckpointKeyMissing(StintError):
+    """Checkpoints were signed, and the key that signed them is gone."""
+
+    code = "checkpoint_key_missing"
+    status = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key, and the name under which it signs: the log's origin."""
+
+    name: str
+    key: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def verifier(self) -> str:
+        """The public key as verifiers take it."""
+        return verifier_key(self.name, self.key.public_key())
+
+
+def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | None:
+    """Return who signs a log's checkpoints, or None when no key was made yet.
+
+    The public key comes from the sealed one alone, so that who owns the database can't put in another. Raises
+    CannotDecrypt and NotACheckpointKey.
+    """
+    if settings.CHECKPOINT_KEY:
+        return Signer(settings.RECORD_ORIGIN, _given(settings.CHECKPOINT_KEY))
+    row = AuditKey.objects.using(using).filter(log=log).first()
+    if row is None:
+        return None
+    sealed = unseal(bytes(row.sealed_private_key), purpose=PURPOSE)
+    return Signer(row.origin, Ed25519PrivateKey.from_private_bytes(sealed))
+
+
+def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
+    """Return who signs a log's checkpoints, making the key if there is none. Safe from many processes at once.
+
+    Raises CheckpointKeyMissing, and as ``known_signer`` does.
+    """
+    found = known_signer(log=log)
+    if found is None:
+        if AuditCheckpoint.objects.filter(log=log).exists():
+            raise CheckpointKeyMissing(
+                "There are checkpoints, and the key that signed them is gone from the database.",
+                hint="Compare the database with a backup. To go on with another key, give it in STINT_CHECKPOINT_KEY_FILE.",
+            )
+        try:
+            found = _make(log, now)
+        except IntegrityError:
+            found = known_signer(log=log)
+            if found is None:
+                raise
+    return found
+
+
+def _make(log: str, now: dt.datetime) -> Signer:
+    made = Signer(settings.RECORD_ORIGIN, Ed25519PrivateKey.generate())
+    with transaction.atomic():
+        sealed = seal(made.key.private_bytes_raw(), purpose=PURPOSE)
+        AuditKey.objects.create(log=log, origin=made.name, sealed_private_key=sealed, created_at=now)
+        record(
+            event=Event.RECORD_KEY_CREATED, actor=Actor.system("setup"), object_type="log", object_ref=log, now=now,
+            data={"verifier": made.verifier},
+        )  # fmt: skip
+    return made
+
+
+def _given(pem: str) -> Ed25519PrivateKey:
+    hint = (
+        "Make one with `openssl genpkey -algorithm ed25519`, and name its file in STINT_CHECKPOINT_KEY_FILE."
+    )
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError) as error:
+        raise NotACheckpointKey(
+            "STINT_CHECKPOINT_KEY holds no private key in PEM without a password.", hint=hint
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise NotACheckpointKey("STINT_CHECKPOINT_KEY holds a key of another kind than Ed25519.", hint=hint)
+    return key

@@ -1,0 +1,35 @@
+"""``manage.py audit_checkpoint``: sign the record as it stands now, or print the key that verifies checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
+from broker.audit.checkpoint_key import signer
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+
+
+class Command(BaseCommand):
+    """Prints the newest checkpoint."""
+
+    help = "Sign the record as it stands, keep the checkpoint, and print it. The worker does so each minute."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the option."""
+        parser.add_argument(
+            "--key", action="store_true", help="print only the public key, as verifiers of notes take it"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Make one if anything came since the last, and print the newest."""
+        try:
+            if options["key"]:
+                self.stdout.write(signer(now=clock.now()).verifier)
+                return
+            found = make_checkpoint(now=clock.now()) or newest_checkpoint()
+        except (StintError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(found.note if found else "The record is empty, so there is nothing to sign.")

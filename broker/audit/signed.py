@@ -1,0 +1,53 @@
+"""What was signed of the record: the newest checkpoint in the database, and the last one in the file outside it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.conf import settings
+
+from broker.audit.checkpoint import newest_checkpoint
+from broker.audit.checkpoint_key import Signer, known_signer
+from broker.audit.diagnose import Broken, Problem
+from broker.audit.kept_outside import last_kept
+from broker.audit.models import MAIN_LOG
+from broker.audit.signed_note import is_signed, read
+
+
+class Signed(NamedTuple):
+    """So many entries were signed under this root; ``where`` names the checkpoint in a sentence."""
+
+    size: int
+    root: bytes
+    where: str
+
+
+def newest_signed(*, log: str, using: str) -> list[Signed]:
+    """Return what was signed last, the largest first; nothing if nothing was.
+
+    Raises Broken when one is not signed by this installation's key; CannotDecrypt, NotACheckpointKey, OSError.
+    """
+    newest = newest_checkpoint(log=log, using=using)
+    kept = last_kept() if log == MAIN_LOG else None
+    notes = {
+        "the newest checkpoint": newest.note if newest else None,
+        f"the last checkpoint in {settings.CHECKPOINTS_FILE}": kept,
+    }
+    by = known_signer(log=log, using=using)
+    found = [_read(where, note, by) for where, note in notes.items() if note is not None]
+    return sorted(found, reverse=True)
+
+
+def _read(where: str, note: str, by: Signer | None) -> Signed:
+    try:
+        said = read(note)
+    except ValueError as error:
+        raise Broken(Problem.CHECKPOINT, 1, f"What stands for {where} can't be read. {error}") from error
+    if by is None or not is_signed(note, name=by.name, key=by.key.public_key()):
+        raise Broken(
+            Problem.CHECKPOINT,
+            1,
+            f"Not signed with this installation's key: {where}, of {said.size:,} entries. It was changed, or signed with "
+            "another key.",
+        )
+    return Signed(said.size, said.root, where)

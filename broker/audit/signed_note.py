@@ -1,0 +1,91 @@
+"""Checkpoints as text that others can verify: C2SP tlog-checkpoint in a C2SP signed note, by Ed25519.
+
+A note is its text, an empty line, and a line for each signature over the text::
+
+    stint.example.com/record                      the origin: which log this is
+    20852163                                      how many entries
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=  the root of the tree over them, in base64
+    time 2026-11-25T09:30:00Z                     when it was signed
+
+    — stint.example.com/record Az3grlgtzPICa5OS8npV…
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import re
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+# The kind of key in a key id and in a verifier key.
+_ED25519 = b"\1"
+_ID_BYTES = 4
+_TEXT = re.compile(
+    r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9]\d{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n(?:[^\n]+\n)*", re.ASCII
+)
+_SIGNATURE = re.compile(r"— (?P<name>\S+) (?P<signature>[A-Za-z0-9+/]+=*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a checkpoint says: this log had so many entries, under this root."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+def checkpoint_text(statement: Statement, at: dt.datetime) -> str:
+    """Return the text that is signed."""
+    root = base64.b64encode(statement.root).decode()
+    return f"{statement.origin}\n{statement.size}\n{root}\ntime {at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}\n"
+
+
+def sign(text: str, *, name: str, key: Ed25519PrivateKey) -> str:
+    """Return the text as a note that is signed under a name."""
+    signature = _key_id(name, key.public_key()) + key.sign(text.encode())
+    return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
+
+
+def read(note: str) -> Statement:
+    """Return what a note says, signed by whomever. Raises ValueError when it is no checkpoint."""
+    text, _, _ = note.partition("\n\n")
+    found = _TEXT.fullmatch(text + "\n")
+    if found is None:
+        raise ValueError("It is no checkpoint: an origin, a size and a root, each on a line, are missing.")
+    return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
+
+
+def is_signed(note: str, *, name: str, key: Ed25519PublicKey) -> bool:
+    """Whether one of the note's signatures is by this name and key."""
+    text, _, signatures = note.partition("\n\n")
+    for line in signatures.splitlines():
+        found = _SIGNATURE.fullmatch(line)
+        if found is None or found["name"] != name:
+            continue
+        raw = base64.b64decode(found["signature"])
+        if raw[:_ID_BYTES] == _key_id(name, key) and _fits(key, raw[_ID_BYTES:], f"{text}\n".encode()):
+            return True
+    return False
+
+
+def verifier_key(name: str, key: Ed25519PublicKey) -> str:
+    """Return the public key as verifiers of notes take it: name, key id and key."""
+    raw = base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()
+    return f"{name}+{_key_id(name, key).hex()}+{raw}"
+
+
+def _key_id(name: str, key: Ed25519PublicKey) -> bytes:
+    return hashlib.sha256(f"{name}\n".encode() + _ED25519 + key.public_bytes_raw()).digest()[:_ID_BYTES]
+
+
+def _fits(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+    try:
+        key.verify(signature, text)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,314 @@
+"""Checkpoints: signed as the standard says, over the tree of all entries, kept twice, and never of a second history."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+
+from broker.audit.checkpoint import CheckpointRefused, make_checkpoint, newest_checkpoint
+from broker.audit.checkpoint_key import CheckpointKeyMissing, NotACheckpointKey, known_signer, signer
+from broker.audit.diagnose import Problem
+from broker.audit.kept_outside import last_kept
+from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
+from broker.audit.signed_note import Statement, checkpoint_text, is_signed, read, sign, verifier_key
+from broker.audit.tree import Tree
+from broker.audit.verify import verify
+from broker.kernel.crypto import CannotDecrypt
+from tests.broker.audit.build import AT, bulk_build
+
+Tamper = Callable[..., None]
+NAME = "jit.example.com/audit"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def build(count: int) -> int:
+    return bulk_build(connection, count)
+
+
+def whole_tree() -> Tree:
+    rows = AuditEntry.objects.filter(log="main").order_by("seq").values_list("hash", flat=True)
+    return Tree.over(bytes(row) for row in rows)
+
+
+def made() -> AuditCheckpoint:
+    checkpoint = make_checkpoint(now=AT)
+    assert checkpoint is not None
+    return checkpoint
+
+
+class TestTheNote:
+    """The text and its signature are those of C2SP."""
+
+    def test_it_is_the_published_one(self) -> None:
+        text = f"{NAME}\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n"
+        assert sign(text, name=NAME, key=KEY) == text + (
+            f"\n— {NAME} kmpgWaGeQqziuNsxBRmTLC20vyoAadkNFTHl/xJSlUddMwqxjPkfn6mVJ4YLKZR1Xb4plaebIpmLwUEpQsilELYd6QM=\n"
+        )
+
+    def test_the_verifier_key_is_the_published_one(self) -> None:
+        assert verifier_key(NAME, KEY.public_key()) == (
+            f"{NAME}+926a6059+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+        )
+        public = base64.b64decode("AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")[1:]
+        foo = verifier_key("example.com/foo", Ed25519PublicKey.from_public_bytes(public))
+        assert foo == "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+
+    def test_it_says_what_was_signed_and_by_whom(self) -> None:
+        said = Statement(NAME, 8, bytes(32))
+        note = sign(checkpoint_text(said, AT), name=NAME, key=KEY)
+        assert read(note) == said
+        assert "\ntime 2026-11-25T09:30:00Z\n" in note
+        assert is_signed(note, name=NAME, key=KEY.public_key())
+        assert not is_signed(note, name="other", key=KEY.public_key())
+        assert not is_signed(note, name=NAME, key=Ed25519PrivateKey.generate().public_key())
+        assert not is_signed(note.replace("\n8\n", "\n9\n"), name=NAME, key=KEY.public_key())
+
+    @pytest.mark.parametrize("text", ["", "a\n", "a\n08\nx\n", "a\n8\nAAAA\n\n— a AAAA\n"])
+    def test_what_is_no_checkpoint_is_said(self, text: str) -> None:
+        with pytest.raises(ValueError, match="no checkpoint"):
+            read(text)
+
+
+def test_a_checkpoint_is_of_all_entries_and_verifies(db: None, kept: Path) -> None:
+    build(5)
+    checkpoint = made()
+    tree, by = whole_tree(), signer(now=AT)
+    assert (checkpoint.size, bytes(checkpoint.root)) == (tree.size, tree.root())
+    assert read(checkpoint.note) == Statement(by.name, tree.size, tree.root())
+    assert is_signed(checkpoint.note, name=by.name, key=by.key.public_key())
+    assert newest_checkpoint() == checkpoint
+    assert last_kept() == checkpoint.note
+
+
+def test_each_goes_on_from_the_one_before(db: None, kept: Path) -> None:
+    for count in (3, 4, 1):
+        build(count)
+        checkpoint = made()
+        assert bytes(checkpoint.root) == whole_tree().root()
+    notes = [row.note for row in AuditCheckpoint.objects.order_by("size")]
+    assert kept.read_text() == "\n".join([*notes, ""])
+
+
+def test_only_what_came_since_is_read(tamper: Tamper) -> None:
+    build(5)
+    signed = made().size
+    tamper("UPDATE audit_entry SET hash = sha256('') WHERE log = 'main' AND seq = 2")
+    build(1)
+    assert made().size == signed + 1
+
+
+def test_nothing_is_signed_when_nothing_came(db: None) -> None:
+    build(1)
+    assert make_checkpoint(now=AT) is not None
+    assert make_checkpoint(now=AT) is None
+
+
+def test_a_tree_that_was_altered_or_lost_is_built_again_from_all_entries(db: None) -> None:
+    build(5)
+    made()
+    for harm in ({"peaks": b"nonsense"}, {"size": 1}, {"peaks": bytes(64)}):
+        AuditTree.objects.update(**harm)
+        build(1)
+        assert bytes(made().root) == whole_tree().root()
+    AuditTree.objects.all().delete()
+    build(1)
+    assert bytes(made().root) == whole_tree().root()
+
+
+def test_one_process_makes_it_at_a_time(stint_db: Any) -> None:
+    build(3)
+    signer(now=AT)
+    other = connections["default"].copy()
+    try:
+        with transaction.atomic(), other.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT pg_advisory_xact_lock(%s)", [0x5354_4350])
+            assert make_checkpoint(now=AT) is None
+            cursor.execute("ROLLBACK")
+    finally:
+        other.close()
+    assert make_checkpoint(now=AT) is not None
+
+
+class TestNoSecondHistory:
+    """What was signed once is never contradicted by what is signed next."""
+
+    def test_not_after_entries_were_replaced_and_the_tree_lost(self, tamper: Tamper) -> None:
+        build(5)
+        made()
+        AuditTree.objects.all().delete()
+        tamper("UPDATE audit_entry SET hash = sha256('') WHERE log = 'main' AND seq = 2")
+        build(1)
+        with pytest.raises(CheckpointRefused, match="does not follow entry"):
+            make_checkpoint(now=AT)
+
+    def test_not_after_the_end_was_replaced(self, tamper: Tamper) -> None:
+        build(5)
+        last = made().size
+        rechain(tamper, last - 1, last)
+        build(2)
+        with pytest.raises(CheckpointRefused, match=f"Entry {last + 1:,} does not follow entry {last:,}"):
+            make_checkpoint(now=AT)
+        AuditTree.objects.all().delete()
+        with pytest.raises(CheckpointRefused, match="not those of the newest checkpoint"):
+            make_checkpoint(now=AT)
+
+    def test_not_after_an_older_backup_was_restored(self, tamper: Tamper, kept: Path) -> None:
+        build(5)
+        old = made()
+        build(5)
+        made()
+        tamper("DELETE FROM audit_checkpoint WHERE size > %s", old.size)
+        AuditTree.objects.all().delete()
+        build(20)
+        with pytest.raises(CheckpointRefused, match="not one of this record: an older backup was restored"):
+            make_checkpoint(now=AT)
+        kept.rename(kept.with_suffix(".evidence"))
+        assert make_checkpoint(now=AT) is not None
+
+    def test_not_behind_a_file_that_can_not_be_read(self, db: None, kept: Path) -> None:
+        kept.parent.mkdir()
+        kept.write_text("something\n\nelse\n\n")
+        build(1)
+        with pytest.raises(CheckpointRefused, match="can't be read"):
+            make_checkpoint(now=AT)
+
+
+def test_a_checkpoint_that_was_half_written_outside_is_passed_over(db: None, kept: Path) -> None:
+    build(1)
+    whole = made().note
+    with kept.open("a") as file:
+        file.write(whole[:40])
+    assert last_kept() == whole
+
+
+class TestTheKey:
+    """Sealed in the database, or given."""
+
+    def test_it_is_made_once_and_its_making_is_in_the_record(self, db: None) -> None:
+        first = signer(now=AT)
+        assert signer(now=AT).verifier == first.verifier == known_signer().verifier
+        entry = AuditEntry.objects.filter(event="record.key_created").get()
+        assert entry.data == {"verifier": first.verifier}
+
+    def test_it_is_sealed(self, db: None, settings: Any) -> None:
+        secret = signer(now=AT).key.private_bytes_raw()
+        assert secret not in bytes(AuditKey.objects.get().sealed_private_key)
+        settings.SECRET_KEY = "another"
+        with pytest.raises(CannotDecrypt):
+            signer(now=AT)
+
+    def test_one_that_is_gone_is_not_made_again(self, tamper: Tamper) -> None:
+        build(1)
+        made()
+        tamper("DELETE FROM audit_key")
+        build(1)
+        with pytest.raises(CheckpointKeyMissing):
+            make_checkpoint(now=AT)
+
+    def test_one_that_is_given_signs(self, db: None, settings: Any) -> None:
+        pem = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        settings.CHECKPOINT_KEY = pem.strip()
+        build(1)
+        assert is_signed(made().note, name=settings.RECORD_ORIGIN, key=KEY.public_key())
+        assert not AuditKey.objects.exists()
+
+    def test_what_is_no_key_is_said(self, db: None, settings: Any) -> None:
+        other = generate_private_key(SECP256R1())
+        for pem in (
+            "nonsense",
+            other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        ):
+            settings.CHECKPOINT_KEY = pem
+            with pytest.raises(NotACheckpointKey, match="openssl genpkey"):
+                signer(now=AT)
+
+
+class TestVerification:
+    """`audit_verify` compares the record with what was signed last, in the database and outside."""
+
+    def test_a_record_that_fits_what_was_signed_is_intact(self, db: None) -> None:
+        build(5)
+        made()
+        build(5)
+        assert verify(connection=connection).ok
+
+    def test_a_chain_that_was_rewritten_with_its_head_is_noticed(self, tamper: Tamper) -> None:
+        build(5)
+        rechain(tamper, 3, made().size)
+        verdict = verify(connection=connection)
+        assert (verdict.problem, verdict.first_bad_seq) == (Problem.CHECKPOINT, 1)
+        assert "entries are not those of the " in verdict.detail
+
+    def test_a_backup_that_was_restored_is_noticed_by_the_file_outside(
+        self, tamper: Tamper, kept: Path
+    ) -> None:
+        last = build(5)
+        kept.parent.mkdir()
+        by = signer(now=AT)
+        text = checkpoint_text(Statement(by.name, last + 100, bytes(32)), AT)
+        kept.write_text(sign(text, name=by.name, key=by.key) + "\n")
+        verdict = verify(connection=connection)
+        assert verdict.problem == Problem.CHECKPOINT
+        assert f"but {last + 100:,} entries were signed in the last checkpoint in {kept}" in verdict.detail
+
+    def test_a_checkpoint_of_another_key_is_noticed(self, tamper: Tamper) -> None:
+        build(5)
+        checkpoint = made()
+        text = checkpoint_text(read(checkpoint.note), AT)
+        forged = sign(text, name=read(checkpoint.note).origin, key=Ed25519PrivateKey.generate())
+        tamper("UPDATE audit_checkpoint SET note = %s", forged)
+        verdict = verify(connection=connection)
+        assert (verdict.problem, "another key" in verdict.detail) == (Problem.CHECKPOINT, True)
+
+
+def test_the_command_prints_the_newest_checkpoint_and_the_key(db: None) -> None:
+    build(1)
+    assert read(run()).size == newest_checkpoint().size
+    assert run() == newest_checkpoint().note
+    assert run("--key").strip() == signer(now=AT).verifier
+
+
+def test_the_command_says_why_nothing_is_signed(db: None, settings: Any) -> None:
+    settings.CHECKPOINT_KEY = "nonsense"
+    with pytest.raises(CommandError, match="no private key in PEM"):
+        run()
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("audit_checkpoint", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def rechain(tamper: Tamper, first: int, last: int) -> None:
+    """Rewrite the main log from an entry on, with every hash and the head, as who owns the database can."""
+    rows = list(AuditEntry.objects.filter(log="main", seq__gte=first, seq__lte=last).order_by("seq"))
+    prev = bytes(rows[0].prev_hash)
+    for row in rows:
+        body = row.body.replace("alice", "nobody")
+        digest = hashlib.sha256(
+            b"stint-audit-entry-1\n" + prev + row.seq.to_bytes(8, "big") + body.encode()
+        ).digest()
+        tamper(
+            "UPDATE audit_entry SET body = %s, prev_hash = %s, hash = %s WHERE log = 'main' AND seq = %s",
+            body, prev, digest, row.seq,
+        )  # fmt: skip
+        prev = digest
+    tamper("UPDATE audit_head SET hash = %s WHERE log = 'main' AND seq = %s", prev, last)
+
+
+def test_times_are_written_in_utc() -> None:
+    berlin = AT.astimezone(dt.timezone(dt.timedelta(hours=1)))
+    assert checkpoint_text(Statement(NAME, 1, bytes(32)), berlin).endswith("time 2026-11-25T09:30:00Z\n")
