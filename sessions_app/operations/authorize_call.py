@@ -6,6 +6,7 @@ authority.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ _LIVE = Statement(
     """
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
        v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token,
-       k.id, k.jkt, CASE WHEN g.held_at IS NULL THEN '' ELSE 'held' END, c.connection::text, c.sealed_connection, l.made::text
+       k.id, k.jkt, CASE WHEN g.held_at IS NULL THEN '' ELSE 'held' END, c.connection::text, c.sealed_connection, l.made::text,
+       least(g.expires_at, k.expires_at), k.digest
   FROM sessions_app_grantcredential k
   JOIN sessions_app_grant g ON g.id = k.grant_id
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
@@ -56,11 +58,14 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallUse(AnyUse):
     """One grant on one MCP server. ``pins`` are the digests of its tools' definitions as they were when it began; ``held``:
-    nothing runs until an approver says so; ``jkt`` is the thumbprint of the key that must be proven, empty for none.
+    nothing runs until an approver says so; ``jkt`` is the thumbprint of the key that must be proven, empty for none;
+    ``good_until`` is when the token opens nothing any more, which may be before its grant ends.
     """
 
     compiled: CompiledSet
     credential_id: int
+    credential_digest: str
+    good_until: dt.datetime
     jkt: str
     held: bool
     place: Place = field(repr=False)
@@ -100,7 +105,8 @@ def _use(row: tuple[bytes | None, ...]) -> CallUse:
         grant_id=number(row[0]), grant_ref=text(row[1]), holder_id=number(row[2]), holder=text(row[3]),
         holder_kind=cast("ActorKind", text(row[4])), cluster=text(row[5]), host_ca=text(row[6]), target=target,
         compiled=compiled, expires_at=moment(row[17]), finish_seconds=number(row[18]), token=text(row[19]),
-        credential_id=number(row[20]), jkt=text(row[21]), held=bool(row[22]),
+        credential_id=number(row[20]), credential_digest=text(row[27]), good_until=moment(row[26]), jkt=text(row[21]),
+        held=bool(row[22]),
         place=Place(cluster=text(row[5]), target=target, parameters=parameters), pins=_pins(json.loads(text(row[25]))),
     )  # fmt: skip
 

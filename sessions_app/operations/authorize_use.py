@@ -43,7 +43,9 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyUse:
-    """One grant on one target of any kind, ready to be used: what may run there, until when, and how to reach it."""
+    """One grant on one target of any kind, ready to be used: what may run there, until when, and how to reach it.
+    ``credential_id`` is the token of the grant that it is used with, None where there is none.
+    """
 
     grant_id: int
     grant_ref: str
@@ -57,6 +59,7 @@ class AnyUse:
     expires_at: dt.datetime
     finish_seconds: int
     token: str
+    credential_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

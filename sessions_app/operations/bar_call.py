@@ -17,7 +17,7 @@ from sessions_app.operations.try_command import MAX_STORED
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
     """Write down an attempt of which nothing was sent, and return its run's id. It is nobody's deviation.
 
-    Raises GrantIsOver, SessionIsOver.
+    Raises GrantIsOver, SessionIsOver, TokenIsOver.
     """
     with transaction.atomic():
         lock_live(use, now)

@@ -13,7 +13,7 @@ from accounts.queries import registered_key
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from sessions_app.models import Grant, GrantState, Session
+from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
 
@@ -29,6 +29,12 @@ class SessionIsOver(GrantIsOver):
     code = "session_is_over"
 
 
+class TokenIsOver(GrantIsOver):
+    """The token that the grant is used with was replaced or given up, or its time is over; the grant may go on."""
+
+    code = "token_is_over"
+
+
 class GrantIsHeld(GrantIsOver):
     """Too much else was tried with the grant: nothing runs until an approver says so."""
 
@@ -36,7 +42,8 @@ class GrantIsHeld(GrantIsOver):
 
 
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
-    """Lock the grant against ending until the surrounding transaction is over. Raises GrantIsOver, GrantIsHeld.
+    """Lock the grant, and the token that it is used with, against ending until the surrounding transaction is over.
+    Raises GrantIsOver, GrantIsHeld, TokenIsOver.
 
     So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
     """
@@ -61,7 +68,20 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
                 hint="An approver can let it go on.",
             )
         raise GrantIsOver(f"{use.grant_ref} is over.", hint="Ask for a new one.")
+    _lock_token(use, now)
     return grant
+
+
+def _lock_token(use: AnyUse, now: dt.datetime) -> None:
+    """Whoever gives a token up locks the token alone, so the lock of the grant does not keep its end waiting."""
+    if use.credential_id is None:
+        return
+    good = GrantCredential.objects.filter(pk=use.credential_id, revoked_at__isnull=True)
+    good = good.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).select_for_update(no_key=True)
+    if good.first() is None:
+        raise TokenIsOver(
+            f"This token of {use.grant_ref} is over.", hint="Get a new one for the grant, if it goes on."
+        )
 
 
 def lock_open(use: AnyUse, session_id: int) -> None:

@@ -64,7 +64,7 @@ def record_dead_token(
             event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
             data={
                 "target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]),
-                "why": _why(credential, held=held), "code": "held" if held else "over",
+                "why": _why(credential, now, held=held), "code": "held" if held else "over",
             },
         )  # fmt: skip
     return DeadToken(grant.ref, held)
@@ -78,12 +78,11 @@ def _is_held(credential: GrantCredential, target_name: str, now: dt.datetime) ->
     return live and good and grant.targets.filter(name=target_name, removed_at__isnull=True).exists()
 
 
-def _why(credential: GrantCredential, *, held: bool) -> str:
+def _why(credential: GrantCredential, now: dt.datetime, *, held: bool) -> str:
     if held:
         return HELD
-    replaced = credential.revoked_at is not None
-    return (
-        "the token was replaced"
-        if replaced
-        else f"the grant is {credential.grant.state}, or not for this target"
-    )
+    if credential.revoked_at is not None:
+        return "the token was replaced"
+    if credential.expires_at is not None and credential.expires_at <= now:
+        return "the time of the token is over"
+    return f"the grant is {credential.grant.state}, or not for this target"

@@ -24,7 +24,7 @@ class StillHeld(Conflict):
 
 
 def release_held(*, use: AnyUse, run_id: int, now: dt.datetime) -> Tried:
-    """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, StillHeld."""
+    """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld."""
     with transaction.atomic():
         grant = lock_live(use, now)
         run = (

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.authorize_call import CallUse
+from sessions_app.operations.open_session import TokenIsOver
+from sessions_app.operations.record_refused_request import record_dead_token
 from sessions_app.operations.release_held import StillHeld, release_held
 from sessions_app.operations.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -30,9 +32,20 @@ def try_call(
     """Decide one call and write the attempt down. Nothing may be sent before this has returned `allowed`.
 
     A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
-    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver, SessionIsOver.
+    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver, SessionIsOver,
+    and TokenIsOver, which is in the record then.
     """
     line = line_of(name, arguments)
+    try:
+        return _try(use, session_id, name, arguments, line, now)
+    except TokenIsOver:
+        record_dead_token(token_digest=use.credential_digest, target_name=use.cluster, line=line, now=now)
+        raise
+
+
+def _try(
+    use: CallUse, session_id: int, name: str, arguments: Json, line: str, now: dt.datetime
+) -> Tried | Waiting:
     decision = decide_call(use.compiled, name, arguments)
     if isinstance(decision, Allowed) and decision.hold:
         if len(line) > MAX_STORED:

@@ -57,7 +57,7 @@ def try_command(
     """Decide a line and write down the attempt, and the lease on the target, in one transaction.
 
     ``order_id`` is the order that the attempt answers; it gets the run. ``barred`` refuses it, whatever it is. Nothing may be sent to the target before this
-    has returned `allowed`. Raises GrantIsOver, SessionIsOver.
+    has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
     """
     decision = barred or decide(use.compiled, line)
     with transaction.atomic():

@@ -113,11 +113,11 @@ def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: A
     return grant
 
 
-def token_of(grant: Any, world: Any, *, jkt: str = "") -> str:
-    """The text of a fresh token."""
+def token_of(grant: Any, world: Any, *, now: Any = None, **of_its_own: Any) -> str:
+    """The text of a fresh token; the one before it is over."""
     from sessions_app.operations.issue_http_token import issue_http_token
 
-    return issue_http_token(grant_id=grant.pk, actor=world.alice, jkt=jkt, now=world.now)[1]
+    return issue_http_token(grant_id=grant.pk, actor=world.alice, now=now or world.now, **of_its_own)[1]
 
 
 @dataclass

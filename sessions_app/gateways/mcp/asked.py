@@ -7,6 +7,7 @@ Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ _ROUTING = (
     "content-type",
     "dpop",
 )
+# A body is small, and nobody may keep a request open with half of one.
+BODY_S = 10.0
 SUPPORTED = (wire.MODERN, *wire.LEGACIES)
 
 
@@ -73,7 +76,16 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def body_of(receive: Receive) -> bytes:
-    """The whole body. Raises Rejected for one that is too long, or whose sender is gone."""
+    """The whole body. Raises Rejected for one that is too long or too slow, or whose sender is gone."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _whole(receive)
+    except TimeoutError as error:
+        why = f"The body did not come within {BODY_S:.0f} s."
+        raise Rejected(408, None, why, headers={"connection": "close"}) from error
+
+
+async def _whole(receive: Receive) -> bytes:
     found = b""
     while True:
         message = await receive()
@@ -81,7 +93,8 @@ async def body_of(receive: Receive) -> bytes:
             raise Rejected(400, None, "The body is not whole.")
         found += bytes(message.get("body", b""))
         if len(found) > MAX_BODY:
-            raise Rejected(413, None, f"The body is longer than {MAX_BODY // 1024} KiB.")
+            why = f"The body is longer than {MAX_BODY // 1024} KiB."
+            raise Rejected(413, None, why, headers={"connection": "close"})
         if not message.get("more_body"):
             return found
 

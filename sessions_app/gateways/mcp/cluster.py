@@ -22,7 +22,7 @@ from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
 from sessions_app.gateways.mcp.asked import Asked, Rejected
-from sessions_app.gateways.mcp.denials import refusal, stopped, waiting
+from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
 from sessions_app.operations.authorize_call import CallUse, authorize_call
@@ -34,7 +34,7 @@ from sessions_app.operations.try_command import NOBODY_MAY_ALLOW, Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import decide_call, line_of
-from sessions_app.queries.grants import grants_now
+from sessions_app.queries.grant_tokens import UNKNOWN, tokens_now
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -160,10 +160,8 @@ class ClusterService:
                 async with self._in_use(caller) as held:
                     work = _Call(self, use, held, asked, answer, name, arguments)
                     await self._carry_out(held, asked, answer, gone, work)
-            except Over as over:
-                await answer.result(
-                    stopped(use.grant_ref, f"is over: {over}. It was not made.", "grant_over")
-                )
+            except Over as error:
+                await answer.result(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
             except StintError as error:
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
 
@@ -364,8 +362,9 @@ class _Call:
             await self._finish("failed", error.message, 0)
             return _result(stopped(self._use.grant_ref, error.message, "not_made", run=tried.run_id))
         state, why = _outcome(message)
-        if not await self._finish(state, why, len(wire.dump(message))):
-            raise Over(self._held.why or "it has ended")
+        ended = await self._finish(state, why, len(wire.dump(message)))
+        if ended:
+            raise Over(ended)
         if message.get("result", {}).get("resultType", "complete") != "complete":
             text = (
                 f"{self._use.target.name} asks the client for something, which this gateway does not pass on."
@@ -373,20 +372,25 @@ class _Call:
             return _result(stopped(self._use.grant_ref, text, "not_made", run=tried.run_id))
         return message
 
-    async def _finish(self, state: str, why: str, size: int) -> bool:
-        """Write down how the call ended; return whether its grant still lets its result be given out."""
-        live = await self._service.database.run(
-            _finish, run_id=self._run, state=state, reason=why, size=size, grant_id=self._use.grant_id
+    async def _finish(self, state: str, why: str, size: int) -> str:
+        """Write down how the call ended; return why its result may not be given out any more, empty when it may."""
+        ended: str = await self._service.database.run(
+            _finish,
+            run_id=self._run,
+            state=state,
+            reason=why,
+            size=size,
+            credential_id=self._use.credential_id,
         )
-        return bool(live) and not self._held.over.is_set()
+        return self._held.why if self._held.over.is_set() else ended
 
     async def conclude(self, task: asyncio.Task[object]) -> None:
         """Answer with what came of the call."""
         ref = self._use.grant_ref
         error = None if task.cancelled() else task.exception()
         if self._held.over.is_set() or isinstance(error, Over):
-            why = f"is over: {self._held.why or error}; {WITHHELD}."
-            await self._answer.result(stopped(ref, why, "grant_over", run=self._run))
+            why = self._held.why or str(error)
+            await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
             # Nobody waits for it: the client is gone, or does not want it any more.
             if self._run is not None:
@@ -455,11 +459,11 @@ def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:
     return bar_call(use=use, session_id=session_id, line=line, reason=reason, now=clock.now())
 
 
-def _finish(*, run_id: int, state: str, reason: str, size: int, grant_id: int) -> bool:
+def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: int) -> str:
     now = clock.now()
     finish_run(run_id=run_id, state=state, reason=reason, output_bytes=size, now=now)
-    standing = grants_now([grant_id], now).get(grant_id)
-    return standing is not None and standing.live
+    token = tokens_now([credential_id], now).get(credential_id)
+    return UNKNOWN if token is None else "" if token.live else token.why
 
 
 def _dead_token(*, digest: str, cluster: str) -> DeadToken | None:

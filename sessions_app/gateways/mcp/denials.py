@@ -16,6 +16,7 @@ from sessions_app.gateways.mcp.answers import text_result
 from sessions_app.operations.authorize_call import CallUse
 from sessions_app.operations.try_call import Waiting
 from sessions_app.policy.commands.answers import Refused
+from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
 from sessions_app.queries.offers import offers
 
 # A refusal for these is no different with another grant.
@@ -69,6 +70,13 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
         "allowed, it is made then, once. It lapses after five minutes."
     )
     return text_result(text, told, failed=True)
+
+
+def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
+    """A grant that ended meanwhile, or the token of one, which may go on."""
+    if why in ENDS_OF_TOKENS:
+        return stopped(ref, f"can't be used with this token any more: {why}{then}", "token_over", run=run)
+    return stopped(ref, f"is over: {why}{then}", "grant_over", run=run)
 
 
 def stopped(ref: str, why: str, code: str, *, run: int | None = None) -> Message:

@@ -70,10 +70,11 @@ class Door:
         _check_origin(headers.get("origin"))
         service: Service = ClusterService(found[1], self._uses, self._told) if found[1] else self._own
         client = scope.get("client") or ("", 0)
+        # Who calls is asked when all is there: whoever sends slowly can't be let in by a token that ends meanwhile.
+        body = await body_of(receive) if method == "POST" else b""
         caller = await service.caller(headers, str(client[0]), method)
         if method == "POST":
-            asked = asked_of(headers, await body_of(receive))
-            return await self._post(service, caller, asked, receive, send)
+            return await self._post(service, caller, asked_of(headers, body), receive, send)
         if method in ("GET", "DELETE") and headers.get("mcp-protocol-version") != wire.MODERN:
             return await self._legacy(method, service, caller, headers, receive, send)
         raise Rejected(405, None, "Send a POST.", headers={"allow": "POST"})

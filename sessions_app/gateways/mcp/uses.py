@@ -2,7 +2,8 @@
 
 A use begins with the first message that comes with a token and is registered as a session, so that a grant is not ENDED
 before what it had open here is closed. An end is learned by this process's own clock at the deadline, by NOTIFY, and by
-asking each second; when the database could not be asked for ten seconds, everything is dropped.
+asking each second; when the database could not be asked for ten seconds, everything is dropped. A token that is replaced, given
+up or over before its grant ends its use as well.
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.listener import cancelled, listen
 from sessions_app.gateways.ssh.reports import Reports
-from sessions_app.models import EndReason
 from sessions_app.operations.authorize_call import CallUse
 from sessions_app.operations.close_session import close_session
 from sessions_app.operations.open_session import open_session
 from sessions_app.operations.renew_gateway import LEASE, renew_gateway
 from sessions_app.operations.stop_gateway import stop_gateway
 from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
-from sessions_app.queries.grants import GrantNow, grants_now
+from sessions_app.queries.grant_tokens import RAN_OUT, TIME_OVER, UNKNOWN, TokenNow, tokens_now
 
 log = structlog.get_logger(__name__)
 
@@ -45,19 +45,21 @@ IDLE_S = 900.0
 CALL_SILENCE_S = 120.0
 MOST_STREAMS = 8
 LEAVE_S = 1.0
-TIME_OVER = EndReason.EXPIRED.label
 NOT_HELD = "the gateway does not hold it"
 
 
 @dataclass(slots=True, eq=False)
 class OpenUse:
-    """One token in use. ``over`` is set with the reason when its grant is over; whatever waits for it gives up then."""
+    """One token in use. ``over`` is set with the reason when it or its grant is over; whatever waits for it gives up then.
+    ``then`` is the reason at ``expires_at``.
+    """
 
     grant_id: int
     ref: str
     credential_id: int
     session_id: int
     expires_at: dt.datetime
+    then: str
     talk: Conversation
     over: asyncio.Event = field(default_factory=asyncio.Event)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
@@ -113,7 +115,8 @@ class Uses:
             )
             made = OpenUse(
                 grant_id=use.grant_id, ref=use.grant_ref, credential_id=use.credential_id, session_id=session_id,
-                expires_at=use.expires_at, talk=conversation_with(use.place, idle=CALL_SILENCE_S),
+                expires_at=use.good_until, then=TIME_OVER if use.good_until == use.expires_at else RAN_OUT,
+                talk=conversation_with(use.place, idle=CALL_SILENCE_S),
             )  # fmt: skip
             self._open[use.credential_id] = made
         finally:
@@ -155,7 +158,7 @@ class Uses:
         if use.timer is not None:
             use.timer.cancel()
         left = self._clock.until(use.expires_at) if self._clock else 0.0
-        use.timer = asyncio.get_running_loop().call_later(max(0.0, left), self.end, use, TIME_OVER)
+        use.timer = asyncio.get_running_loop().call_later(max(0.0, left), self.end, use, use.then)
 
     def end(self, use: OpenUse, why: str) -> None:
         """Let everything of a use give up now, and report it closed when that is done."""
@@ -208,7 +211,7 @@ class Uses:
         uses = self.of_grants(grant_ids)
         if uses:
             with contextlib.suppress(StintError):
-                self._apply(uses, await self._ends.run(_now, ids=[use.grant_id for use in uses]))
+                self._apply(uses, await self._ends.run(_now, ids=[use.credential_id for use in uses]))
 
     async def _look_at_all(self) -> None:
         await self._look([use.grant_id for use in self._open.values()])
@@ -224,7 +227,7 @@ class Uses:
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
         began, uses = loop.time(), list(self._open.values())
-        found = await self._ends.run(_renew, name=self._name, ids=[use.grant_id for use in uses])
+        found = await self._ends.run(_renew, name=self._name, ids=[use.credential_id for use in uses])
         self._node = found.node
         if self._clock is None:
             self._clock = LoopClock(found.database, found.monotonic)
@@ -233,19 +236,19 @@ class Uses:
             self._lost.cancel()
         # It counts from before the question: the answer may have been long on its way.
         self._lost = loop.call_at(began + LEASE.total_seconds(), self._lose)
-        self._apply(uses, found.grants)
+        self._apply(uses, found.tokens)
         self._compare(uses, found.open)
         for use in list(self._open.values()):
             if not use.busy and loop.time() - use.last > IDLE_S:
                 self.end(use, "nothing was asked any more")
 
-    def _apply(self, uses: list[OpenUse], found: dict[int, GrantNow]) -> None:
+    def _apply(self, uses: list[OpenUse], found: dict[int, TokenNow]) -> None:
         for use in uses:
-            state = found.get(use.grant_id)
+            state = found.get(use.credential_id)
             if state is None or not state.live:
-                self.end(use, _why(state))
+                self.end(use, state.why if state else UNKNOWN)
             elif state.expires_at != use.expires_at:
-                use.expires_at = state.expires_at
+                use.expires_at, use.then = state.expires_at, state.why
                 self._watch(use)
 
     def _lose(self) -> None:
@@ -274,19 +277,19 @@ class _Renewal:
     node: int
     database: dt.datetime
     monotonic: float
-    grants: dict[int, GrantNow]
+    tokens: dict[int, TokenNow]
     open: list[OpenAtGateway]
 
 
 def _renew(*, name: str, ids: list[int]) -> _Renewal:
     reading = clock.sync()
     node = renew_gateway(name=name, version=settings.VERSION, now=reading.database)
-    grants = grants_now(ids, reading.database) if ids else {}
-    return _Renewal(node, reading.database, reading.monotonic, grants, open_at_gateway(node))
+    tokens = tokens_now(ids, reading.database) if ids else {}
+    return _Renewal(node, reading.database, reading.monotonic, tokens, open_at_gateway(node))
 
 
-def _now(*, ids: list[int]) -> dict[int, GrantNow]:
-    return grants_now(ids, clock.now())
+def _now(*, ids: list[int]) -> dict[int, TokenNow]:
+    return tokens_now(ids, clock.now())
 
 
 def _open_session(*, use: CallUse, gateway_id: int, client: str, proof: str) -> int:
@@ -295,14 +298,6 @@ def _open_session(*, use: CallUse, gateway_id: int, client: str, proof: str) -> 
 
 def _stop(*, name: str) -> int:
     return stop_gateway(name=name, now=clock.now())
-
-
-def _why(state: GrantNow | None) -> str:
-    if state is None:
-        return "it is not known any more"
-    if state.end_reason in EndReason.values:
-        return str(EndReason(state.end_reason).label)
-    return TIME_OVER
 
 
 def _nothing(*_: object) -> None:

@@ -16,7 +16,10 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
 )
+from sessions_app.operations.give_up_http_token import give_up_http_token
+from sessions_app.operations.issue_http_token import issue_http_token
 from tests.support.acts import after
+from tests.support.api_site import add_site, grant_on_site
 
 EDGES = {
     ("scheduled", "provisioning"),
@@ -299,6 +302,19 @@ def test_a_revoke_is_announced_in_its_transaction_and_not_when_it_is_rolled_back
     assert list(app_connection.notifies(timeout=0.1)) == []
     move(grant, "revoking")
     assert [note.payload for note in app_connection.notifies(timeout=2, stop_after=1)] == [str(grant.pk)]
+
+
+def test_the_end_of_a_token_is_announced_as_its_grant_and_its_use_is_not(live_world, app_connection):
+    add_site(live_world)
+    grant = grant_on_site(live_world)
+    made, _ = issue_http_token(grant_id=grant.pk, actor=live_world.alice, now=live_world.now)
+    app_connection.execute("LISTEN stint_grant")
+    sql("UPDATE sessions_app_grantcredential SET session_id = NULL WHERE id = %s", made.pk)
+    assert list(app_connection.notifies(timeout=0.1)) == []
+    _, text = issue_http_token(grant_id=grant.pk, actor=live_world.alice, now=live_world.now)
+    give_up_http_token(text=text, now=live_world.now)
+    heard = [note.payload for note in app_connection.notifies(timeout=2, stop_after=2)]
+    assert heard == [str(grant.pk)] * 2
 
 
 def test_very_many_ends_at_once_are_all_announced(live_world, app_connection):

@@ -11,6 +11,7 @@ from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.bar_call import bar_call
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.note_deviation import refused_runs
+from sessions_app.operations.open_session import TokenIsOver
 from tests.support.acts import last, session
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
@@ -41,6 +42,14 @@ def test_it_is_recorded_with_its_reason_and_counts_as_no_deviation(use, world, g
         "the tool has changed",
     )
     assert not refused_runs(grant).exists()
+
+
+def test_it_is_no_attempt_of_a_token_that_is_over(use, world, grant):
+    opened = session(use, now=world.now)
+    token_of(grant, world)
+    with pytest.raises(TokenIsOver):
+        bar(use, world, opened)
+    assert not CommandRun.objects.filter(grant=grant).exists()
 
 
 def test_it_is_not_recorded_for_a_grant_that_is_over(use, world, grant):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from broker.kernel.crypto import token_digest
-from sessions_app.models import CommandRun, EndReason
+from sessions_app.models import CommandRun, EndReason, Grant
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.open_session import TokenIsOver
 from sessions_app.operations.try_call import TOO_LONG, Waiting, try_call
 from tests.support.acts import after, last, session
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
@@ -88,6 +91,41 @@ def test_arguments_that_nobody_could_read_are_not_held(world):
     arguments = {"id": "T-42", **dict.fromkeys("abc", "x" * 4000)}
     tried = try_call(use=use, session_id=opened, name="close_ticket", arguments=arguments, now=world.now)
     assert (tried.verdict, tried.decision.reason) == ("refused", TOO_LONG)
+
+
+def test_nothing_begins_with_a_token_that_was_replaced_meanwhile_and_the_record_says_so(call, use, world):
+    token_of(Grant.objects.get(pk=use.grant_id), world)
+    with pytest.raises(TokenIsOver):
+        call("read_ticket", {"id": "T-42"})
+    entry = last("command.refused", use.grant_ref)
+    assert (entry.data["line"], entry.data["why"]) == ('read_ticket {"id":"T-42"}', "the token was replaced")
+    assert not CommandRun.objects.filter(grant=use.grant_id).exists()
+
+
+def test_nothing_begins_with_a_token_whose_time_is_over(world, use):
+    text = token_of(Grant.objects.get(pk=use.grant_id), world, lifetime=timedelta(minutes=5))
+    short = authorize_call(token_digest=token_digest(text), cluster="desk")
+    assert (short.good_until, short.expires_at) == (after(world, minutes=5), use.expires_at)
+    opened = session(short, now=world.now, gateway="mcp-1")
+    with pytest.raises(TokenIsOver):
+        try_call(
+            use=short, session_id=opened, name="read_ticket", arguments={"id": "T-42"}, now=after(world, minutes=5)
+        )  # fmt: skip
+    assert last("command.refused", use.grant_ref).data["why"] == "the time of the token is over"
+
+
+def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_the_old(call, use, world):
+    first = call("close_ticket", {"id": "T-42"})
+    decide_hold(run_id=first.run_id, actor=world.bob, allow=True, now=world.now)
+    text = token_of(Grant.objects.get(pk=use.grant_id), world)
+    with pytest.raises(TokenIsOver):
+        call("close_ticket", {"id": "T-42"})
+    fresh = authorize_call(token_digest=token_digest(text), cluster="desk")
+    made = try_call(
+        use=fresh, session_id=session(fresh, now=world.now, gateway="mcp-1"), name="close_ticket",
+        arguments={"id": "T-42"}, now=world.now,
+    )  # fmt: skip
+    assert (made.verdict, made.run_id) == ("allowed", first.run_id)
 
 
 def test_nothing_begins_in_a_grant_that_is_over(call, use, world):

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import socket
 import threading
+import time
 import urllib.request
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
+from sessions_app.gateways.mcp.asked import BODY_S
 from sessions_app.models import CommandRun, EndReason, Grant, Session
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.give_up_http_token import give_up_http_token
+from tests.support.acts import last
 from tests.support.gateway import eventually
 from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
@@ -101,6 +108,90 @@ def test_the_deadline_itself_ends_a_call_with_no_message_from_anybody(door):
     assert "withheld" in found["content"][0]["text"]
     assert Grant.objects.get(pk=grant.pk).state == "active"  # nobody has swept
     assert client.call("read_ticket", {"id": "T-42"}).status == 401
+
+
+def slowly(client: Raw, meanwhile: Callable[[], object]) -> bytes:
+    """The answer to a call of which one half is sent, then something happens, then the other half is sent."""
+    body = json.dumps(
+        {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "read_ticket", "arguments": {"id": "T-42"}, "_meta": META}}
+    ).encode()  # fmt: skip
+    there = urlsplit(client.url)
+    head = (
+        f"POST {there.path} HTTP/1.1\r\nHost: {there.netloc}\r\nAuthorization: Bearer {client.token}\r\n"
+        f"Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: {len(body)}\r\n"
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: read_ticket\r\nConnection: close\r\n\r\n"
+    )
+    with socket.create_connection((there.hostname, there.port), timeout=30) as line:
+        line.sendall(head.encode() + body[:40])
+        meanwhile()
+        with contextlib.suppress(OSError):
+            line.sendall(body[40:])
+        with line.makefile("rb") as answer:
+            return answer.read()
+
+
+def test_a_token_that_is_replaced_while_a_call_is_being_sent_makes_none(door):
+    grant, client = door.client()
+    before = list(door.desk.calls)
+
+    def replaced():
+        time.sleep(1)  # so that the gateway has what was sent
+        token_of(grant, door.world, now=now())
+
+    assert slowly(client, replaced).startswith(b"HTTP/1.1 401 ")
+    assert door.desk.calls == before
+    entry = last("command.refused", grant.ref)
+    assert entry.data["why"] == "the token was replaced"
+
+
+def test_half_a_call_is_not_waited_for(door):
+    _, client = door.client()
+
+    def waited():
+        time.sleep(BODY_S + 1)
+
+    assert slowly(client, waited).startswith(b"HTTP/1.1 408 ")
+
+
+def replace_it(grant, world, _text):
+    token_of(grant, world, now=now())
+
+
+def give_it_up(_grant, _world, text):
+    give_up_http_token(text=text, now=now())
+
+
+@pytest.mark.parametrize("end", [replace_it, give_it_up])
+def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_grant_goes_on(door, end):
+    grant, client = door.client()
+    with listen(client) as stream:
+        message(stream)
+        watching = Watching(client, door.desk)
+        end(grant, door.world, client.token)
+        told = watching.result()
+        assert told["structuredContent"]["error"] == "token_over"
+        assert message(stream)["method"] == "notifications/tools/list_changed"
+        message(stream)
+        assert message(stream) is None
+    assert "its token was replaced or given up; its result is withheld" in told["content"][0]["text"]
+    eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=30)
+    assert client.call("read_ticket", {"id": "T-42"}).status == 401
+    fresh = Raw(door.url, token_of(grant, door.world, now=now()))
+    assert not fresh.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
+
+
+def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(door):
+    grant = door.grant()
+    until = now() + dt.timedelta(seconds=5)
+    client = Raw(door.url, token_of(grant, door.world, now=now(), lifetime=dt.timedelta(seconds=5)))
+    with listen(client) as stream:
+        watching = Watching(client, door.desk)
+        assert watching.result()["structuredContent"]["error"] == "token_over"
+        assert now() >= until - dt.timedelta(seconds=1)
+        while message(stream) is not None:
+            pass
+    assert client.call("read_ticket", {"id": "T-42"}).status == 401
+    assert Grant.objects.get(pk=grant.pk).state == "active"
 
 
 @pytest.mark.parametrize("how", ["holder", "owner"])

@@ -1,0 +1,55 @@
+"""Tokens of grants as gateways need them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sessions_app.models import EndReason, GrantCredential
+from sessions_app.queries.grants import GrantNow, grants_now
+
+TIME_OVER = str(EndReason.EXPIRED.label)
+REPLACED = "its token was replaced or given up"
+RAN_OUT = "the time of its token is over"
+UNKNOWN = "it is not known any more"
+ENDS_OF_TOKENS = frozenset((REPLACED, RAN_OUT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenNow:
+    """How a token stands, and its grant with it. ``why`` is the reason why it opens nothing, or will not at ``expires_at``."""
+
+    live: bool
+    expires_at: dt.datetime
+    why: str
+
+
+def tokens_now(ids: Iterable[int], now: dt.datetime) -> dict[int, TokenNow]:
+    """Return how each of the tokens stands; one that is not there is left out."""
+    rows = list(
+        GrantCredential.objects.filter(pk__in=list(ids)).values_list(
+            "pk", "grant", "revoked_at", "expires_at"
+        )
+    )
+    grants = grants_now({grant for _, grant, _, _ in rows}, now)
+    return {
+        pk: _standing(grants[grant], revoked=revoked_at is not None, until=expires_at, now=now)
+        for pk, grant, revoked_at, expires_at in rows
+    }
+
+
+def _standing(grant: GrantNow, *, revoked: bool, until: dt.datetime | None, now: dt.datetime) -> TokenNow:
+    if not grant.live:
+        return TokenNow(live=False, expires_at=grant.expires_at, why=_why(grant))
+    if revoked:
+        return TokenNow(live=False, expires_at=grant.expires_at, why=REPLACED)
+    if until is None or until >= grant.expires_at:
+        return TokenNow(live=True, expires_at=grant.expires_at, why=TIME_OVER)
+    return TokenNow(live=until > now, expires_at=until, why=RAN_OUT)
+
+
+def _why(grant: GrantNow) -> str:
+    if grant.end_reason in EndReason.values:
+        return str(EndReason(grant.end_reason).label)
+    return TIME_OVER
