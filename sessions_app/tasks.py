@@ -15,6 +15,7 @@ from broker.audit.checkpoint import make_checkpoint
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
+from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.crew import Crew
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
@@ -32,6 +33,7 @@ from sessions_app.operations.reconcile_cluster import reconcile_all
 from sessions_app.operations.send_notice import send_notice
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.warn_holders import warn_holders
+from sessions_app.queries.undoing import clusters_of
 
 # Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
 HINT_LASTS = 5
@@ -62,8 +64,15 @@ def prepare(*, grant_id: int, **_: Any) -> None:
 
 @shared_task(name="grants.deprovision", acks_late=True)
 def deprovision(*, grant_id: int, **_: Any) -> None:
-    """Undo a grant that is ending."""
+    """Undo a grant that is ending, in threads that no target that hangs can take from others."""
+    _undoers.take([grant_id])
+
+
+def _undo(grant_id: int) -> None:
     deprovision_grant(grant_id=grant_id, now=clock.now)
+
+
+_undoers = Bulkhead(_undo, group_of=clusters_of)
 
 
 @shared_task(name="workflows.read", acks_late=True)

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from django.db.models import Q, QuerySet
 
-from sessions_app.models import Grant, Installation, Lease
+from sessions_app.models import Grant, GrantState, Installation, Lease
 
 
 def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster's id of each of the grants, those that began to end first at the front."""
-    rows = Grant.objects.filter(pk__in=list(grant_ids)).order_by("revoking_at", "pk")
+    """Return the cluster's id of each of the grants that is ending, those that began to end first at the front."""
+    ending = Grant.objects.filter(state=GrantState.REVOKING)
+    rows = ending.filter(pk__in=list(grant_ids)).order_by("revoking_at", "pk")
     return dict(rows.values_list("pk", "cluster_id"))
 
 

@@ -6,7 +6,8 @@ from celery import current_app
 
 from broker.audit.models import AuditVerification
 from sessions_app import tasks
-from sessions_app.models import GrantState, Observation
+from sessions_app.models import EndReason, GrantState, Observation
+from sessions_app.operations.end_grant import end_grant
 from tests.support.gateway import eventually
 from tests.support.receiver import receiver, webhook_file
 
@@ -28,6 +29,20 @@ def test_a_message_for_a_grant_that_is_over_does_nothing(world):
     tasks.deprovision(grant_id=grant.pk)
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
+
+
+def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
+    """A message costs none of the few threads that messages have, however long it takes."""
+    grant = live_world.grant()
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=live_world.now)
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        tasks.deprovision(grant_id=grant.pk)
+        grant.refresh_from_db()
+        assert grant.state == GrantState.REVOKING
+    eventually(lambda: not tasks._undoers._works, within=30)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ENDED
 
 
 def test_the_record_is_read_again_on_schedule(world):

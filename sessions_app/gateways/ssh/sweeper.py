@@ -5,18 +5,16 @@ It sleeps until the next thing falls due and is woken by notifications. Any numb
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import threading
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
 from broker.kernel import clock
+from broker.kernel.bulkhead import THREADS, Bulkhead
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.gateways.ssh import metrics
 from sessions_app.gateways.ssh.database import guarded
@@ -33,9 +31,6 @@ T = TypeVar("T")
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 BASELESS_EVERY = 2.0
 HURRY = 0.25
-# A cluster whose targets hang may not take all the threads, and one with many ends lets others have their turns.
-THREADS, THREADS_PER_CLUSTER = 12, 6
-TURN = 0.5
 
 
 class Sweeper:
@@ -49,7 +44,7 @@ class Sweeper:
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("sweeper", self._sweep_on), ("baseless", self._end_baseless_on))
         ]
-        self._undoers = Undoers(on_idle=self._wake.set)
+        self._undoers = undoers(on_idle=self._wake.set)
 
     def start(self) -> None:
         """Begin."""
@@ -79,6 +74,7 @@ class Sweeper:
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next thing falls due."""
+        # Both write the record, one at a time, and ends come before their proofs.
         with self._undoers.paused():
             report, left = self._look()
             hurry_until = time.monotonic() + HURRY
@@ -109,86 +105,22 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
     return otherwise
 
 
-class Undoers:
-    """A few threads that ask targets, each cluster's grants in the order in which they began to end."""
+def undoers(*, on_idle: Callable[[], None]) -> Bulkhead:
+    """Return threads that ask targets, each cluster's grants in the order in which they began to end.
 
-    def __init__(self, *, on_idle: Callable[[], None]) -> None:
-        """``on_idle`` is called when a cluster has nothing left to undo, for something may have fallen due meanwhile."""
-        self._on_idle = on_idle
-        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="undo")
-        self._lock = threading.Lock()
-        self._taken: set[int] = set()
-        self._waiting: defaultdict[int, deque[int]] = defaultdict(deque)
-        self._busy: Counter[int] = Counter()
-        self._stopped = False
-        self._go = threading.Event()
-        self._go.set()
+    ``on_idle`` is called when a cluster has nothing left to undo, for something may have fallen due meanwhile.
+    """
+    return Bulkhead(_undo, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Begin nothing new meanwhile: both write the record, one at a time, and ends come before their proofs."""
-        self._go.clear()
-        try:
-            yield
-        finally:
-            self._go.set()
 
-    def take(self, grant_ids: Iterable[int]) -> None:
-        """Undo these as well, unless they were taken already."""
-        with self._lock:
-            fresh = [grant_id for grant_id in grant_ids if grant_id not in self._taken]
-        if not fresh:
-            return
-        for grant_id, cluster_id in clusters_of(fresh).items():
-            with self._lock:
-                self._taken.add(grant_id)
-                self._waiting[cluster_id].append(grant_id)
-                if self._stopped or self._busy[cluster_id] >= THREADS_PER_CLUSTER:
-                    continue
-                self._busy[cluster_id] += 1
-                self._pool.submit(self._work, cluster_id)
-
-    def stop(self) -> None:
-        """Begin nothing new."""
-        with self._lock:
-            self._stopped = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _work(self, cluster_id: int) -> None:
-        turn_over = time.monotonic() + TURN
-        while (grant_id := self._next(cluster_id)) is not None:
-            self._undo(grant_id)
-            if time.monotonic() >= turn_over and self._to_the_end(cluster_id):
-                return
-        self._on_idle()
-
-    def _next(self, cluster_id: int) -> int | None:
-        with self._lock:
-            if self._waiting[cluster_id] and not self._stopped:
-                return self._waiting[cluster_id].popleft()
-            self._busy[cluster_id] -= 1
-            return None
-
-    def _to_the_end(self, cluster_id: int) -> bool:
-        """Queue up again behind other clusters; return whether that was possible."""
-        with self._lock:
-            if not self._stopped:
-                self._pool.submit(self._work, cluster_id)
-            return not self._stopped
-
-    def _undo(self, grant_id: int) -> None:
-        self._go.wait()
-        try:
-            grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
-            if grant.state == GrantState.ENDED:
-                _observe(grant)
-        except StintError as error:
-            log.warning("undo.waits", grant=grant_id, error=str(error))
-        except Exception as error:  # the edge of a thread: one unreadable row may not stop the others
-            log.exception("undo.failed", grant=grant_id, error=type(error).__name__)
-        finally:
-            with self._lock:
-                self._taken.discard(grant_id)
+def _undo(grant_id: int) -> None:
+    try:
+        grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
+    except StintError as error:
+        log.warning("undo.waits", grant=grant_id, error=str(error))
+        return
+    if grant.state == GrantState.ENDED:
+        _observe(grant)
 
 
 def _observe(grant: Grant) -> None:

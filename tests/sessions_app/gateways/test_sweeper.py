@@ -9,10 +9,16 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from sessions_app.gateways.ssh.sweeper import THREADS_PER_CLUSTER, Undoers
+from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.gateways.ssh.sweeper import undoers as make_undoers
+from tests.support.acts import policy, run, session, use
+from tests.support.fakes import serving
 from tests.support.gateway import eventually
+from tests.support.world import HOST_KEY
 
-MANY = 3 * THREADS_PER_CLUSTER
+MANY = 3 * THREADS_PER_GROUP
+HANGING = 4
 
 
 @pytest.fixture
@@ -21,8 +27,8 @@ def idle() -> threading.Event:
 
 
 @pytest.fixture
-def undoers(stint_db, live_world, idle) -> Iterator[Undoers]:
-    made = Undoers(on_idle=idle.set)
+def undoers(stint_db, live_world, idle) -> Iterator[Bulkhead]:
+    made = make_undoers(on_idle=idle.set)
     yield made
     made.stop()
     # The threads' connections would keep the database from being dropped.
@@ -64,17 +70,87 @@ def test_nothing_is_begun_while_ends_come_first(undoers, revoking):
     eventually(lambda: states(revoking) == {("ended", 1)})
 
 
-def test_a_grant_can_be_taken_again_when_it_was_tried(undoers, idle, revoking):
+def test_a_grant_can_be_taken_again_when_it_was_tried(undoers, idle, live_world, fake_targets):
     from sessions_app.models import Grant
 
-    undoers.take(revoking[:1])
+    grant = ending(live_world, "web", "web-1")
+    fake_targets.down.add("web-1")
+    undoers.take([grant])
+    eventually(lambda: states([grant]) == {("revoking", 1)})
     assert idle.wait(5)
-    assert states(revoking[:1]) == {("ended", 1)}
-    idle.clear()
-    undoers.take(revoking[:1])
-    # Looked at, found ended, left alone.
-    assert idle.wait(5)
-    assert Grant.objects.get(pk=revoking[0]).attempts == 1
+    fake_targets.down.clear()
+    Grant.objects.update(next_attempt_at=live_world.now)
+    undoers.take([grant])
+    eventually(lambda: states([grant]) == {("ended", 2)})
+
+
+class Hanging(FakeConnector):
+    """Targets whose name begins with ``hung`` don't answer until ``answer`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(kind="ssh")
+        self.answer = threading.Event()
+        self.asked = 0
+
+    def revoke(self, lease):
+        if lease.place.target.name.startswith("hung"):
+            self.asked += 1
+            self.answer.wait(60)
+        return super().revoke(lease)
+
+
+def test_clusters_that_hang_keep_threads_for_another(undoers, live_world):
+    """Each of them by itself may hold half of the threads that there are at first."""
+    add_clusters(live_world, [*(f"hung{number}" for number in range(HANGING)), "fine"])
+    connector = Hanging()
+    with serving(lambda: connector):
+        hung = [
+            ending(live_world, f"hung{number}", f"hung{number}-{1 + place % 2}")
+            for number in range(HANGING)
+            for place in range(THREADS_PER_GROUP)
+        ]
+        fine = [ending(live_world, "fine", f"fine-{1 + place % 2}") for place in range(4)]
+        try:
+            undoers.take(hung)
+            eventually(lambda: connector.asked >= 2 * THREADS_PER_GROUP)
+            # As each sweep does, which finds all of them due.
+            eventually(lambda: undoers.take(fine) or states(fine) == {("ended", 1)}, within=8, every=0.2)
+            assert {state for state, _ in states(hung)} == {"revoking"}
+        finally:
+            connector.answer.set()
+        eventually(lambda: undoers.take(hung) or {state for state, _ in states(hung)} == {"ended"}, every=0.2)
+
+
+def add_clusters(world, names: list[str]) -> None:
+    """More clusters with two hosts each, for the world's policy."""
+    files = policy(world, clusters=["web", *names])
+    for number, name in enumerate(names, 1):
+        targets = "".join(
+            f"  - {{name: {name}-{place}, address: 127.0.0.{number}, port: 230{place}, account: root, "
+            f"host_key: {HOST_KEY}}}\n"
+            for place in (1, 2)
+        )
+        files[f"clusters/{name}.yaml"] = (
+            f"name: {name}\nkind: ssh\nsummary: One more\nenvironment: production\nrisk: medium\n"
+            f"targets:\n{targets}"
+        )
+    world.catalogue.update(files)
+    world.apply()
+
+
+def ending(world, cluster: str, target: str) -> int:
+    """A grant that was used on a target, left, and was revoked."""
+    from sessions_app.models import EndReason
+    from sessions_app.operations.close_session import close_session
+    from sessions_app.operations.end_grant import end_grant
+
+    grant = world.grant(cluster=cluster)
+    one = use(grant, target, now=world.now)
+    opened = session(one, now=world.now)
+    run(one, opened, now=world.now)
+    close_session(session_id=opened, reason="left", now=world.now)
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    return grant.pk
 
 
 def test_nothing_is_begun_after_the_stop(undoers, revoking):

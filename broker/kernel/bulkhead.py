@@ -1,0 +1,154 @@
+"""Calls to others in a few threads, so that those who never answer keep nobody else waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import connections
+
+log = structlog.get_logger(__name__)
+
+# Of one group, a few, so that one whose members hang does not take all, and one with many items lets others have turns.
+THREADS, THREADS_PER_GROUP = 12, 6
+TURN = 0.5
+# A call that was silent for so many seconds gives its place to another, until there are so many threads.
+SILENCE = 2.0
+MOST = 4 * THREADS
+
+
+@dataclass(eq=False)
+class _Work:
+    """What a thread does: the items of a group, one after the other."""
+
+    group: int
+    item: int
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def silent(self) -> bool:
+        return time.monotonic() - self.since >= SILENCE
+
+
+class Bulkhead:
+    """Does one act for each item, each group's items in the order in which they were taken.
+
+    ``group_of`` says which items belong together; those that it leaves out are nobody's. ``on_idle`` is called when a group
+    has nothing left. As many threads as ``keep`` keep their database connections.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[int], object],
+        *,
+        group_of: Callable[[Iterable[int]], Mapping[int, int]],
+        on_idle: Callable[[], object] = lambda: None,
+        keep: int = 0,
+    ) -> None:
+        self._act, self._group_of, self._on_idle, self._keep = act, group_of, on_idle, keep
+        self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="bulkhead")
+        self._lock = threading.Lock()
+        self._taken: set[int] = set()
+        # The group that was served last stands at the end.
+        self._waiting: dict[int, deque[int]] = {}
+        self._works: set[_Work] = set()
+        self._stopped = False
+        self._go = threading.Event()
+        self._go.set()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Begin nothing new meanwhile."""
+        self._go.clear()
+        try:
+            yield
+        finally:
+            self._go.set()
+
+    def take(self, items: Iterable[int]) -> None:
+        """Do these as well, unless they were taken already. Call it again now and then: calls fall silent meanwhile."""
+        with self._lock:
+            fresh = [item for item in items if item not in self._taken]
+        groups = self._group_of(fresh) if fresh else {}
+        with self._lock:
+            for item, group in groups.items():
+                if item not in self._taken:
+                    self._taken.add(item)
+                    self._waiting.setdefault(group, deque()).append(item)
+            self._begin()
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        with self._lock:
+            self._stopped = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self) -> None:
+        """Let as many threads work as there are places. The lock is held."""
+        while not self._stopped and (group := self._next_group()) is not None:
+            work = _Work(group, self._pop(group))
+            self._works.add(work)
+            self._pool.submit(self._work, work)
+
+    def _next_group(self) -> int | None:
+        """Return the group that is the next to get a thread: of those that wait, the one that has the fewest."""
+        busy = Counter(work.group for work in self._works)
+        silent = Counter(work.group for work in self._works if work.silent)
+        if busy.total() >= MOST or busy.total() - silent.total() >= THREADS:
+            return None
+        # While silent calls hold half of all threads, the rest is for groups of which most are not silent.
+        most = THREADS_PER_GROUP if silent.total() < MOST // 2 else THREADS_PER_GROUP // 2
+        free = [group for group in self._waiting if busy[group] < THREADS_PER_GROUP and silent[group] <= most]
+        return min(free, key=busy.__getitem__, default=None)
+
+    def _pop(self, group: int) -> int:
+        waiting = self._waiting.pop(group)
+        item = waiting.popleft()
+        if waiting:
+            self._waiting[group] = waiting
+        return item
+
+    def _work(self, work: _Work) -> None:
+        turn_over = time.monotonic() + TURN
+        try:
+            self._do(work)
+            while self._goes_on(work, turn_over):
+                self._do(work)
+        finally:
+            self._leave(work)
+
+    def _goes_on(self, work: _Work, turn_over: float) -> bool:
+        """Whether the thread has another item, until others have their turn."""
+        with self._lock:
+            if self._stopped or time.monotonic() >= turn_over or work.group not in self._waiting:
+                return False
+            work.item = self._pop(work.group)
+            return True
+
+    def _do(self, work: _Work) -> None:
+        self._go.wait()
+        work.since = time.monotonic()
+        try:
+            self._act(work.item)
+        except Exception:
+            # The edge of a thread: one item may not stop the others, and it is found again.
+            log.exception("bulkhead.failed", item=work.item)
+        finally:
+            with self._lock:
+                self._taken.discard(work.item)
+
+    def _leave(self, work: _Work) -> None:
+        with self._lock:
+            self._works.discard(work)
+            self._begin()
+            idle, many = work.group not in self._waiting, len(self._works) >= self._keep
+        if many:
+            connections.close_all()
+        if idle:
+            self._on_idle()
