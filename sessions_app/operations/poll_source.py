@@ -11,7 +11,12 @@ from django.db.models import Q
 
 from sessions_app.models import Grant, GrantState, Workflow, WorkflowSource
 from sessions_app.operations.provision_grant import provision_grant
-from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
+from sessions_app.operations.read_workflow import (
+    SourceUnreadable,
+    UnknownWork,
+    WorkUnreadable,
+    read_workflow,
+)
 from sessions_app.queries.work import resting_on_sources
 
 log = structlog.get_logger(__name__)
@@ -31,7 +36,7 @@ def sources_to_ask() -> list[int]:
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
     """Ask about each piece of work that is due, one after the other, and return how many were asked about.
 
-    A source that fails twice is left alone until next time. Another process that asks already does it alone.
+    A source that does not answer twice is left alone until next time. Another process that asks already does it alone.
     """
     if not _claim(source_id, now()):
         return 0
@@ -57,31 +62,33 @@ def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
             break
         if asked_at is None or moment - asked_at >= EVERY:
             asked += 1
-            failed += not _read(pk, ref, moment)
+            why = _read(pk, ref, moment)
+            failed += why is not None and not isinstance(why, WorkUnreadable)
     return asked
 
 
 def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
     """Ask about one piece of work now, and start the grants that waited for the answer."""
     ref = Workflow.objects.open().filter(pk=workflow_id).values_list("ref", flat=True).first()
-    if ref is None or not _read(workflow_id, ref, now()):
+    if ref is None or _read(workflow_id, ref, now()) is not None:
         return
     due = Grant.objects.filter(workflow_id=workflow_id, state__in=STARTING, starts_at__lte=now())
     for pk in due.order_by("pk").values_list("pk", flat=True)[:1000]:
         provision_grant(grant_id=pk, now=now())
 
 
-def _read(pk: int, ref: str, now: dt.datetime) -> bool:
-    """Whether the source answered. What it says holds already; that it says nothing is written on the row."""
+def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
+    """Return why the work stays unread, which is written on its row; None when the source said how it stands."""
     try:
         read_workflow(ref=ref, now=now)
     except UnknownWork:
-        return True
+        return None
     except SourceUnreadable as error:
         log.info("work.unread", ref=ref, error=str(error))
-        return False
+        return error
     except DataError as error:
-        # Not the source's fault; it waits its turn as what is unread does.
+        # It waits its turn as what is unread does.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(asked_at=now, read_error=f"{type(error).__name__}: {error}")
-    return True
+        return WorkUnreadable(f"{ref} can't be loaded.")
+    return None

@@ -16,9 +16,9 @@ from sessions_app.operations.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.workflow_sources import SourceUnreadable, adapter_of, kind_of
 from sessions_app.queries.work import LIVE, split_ref, work_named
-from sessions_app.workflows.base import LONGEST_ID, NotAnId, SourceError, Standing, Status
+from sessions_app.workflows.base import LONGEST_ID, NotAnId, OddAnswer, SourceError, Standing, Status
 
-__all__ = ["SourceUnreadable", "UnknownWork", "read_workflow"]
+__all__ = ["SourceUnreadable", "UnknownWork", "WorkUnreadable", "read_workflow"]
 
 # A source that failed is left alone for so long, so that those who wait for it do not take up every process.
 RESPITE = dt.timedelta(seconds=5)
@@ -32,12 +32,17 @@ class UnknownWork(NotFound):
     code = "unknown_work"
 
 
+class WorkUnreadable(SourceUnreadable):
+    """The source answers, but does not say how this piece of work stands; of others it may."""
+
+
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     """Return the work of a reference as its source says it is now; Stint's own as it stands.
 
     The row is made when the source says that the work is open, learns what changed, and is closed, with all access that
     is bound to it, when the source says so. Grants that its new facts leave no room for end. The source is asked outside
-    of a transaction. Raises UnknownWork, and SourceUnreadable when it does not say how the work stands.
+    of a transaction. Raises UnknownWork, WorkUnreadable when it does not say how the work stands, and SourceUnreadable when
+    it does not answer.
     """
     name, outside_id = split_ref(ref)
     known = work_named(ref)
@@ -50,7 +55,6 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
         raise UnknownWork("There is no such work.", hint="Its source is not set up here.")
     outside_id = known.outside_id if known else outside_id
     status = _ask(source, outside_id, now)
-    _note_answer(source, now)
     if status.standing is Standing.OPEN:
         return _learn(source, outside_id, status, now, known)
     if status.standing is Standing.CLOSED:
@@ -58,7 +62,7 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     _note_silence(source, outside_id, status.reason, now)
     if known is None or known.state == WorkflowState.CLOSED:
         raise UnknownWork(f"{source.name} knows no such open work.", hint=status.reason)
-    raise SourceUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
+    raise WorkUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
 
 
 def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime) -> Status:
@@ -67,13 +71,18 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime) -> Status:
     try:
         if len(outside_id) > LONGEST_ID:
             raise NotAnId("An id is shorter.")
-        return adapter_of(source).status(outside_id)
+        status = adapter_of(source).status(outside_id)
     except NotAnId as error:
         raise UnknownWork(f"{source.name} has no such work.", hint=str(error)) from error
+    except OddAnswer as error:
+        # Anybody may ask for any id: the source is not left alone for that, and nobody else's work goes unread.
+        return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
         WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
         _note_silence(source, outside_id, str(error), now)
         raise SourceUnreadable(f"{source.name} could not be read.", hint=str(error)) from error
+    _note_answer(source, now)
+    return status
 
 
 def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
@@ -102,7 +111,7 @@ def _learn(
 ) -> Workflow:
     try:
         wanted = _wanted(source, status)
-    except SourceUnreadable as error:
+    except WorkUnreadable as error:
         _note_silence(source, outside_id, error.message, now)
         raise
     clusters = _clusters(source, status)
@@ -136,11 +145,11 @@ def _check_not_outrun(
 ) -> None:
     """An answer from before a webhook closed the work says nothing of what is after: it must not open it again.
 
-    Raises SourceUnreadable.
+    Raises WorkUnreadable.
     """
     closed = Workflow.objects.filter(source=source, outside_id=outside_id, closed_at__gt=now).exists()
     if closed or (known is not None and known.state == WorkflowState.OPEN):
-        raise SourceUnreadable(
+        raise WorkUnreadable(
             f"It was closed while {source.name} was asked.", hint="If it is open again, ask once more."
         )
 
@@ -148,7 +157,7 @@ def _check_not_outrun(
 def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
     window = (status.starts_at, status.ends_at)
     if window[0] and window[1] and window[0] >= window[1]:
-        raise SourceUnreadable(
+        raise WorkUnreadable(
             f"{source.name} says that it ends before it begins.", hint="Mend its planned time there."
         )
     return {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.kernel.outgoing import Outgoing, Reply, Unreached
-from sessions_app.workflows.base import CALL_SECONDS, MAX_ANSWER, SourceError
+from sessions_app.workflows.base import CALL_SECONDS, MAX_ANSWER, OddAnswer, SourceError
 
 _TOO_MANY = 429
 _FIRST_FAULT = 500
@@ -18,7 +18,9 @@ _outgoing = Outgoing(agent="stint", allowed=None, total=CALL_SECONDS, most=MAX_A
 
 
 def ask(url: str, headers: Mapping[str, str]) -> Any:
-    """Return the JSON that a GET answers, None where there is no such thing. Raises SourceError with what to do."""
+    """Return the JSON that a GET answers, None where there is no such thing. Raises SourceError with what to do; OddAnswer
+    where another address may have a better one.
+    """
     try:
         reply = _outgoing.exchange(url, headers=headers)
     except Unreached as error:
@@ -35,14 +37,15 @@ def _read(reply: Reply) -> Any:
         raise SourceError(f"It refuses Stint's token (status {status}): give a token that may read the work.")
     if status == _TOO_MANY:
         raise SourceError("It was asked too often (status 429): it is asked again later.")
+    if status >= _FIRST_FAULT:
+        raise SourceError(f"It answers with the status {status}: it has trouble of its own.")
     if status != 200:
-        trouble = "it has trouble of its own" if status >= _FIRST_FAULT else "look at the address"
-        raise SourceError(f"It answers with the status {status}: {trouble}.")
+        raise OddAnswer(f"It answers with the status {status}: look at the address.")
     if not reply.whole:
         raise SourceError("It broke off its answer, or is too slow: it is asked again later.")
     if len(reply.body) > MAX_ANSWER:
-        raise SourceError(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
+        raise OddAnswer(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise SourceError("Its answer is no JSON: look at the address.") from error
+        raise OddAnswer("Its answer is no JSON: look at the address.") from error

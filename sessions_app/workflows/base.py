@@ -41,6 +41,10 @@ class SourceError(Exception):
     """A source gave no answer that can be used; the message says what is wrong and what to do."""
 
 
+class OddAnswer(SourceError):
+    """A source answered, but nothing that can be used, to the question about one piece of work; of others that says nothing."""
+
+
 class DeliveryRefused(Exception):
     """A delivery does not prove that the source sent it, or sent it lately; the message says what is missing."""
 
@@ -98,7 +102,9 @@ class Adapter(Protocol):
     """Reads work of one provider. May be called from any number of threads."""
 
     def status(self, outside_id: str) -> Status:
-        """Ask the source, for at most ``CALL_SECONDS`` a question. Raises SourceError, and NotAnId for what is no id."""
+        """Ask the source, for at most ``CALL_SECONDS`` a question. Raises SourceError, OddAnswer where that is of this work
+        alone, and NotAnId for what is no id.
+        """
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime

@@ -13,6 +13,7 @@ from sessions_app.workflows.base import (
     DeliveryRefused,
     Hint,
     NotAnId,
+    OddAnswer,
     SourceError,
     SourceParameters,
     Standing,
@@ -25,9 +26,12 @@ from sessions_app.workflows.base import (
 
 @dataclass
 class FakeAdapter:
-    """``work`` is what there is, by outside id. While ``down``, it answers nothing."""
+    """``work`` is what there is, by outside id; of what is ``odd`` it says nothing that can be used. While ``down``, it answers
+    nothing.
+    """
 
     work: dict[str, Status] = field(default_factory=dict)
+    odd: set[str] = field(default_factory=set)
     down: bool = False
     asked: list[str] = field(default_factory=list)
 
@@ -38,6 +42,8 @@ class FakeAdapter:
         self.asked.append(outside_id)
         if self.down:
             raise SourceError("It does not answer.")
+        if outside_id in self.odd:
+            raise OddAnswer("It answers with the status 422: look at the address.")
         return self.work.get(outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work."))
 
     def verify_webhook(

@@ -9,6 +9,7 @@ from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.read_workflow import read_workflow
 from sessions_app.operations.sweep import end_baseless
+from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, policy
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
@@ -49,12 +50,24 @@ def test_one_process_asks_a_source_at_a_time_and_one_that_died_holds_nobody_up(w
     assert poll(world, seconds=61) == 1
 
 
-def test_a_source_that_fails_twice_is_left_alone_until_next_time(world, pager):
+def test_a_source_that_does_not_answer_twice_is_left_alone_until_next_time(world, pager):
     for number in range(4):
         pager.work[f"Q{number}"] = is_open()
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
     pager.down = True
     assert poll(world, seconds=40) == 2
+
+
+def test_work_of_which_the_source_says_nothing_keeps_no_other_from_being_read(world, pager):
+    for number in range(5):
+        pager.work[f"Q{number}"] = is_open()
+        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    pager.odd = {"Q0", "Q1"}
+    pager.work["Q2"] = Status(standing=Standing.UNKNOWN, reason="It is merged.")
+    assert poll(world, seconds=40) == 5
+    read = Workflow.objects.filter(read_at=after(world, seconds=40)).values_list("outside_id", flat=True)
+    assert sorted(read) == ["Q3", "Q4"]
+    assert Workflow.objects.get(outside_id="Q0").read_error
 
 
 def test_a_row_that_cannot_be_loaded_keeps_no_other_from_being_read(world, pager, grant):

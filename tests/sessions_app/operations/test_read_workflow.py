@@ -190,3 +190,13 @@ def test_a_source_that_does_not_know_is_no_end_and_no_beginning(world, pager):
         read_workflow(ref=REF, now=world.now)
     grant.refresh_from_db()
     assert grant.state == "active"
+
+
+def test_an_odd_answer_about_one_piece_of_work_takes_nobody_elses_away(world, pager):
+    pager.odd = {"WRONG", "Q2"}
+    pager.work["Q2"] = is_open()
+    with pytest.raises(UnknownWork) as refusal:
+        read_workflow(ref="pager:WRONG", now=world.now)
+    assert "status 422" in refusal.value.hint
+    assert WorkflowSource.objects.get().last_error == ""
+    assert read_workflow(ref=REF, now=world.now).state == "open"

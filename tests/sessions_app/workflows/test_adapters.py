@@ -15,6 +15,7 @@ from sessions_app.workflows.base import (
     DeliveryRefused,
     Hint,
     NotAnId,
+    OddAnswer,
     SourceError,
     Standing,
     moment_of,
@@ -64,13 +65,20 @@ class TestEveryAdapter:
             made(type_, system.url).status(bad)
         assert system.asked == []
 
-    @pytest.mark.parametrize("answer", [401, 403, 429, 500, 301, b"<html>", b"1" * (1024 * 1024 + 1)])
-    def test_says_what_is_wrong_with_an_answer_and_follows_no_redirect(self, type_, answer, system):
+    @pytest.mark.parametrize(
+        ("answer", "odd"),
+        [(400, True), (405, True), (410, True), (422, True), (301, True), (b"<html>", True),
+         (b"1" * (1024 * 1024 + 1), True), (401, False), (403, False), (429, False), (500, False), (503, False)],
+    )  # fmt: skip
+    def test_says_what_is_wrong_with_an_answer_and_whether_with_all_and_follows_no_redirect(
+        self, type_, answer, odd, system
+    ):
         adapter = made(type_, system.url)
         adapter.status(IDS[type_.provider])
         everything(system, answer)
-        with pytest.raises(SourceError):
+        with pytest.raises(SourceError) as error:
             adapter.status(IDS[type_.provider])
+        assert isinstance(error.value, OddAnswer) is odd
         assert not [path for path, _ in system.asked if path == "/elsewhere"]
 
     def test_of_what_is_not_there_it_knows_nothing(self, type_, system):
