@@ -126,10 +126,23 @@
 
   const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
   const isLive = el => el.closest('#pulse, [data-live]');
-  const failed = event => { if (isLive(event.target)) lost(true); };
+  // Elsewhere the part that was asked for says that it waits, and that nothing came.
+  const busy = (part, waits) => part.setAttribute('aria-busy', waits);
+  const stale = part => {
+    part.querySelector('.stale')?.remove();
+    const note = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
+    note.className = 'stale note t-warn';
+    note.textContent = 'This is not up to date. Try again.';
+    part.prepend(note);
+  };
+  document.addEventListener('htmx:beforeRequest', event => {
+    if (!isLive(event.target)) busy(event.detail.target, true);
+  });
+  const failed = event => { if (isLive(event.target)) lost(true); else stale(event.detail.target); };
   ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => document.addEventListener(name, failed));
   document.addEventListener('htmx:afterRequest', event => {
-    if (event.detail.successful && isLive(event.target)) lost(false);
+    if (!isLive(event.target)) busy(event.detail.target, false);
+    else if (event.detail.successful) lost(false);
   });
   // What its reader has read goes along, where the page can say what changed since then.
   document.addEventListener('htmx:configRequest', event => {

@@ -28,3 +28,26 @@ def test_a_page_whose_session_is_gone_goes_to_the_sign_in(live_world, visit):
     alice = visit("alice")
     Session.objects.all().delete()
     alice.wait_for_url("**/sign-in/?next=/", timeout=15_000)
+
+
+def test_a_part_that_was_asked_for_says_that_it_waits_and_that_nothing_came(
+    live_world, visit, complaints
+):
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    alice = visit("alice")
+    alice.goto("/requests/new/?cluster=web&set=restart-web")
+    outcome = alice.locator("#outcome")
+    alice.route("**/requests/preview/", hold)
+    alice.locator("#reason").fill("nginx hangs")
+    expect(outcome).to_have_attribute("aria-busy", "true")
+    held[0].abort()
+    expect(outcome).to_contain_text("This is not up to date. Try again.")
+    expect(outcome).to_have_attribute("aria-busy", "false")
+    alice.unroute_all()
+    alice.locator("#reason").fill("nginx hangs again")
+    expect(outcome).not_to_contain_text("This is not up to date")
+    complaints.clear()
