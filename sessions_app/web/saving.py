@@ -54,12 +54,14 @@ def ending(plan: Plan) -> Sequence[Grant]:
     return list(found.order_by("expires_at")[:200])
 
 
-def press(request: HttpRequest, *, kind: Kind, source: str, name: str | None) -> Outcome:
+def press(
+    request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
+) -> Outcome:
     """Save what was sent. Where grants would end that were not named before, nothing is saved and the change is shown;
-    with ``act=look`` it is shown in any case.
+    with ``act=look`` it is shown in any case. Without ``based_on``, the form says what it was written from.
     """
     me, now = who(request), clock.now()
-    based_on = request.POST.get("based_on")
+    based_on = request.POST.get("based_on") if based_on is None else based_on
     try:
         if request.POST.get("act") != "look":
             told = request.POST.get("told", "").split()

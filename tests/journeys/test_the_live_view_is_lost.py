@@ -30,9 +30,7 @@ def test_a_page_whose_session_is_gone_goes_to_the_sign_in(live_world, visit):
     alice.wait_for_url("**/sign-in/?next=/", timeout=15_000)
 
 
-def test_a_part_that_was_asked_for_says_that_it_waits_and_that_nothing_came(
-    live_world, visit, complaints
-):
+def test_a_part_that_was_asked_for_says_that_it_waits_and_that_nothing_came(live_world, visit, complaints):
     held = []
 
     def hold(route):

@@ -91,6 +91,11 @@ def _idle(now: dt.datetime) -> Case:
     )
 
 
+def owners() -> Sequence[Identity]:
+    """Return the first people by name, of whom a machine may have one as its owner."""
+    return list(Identity.objects.active().filter(kind=Kind.PERSON).order_by("username")[:200])
+
+
 @dataclass(frozen=True, slots=True)
 class Covered:
     """A policy that an identity holds a permission on, and by which ways."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts.models import Identity, Kind
 from broker.kernel import clock
+from broker.kernel.errors import StintError
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.end_all_of import end_all_of
 from sessions_app.queries.people import known_people
-from sessions_app.web.doors import ACT, back, page, who
+from sessions_app.web.doors import ACT, FORM, back, page, who
+from sessions_app.web.identity_form import add_identity, press_group
 from sessions_app.web.reads import people as reads
+from sessions_app.web.reads.welcome import groups
 from sessions_app.web.reads.who_can import WhoCan, who_can, who_can_form
+from sessions_app.web.saving import Outcome
 from sessions_app.web.sentences import sentence
 
 LONGEST = 100
@@ -55,12 +61,60 @@ def _find(request: HttpRequest, username: str) -> Identity:
     return person
 
 
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Add a person, a service or an agent."""
+    if not who(request).is_superuser:
+        raise Http404
+    if request.method != "POST":
+        return _new(request)
+    try:
+        made, password = add_identity(request)
+    except StintError as error:
+        return _new(request, error=error, typed=request.POST)
+    if password:
+        return _new(request, made=made, password=password)
+    messages.success(request, f"{made} is there. {made.owner} gives it keys and tokens.")
+    return redirect("person", made.username)
+
+
+def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
+    context = {"kinds": Kind.choices, "groups": groups(), "people": reads.owners(), "error": error, **more}
+    return render(request, "accounts/person_new.html", context, status=error.status if error else 200)
+
+
 @page()
 def person(request: HttpRequest, username: str) -> HttpResponse:
     """One person, service or agent."""
-    shown = reads.person_page(_find(request, username), who(request), clock.now())
-    context = {"shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries]}
-    return render(request, "accounts/person.html", context)
+    return _person(request, _find(request, username))
+
+
+def _person(request: HttpRequest, found: Identity, outcome: Outcome | None = None) -> HttpResponse:
+    """``outcome`` is what came of a change of its groups."""
+    shown = reads.person_page(found, who(request), clock.now())
+    error = outcome.error if outcome else None
+    context = {
+        "shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries], "outcome": outcome, "error": error,
+        "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
+    }  # fmt: skip
+    return render(request, "accounts/person.html", context, status=error.status if error else 200)
+
+
+@page(ACT)
+def change_groups(request: HttpRequest, username: str) -> HttpResponse:
+    """Put somebody into a group or take them out; where grants would end, say which first."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = _find(request, username)
+    try:
+        outcome = press_group(request, found.username)
+    except StintError as error:
+        outcome = Outcome(error=error)
+    if not outcome.saved:
+        return _person(request, found, outcome)
+    word = "taken out of" if request.POST.get("out") == "1" else "put into"
+    messages.success(request, f"{found} is {word} {request.POST['group'].strip().replace(' ', '-')}.")
+    return redirect("person", username)
 
 
 @page(ACT)

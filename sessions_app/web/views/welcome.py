@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +10,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from accounts.actors import actor_of
-from accounts.operations.create_identity import create_identity
 from broker.kernel import clock
-from broker.kernel.errors import InvalidInput, StintError
-from broker.kernel.text import checked_text
+from broker.kernel.errors import StintError
 from sessions_app.models import Environment, Risk
 from sessions_app.operations.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
@@ -24,14 +19,13 @@ from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.doors import FORM, page, who
+from sessions_app.web.identity_form import add_identity, group_names
 from sessions_app.web.reads import clusters, command_sets
 from sessions_app.web.reads import welcome as reads
 from sessions_app.web.reads.editor import Typed, sent
 from sessions_app.web.saving import Outcome, press
 
 HOURS = (1, 2, 4, 8)
-# As policies name groups.
-_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @page(FORM)
@@ -64,7 +58,7 @@ def _people(request: HttpRequest) -> Answer:
         if act == "person":
             context |= _person(request)
         elif act == "group":
-            (name,) = _group_names(request.POST.get("group", "").replace(" ", "-")) or ("",)
+            (name,) = group_names(request.POST.get("group", "").replace(" ", "-")) or ("",)
             username = request.POST.get("member", "")
             document = {"name": name, "members": sorted({*reads.members(name), username})}
             save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
@@ -77,25 +71,8 @@ def _people(request: HttpRequest) -> Answer:
 
 def _person(request: HttpRequest) -> dict[str, Any]:
     """Make a person with a first password, which the answer shows this once."""
-    password = secrets.token_urlsafe(15)
-    made = create_identity(
-        username=request.POST.get("username", ""), email=request.POST.get("email", "").strip(), password=password,
-        name=checked_text(request.POST.get("name", ""), field="name", longest=200), actor=actor_of(who(request)),
-        groups=_group_names(request.POST.get("groups", "")), now=clock.now(),
-    )  # fmt: skip
+    made, password = add_identity(request)
     return {"made": made, "password": password, "typed": {}}
-
-
-def _group_names(text: str) -> list[str]:
-    """Return the groups that a field names. Raises InvalidInput for a name that no policy could say."""
-    names = [word for word in re.split(r"[\s,]+", text) if word]
-    if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
-        raise InvalidInput(
-            f"{wrong[0][:100]} can't be the name of a group.",
-            hint="Use small letters, digits, hyphens and underlines, like on-call.",
-            fields={"groups": ["Small letters, digits, hyphens and underlines."]},
-        )
-    return names
 
 
 def _cluster(request: HttpRequest) -> Answer:

@@ -212,3 +212,77 @@ def test_machines_that_nothing_lets_in_or_that_nobody_uses_are_reported(browser,
     assert (page.count("Nothing lets it in"), page.count("Not used for 30 days")) == (1, 1)
     APIToken.objects.update(last_used_at=world.now)
     assert "Not used for 30 days" not in browser("admin").get("/people/").content.decode()
+
+
+# Adding, and groups
+
+
+def test_an_administrator_adds_a_person_who_can_sign_in_with_the_password_that_is_shown_once(world, browser):
+    admin = browser("admin")
+    assert 'href="/new/identity/"' in admin.get("/people/").content.decode()
+    form = {
+        "kind": "person",
+        "username": "erin",
+        "name": "Erin",
+        "email": "erin@example.com",
+        "groups": "on-call",
+    }
+    answer = admin.post("/new/identity/", form)
+    erin = Identity.objects.get(username="erin")
+    assert (erin.email, erin.name, list(erin.groups.values_list("name", flat=True))) == (
+        "erin@example.com",
+        "Erin",
+        ["on-call"],
+    )
+    assert erin.check_password(answer.context["password"])
+    assert answer.context["password"] in answer.content.decode()
+
+
+def test_an_administrator_adds_a_machine_whose_owner_answers_for_it(world, browser):
+    form = {"kind": "agent", "username": "fixer", "owner": "bob", "groups": "operators"}
+    assert browser("admin").post("/new/identity/", form)["Location"] == "/people/fixer/"
+    fixer = Identity.objects.get(username="fixer")
+    assert (fixer.kind, fixer.owner, fixer.has_usable_password()) == ("agent", world.bob, False)
+
+
+def test_what_is_wrong_stands_in_the_form_with_what_was_typed(world, browser):
+    admin = browser("admin")
+    for wrong, said in (
+        ({"username": "fixer", "kind": "service"}, "Somebody has to answer for it."),
+        ({"username": "fixer", "kind": "service", "owner": "robot"}, "Name a person who is enabled."),
+        ({"username": "fixer", "kind": "person", "owner": "bob"}, "A person has no owner."),
+        ({"username": "fixer", "kind": "ghost"}, "A person, a service or an agent."),
+        ({"username": "fixer", "kind": "person", "groups": "On Call!"}, "be the name of a group"),
+        ({"username": "fixer", "kind": "person", "email": "nowhere"}, "valid email"),
+        ({"username": "alice", "kind": "person"}, "alice is taken."),
+    ):
+        answer = admin.post("/new/identity/", {"name": "Fixer of things", **wrong})
+        assert answer.status_code in (400, 409), wrong
+        assert said in answer.content.decode()
+        assert 'value="Fixer of things"' in answer.content.decode()
+    assert not Identity.objects.filter(username="fixer").exists()
+
+
+def test_somebody_is_put_into_a_group_and_taken_out_once_it_is_said_what_ends(world, browser):
+    admin = browser("admin")
+    there = "/people/alice/groups/"
+    admin.post(there, {"group": "night watch"})
+    assert world.alice.groups.filter(name="night-watch").exists()
+    grant = world.grant()
+    page = admin.post(there, {"group": "operators", "out": "1"}).content.decode()
+    assert grant.ref in page
+    assert world.alice.groups.filter(name="operators").exists()
+    admin.post(there, {"group": "operators", "out": "1", "act": "save", "told": grant.ref})
+    grant.refresh_from_db()
+    assert not world.alice.groups.filter(name="operators").exists()
+    assert grant.end_reason
+    wrong = admin.post(there, {"group": "No!"})
+    assert (wrong.status_code, "be the name of a group" in wrong.content.decode()) == (400, True)
+
+
+def test_nobody_else_adds_anybody_or_changes_a_group(world, browser):
+    bob = browser("bob")
+    assert bob.get("/new/identity/").status_code == 404
+    assert bob.post("/people/bob/groups/", {"group": "operators"}).status_code == 404
+    assert "/new/identity/" not in bob.get("/people/").content.decode()
+    assert "Put into" not in bob.get("/people/bob/").content.decode()
