@@ -15,8 +15,12 @@ from sessions_app.queries.people import known_people
 
 MOST = 10
 MANY = 200
+# Of all work, the newest so many are looked through for letters in their titles.
+MOST_WORK = 2000
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
-_INCIDENT = re.compile(r"INC-?([0-9]{1,9})", re.IGNORECASE)
+_WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
+# Work that a source keeps, as the source calls it.
+_OUTSIDE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124}")
 _BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
 _GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
 
@@ -31,25 +35,29 @@ class Found:
     people: Sequence[Identity]
     requests: Sequence[AccessRequest]
     grants: Sequence[Grant]
+    work: Sequence[Workflow]
 
     def __bool__(self) -> bool:
-        return any((self.clusters, self.command_sets, self.policies, self.people, self.requests, self.grants))
+        catalogue = (self.clusters, self.command_sets, self.policies)
+        return any((*catalogue, self.people, self.requests, self.grants, self.work))
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
-    """Return the request, grant or incident whose reference this is, if the reader may see it."""
+    """Return the request, grant or piece of work whose reference this is, if the reader may see it."""
     if match := _REQUEST.fullmatch(text):
         return AccessRequest.objects.visible_to(identity).filter(number=int(match[1])).first()
     if match := _GRANT.fullmatch(text):
         return Grant.objects.visible_to(identity).filter(ref=f"GR-{match[1].upper()}").first()
-    if match := _INCIDENT.fullmatch(text):
-        return Workflow.objects.visible_to(identity).filter(ref=f"INC-{int(match[1])}").first()
+    match = _WORK.fullmatch(text)
+    ref = f"{match[1].upper()}-{int(match[2])}" if match else text
+    if match or _OUTSIDE.fullmatch(text):
+        return Workflow.objects.visible_to(identity).filter(ref=ref).order_by("-pk").first()
     return None
 
 
 def search(identity: Identity, text: str) -> Found:
-    """Return what fits the letters: names of clusters, command sets, policies and people anywhere in them, references and
-    tickets by how they begin, and the newest requests and grants of the people and targets that fit.
+    """Return what fits the letters: names of clusters, command sets, policies and people and titles of work anywhere in
+    them, references and tickets by how they begin, and the newest requests and grants of the people and targets that fit.
     """
     named = Q(name__icontains=text)
     people = list(
@@ -72,7 +80,14 @@ def search(identity: Identity, text: str) -> Found:
         people=people,
         requests=_requests(identity, text, people),
         grants=_grants(identity, text, people, list(targets)),
+        work=_work(identity, text),
     )
+
+
+def _work(identity: Identity, text: str) -> list[Workflow]:
+    visible = Workflow.objects.visible_to(identity).order_by("-pk")
+    newest = visible.filter(pk__in=list(visible.values_list("pk", flat=True)[:MOST_WORK]))
+    return list(newest.filter(Q(title__icontains=text) | Q(ref__istartswith=text))[:MOST])
 
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:

@@ -99,6 +99,11 @@ class Frame:
         return reads.may_break_glass(self._identity)
 
     @cached_property
+    def may_look(self) -> bool:
+        """Whether this person may see anybody besides themselves."""
+        return reads.may_look(self._identity)
+
+    @cached_property
     def verification(self) -> AuditVerification | None:
         """What the latest verification of the record found."""
         return latest_verification()
@@ -127,7 +132,7 @@ class Frame:
         return [
             self._link("record", "shield", "Record"),
             self._link("recordings", "rec", "Recordings"),
-            *(others if reads.may_look(self._identity) else []),
+            *(others if self.may_look else []),
         ]
 
     @cached_property

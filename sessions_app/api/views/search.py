@@ -12,7 +12,7 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfSearch
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.search import FoundShape, HitShape
-from sessions_app.models import AccessRequest, Grant
+from sessions_app.models import AccessRequest, Grant, Workflow
 from sessions_app.queries.search import Found, exact, search
 
 
@@ -39,6 +39,7 @@ def _hits(identity: Identity, text: str) -> Iterator[dict[str, str]]:
 def _things(found: Found) -> Iterator[object]:
     yield from found.requests
     yield from found.grants
+    yield from found.work
     yield from found.clusters
     yield from found.command_sets
     yield from found.policies
@@ -51,6 +52,8 @@ def _named(thing: object) -> dict[str, str]:
         about = f"{who.username}: {thing.command_set_version.command_set.name} on {thing.cluster.name}"
         kind = "request" if isinstance(thing, AccessRequest) else "grant"
         return {"kind": kind, "name": thing.ref, "about": about}
+    if isinstance(thing, Workflow):
+        return {"kind": "workflow", "name": thing.ref, "about": thing.title}
     if isinstance(thing, Identity):
         return {"kind": "identity", "name": thing.username, "about": thing.name}
     return {

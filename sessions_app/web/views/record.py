@@ -108,7 +108,7 @@ def _said(verdict: Verdict | None) -> str:
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request, grant or incident with that reference, or list what fits."""
+    """Go to the request, grant or piece of work with that reference, or list what fits."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:

@@ -40,3 +40,11 @@ def test_no_letters_find_nothing_and_too_many_are_refused(api):
     assert hits(api("alice"), "") == hits(api("alice"), "  ") == hits(api("alice"), "%") == []
     assert api("alice").get(f"/search?q={'x' * 101}").status_code == 400
     assert api("alice").get("/search?q=%00").status_code == 400
+
+
+def test_work_is_found_by_its_reference_and_its_title(world, api):
+    change = world.work("change", title="Swap the disks")
+    for text in (change.ref, "the disks"):
+        (found,) = api("alice").get(f"/search?q={quote(text)}").body["results"]
+        assert found == {"kind": "workflow", "name": change.ref, "about": "Swap the disks"}
+    assert api("charlie").get(f"/search?q={change.ref}").body["results"] == []

@@ -11,8 +11,10 @@ from django.utils.html import escape
 
 from broker.audit.chain import entry_hash
 from broker.audit.models import AuditVerification
+from sessions_app.operations.read_workflow import read_workflow
 from sessions_app.tasks import verify_record
 from tests.support import acts
+from tests.support.sources import SOURCE, is_open, speaking_for
 
 
 def shown(client, query: str = "") -> list[tuple[str, str]]:
@@ -78,6 +80,34 @@ def test_a_reference_leads_to_its_page_if_one_may_see_it(world, as_alice, as_cha
     )
     assert as_charlie.get(f"/search/?q={grant.ref}").status_code == 200
     assert "Nothing fits" in as_charlie.get(f"/search/?q={grant.ref}").content.decode()
+
+
+def test_the_reference_of_work_of_any_kind_leads_to_its_page(world, as_alice, as_charlie):
+    for kind in ("change", "ticket", "task"):
+        work = world.work(kind)
+        assert as_alice.get(f"/search/?q={work.ref.lower()}")["Location"] == f"/work/{work.ref}/"
+        assert as_charlie.get(f"/search/?q={work.ref}").status_code == 200
+    with speaking_for() as adapter:
+        adapter.work["Q1ABC"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        read_workflow(ref="pager:Q1ABC", now=world.now)
+    assert as_alice.get("/search/?q=pager:Q1ABC")["Location"] == "/work/pager:Q1ABC/"
+
+
+def test_work_is_found_by_its_title_and_people_lead_to_their_page(world, as_bob, as_charlie):
+    work = world.work("ticket", title="Swap the <disks>")
+    page = as_bob.get("/search/?q=the+<disks").content.decode()
+    assert f'href="/work/{work.ref}/"' in page
+    assert "Swap the &lt;disks&gt;" in page
+    assert "Nothing fits" in as_charlie.get("/search/?q=disks").content.decode()
+    world.request()
+    assert 'href="/people/alice/"' in as_bob.get("/search/?q=alic").content.decode()
+
+
+def test_other_letters_may_be_a_command_that_somebody_can_run(world, as_bob, as_charlie):
+    line = "/who-can/?line=systemctl%20restart%20nginx"
+    assert line in as_bob.get("/search/?q=systemctl+restart+nginx").content.decode()
+    assert "/who-can/" not in as_charlie.get("/search/?q=systemctl+restart+nginx").content.decode()
 
 
 def test_letters_find_what_one_may_see(world, as_alice, as_bob, as_charlie):
