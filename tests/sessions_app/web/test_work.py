@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 from django.utils import timezone
@@ -189,3 +190,9 @@ def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
     page = answer.content.decode()
     assert "your access starts." not in page
     assert "by itself." in page
+
+
+@pytest.mark.parametrize("page", ["/work/", "/incidents/"])
+def test_the_button_that_leads_to_the_form_shows_on_small_screens_as_well(as_bob, page):
+    (button,) = re.findall(r'<a class="([^"]*)" href="#open">', as_bob.get(page).content.decode())
+    assert "not-s" not in button.split()
