@@ -48,7 +48,9 @@ class RuleShape(Shape):
     permitted = serializers.BooleanField()
     message = serializers.CharField()
     fix = serializers.CharField(help_text="What to do about a no; may be empty.")
-    offer = serializers.DictField(help_text="Values of the request that would turn the no into a yes.")
+    offer = serializers.DictField(
+        help_text="Values of the request that would turn the no into a yes; of `workflow`, a list to choose from."
+    )
 
 
 class Problem(Shape):

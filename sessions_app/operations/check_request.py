@@ -28,9 +28,10 @@ from sessions_app.policy.rules import Ask
 from sessions_app.policy.scope import Scope
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, facts
-from sessions_app.queries.work import work_for
+from sessions_app.queries.work import fitting, open_work, work_for
 
 MAX_TICKET = 200
+MOST_OFFERED = 3
 FARTHEST = dt.timedelta(days=3660)
 
 
@@ -269,6 +270,9 @@ def _preview(
         now=now,
         workflow=work,
     )
+    if document.workflow and ask.kind in (RequestKind.PLANNED, RequestKind.QUICK):
+        open_there = open_work(requester, cluster, fitting(document.workflow))
+        world = replace(world, fitting=tuple(open_there.values_list("ref", flat=True)[:MOST_OFFERED]))
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
     starts_at = begins_at(now, asked=ask.starts_at, work=work.starts_at if work else None)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import re2
 
@@ -83,6 +83,8 @@ class Facts:
     work_open: bool = False
     work_on_cluster: bool = False
     work: Work | None = None
+    # References of open work that the policy would take, to be offered.
+    fitting: tuple[str, ...] = ()
     # Whether the command set is of the cluster's kind.
     kinds_fit: bool = False
 
@@ -100,6 +102,10 @@ class Rule(Protocol):
 def _start(ask: Ask, facts: Facts) -> dt.datetime:
     """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
     return ask.starts_at or begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+
+
+def _before_work(moment: dt.datetime, facts: Facts) -> bool:
+    return facts.work is not None and facts.work.starts_at is not None and moment < facts.work.starts_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +219,14 @@ class Start:
         if start + START_TOLERANCE < facts.now:
             return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
         if start > facts.now + dt.timedelta(seconds=self.horizon):
+            # With a start of its own it can come earlier; the work's can't.
+            latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
                 f"Ask again within {say_duration(self.horizon)} of the start.",
+                {"starts_at": latest.isoformat()}
+                if ask.starts_at and not _before_work(latest, facts)
+                else {},
             )
         if ask.starts_at is not None:
             return Permit("Starts at the time asked for.")
@@ -485,11 +496,13 @@ class WorkFits:
         kinds = " or ".join(self.terms.kinds)
         if facts.work is None:
             return Deny(
-                f"{self.policy} gives access for work alone, and none is named.", f"Name an open {kinds}."
+                f"{self.policy} gives access for work alone, and none is named.",
+                f"Name an open {kinds}.",
+                _offered(facts),
             )
         wrong = self._wrong(facts.work)
         if wrong:
-            return Deny(f"{ask.work} {wrong}.", f"{self.policy} wants {self._wanted()}.")
+            return Deny(f"{ask.work} {wrong}.", f"{self.policy} wants {self._wanted()}.", _offered(facts))
         return Permit(f"{ask.work} is work of the kind that {self.policy} wants.")
 
     def _wrong(self, work: Work) -> str:
@@ -510,6 +523,10 @@ class WorkFits:
         if terms.sources is not None:
             parts.append("kept by " + " or ".join(terms.sources))
         return " ".join(parts)
+
+
+def _offered(facts: Facts) -> dict[str, Any]:
+    return {"workflow": list(facts.fitting)} if facts.fitting else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import (
+    OWN,
     AccessRequest,
     Cluster,
     Grant,
@@ -15,8 +16,9 @@ from sessions_app.models import (
     RequestState,
     Workflow,
     WorkflowSource,
+    WorkflowState,
 )
-from sessions_app.policy.policies import STALENESS
+from sessions_app.policy.policies import STALENESS, WorkNeeded
 from sessions_app.queries import facts
 
 LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
@@ -56,6 +58,21 @@ def source_for(identity: Identity, name: str) -> WorkflowSource | None:
     for clusters in source.document.get("services", {}).values():
         named += clusters
     return source if Cluster.objects.live().visible_to(identity).filter(name__in=named).exists() else None
+
+
+def fitting(terms: WorkNeeded) -> Q:
+    """Return the condition for work of a kind, a source and a severity that a policy wants."""
+    fits = Q(kind__in=terms.kinds)
+    if terms.sources is not None:
+        kept = Q(source__name__in=terms.sources)
+        fits &= kept | Q(source__isnull=True) if OWN in terms.sources else kept
+    return fits & Q(severity__in=terms.severity) if terms.severity is not None else fits
+
+
+def open_work(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
+    """Return the open work on a cluster that fits and that the identity may see, the newest first."""
+    found = Workflow.objects.visible_to(identity).filter(fits, state=WorkflowState.OPEN, clusters=cluster)
+    return found.exclude(source__removed_at__isnull=False).distinct().order_by("-pk")
 
 
 def is_fresh(work: Workflow, now: dt.datetime) -> bool:

@@ -83,10 +83,14 @@ class Draft:
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
-        """Return the draft with one offer of a rule taken: `duration=14400`, `starts_at=2026-11-28T01:00:00+00:00`."""
+        """Return the draft with one offer of a rule taken: `duration=14400`, `workflow=CHG-7`,
+        `starts_at=2026-11-28T01:00:00+00:00`.
+        """
         name, _, value = offer.partition("=")
         if name == "duration" and value.isdecimal():
             return replace(self, duration=value)
+        if name == "workflow":
+            return replace(self, incident=value)
         if name == "starts_at":
             try:
                 start = timezone.localtime(dt.datetime.fromisoformat(value)) if value else None

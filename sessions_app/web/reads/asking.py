@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from statistics import median
+from typing import NamedTuple
 
-from django.db.models import F, Prefetch
+from django.db.models import F, Prefetch, Q
 
 from accounts.models import Identity
 from accounts.queries import group_names
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
+    OWN,
     AccessPolicy,
     AccessRequest,
     Cluster,
@@ -23,15 +27,15 @@ from sessions_app.models import (
     Target,
     Workflow,
     WorkflowKind,
-    WorkflowState,
 )
+from sessions_app.operations.open_workflow import PREFIX
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.queries.work import work_for
+from sessions_app.queries.work import fitting, open_work, work_for
 from sessions_app.web.forms import KINDS, Draft
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -112,6 +116,8 @@ class AskPage:
     # What may be named as the work that it is for.
     incidents: Sequence[Workflow]
     work_needed: bool = False
+    work_to_open: Sequence[WorkflowKind] = ()
+    work_sources: Sequence[str] = ()
     # The reference of the work that it is for, where that begins later.
     begins_with: str = ""
 
@@ -166,10 +172,12 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     )
     sets = sets_on(usable, cluster, draft.kind) if cluster else []
     chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
-    terms = _terms_of_set(usable, chosen)
+    documents = _documents_of(usable, chosen)
+    terms = documents[0] if documents else None
+    wanted = _work_wanted(documents, draft.kind)
     targets = list(cluster.targets.all()) if cluster else []
     if draft.kind != RequestKind.INCIDENT and cluster:
-        incidents = open_work(identity, cluster)
+        incidents = list(open_work(identity, cluster, wanted.fits).select_related("source")[:MOST])
     longest = chosen.longest if chosen else 0
     work = next((one for one in incidents if one.ref == draft.incident), None)
     if work is None and draft.incident:
@@ -195,7 +203,9 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         reason_required=draft.kind != RequestKind.INCIDENT and (terms is None or terms.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
-        work_needed=draft.kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(terms and terms.workflow),
+        work_needed=wanted.needed,
+        work_to_open=wanted.to_open,
+        work_sources=wanted.sources,
         begins_with=work.ref if work and work.starts_at and work.starts_at > now else "",
     )
 
@@ -213,10 +223,26 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     return list(found.prefetch_related("clusters").order_by("severity", "-pk")[:MOST])
 
 
-def open_work(identity: Identity, cluster: Cluster) -> list[Workflow]:
-    """Return the open work on a cluster, of every kind, that the identity may see, the newest first."""
-    found = Workflow.objects.visible_to(identity).filter(state=WorkflowState.OPEN, clusters=cluster)
-    return list(found.distinct().select_related("source").order_by("-pk")[:MOST])
+class WorkWanted(NamedTuple):
+    """Which work the policies of a choice take: whether some must be named, what fits, the kinds that Stint can open, and the
+    sources that are wanted.
+    """
+
+    needed: bool
+    fits: Q
+    to_open: Sequence[WorkflowKind] = ()
+    sources: Sequence[str] = ()
+
+
+def _work_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkWanted:
+    """Return which work is wanted. Where one policy takes any, and for breaking glass, any may be named and none must be."""
+    wanted = [one.workflow for one in documents if one.workflow]
+    if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):
+        return WorkWanted(False, Q())
+    own = {kind for terms in wanted if terms.sources is None or OWN in terms.sources for kind in terms.kinds}
+    fits = reduce(or_, (fitting(terms) for terms in wanted))
+    sources = sorted({name for terms in wanted for name in terms.sources or ()})
+    return WorkWanted(True, fits, [kind for kind in PREFIX if kind in own], sources)
 
 
 def terms_of(identity: Identity) -> list[Terms]:
@@ -300,9 +326,9 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
     )
 
 
-def _terms_of_set(terms: Sequence[Terms], option: SetOption | None) -> PolicyDocument | None:
-    """Return the first policy that covers the chosen set."""
-    return next((one.document for one in terms if option and one.name in option.policies), None)
+def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[PolicyDocument]:
+    """Return the policies that cover the chosen set."""
+    return [one.document for one in terms if option and one.name in option.policies]
 
 
 def fields_of(

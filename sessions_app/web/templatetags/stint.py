@@ -250,6 +250,8 @@ def offers(result: RuleResult, preview: Preview) -> list[tuple[str, str]]:
     for name, value in result.offer.items():
         if name == "duration":
             found.append((f"duration={value}", f"Make it {say_duration(value)}"))
+        elif name == "workflow":
+            found += [(f"workflow={ref}", f"For {ref}") for ref in value]
         elif name == "starts_at" and value is None:
             found.append(("starts_at=", _without_start(preview)))
         elif name == "starts_at":

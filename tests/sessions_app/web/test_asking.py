@@ -302,3 +302,72 @@ def test_a_double_click_on_send_asks_once(world, as_alice):
     assert names != re.findall(
         r'name="once" value="([^"]+)"', as_alice.get("/requests/new/").content.decode()
     )
+
+
+# For which work
+
+
+def offered(page: str) -> list[str]:
+    """What may be chosen in the field, but for nothing."""
+    field = page.partition('name="incident">')[2].partition("</select>")[0]
+    return re.findall(r'<option value="([^"]+)"', field)
+
+
+def test_only_work_that_the_policy_takes_is_offered(world, as_alice):
+    change, ticket = world.work("change"), world.work("ticket")
+    assert offered(as_alice.get("/requests/new/").content.decode()) == [ticket.ref, change.ref]
+    world.apply(acts.policy(world, workflow={"kinds": ["change", "incident"]}))
+    assert offered(as_alice.get("/requests/new/").content.decode()) == [change.ref]
+    p2, p1 = world.incident(), world.incident(severity="P1")
+    world.apply(acts.policy(world, workflow={"kinds": ["incident"], "severity": ["P1"]}))
+    page = as_alice.get("/requests/new/").content.decode()
+    assert offered(page) == [p1.ref]
+    assert p2.ref not in page
+    world.apply(acts.policy(world, workflow={"kinds": ["incident"], "sources": ["pagerduty"]}))
+    page = as_alice.get("/requests/new/").content.decode()
+    assert offered(page) == []
+    assert "opened where it is kept, by pagerduty" in page
+
+
+def test_where_none_is_open_one_link_opens_it(world, as_alice):
+    world.work("ticket")
+    world.apply(acts.policy(world, workflow={"kinds": ["change", "pipeline"]}))
+    page = as_alice.get("/requests/new/").content.decode()
+    assert "Nothing is open on web that this may be for." in page
+    assert '<a href="/work/?kind=change#open">Open a change</a>' in page
+    assert "kind=pipeline" not in page
+    assert as_alice.get("/work/?kind=change").context["chosen"] == "change"
+    world.work("change")
+    assert "Nothing is open on web" not in as_alice.get("/requests/new/").content.decode()
+
+
+def test_where_one_policy_takes_any_work_none_has_to_be_named(world, as_alice):
+    ticket = world.work("ticket")
+    world.apply({
+        **acts.policy(world, workflow={"kinds": ["change"]}),
+        "policies/free.yaml": acts.policy(world, name="free")["policies/web-work.yaml"],
+    })  # fmt: skip
+    answer = as_alice.get("/requests/new/")
+    assert offered(answer.content.decode()) == [ticket.ref]
+    assert not answer.context["ask"].work_needed
+
+
+def test_work_that_fits_is_named_by_one_button(world, as_alice):
+    world.work("ticket")
+    change = world.work("change")
+    world.apply(acts.policy(world, workflow={"kinds": ["change"]}))
+    page = as_alice.post("/requests/preview/", FORM).content.decode()
+    assert f'value="workflow={change.ref}">For {change.ref}</button>' in page
+    mended = as_alice.post("/requests/new/", {**FORM, "apply": f"workflow={change.ref}"})
+    assert mended.context["ask"].draft.incident == change.ref
+    assert mended.context["preview"].decision.outcome == "needs_approval"
+
+
+def test_the_latest_start_that_the_policy_allows_is_one_button(world, as_alice):
+    world.apply(acts.policy(world, max_horizon="1d"))
+    far = timezone.localtime(world.now + dt.timedelta(days=3))
+    form = {**FORM, "day": f"{far:%Y-%m-%d}", "hour": f"{far:%H:%M}"}
+    page = as_alice.post("/requests/preview/", form).content.decode()
+    (offer,) = re.findall(r'value="(starts_at=[^"]+)"', page)
+    mended = as_alice.post("/requests/new/", {**form, "apply": offer})
+    assert mended.context["preview"].decision.outcome == "needs_approval"
