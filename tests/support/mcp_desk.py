@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
@@ -31,12 +33,19 @@ class Desk:
         default_factory=lambda: {"T-41": "A secret", "T-42": "The link is broken"}
     )
     closed: set[str] = field(default_factory=set)
+    # What is answered to a method instead: a status, or any result at all.
+    instead: dict[str, Any] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
     go: threading.Event = field(default_factory=threading.Event)
     server: MCPServer | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/mcp"
+
+    def forget(self) -> None:
+        """Know no session any more, as after a restart."""
+        self.forgotten |= {asked["mcp-session-id"] for asked in self.requests if "mcp-session-id" in asked}
 
     def redefine(self, name: str, description: str) -> None:
         """Let a tool be described as something else, as whoever runs the server could."""
@@ -104,19 +113,40 @@ class _Guard:
             if self.legacy and headers.get("mcp-protocol-version") == MODERN.decode():
                 return await _say(send, 400)
 
-        async def heard():
-            message = await receive()
-            self.desk.bodies.append(message.get("body", b""))
-            return message
+            if headers.get("mcp-session-id") in self.desk.forgotten:
+                return await _say(send, 404)
+            body = await _whole(receive)
+            self.desk.bodies.append(body)
+            method = json.loads(body).get("method") if body else None
+            if method in self.desk.instead:
+                return await _say_instead(send, self.desk.instead[method])
+            given = [{"type": "http.request", "body": body, "more_body": False}]
 
-        return await self.inner(scope, heard, send)
+            async def heard():
+                return given.pop() if given else await receive()
+
+            return await self.inner(scope, heard, send)
+        return await self.inner(scope, receive, send)
 
 
-async def _say(send, status):
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
-    )
-    await send({"type": "http.response.body", "body": b"No."})
+async def _whole(receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+async def _say_instead(send, what):
+    if isinstance(what, int):
+        return await _say(send, what)
+    said = json.dumps({"jsonrpc": "2.0", "id": None, "result": what})
+    return await _say(send, 200, said.encode(), b"application/json")
+
+
+async def _say(send, status, body=b"No.", kind=b"text/plain"):
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @contextlib.contextmanager

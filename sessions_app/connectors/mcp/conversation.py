@@ -46,8 +46,10 @@ class Conversation:
         except _NotSpoken:
             answer = {}
         found = answer.get("result", {})
+        if not isinstance(found, dict):
+            raise self._error("says of itself what is no object")
         if wire.MODERN in _texts(found.get("supportedVersions")):
-            self.server, self.ready = _name(found), True
+            self.server, self.ready = self._name(found), True
             return
         self.version = wire.LEGACY
         await self._handshake()
@@ -61,7 +63,7 @@ class Conversation:
         result = answer.get("result")
         if not isinstance(result, dict) or result.get("protocolVersion") not in wire.LEGACIES:
             raise self._error("speaks no version of MCP that Stint speaks")
-        self.version, self.server = result["protocolVersion"], _name(result)
+        self.version, self.server = result["protocolVersion"], self._name(result)
         await self.tell("notifications/initialized")
         self.ready = True
 
@@ -88,6 +90,7 @@ class Conversation:
                 self._session = answer.headers.get("mcp-session-id", "")
             async for message in self._messages(answer):
                 if "method" in message:
+                    self._check_said(message)
                     yield message
                     continue
                 self._check(message, number)
@@ -204,6 +207,18 @@ class Conversation:
         if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
             raise self._error("answers something else than what was asked")
 
+    def _check_said(self, message: Message) -> None:
+        if not isinstance(message["method"], str):
+            raise self._error("says something whose method is no text")
+
+    def _name(self, result: Mapping[str, Any]) -> str:
+        meta = result.get("_meta", {})
+        if not isinstance(meta, dict):
+            raise self._error("says of itself a _meta that is no object")
+        about = result.get("serverInfo") or meta.get(f"{wire.META}serverInfo")
+        name = about.get("name") if isinstance(about, dict) else None
+        return name[:100] if isinstance(name, str) else ""
+
     def _error(self, what: str) -> ConnectorError:
         return ConnectorError(f"{self.endpoint.name} ({self.endpoint.where}) {what}.")
 
@@ -217,12 +232,6 @@ class _NotSpoken(ConnectorError):
 
 def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _name(result: Mapping[str, Any]) -> str:
-    about = result.get("serverInfo") or result.get("_meta", {}).get(f"{wire.META}serverInfo")
-    name = about.get("name") if isinstance(about, dict) else None
-    return name[:100] if isinstance(name, str) else ""
 
 
 def _said(answer: Message) -> str:

@@ -301,6 +301,32 @@ def test_a_tool_that_was_redefined_after_approval_is_neither_listed_nor_called(d
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
 
 
+@pytest.mark.parametrize(
+    ("instead", "why"),
+    [
+        ({"server/discover": []}, "says of itself what is no object"),
+        ({"server/discover": "x"}, "says of itself what is no object"),
+        (
+            {"server/discover": {"supportedVersions": ["2026-07-28"], "_meta": "x"}},
+            "a _meta that is no object",
+        ),
+        ({"tools/list": []}, "does not list its tools"),
+    ],
+)
+def test_a_server_that_answers_in_another_shape_is_told_of_in_words_and_in_the_record(door, instead, why):
+    grant, client = door.client()
+    door.desk.instead = instead
+    try:
+        told = client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
+    finally:
+        door.desk.instead = {}
+    assert told["error"] == "not_made"
+    assert why in told["reason"]
+    run = CommandRun.objects.get(grant=grant)
+    assert (run.pk, run.state) == (told["run"], "failed")
+    assert why in run.reason
+
+
 def test_too_many_refusals_hold_the_grant_of_a_person_and_end_that_of_a_machine(door):
     held, client = door.client(who=door.world.alice)
     ended, machine = door.client()
