@@ -17,7 +17,7 @@ from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
-from sessions_app.connectors.mcp.conversation import SessionLost
+from sessions_app.connectors.mcp.conversation import Conversation, SessionLost
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
@@ -133,17 +133,20 @@ class ClusterService:
         return [tool for tool in known if use.pins.get(tool["name"]) == wire.digest_of(tool)]
 
     async def _definitions(self, held: OpenUse) -> dict[str, Message]:
-        await self._begun(held)
+        talk = await self._begun(held)
         try:
-            return await held.talk.tools()
+            return await talk.tools()
         except SessionLost:
-            await held.talk.begin()
-            return await held.talk.tools()
+            return await (await self._begun(held, lost=talk)).tools()
 
-    async def _begun(self, held: OpenUse) -> None:
+    async def _begun(self, held: OpenUse, lost: Conversation | None = None) -> Conversation:
+        """Return a conversation that has begun, and not the one that was lost: of all that lost it the first begins anew."""
         async with held.begun:
+            if held.talk is lost:
+                held.talk = Conversation(lost.endpoint)
             if not held.talk.ready:
                 await held.talk.begin()
+            return held.talk
 
     # Calls
 
@@ -192,17 +195,34 @@ class ClusterService:
         self, held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
     ) -> Message:
         """Make an allowed call, pass on what is said meanwhile, and return the answer. Raises ConnectorError."""
+        talk = await self._begun(held)
+        try:
+            return await self._forward(talk, held, asked, answer, tool, arguments)
+        except SessionLost:
+            # The server knew nothing of the conversation, so that nothing was made of it.
+            talk = await self._begun(held, lost=talk)
+            return await self._forward(talk, held, asked, answer, tool, arguments)
+
+    async def _forward(
+        self,
+        talk: Conversation,
+        held: OpenUse,
+        asked: Asked,
+        answer: Answer,
+        tool: Message,
+        arguments: Mapping[str, Any],
+    ) -> Message:
         params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
-        headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if held.talk.modern else {}
+        headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if talk.modern else {}
         mine = asked.params.get("_meta", {}).get("progressToken")
-        async for message in held.talk.call("tools/call", params, headers):
+        async for message in talk.call("tools/call", params, headers):
             if "method" not in message:
                 return message
             if held.over.is_set():
                 raise Over(held.why)
             if "id" in message:
                 # Sampling, elicitation, roots: nothing is asked of the client through this door.
-                await held.talk.decline(message)
+                await _decline(talk, message)
             elif message["method"] in _RELAYED and _is_mine(message, mine):
                 await answer.note(message)
         raise ConnectorError("The server ended its answer before there was one.")
@@ -352,12 +372,6 @@ class _Call:
             message = await self._service.forward(
                 self._held, self._asked, self._answer, tool, self._arguments
             )
-        except SessionLost:
-            # The server knew nothing of the conversation, so that nothing was made of it.
-            await self._held.talk.begin()
-            message = await self._service.forward(
-                self._held, self._asked, self._answer, tool, self._arguments
-            )
         except ConnectorError as error:
             await self._finish("failed", error.message, 0)
             return _result(stopped(self._use.grant_ref, error.message, "not_made", run=tried.run_id))
@@ -417,6 +431,14 @@ class _Call:
             await self._answer.error(code, text[:2000], data=error.get("data") if known else None)
         else:
             await self._answer.result(message["result"])
+
+
+async def _decline(talk: Conversation, message: Message) -> None:
+    try:
+        await talk.decline(message)
+    except SessionLost as error:
+        # The call is under way: it is not made a second time.
+        raise ConnectorError(error.message) from error
 
 
 def _result(result: Message) -> Message:

@@ -1,0 +1,48 @@
+"""A server of the older era that has forgotten its sessions, as after a restart."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sessions_app.models import CommandRun
+
+
+@pytest.fixture(scope="module")
+def legacy_server() -> bool:
+    return True
+
+
+def begun(desk):
+    return sum(b'"initialize"' in body for body in desk.bodies)
+
+
+def test_of_all_calls_that_find_the_conversation_lost_one_begins_it_anew_and_each_is_made_once(door):
+    grant, client = door.client()
+    assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
+    before, calls = begun(door.desk), len(door.desk.calls)
+    door.desk.forget()
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(
+            pool.map(lambda _: client.call("read_ticket", {"id": "T-42"}).json["result"], range(12))
+        )
+    assert [answer["isError"] for answer in answers] == [False] * 12
+    assert begun(door.desk) == before + 1
+    assert len(door.desk.calls) == calls + 12
+    assert not CommandRun.objects.filter(grant=grant).exclude(state="done").exists()
+
+
+def test_a_call_that_can_not_be_made_in_a_new_conversation_is_recorded_with_its_reason(door):
+    grant, client = door.client()
+    assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
+    door.desk.instead = {"tools/call": 404, "initialize": 500}
+    try:
+        told = client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
+    finally:
+        door.desk.instead = {}
+    assert told["error"] == "not_made"
+    run = CommandRun.objects.filter(grant=grant).latest("pk")
+    assert (run.pk, run.state) == (told["run"], "failed")
+    assert "does not speak MCP here" in run.reason
+    assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
