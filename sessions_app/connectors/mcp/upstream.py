@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from sessions_app.connectors.base import ConnectorError
 CONNECT_S = 5.0
 MOST_BODY = 4 * 1024 * 1024
 _PIECE = 64 * 1024
+_BRACKETED = re.compile(r"\[(.+)\](?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def _line(endpoint: Endpoint, method: str, headers: Mapping[str, str], body: byt
 
 async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     tls = _context(endpoint) if endpoint.tls else None
-    name = (endpoint.host or endpoint.address).partition(":")[0] if endpoint.tls else None
+    name = name_for_tls(endpoint.host or endpoint.address) if endpoint.tls else None
     try:
         async with asyncio.timeout(CONNECT_S):
             return await asyncio.open_connection(
@@ -143,6 +146,16 @@ async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.St
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ConnectorError(f"{endpoint.name} ({endpoint.where}) does not answer: {why}.") from error
+
+
+def name_for_tls(host: str) -> str:
+    """The name or address that a server's certificate must be for: without a port, and an IPv6 address without brackets."""
+    if bracketed := _BRACKETED.fullmatch(host):
+        return bracketed[1]
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.partition(":")[0]
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ from sessions_app.connectors.base import ConnectorError, GrantSpec
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.connector import MCPParameters
 from sessions_app.connectors.mcp.reach import conversation_with
+from sessions_app.connectors.mcp.upstream import name_for_tls
 from sessions_app.policy.commands.kinds import compile_open, parse_text
 from tests.sessions_app.connectors.mcp.conftest import place_at
 from tests.support.mcp_desk import DESK_TOKEN, desk
@@ -147,6 +148,22 @@ def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kin
     steps = connector.check(place_at(odd))
     assert not steps[-1].ok
     assert why in steps[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("mcp.example", "mcp.example"),
+        ("mcp.example:8443", "mcp.example"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:8443", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:8443", "2001:db8::7"),
+    ],
+)
+def test_a_server_is_recognised_by_its_name_or_address_without_port_and_brackets(said, name):
+    assert name_for_tls(said) == name
 
 
 def test_a_value_survives_its_header_whatever_it_holds():
