@@ -40,6 +40,9 @@ commands:
   - request: GET /people/{person}
     where: {person: {pattern: "[^/~]{1,40}"}}
     effect: read
+  - request: GET /tickets/{ticket}/events
+    effect: read
+    stream: true
   - deny: GET /people/root
   - deny: DELETE /tickets/{ticket}
 examples:
@@ -47,6 +50,7 @@ examples:
   refuse: ["DELETE /tickets/T-42", "GET /tickets"]
 accept:
   free_body commands[2].body: the endpoint takes no body
+  stream commands[6].stream: who works on a ticket follows it
 """,
     "policies/ticket-work.yaml": """
 name: ticket-work

@@ -39,7 +39,7 @@ http {{
 
 
 class Application(socketserver.ThreadingTCPServer):
-    """Answers 200 to everything, and keeps the head of each request, byte for byte."""
+    """Answers 200 to everything, unless ``answer`` is another one, and keeps the head of each request, byte for byte."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -48,6 +48,7 @@ class Application(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.heads: list[bytes] = []
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
 
     @property
     def url(self) -> str:
@@ -72,7 +73,7 @@ class _Handler(socketserver.StreamRequestHandler):
             for line in head.split(b"\r\n"):
                 if line.lower().startswith(b"content-length:"):
                     self.rfile.read(int(line.partition(b":")[2]))
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+            self.wfile.write(self.server.answer)
 
 
 @contextlib.contextmanager

@@ -96,6 +96,9 @@ location {site.base_path} {{
     error_page 403 = @stint_denied_{site.mark};
     # No path and no variable behind the address: the application gets the very bytes that Stint decided on.
     proxy_pass {site.upstream};
+    # An answer that has begun goes on after the end of its grant, but for one that stands still.
+    proxy_read_timeout 60s;
+    send_timeout 60s;
     proxy_http_version 1.1;
     proxy_set_header Host "{site.host}";
     proxy_set_header Authorization "";
@@ -112,6 +115,7 @@ def _traefik(site: Site) -> str:
     stripped = "\n".join(f'          {name}: ""' for name in (*names, "Authorization", *_TRAEFIK_OWN))
     return f"""\
 # Dynamic configuration (file provider). Leave trustForwardHeader off: with it a client could say another method or path.
+# An answer that has begun goes on after the end of its grant: respondingTimeouts.writeTimeout of the entry point bounds it.
 http:
   routers:
     {site.target}:
@@ -130,7 +134,7 @@ http:
         address: "{site.stint}/authz/forward"
         trustForwardHeader: false
         # Only these reach Stint, so that no second spelling of another name does.
-        authRequestHeaders: [Authorization, DPoP, Stintproxy, Stinttarget, Stintorigin, Stintprobe]
+        authRequestHeaders: [Authorization, DPoP, Accept, Stintproxy, Stinttarget, Stintorigin, Stintprobe]
         authResponseHeaders: [Stint-Holder, Stint-Grant]
     {site.target}-take:
       headers:
@@ -159,6 +163,7 @@ def _caddy(site: Site) -> str:
     matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
     return f"""\
 # Caddyfile, 2.10.3 or newer. Older ones kept a client's copy of the headers that Stint sets.
+# An answer that has begun goes on after the end of its grant: servers {{ timeouts {{ write 60s }} }} (global) bounds it.
 {site.origin} {{
     route {matcher} {{
         forward_auth {site.stint} {{
@@ -213,7 +218,7 @@ http_filters:
         authorization_response:
           allowed_upstream_headers: {{patterns: [{{exact: stint-holder}}, {{exact: stint-grant}}]}}
           allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
-      allowed_headers: {{patterns: [{{exact: stinturi}}, {{exact: dpop}}, {{exact: stintprobe}}]}}
+      allowed_headers: {{patterns: [{{exact: stinturi}}, {{exact: dpop}}, {{exact: accept}}, {{exact: stintprobe}}]}}
   - name: stint.take
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
@@ -222,7 +227,8 @@ http_filters:
 {removed}
   - name: envoy.filters.http.router
     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-# The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target}.
+# The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target},
+# timeout: 60s, which bounds an answer that has begun: it goes on after the end of its grant.
 clusters:
   - name: stint          # {stint.hostname}:{stint.port or (443 if stint.scheme == "https" else 80)}
   - name: {site.target}  # {upstream.hostname}:{upstream.port or (443 if upstream.scheme == "https" else 80)}

@@ -91,6 +91,7 @@ def _asked(environ: Environ, method: str, uri: str, token: re.Match[str]) -> Ask
         or environ.get("HTTP_X_FORWARDED_FOR")
         or environ.get("REMOTE_ADDR", ""),
         override=override.removeprefix("HTTP_").replace("_", "-").title(),
+        accept=environ.get("HTTP_ACCEPT", ""),
     )
 
 

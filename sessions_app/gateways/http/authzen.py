@@ -1,7 +1,7 @@
 """AuthZEN: the same decision for enforcement points that speak the standard, body included.
 
 The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``; the action's name is the method, its property
-``body`` the JSON body if the point sees one; the resource's id is the request target, its property ``target`` names the
+``body`` the JSON body if the point sees one and ``accept`` what the request's header of that name says; the resource's id is the request target, its property ``target`` names the
 cluster's target. The point proves itself with the proxy key as its bearer token. Source: OpenID AuthZEN Authorization API
 1.0 (final). Denials have the shape of the Access Request and Approval Profile, draft 1; the request itself is made by Stint's
 own API, so that the profile is not announced as a capability.
@@ -161,6 +161,7 @@ def _asked(said: Mapping[str, Any], key: str, environ: Environ) -> Asked:
         origin=str(properties.get("origin", "")),
         client=str(environ.get("REMOTE_ADDR", "")),
         body=seen.get("body", UNSEEN),
+        accept=str(seen.get("accept", "")),
     )
 
 

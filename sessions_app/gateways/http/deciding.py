@@ -26,6 +26,8 @@ from sessions_app.policy.commands.http.decide import UNSEEN, Unseen, decide_requ
 
 log = structlog.get_logger(__name__)
 
+# Whoever wants events as they happen says so. Source: HTML, server-sent events, 9.2.4.
+STREAM = "text/event-stream"
 TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
 
 
@@ -44,6 +46,7 @@ class Asked:
     client: str = ""
     body: Json | Unseen = UNSEEN
     override: str = ""
+    accept: str = ""
 
     @property
     def line(self) -> str:
@@ -107,7 +110,9 @@ class Decider:
         if (use.jkt or asked.bound) and (fault := self._proof_fault(asked, use)):
             self._refuse(asked, use, Refused(fault, None, "proof"))
             return NoToken("invalid_dpop_proof", fault)
-        decision = decide_request(use.facts.compiled, asked.method, asked.uri, asked.body)
+        decision = decide_request(
+            use.facts.compiled, asked.method, asked.uri, asked.body, stream=STREAM in asked.accept.lower()
+        )
         if isinstance(decision, Refused):
             return self._refuse(asked, use, decision)
         return self._allow(asked, use, decision)
@@ -137,7 +142,7 @@ class Decider:
         holder = Identity.objects.filter(pk=facts.holder_id).first()
         return deny(
             reason=refused.reason, nearest=refused.nearest, code=refused.code,
-            holder=holder if refused.code not in ("syntax", "denied", "proof") else None,
+            holder=holder if refused.code not in ("syntax", "denied", "proof", "stream") else None,
             cluster=facts.cluster, target=facts.target, method=asked.method, uri=asked.uri, body=asked.body, now=now,
         )  # fmt: skip
 

@@ -44,6 +44,7 @@ def _within(inner: Command, outer: Command, parent: CompiledSet, child: Compiled
     names = Names()
     return (
         inner.template.method == outer.template.method
+        and (outer.streams or not inner.streams)
         and _path_within(inner, outer, parent, child, names)
         and _checks_within(inner.query, outer.query, inner, outer, names)
         and (outer.body is None or _body_within(inner, outer, names))

@@ -30,6 +30,10 @@ class Unseen:
 
 
 UNSEEN: Final = Unseen()
+_GOES_ON = (
+    "it asks for a stream of events (Accept: text/event-stream), which could go on after the end of the grant; its command would "
+    "have to say stream: true"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class Command(answers.CompiledCommand):
     def strictness(self) -> tuple[int, int]:
         """Lower decides."""
         return (EFFECT_RANK[self.rule.effect], self.index)
+
+    @property
+    def streams(self) -> bool:
+        """Whether its answer may go on."""
+        return isinstance(self.rule, HTTPRequest) and self.rule.stream
 
     @property
     def deep(self) -> bool:
@@ -189,9 +198,12 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 
 def decide_request(
-    compiled: CompiledSet, method: str, target: str, body: Json | Unseen = UNSEEN
+    compiled: CompiledSet, method: str, target: str, body: Json | Unseen = UNSEEN, *, stream: bool = False
 ) -> Allowed | Refused:
-    """Whether a request may be made. `target` is what stands in the request line; never raises for what it holds."""
+    """Whether a request may be made. `target` is what stands in the request line; never raises for what it holds.
+
+    ``stream``: it asks for an answer that goes on, which one of the commands that fit must allow.
+    """
     try:
         asked = read_target(target)
         check_method(method)
@@ -200,12 +212,17 @@ def decide_request(
     for one in compiled.denies:
         if _is_denied(one, method, asked, body):
             return Refused(f"{clip(one.text)} is denied here", None, "denied")
+    fits: Allowed | None = None
     for one in _candidates(compiled, method, asked.path):
         matched = _match(one, asked, body)
-        if matched is not None:
+        if matched is None:
+            continue
+        if fits is None:
             seen = () if isinstance(body, Unseen) else (canonical_body(body),)
-            return Allowed(one.index, one.rule.effect, False, None, matched, (method, target, *seen))
-    return _explain(compiled, method, asked, body)
+            fits = Allowed(one.index, one.rule.effect, False, None, matched, (method, target, *seen))
+        if one.streams or not stream:
+            return fits
+    return _explain(compiled, method, asked, body) if fits is None else Refused(_GOES_ON, None, "stream")
 
 
 def _candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[Command]:
@@ -374,3 +391,5 @@ def _detail(one: Command) -> Iterator[str]:
             yield f"{where} {name}: {check.limits}{left}"
     if one.body is not None and not one.body:
         yield "body: an empty object"
+    if one.streams:
+        yield "may be answered by a stream, which can go on after the end"

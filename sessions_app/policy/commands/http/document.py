@@ -68,6 +68,9 @@ class HTTPRequest(HTTPRule):
     optional: tuple[StrictStr, ...] = Field(
         default=(), max_length=100, description="Names of query and body that may be left out"
     )
+    stream: StrictBool = Field(
+        default=False, description="Whether a stream of events may be asked for, which no end of a grant cuts"
+    )
 
     @property
     def text(self) -> str:

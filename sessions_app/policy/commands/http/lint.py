@@ -57,6 +57,7 @@ def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator
             yield from _type_findings(f"commands[{index}].where.{name}", rule.where[name])
         yield from _effect_findings(index, rule)
         yield from _reach_findings(index, rule)
+        yield from _stream_findings(index, rule)
         yield from _freedom_findings(document, index, rule)
 
 
@@ -110,6 +111,14 @@ def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
+    if rule.stream:
+        yield _found(
+            index, "stream", "stream", "an answer that has begun may go on after the end of the grant",
+            "leave it out, unless the work needs to be told of events as they happen",
+        )  # fmt: skip
+
+
 def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
     """What the holder may choose."""
     method = rule.template().method
@@ -139,7 +148,9 @@ def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
             _segments(one), _segments(other)
         ):
             continue
-        same = one.effect == other.effect and one.query == other.query and one.body == other.body
+        same = all(
+            getattr(one, name) == getattr(other, name) for name in ("effect", "query", "body", "stream")
+        )
         if not same:
             yield Finding(
                 "warning", "overlap", f"commands[{second}].request",

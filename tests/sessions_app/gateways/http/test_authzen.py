@@ -40,6 +40,11 @@ def test_a_request_is_decided_as_at_a_proxy(ask, token, grant):
     assert ask(call(token, "GET /tickets/../T-42")).json["decision"] is False
 
 
+def test_a_stream_is_decided_as_at_a_proxy(ask, token):
+    for uri, decided in (("/tickets/T-42", False), ("/tickets/T-42/events", True)):
+        assert ask(call(token, f"GET {uri}", accept="text/event-stream")).json["decision"] is decided
+
+
 def test_a_body_is_seen_and_held_against_its_limits(ask, token, grant):
     close = "POST /tickets/T-42/close"
     assert ask(call(token, close, body={"note": "done"})).json["decision"] is True

@@ -38,6 +38,12 @@ class Scene:
         return answer, (new[0] if new else None)
 
 
+def site_of(upstream, web):
+    return Site(
+        target="tickets-api", origin="http://api.example.com", upstream=upstream.url, stint=web, proxy_key=PROXY_KEY,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def scene(django_db_setup, django_db_blocker):
     from broker.kernel import clock
@@ -50,14 +56,7 @@ def scene(django_db_setup, django_db_blocker):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stint-http-")))
         web = stack.enter_context(serve(database.env, folder))
         upstream = stack.enter_context(application())
-        site = Site(
-            target="tickets-api",
-            origin="http://api.example.com",
-            upstream=upstream.url,
-            stint=web,
-            proxy_key=PROXY_KEY,
-        )
-        proxy = stack.enter_context(nginx(snippet("nginx", site)))
+        proxy = stack.enter_context(nginx(snippet("nginx", site_of(upstream, web))))
         yield Scene(world, database.env, web, upstream, proxy)
 
 
@@ -192,6 +191,33 @@ def test_upgrades_to_what_nobody_decides_on_are_not_passed_on(scene):
     _, head = scene.ask("GET /tickets/T-42", "Upgrade: websocket", "Sec-WebSocket-Key: x")
     assert head is not None
     assert b"upgrade" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [["Accept: text/event-stream"], ["accept: application/json, Text/Event-Stream;q=0.1"],
+     ["Accept: */*", "Accept: text/event-stream"], ["Accept: text/event-stream", "Accept: */*"]],
+)  # fmt: skip
+def test_a_stream_of_events_is_refused_unless_its_request_is_allowed_one(scene, accept):
+    answer, head = scene.ask("GET /tickets/T-42", *accept)
+    assert (answer.status, head) == (403, None)
+    assert b"could go on after the end of the grant" in answer.body
+    answer, head = scene.ask("GET /tickets/T-42/events", *accept)
+    assert answer.status == 200
+    assert head.startswith(b"GET /tickets/T-42/events HTTP/1.1\r\n")
+
+
+def test_what_may_be_a_stream_may_be_asked_for_without_one(scene):
+    assert scene.ask("GET /tickets/T-42/events", "Accept: application/json")[0].status == 200
+
+
+def test_an_answer_that_stands_still_is_cut(scene):
+    with application() as upstream:
+        upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes"
+        sooner = snippet("nginx", site_of(upstream, scene.web)).replace("60s", "1s")
+        with nginx(sooner) as proxy:
+            answer = proxy.get("GET /tickets/T-42", scene.token)
+    assert (answer.status, len(answer.body) < 9) == (200, True)
 
 
 _PIECES = st.one_of(

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed, CompileError
 from sessions_app.policy.commands.document import EFFECT_RANK
+from sessions_app.policy.commands.http.bodies import read_body
+from sessions_app.policy.commands.http.decide import UNSEEN, decide_request
 from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
 from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
@@ -221,7 +223,7 @@ def http_commands(draw):
                 command[where] = limited
                 if limited and draw(st.booleans()):
                     command["optional"] = list({*command.get("optional", []), *limited})
-        commands.append(command)
+        commands.append({**command, "stream": draw(st.booleans())})
     denies = draw(st.lists(st.sampled_from(DENIES), max_size=2))
     return commands + [
         {"deny": deny, "where": {"x": draw(types)} if "{x}" in deny else {}} for deny in denies
@@ -252,6 +254,17 @@ HTTP_LINES = st.lists(
 )  # fmt: skip
 
 
+def holds_for_streams(parent, child, lines: list[str]) -> None:
+    """Where the one covers the other, no stream may be asked for by the other alone."""
+    if covers(parent, child) is None:
+        for line in lines:
+            method, target, *body = line.split(" ")
+            asked = (method, target, read_body(body[0]) if body else UNSEEN)
+            if isinstance(decide_request(child, *asked, stream=True), Allowed):
+                event("allowed as a stream")
+                assert isinstance(decide_request(parent, *asked, stream=True), Allowed), line
+
+
 @settings(max_examples=150)
 @given(
     http_commands(),
@@ -277,6 +290,7 @@ def test_requests(commands, others, bound, other, lines, data) -> None:
         ]  # fmt: skip
     child = compiled("http", others, parameters, {"p": other}, keep)
     holds_for(parent, child, lines)
+    holds_for_streams(parent, child, lines)
 
 
 # Kubernetes

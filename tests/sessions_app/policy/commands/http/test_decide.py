@@ -151,6 +151,40 @@ commands:
         assert decide(compiled, "GET /a/x/y").effect == "change"
 
 
+EITHER = """
+name: x
+kind: http
+summary: x
+risk: low
+commands:
+  - {request: "GET /a/{b}", where: {b: {name: 9}}, effect: change}
+  - {request: GET /a/news, effect: read, stream: true}
+"""
+
+
+@pytest.mark.parametrize("keep", [None, [1]])
+def test_a_stream_is_allowed_where_one_of_the_requests_that_fit_may_be_one(keep):
+    compiled = compile_set(parse_text(EITHER), {}, keep=keep)
+    found = decide_request(compiled, "GET", "/a/news", stream=True)
+    assert found == decide_request(compiled, "GET", "/a/news")
+    assert found.effect == ("change" if keep is None else "read")
+
+
+def test_a_stream_that_no_request_may_be_is_refused_with_the_reason():
+    compiled = compile_set(parse_text(EITHER), {})
+    assert isinstance(decide_request(compiled, "GET", "/a/x"), Allowed)
+    found = decide_request(compiled, "GET", "/a/x", stream=True)
+    assert found.code == "stream"
+    assert "stream: true" in found.reason
+    assert decide_request(compiled, "GET", "/b", stream=True).code == "path"
+
+
+def test_approvers_read_that_a_request_may_be_a_stream():
+    views = describe(compile_set(parse_text(EITHER), {}))
+    assert views[0].detail == ()
+    assert views[1].detail == ("may be answered by a stream, which can go on after the end",)
+
+
 def test_what_approvers_left_out_is_refused_and_what_is_denied_stays_denied(document):
     compiled = compile_set(document, {"ticket": "T-42", "number": "7"}, keep=[4])
     assert allows(compiled, "GET /people/alice")
