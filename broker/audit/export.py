@@ -1,0 +1,54 @@
+"""The record as a file that ``offline.py`` verifies without Stint and without the database.
+
+JSON lines: a header, each entry with its exact text and its hashes, behind the last entry that it covers each checkpoint,
+and how many entries there were. One statement reads them all, so that the file is one moment of the record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection, transaction
+
+from broker.audit.models import MAIN_LOG
+
+FORMAT = "stint-record-1"
+
+# A checkpoint of more entries than there are is exported too: it shows that the end was cut off.
+_LINES = """
+    SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
+      FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq <= %(until)s) e
+      FULL JOIN (SELECT * FROM audit_checkpoint WHERE log = %(log)s) c ON c.size = e.seq
+     ORDER BY coalesce(e.seq, c.size)
+"""
+ALL = 2**63 - 1
+
+
+def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
+    """Yield the lines of the file, for the entries to number ``until``, and all checkpoints. Raises the database's errors."""
+    yield _line({"format": FORMAT, "log": log})
+    count = 0
+    for seq, prev, digest, body, note in _rows(log, until):
+        if seq is not None:
+            count += 1
+            yield _line({"seq": seq, "prev": prev, "hash": digest, "body": body})
+        if note is not None:
+            yield _line({"checkpoint": note})
+    yield _line({"end": count})
+
+
+def _rows(log: str, until: int) -> Iterator[tuple[Any, ...]]:
+    with transaction.atomic():
+        connection.ensure_connection()
+        # The driver's own cursor, for the reason that ``verify`` has.
+        raw: Any = connection.connection
+        with raw.cursor(name="audit_export") as cursor:
+            cursor.itersize = 2000
+            cursor.execute(_LINES, {"log": log, "until": until})
+            yield from cursor
+
+
+def _line(content: dict[str, object]) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,54 @@
+"""``manage.py audit_export FILE``: write the record to a file that is verified without Stint."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
+from broker.audit.export import ALL, export
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+
+
+class Command(BaseCommand):
+    """Signs the record first, so that the file ends with a checkpoint of all that is in it."""
+
+    help = "Write all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the file."""
+        parser.add_argument("file", help="a file that does not exist yet")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Sign, write, say how much."""
+        until = self._signed()
+        count = 0
+        try:
+            with open(
+                options["file"], "x", encoding="utf-8", newline="\n", opener=_for_us_alone
+            ) as file:  # it has an opener
+                for line in export(until=until):
+                    file.write(line)
+                    count += 1
+        except OSError as error:
+            raise CommandError(f"{options['file']} can't be written: {error.strerror}.") from error
+        self.stdout.write(f"{count:,} lines written to {options['file']}.")
+
+    def _signed(self) -> int:
+        """Return up to which entry the record is signed; what is refused is said, and all is written."""
+        try:
+            make_checkpoint(now=clock.now())
+        except (StintError, OSError) as error:
+            self.stderr.write(
+                f"No checkpoint was made, and what came since the last one is not signed. {error}"
+            )
+            return ALL
+        newest = newest_checkpoint()
+        return newest.size if newest else ALL
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,462 @@
+"""Verify an exported record anywhere: this one file, Python 3.9 or later, and nothing else.
+
+    python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE]
+
+KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up; take it from where you noted it down, not from
+the machine that is being checked. FILE has checkpoints that were kept outside the database. Status 0: all is well; 1: it is
+not, and the first word of the answer says how; 2: the question was wrong.
+
+    unreadable          a line is no line of an export, or not in its place
+    altered-entry       an entry's text or hash is not what was written
+    missing-entry       a number is left out
+    swapped-entries     an entry stands in another's place
+    added-entry         an entry stands there a second time
+    rewritten-chain     entries fit in themselves, but not the entry before them or the checkpoint that was signed of them
+    cut-tail            there are fewer entries than the export itself says or has signed
+    unsigned-tail       entries at the end are covered by no checkpoint
+    altered-checkpoint  a checkpoint's text or signature is not what was signed
+    another-key         a checkpoint was signed with another key
+    two-histories       a checkpoint that was kept outside is of other entries than these
+    older-backup        a checkpoint that was kept outside is of more entries than these
+
+It repeats on purpose what Stint does elsewhere: it shares no code with what it checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+FORMAT = "stint-record-1"
+# Bytes. An entry's data has at most 64 KiB, before JSON escapes it twice.
+LONGEST_LINE = 4 * 1024 * 1024
+
+
+class Fault(Exception):
+    """What is wrong: one word for the kind, and a sentence."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+# --- Ed25519, as RFC 8032 describes it ---------------------------------------------------------------------------
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+# A point in extended coordinates: X, Y, Z, T with x = X/Z, y = Y/Z, x*y = T/Z.
+NEUTRAL = (0, 1, 1, 0)
+
+
+def add(p: tuple[int, ...], q: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sum of two points."""
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def double(p: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a point added to itself."""
+    a, b = p[0] * p[0] % P, p[1] * p[1] % P
+    h = a + b
+    e, g = h - (p[0] + p[1]) ** 2 % P, a - b
+    f = 2 * p[2] * p[2] % P + g
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def recover_x(y: int, sign: int) -> int | None:
+    """Return the x of the point with this y, or None if there is none."""
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    return P - x if x & 1 != sign else x
+
+
+def decode_point(raw: bytes) -> tuple[int, ...] | None:
+    """Return the point that 32 bytes stand for, or None if they stand for none."""
+    number = int.from_bytes(raw, "little")
+    y, sign = number & ((1 << 255) - 1), number >> 255
+    x = recover_x(y, sign) if y < P else None
+    return None if x is None else (x, y, 1, x * y % P)
+
+
+def encode_point(p: tuple[int, ...]) -> bytes:
+    """Return the 32 bytes of a point."""
+    inverse = pow(p[2], P - 2, P)
+    x, y = p[0] * inverse % P, p[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+_BASE_Y = 4 * pow(5, P - 2, P) % P
+_BASE_X = recover_x(_BASE_Y, 0) or 0
+BASE = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % P)
+
+
+def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether an Ed25519 signature over a message is by this public key."""
+    key = decode_point(public) if len(public) == 32 and len(signature) == 64 else None
+    s = int.from_bytes(signature[32:], "little")
+    if key is None or s >= ORDER:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
+    # R = s*B - k*A, both products at once, from the highest bit down.
+    minus_key = (P - key[0], key[1], 1, P - key[3])
+    steps = (None, BASE, minus_key, add(BASE, minus_key))
+    found: tuple[int, ...] = NEUTRAL
+    for bit in range(252, -1, -1):
+        found = double(found)
+        step = steps[(s >> bit & 1) | (k >> bit & 1) << 1]
+        if step is not None:
+            found = add(found, step)
+    return encode_point(found) == signature[:32]
+
+
+# --- Signed notes and checkpoints, as C2SP describes them --------------------------------------------------------
+
+
+class Key:
+    """A public key as verifiers of notes take it: name+id+key."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError for what is no such key."""
+        name, _, rest = text.strip().partition("+")
+        identity, _, encoded = rest.partition("+")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raw = b""
+        expected = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
+        if not name or len(raw) != 33 or raw[:1] != b"\1" or expected.hex() != identity:
+            raise ValueError(
+                f"{text!r} is no key: give what `manage.py audit_checkpoint --key` prints, name+id+key."
+            )
+        self.name, self.identity, self.public = name, expected, raw[1:]
+
+
+class Checkpoint:
+    """A checkpoint whose signature was verified."""
+
+    def __init__(self, note: str, keys: list[Key], where: str) -> None:
+        """Raises Fault for what is none, was changed, or is signed with none of the keys."""
+        text, _, signatures = note.partition("\n\n")
+        found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)((?:\n[^\n]+)*)", text)
+        if found is None or not signatures.endswith("\n"):
+            raise Fault("altered-checkpoint", f"{where} is no checkpoint.")
+        self.origin, self.size, root = found[1], int(found[2]), found[3]
+        self.root = base64.b64decode(root)
+        self.where = f"{where}, of {self.size:,} entries,"
+        self.time = next((line[5:] for line in found[4].split("\n") if line.startswith("time ")), "")
+        self._verify(text + "\n", signatures, keys)
+        if base64.b64encode(self.root).decode() != root:
+            raise Fault("altered-checkpoint", f"{self.where} has a root that is written in another way.")
+
+    def _verify(self, text: str, signatures: str, keys: list[Key]) -> None:
+        known = False
+        for line in signatures[:-1].split("\n"):
+            name, raw = signature_line(line, self.where)
+            for key in keys:
+                if (key.name, key.identity) == (name, raw[:4]):
+                    known = True
+                    if not is_signature(key.public, text.encode(), raw[4:]):
+                        raise Fault(
+                            "altered-checkpoint",
+                            f"{self.where} is not what was signed, or the signature isn't.",
+                        )
+        if not known:
+            raise Fault(
+                "another-key", f"{self.where} was signed with another key than the one that was given."
+            )
+        if self.origin not in {key.name for key in keys}:
+            raise Fault("another-key", f"{self.where} is of another log, {self.origin}.")
+
+
+def signature_line(line: str, where: str) -> tuple[str, bytes]:
+    """Return the name and the raw signature, key id first. Raises Fault."""
+    found = re.fullmatch(r"— (\S+) ([A-Za-z0-9+/]+={0,2})", line)
+    try:
+        raw = base64.b64decode(found[2], validate=True) if found else b""
+    except binascii.Error:
+        raw = b""
+    # Two texts may decode to the same bytes; only one is what was written.
+    if found is None or base64.b64encode(raw).decode() != found[2] or len(raw) <= 4:
+        raise Fault("altered-checkpoint", f"{where} has a signature that is none.")
+    return found[1], raw
+
+
+def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
+    """Return the checkpoints in a file by their size. Raises Fault, OSError."""
+    with Path(path).open(encoding="utf-8", newline="\n") as file:
+        try:
+            parts = file.read().split("\n\n")
+        except UnicodeDecodeError as error:
+            raise Fault("altered-checkpoint", f"{path} is not the text that was written.") from error
+    kept: dict[int, Checkpoint] = {}
+    # What stands behind the last empty line was not written to its end.
+    for number in range(0, len(parts) - 2, 2):
+        where = f"Checkpoint {number // 2 + 1:,} in {path}"
+        found = Checkpoint(f"{parts[number]}\n\n{parts[number + 1]}\n", keys, where)
+        before = kept.setdefault(found.size, found)
+        if before.root != found.root:
+            raise Fault("two-histories", f"{found.where} contradicts another of the same size that was kept.")
+    if not kept:
+        raise Fault("unreadable", f"{path} has no checkpoint.")
+    return kept
+
+
+# --- The chain and the tree --------------------------------------------------------------------------------------
+
+
+def entry_hash(prev: bytes, seq: int, body: str) -> bytes:
+    """Return the hash of an entry."""
+    return hashlib.sha256(b"stint-audit-entry-1\n" + prev + seq.to_bytes(8, "big") + body.encode()).digest()
+
+
+class Tree:
+    """The Merkle tree of RFC 9162, by the roots of its full subtrees."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.peaks: list[bytes] = []
+
+    def append(self, data: bytes) -> None:
+        """Add a leaf."""
+        node, size = hashlib.sha256(b"\0" + data).digest(), self.size
+        while size & 1:
+            node = hashlib.sha256(b"\1" + self.peaks.pop() + node).digest()
+            size >>= 1
+        self.peaks.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root hash."""
+        if not self.peaks:
+            return hashlib.sha256().digest()
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = hashlib.sha256(b"\1" + peak + root).digest()
+        return root
+
+
+# --- The export --------------------------------------------------------------------------------------------------
+
+
+class Entry:
+    """An entry as it stands in a line."""
+
+    def __init__(self, content: dict[str, Any], number: int) -> None:
+        """Raises Fault for what is none."""
+        self.seq, self.body = content["seq"], content["body"]
+        try:
+            self.prev, self.hash = bytes.fromhex(content["prev"]), bytes.fromhex(content["hash"])
+            self.body.encode()
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Fault("unreadable", f"Line {number:,} is no entry.") from error
+        written = [self.prev.hex(), self.hash.hex()] == [content["prev"], content["hash"]]
+        if not written or type(self.seq) is not int or not 0 < self.seq < 2**63 or len(self.prev) != 32:
+            raise Fault("unreadable", f"Line {number:,} is no entry.")
+
+    def computed(self) -> bytes:
+        """Return what the hash has to be."""
+        return entry_hash(self.prev, self.seq, self.body)
+
+
+def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line's number and content. Raises Fault for one that is not written as exports are."""
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        try:
+            text = line.decode()
+            content = json.loads(text)
+            exact = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+        except (ValueError, RecursionError) as error:
+            raise Fault("unreadable", f"Line {number:,} is not JSON.") from error
+        if exact != text or not isinstance(content, dict):
+            raise Fault("unreadable", f"Line {number:,} is not written as an export is.")
+        yield number, content
+
+
+class Walk:
+    """One reading of an export, from its first line to its last."""
+
+    def __init__(self, file: BinaryIO, keys: list[Key], outside: dict[int, Checkpoint]) -> None:
+        self.file = file
+        self.keys = keys
+        self.outside = outside
+        self.tree = Tree()
+        self.last = b""
+        self.checkpoints = 0
+        self.newest: Checkpoint | None = None
+        self.forked: Checkpoint | None = None
+        self.end: int | None = None
+
+    def run(self) -> None:
+        """Read everything. Raises the first Fault."""
+        for number, content in lines(self.file):
+            if number == 1:
+                self._begin(content)
+            elif self.end is not None:
+                raise Fault("unreadable", f"Line {number:,} stands behind the end.")
+            elif list(content) == ["seq", "prev", "hash", "body"]:
+                self._entry(Entry(content, number), number)
+            elif list(content) == ["checkpoint"] and isinstance(content["checkpoint"], str):
+                self._checkpoint(content["checkpoint"], number)
+            elif list(content) == ["end"] and type(content["end"]) is int:
+                self.end = content["end"]
+            else:
+                raise Fault("unreadable", f"Line {number:,} is neither an entry nor a checkpoint.")
+        self._finish()
+
+    def _begin(self, content: dict[str, Any]) -> None:
+        if (
+            list(content) != ["format", "log"]
+            or content["format"] != FORMAT
+            or not isinstance(content["log"], str)
+        ):
+            raise Fault("unreadable", f"The first line does not begin a record of the format {FORMAT}.")
+        self.last = hashlib.sha256(b"stint-audit-log-1\n" + content["log"].encode()).digest()
+
+    def _entry(self, entry: Entry, number: int) -> None:
+        expected = self.tree.size + 1
+        if entry.seq != expected:
+            raise self._out_of_place(entry, expected)
+        if entry.hash != entry.computed():
+            raise self._not_as_hashed(entry)
+        if entry.prev != self.last:
+            raise Fault(
+                "rewritten-chain",
+                f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced by another."
+                if self.tree.size
+                else "Entry 1 does not begin this log: the log was begun anew.",
+            )
+        if self.newest is not None and self.newest.size > self.tree.size:
+            raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is not in its place.")
+        self.last = entry.hash
+        self.tree.append(entry.hash)
+        kept = self.outside.get(entry.seq)
+        if kept is not None and self.forked is None and kept.root != self.tree.root():
+            self.forked = kept
+
+    def _out_of_place(self, entry: Entry, expected: int) -> Fault:
+        if entry.seq < expected:
+            return Fault(
+                "added-entry", f"Entry {entry.seq:,} stands there again behind entry {expected - 1:,}."
+            )
+        if any(other.seq == expected for other in self._all_entries()):
+            return Fault(
+                "swapped-entries",
+                f"Entry {entry.seq:,} stands where entry {expected:,} belongs, which comes later.",
+            )
+        last = entry.seq - 1
+        what = f"Entry {last:,} is" if last == expected else f"Entries {expected:,} to {last:,} are"
+        return Fault("missing-entry", f"{what} missing.")
+
+    def _not_as_hashed(self, entry: Entry) -> Fault:
+        for other in self._all_entries():
+            # Moved whole, the entry is sound at another number; moved alone, or with its hash, its text belongs to another link.
+            there = entry_hash(other.prev, other.seq, entry.body)
+            if other.seq != entry.seq and (
+                there in {entry.hash, other.hash}
+                or entry.hash == entry_hash(entry.prev, other.seq, entry.body)
+            ):
+                return Fault(
+                    "swapped-entries",
+                    f"What stands at entry {entry.seq:,} was written as entry {other.seq:,}.",
+                )
+        return Fault("altered-entry", f"Entry {entry.seq:,} is not what was written.")
+
+    def _all_entries(self) -> Iterator[Entry]:
+        """Yield every entry that can be read; the file's place is lost, for the walk ends here."""
+        self.file.seek(0)
+        for line in self.file:
+            try:
+                yield Entry(json.loads(line), 0)
+            except (ValueError, TypeError, KeyError, RecursionError, Fault):
+                continue
+
+    def _checkpoint(self, note: str, number: int) -> None:
+        found = Checkpoint(note, self.keys, f"The checkpoint in line {number:,}")
+        if found.size < self.tree.size or (self.newest is not None and found.size <= self.newest.size):
+            raise Fault("unreadable", f"{found.where} is not in its place.")
+        if found.size == self.tree.size and found.root != self.tree.root():
+            raise Fault(
+                "rewritten-chain",
+                f"{found.where} was signed of other entries than these: they were rewritten after it was signed.",
+            )
+        self.checkpoints += 1
+        self.newest = found
+
+    def _finish(self) -> None:
+        size = self.tree.size
+        if self.end != size:
+            said = "it does not end with a count" if self.end is None else f"it says {self.end:,}"
+            raise Fault("cut-tail", f"The export has {size:,} entries, and {said}.")
+        if self.newest is not None and self.newest.size > size:
+            raise Fault("cut-tail", f"{self.newest.where} is signed, and there are only {size:,}.")
+        if self.forked is not None:
+            raise Fault(
+                "two-histories", f"{self.forked.where} is of other entries than those of this export."
+            )
+        most = max(self.outside, default=0)
+        if most > size:
+            raise Fault("older-backup", f"{self.outside[most].where} was kept, and there are only {size:,}.")
+        covered = self.newest.size if self.newest else 0
+        if covered < size:
+            raise Fault("unsigned-tail", f"Entries {covered + 1:,} to {size:,} are covered by no checkpoint.")
+
+
+def main(arguments: list[str]) -> int:
+    """Verify, say what was found in one line, and return the status."""
+    parser = argparse.ArgumentParser(description="Verify an exported record of Stint.")
+    parser.add_argument("export", help="what `manage.py audit_export` wrote")
+    parser.add_argument(
+        "--key", action="append", required=True, help="the key of checkpoints; may be repeated"
+    )
+    parser.add_argument("--checkpoints", help="checkpoints that were kept outside the database")
+    options = parser.parse_args(arguments)
+    try:
+        keys = [Key(text) for text in options.key]
+        with Path(options.export).open("rb") as file:
+            outside = kept_outside(options.checkpoints, keys) if options.checkpoints else {}
+            walk = Walk(file, keys, outside)
+            walk.run()
+    except Fault as fault:
+        sys.stdout.write(f"{fault.kind}: {fault.detail}\n")
+        return 1
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    sys.stdout.write(told(walk))
+    return 0
+
+
+def told(walk: Walk) -> str:
+    """Return what is said of a record in which all is well."""
+    signed = f", the last signed at {walk.newest.time}" if walk.newest and walk.newest.time else ""
+    kept = (
+        f"All {len(walk.outside):,} checkpoints that were kept outside are of this record."
+        if walk.outside
+        else "Without --checkpoints, an older backup or a second history that was signed is not noticed."
+    )
+    return f"intact: {walk.tree.size:,} entries, {walk.checkpoints:,} checkpoints{signed}. {kept}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,413 @@
+"""The single-file verifier names what was done to a record, from an export alone, without Stint and its packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from django.core.management import CommandError, call_command
+from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.audit import offline
+from broker.audit.actor import Actor
+from broker.audit.checkpoint import make_checkpoint
+from broker.audit.checkpoint_key import signer
+from broker.audit.events import Event
+from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
+from broker.audit.record import record
+from broker.audit.signed_note import Statement, checkpoint_text, read, sign, verifier_key
+from tests.broker.audit.build import AT, bulk_build
+from tests.environment import ROOT
+
+Tamper = Callable[..., None]
+VERIFIER = ROOT / "broker" / "audit" / "offline.py"
+
+
+class Exported:
+    """A record of 13 entries with two checkpoints, and what the verifier says of it."""
+
+    def __init__(self, folder: Path, kept: Path, tamper: Tamper) -> None:
+        self.file = folder / "record.jsonl"
+        self.kept = kept
+        self.tamper = tamper
+        self.key = signer(now=AT).verifier
+        bulk_build(connection, 7)
+        make_checkpoint(now=AT)
+        bulk_build(connection, 5, first=101)
+
+    def export(self) -> None:
+        self.file.unlink(missing_ok=True)
+        call_command("audit_export", str(self.file), stdout=sys.stderr, stderr=sys.stderr)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()]
+
+    def write(self, lines: list[dict[str, Any]]) -> None:
+        dumped = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
+        self.file.write_text("".join(f"{line}\n" for line in dumped))
+
+    def said(self, *, outside: Path | None = None, key: str = "") -> str:
+        """What is said of the file, the status checked."""
+        arguments = [sys.executable, "-I", "-S", str(VERIFIER), str(self.file), "--key", key or self.key]
+        if outside:
+            arguments += ["--checkpoints", str(outside)]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd="/")
+        assert done.stderr == ""
+        assert done.returncode == (0 if done.stdout.startswith("intact: ") else 1)
+        return done.stdout
+
+    def said_anew(self, **given: Any) -> str:
+        self.export()
+        return self.said(**given)
+
+
+@pytest.fixture
+def exported(tamper: Tamper, kept: Path, tmp_path: Path) -> Exported:
+    return Exported(tmp_path, kept, tamper)
+
+
+def test_an_intact_record_is_intact(exported: Exported) -> None:
+    said = exported.said_anew(outside=exported.kept)
+    assert said.startswith("intact: 13 entries, 2 checkpoints, the last signed at ")
+    assert said.endswith("All 2 checkpoints that were kept outside are of this record.\n")
+    assert "an older backup or a second history that was signed is not noticed" in exported.said()
+
+
+def test_texts_of_every_kind_are_exported_exactly(exported: Exported) -> None:
+    from django.db import transaction
+
+    text = 'Zoë — "quoted" \\ back\u2028slash\n\t\x01 🔑 </script>'
+    with transaction.atomic():
+        record(
+            event=Event.REQUEST_COMMENTED, actor=Actor(name="zoë", id=7, kind="person"), object_type="request",
+            object_ref="REQ-1", data={"text": text}, now=AT,
+        )  # fmt: skip
+    assert exported.said_anew().startswith("intact: 14 entries")
+
+
+class TestInTheDatabase:
+    """What somebody who owns the database did to it shows in the next export."""
+
+    def test_an_entry_was_altered(self, exported: Exported) -> None:
+        exported.tamper(
+            "UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'"
+        )
+        assert exported.said_anew() == "altered-entry: Entry 5 is not what was written.\n"
+
+    def test_entries_are_missing(self, exported: Exported) -> None:
+        exported.tamper("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'")
+        assert exported.said_anew() == "missing-entry: Entries 5 to 6 are missing.\n"
+
+    def test_the_end_was_cut(self, exported: Exported) -> None:
+        make_checkpoint(now=AT)
+        exported.tamper("DELETE FROM audit_entry WHERE seq > 10 AND log = 'main'")
+        said = exported.said_anew()
+        assert said.startswith(
+            "cut-tail: The checkpoint in line 13, of 13 entries, is signed, and there are only 10."
+        )
+
+    @pytest.mark.parametrize("columns", ["body", "body, hash", "body, prev_hash, hash"])
+    def test_entries_were_swapped(self, exported: Exported, columns: str) -> None:
+        other = ", ".join(f"o.{column.strip()}" for column in columns.split(","))
+        exported.tamper(
+            f"UPDATE audit_entry e SET ({columns}) = ROW({other}) FROM audit_entry o"
+            " WHERE e.log = 'main' AND o.log = 'main' AND e.seq IN (4, 6) AND o.seq = 10 - e.seq"
+        )
+        assert exported.said_anew() == "swapped-entries: What stands at entry 4 was written as entry 6.\n"
+
+    def test_one_entry_was_replaced_with_its_hash(self, exported: Exported) -> None:
+        rechain(exported.tamper, 5, 5)
+        said = exported.said_anew()
+        assert said.startswith("rewritten-chain: Entry 6 does not follow entry 5")
+
+    def test_the_chain_was_rewritten_with_its_head(self, exported: Exported) -> None:
+        rechain(exported.tamper, 5, 13)
+        said = exported.said_anew()
+        assert said.startswith(
+            "rewritten-chain: The checkpoint in line 10, of 8 entries, was signed of other entries"
+        )
+
+    def test_everything_was_rewritten_and_signed_with_another_key(self, exported: Exported) -> None:
+        rechain(exported.tamper, 5, 13)
+        exported.tamper("DELETE FROM audit_checkpoint")
+        exported.tamper("DELETE FROM audit_key")
+        AuditTree.objects.all().delete()
+        exported.kept.unlink()
+        assert signer(now=AT).verifier != exported.key
+        said = exported.said_anew()
+        assert said.startswith(
+            "another-key: The checkpoint in line 16, of 14 entries, was signed with another key"
+        )
+
+    def test_a_second_history_was_signed_with_the_same_key(self, exported: Exported) -> None:
+        outside = exported.kept.rename(exported.kept.with_suffix(".copy"))
+        rechain(exported.tamper, 5, 13)
+        exported.tamper("DELETE FROM audit_checkpoint")
+        AuditTree.objects.all().delete()
+        assert exported.said_anew().startswith("intact: ")
+        said = exported.said(outside=outside)
+        assert said.startswith("two-histories: Checkpoint 1 in ")
+        assert said.endswith("of 8 entries, is of other entries than those of this export.\n")
+
+    def test_an_older_backup_was_restored(self, exported: Exported) -> None:
+        backup = exported.file.with_name("backup.jsonl")
+        exported.export()
+        exported.file.rename(backup)
+        bulk_build(connection, 5)
+        exported.export()
+        backup.rename(exported.file)
+        assert exported.said().startswith("intact: 13 entries")
+        said = exported.said(outside=exported.kept)
+        assert said.startswith("older-backup: Checkpoint 3 in ")
+        assert said.endswith("of 18 entries, was kept, and there are only 13.\n")
+
+    def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(
+        self, exported: Exported
+    ) -> None:
+        exported.export()
+        exported.tamper("DELETE FROM audit_checkpoint WHERE size > 8")
+        rechain(exported.tamper, 10, 13)
+        said = exported.said_anew()
+        assert said.startswith("unsigned-tail: Entries 9 to 13 are covered by no checkpoint.")
+
+    def test_a_checkpoint_was_altered(self, exported: Exported) -> None:
+        exported.tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')")
+        said = exported.said_anew()
+        assert said.startswith(
+            "altered-checkpoint: The checkpoint in line 10, of 8 entries, is not what was signed"
+        )
+
+
+class TestInTheFile:
+    """What somebody did to the file."""
+
+    def test_each_byte_that_is_flipped_is_noticed(self, exported: Exported) -> None:
+        exported.export()
+        lines = exported.lines()
+        short = [*lines[:2], lines[-2], {"end": 1}]
+        note = sign(
+            checkpoint_text(Statement("stint", 1, root_of(lines[1]["hash"])), AT),
+            name="stint",
+            key=OTHER,
+        )
+        short[2] = {"checkpoint": note}
+        exported.write(short)
+        key = verifier_key("stint", OTHER.public_key())
+        whole = exported.file.read_bytes()
+        assert verdict_on(exported.file, key) == 0
+        for place in range(len(whole)):
+            for bit in (0x01, 0x20):
+                flipped = bytearray(whole)
+                flipped[place] ^= bit
+                exported.file.write_bytes(flipped)
+                assert verdict_on(exported.file, key) == 1, (place, bit, whole[place - 20 : place + 20])
+
+    def test_the_end_was_cut(self, exported: Exported) -> None:
+        exported.export()
+        lines = exported.lines()
+        exported.write(lines[:-1])
+        assert exported.said().startswith(
+            "cut-tail: The export has 13 entries, and it does not end with a count."
+        )
+        exported.write([*lines[:10], lines[-1]])
+        assert exported.said().startswith("cut-tail: The export has 8 entries, and it says 13.")
+
+    def test_lines_were_swapped_or_added(self, exported: Exported) -> None:
+        exported.export()
+        lines = exported.lines()
+        exported.write([*lines[:3], lines[4], lines[3], *lines[5:]])
+        assert exported.said().startswith("swapped-entries: Entry 4 stands where entry 3 belongs")
+        exported.write([*lines[:4], lines[3], *lines[4:]])
+        assert exported.said().startswith("added-entry: Entry 3 stands there again behind entry 3.")
+
+    @pytest.mark.parametrize("to", [2, -1])
+    def test_a_checkpoint_is_not_in_its_place(self, exported: Exported, to: int) -> None:
+        exported.export()
+        lines = exported.lines()
+        checkpoint = lines.pop(9)
+        lines.insert(to, checkpoint)
+        exported.write(lines)
+        assert exported.said().startswith("unreadable: ")
+        assert "is not in its place" in exported.said()
+
+    def test_it_is_another_file(self, exported: Exported) -> None:
+        for content in ("", "\n", "{}\n", "[" * 100_000, '{"format":"x","log":"main"}\n', "\ud800"):
+            exported.file.write_bytes(content.encode("utf-8", "surrogatepass"))
+            assert exported.said().startswith(("unreadable: ", "cut-tail: "))
+
+
+class TestOutside:
+    """What is kept outside is verified as well."""
+
+    def test_one_of_another_key(self, exported: Exported) -> None:
+        exported.export()
+        said = read(AuditCheckpoint.objects.latest("size").note)
+        with exported.kept.open("a") as file:
+            file.write(sign(checkpoint_text(said, AT), name=said.origin, key=OTHER) + "\n")
+        assert exported.said(outside=exported.kept).startswith("another-key: Checkpoint 3 in ")
+
+    def test_two_that_contradict_each_other(self, exported: Exported) -> None:
+        exported.export()
+        by = signer(now=AT)
+        with exported.kept.open("a") as file:
+            file.write(
+                sign(checkpoint_text(Statement(by.name, 8, bytes(32)), AT), name=by.name, key=by.key) + "\n"
+            )
+        said = exported.said(outside=exported.kept)
+        assert said.startswith("two-histories: Checkpoint 3 in ")
+
+    def test_one_that_is_half_written_is_passed_over(self, exported: Exported) -> None:
+        exported.export()
+        with exported.kept.open("a") as file:
+            file.write(exported.kept.read_text()[:50])
+        assert exported.said(outside=exported.kept).startswith("intact: ")
+
+    def test_a_file_of_none(self, exported: Exported) -> None:
+        exported.export()
+        exported.kept.write_text("nothing")
+        assert exported.said(outside=exported.kept).startswith("unreadable: ")
+
+
+def test_a_key_that_took_over_is_given_beside_the_old_one(exported: Exported, settings: Any) -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    settings.CHECKPOINT_KEY = OTHER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    exported.export()
+    assert exported.said().startswith("another-key: ")
+    both = [exported.key, "--key", signer(now=AT).verifier]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(VERIFIER), str(exported.file), "--key", *both],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith("intact: ")
+
+
+@pytest.mark.parametrize("wrong", [["--key", "nonsense"], ["--key", "a+00000000+AAAA"], []])
+def test_a_wrong_question_is_no_verdict(tmp_path: Path, wrong: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(VERIFIER), str(tmp_path / "file"), *wrong],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+class TestEd25519:
+    """The signature is that of RFC 8032."""
+
+    VECTORS = [
+        (
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "",
+            (
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+                "d25bf5f0595bbe24655141438e7a100b"
+            ),
+        ),
+        (
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            (
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c"
+                "387b2eaeb4302aeeb00d291612bb0c00"
+            ),
+        ),
+        (
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+            "af82",
+            (
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc659"
+                "4a7c15e9716ed28dc027beceea1ec40a"
+            ),
+        ),
+    ]
+
+    @pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
+    def test_the_published_ones_are_taken(self, public: str, message: str, signature: str) -> None:
+        given = bytes.fromhex(public), bytes.fromhex(message), bytes.fromhex(signature)
+        assert offline.is_signature(*given)
+        assert not offline.is_signature(given[0], given[1] + b"!", given[2])
+
+    @given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.integers(0, 511), st.booleans())
+    def test_it_takes_and_refuses_what_the_library_does(
+        self, seed: bytes, message: bytes, bit: int, in_the_key: bool
+    ) -> None:
+        key = Ed25519PrivateKey.from_private_bytes(seed)
+        public, signature = bytearray(key.public_key().public_bytes_raw()), bytearray(key.sign(message))
+        assert offline.is_signature(bytes(public), message, bytes(signature))
+        (public if in_the_key else signature)[bit // 8 % (32 if in_the_key else 64)] ^= 1 << bit % 8
+        assert offline.is_signature(bytes(public), message, bytes(signature)) == by_the_library(
+            bytes(public), message, bytes(signature)
+        )
+
+    def test_a_signature_that_was_shifted_by_the_order_is_refused(self) -> None:
+        public, message, signature = (bytes.fromhex(part) for part in self.VECTORS[0])
+        s = int.from_bytes(signature[32:], "little") + offline.ORDER
+        assert not offline.is_signature(public, message, signature[:32] + s.to_bytes(32, "little"))
+
+
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def by_the_library(public: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def root_of(entry: str) -> bytes:
+    return hashlib.sha256(b"\0" + bytes.fromhex(entry)).digest()
+
+
+def verdict_on(file: Path, key: str) -> int:
+    return offline.main([str(file), "--key", key])
+
+
+def rechain(tamper: Tamper, first: int, last: int) -> None:
+    """Rewrite the main log from an entry on, with every hash and the head, as who owns the database can."""
+    rows = list(AuditEntry.objects.filter(log="main", seq__gte=first, seq__lte=last).order_by("seq"))
+    prev = bytes(rows[0].prev_hash)
+    for row in rows:
+        body = row.body.replace("alice", "nobody")
+        digest = offline.entry_hash(prev, row.seq, body)
+        tamper(
+            "UPDATE audit_entry SET body = %s, prev_hash = %s, hash = %s WHERE log = 'main' AND seq = %s",
+            body, prev, digest, row.seq,
+        )  # fmt: skip
+        prev = digest
+    if last == AuditEntry.objects.filter(log="main").latest("seq").seq:
+        tamper("UPDATE audit_head SET hash = %s WHERE log = 'main' AND seq = %s", prev, last)
+
+
+class TestExport:
+    """The command that writes the file."""
+
+    def test_it_overwrites_nothing(self, exported: Exported) -> None:
+        exported.export()
+        with pytest.raises(CommandError, match="can't be written: File exists"):
+            call_command("audit_export", str(exported.file))
+
+    def test_only_its_owner_may_read_it(self, exported: Exported) -> None:
+        exported.export()
+        assert exported.file.stat().st_mode & 0o077 == 0
+
+    def test_without_a_checkpoint_everything_is_written_and_it_is_said(
+        self, exported: Exported, settings: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings.CHECKPOINT_KEY = "nonsense"
+        exported.export()
+        assert "No checkpoint was made" in capsys.readouterr().err
+        assert exported.said().startswith("unsigned-tail: Entries 9 to 13")
+        assert AuditKey.objects.exists()
