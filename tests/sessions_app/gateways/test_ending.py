@@ -9,6 +9,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -119,16 +121,34 @@ def test_a_grant_of_seven_seconds_is_over_by_the_eighth(place):
 @pytest.mark.parametrize("by", ["revoke", "deadline"])
 def test_a_flood_whose_reader_has_stopped_is_cut(place, by):
     grant = place.grant(duration=4 if by == "deadline" else 3600)
+    before = connections_at(place.port)
     # The client's output goes into a pipe that nobody reads.
-    with place.running("flood") as (client, tag):
+    with place.running("flood") as (_, tag):
         time.sleep(1)
+        assert on_target(tag)
+        assert connections_at(place.port) - before
         if by == "revoke":
             revoke(grant)
-        eventually(lambda: not on_target(tag), within=LIMIT + 4)
+        eventually(lambda: grant_is_over(grant), within=6)
+        eventually(lambda: not on_target(tag), within=LIMIT)
+        # The client reads nothing, not even that its connection was closed.
+        eventually(lambda: not connections_at(place.port) - before, within=LIMIT)
+        eventually(lambda: grant.sessions.get().closed_at, within=LIMIT)
         if by == "deadline":
-            assert seconds_over(grant) < LIMIT
+            assert seconds_over(grant) < 2 * LIMIT
         eventually(lambda: ended(grant), within=15)
-        assert client.poll() is None or client.poll() == 255
+
+
+def grant_is_over(grant) -> bool:
+    grant.refresh_from_db()
+    return grant.state != "active"
+
+
+def connections_at(port: int) -> set[str]:
+    """The peers of all connections that whoever listens at a port on this machine has not closed."""
+    established = "01"
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {row[2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == established}
 
 
 def test_a_client_that_is_stopped_can_not_hold_an_end_up(place):
@@ -290,8 +310,11 @@ def test_a_target_that_hangs_delays_no_other(place):
     try:
         for grant in [*hung, *fine]:
             revoke(grant)
-        eventually(lambda: all(ended(grant) for grant in fine), within=30, every=0.1)
+        eventually(lambda: all(ended(grant) for grant in fine), within=20, every=0.1)
         assert not any(ended(grant) for grant in hung)
+        # As many as the machine is able to, one after the other, from the first that hangs on: it hangs for eight seconds.
+        moments = [hung[0].revoking_at, *sorted(grant.ended_at for grant in fine)]
+        assert max(later - sooner for sooner, later in pairwise(moments)).total_seconds() < 2 * LIMIT
     finally:
         os.kill(target.pid, signal.SIGCONT)
     eventually(lambda: all(ended(grant) for grant in hung), within=60, every=0.1)
