@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.http import QueryDict
 
@@ -12,7 +13,15 @@ from accounts.models import Identity
 from accounts.names import canonical_username
 from accounts.queries import group_names
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import OWN, AccessPolicy, Cluster, CommandSetVersion, RequestKind
+from sessions_app.models import (
+    OWN,
+    AccessPolicy,
+    Cluster,
+    CommandSetVersion,
+    RequestKind,
+    Severity,
+    WorkflowKind,
+)
 from sessions_app.operations.check_request import FARTHEST
 from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import parse_duration, show_duration
@@ -28,14 +37,28 @@ PREFIX = "s."
 KINDS = ((RequestKind.PLANNED, "Planned work"), (RequestKind.INCIDENT, "An incident"),
          (RequestKind.BREAK_GLASS, "Break glass"))  # fmt: skip
 MOST_SHOWN = 200
-# What the incident is called that the simulator supposes.
-SUPPOSED = "The incident"
+# What the work is called that the simulator supposes.
+SUPPOSED, SUPPOSED_INCIDENT = "The work", "The incident"
+NO_SEVERITY = "none"
+# What the asker may be in the work, and what that includes.
+PARTS = (
+    ("assignee", "assigned to it"),
+    ("member", "a member"),
+    ("on_call", "on call for it"),
+    ("nobody", "nobody in it"),
+)
+_ROLES = {
+    "assignee": frozenset({"assignee", "member"}), "member": frozenset({"member"}),
+    "on_call": frozenset({"on_call", "member"}), "nobody": frozenset[str](),
+}  # fmt: skip
 TOO_FAR = "A time or a duration is farther away than anything that can be granted."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is supposed, as typed."""
+    """What is supposed, as typed. ``incident`` says that work is open, and ``work``, ``source``, ``severity`` and ``part`` what
+    it is and what the asker is in it; where they say nothing, what the policy wants.
+    """
 
     person: str = ""
     cluster: str = ""
@@ -45,13 +68,29 @@ class Question:
     hour: str = ""
     kind: str = RequestKind.PLANNED
     incident: bool = False
+    work: str = ""
+    source: str = ""
+    severity: str = ""
+    part: str = ""
     ticket: str = ""
     reason: str = "Simulated"
 
 
 def question_of(data: QueryDict) -> Question:
     """Return the question that a form or a link asks."""
-    names = ("person", "cluster", "command_set", "duration", "day", "hour", "ticket")
+    names = (
+        "person",
+        "cluster",
+        "command_set",
+        "duration",
+        "day",
+        "hour",
+        "ticket",
+        "work",
+        "source",
+        "severity",
+        "part",
+    )
     given = {name: data.get(PREFIX + name, "").strip() for name in names if PREFIX + name in data}
     kind = data.get(PREFIX + "kind", "")
     return Question(
@@ -70,6 +109,11 @@ class Options:
     clusters: Sequence[str]
     command_sets: Sequence[str]
     kinds: Sequence[tuple[str, str]] = KINDS
+    # Of the work that a policy wants; nothing to choose where it wants none.
+    work: Sequence[tuple[str, str]] = ()
+    sources: Sequence[str] = ()
+    severities: Sequence[str] = ()
+    parts: Sequence[tuple[str, str]] = PARTS
 
 
 def options(document: PolicyDocument | None) -> Options:
@@ -84,7 +128,23 @@ def options(document: PolicyDocument | None) -> Options:
         list(people.distinct().order_by("username")[:200]),
         document.clusters if document else (),
         document.command_sets if document else (),
+        **_work_options(document),
     )
+
+
+def _work_options(document: PolicyDocument | None) -> dict[str, Any]:
+    """Return what the supposed work may be: first what the policy wants, and then what it doesn't."""
+    terms = document.workflow if document else None
+    if terms is None:
+        return {}
+    kinds = sorted(WorkflowKind, key=lambda kind: kind not in terms.kinds)
+    wanted = terms.severity or (NO_SEVERITY,)
+    return {
+        "work": [(kind.value, kind.label) for kind in kinds],
+        "sources": list(dict.fromkeys((*(terms.sources or ()), OWN))),
+        "severities": sorted([NO_SEVERITY, *Severity.values], key=lambda one: one not in wanted),
+        "parts": sorted(PARTS, key=lambda part: part[0] != terms.requester),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +173,7 @@ def simulate(
     if cluster is None:
         raise InvalidInput("Choose a cluster.", fields={"cluster": ["There is no such cluster."]})
     at = parse_start(question.day, question.hour)
-    ask = _ask(question, person, cluster, at, now)
+    ask = _ask(question, document, person, cluster, at, now)
     world = _facts(question, document, policy, person, cluster, at, now)
     try:
         decision = evaluate(ask=ask, facts=world, policy=document)
@@ -133,7 +193,12 @@ def _person(name: str) -> Identity:
 
 
 def _ask(
-    question: Question, person: Identity, cluster: Cluster, at: dt.datetime | None, now: dt.datetime
+    question: Question,
+    document: PolicyDocument,
+    person: Identity,
+    cluster: Cluster,
+    at: dt.datetime | None,
+    now: dt.datetime,
 ) -> Ask:
     try:
         text = question.duration
@@ -144,7 +209,8 @@ def _ask(
         ) from error
     if seconds > FARTHEST.total_seconds() or (at and abs(at - now) > FARTHEST):
         raise InvalidInput(TOO_FAR, fields={"duration": ["Within some years."]})
-    incident = SUPPOSED if question.incident else ""
+    called = SUPPOSED if document.workflow else SUPPOSED_INCIDENT
+    incident = called if question.incident else ""
     return Ask(
         requester=person.username,
         requester_groups=group_names(person),
@@ -192,19 +258,28 @@ def _facts(
         may_request=found.may_request if policy else _may_ask(person, document),
         work_open=question.incident,
         work_on_cluster=question.incident,
-        work=_work(document) if question.incident else None,
+        work=_work(question, document) if question.incident else None,
     )
 
 
-def _work(document: PolicyDocument) -> Work:
-    """Return the work that is supposed: of the first kind, source and severity that the policy wants, and the asker's."""
-    terms = document.workflow
+def _work(question: Question, document: PolicyDocument) -> Work:
+    """Return the work that is supposed: an incident where the policy wants no work, and else as it was chosen. What was not,
+    and what can't be, is the first that the form offers.
+    """
+    if document.workflow is None:
+        return Work(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
+    offered = Options((), (), (), **_work_options(document))
+    severity = _chosen(question.severity, offered.severities)
     return Work(
-        kind=terms.kinds[0] if terms else "incident",
-        source=terms.sources[0] if terms and terms.sources else OWN,
-        severity=terms.severity[0] if terms and terms.severity else "",
-        roles=frozenset({"assignee", "member", "on_call"}),
+        kind=_chosen(question.work, [kind for kind, _ in offered.work]),
+        source=_chosen(question.source, offered.sources),
+        severity="" if severity == NO_SEVERITY else severity,
+        roles=_ROLES[_chosen(question.part, [part for part, _ in offered.parts])],
     )
+
+
+def _chosen(value: str, offered: Sequence[str]) -> str:
+    return value if value in offered else offered[0]
 
 
 def _may_ask(person: Identity, document: PolicyDocument) -> bool:

@@ -77,6 +77,31 @@ def test_an_incident_is_on_or_off(world, as_bob):
     )
 
 
+def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob):
+    wanted = {
+        "kinds": ["ticket", "incident"],
+        "severity": ["P1"],
+        "sources": ["pagerduty"],
+        "requester": "assignee",
+    }
+    change(world, policy_file(world, workflow=wanted))
+    page = as_bob.get(SIMULATE).content.decode()
+    assert "Work is open on the cluster" in page
+    assert "An incident is open on the cluster" not in page
+    assert page.index('<option value="ticket">') < page.index('<option value="change">')
+    assert "none is named" in simulated(as_bob)
+    fitting = {"incident": "on"}
+    assert "Needs 1 approval" in simulated(as_bob, **fitting)
+    assert "The work is of the kind change" in simulated(as_bob, **fitting, work="change")
+    assert "has no severity" in simulated(as_bob, **fitting, severity="none")
+    assert "has the severity P3" in simulated(as_bob, **fitting, severity="P3")
+    assert "is kept by stint" in simulated(as_bob, **fitting, source="stint")
+    for part in ("member", "on_call", "nobody"):
+        assert "alice is not assigned to The work" in simulated(as_bob, **fitting, part=part)
+    assert "The work is a ticket" in simulated(as_bob, **fitting, kind="incident", work="ticket")
+    assert "Needs 1 approval" in simulated(as_bob, **fitting, work="'", part="x" * 999, severity="<b>")
+
+
 def test_breaking_glass_is_simulated_as_well(world, as_bob):
     assert "Starts without approval" in simulated(as_bob, kind="break_glass")
     assert "1 h 30 min is over the limit of 1 h" in simulated(as_bob, kind="break_glass", duration="90m")
