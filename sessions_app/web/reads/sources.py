@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ services:
 """
 
 
+# What was delivered so long ago and waits still is for its source to answer, and not waited for.
+SOON = dt.timedelta(minutes=1)
+
+
 def source_look(source: WorkflowSource) -> Look:
     """How a source fares: a tone, an icon and a word."""
     if source.last_error:
@@ -52,7 +57,7 @@ def sources(reader: Identity) -> QuerySet[WorkflowSource]:
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One source with what it delivered."""
+    """One source with what it delivered. ``moving``: the page is the newest, and something on it is about to be handled."""
 
     source: WorkflowSource
     look: Look
@@ -61,9 +66,10 @@ class SourcePage:
     secrets: int
     page: Page[InboundDelivery]
     rows: Sequence[tuple[InboundDelivery, Look]]
+    moving: bool
 
 
-def source_page(source: WorkflowSource, *, before: str) -> SourcePage:
+def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> SourcePage:
     """Return a source and its newest deliveries."""
     page = page_of(source.deliveries.all(), key="pk", before=before)
     shown = shown_document(source)
@@ -77,6 +83,8 @@ def source_page(source: WorkflowSource, *, before: str) -> SourcePage:
         secrets=len(shown.get("webhook_secrets", [])),
         page=page,
         rows=[(delivery, delivery_look(delivery)) for delivery in page.rows],
+        moving=not page.newer
+        and any(one.state == DeliveryState.RECEIVED and one.received_at > now - SOON for one in page.rows),
     )
 
 

@@ -19,6 +19,8 @@ from sessions_app.web.words import Look
 
 # Messages on a page.
 SHOWN = 20
+# A message that is to be sent within so long is waited for; a later one is not.
+SOON = dt.timedelta(seconds=10)
 START = """\
 name: chat
 summary: What the people on call want to know
@@ -87,7 +89,9 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """One endpoint with what was sent to it. ``events`` are those that it wants, each with what it means."""
+    """One endpoint with what was sent to it. ``events`` are those that it wants, each with what it means; ``moving``: the
+    page is the newest, and something on it is about to be sent.
+    """
 
     endpoint: WebhookEndpoint
     look: Look
@@ -98,6 +102,7 @@ class EndpointPage:
     rows: Sequence[MessageRow]
     both_until: dt.datetime | None
     may_set_up: bool
+    moving: bool
 
 
 def endpoint_page(
@@ -119,7 +124,14 @@ def endpoint_page(
         rows=[MessageRow(message, message_look(message)) for message in page.rows],
         both_until=until if until and until > now else None,
         may_set_up=reader.is_superuser,
+        moving=not page.newer and not endpoint.paused_at and any(_is_due(one, now) for one in page.rows),
     )
+
+
+def _is_due(message: WebhookMessage, now: dt.datetime) -> bool:
+    if message.state != WebhookState.PENDING:
+        return False
+    return message.next_attempt_at is None or message.next_attempt_at <= now + SOON
 
 
 def _policies(endpoint: WebhookEndpoint, reader: Identity) -> list[str]:

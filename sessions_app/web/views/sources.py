@@ -37,7 +37,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, name: str, status: int = 200, **more: Any) -> HttpResponse:
-    shown = reads.source_page(_own(request, name), before=request.GET.get("before", ""))
+    shown = reads.source_page(_own(request, name), before=request.GET.get("before", ""), now=clock.now())
     hook = request.build_absolute_uri(reverse("hook", args=[name]))
     return render(request, "sessions/source.html", {"shown": shown, "hook": hook, **more}, status=status)
 

@@ -46,7 +46,9 @@ def index(request: HttpRequest) -> HttpResponse:
 def _index(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
     me = who(request)
     kind, state = request.GET.get("kind", ""), request.GET.get("state", WorkflowState.OPEN)
-    found = reads.work(me)
+    found, source = reads.work(me), request.GET.get("source", "")
+    if source:
+        found = found.filter(source__name=source)
     if kind in WorkflowKind.values:
         found = found.filter(kind=kind)
     if state in WorkflowState.values:
@@ -54,7 +56,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
     chosen = request.POST.get("kind") or (kind if kind in PREFIX else WorkflowKind.TICKET.value)
     context = {
         "page": page_of(found, key="pk", before=request.GET.get("before", ""), size=30),
-        "kinds": WorkflowKind.choices, "kind": kind, "state": state,
+        "kinds": WorkflowKind.choices, "kind": kind, "state": state, "source": source,
         "to_open": [(one.value, one.label) for one in PREFIX], "chosen": chosen,
         "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
         "severities": Severity.values, "error": error,

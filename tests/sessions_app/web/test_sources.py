@@ -96,3 +96,23 @@ def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
         grant.refresh_from_db()
         assert grant.end_reason == "workflow_closed"
         assert as_admin.get("/sources/pager/").status_code == 404
+
+
+def test_the_page_follows_a_delivery_until_it_is_handled_and_no_longer(as_admin, desk):
+    delivery = InboundDelivery.objects.create(source=desk, key="m", event="closed", hints=[])
+    assert 'hx-get="/sources/desk/" hx-trigger="every 1s' in as_admin.get("/sources/desk/").content.decode()
+    delivery.state = "handled"
+    delivery.save()
+    assert "every 1s" not in as_admin.get("/sources/desk/").content.decode()
+
+
+def test_the_open_work_of_a_source_is_one_press_away(as_admin, world):
+    own = world.work()
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        as_admin.post("/sources/pager/read/", {"id": "Q1"})
+    assert 'href="/work/?source=pager"' in as_admin.get("/sources/").content.decode()
+    page = as_admin.get("/work/?source=pager").content.decode()
+    assert ("pager:Q1" in page, own.ref in page) == (True, False)
+    assert 'data-copy="http://testserver/' in as_admin.get("/sources/pager/").content.decode()

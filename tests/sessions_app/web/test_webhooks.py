@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
@@ -117,3 +118,15 @@ def test_a_policy_says_in_words_who_is_told(browser, hooked):
         "When nobody has answered for 10 min, approvers and the webhook chat are told.",
     ):
         assert sentence in text
+
+
+def test_the_page_follows_a_message_until_it_is_sent_and_no_longer(browser, hooked):
+    bob = browser("bob")
+    assert "every 1s" not in bob.get("/webhooks/chat/").content.decode()
+    bob.post("/webhooks/chat/try/")
+    assert 'hx-get="/webhooks/chat/" hx-trigger="every 1s' in bob.get("/webhooks/chat/").content.decode()
+    in_a_while = hooked.now + dt.timedelta(minutes=5)
+    WebhookMessage.objects.update(attempts=1, next_attempt_at=in_a_while)
+    assert "every 1s" not in bob.get("/webhooks/chat/").content.decode()
+    WebhookMessage.objects.update(state="sent", next_attempt_at=None)
+    assert "every 1s" not in bob.get("/webhooks/chat/").content.decode()

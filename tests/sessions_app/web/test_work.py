@@ -192,6 +192,11 @@ def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
     assert "by itself." in page
 
 
+@pytest.mark.parametrize("page", ["/work/", "/incidents/", "/timeline/"])
+def test_the_lists_follow_what_happens(as_bob, page):
+    assert 'id="page" data-live="workflow grant' in as_bob.get(page).content.decode()
+
+
 @pytest.mark.parametrize("page", ["/work/", "/incidents/"])
 def test_the_button_that_leads_to_the_form_shows_on_small_screens_as_well(as_bob, page):
     (button,) = re.findall(r'<a class="([^"]*)" href="#open">', as_bob.get(page).content.decode())
