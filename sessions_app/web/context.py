@@ -19,6 +19,7 @@ from broker.kernel import clock
 from sessions_app.web import reads
 from sessions_app.web.doors import SEEN
 from sessions_app.web.reads.pulse import count_unread, newest_notice
+from sessions_app.web.reads.setup import setup_of
 
 THEME_COOKIE = "stint_theme"
 STREAM_PATH = "/streams/changes"
@@ -137,14 +138,18 @@ class Frame:
 
     @cached_property
     def setup(self) -> list[Link]:
-        """The catalogue."""
+        """The catalogue, and what of the rest the reader has to do with."""
+        theirs = setup_of(self._identity)
+        others = [
+            (theirs.sources, self._link("sources", "plug", "Workflow sources")),
+            (theirs.webhooks, self._link("webhooks", "link", "Webhooks")),
+            (theirs.trust_policies, self._link("trust_policies", "robot", "Trust policies")),
+        ]
         return [
             self._link("clusters", "cluster", "Clusters"),
             self._link("command_sets", "cmd", "Command sets"),
             self._link("policies", "policy", "Policies"),
-            self._link("sources", "plug", "Workflow sources"),
-            self._link("webhooks", "link", "Webhooks"),
-            self._link("trust_policies", "robot", "Trust policies"),
+            *(link for shown, link in others if shown),
         ]
 
     @cached_property

@@ -10,6 +10,8 @@ from django.test import Client
 
 from broker.settings import BASE_DIR
 from tests.support import acts
+from tests.support.issuer import trust_file
+from tests.support.receiver import webhook_file
 
 INLINE = re.compile(r"\sstyle=|<style|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascript:", re.IGNORECASE)
 
@@ -147,6 +149,19 @@ def test_navigation_shows_where_one_is(as_alice):
         assert re.search(rf'aria-current="page">.*?<span>{label}</span>', side), url
 
 
+def test_navigation_leads_to_what_one_has_to_do_with_and_to_no_list_that_stays_empty(world, browser):
+    world.catalogue |= webhook_file(None, owners={"groups": ["approvers"]})
+    world.catalogue |= trust_file()
+    world.apply()
+    every = ("/sources/", "/webhooks/", "/trust-policies/")
+    for name, theirs in (
+        ("admin", every), ("bob", ("/webhooks/",)), ("alice", ("/trust-policies/",)), ("charlie", ()),
+    ):  # fmt: skip
+        page = browser(name).get("/").content.decode()
+        side = page[page.index('<nav class="side"') : page.index('<header class="top"')]
+        assert tuple(url for url in every if f'href="{url}"' in side) == theirs, name
+
+
 def test_the_chosen_theme_comes_from_a_cookie_and_nothing_else(as_alice):
     as_alice.cookies["stint_theme"] = "dark"
     assert '<html lang="en" data-theme="dark">' in as_alice.get("/").content.decode()
@@ -202,6 +217,17 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/command-sets/", "No command set that you may see"),
         ("/policies/", "No policy that you may see"),
         ("/requests/new/", "You cannot ask for any cluster yet"),
+        ("/work/", "No such work"),
+        ("/incidents/", "Nothing is on fire"),
+        ("/sources/", "No source that you administer"),
+        ("/webhooks/", "No webhook that you look after"),
+        ("/trust-policies/", "No trust policy"),
+        ("/timeline/", "Nothing in this time"),
+        ("/timeline/?view=table", "Nothing in this time"),
+        ("/recordings/", "No recordings yet"),
+        ("/people/?q=nobody-of-this-name", "Nobody fits"),
+        ("/notices/", "Nothing new"),
+        ("/record/?actor=nobody", "No entry fits"),
     ):
         assert said in as_charlie.get(name).content.decode(), name
 
