@@ -24,7 +24,8 @@ from sessions_app.web.sentences import sentence
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
 EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)
 OBJECTS = (
-    "grant", "request", "identity", "cluster", "policy", "command_set", "workflow", "group", "catalogue", "ca", "log",
+    "grant", "request", "identity", "cluster", "policy", "command_set", "workflow", "workflow_source", "webhook",
+    "trust_policy", "group", "catalogue", "ca", "log",
 )  # fmt: skip
 LABELS = {
     "event": "Event", "actor": "By", "type": "About a", "object": "About", "grant": "Grant", "cluster": "On the cluster",

@@ -357,6 +357,9 @@ def entry_url(entry: AuditEntry) -> str:
         "policy": "policy",
         "identity": "person",
         "workflow": "incident",
+        "workflow_source": "source",
+        "webhook": "webhook",
+        "trust_policy": "trust_policy_edit",
     }
     try:
         return reverse(name[entry.object_type], args=[entry.object_ref])

@@ -6,15 +6,21 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 
 from django.utils.html import escape
 
 from broker.audit.chain import entry_hash
 from broker.audit.models import AuditVerification
+from broker.settings import BASE_DIR
 from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.save_document import NOUN
 from sessions_app.tasks import verify_record
+from sessions_app.web.reads.record import OBJECTS
 from tests.support import acts
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.issuer import trust_file
+from tests.support.receiver import webhook_file
+from tests.support.sources import DESK, SOURCE, is_open, speaking_for
 
 
 def shown(client, query: str = "") -> list[tuple[str, str]]:
@@ -267,3 +273,27 @@ def test_an_incident_is_found_by_its_reference_and_its_entries_by_those_who_may_
     url = f"/record/?object={incident.ref}"
     assert f'href="/incidents/{incident.ref}/"' in as_bob.get(url).content.decode()
     assert ("workflow.opened", incident.ref) not in shown(as_charlie, f"?object={incident.ref}")
+
+
+def test_whatever_the_record_is_about_can_be_asked_for(world, browser):
+    code = [
+        path.read_text()
+        for room in ("sessions_app", "accounts", "broker")
+        for path in (BASE_DIR / room).rglob("*.py")
+    ]
+    recorded = {name for text in code for name in re.findall(r'object_type="(\w+)"', text)}
+    recorded |= {noun.replace(" ", "_") for noun in NOUN.values()}
+    assert recorded
+    assert recorded <= set(OBJECTS)
+
+
+def test_an_entry_about_a_webhook_a_source_or_a_trust_policy_leads_to_its_page(world, browser):
+    world.catalogue |= {"workflow-sources/desk.yaml": DESK, **webhook_file(None), **trust_file()}
+    world.apply()
+    admin = browser("admin")
+    for kind, url in (
+        ("workflow_source", "/sources/desk/"),
+        ("webhook", "/webhooks/chat/"),
+        ("trust_policy", "/trust-policies/payments-deploy/"),
+    ):
+        assert f'href="{url}"' in admin.get(f"/record/?type={kind}").content.decode(), kind
