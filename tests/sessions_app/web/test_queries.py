@@ -10,13 +10,25 @@ from django.test.utils import CaptureQueriesContext
 from accounts.operations.create_identity import create_identity
 from accounts.operations.create_token import create_token
 from broker.kernel import clock
-from sessions_app.models import Bookmark, Comment, Notice, Workflow
+from sessions_app.models import (
+    Bookmark,
+    Comment,
+    InboundDelivery,
+    Notice,
+    WebhookEndpoint,
+    WebhookMessage,
+    Workflow,
+    WorkflowSource,
+)
 from tests.sessions_app.web.pages import READABLE, STATES
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
+from tests.support.issuer import trust_file
+from tests.support.receiver import webhook_file
+from tests.support.sources import DESK
 from tests.support.world import SETUP
 
 MOST = 45
@@ -74,10 +86,28 @@ def grow(world, now, about, round_: int, many: int) -> None:
             kind="incident", ref=f"INC-{round_}{number}", title="Down", severity="P1"
         )
         incident.clusters.set([about.grant.cluster])
+        work = [incident, about.incident, *(world.work(kind) for kind in ("change", "ticket", "task"))]
+        for one in work:
+            one.members.add(person)
+        WebhookMessage.objects.create(
+            endpoint=WebhookEndpoint.objects.get(name="chat"),
+            key=f"{round_} {number}",
+            event="webhook.test",
+            payload="{}",
+        )
+        desk = WorkflowSource.objects.get(name="desk")
+        InboundDelivery.objects.create(source=desk, key=f"{round_} {number}", hints=[{"id": "T1"}])
+        kept = Workflow.objects.create(
+            kind="ticket", ref=f"desk:{round_}-{number}", title="A refund", source=desk, provider=desk.provider,
+            outside_id=f"{round_}-{number}",
+        )  # fmt: skip
+        kept.clusters.set([about.grant.cluster])
 
 
 def widen(world, round_: int, many: int) -> None:
-    """Add clusters, targets, command sets and versions of them, and policies over all of them."""
+    """Add clusters, targets, command sets and versions of them, and policies over all of them; and webhooks, sources and
+    trust policies.
+    """
     cluster, restart, policy = (
         world.catalogue[name]
         for name in ("clusters/web.yaml", "command-sets/restart-web.yaml", "policies/web-work.yaml")
@@ -92,7 +122,12 @@ def widen(world, round_: int, many: int) -> None:
         "[restart-web]", f"[{', '.join(sets)}]"
     )
     files["policies/web-work.yaml"] = wide
+    (trust,) = trust_file().values()
     for number in range(many):
+        own = f"of-{round_}-{number}"
+        files |= webhook_file(None, name=own, owners={"groups": ["approvers"]})
+        files[f"workflow-sources/{own}.yaml"] = DESK.replace("name: desk", f"name: {own}")
+        files[f"trust-policies/{own}.yaml"] = trust.replace("name: payments-deploy", f"name: {own}")
         name = f"policy-{round_}-{number}"
         files[f"policies/{name}.yaml"] = wide.replace("name: web-work", f"name: {name}")
     world.apply(files)
