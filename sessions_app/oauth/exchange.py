@@ -37,7 +37,8 @@ def exchange(request: HttpRequest, form: Form) -> HttpResponse:
         raise OAuthError("invalid_request", "No actor_token is taken; a grant is delegated by its holder.")
     if form.get("requested_token_type") not in ("", ACCESS_TOKEN):
         raise OAuthError("invalid_request", f"There is {ACCESS_TOKEN} alone.")
-    _check_resource(form.get("resource"))
+    for resource in form.resources:
+        _check_resource(resource)
     kind = form.need("subject_token_type")
     if kind in ISSUED_ELSEWHERE:
         return _of_issuer(request, form)
@@ -49,9 +50,12 @@ def exchange(request: HttpRequest, form: Form) -> HttpResponse:
 
 
 def _check_resource(resource: str) -> None:
-    """RFC 8707: a token is for here or for nowhere."""
-    if resource and resource != settings.PUBLIC_URL and not resource.startswith(f"{settings.PUBLIC_URL}/"):
-        raise OAuthError("invalid_target", f"Tokens of here are for {settings.PUBLIC_URL} alone.")
+    """RFC 8707: a token is for here or for nowhere. MCP servers of here may have a port of their own (RFC 9728)."""
+    here = (settings.PUBLIC_URL, settings.MCP_URL)
+    if not any(resource == url or resource.startswith(f"{url}/") for url in here):
+        raise OAuthError(
+            "invalid_target", f"Tokens of here are for {' and '.join(dict.fromkeys(here))} alone."
+        )
 
 
 def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:

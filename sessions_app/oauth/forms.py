@@ -19,6 +19,7 @@ from broker.kernel.errors import StintError
 log = structlog.get_logger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
+_REPEATED = "resource"
 # A token of a CI service has two or three thousand characters.
 _LONGEST = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -51,15 +52,18 @@ class OAuthError(Exception):
 
 
 class Form:
-    """The parameters of one request. Each stands once; an empty one counts as not sent (RFC 6749 section 3.2)."""
+    """The parameters of one request. Each stands once, but for resources; an empty one counts as not sent (RFC 6749 section
+    3.2, RFC 8707 section 2).
+    """
 
     def __init__(self, sent: QueryDict) -> None:
-        repeated = [name for name in sent if len(sent.getlist(name)) > 1]
+        repeated = [name for name in sent if len(sent.getlist(name)) > 1 and name != _REPEATED]
         if repeated:
             raise OAuthError("invalid_request", f"Send {repeated[0]} once.")
-        if any("\0" in text for pair in sent.items() for text in pair):
+        if any("\0" in text for name, values in sent.lists() for text in (name, *values)):
             raise OAuthError("invalid_request", "A parameter has a NUL character.")
         self._sent = {name: value for name, value in sent.dict().items() if value}
+        self.resources = [value for value in sent.getlist(_REPEATED) if value]
 
     def get(self, name: str) -> str:
         """Return a parameter; empty when it was not sent."""

@@ -17,8 +17,8 @@ class OAuth:
 
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
-    def __call__(self, path: str, bearer: str = "", /, **form: str):
-        return self.raw(path, urlencode(form), bearer)
+    def __call__(self, path: str, bearer: str = "", /, **form: str | list[str]):
+        return self.raw(path, urlencode(form, doseq=True), bearer)
 
     def raw(self, path: str, body: str, token: str = "", kind: str = "application/x-www-form-urlencoded"):
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from accounts.models import APIToken
 from accounts.operations.create_token import create_token
 from broker.kernel import clock
+from sessions_app.gateways.mcp.door import metadata
 from sessions_app.operations.prove_token import keyring
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.queries.tokens import outlived_token
@@ -148,6 +149,9 @@ WRONG = [
     ({"actor_token": "x", "actor_token_type": f"{TYPE}jwt"}, "invalid_request"),
     ({"requested_token_type": f"{TYPE}refresh_token"}, "invalid_request"),
     ({"resource": "https://other.example/"}, "invalid_target"),
+    ({"resource": [django_settings.PUBLIC_URL, "https://other.example/"]}, "invalid_target"),
+    ({"resource": f"{django_settings.PUBLIC_URL}0/mcp"}, "invalid_target"),
+    ({"scope": ["read", "read"]}, "invalid_request"),
     ({"scope": "decide"}, "invalid_scope"),
     ({"authorization_details": "[]"}, "invalid_authorization_details"),
 ]
@@ -195,6 +199,19 @@ def test_a_holder_gets_the_token_of_a_grant_for_a_shorter_time(oauth, world, gra
     assert longer["expires_in"] <= 3600
     assert oauth("revoke", token=longer["access_token"]).status_code == 200
     assert oauth("introspect", mine, token=longer["access_token"]).body == {"active": False}
+
+
+def test_the_resource_that_an_mcp_server_of_here_names_is_taken_also_beside_others(
+    oauth, world, grant, settings
+):
+    settings.MCP_URL = "http://localhost:8421"
+    mine, details = token_for(world.alice, world.now), [{"type": "stint_grant", "grant": grant.ref}]
+    named = metadata("/mcp/desk")["resource"]
+    assert named == "http://localhost:8421/mcp/desk"
+    for resource in (named, settings.MCP_URL, [named, f"{settings.PUBLIC_URL}/x"]):
+        assert of_grant(oauth, mine, details, resource=resource).status_code == 200
+    for resource in ("http://localhost:84210/mcp/desk", "http://localhost:8421.example/", [named, "urn:x"]):
+        assert of_grant(oauth, mine, details, resource=resource).body["error"] == "invalid_target"
 
 
 UNFIT = [

@@ -27,7 +27,7 @@ def test_no_answer_is_kept_by_anybody(oauth, path):
 
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_a_parameter_stands_once_and_has_no_nul(oauth, path):
-    for body in ("token=a&token=b", "scope=read&scope=read", "token=%00"):
+    for body in ("token=a&token=b", "scope=read&scope=read", "token=%00", "resource=%00&resource=x"):
         answer = oauth.raw(path, body)
         assert (answer.status_code, answer.body["error"]) == (400, "invalid_request")
 
