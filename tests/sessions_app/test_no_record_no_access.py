@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
-from django.db import DatabaseError, connection
+import yaml
+from django.db import DatabaseError, connection, transaction
 
+from accounts.models import APIToken
+from accounts.operations.create_token import create_token
 from broker.audit.models import AuditBacklog, AuditEntry
-from sessions_app.models import AccessRequest, Approval, CommandRun, Grant, GrantState, Lease, Session
+from broker.kernel.crypto import token_digest
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    CommandOrder,
+    CommandRun,
+    Grant,
+    GrantCredential,
+    GrantState,
+    Lease,
+    Notice,
+    Session,
+)
+from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.close_session import close_session
+from sessions_app.operations.decide_hold import decide_hold
+from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.exchange_token import exchange_token
+from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.issue_credential import issue_credential
+from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.order_command import order_command
+from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.operations.sweep import sweep
-from tests.support.acts import after, events, intact, last, run, session, undo, use
+from sessions_app.operations.try_call import try_call
+from tests.sessions_app.operations.test_note_deviation import tries
+from tests.support.acts import after, change, events, intact, last, policy, run, session, undo, use
+from tests.support.api_site import add_site, grant_on_site
+from tests.support.issuer import issuer_on_loopback
+from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture
@@ -33,8 +64,20 @@ def record_refuses(live_world, owner_connection):
 def counts() -> list[int]:
     return [
         model.objects.count()
-        for model in (AccessRequest, Approval, Grant, Session, CommandRun, Lease, AuditEntry)
-    ]
+        for model in (
+            AccessRequest, Approval, Grant, Session, CommandRun, CommandOrder, Lease, GrantCredential, APIToken,
+            Notice, AuditEntry, AuditBacklog,
+        )
+    ]  # fmt: skip
+
+
+def refuses(*acts: Callable[[], object]) -> None:
+    """Each of them raises, and leaves all as it was."""
+    before = counts()
+    for act in acts:
+        with pytest.raises(DatabaseError):
+            act()
+        assert counts() == before
 
 
 def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_refuses):
@@ -42,9 +85,8 @@ def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_
     pending, waiting, active = world.request(), world.grant(start=False), world.grant()
     used = use(active, now=world.now)
     opened = session(used, now=world.now)
-    before = counts()
     record_refuses(True)
-    for act in (
+    refuses(
         world.request,
         lambda: world.request(kind="break_glass"),
         lambda: world.decide(pending),
@@ -53,13 +95,114 @@ def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_
         lambda: run(used, opened, now=world.now),
         lambda: run(used, opened, "id", now=world.now),
         lambda: run(used, opened, "echo stop nginx", now=world.now),
-    ):
-        with pytest.raises(DatabaseError):
-            act()
-    assert counts() == before
+    )
     pending.refresh_from_db()
     waiting.refresh_from_db()
     assert (pending.state, waiting.state) == ("pending", GrantState.SCHEDULED)
+
+
+def test_nothing_is_extended_or_handed_on(live_world, record_refuses):
+    world = live_world
+    terms = {"to": {"identities": ["deployer"]}, "depth": 1}
+    change(world, policy(world, delegation=terms))
+    grant, until_asked = world.grant(), world.grant()
+    change(world, policy(world, delegation=terms, extension={"times": 2, "by": "1h", "approvals": "same"}))
+    asked = extend(world, until_asked)
+    change(world, policy(world, delegation=terms))
+    ends = [grant.expires_at, until_asked.expires_at]
+    record_refuses(True)
+    refuses(
+        lambda: extend(world, grant),
+        lambda: world.decide(asked),
+        lambda: delegate_grant(
+            grant_id=grant.pk, actor=world.alice, now=world.now,
+            part=Part(identity="deployer", command_set="restart-web", parameters={}),
+        ),
+    )  # fmt: skip
+    for one in (grant, until_asked, asked):
+        one.refresh_from_db()
+    assert ([grant.expires_at, until_asked.expires_at], asked.state) == (ends, "pending")
+
+
+def test_nothing_that_is_held_is_let_go_on(live_world, record_refuses):
+    world = live_world
+    change(world, policy(world, deviations={"limit": 2}))
+    used = use(world.grant(), now=world.now)
+    waiting = run(used, session(used, now=world.now), "echo stop nginx", now=world.now).run_id
+    stopped = world.grant()
+    tries(world, stopped, 2)
+    record_refuses(True)
+    refuses(
+        lambda: decide_hold(run_id=waiting, actor=world.bob, allow=True, now=world.now),
+        lambda: release_grant(grant_id=stopped.pk, actor=world.bob, now=world.now),
+    )
+    stopped.refresh_from_db()
+    assert stopped.held_at is not None
+    assert CommandRun.objects.get(pk=waiting).decided_at is None
+
+
+def test_no_credential_and_no_token_is_given(live_world, record_refuses, settings, making):
+    world = live_world
+    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
+    grant = world.grant()
+    prepare_grant(grant_id=grant.pk, now=lambda: world.now)
+    add_site(world)
+    on_site = grant_on_site(world)
+    issue_http_token(grant_id=on_site.pk, actor=world.alice, now=world.now)
+    with issuer_on_loopback() as issuer:
+        change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(issuer.document())})
+        proof = issuer.sign(issuer.github(world.now))
+        asked = list(making.calls)
+        record_refuses(True)
+        refuses(
+            lambda: issue_credential(grant_id=grant.pk, actor=world.alice, target="web-1", now=world.now),
+            lambda: issue_http_token(grant_id=on_site.pk, actor=world.alice, now=world.now),
+            lambda: exchange_token(subject_token=proof, address="192.0.2.9", now=world.now),
+            lambda: create_token(
+                identity_id=world.alice.pk, label="laptop", scopes=["read"], lifetime=dt.timedelta(days=1),
+                actor=world.alice, now=world.now,
+            ),
+        )  # fmt: skip
+        assert making.calls == asked, "a target was asked for a credential"
+        assert GrantCredential.objects.get().revoked_at is None
+        record_refuses(False)
+        # Not counted as used.
+        exchange_token(subject_token=proof, address="192.0.2.9", now=world.now)
+
+
+def test_no_tool_is_called_and_no_command_ordered(live_world, record_refuses):
+    world = live_world
+    grant = world.grant()
+    add_desk(world, 9000)
+    with transaction.atomic():
+        token = token_of(grant_unseen(world), world)
+    called = authorize_call(token_digest=token_digest(token), cluster="desk")
+    opened = session(called, now=world.now, gateway="mcp-1")
+
+    def call(name: str, ticket: str = "T-42") -> object:
+        return try_call(use=called, session_id=opened, name=name, arguments={"id": ticket}, now=world.now)
+
+    held = call("close_ticket").run_id
+    decide_hold(run_id=held, actor=world.bob, allow=True, now=world.now)
+    record_refuses(True)
+    refuses(
+        lambda: call("read_ticket"),
+        lambda: call("read_ticket", "T-41"),
+        lambda: call("close_ticket"),
+        lambda: order_command(
+            grant_id=grant.pk,
+            actor=world.alice,
+            target="web-1",
+            index=1,
+            values={"lines": "20"},
+            now=world.now,
+        ),
+    )
+    assert CommandRun.objects.get(pk=held).state == "held"
+
+
+def extend(world, grant):
+    return extend_grant(grant_id=grant.pk, requester=world.alice, seconds=1800, now=world.now)
 
 
 def test_expiry_goes_on_and_is_recorded_when_the_record_is_back(live_world, record_refuses, fake_targets):
