@@ -260,7 +260,7 @@ class Lease(models.Model):
     made_until = models.DateTimeField(null=True, blank=True)
     # A process may be making something until then, so that a look before proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
-    # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant may last.
+    # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     evidence = models.JSONField(default=dict)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
 from django.db import connection, transaction
@@ -16,7 +16,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json, recordable
-from sessions_app.connectors.base import Connector, ConnectorError, Evidence
+from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for, lease_of
@@ -27,9 +27,14 @@ from sessions_app.operations.transition import StaleGrant, transition
 
 log = structlog.get_logger(__name__)
 
+Answer = Future[Evidence | ConnectorError]
+
 DEPROVISIONER = Actor.system("deprovision")
-# A worker that took a grant and died is taken over after this long.
-CLAIM = dt.timedelta(seconds=30)
+# A worker that took a grant and died is taken over after this long. One that waits for targets renews its claim, though
+# not for longer than any call of them takes.
+CLAIM = dt.timedelta(seconds=5)
+RENEWED = dt.timedelta(seconds=1)
+LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 # A gateway that lives has cut everything long before.
 PATIENCE = dt.timedelta(seconds=1)
@@ -61,11 +66,11 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
         in_use = _is_in_use(grant)
         if not in_use and not _made_until(grant, now()):
-            return _finish(grant, _undo(leases, grant), now())
+            return _finish(grant, _undo(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
             # What the targets answer proves nothing yet: a gateway that is frozen cuts nothing, and what a process is making
             # may come after the answer. So they are asked again.
-            _undo(leases, grant)
+            _undo(leases, grant, now)
         return _wait(grant, now())
     finally:
         Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
@@ -75,12 +80,20 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     """Take the grant for a while, if its targets may be asked now; if not, the sweep comes back.
 
     ``attempts`` numbers the claims, so that a stale holder of one can be told apart. No lock is held meanwhile, so that a
-    process that is stopped holds nobody up for longer than its claim lasts.
+    process that is stopped or killed holds nobody up for longer than its claim lasts.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT claim_undo(%s, %s, make_interval(secs => %s), %s, %s, %s)",
-            [grant_id, now, CLAIM.total_seconds(), PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT],
+            "SELECT claim_undo(%s, %s, make_interval(secs => %s), make_interval(secs => %s), %s, %s, %s)",
+            [
+                grant_id,
+                now,
+                CLAIM.total_seconds(),
+                LONGEST.total_seconds(),
+                PLACES,
+                PLACES_AT_HOST,
+                PLACES_IN_DOUBT,
+            ],
         )
         (taken,) = cursor.fetchone()
     return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
@@ -130,7 +143,9 @@ def _own(grant: Grant) -> GrantQuerySet:
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 
-def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | ConnectorError]]:
+def _undo(
+    leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
+) -> list[tuple[Lease, Evidence | ConnectorError]]:
     """Ask all targets at once, so that one that hangs delays no other."""
     if not leases:
         return []
@@ -141,11 +156,28 @@ def _undo(leases: list[Lease], grant: Grant) -> list[tuple[Lease, Evidence | Con
     results: list[tuple[Lease, Evidence | ConnectorError]] = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
         asked = {pool.submit(_ask, connector, grant, lease): lease for lease in leases}
-        for answer in as_completed(asked):
+        for answer in _as_answered(asked, grant, now):
             results.append((asked[answer], answer.result()))
             # One that answers is not to be taken for one that hangs, however long the others take.
             Lease.objects.filter(pk=asked[answer].pk).update(asked_at=None)
     return sorted(results, key=lambda result: result[0].pk)
+
+
+def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
+    """Give each answer as it comes, and renew the claim of the grant meanwhile."""
+    began = renewed = now()
+    waiting = set(asked)
+    while waiting:
+        answers, waiting = wait(waiting, timeout=RENEWED.total_seconds(), return_when=FIRST_COMPLETED)
+        yield from answers
+        if (at := now()) - renewed >= RENEWED:
+            _renew(grant, at, min(at + CLAIM, began + LONGEST))
+            renewed = at
+
+
+def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
+    """Keep the grant. A claim that has lapsed, or that was opened because something changed, is nobody's to renew."""
+    _own(grant).filter(next_attempt_at__gt=now).update(next_attempt_at=until)
 
 
 def _ask(connector: Connector, grant: Grant, lease: Lease) -> Evidence | ConnectorError:
@@ -213,7 +245,7 @@ def _storable(evidence: Evidence) -> dict[str, Json]:
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:
     text = "; ".join(errors)
     # Full jitter would make the first retries late; half of the wait is fixed.
-    wait = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+    pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311
     if text != grant.last_error:
         record_end(
             event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
@@ -227,7 +259,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
             body=f"{text}\nNothing new can run. The target is asked again until it answers.",
         )  # fmt: skip
     Grant.objects.filter(pk=grant.pk).update(
-        last_error=text, next_attempt_at=now + dt.timedelta(seconds=wait)
+        last_error=text, next_attempt_at=now + dt.timedelta(seconds=pause)
     )
     grant.refresh_from_db()
     return grant

@@ -19,6 +19,7 @@ from celery import Celery
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
+from tests.support.acts import run, session, use
 from tests.support.gateway import ROOT, Place, eventually
 
 MANY = 500
@@ -202,3 +203,44 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
         assert states == {active.pk: "active", later.pk: "scheduled"}
         ids = grants_due_in(place, 1, 5)
         assert max(lateness(ids)) <= 2, "the worker did not survive the forgeries"
+
+
+def used(place: Place) -> int:
+    """A grant that is active now and may have left something on web-1."""
+    from broker.kernel import clock
+    from sessions_app.operations.close_session import close_session
+
+    grant, now = place.grant(), clock.now()
+    opened = session(use(grant, now=now), now=now)
+    run(use(grant, now=now), opened, "true", now=now)
+    close_session(session_id=opened, reason="left", now=now)
+    return grant.pk
+
+
+def revoke(grant_id: int) -> None:
+    """End a grant now."""
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.end_grant import end_grant
+
+    end_grant(grant_id=grant_id, actor=None, reason=EndReason.REVOKED, now=clock.now())
+
+
+def test_a_gateway_that_is_killed_while_it_asks_a_target_delays_no_end_there(place):
+    from broker.kernel import clock
+    from sessions_app.models import Grant, Lease
+
+    ids = [used(place), used(place)]
+    target = place.targets["web-1"].pid
+    os.kill(target, signal.SIGSTOP)
+    try:
+        revoke(ids[0])
+        silent = Lease.objects.filter(grant=ids[0], asked_at__isnull=False)
+        eventually(lambda: silent.filter(asked_at__lt=clock.now() - dt.timedelta(seconds=2)).exists())
+        place.stop()
+    finally:
+        os.kill(target, signal.SIGCONT)
+    assert silent.exists(), "nothing tidied up behind it"
+    place.start()
+    revoke(ids[1])
+    eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == 2, within=10)

@@ -9,15 +9,17 @@ import time
 import pytest
 
 from broker.audit.models import AuditEntry
+from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError, Evidence
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
 from sessions_app.operations.close_session import close_session
-from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.deprovision_grant import CLAIM, LONGEST, deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
 from tests.support.fakes import serving
+from tests.support.gateway import eventually
 
 # Where the world's targets are.
 PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}
@@ -267,10 +269,49 @@ def test_a_worker_that_was_stopped_keeps_its_place_no_longer_than_its_claim(live
     one, other = (end(world, used_grant(world, "web-1")) for _ in range(2))
     stopped = Started(lambda: undo(one, now=world.now))
     assert slow.asked.wait(20)
-    assert undo(other, now=after(world, seconds=29)).attempts == 0
+    assert undo(other, now=world.now + CLAIM - dt.timedelta(seconds=1)).attempts == 0
     slow.answer.set()
-    assert undo(other, now=after(world, seconds=30)).state == GrantState.ENDED
+    assert undo(other, now=world.now + CLAIM).state == GrantState.ENDED
     stopped.result()
+
+
+def test_a_worker_that_lives_keeps_its_claim_and_its_place_however_slow_the_target_is(live_world, slow):
+    world = live_world
+    one, other = (end(world, used_grant(world, "web-1")) for _ in range(2))
+    waits = Started(lambda: deprovision_grant(grant_id=one.pk, now=clock.now))
+    assert slow.asked.wait(20)
+    lapses = Grant.objects.get(pk=one.pk).next_attempt_at
+    eventually(lambda: Grant.objects.get(pk=one.pk).next_attempt_at > lapses + dt.timedelta(seconds=0.5))
+    assert undo(one, now=lapses).attempts == 1
+    assert undo(other, now=lapses).attempts == 0, "the host is silent, and asked by one"
+    slow.answer.set()
+    assert waits.result().state == GrantState.ENDED
+    assert slow.asked_for == 1
+
+
+def test_a_claim_is_renewed_for_no_longer_than_a_call_may_take(live_world, slow):
+    world = live_world
+    grant = end(world, used_grant(world, "web-1"))
+    # It is renewed each second of the real time, in which five go by here.
+    steps = iter([0, 0, 0, 4.9, 9.8, 14.7, 19.6, 24.5, 29.4])
+    hangs = Started(
+        lambda: deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=next(steps, 30)))
+    )
+    eventually(lambda: Grant.objects.get(pk=grant.pk).next_attempt_at == world.now + LONGEST, within=30)
+    slow.answer.set()
+    assert undo(grant, now=world.now + LONGEST).state == GrantState.ENDED
+    assert isinstance(hangs.result(), StaleGrant)
+
+
+def test_workers_that_died_while_they_asked_a_host_that_fails_keep_nobody_from_it(world, fake_targets):
+    one, other = (end(world, used_grant(world, "web-1")) for _ in range(2))
+    Lease.objects.update(asked_at=world.now, last_error="web-1 does not answer.")
+    lapsed = after(world, seconds=10)
+    Grant.objects.filter(pk=one.pk).update(next_attempt_at=lapsed)
+    Grant.objects.filter(pk=other.pk).update(next_attempt_at=lapsed + dt.timedelta(seconds=0.5))
+    assert undo(one, now=lapsed).next_attempt_at == lapsed + dt.timedelta(seconds=1), "it is asked by one"
+    assert undo(other, now=lapsed + dt.timedelta(seconds=0.5)).state == GrantState.ENDED
+    assert undo(one, now=lapsed + dt.timedelta(seconds=1)).state == GrantState.ENDED
 
 
 def test_one_cluster_takes_few_places_also_of_targets_that_answer(live_world, slow):
@@ -350,9 +391,9 @@ def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeat
     with serving(lambda: dies), pytest.raises(KeyboardInterrupt):
         undo(grant, now=world.now)
     with serving(lambda: works):
-        early = deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=29))
+        early = deprovision_grant(grant_id=grant.pk, now=lambda: world.now + CLAIM - dt.timedelta(seconds=1))
         assert early.state == GrantState.REVOKING
-        late = deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=30))
+        late = deprovision_grant(grant_id=grant.pk, now=lambda: world.now + CLAIM)
         assert late.state == GrantState.ENDED
 
 
