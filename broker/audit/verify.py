@@ -17,7 +17,7 @@ from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.diagnose import Broken, Problem, diagnose
 from broker.audit.models import MAIN_LOG
 from broker.audit.signed import Signed, newest_signed
-from broker.audit.tree import Tree
+from broker.audit.tree import BLOCK, Tree
 
 PROGRESS_EVERY = 50_000
 
@@ -59,10 +59,17 @@ class _Walk:
     # What was signed of this log and is still ahead, the smallest last.
     signed: list[Signed] = field(default_factory=list)
     tree: Tree = field(default_factory=Tree)
+    leaves: list[bytes] = field(default_factory=list)
 
     def grow(self, seq: int, entry: bytes) -> None:
-        """Compare the tree with what was signed of it."""
-        self.tree.append(entry)
+        """Add an entry to the tree, a block at once, and compare the tree with what was signed of it."""
+        self.leaves.append(entry)
+        if len(self.leaves) == BLOCK or self.signed[-1].size == seq:
+            self.tree.extend(self.leaves)
+            self.leaves.clear()
+            self._compare(seq)
+
+    def _compare(self, seq: int) -> None:
         while self.signed and self.signed[-1].size == seq:
             signed = self.signed.pop()
             if signed.root != self.tree.root():

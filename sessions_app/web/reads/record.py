@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from accounts.models import Identity
+from broker.audit.checkpoint import newest_checkpoint
 from broker.audit.events import Event
-from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead
 from broker.audit.queries import entries, latest_verification
 from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record import Newest, newest_visible
@@ -242,15 +243,16 @@ def saved_by(identity: Identity) -> list[Saved]:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """How the record stands: the last verification, and how many entries were appended since."""
+    """How the record stands: the last verification, how many entries were appended since, and the newest checkpoint."""
 
     verification: Any
     head: int
     since: int
+    checkpoint: AuditCheckpoint | None
 
 
 def integrity() -> Integrity:
-    """Return what the last verification found, and what has come since."""
+    """Return what the last verification found, what has come since, and what was signed last."""
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
-    return Integrity(last, head, max(0, head - last.entries) if last else head)
+    return Integrity(last, head, max(0, head - last.entries) if last else head, newest_checkpoint())

@@ -244,6 +244,19 @@ class TestVerification:
         build(5)
         assert verify(connection=connection).ok
 
+    @pytest.mark.parametrize("count", [1022, 1023, 1024, 2500])
+    def test_a_long_record_is_compared_at_every_size(self, db: None, kept: Path, count: int) -> None:
+        build(count)
+        made()
+        kept.rename(kept.with_suffix(".older"))
+        build(1)
+        assert verify(connection=connection).ok
+        AuditCheckpoint.objects.create(
+            log="main", size=count + 2, root=bytes(32), at=AT, note=signed(count + 2, bytes(32))
+        )
+        verdict = verify(connection=connection)
+        assert (verdict.ok, verdict.problem) == (False, Problem.CHECKPOINT)
+
     def test_a_chain_that_was_rewritten_with_its_head_is_noticed(self, tamper: Tamper) -> None:
         build(5)
         rechain(tamper, 3, made().size)
@@ -284,6 +297,11 @@ def test_the_command_says_why_nothing_is_signed(db: None, settings: Any) -> None
     settings.CHECKPOINT_KEY = "nonsense"
     with pytest.raises(CommandError, match="no private key in PEM"):
         run()
+
+
+def signed(size: int, root: bytes) -> str:
+    by = signer(now=AT)
+    return sign(checkpoint_text(Statement(by.name, size, root), AT), name=by.name, key=by.key)
 
 
 def run(*arguments: str) -> str:

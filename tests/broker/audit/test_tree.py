@@ -136,6 +136,15 @@ def test_a_tree_is_proven_to_begin_another_and_no_other_history_is(
     assert not proven(old, new, [*proof, new])
 
 
+@pytest.mark.parametrize("before", [0, 1, 1023, 1024])
+@pytest.mark.parametrize("more", [0, 1, 1023, 1024, 1025, 3000])
+def test_leaves_that_are_added_at_once_make_the_same_tree(before: int, more: int) -> None:
+    leaves = [str(number).encode() for number in range(before + more)]
+    tree = Tree.over(leaves[:before])
+    tree.extend(leaves[before:])
+    assert (tree.size, tree.root()) == (before + more, plain_root(leaves))
+
+
 def test_what_can_not_be_proven_is_said() -> None:
     with pytest.raises(ValueError, match="no leaf 3"):
         inclusion_proof(3, LEAVES[:3])

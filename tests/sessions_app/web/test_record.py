@@ -11,11 +11,14 @@ import re
 from django.utils.html import escape
 
 from broker.audit.chain import entry_hash
+from broker.audit.checkpoint import newest_checkpoint
+from broker.audit.checkpoint_key import signer
 from broker.audit.models import AuditVerification
+from broker.audit.signed_note import Statement, checkpoint_text, sign
 from broker.settings import BASE_DIR
 from sessions_app.operations.read_workflow import read_workflow
 from sessions_app.operations.save_document import NOUN
-from sessions_app.tasks import verify_record
+from sessions_app.tasks import checkpoint, verify_record
 from sessions_app.web.reads.record import OBJECTS
 from tests.support import acts
 from tests.support.issuer import trust_file
@@ -261,6 +264,32 @@ def test_the_badge_says_what_is_proven_what_is_not_and_what_came_since(world, as
     assert "Record broken at entry 47,902" in page
     assert "Entries before it are intact" in page
     assert head
+
+
+def test_the_badge_shows_what_was_signed_last(world, as_bob, settings, tmp_path):
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
+    assert "checkpoint covers" not in as_bob.get("/record/").content.decode()
+    world.request()
+    checkpoint()
+    verify_record()
+    made = newest_checkpoint()
+    page = as_bob.get("/record/").content.decode()
+    assert f"The newest checkpoint covers {made.size} entries, signed " in page
+    assert f"\n{made.size}\n{made.note.splitlines()[2]}\n" in page
+    assert "Intact at" in page
+
+
+def test_a_checkpoint_of_a_longer_record_outside_shows_the_record_as_broken(
+    world, as_bob, settings, tmp_path, now
+):
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
+    by = signer(now=now)
+    kept = checkpoint_text(Statement(by.name, 10_000, bytes(32)), now)
+    settings.CHECKPOINTS_FILE.write_text(sign(kept, name=by.name, key=by.key) + "\n")
+    verify_record()
+    page = as_bob.get("/record/").content.decode()
+    assert "but 10,000 entries were signed" in page
+    assert "an older backup was restored" in page
 
 
 def test_an_incident_is_found_by_its_reference_and_its_entries_by_those_who_may_see_it(
