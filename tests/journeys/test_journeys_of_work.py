@@ -193,6 +193,12 @@ def test_the_glass_is_broken_and_somebody_else_reviews_it(live_world, alice, bob
     grant.refresh_from_db()
     assert grant.break_glass
     assert grant.end_reason == "released"
+    bob.get_by_label("What you found").fill("One look at the disk, nothing else")
+    bob.get_by_role("button", name="Reviewed").click()
+    expect(bob.locator(".pill", has_text="Reviewed by Bob")).to_be_visible()
+    expect(bob.locator("main")).to_contain_text("One look at the disk, nothing else")
+    grant.refresh_from_db()
+    assert str(grant.reviewed_by) == "Bob"
 
 
 def test_asking_for_an_incident_and_talking_work_without_a_script(live_world, visit):
