@@ -109,7 +109,9 @@ def home(identity: Identity, now: dt.datetime) -> Home:
     others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
     ids = [grant.pk for grant in (*mine, *others)]
     asked = list(
-        with_names(pending(identity).filter(requester=identity, lapses_at__gt=now)).order_by("-number")[:MOST]
+        with_names(pending(identity).filter(requester=identity, lapses_at__gt=now), rules=True)
+        .prefetch_related("approvals")
+        .order_by("-number")[:MOST]
     )
     # Counted in one statement: for most people nothing waits, and three lists need not be asked for.
     counted = waiting.counts_waiting(identity, now)

@@ -19,9 +19,12 @@ from sessions_app.models import (
     Grant,
     RunState,
 )
+from sessions_app.operations.tell import first_told
+from sessions_app.operations.tell_of_hold import people_who_may_decide
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of
+from sessions_app.queries.facts import readable_document
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads.pages import Page, page_of
 from sessions_app.web.reads.waiting import holds_for
@@ -94,7 +97,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One page of the log, the latest first."""
+    """One page of the log, the latest first. ``told`` are the people who were asked first about what is held now."""
 
     entries: Sequence[RunEntry]
     orders: Sequence[OrderEntry]
@@ -103,6 +106,7 @@ class Log:
     newer: bool
     show: str
     asked: Asked
+    told: Sequence[Identity]
 
     @property
     def filters(self) -> list[tuple[str, str, str]]:
@@ -128,7 +132,14 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         newer=page.newer,
         show=show,
         asked=asked,
+        told=_told(grant) if any(waits(run, now) for run in page.rows) else [],
     )
+
+
+def _told(grant: Grant) -> list[Identity]:
+    document = readable_document(grant.policy)
+    people = people_who_may_decide(grant) if document else []
+    return sorted(first_told(people, document), key=str) if document else []
 
 
 def _opened(asked: Asked, page: Page[CommandRun], orders: Sequence[CommandOrder]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -229,6 +230,22 @@ def given(request: AccessRequest) -> str:
         if approval.voided_at is None and approval.verdict == Verdict.APPROVE
     )
     return f"{yes} of {needed} approvals given"
+
+
+@register.filter
+def awaited(request: AccessRequest) -> str:
+    """For whose approval a request waits, as its policy says: `approvers or owners, and security`."""
+    document = readable_document(request.policy)
+    clauses = clauses_of(request, document) if document else ()
+    return ", and ".join(dict.fromkeys(" or ".join(clause.groups) for clause in clauses))
+
+
+@register.filter
+def some_of(people: Sequence[Identity]) -> str:
+    """People by name: `Ana Ruiz`, `Ana Ruiz and Bo`, `Ana Ruiz and 2 others`."""
+    if len(people) > 2:
+        return f"{people[0]} and {len(people) - 1} others"
+    return " and ".join(map(str, people))
 
 
 @register.filter

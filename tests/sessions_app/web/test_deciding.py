@@ -419,3 +419,12 @@ def test_what_commands_take_from_the_work_is_told_from_what_was_typed(world, as_
     assert f'<span class="mono">{ticket.ref}</span>, taken from its <span class="mono">id</span>' in page
     assert page.count("<dt>number</dt>") == 1
     assert '<dt>unit</dt><dd class="mono wrap">nginx</dd>' in page
+
+
+def test_who_else_is_there_leads_to_the_timeline_of_that_cluster_and_day(world, asked, as_bob):
+    timeline = 'href="/timeline/?cluster=web'
+    assert f'{timeline}">' in as_bob.get(f"/approvals/{asked.ref}/").content.decode()
+    begins = world.now + dt.timedelta(days=1)
+    later = world.request(starts_at=begins, kind="planned")
+    page = as_bob.get(f"/approvals/{later.ref}/").content.decode()
+    assert f"{timeline}&amp;day={begins:%Y-%m-%d}" in page

@@ -275,3 +275,10 @@ def test_a_held_grant_says_so_and_an_approver_lets_it_go_on(world, as_alice, as_
     assert as_alice.post(f"/grants/{grant.ref}/release/").status_code == 403
     assert as_bob.post(f"/grants/{grant.ref}/release/", {"note": "A typing mistake"}).status_code == 302
     assert "too much else was tried" not in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+
+
+def test_what_is_held_says_who_was_asked(world, grant, opened, as_alice, now):
+    acts.run(*opened, "echo stop nginx", now=now)
+    assert "left. Asked Bob and Dora" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    world.apply({"groups/approvers.yaml": "name: approvers\nmembers: [admin, bob, dora]\n"})
+    assert "left. Asked Admin and 2 others" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
