@@ -111,8 +111,9 @@ def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
 
 
 def tokens(identity: Identity) -> QuerySet[APIToken]:
-    """The tokens of an identity that were not revoked."""
-    return APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
+    """The tokens of an identity that were not revoked; with one that is bound to a piece of work, those that are as well."""
+    found = APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
+    return found.filter(workflow=identity.bound_to) if identity.bound_to else found
 
 
 # One thing
@@ -182,7 +183,7 @@ def identity_of(identity: Identity, username: str) -> Identity:
 
 def notice_of(identity: Identity, notice_id: int) -> Notice:
     """Return a notice of the identity's own. Raises NotFound."""
-    return _one(Notice.objects.filter(identity=identity, pk=notice_id), "notice")
+    return _one(Notice.objects.visible_to(identity).filter(pk=notice_id), "notice")
 
 
 def _one(found: QuerySet[Row], what: str) -> Row:

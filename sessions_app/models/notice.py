@@ -5,10 +5,34 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Concat, Now
 
 from accounts.models import Identity
+from sessions_app.models.grant import Grant
+from sessions_app.models.request import AccessRequest
+from sessions_app.models.workflow import Workflow
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    """Filters on notices."""
+
+    def visible_to(self, identity: Identity) -> NoticeQuerySet:
+        """Own ones. With a token that is bound to a piece of work: those that tell of it, or of what was asked for it."""
+        own = self.filter(identity=identity)
+        if not identity.bound_to:
+            return own
+        told = (
+            ("/requests/REQ-", "number", AccessRequest.objects.visible_to(identity)),
+            ("/grants/", "ref", Grant.objects.visible_to(identity)),
+            ("/work/", "ref", Workflow.objects.visible_to(identity)),
+        )
+        page = Func(F("path"), Value("#"), Value(1), function="SPLIT_PART", output_field=models.CharField())
+        mine = Q(pk__in=[])
+        for place, name, rows in told:
+            path = Concat(Value(place), name, Value("/"), output_field=models.CharField())
+            mine |= Q(page__in=rows.values_list(path))
+        return own.alias(page=page).filter(mine)
 
 
 class Notice(models.Model):
@@ -24,6 +48,8 @@ class Notice(models.Model):
     mailed_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now(), null=True, blank=True)
+
+    objects = NoticeQuerySet.as_manager()
 
     class Meta:
         indexes: ClassVar = [

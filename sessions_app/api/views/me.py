@@ -116,9 +116,9 @@ class Notices(Endpoint):
 
     @described(paged(NoticeShape), query=OfNotices)
     def get(self, request: Request) -> Response:
-        """What you are told, the newest first."""
+        """What you are told, the newest first; with the token of a run, what it is about."""
         query = self.query(OfNotices)
-        notices = Notice.objects.filter(identity=self.identity)
+        notices = Notice.objects.visible_to(self.identity)
         return self.page(
             notices.filter(read_at__isnull=True) if query["unread"] else notices, NoticeShape, query
         )

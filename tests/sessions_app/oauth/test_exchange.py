@@ -13,6 +13,7 @@ from accounts.models import APIToken
 from accounts.operations.create_token import create_token
 from broker.kernel import clock
 from sessions_app.gateways.mcp.door import metadata
+from sessions_app.models import Notice, Workflow
 from sessions_app.operations.prove_token import keyring
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.queries.tokens import outlived_token
@@ -93,6 +94,36 @@ def test_it_reads_and_ends_what_is_its_own_and_nothing_of_other_runs(oauth, worl
         assert job.get(path).status_code == 404
     assert job.get("/requests").body["results"] == []
     assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 404
+
+
+def bound_to(world, work):
+    _, text = create_token(
+        identity_id=world.deployer.pk, label=f"job of {work.ref}", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
+        actor=world.deployer, now=world.now, workflow=work.ref,
+    )  # fmt: skip
+    return Caller(None, text)
+
+
+def test_it_opens_no_work_and_hears_and_lists_nothing_of_other_runs(world):
+    change(world, policy(world, requesters={"identities": ["deployer"]}, approvals="none"))
+    ours, others = (world.work(who=world.deployer) for _ in range(2))
+    requests = [world.request(world.deployer, workflow=work.ref) for work in (ours, others)]
+    mine, theirs = (started(world, request) for request in requests)
+    for place in (f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/#thread", f"/work/{ours.ref}/",
+                  f"/grants/{theirs.ref}/", f"/work/{others.ref}/", "/webhooks/x/"):  # fmt: skip
+        Notice.objects.create(identity=world.deployer, event="grant.active", path=place, subject=place)
+    job, _ = bound_to(world, ours), bound_to(world, others)
+
+    opened = job.post("/workflows", {"kind": "ticket", "title": "More", "clusters": ["web"]})
+    assert (opened.status_code, opened.body["code"]) == (403, "bound_to_other_work")
+    assert Workflow.objects.count() == 2
+    told = {notice["path"].partition("#")[0] for notice in job.get("/me/notices").body["results"]}
+    assert told == {f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/", f"/work/{ours.ref}/"}
+    of_another = Notice.objects.get(subject=f"/grants/{theirs.ref}/")
+    assert job.post(f"/me/notices/{of_another.pk}/read", {}).status_code == 404
+    of_ours = Notice.objects.get(subject=f"/grants/{mine.ref}/")
+    assert job.post(f"/me/notices/{of_ours.pk}/read", {}).body["read_at"]
+    assert [token["label"] for token in job.get("/me/tokens").body["results"]] == [f"job of {ours.ref}"]
 
 
 def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_nothing_else(world):
