@@ -107,7 +107,8 @@ class Outgoing:
         }
         try:
             with self._wire(addresses, host if secure else None, ends) as wire:
-                client = http.client.HTTPConnection(host)
+                # It is connected already, and told its Host; an IPv6 address would be taken for a name with a port.
+                client = http.client.HTTPConnection("connected")
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)
                 answer = client.getresponse()

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,14 +19,16 @@ FOREVER = 60.0
 
 
 @contextlib.contextmanager
-def server(*parts: bytes, drip: bytes = b"") -> Iterator[str]:
-    """A server that sends the parts at once and then, again and again, one drip; gives its address."""
+def server(*parts: bytes, drip: bytes = b"", heard: list[bytes] | None = None) -> Iterator[str]:
+    """A server that sends the parts at once and then, again and again, one drip; gives its address. ``heard``: for requests."""
     stop = threading.Event()
 
     def serve(listening: socket.socket) -> None:
         taken, _ = listening.accept()
         with taken, contextlib.suppress(OSError):
-            taken.recv(65536)
+            asked = taken.recv(65536)
+            if heard is not None:
+                heard.append(asked)
             for part in parts:
                 taken.sendall(part)
             while drip and not stop.wait(0.02):
@@ -74,6 +78,17 @@ def test_what_comes_in_time_is_whole():
     with server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nX-One: 1\r\n\r\nno") as url:
         reply = asking(total=FOREVER).exchange(url)
     assert (reply.status, reply.body, reply.headers["x-one"], reply.whole) == (404, b"no", "1", True)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[2001:db8::abcd]"])
+def test_an_ipv6_address_is_asked_and_told_which_it_is(host):
+    heard: list[bytes] = []
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", heard=heard) as url:
+        here = f"{host}:{urlsplit(url).port}"
+        # The machine that the test runs on may have no IPv6.
+        outgoing = replace(asking(total=FOREVER), resolve=lambda _host, _port: ["127.0.0.1"])
+        assert outgoing.exchange(f"http://{here}/").body == b"ok"
+    assert f"\r\nHost: {here}\r\n".encode() in heard[0]
 
 
 def test_no_more_of_a_body_is_read_than_one_byte_over_what_is_wanted():
