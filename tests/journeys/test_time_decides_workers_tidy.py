@@ -41,8 +41,10 @@ def valkey() -> Iterator[EmbeddedValkey]:
 
 
 @contextlib.contextmanager
-def worker(place: Place, queue: EmbeddedValkey, name: str = "one") -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker with beat."""
+def worker(
+    place: Place, queue: EmbeddedValkey, name: str = "one", *, beat: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker, with beat unless told otherwise."""
     command = [
         *(
             sys.executable,
@@ -51,7 +53,7 @@ def worker(place: Place, queue: EmbeddedValkey, name: str = "one") -> Iterator[s
             "-A",
             "broker.celery:app",
             "worker",
-            "-B",
+            *(["-B"] if beat else []),
             "-P",
             "threads",
             "-c",
@@ -244,3 +246,29 @@ def test_a_gateway_that_is_killed_while_it_asks_a_target_delays_no_end_there(pla
     place.start()
     revoke(ids[1])
     eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == 2, within=10)
+
+
+def test_a_worker_whose_clock_is_ahead_throws_messages_away_and_no_end_is_late(place, valkey):
+    """By its clock all that others send has expired; a gateway needs no messages."""
+    from broker.kernel import clock
+    from sessions_app.models import Grant, Sweeper
+
+    def seen() -> dt.datetime | None:
+        return Sweeper.objects.filter(name="worker").values_list("seen_at", flat=True).first()
+
+    with worker(place, valkey, beat=False), Celery(broker=valkey.celery_url()) as others:
+        before = clock.now()
+        others.send_task("sweep.tick", queue="revoke")
+        eventually(lambda: (at := seen()) and at > before, within=30)
+        taken, ids = seen(), grants_due_in(place, 5, 20)
+        expired = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+        for _ in range(8):
+            others.send_task("sweep.tick", queue="revoke", expires=expired)
+            for pk in ids:
+                others.send_task(
+                    "grants.deprovision", kwargs={"grant_id": pk}, queue="revoke", expires=expired
+                )
+            time.sleep(1)
+        assert max(lateness(ids)) <= 2
+        eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
+        assert seen() == taken
