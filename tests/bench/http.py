@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.bench.database import database, owner
@@ -56,10 +57,16 @@ def _few(folder: Path) -> float:
 
 
 def _warm(url: str) -> None:
-    """Use each token once: what never changes of its grant is read then."""
-    wire = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    for number in range(1, KEYS + 1):
-        wire.request("GET", "/authz/nginx", headers=_headers(f"sgt_{number:043d}"))
+    """Use each token once: what never changes of its grant is read then, and its first use written down."""
+    with ThreadPoolExecutor(4) as pool:
+        for path in ("/authz/nginx", "/bench/raw"):
+            list(pool.map(lambda first, path=path: _use(url, path, range(first, KEYS + 1, 4)), range(1, 5)))
+
+
+def _use(url: str, path: str, numbers: range) -> None:
+    wire = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    for number in numbers:
+        wire.request("GET", path, headers=_headers(f"sgt_{number:043d}"))
         wire.getresponse().read()
     wire.close()
 
@@ -271,8 +278,8 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         """,
         # Tokens in use: the first request with each is more than a decision.
         """
-        INSERT INTO sessions_app_gatewaynode (name, version, started_at, seen_at, stopped_at)
-        VALUES ('http', '', now(), now(), now())
+        INSERT INTO sessions_app_gatewaynode (name, version, host_key, started_at, seen_at, stopped_at)
+        VALUES ('http', '', '', now(), now(), now())
         """,
         """
         INSERT INTO sessions_app_session (grant_id, target_id, gateway_id, client_address, proof, opened_at, closed_at, close_reason)
