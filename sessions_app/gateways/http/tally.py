@@ -12,7 +12,7 @@ import datetime as dt
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.util import Finalize
 
 import structlog
@@ -61,6 +61,9 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
+        # Those that are to be written down at once, by who writes next.
+        self._first: dict[int, AllowedRequests] = {}
+        self._writing = threading.Lock()
         # When the record took each of them last, the longest ago first.
         self._known: OrderedDict[_Key, float] = OrderedDict()
         self._thread: threading.Thread | None = None
@@ -91,13 +94,29 @@ class Tally:
             self.flush()
 
     def _write_at_once(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+        """Write one down along with those that came while another was written, so that all of them wait for two writes at most."""
         one = AllowedRequests(
             facts=facts, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
         )
-        self._write([one], now)
-        self._learn([one])
+        with self._lock:
+            self._first[id(one)] = one
+        with self._writing:
+            with self._lock:
+                if id(one) not in self._first:
+                    return
+                taken = dict(self._first)
+            # What is not taken is not answered: this one waits no more, and each of the others tries for itself.
+            gone = {id(one)}
+            try:
+                self._write(list(taken.values()), now)
+                self._learn(taken.values())
+                gone |= taken.keys()
+            finally:
+                with self._lock:
+                    for key in gone:
+                        del self._first[key]
 
-    def _learn(self, written: Sequence[AllowedRequests]) -> None:
+    def _learn(self, written: Iterable[AllowedRequests]) -> None:
         moment = time.monotonic()
         with self._lock:
             for one in written:

@@ -69,6 +69,27 @@ def test_each_request_of_each_session_is_a_first_one(tally, written):
     assert [(one.decision.argv[1], one.session_id) for one in written] == [("/a", 1), ("/b", 1), ("/a", 2)]
 
 
+def test_those_that_come_while_one_is_written_are_written_together(live_world):
+    calls, go = [], threading.Event()
+
+    def write(requests, now):
+        calls.append(sorted(one.decision.argv[1] for one in requests))
+        assert go.wait(10)
+
+    tally = Tally(write)
+    threads = [threading.Thread(target=add, args=(tally, f"/{number}")) for number in range(4)]
+    threads[0].start()
+    eventually(lambda: calls == [["/0"]])
+    for thread in threads[1:]:
+        thread.start()
+    eventually(lambda: len(tally._first) == 4)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert calls == [["/0"], ["/1", "/2", "/3"]]
+    assert not tally._first
+
+
 def test_what_the_record_has_for_long_is_written_down_at_once_again(tally, written, monkeypatch):
     tally._start = lambda: None
     add(tally)
