@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from sessions_app.policy.policies import Clause
+
+
+def say_utc(moment: dt.datetime) -> str:
+    """Return a moment as rules say it: `Saturday 28 November 01:00 UTC`."""
+    return f"{moment.astimezone(dt.UTC):%A %d %B %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +24,15 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The rule refuses: why, what to do, and, where one click could mend it, the values that would."""
+    """The rule refuses: why, what to do, and, where one click could mend it, the values that would.
+
+    ``moments`` are those that the words name by `say_utc`, for a door that says them in the reader's zone as well.
+    """
 
     message: str
     fix: str = ""
     offer: dict[str, Any] = field(default_factory=dict)
+    moments: tuple[dt.datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class RuleResult:
     message: str
     fix: str = ""
     offer: dict[str, Any] = field(default_factory=dict)
+    moments: tuple[dt.datetime, ...] = ()
 
 
 class Outcome(StrEnum):

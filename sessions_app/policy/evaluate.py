@@ -143,5 +143,5 @@ def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
 def _result(rule: Rule, ask: Ask, facts: Facts) -> RuleResult:
     answer = rule.verify(ask, facts)
     if isinstance(answer, Deny):
-        return RuleResult(rule.tag, False, answer.message, answer.fix, answer.offer)
+        return RuleResult(rule.tag, False, answer.message, answer.fix, answer.offer, answer.moments)
     return RuleResult(rule.tag, True, answer.message)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import re2
 
-from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.decision import Deny, Permit, say_utc
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import BreakGlass, Clause, Incident, WorkNeeded
 from sessions_app.policy.starts import begins_at
@@ -261,8 +261,9 @@ class InWindow:
         if opens is not None:
             return Deny(
                 "The time is not in an allowed window.",
-                f"The next one that is long enough starts {opens:%A %d %B %H:%M} UTC.",
+                f"The next one that is long enough starts {say_utc(opens)}.",
                 {"starts_at": opens.isoformat()},
+                (opens,),
             )
         if longest < _SHORTEST:
             return Deny("No allowed window is coming.", "Ask who runs the policy when there will be one.")
@@ -286,9 +287,10 @@ class NotFrozen:
         for freeze in self.freezes:
             if freeze.touches(start, end):
                 return Deny(
-                    f"Frozen until {freeze.end.astimezone(dt.UTC):%d %B %H:%M} UTC: {freeze.reason}.",
+                    f"Frozen until {say_utc(freeze.end)}: {freeze.reason}.",
                     "Start after the freeze.",
                     {"starts_at": freeze.end.isoformat()},
+                    (freeze.end,),
                 )
         return Permit("No freeze then.")
 
@@ -581,9 +583,10 @@ class WithinWork:
         start = _start(ask, facts)
         if opens is not None and start < opens:
             return Deny(
-                f"{ask.work} begins at {opens.astimezone(dt.UTC):%d %B %H:%M} UTC.",
+                f"{ask.work} begins {say_utc(opens)}.",
                 "Start with it, or leave the start out.",
                 {"starts_at": None},
+                (opens,),
             )
         if closes is None:
             return Permit(
@@ -594,8 +597,9 @@ class WithinWork:
             return Deny(f"The planned time of {ask.work} is over.", "Plan it anew, and ask again.")
         if ask.duration > left:
             return Deny(
-                f"It would outlast {ask.work}, which ends at {closes.astimezone(dt.UTC):%d %B %H:%M} UTC.",
+                f"It would outlast {ask.work}, which ends {say_utc(closes)}.",
                 f"Make it {say_duration(left)}.",
                 {"duration": left},
+                (closes,),
             )
         return Permit(f"The time lies in that of {ask.work}.")

@@ -29,7 +29,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.check_request import Preview
 from sessions_app.operations.publish_command_set import key_of
-from sessions_app.policy.decision import RuleResult
+from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import clauses_of, readable_document
 from sessions_app.queries.grants import WITHDRAWN
@@ -37,7 +37,7 @@ from sessions_app.queries.starts import later_start
 from sessions_app.web import words
 from sessions_app.web.reads.asking import AskPage, SetOption
 from sessions_app.web.reads.clusters import Health
-from sessions_app.web.templatetags.times import say_moment, say_rough
+from sessions_app.web.templatetags.times import say_both, say_moment, say_rough
 
 register = template.Library()
 
@@ -252,6 +252,14 @@ def some_of(people: Sequence[Identity]) -> str:
 def needed(preview: Preview) -> int:
     """How many approvals a request would need."""
     return sum(clause.count for clause in preview.decision.clauses)
+
+
+@register.filter
+def in_zone(text: str, result: RuleResult) -> str:
+    """The words of a rule, with the moments that they name in the reader's zone, and in UTC where that differs."""
+    for moment in result.moments:
+        text = text.replace(say_utc(moment), say_both(moment, clock.now()))
+    return text
 
 
 @register.filter

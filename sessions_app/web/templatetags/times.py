@@ -35,6 +35,29 @@ def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
     return f"{say_day(local)}{year}, {hour}"
 
 
+def say_both(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment in the reader's zone, and in UTC where that differs: `14:02 CET (13:02 UTC)`."""
+    return say_moment(moment, now) + _in_utc(moment)
+
+
+def _in_utc(*moments: dt.datetime) -> str:
+    """Return moments in UTC, in brackets, with their days where one is another day there; empty where the reader's zone is
+    the same.
+    """
+    if not any(timezone.localtime(moment).utcoffset() for moment in moments):
+        return ""
+    there = [moment.astimezone(dt.UTC) for moment in moments]
+    dated = any(one.date() != timezone.localtime(one).date() for one in there)
+    said = " to ".join(f"{say_day(one)}, {one:%H:%M}" if dated else f"{one:%H:%M}" for one in there)
+    return f" ({said} UTC)"
+
+
+@register.filter
+def when_both(moment: dt.datetime | None) -> SafeString | str:
+    """A moment with its zone, and in UTC where that differs."""
+    return "" if moment is None else _time(moment, say_both(moment, clock.now()))
+
+
 @register.filter
 def when(moment: dt.datetime | None) -> SafeString | str:
     """A moment with its zone; UTC is in the title."""
@@ -54,14 +77,15 @@ def second(moment: dt.datetime | None) -> SafeString | str:
 
 
 @register.simple_tag
-def window(start: dt.datetime, end: dt.datetime) -> SafeString:
-    """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`."""
+def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeString:
+    """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`; with ``utc`` also in UTC, where that differs."""
     now = clock.now()
+    more = _in_utc(start, end) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
     if first.date() != last.date() or first.tzname() != last.tzname():
-        return format_html("{} to {}", when(start), when(end))
+        return format_html("{} to {}{}", when(start), when(end), more)
     begin = say_moment(start, now).rpartition(" ")[0]
-    return format_html("{} to {}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"))
+    return format_html("{} to {}{}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"), more)
 
 
 @register.filter

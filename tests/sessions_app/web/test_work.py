@@ -8,7 +8,8 @@ import re
 import pytest
 from django.utils import timezone
 
-from sessions_app.models import AccessRequest, Notice, Workflow
+from accounts.models import Identity
+from sessions_app.models import AccessRequest, Grant, Notice, Workflow
 from tests.support.acts import policy
 
 FORM = {"kind": "ticket", "title": "A customer's refund", "cluster": ["web"], "assignee": "Alice"}
@@ -201,3 +202,25 @@ def test_the_lists_follow_what_happens(as_bob, page):
 def test_the_button_that_leads_to_the_form_shows_on_small_screens_as_well(as_bob, page):
     (button,) = re.findall(r'<a class="([^"]*)" href="#open">', as_bob.get(page).content.decode())
     assert "not-s" not in button.split()
+
+
+def words(answer) -> str:
+    return re.sub(r"<[^>]*>", "", answer.content.decode())
+
+
+def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_alice, as_bob):
+    begins = dt.datetime(world.now.year + 1, 1, 20, 23, 30, tzinfo=dt.UTC)
+    world.apply(policy(world, max_horizon="1000d"))
+    change = world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
+    Identity.objects.update(time_zone="Asia/Kolkata")
+    both = re.compile(r"05:00 to 06:00 IST \(\w+ 20 Jan, 23:30 to \w+ 21 Jan, 00:30 UTC\)")
+    form = {**ASKED, "incident": change.ref}
+    assert both.search(words(as_alice.post("/requests/preview/", form)))
+    long = words(as_alice.post("/requests/preview/", {**form, "duration": "10800"}))
+    assert re.search(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", long)
+    request = world.request(workflow=change.ref)
+    assert both.search(words(as_bob.get(f"/approvals/{request.ref}/")))
+    world.decide(request)
+    assert "06:00 IST (00:30 UTC)" in words(as_alice.get(f"/grants/{Grant.objects.get().ref}/"))
+    Identity.objects.update(time_zone="UTC")
+    assert "UTC)" not in words(as_alice.post("/requests/preview/", form))
