@@ -122,6 +122,17 @@ def test_the_page_says_who_holds_what_and_what_was_run(world, as_bob, incident, 
     assert "Alice" in text(as_bob, "/incidents/")
 
 
+def test_a_lost_view_is_said_once_and_what_was_typed_in_vain_is_not_fetched_away(as_bob, incident):
+    there = f"/incidents/{incident.ref}/"
+    page = text(as_bob, there)
+    assert (page.count("data-lost"), page.count("data-live")) == (1, 1)
+    too_long = "The disk was full. " * 300
+    refused = as_bob.post(f"{there}close/", {"note": too_long})
+    assert refused.status_code == 400
+    assert too_long in refused.content.decode()
+    assert "data-live" not in refused.content.decode()
+
+
 def test_closing_says_what_will_end_and_ends_it(world, as_bob, incident, now):
     grant = world.respond(incident)
     used = acts.use(grant, now=now)
