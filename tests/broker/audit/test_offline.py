@@ -206,7 +206,7 @@ class TestInTheFile:
         whole = exported.file.read_bytes()
         assert verdict_on(exported.file, key) == 0
         for place in range(len(whole)):
-            for bit in (0x01, 0x20):
+            for bit in (0x01, 0x02, 0x20):
                 flipped = bytearray(whole)
                 flipped[place] ^= bit
                 exported.file.write_bytes(flipped)
