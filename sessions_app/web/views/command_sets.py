@@ -36,7 +36,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     return render(
         request,
         "sessions/command_set.html",
-        {"shown": reads.command_set_page(found, version, who(request))},
+        {"shown": reads.command_set_page(found, version, who(request)), "values": {}},
     )
 
 

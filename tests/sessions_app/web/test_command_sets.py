@@ -7,6 +7,7 @@ import pytest
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.save_draft import save_draft
 from tests.support.acts import change, policy
+from tests.support.mcp_site import files
 
 EDIT = "/command-sets/restart-web/edit/"
 
@@ -76,6 +77,13 @@ def test_a_draft_is_saved_then_published_with_reasons_for_its_warnings(world, as
     )
     version.refresh_from_db()
     assert version.accepted == {key: "Only an inner address"}
+
+
+def test_a_set_whose_parameter_is_no_choice_offers_a_field_for_trying_it(world, browser):
+    change(world, {"command-sets/agent-ticket.yaml": files(9000)["command-sets/agent-ticket.yaml"]})
+    page = browser("admin").get("/command-sets/agent-ticket/")
+    assert page.status_code == 200
+    assert '<input class="ctl" id="try-ticket" name="p.ticket" value=""' in page.content.decode()
 
 
 def test_grants_keep_what_was_approved(world, as_admin):
