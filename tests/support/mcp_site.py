@@ -96,6 +96,8 @@ def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
 
 def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: Any) -> Any:
     """A live grant whose server nobody has asked, as if its tools had been seen with these digests."""
+    from django.db import transaction
+
     from sessions_app.models import Lease
     from sessions_app.operations.provision_grant import activate
 
@@ -109,7 +111,8 @@ def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: A
     Lease.objects.filter(grant=grant).update(
         made={"tools": pins or {"read_ticket": "0" * 64}}, made_until=grant.expires_at
     )
-    activate(grant, world.now)
+    with transaction.atomic():
+        activate(grant, world.now)
     return grant
 
 

@@ -111,6 +111,7 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
         _afternoon(scene)
         _failing(scene, targets)
     _database(scene)
+    _tools(scene)
     _desk(scene)
     _waiting(scene)
     _webhooks(scene)
@@ -404,6 +405,25 @@ def _database(scene: Scene) -> None:
         fake.tampered = {scene.reading.token}
         fake.down = {"db-2"}
         reconcile_cluster(cluster_id=Cluster.objects.get(name="orders").pk, now=lambda: scene.now)
+
+
+def _tools(scene: Scene) -> None:
+    """An MCP server: an agent has called a tool, tried another ticket, and waits for a second person."""
+    from broker.kernel.crypto import token_digest
+    from sessions_app.operations.authorize_call import authorize_call
+    from sessions_app.operations.finish_run import finish_run
+    from sessions_app.operations.try_call import try_call
+    from tests.support.mcp_site import add_desk, grant_unseen, token_of
+
+    add_desk(scene.world, 9000)
+    token = token_of(grant_unseen(scene.world, reason="Summarise what the customer wrote"), scene.world)
+    use = authorize_call(token_digest=token_digest(token), cluster="desk")
+    assert use is not None
+    opened = acts.session(use, now=scene.now, gateway="mcp-1")
+    for name, ticket in (("read_ticket", "T-42"), ("read_ticket", "T-41"), ("close_ticket", "T-42")):
+        tried = try_call(use=use, session_id=opened, name=name, arguments={"id": ticket}, now=scene.now)
+        if tried.verdict == "allowed":
+            finish_run(run_id=tried.run_id, state="done", now=scene.now)
 
 
 def _desk(scene: Scene) -> None:

@@ -232,7 +232,13 @@ STATES = {
 }
 
 # Further objects of pages, by their whole address.
-OTHERS = {"cluster": ["/clusters/orders/"]}
+OTHERS = {
+    "cluster": ["/clusters/orders/", "/clusters/desk/"],
+    "cluster_edit": ["/clusters/desk/edit/"],
+    "command_set": ["/command-sets/agent-ticket/"],
+    "command_set_edit": ["/command-sets/agent-ticket/edit/"],
+    "request_new": ["/requests/new/?cluster=desk&set=agent-ticket"],
+}
 
 # Who shows most of a page, where that is not alice.
 READERS = {"approval": "bob", "approvals": "bob", "people": "admin", "who_can": "bob"}
