@@ -16,6 +16,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import structlog
 from django.conf import settings
@@ -83,7 +84,8 @@ class Uses:
         # Each process by a name of its own, for it closes what is open by that name and not held here.
         self._name = f"mcp@{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._open: dict[int, OpenUse] = {}
-        self._locks: dict[int, asyncio.Lock] = {}
+        # One for each token that is being entered with, and only as long.
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._clock: LoopClock | None = None
         self._node = 0
         self._tasks: list[asyncio.Task[None]] = []
