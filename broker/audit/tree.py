@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 9162 (and RFC 6962) over a log: its root, and proofs for those who have only a root.
+"""The Merkle tree of RFC 9162 (and RFC 6962) over a log: its root, as it grows.
 
 The leaf of an entry is the entry's hash, 32 bytes, which covers its text, its number and all entries before it::
 
@@ -84,78 +84,6 @@ class Tree:
         return root
 
 
-def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """Return what proves to the holder of the root that leaf ``index``, from 0, is in the tree. Raises ValueError."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"There is no leaf {index} in a tree of {len(leaves)}.")
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(index, leaves[:split]), _root(leaves[split:])]
-    return [*inclusion_proof(index - split, leaves[split:]), _root(leaves[:split])]
-
-
-def consistency_proof(first: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """Return what proves that the tree over the first leaves is the beginning of this one. Raises ValueError."""
-    if not 0 < first <= len(leaves):
-        raise ValueError(f"A tree of {first} is not the beginning of one of {len(leaves)}.")
-    return _subproof(first, leaves, whole=True)
-
-
-def _subproof(first: int, leaves: Sequence[bytes], *, whole: bool) -> list[bytes]:
-    if first == len(leaves):
-        return [] if whole else [_root(leaves)]
-    split = _split(len(leaves))
-    if first <= split:
-        return [*_subproof(first, leaves[:split], whole=whole), _root(leaves[split:])]
-    return [*_subproof(first - split, leaves[split:], whole=False), _root(leaves[:split])]
-
-
-def proves_inclusion(proof: Sequence[bytes], *, data: bytes, index: int, size: int, root: bytes) -> bool:
-    """Whether the leaf with this data stands at ``index`` in the tree of ``size`` with this root (RFC 9162, 2.1.3.2)."""
-    if not 0 <= index < size:
-        return False
-    at, last, found = index, size - 1, leaf_hash(data)
-    for sibling in proof:
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            found = node_hash(sibling, found)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            found = node_hash(found, sibling)
-        at, last = at >> 1, last >> 1
-    return last == 0 and found == root
-
-
-def proves_consistency(
-    proof: Sequence[bytes], *, first: int, first_root: bytes, second: int, second_root: bytes
-) -> bool:
-    """Whether the tree of ``first`` leaves is the beginning of that of ``second`` (RFC 9162, 2.1.4.2)."""
-    if first == second:
-        return not proof and first_root == second_root
-    if not 0 < first < second or not proof:
-        return False
-    path = [first_root, *proof] if first.bit_count() == 1 else list(proof)
-    at, last = first - 1, second - 1
-    while at & 1:
-        at, last = at >> 1, last >> 1
-    old = new = path[0]
-    for node in path[1:]:
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            old, new = node_hash(node, old), node_hash(node, new)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            new = node_hash(new, node)
-        at, last = at >> 1, last >> 1
-    return last == 0 and old == first_root and new == second_root
-
-
 def _full_root(leaves: Sequence[bytes]) -> bytes:
     sha256 = hashlib.sha256
     nodes = [sha256(b"\0" + data).digest() for data in leaves]
@@ -164,11 +92,3 @@ def _full_root(leaves: Sequence[bytes]) -> bytes:
             sha256(b"\1" + left + right).digest() for left, right in zip(nodes[::2], nodes[1::2], strict=True)
         ]
     return nodes[0]
-
-
-def _split(size: int) -> int:
-    return 1 << (size - 1).bit_length() - 1
-
-
-def _root(leaves: Sequence[bytes]) -> bytes:
-    return Tree.over(leaves).root()

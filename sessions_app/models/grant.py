@@ -56,6 +56,7 @@ SELECT child.id FROM sessions_app_grant child
 
 def handed_on_by(identity: Identity) -> RawSQL:
     """Return the ids of grants that were delegated from grants of the identity or of its machines, up to two steps below."""
+    # The text is fixed; who asks is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 

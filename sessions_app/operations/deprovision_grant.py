@@ -245,7 +245,7 @@ def _storable(evidence: Evidence) -> dict[str, Json]:
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:
     text = "; ".join(errors)
     # Full jitter would make the first retries late; half of the wait is fixed.
-    pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+    pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311  # spreads retries
     if text != grant.last_error:
         record_end(
             event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,

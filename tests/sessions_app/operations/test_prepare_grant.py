@@ -267,7 +267,10 @@ def test_a_maker_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes(liv
     grant = world.grant()
     gates = Gates(making, 2)
     stopped, other = gates.start(grant, world.now), gates.start(grant, later)
-    rows = lambda: [*Lease.objects.order_by("pk").values(), Grant.objects.filter(pk=grant.pk).values().get()]  # noqa: E731
+
+    def rows() -> list[dict[str, object]]:
+        return [*Lease.objects.order_by("pk").values(), Grant.objects.filter(pk=grant.pk).values().get()]
+
     before, recorded = rows(), events(grant.ref)
     gates.open(0)
     assert stopped.result().state == GrantState.PROVISIONING
