@@ -49,7 +49,8 @@ class RuleShape(Shape):
     message = serializers.CharField()
     fix = serializers.CharField(help_text="What to do about a no; may be empty.")
     offer = serializers.DictField(
-        help_text="Values of the request that would turn the no into a yes; of `workflow`, a list to choose from."
+        help_text="Values of the request that would turn the no into a yes; of `workflow`, a list to choose from. `review` "
+        "is no value: it names the grants that somebody else has to review first."
     )
 
 

@@ -80,7 +80,7 @@ def _facts_then(past: PastRequest, document: PolicyDocument, available: Availabl
         command_set_published=True,
         targets_live=True,
         sweeper_silence=0.0,
-        overdue_reviews=0,
+        overdue_reviews=(),
         available=tuple(available(past, clause) for clause in clauses),
         work_open=bool(ask.work or ask.incident),
         work_on_cluster=bool(ask.work or ask.incident),

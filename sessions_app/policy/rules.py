@@ -76,7 +76,8 @@ class Facts:
     command_set_published: bool
     targets_live: bool
     sweeper_silence: float | None
-    overdue_reviews: int
+    # Grants for which the requester broke the glass, and that should have been reviewed by now.
+    overdue_reviews: tuple[str, ...]
     # For each clause of the policy, how many people could give an approval that counts.
     available: tuple[int, ...]
     # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
@@ -380,9 +381,11 @@ class MayBreakGlass:
                 "Ask one of: " + ", ".join(self.terms.groups),
             )
         if facts.overdue_reviews:
+            them = " and ".join(facts.overdue_reviews)
             return Deny(
-                f"{facts.overdue_reviews} of your earlier uses are still not reviewed and overdue.",
-                "Have an approver review them first.",
+                f"You broke the glass for {them}, and the review is overdue.",
+                "Have an approver review it first.",
+                {"review": list(facts.overdue_reviews)},
             )
         if not ask.reason.strip():
             return Deny("Breaking glass needs a reason.", "Say in a few words what is wrong.")

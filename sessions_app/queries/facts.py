@@ -196,12 +196,13 @@ def roles_in(work: Workflow, identity: Identity) -> frozenset[str]:
     return frozenset(found | ({"member"} if found else set()))
 
 
-def overdue_reviews(identity: Identity, now: dt.datetime) -> int:
-    """Return how many uses of broken glass by the identity, in any guise, should have been reviewed by now."""
-    return Grant.objects.filter(
+def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
+    """Return which uses of broken glass by the identity, in any guise, should have been reviewed by now, the oldest first."""
+    overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),
         break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now,
-    ).count()  # fmt: skip
+    )  # fmt: skip
+    return tuple(overdue.order_by("review_due_at", "pk").values_list("ref", flat=True))
 
 
 def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:

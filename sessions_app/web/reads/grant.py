@@ -18,6 +18,7 @@ from sessions_app.models import Grant, GrantState, Lease, RequestState, Session,
 from sessions_app.operations.delegate_grant import delegates_of
 from sessions_app.operations.release_grant import may_release
 from sessions_app.operations.review_break_glass import may_not_review
+from sessions_app.operations.tell_of_end import reviewers
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote
@@ -94,6 +95,8 @@ class GrantPage:
     may_run: bool
     may_end: bool
     may_not_review: str
+    # Who can look at what was done behind broken glass, where it waits for that and the reader can't.
+    reviewers: Sequence[Identity]
     may_release: bool
     targets: Sequence[Target]
     target: Target | None
@@ -173,12 +176,14 @@ def grant_page(
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
+    why_not_review = may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-"
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
         may_run=live and reader.pk == grant.holder_id and _runs(grant) and grant.held_at is None,
         may_end=Grant.objects.endable_by(reader).filter(pk=grant.pk).exists(),
-        may_not_review=may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-",
+        may_not_review=why_not_review,
+        reviewers=reviewers(grant) if why_not_review not in ("", "-") and grant.state in OVER else [],
         may_release=live and grant.held_at is not None and may_release(grant, reader),
         targets=targets,
         target=chosen,

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from sessions_app.models import AccessRequest, BookmarkPage, RequestState
+from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestState
 from sessions_app.operations.check_request import check_request
 from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.delete_bookmark import delete_bookmark
@@ -144,7 +144,10 @@ def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
         return {**context, "open": error}
     refused = any(result.rule not in SOFT for result in preview.decision.refusals)
     usual = usual_wait(preview.policy) if preview.decision.clauses else None
-    return {**context, "preview": preview, "refused": refused, "usual": usual}
+    overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
+    # What one did in another guise may be somebody else's page.
+    seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
+    return {**context, "preview": preview, "refused": refused, "usual": usual, "to_review": list(seen)}
 
 
 @page()

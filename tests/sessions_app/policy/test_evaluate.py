@@ -29,7 +29,7 @@ ASK = Ask(
 )  # fmt: skip
 FACTS = Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), available=(2,),
     kinds_fit=True,
 )  # fmt: skip
 REFUSING = {

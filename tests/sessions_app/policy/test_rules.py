@@ -22,7 +22,7 @@ ASK = rules.Ask(
 )  # fmt: skip
 FACTS = rules.Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=0, available=(2,),
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), available=(2,),
     kinds_fit=True,
 )  # fmt: skip
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
@@ -66,7 +66,7 @@ CASES = [
     (rules.MayBreakGlass("web-work", GLASS), {"requester_groups": frozenset({"operators"})}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
-    (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": 1}),
+    (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": ("GR-7F3K",)}),
     (rules.IncidentOpen(), {"incident": ""}, {"work_open": True}),
     (rules.IncidentOpen(), {"incident": None}, {"work_open": True}),
     (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False}),

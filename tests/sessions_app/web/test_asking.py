@@ -148,6 +148,38 @@ def test_breaking_the_glass_starts_at_once_with_a_reason(as_alice, browser):
     assert "Review a broken glass" in browser("bob").get("/").content.decode()
 
 
+def test_a_review_that_is_overdue_leads_to_who_can_review_it(world, as_alice, as_bob):
+    as_alice.post("/requests/new/", {**FORM, "kind": "break_glass", "reason": "Site is down", "send": "1"})
+    grant = Grant.objects.get()
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    Grant.objects.update(review_due_at=world.now)
+    answer = as_alice.post("/requests/new/", {**FORM, "kind": "break_glass", "reason": "Again", "send": "1"})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert f"You broke the glass for {grant.ref}, and the review is overdue." in page
+    assert f'<a class="btn s" href="/grants/{grant.ref}/#review">Who can review {grant.ref}</a>' in page
+    theirs = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert 'id="review"' in theirs
+    assert "Bob or Dora can review it here" in theirs
+    as_bob.post(f"/grants/{grant.ref}/review/", {"note": "Only a restart"})
+    as_alice.post("/requests/new/", {**FORM, "kind": "break_glass", "reason": "Again", "send": "1"})
+    assert Grant.objects.count() == 2
+
+
+def test_a_review_of_what_one_did_in_another_guise_is_named_without_a_link_that_leads_nowhere(world, browser):
+    world.charlie.email = "Alice@example.com"
+    world.charlie.save(update_fields=["email"])
+    world.apply({"groups/on-call.yaml": "name: on-call\nmembers: [alice, charlie]\n",
+                 "groups/operators.yaml": "name: operators\nmembers: [alice, charlie]\n"})  # fmt: skip
+    form = {**FORM, "kind": "break_glass", "reason": "Site is down"}
+    browser("alice").post("/requests/new/", {**form, "send": "1"})
+    grant = Grant.objects.get()
+    Grant.objects.update(review_due_at=world.now)
+    page = browser("charlie").post("/requests/new/", form).content.decode()
+    assert f"You broke the glass for {grant.ref}" in page
+    assert f"/grants/{grant.ref}/" not in page
+
+
 def test_the_break_glass_button_is_shown_to_those_who_may(as_alice, as_bob):
     assert "Break glass" in as_alice.get("/").content.decode()
     assert "Break glass" not in as_bob.get("/").content.decode()
