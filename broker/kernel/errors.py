@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 
@@ -9,17 +10,26 @@ class StintError(Exception):
     """An anticipated failure: says what is wrong and what to do.
 
     Subclasses stand beside the operation that raises them and set ``code`` (stable, machine-readable)
-    and ``status`` (the HTTP status that doors answer with). ``hint`` says what to do.
+    and ``status`` (the HTTP status that doors answer with). ``hint`` says what to do. ``moments`` are those that the words
+    name in UTC (`say_utc`), for a door that says them in the reader's zone as well.
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 400
 
-    def __init__(self, message: str, *, hint: str = "", fields: dict[str, list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        fields: dict[str, list[str]] | None = None,
+        moments: tuple[dt.datetime, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.fields = fields or {}
+        self.moments = moments
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

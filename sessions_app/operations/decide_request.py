@@ -13,6 +13,7 @@ from accounts.queries import group_names, same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from broker.kernel.moments import Sayer
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict, Workflow
 from sessions_app.operations.apply_extension import apply_extension
@@ -303,12 +304,12 @@ def _close(
     )  # fmt: skip
 
 
-def _what(request: AccessRequest, now: dt.datetime) -> str:
+def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     if request.state != RequestState.APPROVED:
         return what
     later = later_start(request, now)
-    start = f"at {later.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" if later else "at once"
+    start = say.moment(later) if later else "at once"
     return what if request.extends else f"{what}\nIt starts {start} by itself, and ends by itself."
 
 
@@ -317,7 +318,9 @@ def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.
         people=[request.requester],
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
         subject=subject,
-        body="\n".join(filter(None, [_what(request, now), f"Comment: {comment}" if comment else ""])),
+        body=lambda say: "\n".join(
+            filter(None, [_what(request, now, say), f"Comment: {comment}" if comment else ""])
+        ),
         path=f"/requests/{request.ref}/",
         now=now,
     )

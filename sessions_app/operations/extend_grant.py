@@ -110,8 +110,8 @@ def check_extension(
         raise MayNotExtend(
             f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}."
         )
-    if why_not := refusal(grant.request, grant, now):
-        raise MayNotExtend(why_not, hint="Ask for a new grant.")
+    if refused := refusal(grant.request, grant, now):
+        raise MayNotExtend(refused.message, hint="Ask for a new grant.", moments=refused.moments)
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if deciding is not None:
         earlier = earlier.exclude(pk=deciding.pk)

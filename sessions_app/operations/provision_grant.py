@@ -20,7 +20,7 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.policy.approvals import Standing, resolve
-from sessions_app.policy.decision import Outcome
+from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
@@ -116,7 +116,7 @@ def _tell_of_start(grant: Grant, now: dt.datetime) -> None:
     tell(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
         subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
-        body=f"It ends by itself at {grant.expires_at:%Y-%m-%d %H:%M} UTC. The page says how to use it.",
+        body=lambda say: f"It ends by itself {say.moment(grant.expires_at)}. The page says how to use it.",
     )  # fmt: skip
 
 
@@ -149,11 +149,12 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals do not count any more."
-    return refusal(request, grant, now)
+    refused = refusal(request, grant, now)
+    return refused.message if refused else ""
 
 
-def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
-    """Return why the policy does not carry the grant of ``request`` any more, in a sentence; empty when it does."""
+def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> RuleResult | None:
+    """Return what the policy has against the grant of ``request`` by now; None while it carries it."""
     document = facts.policy_document(request.policy)
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
@@ -172,5 +173,5 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> str:
     if grant.state == GrantState.ACTIVE:
         ignored |= {"in_window", "on_call", "part_in_work", "within_work"}
     if decision.outcome is not Outcome.REFUSED:
-        return ""
-    return next((result.message for result in decision.refusals if result.rule not in ignored), "")
+        return None
+    return next((result for result in decision.refusals if result.rule not in ignored), None)

@@ -13,6 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
+from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.check_request import NewRequest, Preview, check_request, for_its_work
@@ -41,6 +42,7 @@ class RequestRefused(StintError):
             first.message,
             hint=first.fix,
             fields={result.rule: [f"{result.message} {result.fix}".strip()] for result in decision.refusals},
+            moments=tuple(moment for result in decision.refusals for moment in result.moments),
         )
         self.decision = decision
 
@@ -189,23 +191,21 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
         people=first_told({person for _, people in preview.approvers for person in people}, preview.document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
-        body=_facts(request, preview),
+        body=lambda say: _facts(request, preview, say),
         path=f"/approvals/{request.ref}/",
         now=now,
     )
     await_answer(of=request, document=preview.document, now=now)
 
 
-def _facts(request: AccessRequest, preview: Preview) -> str:
+def _facts(request: AccessRequest, preview: Preview, say: Sayer) -> str:
     """Return what an approver reads first, a fact a line."""
     facts = {
         "For": say_duration(request.duration),
-        "Start": f"{preview.starts_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
-        if preview.starts_later
-        else "as soon as it is approved",
+        "Start": say.moment(preview.starts_at) if preview.starts_later else "as soon as it is approved",
         "Targets": ", ".join(target.name for target in preview.targets),
         "Ticket": request.ticket,
         "Reason": request.reason,
-        "Lapses": f"{request.lapses_at:%Y-%m-%d %H:%M} UTC, if nobody decides",
+        "Lapses": f"{say.moment(request.lapses_at)}, if nobody decides",
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)

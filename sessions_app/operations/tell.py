@@ -5,27 +5,35 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
+from broker.kernel.moments import Sayer
 from sessions_app.models import Notice
 from sessions_app.policy.policies import PolicyDocument
 
+# What is told: the same to all, or, where it names a time, to each in their own zone.
+Words = str | Callable[[Sayer], str]
+
 
 def tell(
-    *, people: Iterable[Identity], event: Event, subject: str, body: str, path: str, now: dt.datetime
+    *, people: Iterable[Identity], event: Event, subject: Words, body: Words, path: str, now: dt.datetime
 ) -> None:
     """Write a notice for each person once. The row is the mail's queue; machines are told through their owners."""
-    wanted = {(person.owner or person).pk for person in people}
+    wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
     notices = Notice.objects.bulk_create(
-        Notice(identity_id=pk, event=event.value, subject=subject[:200], body=body, path=path, created_at=now,
-               next_attempt_at=now)
+        Notice(identity_id=pk, event=event.value, subject=_said(subject, wanted[pk])[:200],
+               body=_said(body, wanted[pk]), path=path, created_at=now, next_attempt_at=now)
         for pk in sorted(wanted)
     )  # fmt: skip
     for notice in notices:
         enqueue("notices.send", notice_id=notice.pk)
+
+
+def _said(words: Words, time_zone: str) -> str:
+    return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 
 def first_told(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:

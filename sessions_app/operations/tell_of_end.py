@@ -31,11 +31,11 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
             body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page is its receipt.",
         )  # fmt: skip
     if grant.break_glass and grant.reviewed_at is None:
-        due = f" It is due by {grant.review_due_at:%Y-%m-%d %H:%M} UTC." if grant.review_due_at else ""
         tell(
             people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path,
             subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
-            body=f"Read what was run, then say what you found.{due}",
+            body=lambda say: "Read what was run, then say what you found."
+            + (f" It is due by {say.moment(grant.review_due_at)}." if grant.review_due_at else ""),
         )  # fmt: skip
         if document := facts.readable_document(grant.policy):
             await_answer(of=grant, document=document, now=now)

@@ -61,11 +61,12 @@ def hold_subject(run: CommandRun) -> str:
 
 def tell_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
     """Write the notice of a held command for some people."""
+    until = run.hold_lapses_at or now
     tell(
         people=people,
         event=Event.COMMAND_HELD,
         subject=hold_subject(run),
-        body=f"{run.grant.ref}. Allow it once, or deny it, before {run.hold_lapses_at:%H:%M} UTC.",
+        body=lambda say: f"{run.grant.ref}. Allow it once, or deny it, before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
         now=now,
     )

@@ -32,9 +32,14 @@ def warn_holders(*, now: dt.datetime) -> int:
         )
         Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(warned_at=now)
         for grant in due:
-            tell(
-                people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
-                subject=f"{grant.ref} ends at {grant.expires_at:%H:%M} UTC: {grant.command_set_version.command_set} on {grant.cluster}",
-                body="If the work is not done, extend it on its page, where the policy allows that.",
-            )  # fmt: skip
+            _warn(grant, now)
     return len(due)
+
+
+def _warn(grant: Grant, now: dt.datetime) -> None:
+    what = f"{grant.command_set_version.command_set} on {grant.cluster}"
+    tell(
+        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
+        subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
+        body="If the work is not done, extend it on its page, where the policy allows that.",
+    )  # fmt: skip

@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
+from broker.kernel.moments import say_day
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestState
 from sessions_app.queries.starts import would_run
-from sessions_app.web.words import say_day
 
 Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # a bar narrower than this, in per cent, has its text beside it

@@ -1,4 +1,4 @@
-"""How states look on pages: a tone, a glyph and a word for each, for a tone never speaks alone. And how days are said."""
+"""How states look on pages: a tone, a glyph and a word for each, for a tone never speaks alone."""
 
 from __future__ import annotations
 
@@ -103,8 +103,3 @@ def end_sentence(grant: Grant) -> str:
         word = "ended" if grant.end_reason == EndReason.RELEASED else "revoked"
         return f"{word}{by}"
     return str(EndReason(grant.end_reason).label)
-
-
-def say_day(day: dt.date) -> str:
-    """Return a day: `Sat 28 Nov`."""
-    return f"{day:%a} {day.day} {day:%b}"

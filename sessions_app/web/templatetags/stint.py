@@ -18,6 +18,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
+from broker.kernel.errors import StintError
 from sessions_app.models import (
     AccessRequest,
     CommandRun,
@@ -255,9 +256,9 @@ def needed(preview: Preview) -> int:
 
 
 @register.filter
-def in_zone(text: str, result: RuleResult) -> str:
-    """The words of a rule, with the moments that they name in the reader's zone, and in UTC where that differs."""
-    for moment in result.moments:
+def in_zone(text: str, said: RuleResult | StintError) -> str:
+    """The words of a rule or a refusal, with the moments that they name in the reader's zone, and in UTC where that differs."""
+    for moment in said.moments:
         text = text.replace(say_utc(moment), say_both(moment, clock.now()))
     return text
 

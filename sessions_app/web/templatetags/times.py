@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from broker.kernel import clock
+from broker.kernel.moments import in_utc, say_day
 from sessions_app.policy.durations import say_duration
-from sessions_app.web.words import say_day
 
 register = template.Library()
 
@@ -37,19 +37,7 @@ def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
 
 def say_both(moment: dt.datetime, now: dt.datetime) -> str:
     """Return a moment in the reader's zone, and in UTC where that differs: `14:02 CET (13:02 UTC)`."""
-    return say_moment(moment, now) + _in_utc(moment)
-
-
-def _in_utc(*moments: dt.datetime) -> str:
-    """Return moments in UTC, in brackets, with their days where one is another day there; empty where the reader's zone is
-    the same.
-    """
-    if not any(timezone.localtime(moment).utcoffset() for moment in moments):
-        return ""
-    there = [moment.astimezone(dt.UTC) for moment in moments]
-    dated = any(one.date() != timezone.localtime(one).date() for one in there)
-    said = " to ".join(f"{say_day(one)}, {one:%H:%M}" if dated else f"{one:%H:%M}" for one in there)
-    return f" ({said} UTC)"
+    return say_moment(moment, now) + in_utc((moment,), timezone.get_current_timezone())
 
 
 @register.filter
@@ -80,7 +68,7 @@ def second(moment: dt.datetime | None) -> SafeString | str:
 def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeString:
     """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`; with ``utc`` also in UTC, where that differs."""
     now = clock.now()
-    more = _in_utc(start, end) if utc else ""
+    more = in_utc((start, end), timezone.get_current_timezone()) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
     if first.date() != last.date() or first.tzname() != last.tzname():
         return format_html("{} to {}{}", when(start), when(end), more)

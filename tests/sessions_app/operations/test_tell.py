@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Notice
 from sessions_app.operations.tell import tell
+from sessions_app.operations.warn_holders import warn_holders
+from tests.support.acts import after
 
 
 def told(world, *people, subject="Hello") -> list[str]:
@@ -29,3 +34,47 @@ def test_a_notice_waits_for_its_mail_from_the_start_and_a_long_subject_is_cut(wo
     told(world, world.bob, subject="x" * 500)
     notice = Notice.objects.get()
     assert (notice.next_attempt_at, notice.mailed_at, len(notice.subject)) == (world.now, None, 200)
+
+
+# In whose time
+
+
+def in_zones(**zones: str) -> None:
+    for name, zone in zones.items():
+        Identity.objects.filter(username=name).update(time_zone=zone)
+
+
+def test_a_time_is_said_to_each_in_their_own_zone_and_in_utc(world):
+    in_zones(bob="Asia/Kolkata", dora="UTC")
+    for person in (world.bob, world.dora):
+        person.refresh_from_db()
+    moment = dt.datetime(2026, 11, 27, 20, 0, tzinfo=dt.UTC)
+    tell(
+        people=[world.bob, world.dora], event=Event.REQUEST_CREATED, path="/", now=world.now,
+        subject=lambda say: f"Until {say.hour(moment)}", body=lambda say: f"It ends {say.moment(moment)}.",
+    )  # fmt: skip
+    said = {notice.identity.username: (notice.subject, notice.body) for notice in Notice.objects.all()}
+    assert said["bob"] == (
+        "Until 01:30 IST (Fri 27 Nov, 20:00 UTC)", "It ends Sat 28 Nov 2026, 01:30 IST (Fri 27 Nov, 20:00 UTC).",
+    )  # fmt: skip
+    assert said["dora"] == ("Until 20:00 UTC", "It ends Fri 27 Nov 2026, 20:00 UTC.")
+
+
+def test_what_waits_starts_and_ends_is_said_in_the_time_of_whom_it_is_told(world):
+    in_zones(alice="Asia/Kolkata", bob="Asia/Tokyo")
+    world.alice.refresh_from_db()
+    start = after(world, hours=3)
+    world.grant(starts_at=start, start=False)
+    asked = Notice.objects.get(identity=world.bob)
+    assert "JST (" in asked.body.partition("Start: ")[2].partition("\n")[0]
+    assert "JST (" in asked.body.partition("Lapses: ")[2]
+    approved = Notice.objects.get(identity=world.alice)
+    assert "It starts " in approved.body
+    assert f"IST ({start:%H:%M} UTC)" in approved.body or f", {start:%H:%M} UTC)" in approved.body
+
+
+def test_the_warning_of_an_end_names_the_holders_hour_also_where_a_machine_holds(world):
+    in_zones(alice="Asia/Kolkata")
+    world.grant(who=world.deployer)
+    assert warn_holders(now=after(world, minutes=50)) == 1
+    assert " IST (" in Notice.objects.get(subject__contains=" ends at ").subject

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Identity
+from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Grant, Notice, Workflow
 from tests.support.acts import policy
 
@@ -177,12 +178,12 @@ def test_the_bar_of_a_request_lies_where_its_change_does(world, as_alice, tomorr
 
 def test_what_people_are_told_of_the_start_is_when_the_change_begins(world, tomorrow):
     world.decide(world.request(workflow=tomorrow.ref))
-    begins = f"{tomorrow.starts_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    begins = Sayer.of("UTC").moment(tomorrow.starts_at)
     asked, approved = (
         Notice.objects.filter(identity=who).latest("pk").body for who in (world.bob, world.alice)
     )
     assert f"Start: {begins}" in asked
-    assert f"It starts at {begins} by itself" in approved
+    assert f"It starts {begins} by itself" in approved
 
 
 def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
@@ -218,6 +219,9 @@ def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_al
     assert both.search(words(as_alice.post("/requests/preview/", form)))
     long = words(as_alice.post("/requests/preview/", {**form, "duration": "10800"}))
     assert re.search(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", long)
+    sent = words(as_alice.post("/requests/new/", {**form, "duration": "10800", "send": "1"}))
+    assert len(re.findall(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", sent)) == 3
+    assert "January" not in sent
     request = world.request(workflow=change.ref)
     assert both.search(words(as_bob.get(f"/approvals/{request.ref}/")))
     world.decide(request)
