@@ -57,7 +57,8 @@ TOO_FAR = "A time or a duration is farther away than anything that can be grante
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is supposed, as typed. ``incident`` says that work is open, and ``work``, ``source``, ``severity`` and ``part`` what
-    it is and what the asker is in it; where they say nothing, what the policy wants.
+    it is and what the asker is in it; where they say nothing, what the policy wants. It is planned ``from_…`` ``to_…``, if at
+    all.
     """
 
     person: str = ""
@@ -72,6 +73,10 @@ class Question:
     source: str = ""
     severity: str = ""
     part: str = ""
+    from_day: str = ""
+    from_hour: str = ""
+    to_day: str = ""
+    to_hour: str = ""
     ticket: str = ""
     reason: str = "Simulated"
 
@@ -90,6 +95,10 @@ def question_of(data: QueryDict) -> Question:
         "source",
         "severity",
         "part",
+        "from_day",
+        "from_hour",
+        "to_day",
+        "to_hour",
     )
     given = {name: data.get(PREFIX + name, "").strip() for name in names if PREFIX + name in data}
     kind = data.get(PREFIX + "kind", "")
@@ -207,7 +216,8 @@ def _ask(
         raise InvalidInput(
             "Say for how long.", hint="Write it like 30m, 4h or 1h30m.", fields={"duration": [str(error)]}
         ) from error
-    if seconds > FARTHEST.total_seconds() or (at and abs(at - now) > FARTHEST):
+    planned = (at, *_planned(question, document)) if question.incident else (at,)
+    if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
         raise InvalidInput(TOO_FAR, fields={"duration": ["Within some years."]})
     called = SUPPOSED if document.workflow else SUPPOSED_INCIDENT
     incident = called if question.incident else ""
@@ -269,13 +279,31 @@ def _work(question: Question, document: PolicyDocument) -> Work:
     if document.workflow is None:
         return Work(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
     offered = Options((), (), (), **_work_options(document))
+    starts_at, ends_at = _planned(question, document)
     severity = _chosen(question.severity, offered.severities)
     return Work(
         kind=_chosen(question.work, [kind for kind, _ in offered.work]),
         source=_chosen(question.source, offered.sources),
         severity="" if severity == NO_SEVERITY else severity,
         roles=_ROLES[_chosen(question.part, [part for part, _ in offered.parts])],
+        starts_at=starts_at,
+        ends_at=ends_at,
     )
+
+
+def _planned(question: Question, document: PolicyDocument) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return the planned time of the work that is supposed. Raises InvalidInput."""
+    if document.workflow is None:
+        return None, None
+    starts_at = parse_start(question.from_day, question.from_hour)
+    ends_at = parse_start(question.to_day, question.to_hour)
+    if starts_at and ends_at and ends_at <= starts_at:
+        raise InvalidInput(
+            "The work would end before it begins.",
+            hint="Give it a later end.",
+            fields={"to_day": ["Must be later than its begin."]},
+        )
+    return starts_at, ends_at
 
 
 def _chosen(value: str, offered: Sequence[str]) -> str:

@@ -121,6 +121,33 @@ def test_a_time_is_looked_at_with_windows_and_freezes(world, as_bob):
     assert "Holidays" in simulated(as_bob, day=day.isoformat(), hour="02:00")
 
 
+def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
+    day = (world.now + dt.timedelta(days=8)).date()
+    windows = [{"days": [f"{day:%a}".lower()], "from": "02:00", "to": "06:00", "zone": "UTC"}]
+    change(world, policy_file(world, windows=windows, workflow={"kinds": ["change"]}, max_horizon="30d"))
+    planned = {"incident": "on", "from_day": day.isoformat(), "from_hour": "02:30", "to_day": day.isoformat(),
+               "to_hour": "04:00"}  # fmt: skip
+    page = simulated(as_bob, **planned)
+    assert "Starts with The work." in page
+    assert "The time lies in that of The work." in page
+    assert "lies in an allowed window" in page
+    assert "Needs 1 approval" in page
+    assert "The work begins" in simulated(as_bob, **planned, day=day.isoformat(), hour="02:00")
+    assert "It would outlast The work" in simulated(as_bob, **planned, duration="2h")
+    late = {**planned, "from_hour": "08:00", "to_hour": "12:00"}
+    assert "not in an allowed window" in simulated(as_bob, **late)
+    near = simulated(
+        as_bob, **{**planned, "from_day": "", "from_hour": ""}, day=day.isoformat(), hour="03:30"
+    )
+    assert "It would outlast The work" in near
+    far = (world.now + dt.timedelta(days=80)).date().isoformat()
+    assert "ahead" in simulated(as_bob, **{**planned, "from_day": far, "to_day": far})
+    assert "end before it begins" in simulated(as_bob, **{**planned, "to_hour": "02:00"})
+    assert "farther away than anything" in simulated(as_bob, **{**planned, "to_day": "9998-01-01"})
+    form = as_bob.get(SIMULATE, suppose(**planned)).content.decode()
+    assert f'name="s.from_day" type="date" value="{day}"' in form
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"person": "nobody"}, "Choose who asks"), ({"duration": "soon"}, "Say for how long"),
