@@ -125,7 +125,7 @@ class Event(StrEnum):
 
     # A person, service or agent was made.
     IDENTITY_CREATED = "identity.created"
-    # An identity's kind, owner, groups or rights were changed; the data has what was before and is now.
+    # An identity's name, mail address, kind, owner, groups or rights were changed; the data has what was before and is now.
     IDENTITY_CHANGED = "identity.changed"
     # An identity may no longer do anything; its grants end.
     IDENTITY_DISABLED = "identity.disabled"

@@ -43,6 +43,7 @@ class Notice(models.Model):
     subject = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     path = models.CharField(max_length=200)
+    also_to = models.EmailField("also mailed to", blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     read_at = models.DateTimeField(null=True, blank=True)
     mailed_at = models.DateTimeField(null=True, blank=True)

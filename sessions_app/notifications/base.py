@@ -17,9 +17,9 @@ class NotTold(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What one person is told. ``url`` leads to the page where one signs in and decides; opening it changes nothing."""
+    """What one person is told, at each of their addresses. ``url`` leads to the page where one signs in and decides; opening it changes nothing."""
 
-    to: str
+    to: tuple[str, ...]
     name: str
     subject: str
     body: str

@@ -21,7 +21,7 @@ class Email:
             render_to_string(f"emails/notice-{part}", {"message": message})
             for part in ("subject.txt", "body.txt", "body.html")
         )
-        mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=[message.to])
+        mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=list(message.to))
         mail.attach_alternative(html, "text/html")
         try:
             mail.send()

@@ -27,7 +27,7 @@ def send_notice(*, notice_id: int, now: dt.datetime) -> None:
         return
     notice = Notice.objects.select_related("identity").get(pk=notice_id)
     try:
-        if notice.identity.email:
+        if _addresses(notice):
             Email().send(_message(notice))
         mailed_at, again = now, None
     except NotTold as error:
@@ -39,9 +39,13 @@ def send_notice(*, notice_id: int, now: dt.datetime) -> None:
     )
 
 
+def _addresses(notice: Notice) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (notice.identity.email, notice.also_to))))
+
+
 def _message(notice: Notice) -> Message:
     return Message(
-        to=notice.identity.email,
+        to=_addresses(notice),
         name=str(notice.identity),
         subject=notice.subject,
         body=notice.body,

@@ -19,13 +19,24 @@ Words = str | Callable[[Sayer], str]
 
 
 def tell(
-    *, people: Iterable[Identity], event: Event, subject: Words, body: Words, path: str, now: dt.datetime
+    *,
+    people: Iterable[Identity],
+    event: Event,
+    subject: Words,
+    body: Words,
+    path: str,
+    now: dt.datetime,
+    also_to: str = "",
 ) -> None:
-    """Write a notice for each person once. The row is the mail's queue; machines are told through their owners."""
+    """Write a notice for each person once. The row is the mail's queue; machines are told through their owners.
+
+    ``also_to`` is a mail address that was theirs until now.
+    """
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
     notices = Notice.objects.bulk_create(
         Notice(identity_id=pk, event=event.value, subject=_said(subject, wanted[pk])[:200],
-               body=_said(body, wanted[pk]), path=path, created_at=now, next_attempt_at=now)
+               body=_said(body, wanted[pk]), path=path, also_to=also_to, created_at=now,
+               next_attempt_at=now)
         for pk in sorted(wanted)
     )  # fmt: skip
     for notice in notices:

@@ -159,9 +159,12 @@ def _made(ref: str, data: Data) -> str:
     return f"made the {kind} {ref}{owner}"
 
 
+_CALLED = {"email": "mail address"}
+
+
 def _changed(ref: str, data: Data) -> str:
     return (
-        f"changed the {', '.join(key.replace('_', ' ') for key in data)} of {ref}"
+        f"changed the {', '.join(_CALLED.get(key, key.replace('_', ' ')) for key in data)} of {ref}"
         if data
         else f"changed {ref}"
     )

@@ -183,6 +183,7 @@ urlpatterns: list[URLPattern] = [
     path("new/identity/", people.new, name="person_new"),
     path("people/<int:identity>/switch/", people.switch, name="people_switch"),
     path("people/<username:username>/", people.person, name="person"),
+    path("people/<username:username>/change/", people.change, name="person_change"),
     path("people/<username:username>/groups/", people.change_groups, name="person_groups"),
     path("people/<username:username>/end/", people.end_all, name="person_end_all"),
     path("who-can/", people.can, name="who_can"),

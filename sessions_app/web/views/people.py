@@ -10,7 +10,8 @@ from django.shortcuts import redirect, render
 
 from accounts.models import Identity, Kind
 from broker.kernel import clock
-from broker.kernel.errors import StintError
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.end_all_of import end_all_of
 from sessions_app.queries.people import known_people
@@ -89,15 +90,43 @@ def person(request: HttpRequest, username: str) -> HttpResponse:
     return _person(request, _find(request, username))
 
 
-def _person(request: HttpRequest, found: Identity, outcome: Outcome | None = None) -> HttpResponse:
-    """``outcome`` is what came of a change of its groups."""
+def _person(
+    request: HttpRequest, found: Identity, outcome: Outcome | None = None, refused: StintError | None = None
+) -> HttpResponse:
+    """``outcome`` is what came of a change of its groups, ``refused`` why its name and address were not changed."""
     shown = reads.person_page(found, who(request), clock.now())
     error = outcome.error if outcome else None
     context = {
         "shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries], "outcome": outcome, "error": error,
         "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
+        "refused": refused, "typed": request.POST if refused else {"name": found.name, "email": found.email},
+        "would_join": isinstance(refused, WouldBeOnePerson),
     }  # fmt: skip
-    return render(request, "accounts/person.html", context, status=error.status if error else 200)
+    wrong = error or refused
+    return render(request, "accounts/person.html", context, status=wrong.status if wrong else 200)
+
+
+@page(ACT)
+def change(request: HttpRequest, username: str) -> HttpResponse:
+    """Change somebody's name and mail address."""
+    if not who(request).is_superuser:
+        raise Http404
+    found, sent = _find(request, username), request.POST
+    try:
+        changed = change_identity(
+            identity_id=found.pk,
+            name=sent.get("name", ""),
+            email=sent.get("email", found.email),
+            one_person=sent.get("one_person") == "1",
+            actor=who(request),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error)
+    messages.success(request, f"{changed} is changed, and told of it.")
+    return redirect("person", username)
 
 
 @page(ACT)

@@ -286,3 +286,51 @@ def test_nobody_else_adds_anybody_or_changes_a_group(world, browser):
     assert bob.post("/people/bob/groups/", {"group": "operators"}).status_code == 404
     assert "/new/identity/" not in bob.get("/people/").content.decode()
     assert "Put into" not in bob.get("/people/bob/").content.decode()
+
+
+# Name and address
+
+
+def test_an_administrator_changes_a_name_and_an_address_on_the_page(world, browser):
+    admin = browser("admin")
+    assert (
+        'name="email" type="email" value="alice@example.com"' in admin.get("/people/alice/").content.decode()
+    )
+    form = {"name": "Alice Liddell", "email": "liddell@example.com"}
+    answer = admin.post("/people/alice/change/", form, follow=True)
+    assert answer.redirect_chain == [("/people/alice/", 302)]
+    page = answer.content.decode()
+    assert "Alice Liddell is changed, and told of it." in page
+    assert "changed the name, mail address of alice" in admin.get("/record/").content.decode()
+    for name in ("alice", "bob"):
+        assert browser(name).post("/people/alice/change/", form).status_code == 404
+        assert "/change/" not in browser(name).get(f"/people/{name}/").content.decode()
+
+
+def test_an_address_that_somebody_has_needs_a_word_that_they_are_one_person(world, browser):
+    admin = browser("admin")
+    form = {"name": "Alice", "email": "bob@example.com"}
+    assert "one_person" not in admin.get("/people/alice/").content.decode()
+    refused = admin.post("/people/alice/change/", form)
+    page = refused.content.decode()
+    assert refused.status_code == 409
+    assert "bob has that address" in page
+    assert 'type="checkbox" name="one_person" value="1"' in page
+    assert 'value="bob@example.com"' in page
+    assert admin.post("/people/alice/change/", {**form, "one_person": "1"}).status_code == 302
+    assert Identity.objects.get(username="alice").email == "bob@example.com"
+
+
+def test_what_is_wrong_with_an_address_is_said_in_its_own_form(world, browser):
+    answer = browser("admin").post("/people/alice/change/", {"name": "Typed <b>", "email": "nothing"})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert page.count("That is not a mail address.") == 1
+    assert 'value="Typed &lt;b&gt;"' in page
+
+
+def test_a_machine_has_a_name_alone(world, browser):
+    admin = browser("admin")
+    assert 'id="c-email"' not in admin.get("/people/robot/").content.decode()
+    admin.post("/people/robot/change/", {"name": "Night robot"})
+    assert Identity.objects.get(username="robot").name == "Night robot"
