@@ -10,7 +10,7 @@ from operator import or_
 from statistics import median
 from typing import NamedTuple
 
-from django.db.models import F, Prefetch, Q
+from django.db.models import F, Prefetch, Q, QuerySet
 
 from accounts.models import Identity
 from accounts.queries import group_names
@@ -246,11 +246,21 @@ def _work_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkWanted:
 
 
 def terms_of(identity: Identity) -> list[Terms]:
+    """Return on what terms the identity may ask, policy by policy."""
+    return _terms(AccessPolicy.objects.requestable_by(identity))
+
+
+def on_call_terms(identity: Identity) -> list[Terms]:
+    """Return those of the terms that put the identity on call for incidents; home asks for everybody, and most have none."""
+    found = AccessPolicy.objects.requestable_by(identity).exclude(document__incident=None)
+    return on_call(_terms(found), group_names(identity))
+
+
+def _terms(policies: QuerySet[AccessPolicy]) -> list[Terms]:
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     targets = Prefetch("targets", Target.objects.live().order_by("name"))
     found = (
-        AccessPolicy.objects.requestable_by(identity)
-        .distinct()
+        policies.distinct()
         .order_by("name")
         .prefetch_related(
             Prefetch("clusters", Cluster.objects.live().prefetch_related(targets)),

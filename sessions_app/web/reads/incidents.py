@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.db.models import Count, Prefetch, Q, QuerySet
 
 from accounts.models import Identity
-from accounts.queries import group_names
 from sessions_app.models import (
     AccessRequest,
     Cluster,
@@ -101,7 +100,7 @@ def open_ones(identity: Identity) -> list[Workflow]:
 
 def calls_for(identity: Identity) -> list[Call]:
     """Return the open incidents that the identity is on call for."""
-    terms = asking.on_call(asking.terms_of(identity), group_names(identity))
+    terms = asking.on_call_terms(identity)
     found = asking.open_incidents(asking.clusters_of(terms)) if terms else []
     held = {
         grant.workflow_id: grant
