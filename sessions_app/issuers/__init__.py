@@ -1,1 +1,1 @@
-"""Adapters that prove who a machine is by the tokens of others."""
+"""Adapters that prove who somebody is by the tokens of others: machines by their issuers, people by a provider."""

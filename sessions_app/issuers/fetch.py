@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from broker.kernel.networks import Network
 from broker.kernel.outgoing import Forbidden, Outgoing, Reply, Unreached
@@ -17,16 +17,34 @@ MOST = 256 * 1024
 
 
 class CannotFetch(Exception):  # what it is, not that it is one
-    """The keys could not be had; the message says why."""
+    """It could not be had; the message says why. ``status`` is what was answered instead of 200; 0 where nothing was."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-def fetch_json(url: str, *, allowed: Sequence[Network] = (), agent: str = "Stint") -> dict[str, Any]:
+def fetch_json(
+    url: str,
+    *,
+    allowed: Sequence[Network] = (),
+    agent: str = "Stint",
+    form: Mapping[str, str] | None = None,
+    authorization: str = "",
+) -> dict[str, Any]:
     """Return the JSON object at an https address. ``allowed`` are inner networks that may be reached, by http as well.
 
+    A ``form`` is sent by POST, with what ``authorization`` says.
     Raises CannotFetch: for anything but status 200, more than 256 KiB, more than 6 s, and addresses that lead inside.
     """
+    sent = {"Accept": "application/json"}
+    if authorization:
+        sent["Authorization"] = authorization
+    if form is not None:
+        sent["Content-Type"] = "application/x-www-form-urlencoded"
+    body = None if form is None else urlencode(form).encode()
     try:
-        found = json.loads(_body(url, _reply(url, allowed, agent)))
+        found = json.loads(_body(url, _reply(url, allowed, agent, sent, body)))
     except (ValueError, RecursionError) as error:
         raise CannotFetch(f"{url} can't be read: {type(error).__name__}") from error
     if not isinstance(found, dict):
@@ -34,12 +52,14 @@ def fetch_json(url: str, *, allowed: Sequence[Network] = (), agent: str = "Stint
     return found
 
 
-def _reply(url: str, allowed: Sequence[Network], agent: str) -> Reply:
+def _reply(
+    url: str, allowed: Sequence[Network], agent: str, headers: Mapping[str, str], body: bytes | None
+) -> Reply:
     if urlsplit(url).scheme != "https" and not allowed:
         raise CannotFetch(f"{url} is not https, so anybody on the way could give other keys")
     outgoing = Outgoing(agent=agent, allowed=tuple(allowed), total=TOTAL_SECONDS, most=MOST)
     try:
-        return outgoing.exchange(url, headers={"Accept": "application/json"})
+        return outgoing.exchange(url, method="GET" if body is None else "POST", headers=headers, body=body)
     except Forbidden as error:
         raise CannotFetch(f"{url} can't be asked: {error}") from error
     except Unreached as error:
@@ -48,7 +68,7 @@ def _reply(url: str, allowed: Sequence[Network], agent: str) -> Reply:
 
 def _body(url: str, reply: Reply) -> bytes:
     if reply.status != http.HTTPStatus.OK:
-        raise CannotFetch(f"{url} answered {reply.status}")
+        raise CannotFetch(f"{url} answered {reply.status}", reply.status)
     if not reply.whole:
         raise CannotFetch(f"{url} broke off its answer, or is too slow")
     if len(reply.body) > MOST:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from joserfc import jwk
@@ -14,7 +14,6 @@ from joserfc.errors import JoseError
 
 from broker.kernel.networks import Network
 from sessions_app.issuers.fetch import CannotFetch, fetch_json
-from sessions_app.policy.trust import TrustPolicyDocument
 
 # Seconds.
 KEPT = 600
@@ -30,6 +29,27 @@ _KINDS: Mapping[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]] = {
     "RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey,
 }  # fmt: skip
 _WELL_KNOWN = "/.well-known/openid-configuration"
+
+
+class Signer(Protocol):
+    """Who signs tokens, with what, and where the keys to them are: given, at ``jwks_uri``, or where the issuer says."""
+
+    @property
+    def issuer(self) -> str:
+        """What it calls itself."""
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """Those that it may sign with."""
+
+    @property
+    def jwks_uri(self) -> str | None:
+        """Where its keys are, if that is known."""
+
+    @property
+    def keys(self) -> Sequence[Mapping[str, Any]] | None:
+        """Its keys, if they are known."""
+
 
 Key = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 Fetch = Callable[[str], dict[str, Any]]
@@ -55,7 +75,7 @@ class Keyring:
         self._locks: dict[str, threading.Lock] = {}
         self._seats = threading.BoundedSemaphore(_SEATS)
 
-    def find(self, document: TrustPolicyDocument, kid: str) -> Key | None:
+    def find(self, document: Signer, kid: str) -> Key | None:
         """Return the public key that ``kid`` names; None when the issuer has no such key. Raises CannotFetch.
 
         While another token has the issuer asked, what is known of it counts.
@@ -96,13 +116,13 @@ class Keyring:
         finally:
             self._seats.release()
 
-    def _renewed(self, place: str, document: TrustPolicyDocument) -> _Known:
+    def _renewed(self, place: str, document: Signer) -> _Known:
         known = self._known.get(place)
         if known is None or self._clock() - known.at >= AGAIN:
             known = self._known[place] = _Known(self._asked(place, document), self._clock())
         return known
 
-    def _asked(self, place: str, document: TrustPolicyDocument) -> Mapping[str, Key]:
+    def _asked(self, place: str, document: Signer) -> Mapping[str, Key]:
         """One that does not answer is left alone for a while, so that tokens of strangers don't take up every process."""
         why, at = self._failed.get(place, ("", 0.0))
         if why and self._clock() - at < AGAIN:
@@ -118,7 +138,7 @@ class Keyring:
     def _young(self, known: _Known) -> bool:
         return self._clock() - known.at < KEPT
 
-    def _fetch(self, document: TrustPolicyDocument) -> Mapping[str, Key]:
+    def _fetch(self, document: Signer) -> Mapping[str, Key]:
         return read_keys(self._get(document.jwks_uri or self._published(document.issuer)))
 
     def _published(self, issuer: str) -> str:

@@ -11,8 +11,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 
 from sessions_app.issuers.fetch import CannotFetch
-from sessions_app.issuers.keys import Keyring
-from sessions_app.policy.trust import Condition, TrustPolicyDocument
+from sessions_app.issuers.keys import Keyring, Signer
+from sessions_app.policy.trust import Condition
 
 LONGEST = 16 * 1024
 _LONGEST_KID = 200
@@ -46,7 +46,7 @@ def read_unproven(token: str) -> Unproven:
     return Unproven(header, claims)
 
 
-def signature(token: str, document: TrustPolicyDocument, keyring: Keyring) -> Iterator[Condition]:
+def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condition]:
     """Yield whether the header is fit, the key known and the signature right, as far as one can tell.
 
     Keys come from the issuer alone: what the header says of keys (`jwk`, `jku`, `x5u`, `x5c`) is not looked at, and `kid`
@@ -73,7 +73,7 @@ def signature(token: str, document: TrustPolicyDocument, keyring: Keyring) -> It
     yield Condition("signature", right, "Signed by the issuer")
 
 
-def _fit(header: dict[str, Any], document: TrustPolicyDocument) -> bool:
+def _fit(header: dict[str, Any], document: Signer) -> bool:
     kid, kind = header.get("kid"), header.get("typ", "JWT")
     return (
         header.get("alg") in document.algorithms

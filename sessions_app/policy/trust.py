@@ -182,7 +182,7 @@ def _audience(document: TrustPolicyDocument, claims: Claims) -> Condition:
 
 
 def _times(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> list[Condition]:
-    issued, ends, begins = (_seconds(claims.get(name)) for name in ("iat", "exp", "nbf"))
+    issued, ends, begins = (seconds_of(claims.get(name)) for name in ("iat", "exp", "nbf"))
     at, ahead = now.timestamp(), AHEAD.total_seconds()
     fresh = issued is not None and at - document.max_age <= issued <= at + ahead
     begun = "nbf" not in claims or (begins is not None and begins <= at + ahead)
@@ -192,7 +192,8 @@ def _times(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> l
     ]
 
 
-def _seconds(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
+    """Return a claim as a time in seconds since 1970; None for what is none."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
     return float(value) if usable else None
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from joserfc import jwk, jws
@@ -50,6 +50,10 @@ class Issuer:
             "/keys": {"keys": [key.as_dict(private=False) for key in self.keys]},
         }.get(path)
         return (200, {}, json.dumps(found).encode()) if found else (404, {}, b"{}")
+
+    def posted(self, path: str, headers: Any, body: str) -> tuple[int, dict[str, str], bytes]:
+        """Nothing is taken here."""
+        return 405, {}, b"{}"
 
     def github(self, now, **changes: Any) -> dict[str, Any]:
         """The claims of one job of one run, as GitHub writes them, with some changed; None takes one out."""
@@ -125,6 +129,9 @@ class Issuer:
         return {name: value for name, value in document.items() if value is not None}
 
 
+SomeIssuer = TypeVar("SomeIssuer", bound=Issuer)
+
+
 def trust_file() -> dict[str, str]:
     """The file of a trust policy whose issuer is not asked."""
     document = Issuer(url="https://token.actions.githubusercontent.com").document()
@@ -132,13 +139,19 @@ def trust_file() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def issuer_on_loopback() -> Iterator[Issuer]:
+def issuer_on_loopback(issuer: SomeIssuer | None = None) -> Iterator[SomeIssuer]:
     """An issuer that answers for as long as the block lasts."""
-    issuer = Issuer()
+    issuer = issuer or Issuer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = issuer.published(self.path)
+            self._answer(*issuer.published(self.path))
+
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(*issuer.posted(self.path, self.headers, sent.decode()))
+
+        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)

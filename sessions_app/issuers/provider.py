@@ -1,0 +1,242 @@
+"""Asks a provider of OpenID Connect who somebody is: authorization codes, with PKCE.
+
+Sources: OpenID Connect Core 1.0 section 3.1, Discovery 1.0, RFC 6749, RFC 7636, RFC 9207, RFC 9700.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+from broker.kernel.networks import Network
+from sessions_app.issuers.fetch import CannotFetch, fetch_json
+from sessions_app.issuers.keys import AGAIN, KEPT, PATIENCE, Keyring
+from sessions_app.issuers.tokens import NoToken, read_unproven, signature
+from sessions_app.policy.trust import AHEAD, Algorithm, seconds_of
+
+# A token is made when the code is redeemed, so that an older one is another sign-in's.
+OLDEST = dt.timedelta(minutes=10)
+LONGEST_CODE = 4096
+_LONGEST_SUBJECT = 255
+# How many sign-ins of one process may wait for the provider; one that hangs does not take up all its threads.
+_SEATS = 2
+_WELL_KNOWN = "/.well-known/openid-configuration"
+
+
+class NotProven(Exception):  # what it is, not that it is one
+    """The provider's answer does not say who it is. The message says why, and repeats no part of a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """As what the provider knows Stint: registered there with the address that it sends browsers back to."""
+
+    issuer: str
+    client_id: str
+    secret: str = field(repr=False)
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one sign-in sent, and what its answer has to fit: known to one browser's session and to nobody else."""
+
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+
+    @classmethod
+    def anew(cls) -> Asked:
+        """Return what nobody can guess."""
+        return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What the provider says of itself. It is who signs tokens, as `issuers/keys.py` wants to know it."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    names_itself: bool
+    secret_in_header: bool
+    at: float
+    keys: None = None
+    # Each verifies with a public key: `none` and shared ones prove nothing.
+    algorithms: Sequence[str] = get_args(Algorithm)
+
+
+class Provider:
+    """The provider of this installation. ``allowed``: inner networks that may be asked, by http as well."""
+
+    def __init__(
+        self, client: Client, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._allowed, self._clock = client, tuple(allowed), clock
+        self._keyring = Keyring(allowed=allowed, clock=clock)
+        self._known: _Published | None = None
+        # Why it could not be asked, and when that was.
+        self._failed: tuple[str, float] = ("", 0.0)
+        self._seats = threading.BoundedSemaphore(_SEATS)
+
+    def address(self, asked: Asked) -> str:
+        """Return where the browser has to go. Raises CannotFetch."""
+        there = self._published().authorization_endpoint
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest())
+        sent = {
+            "response_type": "code", "scope": "openid email", "client_id": self._client.client_id,
+            "redirect_uri": self._client.redirect_uri, "state": asked.state, "nonce": asked.nonce,
+            "code_challenge": challenge.decode().rstrip("="), "code_challenge_method": "S256",
+        }  # fmt: skip
+        return f"{there}{'&' if urlsplit(there).query else '?'}{urlencode(sent)}"
+
+    def claims(
+        self, *, code: str, answered_by: str | None, asked: Asked, now: dt.datetime
+    ) -> Mapping[str, Any]:
+        """Redeem a code, and return the claims of the token that it gives. ``answered_by`` is the answer's `iss`.
+
+        Raises NotProven, CannotFetch.
+        """
+        published = self._published()
+        named = answered_by == published.issuer if answered_by is not None else not published.names_itself
+        if not named:
+            raise NotProven("the answer is another provider's")
+        if not 1 <= len(code) <= LONGEST_CODE:
+            raise NotProven("the answer has no code")
+        token = self._redeemed(published, code, asked)
+        try:
+            claims = read_unproven(token).claims
+        except NoToken as error:
+            raise NotProven(f"the token can't be read: {error}") from error
+        self._check(claims, asked, now)
+        with self._seat():
+            for condition in signature(token, published, self._keyring):
+                if not condition.met:
+                    raise NotProven(f"of the token it does not hold: {condition.message}")
+        return claims
+
+    def _redeemed(self, published: _Published, code: str, asked: Asked) -> str:
+        client, authorization = self._client, ""
+        form = {
+            "grant_type": "authorization_code", "code": code, "redirect_uri": client.redirect_uri,
+            "code_verifier": asked.verifier,
+        }  # fmt: skip
+        if published.secret_in_header:
+            pair = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
+            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            form |= {"client_id": client.client_id, "client_secret": client.secret}
+        try:
+            with self._seat():
+                answer = fetch_json(
+                    published.token_endpoint, allowed=self._allowed, form=form, authorization=authorization
+                )
+        except CannotFetch as error:
+            # A code that was used, is another client's or another sign-in's (RFC 6749 section 5.2).
+            if error.status in (400, 401, 403):
+                raise NotProven(f"the provider did not take the code ({error.status})") from error
+            raise
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise NotProven("the provider gave no ID token")
+        return token
+
+    def _check(self, claims: Mapping[str, Any], asked: Asked, now: dt.datetime) -> None:
+        """Core 1.0 section 3.1.3.7. Raises NotProven."""
+        for met, message in self._conditions(claims, asked, now):
+            if not met:
+                raise NotProven(message)
+
+    def _conditions(
+        self, claims: Mapping[str, Any], asked: Asked, now: dt.datetime
+    ) -> Iterator[tuple[bool, str]]:
+        at, ahead, own = now.timestamp(), AHEAD.total_seconds(), self._client.client_id
+        audience, party = claims.get("aud"), claims.get("azp")
+        issued, ends, begins = (seconds_of(claims.get(name)) for name in ("iat", "exp", "nbf"))
+        nonce, subject = claims.get("nonce"), claims.get("sub")
+        yield claims.get("iss") == self._client.issuer, "the token is another issuer's"
+        yield (
+            audience in (own, [own]) or (isinstance(audience, list) and own in audience and party == own),
+            "the token is meant for somebody else",
+        )
+        yield party is None or party == own, "the token was given to somebody else"
+        yield ends is not None and ends > at, "the token is over"
+        fresh = issued is not None and at - OLDEST.total_seconds() <= issued <= at + ahead
+        yield fresh, "the token was not made for this sign-in: its time is another"
+        yield "nbf" not in claims or (begins is not None and begins <= at + ahead), "the token begins later"
+        same = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, asked.nonce)
+        yield same, "the token is of another sign-in"
+        plain = isinstance(subject, str) and subject.isascii() and subject.isprintable()
+        yield plain and 1 <= len(str(subject)) <= _LONGEST_SUBJECT, "the token names nobody"
+
+    def _published(self) -> _Published:
+        known = self._known
+        if known is not None and self._clock() - known.at < KEPT:
+            return known
+        why, at = self._failed
+        if why and self._clock() - at < AGAIN:
+            raise CannotFetch(why)
+        with self._seat():
+            try:
+                read = self._known = self._read()
+            except CannotFetch as error:
+                self._failed = (str(error), self._clock())
+                raise
+        return read
+
+    def _read(self) -> _Published:
+        issuer = self._client.issuer
+        told = fetch_json(issuer.removesuffix("/") + _WELL_KNOWN, allowed=self._allowed)
+        if told.get("issuer") != issuer:
+            raise CannotFetch(
+                f"{issuer} calls itself something else: each character counts, also a / at the end"
+            )
+        methods = told.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if not isinstance(methods, list) or not {"client_secret_basic", "client_secret_post"} & {
+            *map(str, methods)
+        }:
+            raise CannotFetch(f"{issuer} takes a client's secret in no way that is known here")
+        return _Published(
+            issuer=issuer,
+            authorization_endpoint=self._place(told, "authorization_endpoint"),
+            token_endpoint=self._place(told, "token_endpoint"),
+            jwks_uri=self._place(told, "jwks_uri"),
+            names_itself=told.get("authorization_response_iss_parameter_supported") is True,
+            secret_in_header="client_secret_basic" in methods,
+            at=self._clock(),
+        )
+
+    def _place(self, told: Mapping[str, Any], name: str) -> str:
+        there = told.get(name)
+        schemes = ("https", "http") if self._allowed else ("https",)
+        try:
+            fit = (
+                isinstance(there, str)
+                and urlsplit(there).scheme in schemes
+                and bool(urlsplit(there).hostname)
+            )
+        except ValueError:
+            fit = False
+        if not fit:
+            raise CannotFetch(f"{self._client.issuer} names no {name} by https")
+        return str(there)
+
+    @contextlib.contextmanager
+    def _seat(self) -> Iterator[None]:
+        if not self._seats.acquire(timeout=PATIENCE):
+            raise CannotFetch(f"{self._client.issuer} is slow, and others wait for it already")
+        try:
+            yield
+        finally:
+            self._seats.release()
