@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
 from broker.kernel import clock
+
+# How a session says that the identity provider vouched for its person.
+_BY_PROVIDER = "provider"
+
+
+def provider_of(request: HttpRequest, identity: Identity) -> str:
+    """Return the issuer that vouched for somebody in this session; empty: none did."""
+    records = get_authentication_records(request, identity)
+    return next((str(one["issuer"]) for one in records if one["method"] == _BY_PROVIDER), "")
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -36,7 +47,24 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         """Sign in and record it, or neither: a session is saved only with an answer that is no error."""
         with transaction.atomic():
             super().login(request, user)
-            note_sign_in(identity=user, address=self.get_client_ip(request), now=clock.now())
+            note_sign_in(
+                identity=user, address=self.get_client_ip(request), provider=provider_of(request, user), now=clock.now()
+            )  # fmt: skip
+
+    def login_by_provider(self, request: HttpRequest, user: Identity, issuer: str) -> HttpResponse | None:
+        """Sign in whom the provider proved, as far as it wanted to: no step of ours follows. Return where to go instead,
+        if they may not.
+        """
+        try:
+            refused: HttpResponse | None = self.pre_login(
+                request, user, email_verification="none", signal_kwargs=None, email=None, signup=False, redirect_url=None
+            )  # fmt: skip
+            if refused is None:
+                record_authentication(request, user, _BY_PROVIDER, issuer=issuer)
+                self.login(request, user)
+        except ImmediateHttpResponse as instead:
+            refused = instead.response
+        return refused
 
     def logout(self, request: HttpRequest) -> None:
         """Sign out and record it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
+from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.models import Identity
@@ -15,8 +16,12 @@ class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth s
     """allauth's backend, with canonical names; it hashes a password for unknown names as well."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person, or None. Machines have no password and are refused even if one was set."""
+        """Return the person, or None. Machines have no password and are refused even if one was set; where people sign in
+        by the identity provider alone, so is everybody but administrators.
+        """
         if username := credentials.get("username"):
             credentials["username"] = canonical_username(username)
         identity: Identity | None = super().authenticate(request, **credentials)
-        return identity if identity is not None and identity.is_person else None
+        if identity is None or not identity.is_person:
+            return None
+        return identity if settings.PASSWORD_SIGN_IN or identity.is_superuser else None

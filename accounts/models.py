@@ -147,6 +147,28 @@ class SSHPublicKey(models.Model):
         return f"{self.label or self.algorithm} {self.fingerprint}"
 
 
+class ProviderLink(models.Model):
+    """Who somebody of the company's identity provider is here. ``subject`` is the provider's own name for them, for ever;
+    ``email`` is what it said when they were linked, and means nothing afterwards.
+    """
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="provider_links")
+    issuer = models.CharField(max_length=300)
+    subject = models.CharField(max_length=255)
+    email = models.CharField(max_length=254)
+    linked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["issuer", "subject"], name="provider_link_one_identity"),
+            models.UniqueConstraint(fields=["issuer", "identity"], name="provider_link_one_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} of {self.issuer}"
+
+
 class Scope(models.TextChoices):
     """What an API token may be used for; a token never does more than its identity."""
 

@@ -73,6 +73,14 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         )
     if "*" in settings.ALLOWED_HOSTS:
         found.append(Error("STINT_ALLOWED_HOSTS allows any host.", hint="Name the hosts.", id="stint.E004"))
+    if settings.OIDC_ISSUER.startswith("http:") and not local:
+        found.append(
+            Error(
+                "STINT_OIDC_ISSUER is not https, so anybody on the way could say who somebody is.",
+                hint="Give the provider TLS.",
+                id="stint.E007",
+            )
+        )
     if settings.SECURE and not settings.SSH_SOURCE_ADDRESS:
         found.append(
             Warning(

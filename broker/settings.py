@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,54 @@ ACCOUNT_SESSION_REMEMBER = False
 # Else the proxy would be everybody's address, and one stranger's failed sign-ins would lock all people out.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+
+# --- The company's identity provider, by OpenID Connect -----------------------------------------------------------
+
+
+def _provider() -> tuple[str, str, str, str]:
+    """Return issuer, client id, secret and name of the provider; all empty: there is none."""
+    issuer, client = envstr("STINT_OIDC_ISSUER", ""), envstr("STINT_OIDC_CLIENT_ID", "")
+    secret, name = envsecret("STINT_OIDC_CLIENT_SECRET", ""), envstr("STINT_OIDC_NAME", "")
+    given = {
+        "STINT_OIDC_ISSUER": issuer,
+        "STINT_OIDC_CLIENT_ID": client,
+        "STINT_OIDC_CLIENT_SECRET": secret,
+    }
+    missing = [one for one, value in given.items() if not value]
+    if missing and (name or len(missing) < len(given)):
+        raise ImproperlyConfigured(
+            f"The identity provider is set up by halves: {', '.join(missing)} is not set. Set it, or unset all STINT_OIDC_…"
+        )
+    parts = urlsplit(issuer)
+    if issuer and (
+        parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment
+    ):
+        raise ImproperlyConfigured(
+            "STINT_OIDC_ISSUER is no address. Write the `issuer` of the provider's /.well-known/openid-configuration, such as "
+            "https://company.okta.com, each character as it stands there."
+        )
+    return issuer, client, secret, name or str(parts.hostname or "")
+
+
+OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME = _provider()
+# The claim that names somebody's groups, and those of Stint's groups that follow it; all others are left alone.
+OIDC_GROUPS_CLAIM = envstr("STINT_OIDC_GROUPS_CLAIM", "")
+OIDC_GROUPS = envlist("STINT_OIDC_GROUPS", [])
+if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISSUER):
+    raise ImproperlyConfigured(
+        "Groups follow the identity provider where STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER are set. "
+        "Set all of them, or neither of the first two."
+    )
+if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name)]:
+    raise ImproperlyConfigured(
+        f"STINT_OIDC_GROUPS names {wrong[0]}, which can't be the name of a group. Use small letters, digits, - and _."
+    )
+# Off: administrators alone, for the day on which the provider does not answer.
+PASSWORD_SIGN_IN = envbool("STINT_PASSWORD_SIGN_IN", True)
+if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
+    raise ImproperlyConfigured(
+        "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or leave it on."
+    )
 
 # --- Browsers ---------------------------------------------------------------------------------------------------
 

@@ -154,6 +154,10 @@ class Event(StrEnum):
     IDENTITY_SIGNED_IN = "identity.signed_in"
     # An identity signed out of the pages.
     IDENTITY_SIGNED_OUT = "identity.signed_out"
+    # A person was linked to somebody of the identity provider, whose address was theirs; the data has whom.
+    IDENTITY_LINKED = "identity.linked"
+    # That link was taken away by an administrator, and the person's sign-ins ended.
+    IDENTITY_UNLINKED = "identity.unlinked"
     # A sign-in failed; the object is the name that was tried, whether or not it exists.
     IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
     # An identity's password was set by itself or by another.

@@ -31,6 +31,7 @@ _PARTS = {
     "workflows": "The work's source",
     "hooks": "The door for webhooks",
     "exchange": "The exchange of tokens",
+    "provider": "The identity provider",
 }
 
 
@@ -301,8 +302,14 @@ _ACTS: dict[str, Act] = {
     Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
         f"refused to let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
-    Event.IDENTITY_SIGNED_IN: "signed in",
+    Event.IDENTITY_SIGNED_IN: lambda _ref, data: (
+        f"signed in{' by ' + str(data['provider']) if data.get('provider') else ''}"
+    ),
     Event.IDENTITY_SIGNED_OUT: "signed out",
+    Event.IDENTITY_LINKED: lambda ref, data: f"linked {ref} to the identity provider{_why(data, 'email')}",
+    Event.IDENTITY_UNLINKED: lambda ref, data: (
+        f"unlinked {ref} from the identity provider{_why(data, 'email')}"
+    ),
     Event.IDENTITY_SIGN_IN_FAILED: "saw a sign-in as {ref} fail",
     Event.IDENTITY_PASSWORD_CHANGED: "set the password of {ref}",
     Event.CATALOGUE_APPLIED: lambda _ref, data: (

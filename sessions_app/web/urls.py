@@ -1,6 +1,6 @@
 """Pages."""
 
-from allauth.account.views import LoginView, LogoutView
+from allauth.account.views import LogoutView
 from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
@@ -18,6 +18,7 @@ from sessions_app.web.views import (
     notices,
     people,
     policies,
+    provider,
     record,
     recordings,
     requests,
@@ -77,7 +78,9 @@ urlpatterns: list[URLPattern] = [
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),
     # Of allauth's pages these alone; its names are those that it looks for.
-    path("sign-in/", LoginView.as_view(template_name="accounts/sign_in.html"), name="account_login"),
+    path("sign-in/", provider.SignIn.as_view(), name="account_login"),
+    path("sign-in/provider/", provider.begin, name="provider_sign_in"),
+    path("sign-in/provider/answer/", provider.answer, name="provider_answer"),
     path(
         "sign-in/disabled/",
         TemplateView.as_view(template_name="accounts/disabled.html"),
@@ -185,6 +188,7 @@ urlpatterns: list[URLPattern] = [
     path("people/<username:username>/", people.person, name="person"),
     path("people/<username:username>/change/", people.change, name="person_change"),
     path("people/<username:username>/groups/", people.change_groups, name="person_groups"),
+    path("people/<username:username>/unlink/", people.unlink, name="person_unlink"),
     path("people/<username:username>/end/", people.end_all, name="person_end_all"),
     path("who-can/", people.can, name="who_can"),
     path("timeline/", timeline.index, name="timeline"),

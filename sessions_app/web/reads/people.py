@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from accounts.models import APIToken, Identity, Kind, SSHPublicKey
+from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
 from broker.audit.queries import entries
@@ -117,6 +117,7 @@ class PersonPage:
     machines: Sequence[Identity]
     keys: Sequence[SSHPublicKey] | None
     tokens: Sequence[APIToken] | None
+    links: Sequence[ProviderLink]
     grants: Sequence[Grant]
     refused: Sequence[CommandRun]
     entries: Sequence[AuditEntry]
@@ -146,6 +147,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
         machines=list(known_people(reader).filter(owner=person).order_by("username")[:MOST]),
         keys=list(keys) if close else None,
         tokens=list(tokens.order_by("pk")) if close else None,
+        links=list(person.provider_links.order_by("pk")) if reader.is_superuser else [],
         grants=list(visible.filter(state=GrantState.ENDED).order_by("-created_at")[:RECENT]),
         refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
         entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,

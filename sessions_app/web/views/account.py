@@ -45,6 +45,7 @@ def _account(
         "tokens": APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
         .select_related("identity")
         .order_by("pk"),
+        "links": me.provider_links.order_by("pk"),
         "groups": me.groups.order_by("name"),
         "machines": me.machines.order_by("username"),
         "scopes": Scope.choices,

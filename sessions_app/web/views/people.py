@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts.models import Identity, Kind
+from accounts.operations.unlink_provider import unlink_provider
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
@@ -143,6 +144,16 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
         return _person(request, found, outcome)
     word = "taken out of" if request.POST.get("out") == "1" else "put into"
     messages.success(request, f"{found} is {word} {request.POST['group'].strip().replace(' ', '-')}.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def unlink(request: HttpRequest, username: str) -> HttpResponse:
+    """Forget whom of the identity provider somebody is, and sign them out."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = unlink_provider(identity_id=_find(request, username).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{found} is unlinked, and signed out everywhere.")
     return redirect("person", username)
 
 

@@ -118,6 +118,7 @@ ACTS = {
     "person_change",
     "person_groups",
     "person_end_all",
+    "person_unlink",
     "record_verify",
     "question_save",
     "question_delete",
@@ -142,7 +143,14 @@ OF_WEBHOOK = (
 )  # fmt: skip
 OF_SOURCE = ("source", "source_edit", "source_remove", "source_rotate", "source_read")
 OF_TRUST = ("trust_policy_edit", "trust_policy_try", "trust_policy_remove")
-OPEN = {"account_login", "account_logout", "account_inactive", "no_stream"}
+OPEN = {
+    "account_login",
+    "account_logout",
+    "account_inactive",
+    "no_stream",
+    "provider_sign_in",
+    "provider_answer",
+}
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read",
 }  # fmt: skip
@@ -204,6 +212,7 @@ def address(
         "person_change": [identity.username],
         "person_groups": [identity.username],
         "person_end_all": [identity.username],
+        "person_unlink": [identity.username],
         "question_delete": [999_999],
         "notice_read": [notice.pk],
     }

@@ -1,0 +1,87 @@
+"""Find who somebody of the identity provider is here, and remember it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity, Kind, ProviderLink
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Forbidden
+
+_ASK = "Ask an administrator of Stint"
+
+
+class NotLinked(Forbidden):
+    """The provider knows them, and nobody here is them."""
+
+    code = "not_linked"
+
+
+def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
+    """Return whom the provider's ``subject`` is linked to. The first time, that is the one enabled person who has the
+    address ``email``, which the provider has verified; None: it has none. An address moves no link.
+
+    Nobody is made, and machines are never found. Who is returned may be disabled, and is not linked then. Raises NotLinked.
+    """
+    with transaction.atomic():
+        linked = _linked(issuer, subject)
+        if linked is not None:
+            return linked
+        person = _person(email)
+        if not person.is_active:
+            return person
+        held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
+        if held is not None:
+            # Of two that come at the same moment, the second finds the first's.
+            if held.subject == subject:
+                return person
+            raise NotLinked(
+                f"{person} is linked to another account of your provider.",
+                hint=f"{_ASK} to unlink it, if it was yours.",
+            )
+        ProviderLink.objects.create(
+            identity=person, issuer=issuer, subject=subject, email=person.email, linked_at=now
+        )
+        record(
+            event=Event.IDENTITY_LINKED, actor=actor_of(person), object_type="identity", object_ref=person.username,
+            data={"issuer": issuer, "subject": subject, "email": person.email}, now=now,
+        )  # fmt: skip
+    return person
+
+
+def _linked(issuer: str, subject: str) -> Identity | None:
+    link = ProviderLink.objects.filter(issuer=issuer, subject=subject).select_related("identity").first()
+    return link.identity if link is not None else None
+
+
+def _person(email: str | None) -> Identity:
+    """Return the one person with the address, locked. Raises NotLinked."""
+    if not email:
+        raise NotLinked(
+            "Your provider does not say that your mail address is yours.",
+            hint="Its ID token needs `email`, and `email_verified` has to be true. Tell who runs it.",
+        )
+    found = [
+        one
+        for one in Identity.objects.filter(kind=Kind.PERSON, email__iexact=email)
+        .order_by("pk")
+        .select_for_update(no_key=True, of=("self",))
+        if _same(one.email, email)
+    ]
+    enabled = [one for one in found if one.is_active]
+    if len(enabled) > 1:
+        raise NotLinked(
+            f"More than one person here has the address {email}.", hint=f"{_ASK} to leave it to one."
+        )
+    if not found:
+        raise NotLinked(f"Nobody here has the address {email}.", hint=f"{_ASK} to add you.")
+    return (enabled or found)[0]
+
+
+def _same(one: str, other: str) -> bool:
+    """The database takes letters for the same that are not, as i and ı: beyond ASCII, only the same text is the same."""
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())

@@ -1,0 +1,38 @@
+"""Let somebody be in those groups that the identity provider says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+from django.contrib.auth.models import Group
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from sessions_app.operations.catalogue_changes import write_group
+from sessions_app.operations.catalogue_plan import one_change
+from sessions_app.policy.catalogue import GroupDocument
+
+
+def follow_provider_groups(
+    *, identity_id: int, named: Collection[str], governed: Collection[str], now: dt.datetime
+) -> None:
+    """Of the groups that the provider governs, put somebody into those that it named, and take them out of all others, as
+    an administrator would: what rested on a group that is lost ends. Groups that it does not govern stay as they are.
+    """
+    wanted = {name: name in named for name in governed}
+    if not _different(identity_id, wanted):
+        return
+    with one_change(actor=Actor.system("provider"), now=now, holder=identity_id) as plan:
+        username = Identity.objects.values_list("username", flat=True).get(pk=identity_id)
+        for name in _different(identity_id, wanted):
+            members = set(Identity.objects.filter(groups__name=name).values_list("username", flat=True))
+            members = members | {username} if wanted[name] else members - {username}
+            document = GroupDocument.model_validate({"name": name, "members": sorted(members)})
+            write_group(document, plan, Actor.system("provider"), now)
+
+
+def _different(identity_id: int, wanted: dict[str, bool]) -> list[str]:
+    """Return the groups in which somebody is and should not be, or the other way round, in one order for all."""
+    inside = set(Group.objects.filter(user=identity_id).values_list("name", flat=True))
+    return sorted(name for name, should in wanted.items() if should != (name in inside))
