@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.account.internal.flows.login import record_authentication
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
+from accounts.factors import BY_PROVIDER, factor_used, provider_of
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
 from broker.kernel import clock
+from broker.kernel.crypto import seal, unseal
 
-# How a session says that the identity provider vouched for its person.
-_BY_PROVIDER = "provider"
+# Where the session of a sign-in that has begun keeps what it is held against until it is complete.
+_HELD = "stint.signing_in"
 
 
-def provider_of(request: HttpRequest, identity: Identity) -> str:
-    """Return the issuer that vouched for somebody in this session; empty: none did."""
-    records = get_authentication_records(request, identity)
-    return next((str(one["issuer"]) for one in records if one["method"] == _BY_PROVIDER), "")
+def still_signing_in(request: HttpRequest, user: Identity) -> bool:
+    """Whether a sign-in may go on: since its first step nobody disabled the person or ended their sign-ins."""
+    return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -38,6 +42,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, so that a planted session id is worth nothing."""
         request.session.cycle_key()
+        request.session[_HELD] = user.get_session_auth_hash()
         refused = super().pre_login(request, user, **kwargs)
         if refused is not None:
             self._note_failure(request, user.username, "the identity is disabled")
@@ -45,11 +50,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def login(self, request: HttpRequest, user: Any) -> None:
         """Sign in and record it, or neither: a session is saved only with an answer that is no error."""
+        if not still_signing_in(request, user):
+            raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
             note_sign_in(
-                identity=user, address=self.get_client_ip(request), provider=provider_of(request, user), now=clock.now()
+                identity=user, address=self.get_client_ip(request), provider=provider_of(request, user),
+                factor=factor_used(request, user), now=clock.now(),
             )  # fmt: skip
+        del request.session[_HELD]
 
     def login_by_provider(self, request: HttpRequest, user: Identity, issuer: str) -> HttpResponse | None:
         """Sign in whom the provider proved, as far as it wanted to: no step of ours follows. Return where to go instead,
@@ -60,7 +69,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
                 request, user, email_verification="none", signal_kwargs=None, email=None, signup=False, redirect_url=None
             )  # fmt: skip
             if refused is None:
-                record_authentication(request, user, _BY_PROVIDER, issuer=issuer)
+                record_authentication(request, user, BY_PROVIDER, issuer=issuer)
                 self.login(request, user)
         except ImmediateHttpResponse as instead:
             refused = instead.response
@@ -81,3 +90,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def _note_failure(self, request: HttpRequest, name: str, reason: str) -> None:
         note_failed_sign_in(name=name, address=self.get_client_ip(request), reason=reason, now=clock.now())
+
+
+class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
+    """Second factors: what could be used by who reads the database is sealed in it."""
+
+    def encrypt(self, text: str) -> str:
+        """Return what is stored of the secret of an authenticator app, or of recovery codes."""
+        return base64.b64encode(seal(text.encode(), purpose="second factor")).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Return the secret. Raises CannotDecrypt."""
+        return unseal(base64.b64decode(encrypted_text), purpose="second factor").decode()

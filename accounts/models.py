@@ -80,6 +80,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     disabled_at = models.DateTimeField(null=True, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
+    # How often all sign-ins were ended without another password.
+    sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
     # The piece of work that the token in use is bound to; set by whoever looks the token up, and never stored.
     bound_to: str = ""
@@ -108,6 +110,10 @@ class Identity(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.username
+
+    def get_session_auth_hash(self) -> str:
+        """What a sign-in is held against, so that one from before another password, or before all were ended, is over."""
+        return f"{super().get_session_auth_hash()}{self.sign_ins_ended or ''}"
 
     # Properties
 

@@ -89,4 +89,12 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
                 id="stint.W001",
             )
         )
+    if settings.SECURE and settings.SECOND_FACTOR != "required":
+        found.append(
+            Warning(
+                "A password alone signs people in who have set up no second factor.",
+                hint="Set STINT_SECOND_FACTOR=required; each then sets one up at their next sign-in.",
+                id="stint.W002",
+            )
+        )
     return found

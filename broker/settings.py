@@ -128,9 +128,13 @@ DATABASES = {"default": _database(_owner_url if "migrate" in sys.argv[1:2] else 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {
+    # Both are larger than by default, where a few hundred addresses would push out what others' wrong tries are counted by.
     # In the database, so that failed sign-ins are counted once for all processes, and outlive the queue.
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "stint_cache"},
-    # Larger than by default, where a few hundred addresses would push out what others' wrong tries are counted by.
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "stint_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
     "local": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "OPTIONS": {"MAX_ENTRIES": 20_000},
@@ -164,6 +168,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "django_htmx",
     "drf_spectacular",
@@ -189,6 +194,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -242,6 +248,13 @@ ACCOUNT_SESSION_REMEMBER = False
 # Else the proxy would be everybody's address, and one stranger's failed sign-ins would lock all people out.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+MFA_ADAPTER = "accounts.adapter.FactorAdapter"
+# `required`: a sign-in without a second factor opens nothing but the page that sets one up.
+SECOND_FACTOR = envstr("STINT_SECOND_FACTOR", "") or "optional"
+if SECOND_FACTOR not in ("optional", "required"):
+    raise ImproperlyConfigured(
+        f"STINT_SECOND_FACTOR is {SECOND_FACTOR!r}. Set it to optional or to required, or leave it out."
+    )
 
 # --- The company's identity provider, by OpenID Connect -----------------------------------------------------------
 

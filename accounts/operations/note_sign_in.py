@@ -17,11 +17,17 @@ from broker.audit.record import MAX_NAME, record, recordable
 _LONGEST = 100
 
 
-def note_sign_in(*, identity: Identity, address: str, provider: str = "", now: dt.datetime) -> None:
-    """Record a sign-in, and which ``provider`` vouched for it, if any did. Call it in its transaction: what the record
-    refuses must not be. Raises NotInTransaction.
+def note_sign_in(
+    *, identity: Identity, address: str, provider: str = "", factor: str = "", now: dt.datetime
+) -> None:
+    """Record a sign-in, and which ``provider`` vouched for it or which second factor was shown, if any. Call it in its
+    transaction: what the record refuses must not be. Raises NotInTransaction.
     """
-    data = {"from": address, "provider": provider} if provider else {"from": address}
+    data = {
+        "from": address,
+        **({"provider": provider} if provider else {}),
+        **({"factor": factor} if factor else {}),
+    }
     record(
         event=Event.IDENTITY_SIGNED_IN, actor=actor_of(identity), object_type="identity",
         object_ref=identity.username, data=data, now=now,

@@ -160,6 +160,16 @@ class Event(StrEnum):
     IDENTITY_UNLINKED = "identity.unlinked"
     # A sign-in failed; the object is the name that was tried, whether or not it exists.
     IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
+    # A person added a second factor to their sign-in; the data has its kind and name, never a secret.
+    IDENTITY_FACTOR_ADDED = "identity.factor_added"
+    # A person removed one.
+    IDENTITY_FACTOR_REMOVED = "identity.factor_removed"
+    # An administrator, or who has the server's shell, took away all of a person's; every sign-in of theirs ended.
+    IDENTITY_FACTORS_RESET = "identity.factors_reset"
+    # A person made new recovery codes; those from before are worth nothing.
+    IDENTITY_RECOVERY_RENEWED = "identity.recovery_renewed"
+    # A recovery code was used up in place of a second factor; the data says how many are left.
+    IDENTITY_RECOVERY_USED = "identity.recovery_used"
     # An identity's password was set by itself or by another.
     IDENTITY_PASSWORD_CHANGED = "identity.password_changed"  # noqa: S105
 

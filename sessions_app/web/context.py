@@ -177,6 +177,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get(THEME_COOKIE, "")
     values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
     user = getattr(request, "user", None)
-    if isinstance(user, Identity):
+    if isinstance(user, Identity) and not getattr(request, "unproven", None):
         values["frame"] = Frame(request, user)
     return values

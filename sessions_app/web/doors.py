@@ -67,12 +67,13 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:
-    """Send to the sign-in page; a fragment sends its whole page there instead of showing the form in its place."""
+    """Send to the sign-in page, or to the one that sets up the second factor that is missing; a fragment sends its whole
+    page there instead of showing the form in its place.
+    """
     current: HtmxDetails | None = getattr(request, "htmx", None)
-    if not current:
-        return redirect_to_login(request.get_full_path())
-    there = redirect_to_login(current.current_url_abs_path or "/")
-    return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]})
+    path = (current.current_url_abs_path or "/") if current else request.get_full_path()
+    there = redirect("factors") if getattr(request, "unproven", None) else redirect_to_login(path)
+    return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]}) if current else there
 
 
 def who(request: HttpRequest) -> Identity:

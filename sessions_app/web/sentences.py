@@ -35,6 +35,9 @@ _PARTS = {
 }
 
 
+_FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
+
+
 def sentence(entry: AuditEntry) -> str:
     """Return what an entry tells: who did what to what. Facts that the entry does not have are left out."""
     data = entry.data
@@ -91,6 +94,16 @@ def _for_work(data: Data) -> str:
 
 def _why(data: Data, key: str = "reason") -> str:
     return f": {data[key]}" if data.get(key) else ""
+
+
+def _factor(data: Data) -> str:
+    name = f" “{data['name']}”" if data.get("name") else ""
+    return f"{_FACTORS.get(str(data.get('factor')), 'a second factor')}{name}"
+
+
+def _with(data: Data) -> str:
+    how = _FACTORS.get(str(data.get("factor")))
+    return (f" by {data['provider']}" if data.get("provider") else "") + (f" with {how}" if how else "")
 
 
 def _many(count: object, noun: str) -> str:
@@ -302,9 +315,16 @@ _ACTS: dict[str, Act] = {
     Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
         f"refused to let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
-    Event.IDENTITY_SIGNED_IN: lambda _ref, data: (
-        f"signed in{' by ' + str(data['provider']) if data.get('provider') else ''}"
+    Event.IDENTITY_FACTOR_ADDED: lambda ref, data: f"added {_factor(data)} to the sign-in of {ref}",
+    Event.IDENTITY_FACTOR_REMOVED: lambda ref, data: f"removed {_factor(data)} from the sign-in of {ref}",
+    Event.IDENTITY_FACTORS_RESET: lambda ref, data: (
+        f"took all second factors of {ref} away, and ended every sign-in of theirs{_why(data)}"
     ),
+    Event.IDENTITY_RECOVERY_RENEWED: "made new recovery codes for {ref}",
+    Event.IDENTITY_RECOVERY_USED: lambda _ref, data: (
+        "used up a recovery code" + (f"; {data['left']} left" if "left" in data else "")
+    ),
+    Event.IDENTITY_SIGNED_IN: lambda _ref, data: f"signed in{_with(data)}",
     Event.IDENTITY_SIGNED_OUT: "signed out",
     Event.IDENTITY_LINKED: lambda ref, data: f"linked {ref} to the identity provider{_why(data, 'email')}",
     Event.IDENTITY_UNLINKED: lambda ref, data: (

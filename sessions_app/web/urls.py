@@ -5,12 +5,14 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
+from accounts.middleware import before_second_factor
 from sessions_app.web.views import (
     account,
     approvals,
     clusters,
     command_sets,
     device,
+    factors,
     grants,
     home,
     incidents,
@@ -23,6 +25,7 @@ from sessions_app.web.views import (
     recordings,
     requests,
     runs,
+    sign_in,
     sources,
     timeline,
     trust,
@@ -86,7 +89,12 @@ urlpatterns: list[URLPattern] = [
         TemplateView.as_view(template_name="accounts/disabled.html"),
         name="account_inactive",
     ),
-    path("sign-out/", LogoutView.as_view(template_name="accounts/sign_out.html"), name="account_logout"),
+    path("sign-in/second-step/", sign_in.second_step, name="mfa_authenticate"),
+    path(
+        "sign-out/",
+        before_second_factor(LogoutView.as_view(template_name="accounts/sign_out.html")),
+        name="account_logout",
+    ),
     path("device/", device.device, name="device"),
     path("requests/", requests.index, name="requests"),
     path("requests/new/", requests.new, name="request_new"),
@@ -182,6 +190,11 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens/<int:token>/revoke/", account.token_revoke, name="token_revoke"),
     path("account/time-zone/", account.zone, name="account_zone"),
     path("account/password/", account.password, name="account_password"),
+    path("account/factors/", factors.index, name="factors"),
+    path("account/factors/app/", factors.add_app, name="totp_add"),
+    path("account/factors/codes/", factors.renew, name="codes_renew"),
+    path("account/factors/<int:factor>/remove/", factors.remove, name="factor_remove"),
+    path("account/confirm/", factors.confirm, name="account_confirm"),
     path("people/", people.people, name="people"),
     path("new/identity/", people.new, name="person_new"),
     path("people/<int:identity>/switch/", people.switch, name="people_switch"),
@@ -189,6 +202,7 @@ urlpatterns: list[URLPattern] = [
     path("people/<username:username>/change/", people.change, name="person_change"),
     path("people/<username:username>/groups/", people.change_groups, name="person_groups"),
     path("people/<username:username>/unlink/", people.unlink, name="person_unlink"),
+    path("people/<username:username>/factors/", people.take_factors, name="person_factors"),
     path("people/<username:username>/end/", people.end_all, name="person_end_all"),
     path("who-can/", people.can, name="who_can"),
     path("timeline/", timeline.index, name="timeline"),

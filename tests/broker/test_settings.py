@@ -51,6 +51,7 @@ def test_a_secret_given_twice_is_refused(tmp_path):
         ({"STINT_ALLOWED_HOSTS": "stint.example.com"}, "stint.E003"),
         ({"STINT_ALLOWED_HOSTS": "*"}, "stint.E004"),
         ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W001"),
+        ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W002"),
     ],
 )
 def test_a_risky_choice_is_named_with_a_hint(changes, finding):
@@ -88,6 +89,13 @@ def test_pages_may_ask_the_streams_own_port_only_where_no_proxy_stands_before_th
             [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == expected
+
+
+def test_a_second_factor_is_optional_or_required_and_nothing_else():
+    for value, code in (("", 0), ("optional", 0), ("required", 0), ("sometimes", 1)):
+        done = start(STINT_SECOND_FACTOR=value)
+        assert done.returncode == code, done.stderr
+    assert "STINT_SECOND_FACTOR is 'sometimes'" in done.stderr
 
 
 def test_a_network_for_webhooks_that_is_none_is_refused():

@@ -18,9 +18,10 @@ from django.contrib.sessions.backends.db import SessionStore
 from tests.environment import ROOT
 
 
-def cookie_of(identity) -> str:
+def cookie_of(identity, **more) -> str:
     """The cookie of a signed-in browser."""
     session = SessionStore()
+    session.update(more)
     session[SESSION_KEY] = str(identity.pk)
     session[BACKEND_SESSION_KEY] = "accounts.backends.PasswordBackend"
     session[HASH_SESSION_KEY] = identity.get_session_auth_hash()
@@ -260,6 +261,19 @@ def test_a_disabled_identity_gets_no_stream(live_world, streams):
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(streams, cookie_of(live_world.bob))
     assert refused.value.code == 403
+
+
+def test_where_a_second_factor_is_required_there_is_no_stream_without_one(live_world, start):
+    streams = start(STINT_SECOND_FACTOR="required")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(streams, cookie_of(live_world.bob))
+    assert refused.value.code == 403
+    shown = {
+        "account_authentication_methods": [{"method": "mfa", "type": "totp", "at": 0}],
+        "account_authentication_methods_user": str(live_world.bob.pk),
+    }
+    with ask(streams, cookie_of(live_world.bob, **shown)) as stream:
+        begun(stream)
 
 
 def test_there_is_nothing_else_at_that_door(live_world, streams):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
+from accounts.factors import Factors, factors_of
 from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
@@ -106,7 +107,7 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class PersonPage:
-    """One identity for one reader. Keys and tokens are None for readers who may not see them."""
+    """One identity for one reader. Keys, tokens and second factors are None for readers who may not see them."""
 
     person: Identity
     own: bool
@@ -118,6 +119,7 @@ class PersonPage:
     keys: Sequence[SSHPublicKey] | None
     tokens: Sequence[APIToken] | None
     links: Sequence[ProviderLink]
+    factors: Factors | None
     grants: Sequence[Grant]
     refused: Sequence[CommandRun]
     entries: Sequence[AuditEntry]
@@ -148,6 +150,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
         keys=list(keys) if close else None,
         tokens=list(tokens.order_by("pk")) if close else None,
         links=list(person.provider_links.order_by("pk")) if reader.is_superuser else [],
+        factors=factors_of(person) if close and person.is_person else None,
         grants=list(visible.filter(state=GrantState.ENDED).order_by("-created_at")[:RECENT]),
         refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
         entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
+from accounts.factors import factors_of
 from accounts.models import APIToken, Identity, Scope, SSHPublicKey
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_token import create_token
@@ -47,6 +48,7 @@ def _account(
         .order_by("pk"),
         "links": me.provider_links.order_by("pk"),
         "groups": me.groups.order_by("name"),
+        "factors": factors_of(me),
         "machines": me.machines.order_by("username"),
         "scopes": Scope.choices,
         "lifetimes": LIFETIMES,

@@ -15,6 +15,7 @@ from broker.kernel.errors import NotFound, StintError
 from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.end_all_of import end_all_of
+from sessions_app.operations.reset_factors import reset_factors
 from sessions_app.queries.people import known_people
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.identity_form import add_identity, press_group
@@ -166,6 +167,18 @@ def end_all(request: HttpRequest, username: str) -> HttpResponse:
     )
     count = f"{len(ended)} grant{'s' if len(ended) != 1 else ''}"
     messages.success(request, f"{count} of {found} ended: nothing new runs from now on.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def take_factors(request: HttpRequest, username: str) -> HttpResponse:
+    """Take the second factors of somebody away who lost them."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = _find(request, username)
+    reason = request.POST.get("reason", "")
+    reset_factors(identity_id=found.pk, reason=reason, actor=who(request), now=clock.now())
+    messages.success(request, f"{found} has no second factor any more, and is signed out everywhere.")
     return redirect("person", username)
 
 

@@ -55,6 +55,8 @@ READABLE = {
     "trust_policy_edit": "admin",
     "account": ALL,
     "account_password": ALL,
+    "factors": ALL,
+    "totp_add": ALL,
     "device": ALL,
     "people": ALL,
     "person": "admin",
@@ -114,8 +116,12 @@ ACTS = {
     "token_add",
     "token_revoke",
     "account_zone",
+    "account_confirm",
+    "codes_renew",
+    "factor_remove",
     "people_switch",
     "person_change",
+    "person_factors",
     "person_groups",
     "person_end_all",
     "person_unlink",
@@ -145,6 +151,7 @@ OF_SOURCE = ("source", "source_edit", "source_remove", "source_rotate", "source_
 OF_TRUST = ("trust_policy_edit", "trust_policy_try", "trust_policy_remove")
 OPEN = {
     "account_login",
+    "mfa_authenticate",
     "account_logout",
     "account_inactive",
     "no_stream",
@@ -152,7 +159,7 @@ OPEN = {
     "provider_answer",
 }
 ACTS_WITHOUT_AN_OBJECT = {
-    "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read",
+    "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read", "account_confirm", "codes_renew",
 }  # fmt: skip
 
 
@@ -213,6 +220,8 @@ def address(
         "person_groups": [identity.username],
         "person_end_all": [identity.username],
         "person_unlink": [identity.username],
+        "person_factors": [identity.username],
+        "factor_remove": [999_999],
         "question_delete": [999_999],
         "notice_read": [notice.pk],
     }

@@ -1,0 +1,131 @@
+"""Second factors of people: which somebody has, and what a session has been shown."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.mfa import app_settings
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import generate_totp_secret
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+
+from accounts.models import Identity
+from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.errors import InvalidInput
+
+REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+_KINDS = (*REAL, Authenticator.Type.RECOVERY_CODES)
+# How a session says that the identity provider vouched for its person.
+BY_PROVIDER = "provider"
+# Factors are changed by who has shown within so long that they are who signed in.
+PROOF_LASTS = dt.timedelta(minutes=10)
+_PURPOSE = "authenticator app that is set up"
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What protects the sign-in of one person beside the password. Recovery codes alone protect nothing."""
+
+    app: Authenticator | None
+    passkeys: Sequence[Authenticator]
+    codes_left: int
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a second factor."""
+        return bool(self.app or self.passkeys)
+
+
+def factors_of(identity: Identity) -> Factors:
+    """Return the second factors of a person."""
+    rows = list(Authenticator.objects.filter(user=identity).order_by("pk"))
+    app, passkeys, codes = ([row for row in rows if row.type == kind] for kind in _KINDS)
+    return Factors(next(iter(app), None), passkeys, codes_left(codes[0]) if codes else 0)
+
+
+def codes_left(codes: Authenticator) -> int:
+    """Return how many of somebody's recovery codes were not used yet."""
+    return int(app_settings.RECOVERY_CODE_COUNT) - int(codes.data["used_mask"]).bit_count()
+
+
+def facts_of(factor: Authenticator) -> dict[str, str]:
+    """Return what the record says of a factor: its kind, and the name that a person gave to a passkey."""
+    facts = {"factor": str(factor.type), "name": str(factor.data.get("name", ""))}
+    return {name: value for name, value in facts.items() if value}
+
+
+def said(factor: Authenticator) -> str:
+    """Return a factor in words: `The passkey “Laptop”`."""
+    return (
+        "The authenticator app"
+        if factor.type == Authenticator.Type.TOTP
+        else f"The passkey “{factor.data['name']}”"
+    )
+
+
+def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
+    """Return a new secret for an authenticator app, and a ticket by which the person's next form names it."""
+    secret = str(generate_totp_secret())
+    text = json.dumps([identity.pk, secret, (now + PROOF_LASTS).timestamp()])
+    return secret, base64.urlsafe_b64encode(seal(text.encode(), purpose=_PURPOSE)).decode()
+
+
+def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
+    """Return the secret that the person was offered with this ticket. Raises InvalidInput."""
+    try:
+        sealed = base64.b64decode(ticket.encode("ascii"), altchars=b"-_", validate=True)
+        whose, secret, until = json.loads(unseal(sealed, purpose=_PURPOSE))
+    except (ValueError, CannotDecrypt):
+        whose, secret, until = 0, "", 0
+    if whose != identity.pk or now.timestamp() > until:
+        raise InvalidInput(
+            "This page is too old.", hint="Scan the new code below, and remove the old entry from your app."
+        )
+    return str(secret)
+
+
+def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator | None, **facts: bool) -> None:
+    """Remember in the session that a person has just shown a factor, or, with None, their password."""
+    if factor is None:
+        record_authentication(request, identity, "password", **facts)
+    else:
+        record_authentication(request, identity, "mfa", id=factor.pk, type=str(factor.type), **facts)
+
+
+def factor_used(request: HttpRequest, identity: Identity) -> str:
+    """Return the kind of factor that was shown last in this session; empty: none was."""
+    shown = [
+        record["type"]
+        for record in get_authentication_records(request, identity)
+        if record["method"] == "mfa"
+    ]
+    return str(shown[-1]) if shown else ""
+
+
+def recently_proven(request: HttpRequest, identity: Identity, now: dt.datetime) -> bool:
+    """Whether the session was shown a password or a factor within the last minutes, at its sign-in or since."""
+    shown = get_authentication_records(request, identity)
+    return bool(shown) and now.timestamp() - shown[-1]["at"] < PROOF_LASTS.total_seconds()
+
+
+def provider_of(request: HttpRequest, identity: Identity) -> str:
+    """Return the issuer that vouched for somebody in this session; empty: none did."""
+    records = get_authentication_records(request, identity)
+    return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
+
+
+def second_factor_missing(request: HttpRequest, user: Identity | AnonymousUser) -> bool:
+    """Whether this sign-in lacks the second factor that is required: it counts as nobody's until it has shown one.
+
+    Whom the identity provider vouched for has shown there what it asks for.
+    """
+    if settings.SECOND_FACTOR != "required" or not isinstance(user, Identity):
+        return False
+    return not factor_used(request, user) and not provider_of(request, user)

@@ -1,0 +1,40 @@
+"""`manage.py reset_factors NAME --reason …`: for the last administrator who lost theirs."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.reset_factors import reset_factors
+
+
+class Command(BaseCommand):
+    """Takes the second factors of one person away."""
+
+    help = "Take a person's second factors away, who can't use them any more; all sessions of theirs end."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username", help="user name of the person")
+        parser.add_argument("--reason", required=True, help="why; it stands in the record")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        identity = Identity.objects.filter(username=canonical_username(options["username"])).first()
+        if identity is None:
+            raise CommandError(f"There is no {options['username']}.")
+        try:
+            reset_factors(
+                identity_id=identity.pk, reason=options["reason"], actor=Actor.system("reset_factors"), now=clock.now()
+            )  # fmt: skip
+        except StintError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"{identity.username} signs in with the password alone until they set up a second factor."
+        )

@@ -1,0 +1,51 @@
+"""Add an authenticator app to one's sign-in."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.kernel.errors import Conflict
+from sessions_app.operations.change_factors import end_sign_ins, first_codes, lock_person, note_change
+from sessions_app.operations.prove_code import WrongCode, step_of
+
+
+class AppThere(Conflict):
+    """The person has an authenticator app."""
+
+    code = "app_there"
+
+
+def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> list[str]:
+    """Add the app that has the secret, as the code shows. Every other sign-in of the person ends.
+
+    Return recovery codes where these are the first, to be shown this once. Raises AppThere, WrongCode, Forbidden.
+    """
+    with transaction.atomic():
+        identity = lock_person(actor.pk)
+        if Authenticator.objects.filter(user=identity, type=Authenticator.Type.TOTP).exists():
+            raise AppThere("You have an authenticator app.", hint="Remove it before you set up another one.")
+        step = step_of(secret, code, now)
+        if step is None:
+            raise WrongCode(
+                "That is not the code that the app shows for this.",
+                hint="Scan again, look that the clock of your phone is right, and type the six digits before they change.",
+                fields={"code": ["Wrong."]},
+            )  # fmt: skip
+        app = TOTP.activate(identity, secret).instance
+        # Good for this and for nothing else.
+        app.data["step"], app.created_at = step, now
+        app.save(update_fields=["data", "created_at"])
+        codes = first_codes(identity)
+        end_sign_ins(identity)
+        note_change(
+            identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data={"factor": str(app.type)},
+            subject="An authenticator app was added to your sign-in", now=now,
+        )  # fmt: skip
+    return codes

@@ -1,0 +1,52 @@
+"""What every change of somebody's second factors does: nobody changes them meanwhile, it is recorded, and they are told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import Json, record
+from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.operations.tell import tell
+
+NOT_YOU = "If that was not you, change your password and tell your administrators."
+
+
+def lock_person(identity_id: int) -> Identity:
+    """Return a person, whose factors nobody else changes until the transaction is over. Raises NotFound, Forbidden."""
+    identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("There is no such identity.")
+    if not identity.is_person:
+        raise Forbidden("Machines don't sign in.", hint="Give it a key or a token.")
+    return identity
+
+
+def end_sign_ins(identity: Identity) -> None:
+    """End every sign-in of a locked person; who changes their own goes on by `update_session_auth_hash`."""
+    identity.sign_ins_ended += 1
+    identity.save(update_fields=["sign_ins_ended"])
+
+
+def first_codes(identity: Identity) -> list[str]:
+    """Make recovery codes for a locked person who has none, and return them to be shown this once."""
+    if Authenticator.objects.filter(user=identity, type=Authenticator.Type.RECOVERY_CODES).exists():
+        return []
+    return list(RecoveryCodes.activate(identity).generate_codes())
+
+
+def note_change(
+    *, identity: Identity, event: Event, actor: Actor, data: Mapping[str, Json], subject: str, body: str = NOT_YOU,
+    now: dt.datetime,
+) -> None:  # fmt: skip
+    """Record a change, and tell the person."""
+    record(
+        event=event, actor=actor, object_type="identity", object_ref=identity.username, data=data, now=now
+    )  # fmt: skip
+    tell(people=[identity], event=event, subject=subject, body=body, path="/account/", now=now)

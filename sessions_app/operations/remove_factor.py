@@ -1,0 +1,54 @@
+"""Remove a second factor from one's sign-in."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.factors import REAL, facts_of, said
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.kernel.errors import Conflict, NotFound
+from sessions_app.operations.change_factors import end_sign_ins, lock_person, note_change
+
+
+class LastFactor(Conflict):
+    """It is the last one, and one is required."""
+
+    code = "last_factor"
+
+
+def own_factor(factor_id: int, identity: Identity) -> Authenticator:
+    """Return an authenticator app or passkey of the person. Raises NotFound."""
+    found = Authenticator.objects.filter(user=identity, type__in=REAL, pk=factor_id).first()
+    if found is None:
+        raise NotFound("There is no such second factor of yours.")
+    return found
+
+
+def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authenticator:
+    """Remove an app or a passkey; with the last one, the recovery codes go too. Every other sign-in of the person ends.
+
+    Raises NotFound, LastFactor, Forbidden (a machine).
+    """
+    with transaction.atomic():
+        identity = lock_person(actor.pk)
+        factor = own_factor(factor_id, identity)
+        others = Authenticator.objects.filter(user=identity).exclude(pk=factor.pk)
+        if not others.filter(type__in=REAL).exists():
+            if settings.SECOND_FACTOR == "required":
+                raise LastFactor(
+                    "A second factor is required here, and this is your last.", hint="Add another one first."
+                )
+            others.delete()
+        Authenticator.objects.filter(pk=factor.pk).delete()
+        end_sign_ins(identity)
+        note_change(
+            identity=identity, event=Event.IDENTITY_FACTOR_REMOVED, actor=actor_of(actor), data=facts_of(factor), now=now,
+            subject=f"{said(factor)} was removed from your sign-in",
+        )  # fmt: skip
+    return factor

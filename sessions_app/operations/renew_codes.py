@@ -1,0 +1,43 @@
+"""Make new recovery codes for oneself."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.factors import REAL
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.kernel.errors import Conflict
+from sessions_app.operations.change_factors import first_codes, lock_person, note_change
+
+
+class NothingToRecover(Conflict):
+    """Recovery codes stand in for a second factor, and there is none."""
+
+    code = "nothing_to_recover"
+
+
+def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
+    """Return new recovery codes, to be shown this once; those from before are worth nothing.
+
+    Raises NothingToRecover, Forbidden (a machine).
+    """
+    with transaction.atomic():
+        identity = lock_person(actor.pk)
+        own = Authenticator.objects.filter(user=identity)
+        if not own.filter(type__in=REAL).exists():
+            raise NothingToRecover(
+                "You have no second factor that recovery codes could stand in for.",
+                hint="Set up an authenticator app or a passkey first.",
+            )
+        own.filter(type=Authenticator.Type.RECOVERY_CODES).delete()
+        codes = first_codes(identity)
+        note_change(
+            identity=identity, event=Event.IDENTITY_RECOVERY_RENEWED, actor=actor_of(actor), data={},
+            subject="New recovery codes were made for your sign-in", now=now,
+        )  # fmt: skip
+    return codes

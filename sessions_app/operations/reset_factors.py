@@ -1,0 +1,54 @@
+"""Take all second factors of somebody away who can't use them any more."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.kernel.errors import Conflict, Forbidden, InvalidInput
+from broker.kernel.text import checked_text
+from sessions_app.operations.change_factors import end_sign_ins, lock_person, note_change
+
+
+class NoFactor(Conflict):
+    """The person has no second factor."""
+
+    code = "no_factor"
+
+
+def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now: dt.datetime) -> Identity:
+    """Remove all factors and recovery codes of a person, who then signs in with the password alone. Every sign-in of
+    theirs ends. By an administrator, for others; an Actor is whoever has a shell on the server.
+
+    Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
+    """
+    if isinstance(actor, Identity) and not actor.is_superuser:
+        raise Forbidden("Only administrators take second factors of others away.")
+    reason = checked_text(reason, field="reason", longest=200)
+    if not reason:
+        raise InvalidInput(
+            "A reason is missing.", hint="Say why, such as “lost phone”.", fields={"reason": ["Missing."]}
+        )
+    with transaction.atomic():
+        identity = lock_person(identity_id)
+        if isinstance(actor, Identity) and identity.pk == actor.pk:
+            raise InvalidInput("These are your own.", hint="Your account page changes them.")
+        factors = Authenticator.objects.filter(user=identity)
+        kinds = sorted(str(kind) for kind in factors.values_list("type", flat=True))
+        if not kinds:
+            raise NoFactor(f"{identity} has no second factor.")
+        factors.delete()
+        end_sign_ins(identity)
+        note_change(
+            identity=identity, event=Event.IDENTITY_FACTORS_RESET, now=now, data={"factors": kinds, "reason": reason},
+            actor=actor_of(actor) if isinstance(actor, Identity) else actor,
+            subject="Your second factors were taken away",
+            body=f"Your sign-ins are over, and the password alone lets you in. Set up a second factor again. Why: {reason}",
+        )  # fmt: skip
+    return identity

@@ -1,0 +1,76 @@
+"""Forms by which somebody shows again who they are: at the second step of a sign-in, and before factors are changed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, cast
+
+from allauth.core.internal import ratelimit
+from allauth.mfa.models import Authenticator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts.addresses import address_of
+from accounts.factors import factors_of, recently_proven
+from accounts.models import Identity
+from accounts.passwords import TooManyTries, check_password
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.prove_code import prove_code
+from sessions_app.web.doors import who
+
+P = ParamSpec("P")
+
+
+def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
+    """Return the second factor that the form shows. Raises WrongCode, TooManyTries."""
+    with _counted(request, identity):
+        return prove_code(
+            identity_id=identity.pk, code=request.POST.get("code", ""), address=address_of(request), now=clock.now()
+        )  # fmt: skip
+
+
+def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
+    """As ``prove_factor``; a password does as well: then there is no factor to return. Raises WrongPassword, too."""
+    if "password" not in request.POST:
+        return prove_factor(request, identity)
+    check_password(identity, request.POST["password"])
+    return None
+
+
+@contextmanager
+def _counted(request: HttpRequest, identity: Identity) -> Iterator[None]:
+    """Count wrong tries of one person and from one place, as those of passwords at sign-in, for all processes."""
+    used = ratelimit.consume(
+        request, app="allauth.account", action="login_failed", key=f"second-factor:{identity.pk}"
+    )  # fmt: skip
+    if used is None:
+        raise TooManyTries("Too many wrong codes.", hint="Try again in five minutes.")
+    yield
+    # What was wrong before stays counted.
+    used.rollback()
+
+
+def recently(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Ask first for a password or a factor, in place of the page, where the last proof is older than some minutes."""
+
+    @functools.wraps(view)
+    def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if recently_proven(request, who(request), clock.now()):
+            return view(request, *args, **kwargs)
+        after = request.path if request.method == "GET" else ""
+        return ask_again(request, after=after, status=200 if request.method == "GET" else 403)
+
+    return cast(Callable[Concatenate[HttpRequest, P], HttpResponse], inner)
+
+
+def ask_again(
+    request: HttpRequest, *, after: str, status: int, error: StintError | None = None, **more: Any
+) -> HttpResponse:
+    """The page that asks for a password or a factor, and then leads to ``after``."""
+    context = {"factors": factors_of(who(request)), "after": after, "error": error, **more}
+    return render(request, "accounts/confirm.html", context, status=status)

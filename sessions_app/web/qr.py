@@ -1,0 +1,25 @@
+"""The picture that authenticator apps scan, as a path to draw in the page: our policy for browsers lets no other image in."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode, urlsplit
+
+from django.conf import settings
+from qrcode import QRCode
+from qrcode.constants import ERROR_CORRECT_M
+
+
+def setup_address(username: str, secret: str) -> str:
+    """Return the address that sets up an authenticator app, with the name that it shows."""
+    issuer = f"Stint {urlsplit(settings.PUBLIC_URL).hostname}"
+    return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{urlencode({'secret': secret, 'issuer': issuer}, quote_via=quote)}"
+
+
+def qr_path(text: str) -> tuple[int, str]:
+    """Return how many units a text's code is wide, with its margin, and the SVG path of its dark ones."""
+    code = QRCode(error_correction=ERROR_CORRECT_M, border=4)
+    code.add_data(text)
+    rows = code.get_matrix()
+    return len(rows), "".join(
+        f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark
+    )

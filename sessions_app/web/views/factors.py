@@ -1,0 +1,123 @@
+"""The second factors of one's own sign-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts.factors import factors_of, note_proof, offer_secret, offered_secret, said
+from accounts.middleware import before_second_factor
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.add_totp import add_totp
+from sessions_app.operations.remove_factor import own_factor, remove_factor
+from sessions_app.operations.renew_codes import renew_codes
+from sessions_app.web.doors import ACT, FORM, back, page, who
+from sessions_app.web.proving import ask_again, prove_again, recently
+from sessions_app.web.qr import qr_path, setup_address
+
+
+@before_second_factor
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """Which there are; where one is required and missing, the only page there is."""
+    return _index(request)
+
+
+def _index(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
+    context = {"factors": factors_of(who(request)), "error": error, **more}
+    return render(request, "accounts/factors.html", context, status=error.status if error else 200)
+
+
+@before_second_factor
+@sensitive_post_parameters()
+@page(FORM)
+@recently
+def add_app(request: HttpRequest) -> HttpResponse:
+    """Set up an authenticator app: scan, type a code, note down the recovery codes."""
+    me, now = who(request), clock.now()
+    if request.method != "POST":
+        return _scan(request)
+    ticket = request.POST.get("ticket", "")
+    try:
+        secret = offered_secret(me, ticket, now)
+    except StintError as error:
+        return _scan(request, error=error)
+    try:
+        codes = add_totp(secret=secret, code=request.POST.get("code", ""), actor=me, now=now)
+    except StintError as error:
+        return _scan(request, secret, ticket, error=error)
+    app = factors_of(me).app
+    return _changed(request, said(app) + " is set up.", codes, proof=app)
+
+
+def _scan(
+    request: HttpRequest, secret: str = "", ticket: str = "", error: StintError | None = None
+) -> HttpResponse:
+    me = who(request)
+    if not secret:
+        secret, ticket = offer_secret(me, clock.now())
+    context = {
+        "there": factors_of(me).app, "secret": secret, "ticket": ticket, "error": error,
+        "qr": qr_path(setup_address(me.username, secret)),
+    }  # fmt: skip
+    return render(request, "accounts/totp_add.html", context, status=error.status if error else 200)
+
+
+def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:
+    """Keep this browser signed in after a change that ended all sign-ins, and show new recovery codes, this once."""
+    me = who(request)
+    me.refresh_from_db()
+    update_session_auth_hash(request, me)
+    if proof is not None:
+        # Whoever has just set it up has shown it.
+        note_proof(request, me, proof)
+    if codes:
+        return _index(request, codes=codes, said=text)
+    messages.success(request, text)
+    return redirect("account")
+
+
+@page(ACT)
+@recently
+def renew(request: HttpRequest) -> HttpResponse:
+    """Make new recovery codes; the answer shows them, this once."""
+    try:
+        codes = renew_codes(actor=who(request), now=clock.now())
+    except StintError as error:
+        return _index(request, error)
+    return _index(request, codes=codes, said="The codes from before are worth nothing any more.")
+
+
+@page(ACT)
+def remove(request: HttpRequest, factor: int) -> HttpResponse:
+    """Remove an authenticator app or a passkey."""
+    own_factor(factor, who(request))
+    return _remove(request, factor)
+
+
+@recently
+def _remove(request: HttpRequest, factor: int) -> HttpResponse:
+    try:
+        removed = remove_factor(factor_id=factor, actor=who(request), now=clock.now())
+    except StintError as error:
+        return _index(request, error)
+    return _changed(request, f"{said(removed)} is removed, and your other sessions are over.", [])
+
+
+@before_second_factor
+@sensitive_post_parameters()
+@page(ACT)
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Show again who one is, and go on to what asked for it."""
+    me, after = who(request), request.POST.get("next", "")
+    try:
+        note_proof(request, me, prove_again(request, me), reauthenticated=True)
+    except StintError as error:
+        return ask_again(request, after=after, status=error.status, error=error)
+    return back(request, "account")
