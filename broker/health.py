@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
+from broker.audit.queries import checkpoint_trouble
 from broker.kernel import clock
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
@@ -55,19 +56,31 @@ def readyz() -> HttpResponse:
 
 
 def _warnings() -> list[str]:
-    silence = sweeper_silence(clock.now())
-    if silence is not None and silence <= SWEEPER_SILENCE:
-        return []
-    since = " yet" if silence is None else f" for {silence:.0f} s"
-    return [
-        f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
-    ]
+    now = clock.now()
+    warnings: list[str] = []
+    silence = sweeper_silence(now)
+    if silence is None or silence > SWEEPER_SILENCE:
+        since = " yet" if silence is None else f" for {silence:.0f} s"
+        warnings.append(
+            f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
+        )
+    trouble = checkpoint_trouble()
+    if trouble is not None:
+        since = f"{(now - trouble.since).total_seconds():.0f} s"
+        warnings.append(
+            f"checkpoints of the record have not been kept outside the database for {since}: {trouble.error}"
+        )
+    return warnings
 
 
 OVERDUE = Gauge(
     "stint_oldest_overdue_revocation_seconds", "Since when the longest revoke has not been proven, in seconds"
 )
 LIVE = Gauge("stint_grants", "Grants that are not over, by state", ["state"])
+CHECKPOINTS = Gauge(
+    "stint_checkpoints_failing_seconds",
+    "Since when checkpoints of the record can't be made or kept outside the database, in seconds",
+)
 TOOK = Gauge(
     "stint_revoke_proven_seconds",
     "From the begin of an end to its proof, over the last 500 ends",
@@ -79,6 +92,8 @@ def metrics() -> HttpResponse:
     """The process's metrics, and how ending stands, in the Prometheus text format."""
     now = clock.now()
     OVERDUE.set(overdue_revocation_seconds(now))
+    trouble = checkpoint_trouble()
+    CHECKPOINTS.set((now - trouble.since).total_seconds() if trouble else 0)
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)
     for quantile, seconds in revoke_quantiles().items():

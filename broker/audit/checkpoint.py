@@ -17,9 +17,9 @@ from django.db import connection, transaction
 from broker.audit.chain import genesis
 from broker.audit.checkpoint_key import Signer, signer
 from broker.audit.kept_outside import keep_outside, last_kept
-from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditTree
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditTree, AuditTrouble
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign
-from broker.audit.tree import HASH_BYTES, Tree
+from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
 # Of PostgreSQL's advisory locks, the one that whoever makes a checkpoint holds.
@@ -29,6 +29,8 @@ _ENTRIES = """
     SELECT seq, prev_hash, hash FROM audit_entry WHERE log = %s AND seq > %s AND seq <= %s ORDER BY seq
 """
 _ALL = 2**63 - 1
+# Checkpoints that are appended to the file at once.
+_MOST_KEPT = 10_000
 
 
 class CheckpointRefused(StintError):
@@ -49,10 +51,23 @@ class _Grown:
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
     """Sign the log as it stands, keep the checkpoint, and append it to the file outside the database.
 
-    Returns None when nothing was appended since the newest one, or another process is making one. Raises
-    CheckpointRefused, CannotDecrypt, the database's errors, and OSError when the file can't be written; the checkpoint
-    is in the database then.
+    What the file lacks of earlier ones is appended as well, so that nothing is lost when it could not be written for a
+    while. Since when it fails, and why, is kept for pages and probers. Returns None when nothing was appended since the
+    newest one, or another process is making one. Raises CheckpointRefused, CannotDecrypt, the database's errors, and
+    OSError when the file can't be written; the checkpoint is in the database then.
     """
+    try:
+        made = _make(now=now, log=log)
+        _keep(log)
+    except (StintError, OSError) as error:
+        AuditTrouble.objects.update_or_create(
+            log=log, defaults={"error": str(error)}, create_defaults={"error": str(error), "since": now}
+        )
+        raise
+    return made
+
+
+def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
     with_key = signer(now=now, log=log)
     with transaction.atomic():
         if not _alone():
@@ -65,8 +80,20 @@ def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint
             return None
         made = _sign(grown.tree, with_key, log=log, now=now)
         _remember(grown, log)
-    keep_outside(made.note)
     return made
+
+
+def _keep(log: str) -> None:
+    """Append to the file outside what it lacks, the oldest first; one process at a time, so that nothing comes twice."""
+    with transaction.atomic():
+        if log != MAIN_LOG or not _alone():
+            return
+        kept = last_kept()
+        lacking = AuditCheckpoint.objects.filter(log=log, size__gt=read(kept).size if kept else 0)
+        notes = list(lacking.order_by("size").values_list("note", flat=True)[:_MOST_KEPT])
+        if notes:
+            keep_outside(notes)
+        AuditTrouble.objects.filter(log=log).delete()
 
 
 def newest_checkpoint(*, log: str = MAIN_LOG, using: str = "default") -> AuditCheckpoint | None:
@@ -105,11 +132,9 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
     if newest is None:
         return _Grown(Tree(), genesis(log))
     kept = AuditTree.objects.filter(log=log, size=newest.size).first()
-    if kept is not None:
-        peaks = bytes(kept.peaks)
-        parts = [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)]
-        if len(parts) == kept.size.bit_count() and Tree(kept.size, parts).root() == bytes(newest.root):
-            return _Grown(Tree(kept.size, parts), bytes(kept.last_hash))
+    tree = kept.under(bytes(newest.root)) if kept else None
+    if kept is not None and tree is not None:
+        return _Grown(tree, bytes(kept.last_hash))
     grown = _Grown(Tree(), genesis(log))
     _grow(grown, log, until=newest.size)
     if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):

@@ -6,21 +6,44 @@ Each checkpoint is appended with an empty line behind it. Copy the file to where
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 
 # Room for the last few checkpoints.
 _TAIL = 8192
+_GAP = b"\n\n"
+_SIGNED = "— ".encode()
 
 
-def keep_outside(note: str) -> None:
-    """Append a checkpoint and wait until the disk has it. Raises OSError."""
+class _End(NamedTuple):
+    """The last whole checkpoint, and what stands behind it of one that was not written to its end."""
+
+    whole: bytes | None
+    torn: bytes
+
+
+def keep_outside(notes: Sequence[str]) -> None:
+    """Append checkpoints and wait until the disk has them; one that was half written before is written to its end.
+
+    Raises OSError; what was written until then is not written again when the same are given again.
+    """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{note}\n" for note in notes).encode()
+    torn = _end().torn
+    if not text.startswith(torn):
+        raise OSError(
+            f"{path} ends with what is no checkpoint of this record. Keep the file, and move it away or name another in "
+            "STINT_CHECKPOINTS_FILE."
+        )
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, f"{note}\n".encode())
+        rest = memoryview(text)[len(torn) :]
+        while rest:
+            rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -28,11 +51,18 @@ def keep_outside(note: str) -> None:
 
 def last_kept() -> str | None:
     """Return the last whole checkpoint in the file, or None when there is none. Raises OSError."""
+    whole = _end().whole
+    return None if whole is None else whole.decode(errors="replace")
+
+
+def _end() -> _End:
     path: Path = settings.CHECKPOINTS_FILE
     if not path.exists():
-        return None
+        return _End(None, b"")
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
-        # What stands behind the last empty line was not written to its end.
-        *parts, _torn = file.read().decode(errors="replace").split("\n\n")
-    return f"{parts[-2]}\n\n{parts[-1]}\n" if len(parts) >= 2 else None
+        *parts, torn = file.read().split(_GAP)
+    # A text without its signature.
+    if len(parts) == 1 or (len(parts) > 2 and parts[-2].startswith(_SIGNED)):
+        torn = parts.pop() + _GAP + torn
+    return _End(parts[-2] + _GAP + parts[-1] + b"\n" if len(parts) >= 2 else None, torn)

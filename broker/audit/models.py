@@ -29,6 +29,8 @@ from typing import Any
 
 from django.db import models
 
+from broker.audit.tree import HASH_BYTES, Tree
+
 MAIN_LOG = "main"
 
 
@@ -127,6 +129,29 @@ class AuditTree(models.Model):
 
     def __str__(self) -> str:
         return f"{self.log} {self.size}"
+
+    def under(self, root: bytes) -> Tree | None:
+        """Return the tree if this is its root; else None, because it was altered."""
+        peaks = bytes(self.peaks)
+        parts = [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)]
+        if len(parts) != self.size.bit_count():
+            return None
+        tree = Tree(self.size, parts)
+        return tree if tree.root() == root else None
+
+
+class AuditTrouble(models.Model):
+    """Since when checkpoints of a log can't be made, or not be kept outside, and why; a row only while it is so."""
+
+    log = models.TextField(primary_key=True)
+    since = models.DateTimeField()
+    error = models.TextField()
+
+    class Meta:
+        db_table = "audit_trouble"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.error}"
 
 
 class AuditVerification(models.Model):

@@ -65,6 +65,7 @@ def _record(verdict: Verdict, actor: Actor, now: datetime, using: str, first_seq
         data={
             "entries": verdict.entries,
             **({"first_seq": first_seq} if first_seq > 1 else {}),
+            **({"signed": verdict.signed} if verdict.signed is not None else {}),
             "head_seq": verdict.head_seq,
             "head_hash": verdict.head_hash.hex(),
             "first_bad_seq": verdict.first_bad_seq,

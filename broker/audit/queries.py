@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead, AuditVerification
+from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead, AuditTrouble, AuditVerification
 
 
 def entries(
@@ -35,6 +35,11 @@ def entries(
 def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
     """Return what the latest verification of a log found, or None if there was none yet."""
     return AuditVerification.objects.filter(log=log).first()
+
+
+def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
+    """Return since when checkpoints can't be made or kept outside, and why; None when they are."""
+    return AuditTrouble.objects.filter(log=log).first()
 
 
 def last_number(*, log: str = MAIN_LOG) -> int:

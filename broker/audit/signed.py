@@ -22,6 +22,15 @@ class Signed(NamedTuple):
     where: str
 
 
+def contradicted(signed: Signed) -> Broken:
+    """Return what is found when the record has other entries than were signed."""
+    return Broken(
+        Problem.CHECKPOINT,
+        1,
+        f"The first {signed.size:,} entries are not those of {signed.where}: they, or what was signed, were replaced.",
+    )
+
+
 def newest_signed(*, log: str, using: str) -> list[Signed]:
     """Return what was signed last, the largest first; nothing if nothing was.
 

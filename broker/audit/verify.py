@@ -15,8 +15,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.diagnose import Broken, Problem, diagnose
+from broker.audit.last_signed import compare_with_signed
 from broker.audit.models import MAIN_LOG
-from broker.audit.signed import Signed, newest_signed
+from broker.audit.signed import Signed, contradicted, newest_signed
 from broker.audit.tree import BLOCK, Tree
 
 PROGRESS_EVERY = 50_000
@@ -35,7 +36,10 @@ _ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verification found: ``entries`` are sound, ``first_bad_seq`` is the first that is not."""
+    """What a verification found: ``entries`` are sound, ``first_bad_seq`` is the first that is not.
+
+    ``signed`` is how many entries the newest checkpoint with which the log was compared is of; None when with none.
+    """
 
     log: str
     ok: bool
@@ -45,6 +49,7 @@ class Verdict:
     detail: str
     head_seq: int
     head_hash: bytes
+    signed: int | None = None
 
 
 @dataclass(slots=True)
@@ -56,28 +61,25 @@ class _Walk:
     first: int
     anchor: bytes | None = None
     head_seq: int | None = None
-    # What was signed of this log and is still ahead, the smallest last.
+    # What was signed of this log, and of that what is still ahead of the tree; the smallest last.
     signed: list[Signed] = field(default_factory=list)
+    ahead: list[Signed] = field(default_factory=list)
     tree: Tree = field(default_factory=Tree)
     leaves: list[bytes] = field(default_factory=list)
 
     def grow(self, seq: int, entry: bytes) -> None:
         """Add an entry to the tree, a block at once, and compare the tree with what was signed of it."""
         self.leaves.append(entry)
-        if len(self.leaves) == BLOCK or self.signed[-1].size == seq:
+        if len(self.leaves) == BLOCK or self.ahead[-1].size == seq:
             self.tree.extend(self.leaves)
             self.leaves.clear()
             self._compare(seq)
 
     def _compare(self, seq: int) -> None:
-        while self.signed and self.signed[-1].size == seq:
-            signed = self.signed.pop()
+        while self.ahead and self.ahead[-1].size == seq:
+            signed = self.ahead.pop()
             if signed.root != self.tree.root():
-                raise Broken(
-                    Problem.CHECKPOINT,
-                    1,
-                    f"The first {seq:,} entries are not those of {signed.where}: they, or what was signed, were replaced.",
-                )
+                raise contradicted(signed)
 
     def met(self, row: Row) -> None:
         if row.head_hash is None:
@@ -102,20 +104,21 @@ def verify(
 ) -> Verdict:
     """Read a log and return the verdict; it stops at the first break.
 
-    A whole log is compared with its newest checkpoint as well, and with the last one in the file outside the database.
-    ``from_seq`` trusts the entry before it and begins there; with ``anchor``, that entry must have this hash, which an
-    earlier verification saw, and its own text must give it. ``progress`` gets the number of the entry that
-    was reached, every 50,000 entries. Raises the database's errors, and as ``newest_signed`` does.
+    The log is compared with its newest checkpoint as well, and with the last one in the file outside the database: with
+    ``from_seq``, by the last entries under each, and not when only all entries can tell. ``from_seq`` trusts the entry
+    before it and begins there; with ``anchor``, that entry must have this hash, which an earlier verification saw, and its
+    own text must give it. ``progress`` gets the number of the entry that was reached, every 50,000 entries. Raises the database's errors, and as ``newest_signed`` does.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
         head = _read_head(connection, log)
         walk = _Walk(seq=start - 1, hash=genesis(log), first=start, anchor=anchor)
         try:
-            if start == 1:
-                walk.signed = newest_signed(log=log, using=connection.alias)
+            walk.signed = newest_signed(log=log, using=connection.alias)
+            walk.ahead = list(walk.signed) if start == 1 else []
             _read(connection, log, walk, progress)
             _check_end(walk, log, head)
+            signed = _compared(walk, log, connection.alias)
         except Broken as broken:
             return _verdict_of(log, walk, broken)
     return Verdict(
@@ -127,7 +130,14 @@ def verify(
         detail="",
         head_seq=walk.seq,
         head_hash=walk.hash,
+        signed=signed,
     )
+
+
+def _compared(walk: _Walk, log: str, using: str) -> int | None:
+    if walk.first == 1:
+        return walk.signed[0].size if walk.signed else None
+    return compare_with_signed(walk.signed, log=log, using=using)
 
 
 def _verdict_of(log: str, walk: _Walk, broken: Broken) -> Verdict:
@@ -192,7 +202,7 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
             return Row(*values)
         if head_hash is not None:
             walk.met(Row(*values))
-        if walk.signed:
+        if walk.ahead:
             walk.grow(seq, stored)
         walk.seq, walk.hash = seq, stored
         if progress and seq % PROGRESS_EVERY == 0:
@@ -220,8 +230,8 @@ def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
 
 
 def _check_signed(walk: _Walk) -> None:
-    if walk.signed:
-        signed = walk.signed[-1]
+    signed = walk.signed[0] if walk.signed else None
+    if signed is not None and signed.size > walk.seq:
         raise Broken(
             Problem.CHECKPOINT,
             walk.seq + 1,

@@ -11,7 +11,14 @@ from accounts.models import Identity
 from broker.audit.again import verify_onwards
 from broker.audit.verify import Verdict
 from broker.kernel.enqueue import enqueue
-from broker.kernel.errors import NotFound
+from broker.kernel.errors import NotFound, StintError
+
+
+class CheckpointsUnreadable(StintError):
+    """The file that has the checkpoints outside the database can't be read by this process."""
+
+    code = "checkpoints_unreadable"
+    status = 500
 
 
 class NotForYou(NotFound):
@@ -23,12 +30,18 @@ class NotForYou(NotFound):
 def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
     """Read what was appended since the last verification and return the verdict; the worker then reads the whole record.
 
-    None means that there is nothing to go on from, or too much to read while somebody waits: then only the worker reads.
-    Raises NotForYou.
+    Both compare it with what was signed last. None means that there is nothing to go on from, or too much to read while
+    somebody waits: then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
     """
     if not actor.is_superuser:
         raise NotForYou("Only administrators have the record read.")
-    verdict = verify_onwards(connection=connection, actor=actor_of(actor), now=now)
+    try:
+        verdict = verify_onwards(connection=connection, actor=actor_of(actor), now=now)
+    except OSError as error:
+        raise CheckpointsUnreadable(
+            f"The last checkpoint outside the database can't be read: {error}",
+            hint="Let the account of the web process read the file, or have it read with `manage.py audit_verify`.",
+        ) from error
     if verdict is None or verdict.ok:
         enqueue("record.verify")
     return verdict

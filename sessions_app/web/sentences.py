@@ -153,9 +153,10 @@ def _finished(ref: str, data: Data) -> str:
 def _verified(_ref: str, data: Data) -> str:
     first = data.get("first_seq")
     since = f" from entry {first:,} on" if isinstance(first, int) else ""
-    entries = data.get("entries")
+    entries, signed = data.get("entries"), data.get("signed")
+    fit = f", and as the checkpoint of {signed:,} entries signed them" if isinstance(signed, int) else ""
     return (
-        f"read {entries:,} entries{since} and found them intact"
+        f"read {entries:,} entries{since} and found them intact{fit}"
         if isinstance(entries, int)
         else "found it intact"
     )

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from broker.audit.checkpoint import make_checkpoint
 from broker.kernel import clock
 from sessions_app.models import Sweeper
 from tests.conftest import _use
@@ -39,6 +40,17 @@ def test_without_a_sweeper_it_is_ready_and_says_that_nothing_new_may_start(world
     Sweeper.objects.all().delete()
     (warning,) = prober.get("/readyz").json()["warnings"]
     assert "has run yet" in warning
+
+
+def test_checkpoints_that_can_not_be_kept_are_said_and_measured(world, prober, settings, tmp_path):
+    settings.CHECKPOINTS_FILE = tmp_path / "a file" / "checkpoints.txt"
+    settings.CHECKPOINTS_FILE.parent.write_text("")
+    assert "stint_checkpoints_failing_seconds 0.0" in Client().get("/metrics").content.decode()
+    with pytest.raises(OSError, match="exists"):
+        make_checkpoint(now=clock.now() - dt.timedelta(seconds=90))
+    (warning,) = prober.get("/readyz").json()["warnings"]
+    assert warning.startswith("checkpoints of the record have not been kept outside the database for 90 s: ")
+    assert "stint_checkpoints_failing_seconds 90." in Client().get("/metrics").content.decode()
 
 
 def test_a_node_whose_clock_is_off_is_not_ready(db, prober, monkeypatch):

@@ -16,8 +16,8 @@ from django.utils.dateparse import parse_date
 from accounts.models import Identity
 from broker.audit.checkpoint import newest_checkpoint
 from broker.audit.events import Event
-from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead
-from broker.audit.queries import entries, latest_verification
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead, AuditTrouble
+from broker.audit.queries import checkpoint_trouble, entries, latest_verification
 from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record import Newest, newest_visible
 from sessions_app.web.sentences import sentence
@@ -243,16 +243,21 @@ def saved_by(identity: Identity) -> list[Saved]:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """How the record stands: the last verification, how many entries were appended since, and the newest checkpoint."""
+    """How the record stands: the last verification, how many entries came since, and the newest checkpoint.
+
+    ``trouble`` says why checkpoints can't be made or kept outside the database, if so.
+    """
 
     verification: Any
     head: int
     since: int
     checkpoint: AuditCheckpoint | None
+    trouble: AuditTrouble | None
 
 
 def integrity() -> Integrity:
     """Return what the last verification found, what has come since, and what was signed last."""
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
-    return Integrity(last, head, max(0, head - last.entries) if last else head, newest_checkpoint())
+    since = max(0, head - last.entries) if last else head
+    return Integrity(last, head, since, newest_checkpoint(), checkpoint_trouble())

@@ -15,7 +15,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import BookmarkPage, Grant, Workflow
 from sessions_app.operations.delete_bookmark import delete_bookmark
 from sessions_app.operations.save_bookmark import save_bookmark
-from sessions_app.operations.verify_record import verify_record
+from sessions_app.operations.verify_record import CheckpointsUnreadable, verify_record
 from sessions_app.queries.search import exact, search
 from sessions_app.web.doors import ACT, page, said, who
 from sessions_app.web.files import csv_file, json_file
@@ -90,7 +90,10 @@ def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
 @page(ACT)
 def verify(request: HttpRequest) -> HttpResponse:
     """Have the record read, from the last verified entry on at once, and all of it by the worker."""
-    verdict = verify_record(actor=who(request), now=clock.now())
+    try:
+        verdict = verify_record(actor=who(request), now=clock.now())
+    except CheckpointsUnreadable as error:
+        return said(request, error)
     text = _said(verdict)
     (messages.success if verdict is None or verdict.ok else messages.error)(request, text)
     return redirect("record")
@@ -103,7 +106,12 @@ def _said(verdict: Verdict | None) -> str:
         return f"Record broken at entry {verdict.first_bad_seq or 0:,}. {verdict.detail}"
     first = verdict.head_seq - verdict.entries + 1
     new = f"Entries {first:,} to {verdict.head_seq:,} are" if verdict.entries else "Nothing new: all is"
-    return f"{new} intact and follow from what was verified before. The worker reads all of it again."
+    signed = (
+        f"The record is the one of which {verdict.signed:,} entries were signed."
+        if verdict.signed is not None
+        else "No checkpoint was compared with it."
+    )
+    return f"{new} intact and follow from what was verified before. {signed} The worker reads all of it again."
 
 
 @page()

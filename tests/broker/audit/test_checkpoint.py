@@ -21,10 +21,13 @@ from broker.audit.checkpoint import CheckpointRefused, make_checkpoint, newest_c
 from broker.audit.checkpoint_key import CheckpointKeyMissing, NotACheckpointKey, known_signer, signer
 from broker.audit.diagnose import Problem
 from broker.audit.kept_outside import last_kept
+from broker.audit.last_signed import compare_with_signed
 from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
+from broker.audit.queries import checkpoint_trouble
+from broker.audit.signed import newest_signed
 from broker.audit.signed_note import Statement, checkpoint_text, is_signed, read, sign, verifier_key
 from broker.audit.tree import Tree
-from broker.audit.verify import verify
+from broker.audit.verify import Verdict, verify
 from broker.kernel.crypto import CannotDecrypt
 from tests.broker.audit.build import AT, bulk_build
 
@@ -193,6 +196,75 @@ def test_a_checkpoint_that_was_half_written_outside_is_passed_over(db: None, kep
     assert last_kept() == whole
 
 
+class TestTheFileOutside:
+    """What could not be written is written later: in order, nothing lost, nothing twice."""
+
+    def test_what_could_not_be_written_is_written_as_soon_as_it_can(self, db: None, kept: Path) -> None:
+        kept.parent.write_text("a file where the folder should be")
+        for _ in range(3):
+            build(1)
+            with pytest.raises(OSError, match="exists"):
+                make_checkpoint(now=AT)
+        kept.parent.unlink()
+        assert make_checkpoint(now=AT) is None
+        assert kept.read_text() == all_notes()
+        build(1)
+        made()
+        assert kept.read_text() == all_notes()
+
+    def test_since_when_it_fails_is_kept_until_it_does_not(self, db: None, kept: Path) -> None:
+        kept.parent.write_text("")
+        for minute in range(2):
+            build(1)
+            with pytest.raises(OSError, match="exists"):
+                make_checkpoint(now=AT + dt.timedelta(minutes=minute))
+        trouble = checkpoint_trouble()
+        assert trouble is not None
+        assert (trouble.since, str(kept.parent) in trouble.error) == (AT, True)
+        kept.parent.unlink()
+        make_checkpoint(now=AT)
+        assert checkpoint_trouble() is None
+
+    def test_a_refusal_to_sign_is_kept_as_well(self, db: None, kept: Path) -> None:
+        kept.parent.mkdir()
+        kept.write_text("something\n\nelse\n\n")
+        build(1)
+        with pytest.raises(CheckpointRefused):
+            make_checkpoint(now=AT)
+        trouble = checkpoint_trouble()
+        assert trouble is not None
+        assert "can't be read" in trouble.error
+
+    @pytest.mark.parametrize("before", [0, 1])
+    def test_one_that_was_torn_anywhere_is_written_to_its_end(
+        self, db: None, kept: Path, before: int
+    ) -> None:
+        for _ in range(before + 1):
+            build(1)
+            made()
+        text = kept.read_bytes()
+        last = len(newest_checkpoint().note.encode()) + 1
+        for left in range(last):
+            kept.write_bytes(text[: len(text) - last + left])
+            assert make_checkpoint(now=AT) is None
+            assert kept.read_bytes() == text
+
+    def test_what_is_torn_and_not_of_this_record_stays_and_is_said(self, db: None, kept: Path) -> None:
+        build(1)
+        made()
+        with kept.open("a") as file:
+            file.write("half of something")
+        build(1)
+        with pytest.raises(OSError, match="no checkpoint of this record"):
+            make_checkpoint(now=AT)
+        assert kept.read_text().endswith("half of something")
+
+
+def all_notes() -> str:
+    notes = AuditCheckpoint.objects.filter(log="main").order_by("size").values_list("note", flat=True)
+    return "".join(f"{note}\n" for note in notes)
+
+
 class TestTheKey:
     """Sealed in the database, or given."""
 
@@ -284,6 +356,61 @@ class TestVerification:
         tamper("UPDATE audit_checkpoint SET note = %s", forged)
         verdict = verify(connection=connection)
         assert (verdict.problem, "another key" in verdict.detail) == (Problem.CHECKPOINT, True)
+
+
+class TestGoingOn:
+    """A verification that goes on from an earlier one looks at what was signed too, without reading all."""
+
+    def onwards(self, last: int) -> Verdict:
+        return verify(connection=connection, from_seq=last + 1)
+
+    @pytest.mark.parametrize("count", [1, 6, 7, 8])
+    def test_the_newest_checkpoint_is_compared_by_the_last_entries_under_it(self, db: None, count: int) -> None:
+        build(count)
+        size = made().size
+        last = build(3)
+        verdict = self.onwards(last)
+        assert (verdict.ok, verdict.entries, verdict.signed) == (True, 0, size)
+
+    def test_a_chain_that_was_rewritten_is_noticed(self, tamper: Tamper) -> None:
+        build(5)
+        size = made().size
+        last = build(1)
+        rechain(tamper, 3, last)
+        verdict = self.onwards(last)
+        assert (verdict.ok, verdict.problem, verdict.signed) == (False, Problem.CHECKPOINT, None)
+        assert f"The first {size:,} entries are not those of the " in verdict.detail
+
+    def test_a_backup_that_was_restored_is_noticed(self, tamper: Tamper, kept: Path) -> None:
+        last = build(5)
+        kept.parent.mkdir()
+        kept.write_text(signed(last + 100, bytes(32)) + "\n")
+        verdict = self.onwards(last)
+        assert (verdict.problem, verdict.first_bad_seq) == (Problem.CHECKPOINT, verdict.head_seq + 1)
+
+    def test_an_older_one_outside_has_to_be_one_of_this_record(self, tamper: Tamper, kept: Path) -> None:
+        build(1)
+        old = made()
+        last = build(1)
+        made()
+        kept.write_text(f"{old.note}\n")
+        assert self.onwards(last).signed == last
+        kept.write_text(signed(old.size, bytes(32)) + "\n")
+        assert self.onwards(last).problem == Problem.CHECKPOINT
+
+    def test_a_checkpoint_that_was_changed_is_noticed(self, tamper: Tamper) -> None:
+        last = build(5)
+        made()
+        tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2', 'time 1')")
+        assert "Not signed with this installation's key" in self.onwards(last).detail
+
+    def test_without_the_tree_only_all_entries_can_tell(self, db: None) -> None:
+        last = build(5)
+        made()
+        AuditTree.objects.update(peaks=b"nonsense")
+        assert (self.onwards(last).ok, self.onwards(last).signed) == (True, None)
+        AuditTree.objects.all().delete()
+        assert compare_with_signed(newest_signed(log="main", using="default"), log="main", using="default") is None
 
 
 def test_the_command_prints_the_newest_checkpoint_and_the_key(db: None) -> None:

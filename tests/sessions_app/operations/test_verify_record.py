@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 
 from broker.audit.actor import Actor
+from broker.audit.checkpoint import make_checkpoint
 from broker.audit.models import AuditHead, AuditVerification
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
-from sessions_app.operations.verify_record import NotForYou, verify_record
+from sessions_app.operations.verify_record import CheckpointsUnreadable, NotForYou, verify_record
 from tests.support.acts import after, last
 
 
@@ -51,6 +52,22 @@ def test_an_entry_that_is_no_longer_the_one_that_was_verified_is_a_break(world):
     row = AuditVerification.objects.get()
     assert (row.ok, row.entries) == (False, row.first_bad_seq - 1)
     assert "is not the one that the last verification read there" in row.detail
+
+
+def test_it_compares_the_record_with_what_was_signed_last(world, settings, tmp_path):
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
+    whole(world)
+    made = make_checkpoint(now=world.now)
+    verdict = verify_record(actor=world.admin, now=world.now)
+    assert (verdict.ok, verdict.signed) == (True, made.size)
+    assert last("record.verified").data["signed"] == made.size
+
+
+def test_a_file_of_checkpoints_that_can_not_be_read_is_said(world, settings, tmp_path):
+    whole(world)
+    settings.CHECKPOINTS_FILE = tmp_path
+    with pytest.raises(CheckpointsUnreadable, match="outside the database can't be read"):
+        verify_record(actor=world.admin, now=world.now)
 
 
 def test_it_is_for_administrators(world):

@@ -8,6 +8,7 @@ import io
 import json
 import re
 
+import pytest
 from django.utils.html import escape
 
 from broker.audit.chain import entry_hash
@@ -231,7 +232,8 @@ def test_the_file_has_what_the_page_has_and_can_be_verified(world, as_bob, as_ch
 # Integrity
 
 
-def test_an_administrator_has_the_record_verified_and_nobody_else(world, as_bob, browser):
+def test_an_administrator_has_the_record_verified_and_nobody_else(world, as_bob, browser, settings, tmp_path):
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
     admin = browser("admin")
     assert "Verify now" in admin.get("/record/").content.decode()
     assert "Verify now" not in as_bob.get("/record/").content.decode()
@@ -243,6 +245,11 @@ def test_an_administrator_has_the_record_verified_and_nobody_else(world, as_bob,
     world.request()
     said = admin.post("/record/verify/", follow=True).content.decode()
     assert "intact and follow from what was verified before" in said
+    assert "No checkpoint was compared with it" in said
+    checkpoint()
+    size = newest_checkpoint().size
+    said = admin.post("/record/verify/", follow=True).content.decode()
+    assert f"The record is the one of which {size} entries were signed" in said
     row = AuditVerification.objects.get()
     assert (row.ok, row.first_seq > 1) == (True, True)
     assert f"from entry {row.first_seq:,} on" in said
@@ -277,6 +284,20 @@ def test_the_badge_shows_what_was_signed_last(world, as_bob, settings, tmp_path)
     assert f"The newest checkpoint covers {made.size} entries, signed " in page
     assert f"\n{made.size}\n{made.note.splitlines()[2]}\n" in page
     assert "Intact at" in page
+
+
+def test_the_badge_says_since_when_checkpoints_can_not_be_kept(world, as_bob, settings, tmp_path):
+    (tmp_path / "state").write_text("")
+    settings.CHECKPOINTS_FILE = tmp_path / "state" / "checkpoints.txt"
+    world.request()
+    with pytest.raises(OSError, match="exists"):
+        checkpoint()
+    page = as_bob.get("/record/").content.decode()
+    assert "Checkpoints have not been kept outside the database since" in page
+    assert "tried again each minute" in page
+    (tmp_path / "state").unlink()
+    checkpoint()
+    assert "have not been kept" not in as_bob.get("/record/").content.decode()
 
 
 def test_a_checkpoint_of_a_longer_record_outside_shows_the_record_as_broken(
