@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.actors import actor_of
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
-from sessions_app.connectors.base import CheckStep, CommandChecker, ConnectorError
+from broker.kernel.lock import held
+from sessions_app.connectors.base import CALL_SECONDS, CheckStep, CommandChecker, ConnectorError
 from sessions_app.models import Target, TargetCheck
 from sessions_app.operations.connect import connector_for, place_of_target
 from sessions_app.queries.commands import published_sets
@@ -23,14 +23,16 @@ LONGEST = 1000
 PATIENCE = dt.timedelta(seconds=3)
 # Any number that no other part of the database uses for advisory locks of two keys.
 _CHECKS = 7_401
+# Who was silent for longer than the two calls of a check may take was stopped.
+SILENT = 2 * CALL_SECONDS + 15
 
 
 def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetCheck | None:
     """Carry out one check and return it; None when there is nothing to do or another process is at it.
 
-    Nothing is held in the database while the target is asked but a lock that ends with this process.
+    Nothing is held in the database while the target is asked but a lock that ends with this process, or when it was stopped.
     """
-    with _claimed(check_id) as mine:
+    with held(_CHECKS, check_id % 2**31, silent=SILENT) as mine:
         check = (
             TargetCheck.objects.select_related("target__cluster", "asked_by")
             .filter(pk=check_id, finished_at__isnull=True)
@@ -45,20 +47,6 @@ def lost_checks(*, now: dt.datetime) -> list[int]:
     """Return the checks that no message brought to a worker, the oldest first."""
     waiting = TargetCheck.objects.filter(finished_at__isnull=True, asked_at__lte=now - PATIENCE)
     return list(waiting.order_by("pk").values_list("pk", flat=True)[:20])
-
-
-@contextlib.contextmanager
-def _claimed(check_id: int) -> Iterator[bool]:
-    key = check_id % 2**31
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CHECKS, key])
-        (mine,) = cursor.fetchone()
-    try:
-        yield bool(mine)
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_CHECKS, key])
 
 
 def _look(check: TargetCheck) -> Sequence[CheckStep]:

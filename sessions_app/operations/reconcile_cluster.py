@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from broker.audit.actor import Actor
@@ -17,7 +16,8 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import recordable
 from broker.kernel.enqueue import enqueue
-from sessions_app.connectors.base import Connector, ConnectorError, Observed, Place
+from broker.kernel.lock import held, still_here
+from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Observed, Place
 from sessions_app.connectors.base import Lease as Left
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster, Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 RECONCILER = Actor.system("reconcile")
 PLACES = 8
+# Seconds. Who goes round says so while targets are waited for; who was silent for longer than any call may take was stopped.
+BEAT = 5
+SILENT = CALL_SECONDS + 15
 # Any number that no other part of the database uses for advisory locks of two keys.
 _RECONCILES, _ROUND = 7_402, 7_404
 # What is being made or undone at this moment is looked at the next time.
@@ -48,9 +51,10 @@ def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
     """Look at every cluster, one after the other. What had no answer the last time comes last, so that it keeps the others
     waiting as little as may be; before it, those that waited longest come first.
 
-    One process at a time does so: what hangs takes no more threads than one cluster's, and leaves workers for ends.
+    One process at a time does so: what hangs takes no more threads than one cluster's, and leaves workers for ends. One that
+    was stopped in the middle is taken over.
     """
-    with _locked(_ROUND, 0) as mine:
+    with held(_ROUND, 0, silent=SILENT) as mine:
         if mine:
             for cluster in _in_turn():
                 _take_a_turn(cluster, now)
@@ -65,23 +69,9 @@ def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> Non
     cluster = Cluster.objects.live().filter(pk=cluster_id).first()
     if cluster is None:
         return
-    with _locked(_RECONCILES, cluster_id % 2**31) as mine:
+    with held(_RECONCILES, cluster_id % 2**31, silent=SILENT) as mine:
         if mine:
             _reconcile(cluster, now)
-
-
-@contextlib.contextmanager
-def _locked(one: int, two: int) -> Iterator[bool]:
-    """Hold an advisory lock; False when another process has it. It ends with this process."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [one, two])
-        mine = bool(cursor.fetchone()[0])
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [one, two])
 
 
 def _in_turn() -> list[Cluster]:
@@ -116,7 +106,10 @@ def _reconcile(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
             _unseen(target, error, now())
         return
     with ThreadPoolExecutor(max_workers=PLACES) as pool:
-        seen = list(pool.map(lambda target: _look(connector, target), targets))
+        asked = [pool.submit(_look, connector, target) for target in targets]
+        while wait(asked, timeout=BEAT).not_done:
+            still_here()
+        seen = [one.result() for one in asked]
     for target, observed in zip(targets, seen, strict=True):
         if isinstance(observed, ConnectorError):
             _unseen(target, observed, now())

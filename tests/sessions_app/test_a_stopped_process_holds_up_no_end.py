@@ -17,10 +17,11 @@ from django.db import connection
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
 from sessions_app.gateways.ssh.sweeper import Sweeper
-from sessions_app.models import EndReason, GatewayNode, GrantState, Session, Workflow
+from sessions_app.models import EndReason, GatewayNode, GrantState, Observation, Session, Workflow
 from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.reconcile_cluster import SILENT, reconcile_all
 from sessions_app.operations.sweep import end_baseless, sweep
 from tests.support.acts import Started, after, events, intact, policy, session, use
 from tests.support.gateway import ROOT, eventually
@@ -260,3 +261,35 @@ def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, setting
     notice.refresh_from_db()
     assert (notice.subject, notice.mailed_at, notice.attempts) == ("Not locked", None, 1)
     assert notice.next_attempt_at == after(world, seconds=60)
+
+
+GOING_ROUND = """
+import django; django.setup()
+import os, signal
+from broker.kernel import clock
+from sessions_app.operations.reconcile_cluster import reconcile_all
+def now():
+    print("going round", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return clock.now()
+reconcile_all(now=now)
+"""
+
+
+def test_a_process_that_was_stopped_while_it_compared_targets_is_taken_over(world, stint_db):
+    env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+    process = subprocess.Popen([sys.executable, "-c", GOING_ROUND], cwd=ROOT, env=env, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"going round\n"
+        reconcile_all(now=clock.now)
+        assert not Observation.objects.exists()
+
+        def compared() -> bool:
+            reconcile_all(now=clock.now)
+            return Observation.objects.exists()
+
+        eventually(compared, within=SILENT + 30, every=2)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()

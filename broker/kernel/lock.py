@@ -1,0 +1,51 @@
+"""A lock of the database for work that waits for others: it ends with its process, and with one that was stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from django.db import connection
+
+# By the clock of the database. Of a process that was stopped nothing else tells.
+_END_SILENT = """
+SELECT pg_terminate_backend(a.pid, 2000)
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = (%s, %s, 2)
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => %s)
+"""
+
+
+@contextlib.contextmanager
+def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
+    """Hold the advisory lock of two numbers; False when another process has it.
+
+    One that said nothing on its connection for ``silent`` seconds loses the lock with the connection, so that it can write
+    nothing more when it goes on. Who waits for others says ``still_here`` meanwhile.
+    """
+    mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [one, two])
+
+
+def still_here() -> None:
+    """Say that this process lives. Raises the database's errors, also when the lock was lost with the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _try(one: int, two: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [one, two])
+        return bool(cursor.fetchone()[0])
+
+
+def _end_silent(one: int, two: int, silent: float) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_END_SILENT, [one, two, silent])
+        return bool(cursor.fetchall())

@@ -1,0 +1,94 @@
+"""A lock that ends with its process, and with one that was stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import DatabaseError, connection
+
+from broker.kernel.lock import held, still_here
+from tests.support.acts import Started
+from tests.support.gateway import ROOT, eventually
+
+HOLDER = """
+import django; django.setup()
+import os, signal, sys, time
+from broker.kernel.lock import held, still_here
+with held(7, 8, silent=1) as mine:
+    assert mine
+    print("holding", flush=True)
+    if sys.argv[1] == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    while True:
+        time.sleep(0.2)
+        try:
+            still_here()
+        except Exception as error:
+            print("lost", flush=True)
+            raise SystemExit
+"""
+
+
+@pytest.fixture
+def holder(stint_db) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Start a process that takes the lock, and is stopped then or says that it lives."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(what: str) -> subprocess.Popen[bytes]:
+        env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+        process = subprocess.Popen([sys.executable, "-c", HOLDER, what], cwd=ROOT, env=env, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout.readline() == b"holding\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def taken() -> bool:
+    with held(7, 8, silent=1) as mine:
+        return mine
+
+
+def test_it_is_one_processs_at_a_time_and_free_again_afterwards(stint_db):
+    with held(7, 8, silent=1) as mine:
+        assert mine
+        assert Started(taken).result() is False
+    assert Started(taken).result() is True
+
+
+def test_who_says_that_it_lives_keeps_it(holder):
+    process = holder("living")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(2)")
+    assert not taken()
+    process.kill()
+    eventually(taken)
+
+
+def test_who_was_stopped_loses_it_and_can_write_nothing_more(holder):
+    process = holder("stopped")
+    assert not taken()
+    eventually(taken, within=20, every=0.2)
+    with held(7, 8, silent=1) as mine:
+        assert mine
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.stdout.readline() == b"lost\n"
+
+
+def test_who_lost_its_connection_is_told(stint_db, app_connection):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    app_connection.execute("SELECT pg_terminate_backend(%s, 2000)", [pid])
+    with pytest.raises(DatabaseError):
+        still_here()
+    connection.close()
