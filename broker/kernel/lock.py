@@ -1,4 +1,4 @@
-"""A lock of the database for work that waits for others: it ends with its process, and with one that was stopped."""
+"""Locks of the database for work that waits for others. They end with the process that holds them, however it ends."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 from django.db import connection
 
-# By the clock of the database. Of a process that was stopped nothing else tells.
-_END_SILENT = """
-SELECT pg_terminate_backend(a.pid, 2000)
-  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+_HOLDERS = """
+SELECT l.pid FROM pg_locks l
  WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = (%s, %s, 2)
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => %s)
+"""
+# By the clock of the database. Of a process that was stopped nothing else tells.
+_END_SILENT = """
+SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
+ WHERE a.pid = ANY (%s) AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => %s)
 """
 
 
@@ -33,6 +35,25 @@ def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [one, two])
 
 
+@contextlib.contextmanager
+def shown(one: int, two: int) -> Iterator[None]:
+    """Let others see that this process is at work on what two numbers say; it keeps none of them from it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [one, two])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_shared(%s, %s)", [one, two])
+
+
+def is_shown(one: int, two: int) -> bool:
+    """Whether a process is at work on it: one that lives, or is stopped, but not one that is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLDERS, [one, two])
+        return bool(cursor.fetchall())
+
+
 def still_here() -> None:
     """Say that this process lives. Raises the database's errors, also when the lock was lost with the connection."""
     with connection.cursor() as cursor:
@@ -47,5 +68,6 @@ def _try(one: int, two: int) -> bool:
 
 def _end_silent(one: int, two: int, silent: float) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(_END_SILENT, [one, two, silent])
+        cursor.execute(_HOLDERS, [one, two])
+        cursor.execute(_END_SILENT, [[pid for (pid,) in cursor.fetchall()], silent])
         return bool(cursor.fetchall())

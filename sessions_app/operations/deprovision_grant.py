@@ -16,11 +16,13 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json, recordable
+from broker.kernel.lock import is_shown
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for, lease_of
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
+from sessions_app.operations.prepare_grant import maker_of
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import StaleGrant, transition
@@ -100,8 +102,13 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Until when a process may be making something for the grant; None when nobody is."""
+    """Until when a process may be making something for the grant; None when nobody is.
+
+    What one that is gone had sent may still arrive, though for no longer than a claim lasts.
+    """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
+    if making and not is_shown(*maker_of(grant.pk)):
+        making.filter(making_until__gt=now + CLAIM).update(making_until=now + CLAIM)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
     return until
 
@@ -129,7 +136,9 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
             again = min(grant.finish_until, now + dt.timedelta(seconds=1))
         return again, "Waiting for the gateway to report its sessions closed."
     until = _made_until(grant, now)
-    return until or now, "Waiting for what is being made on its targets at this moment." if until else ""
+    # Whoever makes it may be killed meanwhile.
+    again = min(until, now + CLAIM) if until else now
+    return again, "Waiting for what is being made on its targets at this moment." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:

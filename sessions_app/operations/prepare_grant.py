@@ -15,6 +15,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json, recordable
 from broker.kernel.enqueue import enqueue
+from broker.kernel.lock import shown
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
 from sessions_app.connectors.base import Lease as Made
 from sessions_app.models import EndReason, Grant, GrantState, Lease
@@ -33,8 +34,8 @@ TRIES = 6
 PLACES = 8
 PLACES_IN_CLUSTER = 2
 SOON = dt.timedelta(seconds=1)
-# Any number that no other part of the database uses for advisory locks of two keys.
-_PLACES_LOCK = 7_403
+# Any numbers that no other part of the database uses for advisory locks of two keys.
+_PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
@@ -45,6 +46,16 @@ def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     revoke that comes meanwhile wins: what was made is undone after it. A process that was overtaken changes nothing.
     ``now`` is called, because targets take time.
     """
+    with shown(*maker_of(grant_id)):
+        return _prepare(grant_id, now)
+
+
+def maker_of(grant_id: int) -> tuple[int, int]:
+    """Return the numbers under which a process shows that it is making something for the grant."""
+    return _MAKES, grant_id % 2**31
+
+
+def _prepare(grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     leases = _claim(grant_id, now())
     grant = Grant.objects.select_related("cluster", "holder", "command_set_version").get(pk=grant_id)
     if leases is None:

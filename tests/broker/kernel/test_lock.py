@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import DatabaseError, connection
 
-from broker.kernel.lock import held, still_here
+from broker.kernel.lock import held, is_shown, shown, still_here
 from tests.support.acts import Started
 from tests.support.gateway import ROOT, eventually
 
@@ -41,7 +41,9 @@ def holder(stint_db) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
     def start(what: str) -> subprocess.Popen[bytes]:
         env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
-        process = subprocess.Popen([sys.executable, "-c", HOLDER, what], cwd=ROOT, env=env, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, what], cwd=ROOT, env=env, stdout=subprocess.PIPE
+        )
         started.append(process)
         assert process.stdout.readline() == b"holding\n"
         return process
@@ -82,6 +84,16 @@ def test_who_was_stopped_loses_it_and_can_write_nothing_more(holder):
         assert mine
         os.kill(process.pid, signal.SIGCONT)
         assert process.stdout.readline() == b"lost\n"
+
+
+def test_who_shows_that_it_is_at_work_keeps_nobody_from_it(stint_db):
+    def see() -> bool:
+        with shown(7, 9):
+            return is_shown(7, 9)
+
+    with shown(7, 9):
+        assert Started(see).result()
+    assert not is_shown(7, 9)
 
 
 def test_who_lost_its_connection_is_told(stint_db, app_connection):

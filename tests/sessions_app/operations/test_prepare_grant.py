@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from broker.kernel import clock
+from broker.kernel.lock import is_shown
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.deprovision_grant import CLAIM, deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.extend_grant import extend_grant
-from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, prepare_grant
+from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, maker_of, prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.transition import StaleGrant
-from tests.support.acts import Started, after, events, last, undo
+from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving
-from tests.support.gateway import eventually
+from tests.support.gateway import ROOT, eventually
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -213,7 +218,7 @@ def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(
     end(world, grant)
     waiting = undo(grant, now=world.now)
     assert hung.at() == set(), "it is not in use any more, whatever the maker does"
-    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, world.now + MAKING)
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, world.now + CLAIM)
     assert not waiting.leases.filter(gone_at__isnull=False).exists(), "what is being made may still come"
     hung.go_on.set()
     assert maker.result().state == GrantState.REVOKING
@@ -222,20 +227,64 @@ def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(
     assert hung.at() == set()
 
 
-def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live_world, making):
-    world = live_world
-    grant = world.grant()
+MAKER = """
+import django; django.setup()
+import sys, time
+from broker.kernel import clock
+from sessions_app.connectors.fake import FakeConnector
+from sessions_app.operations.prepare_grant import prepare_grant
+from tests.support.fakes import serving
+def hang():
+    print("making", flush=True)
+    time.sleep(60)
+connector = FakeConnector(kind="ssh")
+connector.after = hang
+with serving(lambda: connector, prepares=True):
+    prepare_grant(grant_id=int(sys.argv[1]), now=clock.now)
+"""
 
-    def dies() -> None:
-        raise KeyboardInterrupt
 
-    making.after = dies
-    with pytest.raises(KeyboardInterrupt):
-        prepare(grant, world.now)
-    end(world, grant)
-    assert undo(grant, now=world.now).state == GrantState.REVOKING
-    assert undo(grant, now=world.now + MAKING).state == GrantState.ENDED
-    assert making.left == {}
+@pytest.fixture
+def maker(stint_db):
+    """Start a process that makes something for a grant, and return it once it waits for a target."""
+    started = []
+
+    def start(grant: Grant) -> subprocess.Popen[bytes]:
+        env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+        run = [sys.executable, "-c", MAKER, str(grant.pk)]
+        started.append(process := subprocess.Popen(run, cwd=ROOT, env=env, stdout=subprocess.PIPE))
+        assert process.stdout.readline() == b"making\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live_world, making, maker):
+    grant, now = live_world.grant(), clock.now()
+    process = maker(grant)
+    process.send_signal(signal.SIGSTOP)
+    end(live_world, grant, now)
+    for later in (dt.timedelta(0), CLAIM, 2 * CLAIM):
+        assert undo(grant, now=now + later).state == GrantState.REVOKING
+    assert undo(grant, now=clock.now() + MAKING).state == GrantState.ENDED
+
+
+def test_a_maker_that_was_killed_is_waited_for_no_longer_than_a_claim_lasts(live_world, making, maker):
+    grant, now = live_world.grant(), clock.now()
+    process = maker(grant)
+    end(live_world, grant, now)
+    waiting = undo(grant, now=now)
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, now + CLAIM)
+    process.kill()
+    process.wait()
+    eventually(lambda: not is_shown(*maker_of(grant.pk)))
+    assert undo(grant, now=now + CLAIM).state == GrantState.REVOKING, "what it had sent may still come"
+    assert undo(grant, now=now + 2 * CLAIM).state == GrantState.ENDED
+    assert intact()
 
 
 class Gates:
