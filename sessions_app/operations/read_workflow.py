@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -16,11 +17,20 @@ from sessions_app.operations.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.workflow_sources import SourceUnreadable, adapter_of, kind_of
 from sessions_app.queries.work import LIVE, split_ref, work_named
-from sessions_app.workflows.base import LONGEST_ID, NotAnId, OddAnswer, SourceError, Standing, Status
+from sessions_app.workflows.base import (
+    LONGEST_ID,
+    InTrouble,
+    NotAnId,
+    OddAnswer,
+    SourceError,
+    Standing,
+    Status,
+)
 
 __all__ = ["SourceUnreadable", "UnknownWork", "WorkUnreadable", "read_workflow"]
 
-# A source that failed is left alone for so long, so that those who wait for it do not take up every process.
+# A source that failed is left alone for so long, and so is one piece of work for which it fails while it answers for
+# others, so that those who wait for it do not take up every process.
 RESPITE = dt.timedelta(seconds=5)
 # What is kept of the source's last answer, written no oftener than this.
 NOTED_EVERY = dt.timedelta(seconds=10)
@@ -54,7 +64,7 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     if source is None or source.removed_at is not None:
         raise UnknownWork("There is no such work.", hint="Its source is not set up here.")
     outside_id = known.outside_id if known else outside_id
-    status = _ask(source, outside_id, now)
+    status = _ask(source, outside_id, now, known)
     if status.standing is Standing.OPEN:
         return _learn(source, outside_id, status, now, known)
     if status.standing is Standing.CLOSED:
@@ -65,9 +75,13 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     raise WorkUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
 
 
-def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime) -> Status:
+def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workflow | None) -> Status:
     if source.last_error and source.failed_at and now - source.failed_at < RESPITE:
         raise SourceUnreadable(f"{source.name} did not answer just now.", hint=source.last_error)
+    if known is not None and _failed_lately(Workflow.objects.open().filter(pk=known.pk), now):
+        raise WorkUnreadable(
+            f"{source.name} did not say how {known.ref} stands just now.", hint=known.read_error
+        )
     try:
         if len(outside_id) > LONGEST_ID:
             raise NotAnId("An id is shorter.")
@@ -78,11 +92,29 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime) -> Status:
         # Anybody may ask for any id: the source is not left alone for that, and nobody else's work goes unread.
         return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
+        if isinstance(error, InTrouble) and not _fails_for_others(source, outside_id, now):
+            _note_silence(source, outside_id, str(error), now)
+            raise WorkUnreadable(
+                f"{source.name} does not say how {outside_id} stands.", hint=str(error)
+            ) from error
         WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
         _note_silence(source, outside_id, str(error), now)
         raise SourceUnreadable(f"{source.name} could not be read.", hint=str(error)) from error
     _note_answer(source, now)
     return status
+
+
+def _failed_lately(work: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
+    """Return of this work what the source failed for last, within the respite."""
+    failed = work.filter(read_error__startswith=InTrouble.MARK, asked_at__gt=now - RESPITE)
+    return failed.order_by("-asked_at").first()
+
+
+def _fails_for_others(source: WorkflowSource, outside_id: str, now: dt.datetime) -> bool:
+    """Whether the source failed for other work just now, and has given no answer since."""
+    open_ = Workflow.objects.open().filter(source=source)
+    failed = _failed_lately(open_.exclude(outside_id=outside_id), now)
+    return failed is not None and not open_.filter(read_at__gt=failed.asked_at).exists()
 
 
 def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.kernel.outgoing import Outgoing, Reply, Unreached
-from sessions_app.workflows.base import CALL_SECONDS, MAX_ANSWER, OddAnswer, SourceError
+from sessions_app.workflows.base import CALL_SECONDS, MAX_ANSWER, InTrouble, OddAnswer, SourceError
 
 _TOO_MANY = 429
 _FIRST_FAULT = 500
@@ -19,7 +19,7 @@ _outgoing = Outgoing(agent="stint", allowed=None, total=CALL_SECONDS, most=MAX_A
 
 def ask(url: str, headers: Mapping[str, str]) -> Any:
     """Return the JSON that a GET answers, None where there is no such thing. Raises SourceError with what to do; OddAnswer
-    where another address may have a better one.
+    and InTrouble where another address may have a better one.
     """
     try:
         reply = _outgoing.exchange(url, headers=headers)
@@ -38,7 +38,7 @@ def _read(reply: Reply) -> Any:
     if status == _TOO_MANY:
         raise SourceError("It was asked too often (status 429): it is asked again later.")
     if status >= _FIRST_FAULT:
-        raise SourceError(f"It answers with the status {status}: it has trouble of its own.")
+        raise InTrouble(f"it answers with the status {status}.")
     if status != 200:
         raise OddAnswer(f"It answers with the status {status}: look at the address.")
     if not reply.whole:

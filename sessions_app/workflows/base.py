@@ -45,6 +45,15 @@ class OddAnswer(SourceError):
     """A source answered, but nothing that can be used, to the question about one piece of work; of others that says nothing."""
 
 
+class InTrouble(SourceError):
+    """A source answered the question about one piece of work by saying that it failed; others show whether all of it does."""
+
+    MARK = "It has trouble of its own"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{self.MARK}: {why}")
+
+
 class DeliveryRefused(Exception):
     """A delivery does not prove that the source sent it, or sent it lately; the message says what is missing."""
 
@@ -103,7 +112,7 @@ class Adapter(Protocol):
 
     def status(self, outside_id: str) -> Status:
         """Ask the source, for at most ``CALL_SECONDS`` a question. Raises SourceError, OddAnswer where that is of this work
-        alone, and NotAnId for what is no id.
+        alone, InTrouble where it may be, and NotAnId for what is no id.
         """
 
     def verify_webhook(

@@ -12,6 +12,7 @@ from sessions_app.workflows.base import (
     Delivery,
     DeliveryRefused,
     Hint,
+    InTrouble,
     NotAnId,
     OddAnswer,
     SourceError,
@@ -32,6 +33,7 @@ class FakeAdapter:
 
     work: dict[str, Status] = field(default_factory=dict)
     odd: set[str] = field(default_factory=set)
+    in_trouble: set[str] = field(default_factory=set)
     down: bool = False
     asked: list[str] = field(default_factory=list)
 
@@ -44,6 +46,8 @@ class FakeAdapter:
             raise SourceError("It does not answer.")
         if outside_id in self.odd:
             raise OddAnswer("It answers with the status 422: look at the address.")
+        if outside_id in self.in_trouble:
+            raise InTrouble("it answers with the status 500.")
         return self.work.get(outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work."))
 
     def verify_webhook(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
+
 import pytest
 from django.db import connection
 
 from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.read_workflow import RESPITE, WorkUnreadable, read_workflow
 from sessions_app.operations.sweep import end_baseless
 from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, policy
@@ -68,6 +71,48 @@ def test_work_of_which_the_source_says_nothing_keeps_no_other_from_being_read(wo
     read = Workflow.objects.filter(read_at=after(world, seconds=40)).values_list("outside_id", flat=True)
     assert sorted(read) == ["Q3", "Q4"]
     assert Workflow.objects.get(outside_id="Q0").read_error
+
+
+def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_asked_about_alone_later(
+    world, pager
+):
+    moments = (after(world, seconds=40 + number) for number in itertools.count())
+    for number in range(5):
+        pager.work[f"Q{number}"] = is_open()
+        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    pager.in_trouble = {"Q0", "Q3"}
+    source = WorkflowSource.objects.get()
+    assert poll_source(source_id=source.pk, now=lambda: next(moments)) == 5
+    read = Workflow.objects.filter(read_error="").values_list("outside_id", flat=True)
+    assert sorted(read) == ["Q1", "Q2", "Q4"]
+    source.refresh_from_db()
+    assert source.last_error == ""
+    asked = len(pager.asked)
+    failed = Workflow.objects.get(outside_id="Q0")
+    with pytest.raises(WorkUnreadable, match="did not say how pager:Q0 stands just now"):
+        read_workflow(ref="pager:Q0", now=failed.asked_at + RESPITE - dt.timedelta(seconds=1))
+    assert len(pager.asked) == asked
+    pager.in_trouble = set()
+    read_workflow(ref="pager:Q0", now=failed.asked_at + RESPITE)
+    assert Workflow.objects.get(outside_id="Q0").read_error == ""
+
+
+def test_a_source_that_fails_for_one_after_the_other_is_left_alone(world, pager):
+    for number in range(4):
+        pager.work[f"Q{number}"] = is_open()
+        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    pager.in_trouble = set(pager.work)
+    assert poll(world, seconds=40) == 3
+    assert pager.asked[-2:] == ["Q0", "Q1"], "the third was not asked about"
+    assert "status 500" in WorkflowSource.objects.get().last_error
+
+
+def test_what_nobody_knows_and_the_source_fails_for_leaves_the_source_in_peace(world, pager, grant):
+    pager.in_trouble = {"strange"}
+    for _ in range(2):
+        with pytest.raises(WorkUnreadable, match="does not say how strange stands"):
+            read_workflow(ref="pager:strange", now=world.now)
+    assert read_workflow(ref=REF, now=world.now).read_at == world.now
 
 
 def test_a_row_that_cannot_be_loaded_keeps_no_other_from_being_read(world, pager, grant):
