@@ -64,9 +64,15 @@ def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
             "invalid_authorization_details",
             "First exchange this token, ask with the new one, then name the grant.",
         )
+    if len(form.audiences) > 1:
+        # RFC 8693 section 2.1: a token for several is one for all of them, and section 2.2.2 how to say that there is none.
+        raise OAuthError(
+            "invalid_target",
+            "A token is given by one trust policy: name it in one audience, or none, and exchange once for each.",
+        )
     now = clock.now()
     made = exchange_token(
-        subject_token=form.need("subject_token"), scopes=form.scopes, audience=form.get("audience"),
+        subject_token=form.need("subject_token"), scopes=form.scopes, audience="".join(form.audiences),
         address=address_of(request), now=now,
     )  # fmt: skip
     return answer(
@@ -85,8 +91,12 @@ def _of_grant(form: Form) -> HttpResponse:
         raise OAuthError("invalid_request", "The subject token is not valid (any more).")
     if Scope.REQUEST not in subject.scopes:
         raise OAuthError("invalid_scope", "The subject token needs the scope request.")
-    if form.scopes or form.get("audience"):
+    if form.scopes:
         raise OAuthError("invalid_scope", "What a grant allows is said by authorization_details alone.")
+    if form.audiences:
+        raise OAuthError(
+            "invalid_target", "A grant's token is for its cluster: leave audience out, and name the grant."
+        )
     wanted = _details(form.need("authorization_details"))
     grant = Grant.objects.visible_to(subject.identity).filter(ref=wanted["grant"]).first()
     try:

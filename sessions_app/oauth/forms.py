@@ -19,7 +19,7 @@ from broker.kernel.errors import StintError
 log = structlog.get_logger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
-_REPEATED = "resource"
+_REPEATED = ("audience", "resource")
 # A token of a CI service has two or three thousand characters.
 _LONGEST = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -52,18 +52,20 @@ class OAuthError(Exception):
 
 
 class Form:
-    """The parameters of one request. Each stands once, but for resources; an empty one counts as not sent (RFC 6749 section
-    3.2, RFC 8707 section 2).
+    """The parameters of one request. Each stands once, but for audiences and resources; an empty one counts as not sent
+    (RFC 6749 section 3.2, RFC 8693 section 2.1, RFC 8707 section 2).
     """
 
     def __init__(self, sent: QueryDict) -> None:
-        repeated = [name for name in sent if len(sent.getlist(name)) > 1 and name != _REPEATED]
+        repeated = [name for name in sent if len(sent.getlist(name)) > 1 and name not in _REPEATED]
         if repeated:
             raise OAuthError("invalid_request", f"Send {repeated[0]} once.")
         if any("\0" in text for name, values in sent.lists() for text in (name, *values)):
             raise OAuthError("invalid_request", "A parameter has a NUL character.")
         self._sent = {name: value for name, value in sent.dict().items() if value}
-        self.resources = [value for value in sent.getlist(_REPEATED) if value]
+        self.audiences, self.resources = (
+            list(dict.fromkeys(value for value in sent.getlist(name) if value)) for name in _REPEATED
+        )
 
     def get(self, name: str) -> str:
         """Return a parameter; empty when it was not sent."""

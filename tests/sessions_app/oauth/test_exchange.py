@@ -182,10 +182,21 @@ WRONG = [
     ({"resource": "https://other.example/"}, "invalid_target"),
     ({"resource": [django_settings.PUBLIC_URL, "https://other.example/"]}, "invalid_target"),
     ({"resource": f"{django_settings.PUBLIC_URL}0/mcp"}, "invalid_target"),
+    ({"audience": ["payments-deploy", "https://other.example/"]}, "invalid_target"),
     ({"scope": ["read", "read"]}, "invalid_request"),
     ({"scope": "decide"}, "invalid_scope"),
     ({"authorization_details": "[]"}, "invalid_authorization_details"),
 ]
+
+
+def test_an_audience_that_is_sent_twice_is_one(oauth, world, issuer):
+    twice = ["payments-deploy", "payments-deploy"]
+    assert send(oauth, issuer.sign(issuer.github(world.now)), audience=twice).status_code == 200
+
+
+def test_what_to_do_is_said_to_who_names_several_audiences(oauth, world, issuer):
+    answer = send(oauth, issuer.sign(issuer.github(world.now)), audience=["payments-deploy", "else"])
+    assert "name it in one audience, or none, and exchange once for each" in answer.body["error_description"]
 
 
 def test_what_is_not_offered_is_refused_by_the_name_that_the_rfc_has_for_it(oauth, world, issuer, subtests):
@@ -243,6 +254,14 @@ def test_the_resource_that_an_mcp_server_of_here_names_is_taken_also_beside_othe
         assert of_grant(oauth, mine, details, resource=resource).status_code == 200
     for resource in ("http://localhost:84210/mcp/desk", "http://localhost:8421.example/", [named, "urn:x"]):
         assert of_grant(oauth, mine, details, resource=resource).body["error"] == "invalid_target"
+
+
+def test_a_grants_token_is_for_no_other_audience_than_its_cluster(oauth, world, grant):
+    mine, details = token_for(world.alice, world.now), [{"type": "stint_grant", "grant": grant.ref}]
+    for audience in ("web", ["web", "else"]):
+        answer = of_grant(oauth, mine, details, audience=audience)
+        assert (answer.status_code, answer.body["error"]) == (400, "invalid_target")
+        assert "leave audience out" in answer.body["error_description"]
 
 
 UNFIT = [
