@@ -1,4 +1,4 @@
-"""A call that its grant allows and that can't be made: the tool is another one by now, or its server does not answer."""
+"""A call that is not made: the tool is another one by now, its server does not answer, or its client gave it up before."""
 
 from __future__ import annotations
 
@@ -9,16 +9,28 @@ from django.db import transaction
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
 from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.record_refused_request import record_dead_token
 from sessions_app.operations.try_command import MAX_STORED
 
 
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
     """Write down an attempt of which nothing was sent, and return its run's id. It is nobody's deviation.
 
-    Raises GrantIsOver, SessionIsOver, TokenIsOver.
+    Raises GrantIsOver; the attempt is in the record then.
     """
+    try:
+        return _bar(use, session_id, line, reason, now)
+    except GrantIsOver:
+        record_dead_token(
+            token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now, note=reason
+        )
+        raise
+
+
+def _bar(use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
     with transaction.atomic():
         lock_live(use, now)
         lock_open(use, session_id)

@@ -49,9 +49,12 @@ class DeadToken:
 
 
 def record_dead_token(
-    *, token_digest: str, target_name: str, line: str, now: dt.datetime
+    *, token_digest: str, target_name: str, line: str, now: dt.datetime, note: str = ""
 ) -> DeadToken | None:
-    """Write down that somebody came with a token that is good no longer, or not there; None for a token that never was."""
+    """Write down that somebody came with a token that is good no longer, or not there; None for a token that never was.
+
+    ``note`` says what became of the attempt besides.
+    """
     credential = (
         GrantCredential.objects.select_related("grant", "grant__holder").filter(digest=token_digest).first()
     )
@@ -64,7 +67,7 @@ def record_dead_token(
             event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
             data={
                 "target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]),
-                "why": _why(credential, now, held=held), "code": "held" if held else "over",
+                "why": "; ".join(filter(None, (_why(credential, now, held=held), recordable(note)))), "code": "held" if held else "over",
             },
         )  # fmt: skip
     return DeadToken(grant.ref, held)

@@ -6,8 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse
-from sessions_app.operations.open_session import TokenIsOver
 from sessions_app.operations.record_refused_request import record_dead_token
 from sessions_app.operations.release_held import StillHeld, release_held
 from sessions_app.operations.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command
@@ -32,14 +32,13 @@ def try_call(
     """Decide one call and write the attempt down. Nothing may be sent before this has returned `allowed`.
 
     A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
-    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver, SessionIsOver,
-    and TokenIsOver, which is in the record then.
+    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the attempt is in the record then.
     """
     line = line_of(name, arguments)
     try:
         return _try(use, session_id, name, arguments, line, now)
-    except TokenIsOver:
-        record_dead_token(token_digest=use.credential_digest, target_name=use.cluster, line=line, now=now)
+    except GrantIsOver:
+        record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
         raise
 
 

@@ -23,7 +23,7 @@ MODERN = b"2026-07-28"
 
 @dataclass
 class Desk:
-    """The running server: what it was asked, and what its tickets say. ``go`` lets the slow tool end."""
+    """The running server: what it was asked, and what its tickets say. ``go`` lets what is slow end."""
 
     port: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -36,6 +36,8 @@ class Desk:
     # What is answered to a method instead: a status, or any result at all.
     instead: dict[str, Any] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
+    # Methods that are answered only when ``go`` is set.
+    slow: set[str] = field(default_factory=set)
     go: threading.Event = field(default_factory=threading.Event)
     server: MCPServer | None = None
 
@@ -118,6 +120,8 @@ class _Guard:
             body = await _whole(receive)
             self.desk.bodies.append(body)
             method = json.loads(body).get("method") if body else None
+            if method in self.desk.slow:
+                await asyncio.to_thread(self.desk.go.wait)
             if method in self.desk.instead:
                 return await _say_instead(send, self.desk.instead[method])
             given = [{"type": "http.request", "body": body, "more_body": False}]

@@ -25,6 +25,7 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
+from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse, authorize_call
 from sessions_app.operations.bar_call import bar_call
 from sessions_app.operations.finish_run import finish_run
@@ -48,6 +49,7 @@ _RELAYED = frozenset(("notifications/progress", "notifications/message"))
 # question or a wish that the call goes on by itself, was decided by nobody, and could do what the arguments may not.
 _META = ("progressToken", "traceparent", "tracestate")
 WITHHELD = "its result is withheld"
+GIVEN_UP = "its client gave it up"
 
 
 class Over(Exception):
@@ -103,7 +105,8 @@ class ClusterService:
         while len(self._told) >= 1000:
             del self._told[next(iter(self._told))]
         self._told[digest] = moment
-        if await self._uses.database.run(_dead_token, digest=digest, cluster=self.cluster) is None:
+        line = "a message of MCP"
+        if await self._uses.database.run(_dead_token, digest=digest, target=self.cluster, line=line) is None:
             # Nobody's: the record would be anybody's to fill.
             log.warning("mcp.unknown_token", cluster=self.cluster[:63], client=client)
 
@@ -156,6 +159,7 @@ class ClusterService:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             await answer.error(wire.INVALID_PARAMS, "A call needs a name and an object of arguments.")
         elif use.held:
+            await self._write_down_unmade(use, name, arguments)
             why = "it is held, for too much else was tried with it; an approver can let it go on"
             await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
         else:
@@ -165,8 +169,19 @@ class ClusterService:
                     await self._carry_out(held, asked, answer, gone, work)
             except Over as error:
                 await answer.result(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
+            except GrantIsOver as error:
+                # It ended between the question whether it may be used and the use.
+                await self._write_down_unmade(use, name, arguments)
+                await answer.result(stopped(use.grant_ref, f"{error}", error.code))
             except StintError as error:
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
+
+    async def _write_down_unmade(self, use: CallUse, name: str, arguments: dict[str, Json]) -> None:
+        """Write down a call that its grant or token is not good for, or not any more."""
+        line = line_of(name, arguments)
+        await self._uses.database.run(
+            _dead_token, digest=use.credential_digest, target=use.target.name, line=line
+        )
 
     async def _carry_out(
         self, held: OpenUse, asked: Asked, answer: Answer, gone: asyncio.Task[None], work: _Call
@@ -311,6 +326,7 @@ class _Call:
         self._asked, self._answer = asked, answer
         self._name, self._arguments = name, arguments
         self._run: int | None = None
+        self._trying: asyncio.Future[Tried | Waiting] | None = None
 
     async def run(self) -> Message:
         """Return the message to answer with. Raises StintError, and Over where the result may not be given out."""
@@ -320,9 +336,7 @@ class _Call:
             tool, barred = await self._as_approved()
             if barred:
                 return _result(await self._bar(barred))
-        tried = await self._service.database.run(
-            _try, use=self._use, session_id=self._held.session_id, name=self._name, arguments=self._arguments
-        )
+        tried = await self._try()
         if isinstance(tried, Waiting):
             return _result(waiting(self._use, tried))
         if tried.verdict == "held":
@@ -340,6 +354,19 @@ class _Call:
                 await self._service.database.run(refusal, use=self._use, refused=refused, line=line)
             )
         return await self._make(tried, tool)
+
+    async def _try(self) -> Tried | Waiting:
+        """Decide the call and write it down. What is on its way to the record gets there, whoever gives the call up."""
+        self._trying = asyncio.ensure_future(
+            self._service.database.run(
+                _try,
+                use=self._use,
+                session_id=self._held.session_id,
+                name=self._name,
+                arguments=self._arguments,
+            )
+        )
+        return await asyncio.shield(self._trying)
 
     async def _as_approved(self) -> tuple[Message | None, str]:
         """Return the tool as it is now, and why it may not be called: it is not the one that was approved."""
@@ -402,13 +429,15 @@ class _Call:
         """Answer with what came of the call."""
         ref = self._use.grant_ref
         error = None if task.cancelled() else task.exception()
+        if task.cancelled() and self._run is None:
+            await self._write_down_unmade()
         if self._held.over.is_set() or isinstance(error, Over):
             why = self._held.why or str(error)
             await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
             # Nobody waits for it: the client is gone, or does not want it any more.
             if self._run is not None:
-                await self._finish("cut", "its client gave it up", 0)
+                await self._finish("cut", GIVEN_UP, 0)
             await self._answer.close()
         elif isinstance(error, StintError):
             await self._answer.result(stopped(ref, str(error), error.code, run=self._run))
@@ -418,6 +447,18 @@ class _Call:
             raise error
         else:
             await self._reply(task.result())
+
+    async def _write_down_unmade(self) -> None:
+        """Write down an attempt that was given up, or whose grant ended, before it was made."""
+        if self._trying is None:
+            why = f"the grant ended: {self._held.why}" if self._held.over.is_set() else GIVEN_UP
+            with contextlib.suppress(StintError):
+                await self._bar(f"{why}, before it was decided; nothing was sent")
+            return
+        with contextlib.suppress(StintError):
+            tried = await self._trying
+            if isinstance(tried, Tried) and tried.verdict == "allowed":
+                self._run = tried.run_id
 
     async def _reply(self, message: Any) -> None:
         if "error" in message:
@@ -488,10 +529,8 @@ def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: i
     return UNKNOWN if token is None else "" if token.live else token.why
 
 
-def _dead_token(*, digest: str, cluster: str) -> DeadToken | None:
-    return record_dead_token(
-        token_digest=digest, target_name=cluster, line="a message of MCP", now=clock.now()
-    )
+def _dead_token(*, digest: str, target: str, line: str) -> DeadToken | None:
+    return record_dead_token(token_digest=digest, target_name=target, line=line, now=clock.now())
 
 
 def _check_proof(*, proof: str, token: str, jkt: str, method: str, url: str) -> None:

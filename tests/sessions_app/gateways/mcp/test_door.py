@@ -340,6 +340,8 @@ def test_too_many_refusals_hold_the_grant_of_a_person_and_end_that_of_a_machine(
         client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]["error"]
         == "grant_held"
     )
+    entry = last("command.refused", held.ref)
+    assert (entry.data["code"], "T-42" in entry.data["line"]) == ("held", True)
     assert ended.end_reason == EndReason.DEVIATION
     assert machine.call("read_ticket", {"id": "T-42"}).status == 401
 

@@ -19,7 +19,7 @@ from sessions_app.models import CommandRun, EndReason, Grant, Session
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.give_up_http_token import give_up_http_token
-from tests.support.acts import last
+from tests.support.acts import Started, last
 from tests.support.gateway import eventually
 from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
@@ -245,6 +245,53 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
         return CommandRun.objects.filter(grant=grant, state="cut", reason="its client gave it up").exists()
 
     eventually(cut, within=30)
+
+
+@contextlib.contextmanager
+def unanswered(door):
+    """A server that does not say what its tools are."""
+    door.desk.go.clear()
+    door.desk.slow = {"tools/list"}
+    try:
+        yield
+    finally:
+        door.desk.slow = set()
+        door.desk.go.set()
+
+
+def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(door):
+    grant, client = door.client()
+    made = len(door.desk.calls)
+    with unanswered(door):
+        with pytest.raises(TimeoutError):
+            client.send(
+                {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "read_ticket", "arguments": {"id": "T-42"}, "_meta": META}},
+                timeout=2, MCP_Protocol_Version="2026-07-28", Mcp_Method="tools/call", Mcp_Name="read_ticket",
+                Accept="application/json",
+            )  # fmt: skip
+        eventually(lambda: CommandRun.objects.filter(grant=grant).exists(), within=30)
+    run = CommandRun.objects.get(grant=grant)
+    assert (run.state, run.reason) == (
+        "failed", "its client gave it up, before it was decided; nothing was sent",
+    )  # fmt: skip
+    entry = last("command.refused", grant.ref)
+    assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
+    assert "T-42" in entry.data["line"]
+    assert len(door.desk.calls) == made
+
+
+def test_a_call_whose_grant_ends_before_it_is_decided_is_written_down(door):
+    grant, client = door.client()
+    door.desk.bodies.clear()
+    with unanswered(door):
+        call = Started(lambda: client.call("read_ticket", {"id": "T-42"}, Accept="application/json"))
+        eventually(lambda: any(b"tools/list" in body for body in door.desk.bodies), within=30)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+        assert call.result().json["result"]["isError"]
+    entry = last("command.refused", grant.ref)
+    assert (entry.data["code"], "T-42" in entry.data["line"]) == ("over", True)
+    assert "before it was decided; nothing was sent" in entry.data["why"]
+    assert not CommandRun.objects.filter(grant=grant).exists()
 
 
 def test_one_stream_too_many_is_told_so_on_its_own(door):
