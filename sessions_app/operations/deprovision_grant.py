@@ -36,6 +36,8 @@ DEPROVISIONER = Actor.system("deprovision")
 # not for longer than any call of them takes.
 CLAIM = dt.timedelta(seconds=5)
 RENEWED = dt.timedelta(seconds=1)
+# Of one that is silent for longer, each time on a connection of its own.
+RENEWED_SILENT = dt.timedelta(seconds=2)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 # A gateway that lives has cut everything long before.
@@ -173,15 +175,20 @@ def _undo(
 
 
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
-    """Give each answer as it comes, and renew the claim of the grant meanwhile."""
+    """Give each answer as it comes, and renew the claim of the grant meanwhile.
+
+    Who waits for long holds no connection of the database: of targets that hang, many may be waited for.
+    """
     began = renewed = now()
-    waiting = set(asked)
+    waiting, every = set(asked), RENEWED
     while waiting:
-        answers, waiting = wait(waiting, timeout=RENEWED.total_seconds(), return_when=FIRST_COMPLETED)
+        answers, waiting = wait(waiting, timeout=every.total_seconds(), return_when=FIRST_COMPLETED)
         yield from answers
-        if (at := now()) - renewed >= RENEWED:
+        if waiting and (at := now()) - renewed >= every:
             _renew(grant, at, min(at + CLAIM, began + LONGEST))
-            renewed = at
+            renewed, every = at, RENEWED_SILENT
+            if not connection.in_atomic_block:
+                connection.close()
 
 
 def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:

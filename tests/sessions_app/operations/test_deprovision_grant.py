@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from django.db import connection
 
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
@@ -292,7 +293,7 @@ def test_a_worker_that_lives_keeps_its_claim_and_its_place_however_slow_the_targ
 def test_a_claim_is_renewed_for_no_longer_than_a_call_may_take(live_world, slow):
     world = live_world
     grant = end(world, used_grant(world, "web-1"))
-    # It is renewed each second of the real time, in which five go by here.
+    # It is renewed each two seconds of the real time, in which five go by here.
     steps = iter([0, 0, 0, 4.9, 9.8, 14.7, 19.6, 24.5, 29.4])
     hangs = Started(
         lambda: deprovision_grant(grant_id=grant.pk, now=lambda: after(world, seconds=next(steps, 30)))
@@ -301,6 +302,31 @@ def test_a_claim_is_renewed_for_no_longer_than_a_call_may_take(live_world, slow)
     slow.answer.set()
     assert undo(grant, now=world.now + LONGEST).state == GrantState.ENDED
     assert isinstance(hangs.result(), StaleGrant)
+
+
+def test_who_waits_for_targets_that_hang_holds_no_connection_and_keeps_the_claim(live_world, slow):
+    world = live_world
+    grants = [end(world, used_grant(world, "web-1")) for _ in range(3)]
+
+    def connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return cursor.fetchone()[0]
+
+    before = connections()
+    waits = [Started(lambda pk=grant.pk: deprovision_grant(grant_id=pk, now=clock.now)) for grant in grants]
+    eventually(lambda: slow.asked_for == 3, within=20)
+    assert connections() >= before + 3
+    eventually(lambda: connections() == before, within=20, every=0.05)
+    renewed = {grant.pk: Grant.objects.get(pk=grant.pk).next_attempt_at for grant in grants}
+    eventually(
+        lambda: all(Grant.objects.get(pk=pk).next_attempt_at > at for pk, at in renewed.items()), within=20
+    )
+    slow.answer.set()
+    assert [wait.result().state for wait in waits] == [GrantState.ENDED] * 3
+    assert {Grant.objects.get(pk=pk).attempts for pk in renewed} == {1}
 
 
 def test_workers_that_died_while_they_asked_a_host_that_fails_keep_nobody_from_it(world, fake_targets):
