@@ -1,16 +1,50 @@
-"""The worker: slow side effects only. Nothing here carries a promise about time; the row and the sweeps do."""
+"""The worker: slow side effects only. Nothing here carries a promise about time; the row and the sweeps do.
+
+Messages lapse by the database's clock, as everything does: a node whose own is wrong neither sends what others throw away nor
+throws away what others send.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from typing import Any
 
-from celery import Celery
-from celery.signals import setup_logging
+from celery import Celery, Task
+from celery.signals import before_task_publish, setup_logging
+from django.db import Error, connection
 from kombu import Queue
+
+from broker.kernel import clock
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
-app = Celery("stint")
+
+class StintTask(Task):  # type: ignore[type-arg]
+    """What a worker does. Named and not imported: only a worker needs all that stands behind it."""
+
+    Request = "broker.on_time:OnTime"
+
+
+def now() -> dt.datetime:
+    """Return the database's time, or this node's while the database does not answer."""
+    try:
+        return clock.now()
+    except Error:
+        # In a thread that lives as long as its process, nobody else would drop a connection that is lost.
+        connection.close()
+        return dt.datetime.now(dt.UTC)
+
+
+@before_task_publish.connect
+def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
+    """Celery has counted from this node's clock."""
+    if headers.get("expires"):
+        ahead = dt.datetime.now(dt.UTC) - now()
+        headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()
+
+
+app = Celery("stint", task_cls=StintTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue("revoke"), Queue("provision"), Queue("notify")]
 app.conf.task_default_queue = "notify"

@@ -248,8 +248,8 @@ def test_a_gateway_that_is_killed_while_it_asks_a_target_delays_no_end_there(pla
     eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == 2, within=10)
 
 
-def test_a_worker_whose_clock_is_ahead_throws_messages_away_and_no_end_is_late(place, valkey):
-    """By its clock all that others send has expired; a gateway needs no messages."""
+def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey):
+    """All that others send came too late; a gateway needs no messages."""
     from broker.kernel import clock
     from sessions_app.models import Grant, Sweeper
 
