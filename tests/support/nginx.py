@@ -39,7 +39,10 @@ http {{
 
 
 class Application(socketserver.ThreadingTCPServer):
-    """Answers 200 to everything, unless ``answer`` is another one, and keeps the head of each request, byte for byte."""
+    """Answers 200 to everything, unless ``answer`` is another one, and keeps the head of each request, byte for byte.
+
+    ``every``: so many seconds pass before each byte of the body.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
@@ -49,6 +52,7 @@ class Application(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.heads: list[bytes] = []
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
+        self.every = 0.0
 
     @property
     def url(self) -> str:
@@ -73,7 +77,11 @@ class _Handler(socketserver.StreamRequestHandler):
             for line in head.split(b"\r\n"):
                 if line.lower().startswith(b"content-length:"):
                     self.rfile.read(int(line.partition(b":")[2]))
-            self.wfile.write(self.server.answer)
+            top, gap, body = self.server.answer.partition(b"\r\n\r\n")
+            self.wfile.write(top + gap)
+            for piece in [bytes([byte]) for byte in body] if self.server.every else [body]:
+                time.sleep(self.server.every)
+                self.wfile.write(piece)
 
 
 @contextlib.contextmanager

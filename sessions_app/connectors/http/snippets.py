@@ -56,12 +56,20 @@ def snippet(proxy: str, site: Site) -> str:
 _STRIPPED = (
     "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "DPoP", "Upgrade",
 )  # fmt: skip
+# Who holds the token, and under which grant.
+_SAID = ("Stint-Holder", "Stint-Grant")
 
 
 def _spellings(name: str) -> list[str]:
     """The name with `_` for each `-` and for none: many applications take the two for the same (CGI, WSGI, Rack, PHP)."""
     first, *rest = name.split("-")
     return ["".join((first, *parts)) for parts in product(*(("-" + word, "_" + word) for word in rest))]
+
+
+def _spelled() -> list[str]:
+    """Every spelling of what the application may not get, also of what only Stint says, but for that itself."""
+    others = [_spellings(name)[1:] for name in _SAID]
+    return [spelled for names in (*map(_spellings, _STRIPPED), *others) for spelled in names]
 
 
 def _nginx(site: Site) -> str:
@@ -96,7 +104,8 @@ location {site.base_path} {{
     error_page 403 = @stint_denied_{site.mark};
     # No path and no variable behind the address: the application gets the very bytes that Stint decided on.
     proxy_pass {site.upstream};
-    # An answer that has begun goes on after the end of its grant, but for one that stands still.
+    # nginx bounds no whole answer. One that has begun goes on after the end of its grant for as long as its application sends
+    # something: bound it there. One that stands still, or whose client does, is cut.
     proxy_read_timeout 60s;
     send_timeout 60s;
     proxy_http_version 1.1;
@@ -111,8 +120,8 @@ location {site.base_path} {{
 
 
 def _traefik(site: Site) -> str:
-    names = [spelled for name in _STRIPPED for spelled in _spellings(name)]
-    stripped = "\n".join(f'          {name}: ""' for name in (*names, "Authorization", *_TRAEFIK_OWN))
+    names = (*_spelled(), "Authorization", *_TRAEFIK_OWN)
+    stripped = "\n".join(f'          {name}: ""' for name in names)
     return f"""\
 # Dynamic configuration (file provider). Leave trustForwardHeader off: with it a client could say another method or path.
 # An answer that has begun goes on after the end of its grant: respondingTimeouts.writeTimeout of the entry point bounds it.
@@ -139,11 +148,12 @@ http:
     {site.target}-take:
       headers:
         customRequestHeaders:
+          Host: "{site.host}"
 {stripped}
   services:
     {site.target}:
       loadBalancer:
-        passHostHeader: false
+        passHostHeader: true
         servers:
           - url: "{site.upstream}"
 """
@@ -158,11 +168,10 @@ def _caddy(site: Site) -> str:
         for name in ("X-Forwarded-Method", "X-Forwarded-Uri")
         for spelled in _spellings(name)[1:]
     )
-    names = [spelled for name in _STRIPPED for spelled in _spellings(name)]
-    stripped = "\n".join(f"            header_up -{name}" for name in (*names, "Authorization"))
+    stripped = "\n".join(f"            header_up -{name}" for name in (*_spelled(), "Authorization"))
     matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
     return f"""\
-# Caddyfile, 2.10.3 or newer. Older ones kept a client's copy of the headers that Stint sets.
+# Caddyfile, 2.11.2 or newer. Older ones kept a client's copy of the headers that Stint sets (CVE-2026-30851).
 # An answer that has begun goes on after the end of its grant: servers {{ timeouts {{ write 60s }} }} (global) bounds it.
 {site.origin} {{
     route {matcher} {{
@@ -188,11 +197,12 @@ def _envoy(site: Site) -> str:
     stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
     removed = "\n".join(
         f"              - remove: {name.lower()}"
-        for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintprobe")
+        for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintclient", "Stintprobe")
     )
     return f"""\
-# http_filters of the HTTP connection manager, in this order, and two clusters. Set normalize_path: false,
-# merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST and headers_with_underscores_action: REJECT_REQUEST.
+# http_filters of the HTTP connection manager, in this order, and two clusters. Set there normalize_path: false,
+# merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST, and
+# common_http_protocol_options: {{headers_with_underscores_action: REJECT_REQUEST}}.
 http_filters:
   - name: stint.say
     typed_config:
@@ -200,6 +210,9 @@ http_filters:
       mutations:
         request_mutations:
           - append: {{header: {{key: stinturi, value: "%REQ(:PATH)%"}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}
+          - append:
+              header: {{key: stintclient, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}
+              append_action: OVERWRITE_IF_EXISTS_OR_ADD
           - remove: stint-holder
           - remove: stint-grant
   - name: stint.ask
@@ -218,7 +231,9 @@ http_filters:
         authorization_response:
           allowed_upstream_headers: {{patterns: [{{exact: stint-holder}}, {{exact: stint-grant}}]}}
           allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
-      allowed_headers: {{patterns: [{{exact: stinturi}}, {{exact: dpop}}, {{exact: accept}}, {{exact: stintprobe}}]}}
+      # Method, path and Authorization go along by themselves.
+      allowed_headers:
+        patterns: [{{exact: stinturi}}, {{exact: stintclient}}, {{exact: dpop}}, {{exact: accept}}, {{exact: stintprobe}}]
   - name: stint.take
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation

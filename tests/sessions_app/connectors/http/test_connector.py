@@ -149,3 +149,33 @@ def test_proxies_that_pass_underscores_on_drop_every_spelling(site):
     for name in ("X_Forwarded_Uri", "X-Forwarded_Uri", "X_Forwarded-Method"):
         assert f"header_up -{name}\n" in snippet("caddy", site)
     assert "header_up -X-Forwarded-Uri\n" not in snippet("caddy", site)
+
+
+def test_who_the_holder_is_is_said_by_stint_alone_whatever_spelling_a_client_sends(site):
+    assert "header_up -Stint_Holder\n" in snippet("caddy", site)
+    assert "header_up -Stint-Holder\n" not in snippet("caddy", site)
+    assert 'Stint_Grant: ""' in snippet("traefik", site)
+    assert "- remove: stint-holder\n" in snippet("envoy", site)
+    assert "headers_with_underscores_action: REJECT_REQUEST" in snippet("envoy", site)
+
+
+def test_caddy_is_one_that_keeps_no_client_s_copy_of_what_stint_sets(site):
+    assert "2.11.2 or newer" in snippet("caddy", site)
+
+
+def test_the_application_is_asked_by_its_own_name_and_the_client_s_address_is_told(site):
+    import yaml
+
+    traefik = yaml.safe_load(snippet("traefik", site))["http"]
+    taken = traefik["middlewares"]["api-take"]["headers"]["customRequestHeaders"]
+    assert taken["Host"] == site.host
+    assert traefik["services"]["api"]["loadBalancer"]["passHostHeader"] is True
+    say, ask, take, _ = yaml.safe_load(snippet("envoy", site))["http_filters"]
+    (client,) = (
+        one["append"]["header"]
+        for one in say["typed_config"]["mutations"]["request_mutations"]
+        if one.get("append", {}).get("header", {}).get("key") == "stintclient"
+    )
+    assert client["value"] == "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+    assert {"exact": "stintclient"} in ask["typed_config"]["allowed_headers"]["patterns"]
+    assert {"remove": "stintclient"} in take["typed_config"]["mutations"]["request_mutations"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
+import time
 from pathlib import Path
 from urllib.request import Request
 
@@ -12,9 +14,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from broker.direct import direct
+from broker.kernel import clock
 from sessions_app.connectors.http.snippets import Site, snippet
+from sessions_app.models import EndReason
+from sessions_app.operations.end_grant import end_grant
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
+from tests.support.acts import Started
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.gateway import eventually
 from tests.support.nginx import application, nginx
@@ -211,13 +217,47 @@ def test_what_may_be_a_stream_may_be_asked_for_without_one(scene):
     assert scene.ask("GET /tickets/T-42/events", "Accept: application/json")[0].status == 200
 
 
-def test_an_answer_that_stands_still_is_cut(scene):
+@contextlib.contextmanager
+def sooner(scene, answer: bytes, every: float = 0.0):
+    """nginx with a second in place of each minute, and an application with this answer."""
     with application() as upstream:
-        upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes"
-        sooner = snippet("nginx", site_of(upstream, scene.web)).replace("60s", "1s")
-        with nginx(sooner) as proxy:
-            answer = proxy.get("GET /tickets/T-42", scene.token)
+        upstream.answer, upstream.every = answer, every
+        with nginx(snippet("nginx", site_of(upstream, scene.web)).replace("60s", "1s")) as proxy:
+            yield upstream, proxy
+
+
+def test_an_answer_that_stands_still_is_cut(scene):
+    with sooner(scene, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nyes") as (_, proxy):
+        answer = proxy.get("GET /tickets/T-42", scene.token)
     assert (answer.status, len(answer.body) < 9) == (200, True)
+
+
+def test_an_answer_whose_client_stands_still_is_cut(scene):
+    size = 64 * 1024 * 1024
+    big = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size)
+    head = f"GET /tickets/T-42 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {scene.token}\r\n\r\n".encode()
+    with sooner(scene, big) as (_, proxy), socket.create_connection(("127.0.0.1", proxy.port), 10) as wire:
+        wire.sendall(head)
+        assert wire.recv(12) == b"HTTP/1.1 200"
+        time.sleep(4)
+        got = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := wire.recv(1024 * 1024):
+                got += len(chunk)
+    assert got < size
+
+
+def test_an_answer_that_has_begun_goes_on_after_the_end_for_as_long_as_it_moves_and_nothing_new_begins(scene):
+    """nginx bounds no whole answer, as the README says: here it takes three times as long as it may stand still."""
+    grant = grant_on_site(scene.world)
+    token = token_of(grant, scene.world)
+    with sooner(scene, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nslowly", 0.5) as (upstream, proxy):
+        begun = Started(lambda: proxy.get("GET /tickets/T-42", token))
+        eventually(lambda: upstream.heads)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        assert proxy.get("GET /tickets/T-42", token).status == 401
+        assert begun.result().body == b"slowly"
+        assert len(upstream.heads) == 1
 
 
 _PIECES = st.one_of(
