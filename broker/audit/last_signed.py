@@ -39,9 +39,7 @@ def _compare_newest(signed: Signed, log: str, using: str) -> bool:
     tree = kept.under(signed.root)
     if tree is None:
         return False
-    last = AuditEntry.objects.using(using).filter(
-        log=log, seq__gt=signed.size - width, seq__lte=signed.size
-    )
+    last = AuditEntry.objects.using(using).filter(log=log, seq__gt=signed.size - width, seq__lte=signed.size)
     hashes = last.order_by("seq").values_list("hash", flat=True)
     if Tree.over(bytes(one) for one in hashes).root() != tree.peaks[-1]:
         raise contradicted(signed)

@@ -111,7 +111,9 @@ def _said(verdict: Verdict | None) -> str:
         if verdict.signed is not None
         else "No checkpoint was compared with it."
     )
-    return f"{new} intact and follow from what was verified before. {signed} The worker reads all of it again."
+    return (
+        f"{new} intact and follow from what was verified before. {signed} The worker reads all of it again."
+    )
 
 
 @page()

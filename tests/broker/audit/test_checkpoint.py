@@ -365,7 +365,9 @@ class TestGoingOn:
         return verify(connection=connection, from_seq=last + 1)
 
     @pytest.mark.parametrize("count", [1, 6, 7, 8])
-    def test_the_newest_checkpoint_is_compared_by_the_last_entries_under_it(self, db: None, count: int) -> None:
+    def test_the_newest_checkpoint_is_compared_by_the_last_entries_under_it(
+        self, db: None, count: int
+    ) -> None:
         build(count)
         size = made().size
         last = build(3)
@@ -410,7 +412,10 @@ class TestGoingOn:
         AuditTree.objects.update(peaks=b"nonsense")
         assert (self.onwards(last).ok, self.onwards(last).signed) == (True, None)
         AuditTree.objects.all().delete()
-        assert compare_with_signed(newest_signed(log="main", using="default"), log="main", using="default") is None
+        assert (
+            compare_with_signed(newest_signed(log="main", using="default"), log="main", using="default")
+            is None
+        )
 
 
 def test_the_command_prints_the_newest_checkpoint_and_the_key(db: None) -> None:
