@@ -11,11 +11,20 @@ from django.urls import reverse
 
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from sessions_app.models import Cluster, RequestState, Severity, Workflow, WorkflowKind, WorkflowState
+from sessions_app.models import (
+    Cluster,
+    RequestKind,
+    RequestState,
+    Severity,
+    Workflow,
+    WorkflowKind,
+    WorkflowState,
+)
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.open_workflow import open_workflow
 from sessions_app.operations.request_access import request_access
 from sessions_app.web.doors import ACT, FORM, page, who
+from sessions_app.web.forms import Draft
 from sessions_app.web.reads import incidents as reads
 from sessions_app.web.reads.pages import page_of
 
@@ -94,11 +103,15 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def access(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask for access with the set that fits best; where something has to be chosen, go to the form."""
+    """Ask for access with the set that fits best; where something has to be chosen, go to the form.
+
+    What is no incident, or none that one is on call for, is asked for as planned work in its name.
+    """
     incident = _find(request, ref)
     call = next((one for one in reads.calls_for(who(request)) if one.incident.pk == incident.pk), None)
     if call is None or call.offer is None:
-        return redirect(f"{reverse('request_new')}?kind=incident&incident={ref}")
+        kind = RequestKind.PLANNED if call is None else RequestKind.INCIDENT
+        return redirect(f"{reverse('request_new')}?{Draft(kind=kind, incident=ref).as_query()}")
     if not call.offer.ready:
         return redirect(f"{reverse('request_new')}?{call.offer.draft.as_query()}")
     ask = replace(call.offer.draft.new_request(), once=request.POST.get("once", ""))

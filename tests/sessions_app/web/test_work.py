@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import Identity
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Grant, Notice, Workflow
+from tests.support import acts
 from tests.support.acts import policy
 
 FORM = {"kind": "ticket", "title": "A customer's refund", "cluster": ["web"], "assignee": "Alice"}
@@ -93,6 +94,28 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
     assert AccessRequest.objects.get().workflow == ticket
     without = as_alice.post("/requests/new/", {**form, "send": "1", "incident": ""})
     assert "gives access for work alone" in without.content.decode()
+
+
+@pytest.mark.parametrize("kind", ["ticket", "change", "task", "incident"])
+def test_access_for_work_that_one_is_not_on_call_for_is_asked_for_on_the_form_that_names_it(
+    world, as_alice, kind
+):
+    world.apply(policy(world, incident=None))
+    work = world.work(kind, **({"severity": "P2"} if kind == "incident" else {}))
+    answer = as_alice.post(f"/work/{work.ref}/access/", follow=True)
+    assert answer.redirect_chain == [(f"/requests/new/?kind=planned&workflow={work.ref}", 302)]
+    ask = answer.context["ask"]
+    assert (ask.draft.kind, ask.draft.incident) == ("planned", work.ref)
+    assert f'<option value="{work.ref}" selected>' in answer.content.decode()
+
+
+def test_access_for_an_incident_that_one_is_on_call_for_is_got_from_the_same_address(world, as_alice):
+    incident = world.incident()
+    answer = as_alice.post(f"/work/{incident.ref}/access/")
+    assert answer["Location"].startswith("/requests/new/?kind=incident")
+    world.apply(acts.with_triage(world))
+    as_alice.post(f"/work/{incident.ref}/access/")
+    assert Grant.objects.get().workflow == incident
 
 
 def test_what_is_taken_from_the_work_is_shown_and_not_asked_for(as_alice, world):
