@@ -18,13 +18,13 @@ from sessions_app.models import AccessRequest, RequestKind, RequestState, Workfl
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.check_request import NewRequest, Preview, check_request, for_its_work
 from sessions_app.operations.make_grant import as_words, make_grant, work_of
-from sessions_app.operations.read_workflow import UnknownWork, read_workflow
+from sessions_app.operations.read_named_work import read_named_work
+from sessions_app.operations.read_workflow import UnknownWork
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
-from sessions_app.queries.work import source_for, split_ref, work_for
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64
@@ -103,14 +103,10 @@ def _work_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewReq
 
     Raises SourceUnreadable.
     """
-    name, _ = split_ref(ask.workflow or "")
-    if not name:
-        return ask
-    known = work_for(requester, ask.workflow or "")
-    if known is None and source_for(requester, name) is None:
+    if not ask.workflow:
         return ask
     try:
-        return replace(ask, workflow=read_workflow(ref=ask.workflow or "", now=now).ref)
+        return replace(ask, workflow=read_named_work(reader=requester, ref=ask.workflow, now=now).ref)
     except UnknownWork:
         return ask
 

@@ -49,15 +49,35 @@ def work_for(identity: Identity, ref: str) -> Workflow | None:
     return found
 
 
+def sources_for(identity: Identity) -> list[WorkflowSource]:
+    """Return the sources whose work may be on a cluster that the identity may see, by name: nobody else lets them be asked."""
+    sources = list(WorkflowSource.objects.live().order_by("name"))
+    if not sources:
+        return []
+    seen = set(Cluster.objects.live().visible_to(identity).values_list("name", flat=True))
+    return [source for source in sources if seen.intersection(_clusters_of(source))]
+
+
+def _clusters_of(source: WorkflowSource) -> set[str]:
+    by_service = source.document.get("services", {}).values()
+    return {*source.document.get("clusters", []), *(name for clusters in by_service for name in clusters)}
+
+
 def source_for(identity: Identity, name: str) -> WorkflowSource | None:
-    """Return a source whose work may be on a cluster that the identity may see: nobody else lets it be asked."""
-    source = WorkflowSource.objects.live().filter(name=name).first()
-    if source is None:
-        return None
-    named = [*source.document.get("clusters", [])]
-    for clusters in source.document.get("services", {}).values():
-        named += clusters
-    return source if Cluster.objects.live().visible_to(identity).filter(name__in=named).exists() else None
+    """Return the source of a name, if the identity lets it be asked."""
+    return next((source for source in sources_for(identity) if source.name == name), None)
+
+
+def is_unread(identity: Identity, ref: str) -> bool:
+    """Whether a reference names work of a source that may be asked for the identity, and of which it is not known that it is
+    open: how it stands shows when it is read.
+    """
+    name, outside_id = split_ref(ref)
+    if not name or not outside_id:
+        return False
+    known = work_for(identity, ref)
+    closed = known is None or known.state == WorkflowState.CLOSED
+    return closed and source_for(identity, name) is not None
 
 
 def fitting(terms: WorkNeeded) -> Q:

@@ -22,7 +22,7 @@ PARAMETER = "p."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster, ``incident`` is
-    the reference of the work that it is for, of any kind.
+    the reference of the work that it is for, of any kind, ``other_work`` one that is written instead.
     """
 
     kind: str = RequestKind.PLANNED
@@ -35,6 +35,7 @@ class Draft:
     ticket: str = ""
     reason: str = ""
     incident: str = ""
+    other_work: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] | None = None
 
@@ -45,6 +46,11 @@ class Draft:
             return parse_duration(int(self.duration) if self.duration.isdecimal() else self.duration)
         except ValueError:
             return 0
+
+    @property
+    def work(self) -> str:
+        """The reference of the work that it is for."""
+        return self.other_work or self.incident
 
     @property
     def starts_later(self) -> bool:
@@ -68,7 +74,7 @@ class Draft:
             parameters={name: value for name, value in self.parameters.items() if value},
             targets=self.targets,
             kind=self.kind,
-            workflow=self.incident or None,
+            workflow=self.work or None,
         )
 
     def as_query(self) -> str:
@@ -77,7 +83,7 @@ class Draft:
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
             "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
-            "workflow": self.incident, "target": self.targets or (),
+            "workflow": self.work, "target": self.targets or (),
             **{f"{PARAMETER}{name}": value for name, value in self.parameters.items()},
         }  # fmt: skip
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
@@ -90,7 +96,7 @@ class Draft:
         if name == "duration" and value.isdecimal():
             return replace(self, duration=value)
         if name == "workflow":
-            return replace(self, incident=value)
+            return replace(self, incident=value, other_work="")
         if name == "starts_at":
             try:
                 start = timezone.localtime(dt.datetime.fromisoformat(value)) if value else None
@@ -115,6 +121,7 @@ def draft_of_form(data: QueryDict) -> Draft:
         ticket=data.get("ticket", ""),
         reason=data.get("reason", ""),
         incident=data.get("incident", ""),
+        other_work=data.get("other_work", "").strip(),
         parameters={
             name.removeprefix(PARAMETER): data.get(name, "") for name in data if name.startswith(PARAMETER)
         },

@@ -35,7 +35,7 @@ from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.queries.work import fitting, open_work, work_for
+from sessions_app.queries.work import fitting, is_unread, open_work, sources_for, work_for
 from sessions_app.web.forms import KINDS, Draft
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -120,6 +120,9 @@ class AskPage:
     work_sources: Sequence[str] = ()
     # The reference of the work that it is for, where that begins later.
     begins_with: str = ""
+    # Whose work may be named by its reference; whether what is named has to be read first.
+    sources: Sequence[str] = ()
+    unread: bool = False
 
     @property
     def price(self) -> str:
@@ -155,18 +158,8 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     if draft.policy:
         usable = [terms for terms in usable if terms.name == draft.policy]
     clusters = clusters_of(usable)
-    incidents: list[Workflow] = []
-    if draft.kind == RequestKind.INCIDENT:
-        incidents = open_incidents(clusters)
-        incident = next(
-            (one for one in incidents if one.ref == draft.incident), incidents[0] if incidents else None
-        )
-        touched = {cluster.pk for cluster in incident.clusters.all()} if incident else set()
-        clusters = [cluster for cluster in clusters if cluster.pk in touched]
-        draft = replace(draft, incident=incident.ref if incident else "")
-    elif named := work_for(identity, draft.incident) if draft.incident else None:
-        touched = set(named.clusters.values_list("pk", flat=True))
-        clusters = [cluster for cluster in clusters if cluster.pk in touched] or clusters
+    unread = is_unread(identity, draft.work)
+    draft, clusters, incidents = _for_work(identity, draft, clusters, unread=unread)
     cluster = next(
         (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
     )
@@ -179,9 +172,9 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     if draft.kind != RequestKind.INCIDENT and cluster:
         incidents = list(open_work(identity, cluster, wanted.fits).select_related("source")[:MOST])
     longest = chosen.longest if chosen else 0
-    work = next((one for one in incidents if one.ref == draft.incident), None)
-    if work is None and draft.incident:
-        work = work_for(identity, draft.incident)
+    work = next((one for one in incidents if one.ref == draft.work), None)
+    if work is None and draft.work:
+        work = work_for(identity, draft.work)
     fields = fields_of(usable, chosen, draft, work) if chosen else []
     draft = replace(
         draft,
@@ -207,7 +200,33 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         work_to_open=wanted.to_open,
         work_sources=wanted.sources,
         begins_with=work.ref if work and work.starts_at and work.starts_at > now else "",
+        sources=[source.name for source in sources_for(identity)],
+        unread=unread and bool(sets),
     )
+
+
+def _for_work(
+    identity: Identity, draft: Draft, clusters: list[Cluster], *, unread: bool
+) -> tuple[Draft, list[Cluster], list[Workflow]]:
+    """Return the draft, the clusters that the work which it names leaves of those, and the incidents that are offered."""
+    if draft.kind != RequestKind.INCIDENT:
+        return draft, _clusters_on(identity, draft, clusters), []
+    incidents = open_incidents(clusters)
+    if draft.other_work or unread:
+        draft = replace(draft, other_work=draft.work, incident="")
+        return draft, _clusters_on(identity, draft, clusters), incidents
+    incident = next(
+        (one for one in incidents if one.ref == draft.incident), incidents[0] if incidents else None
+    )
+    touched = {cluster.pk for cluster in incident.clusters.all()} if incident else set()
+    draft = replace(draft, incident=incident.ref if incident else "")
+    return draft, [cluster for cluster in clusters if cluster.pk in touched], incidents
+
+
+def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> list[Cluster]:
+    named = work_for(identity, draft.work) if draft.work else None
+    touched = set(named.clusters.values_list("pk", flat=True)) if named else set()
+    return [cluster for cluster in clusters if cluster.pk in touched] or clusters
 
 
 def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:

@@ -12,11 +12,12 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from broker.kernel import clock
-from broker.kernel.errors import NotFound, StintError
-from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestState
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestState, WorkflowState
 from sessions_app.operations.check_request import check_request
 from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.delete_bookmark import delete_bookmark
+from sessions_app.operations.read_named_work import read_named_work
 from sessions_app.operations.remind_request import remind_request
 from sessions_app.operations.request_access import request_access
 from sessions_app.operations.save_bookmark import save_bookmark
@@ -45,6 +46,8 @@ def new(request: HttpRequest) -> HttpResponse:
         return _form(request, draft.applied(offer))
     if "save" in request.POST:
         return _save(request, draft)
+    if "read" in request.POST:
+        return _read(request, draft)
     if "send" not in request.POST:
         return _form(request, draft)
     try:
@@ -66,6 +69,17 @@ def _draft_of(request: HttpRequest) -> Draft:
     refusals = answer["preview"].decision.refusals if answer["preview"] else ()
     starts = [result.offer["starts_at"] for result in refusals if result.offer.get("starts_at")]
     return draft.applied(f"starts_at={max(starts)}") if starts else draft
+
+
+def _read(request: HttpRequest, draft: Draft) -> HttpResponse:
+    """Ask the source of the work that is named, so that the form says what would happen."""
+    try:
+        work = read_named_work(reader=who(request), ref=draft.work, now=clock.now())
+        if work.state == WorkflowState.CLOSED:
+            raise InvalidInput(f"{work.ref} is closed.", hint="Name work that is open.")
+    except StintError as error:
+        return _form(request, draft, error)
+    return _form(request, replace(draft, incident=work.ref, other_work=""))
 
 
 def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
@@ -123,7 +137,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
     shown = tuple(request.POST.get(name, "") for name in names)
-    is_now = (ask.draft.kind, ask.draft.incident, ask.draft.cluster, ask.draft.command_set)
+    is_now = (ask.draft.kind, ask.draft.work, ask.draft.cluster, ask.draft.command_set)
     context = {
         **_outcome(who(request), ask),
         "ask": ask,
@@ -136,7 +150,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
     """Return the answer of the evaluator, or why it can't answer yet."""
     context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False, "usual": None}
-    if not ask.sets or ask.still_open:
+    if not ask.sets or ask.still_open or ask.unread:
         return context
     try:
         preview = check_request(requester=identity, ask=ask.draft.new_request(), now=clock.now())

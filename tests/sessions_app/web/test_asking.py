@@ -10,9 +10,10 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper
+from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper, Workflow
 from sessions_app.web.forms import draft_of_form, draft_of_link, parse_start
 from tests.support import acts
+from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
 FORM = {
     "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Nightly restart",
@@ -403,3 +404,103 @@ def test_the_latest_start_that_the_policy_allows_is_one_button(world, as_alice):
     (offer,) = re.findall(r'value="(starts_at=[^"]+)"', page)
     mended = as_alice.post("/requests/new/", {**form, "apply": offer})
     assert mended.context["preview"].decision.outcome == "needs_approval"
+
+
+# Work of a source that is not read yet
+
+
+@pytest.fixture
+def pager(world):
+    """A source that has one open incident, Q1, of which Stint has not heard."""
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        acts.change(world, {"workflow-sources/pager.yaml": SOURCE})
+        yield adapter
+
+
+def test_work_that_is_not_read_yet_is_named_by_its_reference(world, as_alice, pager):
+    form = as_alice.get("/requests/new/").content.decode()
+    assert 'name="other_work" value=""' in form
+    assert 'placeholder="pager:…"' in form
+    typed = {**FORM, "other_work": " pager:Q1 "}
+    for path in ("/requests/preview/", "/requests/new/"):
+        page = as_alice.post(path, typed).content.decode()
+        assert "pager:Q1 is read when you send" in page
+        assert 'name="read" value="1">Read it now</button>' in page
+        assert "is not open" not in page
+    assert pager.asked == []
+    as_alice.post("/requests/new/", {**typed, "send": "1"})
+    assert AccessRequest.objects.get().workflow.ref == "pager:Q1"
+    assert pager.asked == ["Q1"]
+
+
+def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
+    pressed = {**FORM, "other_work": "pager:Q1", "read": "1", "reason": "Kept", "ticket": "CHG-3"}
+    answer = as_alice.post("/requests/new/", pressed)
+    page = answer.content.decode()
+    draft = answer.context["ask"].draft
+    assert (draft.incident, draft.other_work, draft.reason, draft.ticket) == ("pager:Q1", "", "Kept", "CHG-3")
+    assert '<option value="pager:Q1" selected>' in page
+    assert "Needs 1 approval" in page
+    assert "pager:Q1 is open. The access ends when it is closed." in page
+    assert not AccessRequest.objects.exists()
+    assert as_alice.get("/requests/new/?workflow=pager:Q1&read=1").status_code == 200
+    assert pager.asked == ["Q1"]
+
+
+def test_what_its_source_does_not_say_is_open_is_refused_with_all_that_was_typed(world, as_alice, pager):
+    pager.work["Q2"] = is_closed()
+    for ref, read, sent in (("pager:Q2", "says that it is closed", 422), ("pager:Q3", "knows no such open work", 422),
+                            ("pager:../x", "has no such work", 422), ("other:Q1", "There is no such work", 422),
+                            ("TKT-999", "There is no such work", 422)):  # fmt: skip
+        typed = {**FORM, "other_work": ref, "reason": "All of <this>"}
+        answer = as_alice.post("/requests/new/", {**typed, "read": "1"})
+        page = answer.content.decode()
+        assert read in page, ref
+        assert f'name="other_work" value="{ref}"' in page
+        assert "All of &lt;this&gt;" in page
+        answer = as_alice.post("/requests/new/", {**typed, "send": "1"})
+        page = answer.content.decode()
+        assert answer.status_code == sent, ref
+        assert f'name="other_work" value="{ref}"' in page
+        assert "All of &lt;this&gt;" in page
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_source_that_does_not_answer_is_said_and_nothing_is_lost(world, as_alice, pager):
+    pager.down = True
+    for act in ("read", "send"):
+        answer = as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", act: "1"})
+        page = answer.content.decode()
+        assert answer.status_code == 503
+        assert "pager could not be read" in page or "pager did not answer just now" in page
+        assert 'name="other_work" value="pager:Q1"' in page
+
+
+def test_who_is_on_call_names_an_incident_that_is_not_read_yet(world, as_alice, pager):
+    form = {**FORM, "kind": "incident", "other_work": "pager:Q1"}
+    page = as_alice.post("/requests/preview/", form).content.decode()
+    assert "pager:Q1 is read when you send" in page
+    linked = as_alice.get("/requests/new/?kind=incident&workflow=pager:Q1").content.decode()
+    assert 'name="other_work" value="pager:Q1"' in linked
+    world.incident()
+    assert "pager:Q1 is read when you send" in as_alice.post("/requests/preview/", form).content.decode()
+    as_alice.post("/requests/new/", {**form, "send": "1"})
+    assert Grant.objects.get().workflow.ref == "pager:Q1"
+
+
+def test_what_was_closed_and_may_be_open_again_is_read_again(world, as_alice, pager):
+    as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "send": "1"})
+    pager.work["Q1"] = is_closed()
+    page = as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "read": "1"})
+    assert "pager:Q1 is closed" in page.content.decode()
+    pager.work["Q1"] = is_open()
+    as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "send": "1"})
+    assert AccessRequest.objects.latest("pk").workflow.ref == "pager:Q1~2"
+
+
+def test_nobody_has_a_source_asked_whose_clusters_they_do_not_see(world, as_charlie, browser, pager):
+    answer = as_charlie.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "read": "1"})
+    assert answer.status_code == 404
+    assert pager.asked == []
+    assert not Workflow.objects.exists()
