@@ -294,12 +294,23 @@ def _preview(
         starts_at=starts_at,
         ends_at=ends_at,
         starts_later=starts_at > now,
-        lapses_at=min(now + dt.timedelta(seconds=document.decision_time), ends_at) if ask.starts_at
-        else now + dt.timedelta(seconds=document.decision_time),
+        lapses_at=_lapses_at(ask, document, work, ends_at, now),
         digest=_scope(requester, ask, cluster, version, targets, work).digest(),
         overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
     )  # fmt: skip
+
+
+def _lapses_at(
+    ask: NewRequest, document: PolicyDocument, work: Workflow | None, ends_at: dt.datetime, now: dt.datetime
+) -> dt.datetime:
+    """Return until when it can be decided: no longer than the time that is asked for, nor than the work."""
+    limits = [now + dt.timedelta(seconds=document.decision_time)]
+    if ask.starts_at:
+        limits.append(ends_at)
+    if work and work.ends_at and work.ends_at > now:
+        limits.append(work.ends_at)
+    return min(limits)
 
 
 def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -> Ask:

@@ -24,6 +24,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lapse_request import lapse_request
 from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import end_together
@@ -62,13 +63,18 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
         requests = list(
             AccessRequest.objects.select_for_update(of=("self",))
             .filter(workflow=workflow, state=RequestState.PENDING)
+            .select_related(
+                "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends"
+            )
             .order_by("pk")
         )
         _end(grants, parents, workflow, actor, now)
         _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
         by = actor_of(actor) if actor else SOURCE
         for request in requests:
-            _lapse(request, workflow, by, now)
+            lapse_request(
+                request=request, work=workflow, why=f"{workflow.ref} is closed", by=by, now=now, but=actor
+            )
         record_end(
             event=Event.WORKFLOW_CLOSED, actor=by, object_type="workflow", object_ref=workflow.ref, now=now,
             data={"note": note, "grants_ended": len(grants), "requests_lapsed": len(requests)},
@@ -111,12 +117,3 @@ def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: d
         path=f"/work/{workflow.ref}/",
         now=now,
     )
-
-
-def _lapse(request: AccessRequest, workflow: Workflow, by: Actor, now: dt.datetime) -> None:
-    request.state, request.decided_at = RequestState.LAPSED, now
-    request.save(update_fields=["state", "decided_at"])
-    record_end(
-        event=Event.REQUEST_LAPSED, actor=by, object_type="request", object_ref=request.ref, now=now,
-        data={"closed": workflow.ref},
-    )  # fmt: skip

@@ -29,6 +29,7 @@ from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.starts import later_start
+from sessions_app.queries.work import why_over
 
 
 class MayNotDecide(Forbidden):
@@ -117,7 +118,12 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
         AccessRequest.objects.visible_to(approver)
         .select_for_update(of=("self",))
         .select_related(
-            "requester__owner", "cluster", "policy", "command_set_version__command_set", "extends", "workflow"
+            "requester__owner",
+            "cluster",
+            "policy",
+            "command_set_version__command_set",
+            "extends",
+            "workflow__source",
         )
         .filter(pk=request_id)
         .first()
@@ -151,6 +157,8 @@ def _check_open(request: AccessRequest, now: dt.datetime) -> None:
         raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="Open it to see by whom.")
     if request.lapses_at <= now:
         raise AlreadyDecided(f"{request.ref} lapsed.", hint="The asker can ask again.")
+    if request.workflow is not None and (over := why_over(request.workflow, now)):
+        raise AlreadyDecided(f"{request.ref} lapsed: {over}.", hint="The asker can ask again for other work.")
 
 
 def _check_scope(request: AccessRequest, digest: str) -> None:

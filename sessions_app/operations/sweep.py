@@ -35,11 +35,12 @@ from sessions_app.models import (
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.each_free import BATCH, each_free, for_a_while
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.lapse_request import lapse_request
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.stop_gateway import stop_lost_gateways
 from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.work import staleness_of
+from sessions_app.queries.work import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,9 @@ SWEEPER = Actor.system("sweep")
 PUT_OFF = dt.timedelta(seconds=30)
 # No policy lets work go unread for less.
 SHORTEST_STALENESS = dt.timedelta(minutes=1)
+_OF_REQUEST = (
+    "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends", "workflow__source",
+)  # fmt: skip
 _LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 
 
@@ -134,8 +138,8 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 
 def end_baseless(*, now: dt.datetime) -> int:
     """End live grants whose holder was disabled, whose cluster, policy or command set was removed, or whose work is closed,
-    over, or was not heard of for longer than their policy allows, and close the sessions of gateways that are gone. Run it
-    every few seconds; it is the net below the verbs that do so at once.
+    over, or was not heard of for longer than their policy allows, let requests lapse whose work is over, and close the sessions
+    of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
 
     Nothing is waited for long: what another process holds, and what fails, is left to the next time.
     """
@@ -146,6 +150,7 @@ def end_baseless(*, now: dt.datetime) -> int:
         ended += _guarded("groundless", partial(_end_groundless, failed), now, failed)
         _guarded("work", partial(_close_past, failed), now, failed)
         ended += _guarded("workless", partial(_end_workless, failed), now, failed)
+        _guarded("requests", partial(_lapse_workless, failed), now, failed)
     return ended
 
 
@@ -184,6 +189,29 @@ def _close_past(failed: dict[str, str], now: dt.datetime) -> int:
 
 def _close(workflow_id: int, *, now: dt.datetime) -> None:
     close_workflow(workflow_id=workflow_id, actor=None, now=now, note="Its planned time is over.")
+
+
+def _lapse_workless(failed: dict[str, str], now: dt.datetime) -> int:
+    """Let requests lapse that wait for work that is over."""
+    over = (
+        Q(workflow__state=WorkflowState.CLOSED)
+        | Q(workflow__source__removed_at__isnull=False)
+        | Q(workflow__ends_at__lte=now)
+    )
+    due = AccessRequest.objects.filter(over, state=RequestState.PENDING).order_by("pk")
+    return each_free(due, partial(_lapse, now=now), failed=failed)
+
+
+def _lapse(request_id: int, *, now: dt.datetime) -> None:
+    _lapse_workless_one(AccessRequest.objects.select_related(*_OF_REQUEST).get(pk=request_id), now)
+
+
+def _lapse_workless_one(request: AccessRequest, now: dt.datetime) -> bool:
+    """Let a request lapse, if its work is over; return whether it is."""
+    why = why_over(request.workflow, now) if request.workflow else ""
+    if request.workflow is not None and why:
+        lapse_request(request=request, work=request.workflow, why=why, by=SWEEPER, now=now)
+    return bool(why)
 
 
 def _end_workless(failed: dict[str, str], now: dt.datetime) -> int:
@@ -283,13 +311,14 @@ def _lapse_requests(now: dt.datetime) -> int:
         due = list(
             AccessRequest.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(state=RequestState.PENDING, lapses_at__lte=now)
-            .select_related("requester__owner", "cluster", "command_set_version__command_set")
+            .select_related(*_OF_REQUEST)
             .order_by("lapses_at")[:BATCH]
         )
-        AccessRequest.objects.filter(pk__in=[request.pk for request in due]).update(
+        undecided = [request for request in due if not _lapse_workless_one(request, now)]
+        AccessRequest.objects.filter(pk__in=[request.pk for request in undecided]).update(
             state=RequestState.LAPSED, decided_at=now
         )
-        for request in due:
+        for request in undecided:
             record(
                 event=Event.REQUEST_LAPSED, actor=SWEEPER, object_type="request", object_ref=request.ref, now=now,
                 data={"lapsed_at": request.lapses_at.isoformat()},

@@ -95,6 +95,17 @@ def open_work(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflo
     return found.exclude(source__removed_at__isnull=False).distinct().order_by("-pk")
 
 
+def why_over(work: Workflow, now: dt.datetime) -> str:
+    """Return why nothing could be granted for a piece of work at ``now``, in a sentence without its end; empty if it could."""
+    if work.closed_at is not None and work.closed_at <= now:
+        return f"{work.ref} is closed"
+    if work.source is not None and work.source.removed_at is not None and work.source.removed_at <= now:
+        return f"the source of {work.ref} was removed"
+    if work.ends_at is not None and work.ends_at <= now:
+        return f"the planned time of {work.ref} is over"
+    return ""
+
+
 def is_fresh(work: Workflow, now: dt.datetime) -> bool:
     """Whether what is known of the work is good enough to begin something on it."""
     return work.source_id is None or (work.read_at is not None and now - work.read_at <= FRESH)

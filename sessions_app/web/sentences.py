@@ -211,7 +211,10 @@ _ACTS: dict[str, Act] = {
     Event.REQUEST_APPROVED: _approved,
     Event.REQUEST_DENIED: lambda ref, data: f"denied {ref}{_why(data, 'comment')}",
     Event.REQUEST_WITHDRAWN: "withdrew {ref}",
-    Event.REQUEST_LAPSED: "let {ref} lapse: nobody decided it in time",
+    Event.REQUEST_LAPSED: lambda ref, data: (
+        f"let {ref} lapse: "
+        + (f"{data['closed']} was over" if data.get("closed") else "nobody decided it in time")
+    ),
     Event.REQUEST_NARROWED: lambda ref, data: (
         f"made {ref} smaller: {', '.join(sorted(data)) or 'as the data says'}"
     ),

@@ -38,6 +38,7 @@ from sessions_app.queries import commands, facts
 from sessions_app.queries.comparisons import comparison
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
+from sessions_app.queries.work import why_over
 from sessions_app.web import timeline
 from sessions_app.web.reads.home import LIVE
 
@@ -199,6 +200,7 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
     """Return the context of the page of one request, for any reader who may see it."""
     own = reader.pk in (request.requester_id, request.requester.owner_id)
     found = request_facts(request, reader, now)
+    over = why_over(request.workflow, request.decided_at or now) if request.workflow else ""
     return {
         "asked": request,
         "facts": found,
@@ -207,7 +209,8 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
         "grant": getattr(request, "grant", None),
         "mine": next((one for one in found.approvals if one.approver_id == reader.pk), None),
         "remindable": request.reminded_at is None or now - request.reminded_at >= PAUSE,
-        "lapsed": request.state == RequestState.PENDING and request.lapses_at <= now,
+        "lapsed": request.state == RequestState.PENDING and (request.lapses_at <= now or bool(over)),
+        "over": over,
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.models import Grant, GrantState, Notice, RequestState, Workflow
+from sessions_app.models import AccessPolicy, Grant, GrantState, Notice, RequestState, Workflow
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
@@ -64,6 +64,41 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
     with pytest.raises(Exception, match="lapsed already"):
         world.decide(request)
     assert not Grant.objects.exists()
+
+
+def test_who_asked_and_who_decides_are_told_that_it_lapsed_with_its_work(world):
+    ticket = world.work("ticket")
+    request = world.request(world.robot, workflow=ticket.ref)
+    Notice.objects.all().delete()
+    close(world, ticket, world.dora)
+    told = {one.identity.username: one for one in Notice.objects.filter(event="request.lapsed")}
+    # Dora closed it, and knows.
+    assert set(told) == {"alice", "bob"}
+    assert {one.subject for one in told.values()} == {f"{request.ref} has lapsed: {ticket.ref} is closed"}
+    assert (told["alice"].path, told["bob"].path) == (
+        f"/requests/{request.ref}/",
+        f"/approvals/{request.ref}/",
+    )
+    assert "in the name of other work" in told["alice"].body
+
+
+def test_one_who_has_approved_already_is_told_too(world):
+    world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    ticket = world.work("ticket")
+    request = world.request(workflow=ticket.ref)
+    world.decide(request)
+    Notice.objects.all().delete()
+    close(world, ticket, world.alice)
+    assert set(Notice.objects.values_list("identity__username", flat=True)) == {"bob", "dora"}
+
+
+def test_a_policy_that_can_not_be_read_keeps_nothing_from_closing(world):
+    ticket = world.work("ticket")
+    request = world.request(workflow=ticket.ref)
+    AccessPolicy.objects.update(document={"name": "broken"})
+    close(world, ticket)
+    request.refresh_from_db()
+    assert request.state == RequestState.LAPSED
 
 
 def test_closed_between_approval_and_start_it_does_not_start(world):

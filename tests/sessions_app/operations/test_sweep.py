@@ -7,11 +7,24 @@ import datetime as dt
 import pytest
 
 from broker.kernel import clock
-from sessions_app.models import Cluster, EndReason, Grant, GrantState, Notice, RequestState, Sweeper
+from sessions_app.models import (
+    Cluster,
+    EndReason,
+    Grant,
+    GrantState,
+    Notice,
+    RequestState,
+    Sweeper,
+    Workflow,
+    WorkflowSource,
+)
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.decide_request import AlreadyDecided
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.queries.grants import next_due, overdue_revocation_seconds
 from tests.support.acts import after, at_once, change, events, intact, last, policy, session, use
+from tests.support.sources import SOURCE, is_open, speaking_for
 
 
 def swept(now: dt.datetime, **more):
@@ -247,3 +260,59 @@ def test_a_kind_that_nothing_serves_any_more_ends_what_was_granted_on_it(world):
     assert end_baseless(now=world.now) == 1
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.CLUSTER_REMOVED)
+
+
+# Requests whose work is over
+
+
+def test_a_request_waits_no_longer_than_its_change(world):
+    planned = world.work("change")
+    request = world.request(workflow=planned.ref)
+    assert request.lapses_at == planned.ends_at
+    late = after(world, hours=2)
+    with pytest.raises(AlreadyDecided, match="lapsed"):
+        world.decide(request, now=late)
+    Notice.objects.all().delete()
+    sweep(now=lambda: late, name="test")
+    request.refresh_from_db()
+    assert (request.state, request.decided_at) == ("lapsed", late)
+    over = f"{request.ref} has lapsed: the planned time of {planned.ref} is over"
+    told = Notice.objects.filter(subject=over).values_list("identity__username", flat=True)
+    assert set(told) == {"alice", "bob", "dora"}
+
+
+def test_a_request_for_work_whose_planned_time_is_shorter_by_now_lapses_with_it(world):
+    planned = world.work("change")
+    request = world.request(workflow=planned.ref)
+    Workflow.objects.filter(pk=planned.pk).update(ends_at=after(world, minutes=30))
+    assert end_baseless(now=after(world, minutes=29)) == 0
+    request.refresh_from_db()
+    assert request.state == "pending"
+    with pytest.raises(AlreadyDecided, match=f"the planned time of {planned.ref} is over"):
+        world.decide(request, now=after(world, minutes=31))
+    end_baseless(now=after(world, minutes=31))
+    request.refresh_from_db()
+    assert request.state == "lapsed"
+    assert last("request.lapsed", request.ref).data == {"closed": planned.ref}
+
+
+def test_a_request_for_work_of_a_source_that_is_gone_lapses(world):
+    with speaking_for() as adapter:
+        adapter.work["Q1"] = is_open()
+        world.apply({"workflow-sources/pager.yaml": SOURCE})
+        request = world.request(workflow="pager:Q1")
+        WorkflowSource.objects.update(removed_at=world.now)
+        with pytest.raises(AlreadyDecided, match="source of pager:Q1 was removed"):
+            world.decide(request)
+        end_baseless(now=after(world, seconds=1))
+        request.refresh_from_db()
+        assert request.state == "lapsed"
+
+
+def test_a_request_that_nobody_decided_says_so_also_when_its_work_is_closed_later(world):
+    ticket = world.work("ticket")
+    request = world.request(workflow=ticket.ref)
+    sweep(now=lambda: after(world, days=2), name="test")
+    close_workflow(workflow_id=ticket.pk, actor=world.bob, now=after(world, days=3))
+    request.refresh_from_db()
+    assert (request.state, "lapsed_at" in last("request.lapsed", request.ref).data) == ("lapsed", True)

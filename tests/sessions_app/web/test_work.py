@@ -251,3 +251,25 @@ def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_al
     assert "06:00 IST (00:30 UTC)" in words(as_alice.get(f"/grants/{Grant.objects.get().ref}/"))
     Identity.objects.update(time_zone="UTC")
     assert "UTC)" not in words(as_alice.post("/requests/preview/", form))
+
+
+def test_a_request_says_that_it_lapsed_with_its_work_and_can_not_be_decided(world, as_alice, as_bob):
+    ticket = world.work("ticket")
+    request = world.request(workflow=ticket.ref)
+    as_bob.post(f"/work/{ticket.ref}/close/")
+    for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
+        assert f"because {ticket.ref} is closed" in words(client.get(path))
+    assert f"let {request.ref} lapse: {ticket.ref} was over" in words(as_alice.get("/record/"))
+
+
+def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_come(
+    world, as_alice, as_bob, now
+):
+    change = world.work("change")
+    request = world.request(workflow=change.ref)
+    Workflow.objects.filter(pk=change.pk).update(starts_at=now - dt.timedelta(hours=2), ends_at=now)
+    for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
+        page = words(client.get(path))
+        assert f"because the planned time of {change.ref} is over" in page
+        assert "if nobody decides" not in page
+    assert 'value="approve"' not in text(as_bob, f"/approvals/{request.ref}/")

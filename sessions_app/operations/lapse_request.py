@@ -1,0 +1,52 @@
+"""Let a request lapse whose work is over before anybody decided it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from sessions_app.models import AccessRequest, RequestState, Workflow
+from sessions_app.operations.tell import tell
+from sessions_app.queries import facts
+
+
+def lapse_request(
+    *,
+    request: AccessRequest,
+    work: Workflow,
+    why: str,
+    by: Actor,
+    now: dt.datetime,
+    but: Identity | None = None,
+) -> None:
+    """Let a waiting request, which is locked, lapse with its work; its asker and its approvers are told ``why``.
+
+    ``but`` is who ended the work, and knows.
+    """
+    request.state, request.decided_at = RequestState.LAPSED, now
+    request.save(update_fields=["state", "decided_at"])
+    record_end(
+        event=Event.REQUEST_LAPSED, actor=by, object_type="request", object_ref=request.ref, now=now,
+        data={"closed": work.ref},
+    )  # fmt: skip
+    what = f"{request.command_set_version.command_set} on {request.cluster}"
+    asker = request.requester.owner or request.requester
+    for people, path, rest in (
+        ([asker], f"/requests/{request.ref}/", "You can ask again in the name of other work."),
+        (_approvers(request), f"/approvals/{request.ref}/", "Nothing is left to decide."),
+    ):
+        tell(
+            people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path,
+            subject=f"{request.ref} has lapsed: {why}", body=f"{request.requester}, {what}\n{rest}",
+        )  # fmt: skip
+
+
+def _approvers(request: AccessRequest) -> list[Identity]:
+    """Return who could still decide it, and who has; nobody where the policy can't be read, for ends wait for nothing."""
+    if facts.readable_document(request.policy) is None:
+        return []
+    given = Identity.objects.filter(approvals__request=request, approvals__voided_at__isnull=True)
+    return list({one.pk: one for one in (*facts.deciders_of(request), *given)}.values())
