@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from urllib.request import Request
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from sessions_app.models import EndReason
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
-from tests.support.acts import Started
+from tests.support.acts import Started, events, wait_for_waiters
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.gateway import eventually
 from tests.support.nginx import application, nginx
@@ -101,6 +102,22 @@ def test_a_refusal_reaches_the_client_as_something_it_can_ask_for(scene):
 
     said = json.loads(answer.body)
     assert said["context"]["access_request"]["request"]["parameters"] == {"ticket": "T-43"}
+
+
+@pytest.mark.parametrize(("line", "event"), [("GET /tickets/T-43", "command.refused"),
+                                             ("POST /tickets/T-42/reopen", "command.allowed")])  # fmt: skip
+def test_a_request_that_its_client_gives_up_before_it_is_decided_is_written_down(scene, line, event):
+    grant = grant_on_site(scene.world)
+    head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Bearer {token_of(grant, scene.world)}\r\n\r\n"
+    with psycopg.connect(scene.env["DATABASE_OWNER_URL"]) as owner:
+        owner.execute("SELECT FROM audit_head FOR UPDATE")
+        with socket.create_connection(("127.0.0.1", scene.proxy.port), 10) as wire:
+            wire.sendall(head.encode())
+            wait_for_waiters(owner, 1)
+        time.sleep(0.5)
+        assert event not in events(grant.ref)
+        owner.rollback()
+    eventually(lambda: event in events(grant.ref), within=20)
 
 
 SMUGGLED = [

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from sessions_app.gateways.mcp.asked import BODY_S
@@ -277,6 +278,25 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(do
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
     assert "T-42" in entry.data["line"]
+    assert len(door.desk.calls) == made
+
+
+def test_a_call_that_its_client_gives_up_while_it_is_written_down_is_over_and_never_made(door):
+    grant, client = door.client()
+    client.call("read_ticket", {"id": "T-42"})
+    made = len(door.desk.calls)
+    with psycopg.connect(door.env["DATABASE_OWNER_URL"]) as owner:
+        owner.execute("SELECT FROM audit_head FOR UPDATE")
+        with pytest.raises(TimeoutError):
+            client.send(
+                {"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": {"name": "read_ticket", "arguments": {"id": "T-42"}, "_meta": META}},
+                timeout=2, MCP_Protocol_Version="2026-07-28", Mcp_Method="tools/call", Mcp_Name="read_ticket",
+                Accept="application/json",
+            )  # fmt: skip
+        owner.rollback()
+    run = CommandRun.objects.filter(grant=grant)
+    eventually(lambda: run.latest("pk").state == "cut", within=30)
+    assert (run.count(), run.latest("pk").reason) == (2, "its client gave it up")
     assert len(door.desk.calls) == made
 
 
