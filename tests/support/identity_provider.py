@@ -41,8 +41,8 @@ class IdentityProvider(Issuer):
         parts = urlsplit(path)
         if parts.path not in ("/.well-known/openid-configuration", "/authorize"):
             return super().published(path)
-        self.awake.wait(30)
         self.asked.append(parts.path)
+        self.awake.wait(30)
         if parts.path in self.answers:
             return self.answers[parts.path]
         if parts.path == "/authorize":

@@ -180,6 +180,15 @@ def test_an_answer_that_another_browser_was_given_signs_nobody_in(client, provid
     assert nobody(client)
 
 
+def test_an_answer_counts_once_also_when_it_signed_nobody_in(client, provider):
+    back = come_back(client, provider)
+    provider.person["email"] = "zoe@example.com"
+    assert client.get(back).status_code == 403
+    asked = list(provider.asked)
+    assert client.get(back).status_code == 400
+    assert provider.asked == asked
+
+
 @pytest.mark.parametrize("state", [None, "", "guessed"])
 def test_without_a_state_of_ours_nothing_is_even_asked(client, provider, state):
     begin(client)
@@ -333,7 +342,8 @@ def test_what_the_provider_refuses_is_said_without_its_words(client, provider, e
     refused = client.get(ANSWER_PATH, sent)
     assert refused.status_code == 403
     page = refused.content.decode()
-    assert "<script>alert" not in page
+    assert "alert(1)" not in page
+    assert "alert(1)" not in last("identity.sign_in_failed").body
     assert "canary" not in page
     assert last("identity.sign_in_failed").data["reason"].startswith("it says ")
     assert nobody(client)

@@ -1,0 +1,66 @@
+"""A provider that is slow holds up a few sign-ins, and not all that a process does."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sessions_app.issuers.fetch import CannotFetch
+from sessions_app.issuers.keys import AGAIN, KEPT
+from sessions_app.issuers.provider import Asked, Client, NotProven, Provider
+from tests.sessions_app.issuers.conftest import LOOPBACK, Clock
+from tests.support.acts import Started
+from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def outside():
+    with provider_on_loopback() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(outside, clock) -> Provider:
+    client = Client(outside.url, CLIENT_ID, CLIENT_SECRET, "https://stint.example.com/answer/")
+    return Provider(client, allowed=LOOPBACK, clock=clock)
+
+
+def redeem(provider: Provider, outside, code: str = "none"):
+    asked = Asked.anew()
+    return provider.claims(code=code, answered_by=outside.url, asked=asked, now=NOW)
+
+
+def test_two_wait_for_a_provider_that_hangs_and_the_third_is_told_so(provider, outside):
+    provider.address(Asked.anew())
+    outside.awake.clear()
+    waiting = [Started(lambda: redeem(provider, outside)) for _ in range(2)]
+    while outside.asked.count("/token") < 2:
+        pass
+    with pytest.raises(CannotFetch, match="others wait for it already"):
+        redeem(provider, outside)
+    assert outside.asked.count("/token") == 2
+    outside.awake.set()
+    assert all(isinstance(one.result(), NotProven) for one in waiting)
+    # That they had to wait was no fault of the provider's, which is asked as before.
+    with pytest.raises(NotProven):
+        redeem(provider, outside)
+
+
+def test_what_it_says_of_itself_is_read_again_after_a_while_and_a_failure_sooner(provider, outside, clock: Clock):
+    there = "/.well-known/openid-configuration"
+    outside.answers[there] = (500, {}, b"")
+    for _ in range(2):
+        with pytest.raises(CannotFetch, match="answered 500"):
+            provider.address(Asked.anew())
+    assert outside.asked.count(there) == 1
+    clock.at += AGAIN + 1
+    del outside.answers[there]
+    for _ in range(2):
+        assert provider.address(Asked.anew()).startswith(f"{outside.url}/authorize?")
+    assert outside.asked.count(there) == 2
+    clock.at += KEPT + 1
+    outside.says["authorization_endpoint"] = f"{outside.url}/elsewhere?tenant=7"
+    assert provider.address(Asked.anew()).startswith(f"{outside.url}/elsewhere?tenant=7&response_type=code")
