@@ -45,6 +45,9 @@ def test_one_goes_to_the_provider_comes_back_to_where_one_was_going_and_signs_ou
             # Going back asks nobody anything: what was brought is used up.
             page.goto("/sign-in/provider/answer/?state=x&code=y")
             expect(page.get_by_role("alert")).to_contain_text("used already")
+            if scripts:
+                load(page)
+                assert violations(page) == []
             context.close()
     # Of pages of ours; the provider has no picture for its tab.
     assert [one for one in complaints if one.startswith(site) and "400" not in one] == []

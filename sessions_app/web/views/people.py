@@ -9,13 +9,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts.models import Identity, Kind
-from accounts.operations.unlink_provider import unlink_provider
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.end_all_of import end_all_of
 from sessions_app.operations.reset_factors import reset_factors
+from sessions_app.operations.unlink_provider import unlink_provider
 from sessions_app.queries.people import known_people
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.identity_form import add_identity, press_group

@@ -49,7 +49,9 @@ def test_two_wait_for_a_provider_that_hangs_and_the_third_is_told_so(provider, o
         redeem(provider, outside)
 
 
-def test_what_it_says_of_itself_is_read_again_after_a_while_and_a_failure_sooner(provider, outside, clock: Clock):
+def test_what_it_says_of_itself_is_read_again_after_a_while_and_a_failure_sooner(
+    provider, outside, clock: Clock
+):
     there = "/.well-known/openid-configuration"
     outside.answers[there] = (500, {}, b"")
     for _ in range(2):

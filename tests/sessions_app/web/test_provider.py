@@ -11,6 +11,7 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.test import Client
@@ -74,7 +75,7 @@ def sign_in(client: Client, provider, **sent):
 
 
 def nobody(client: Client) -> bool:
-    return "_auth_user_id" not in client.session and client.get("/").status_code == 302
+    return client.get("/").status_code == 302 and "_auth_user_id" not in client.session
 
 
 def text(answer) -> str:
@@ -575,6 +576,22 @@ def test_a_disabled_persons_groups_stay_as_they_are(client, provider, world, set
     Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
     sign_in(client, provider)
     assert "operators" in set(world.alice.groups.values_list("name", flat=True))
+
+
+# --- Second factors, which are the provider's matter ---------------------------------------------------------------
+
+
+def test_no_second_factor_of_ours_is_asked_for_after_the_provider(client, provider, world, now, settings):
+    settings.SECOND_FACTOR = "required"
+    sign_in(client, provider)
+    assert client.get("/").status_code == 200
+    settings.SECOND_FACTOR = "optional"
+    Authenticator.objects.create(user=world.alice, type=Authenticator.Type.TOTP, data={"secret": "sealed"})
+    again = Client()
+    assert sign_in(again, provider)["Location"] == "/"
+    assert again.get("/account/").context["me"] == world.alice
+    # With the password it is.
+    assert "second" in Client().post("/sign-in/", {"login": "alice", "password": PASSWORD})["Location"]
 
 
 # --- Passwords beside it -----------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from django.test import Client
 
 from accounts.models import ProviderLink
 from accounts.operations.link_provider import link_provider
-from accounts.operations.unlink_provider import unlink_provider
 from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.models import Notice
+from sessions_app.operations.unlink_provider import unlink_provider
 from tests.support.acts import events, last
 
 
@@ -29,8 +30,13 @@ def test_the_link_goes_and_every_session_with_it(world):
     assert not ProviderLink.objects.exists()
     assert [client.get("/").status_code for client in (desk, phone, other)] == [302, 302, 200]
     entry = last("identity.unlinked", "alice")
-    assert (entry.actor, entry.data["subject"]) == ("admin", "u1")
+    assert (entry.actor, entry.data) == (
+        "admin", {"issuer": "https://id.example.com", "subject": "u1", "email": "alice@example.com"})  # fmt: skip
+    assert Notice.objects.get(identity=world.alice, event="identity.unlinked").subject.startswith(
+        "You were unlinked"
+    )
     # Who comes in afterwards stays in.
+    world.alice.refresh_from_db()
     assert signed_in(world.alice).get("/").status_code == 200
 
 

@@ -8,33 +8,37 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity, ProviderLink
-from accounts.sessions import end_sessions_of
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.operations.change_factors import end_sign_ins, lock_person
+from sessions_app.operations.tell import tell
 
 
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Forget whom of the provider a person is, and end all of their sessions. At their next sign-in they are found by
-    their address again; who must stay out is disabled.
+    """Forget whom of the provider a person is, end all of their sign-ins, and tell them. At their next sign-in they are
+    found by their address again; who must stay out is disabled.
 
     Raises Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:
         raise Forbidden("Only administrators unlink people.")
     with transaction.atomic():
-        identity = (
-            Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
-        )
+        identity = lock_person(identity_id)
         links = list(ProviderLink.objects.filter(identity=identity).order_by("pk"))
-        if identity is None or not links:
-            raise NotFound("There is no such link.")
-        ProviderLink.objects.filter(pk__in=[link.pk for link in links]).delete()
-        ended = end_sessions_of(identity, now)
+        if not links:
+            raise NotFound(f"{identity} is not linked.")
+        end_sign_ins(identity)
         for link in links:
+            link.delete()
             record_end(
                 event=Event.IDENTITY_UNLINKED, actor=actor_of(actor), object_type="identity",
                 object_ref=identity.username, now=now,
-                data={"issuer": link.issuer, "subject": link.subject, "email": link.email, "sessions_ended": ended},
+                data={"issuer": link.issuer, "subject": link.subject, "email": link.email},
             )  # fmt: skip
+        tell(
+            people=[identity], event=Event.IDENTITY_UNLINKED, subject="You were unlinked from the identity provider",
+            body="Your sign-ins are over. At the next one by the provider, your mail address there says who you are.",
+            path="/account/", now=now,
+        )  # fmt: skip
     return identity
