@@ -17,10 +17,10 @@ def lock_descendants(*, grant_ids: Iterable[int]) -> list[Grant]:
     found: list[Grant] = []
     above = list(grant_ids)
     for _ in range(_DEEPEST):
-        below = Grant.objects.not_ended().select_for_update(of=("self",)).filter(parent__in=above)
-        level = list(below.select_related("holder").order_by("pk"))
-        if not level:
+        # One that is over may stand between: what hangs on it may be let finish still.
+        above = list(Grant.objects.filter(parent__in=above).values_list("pk", flat=True))
+        if not above:
             break
-        found += level
-        above = [grant.pk for grant in level]
+        below = Grant.objects.not_ended().select_for_update(of=("self",)).filter(pk__in=above)
+        found += below.select_related("holder").order_by("pk")
     return found
