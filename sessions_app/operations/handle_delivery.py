@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
-import structlog
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from broker.kernel.enqueue import enqueue
-from broker.kernel.errors import StintError
 from sessions_app.models import DeliveryState, InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.close_workflow import close_workflow
-
-log = structlog.get_logger(__name__)
+from sessions_app.operations.each_free import each_free
 
 # A delivery that nobody has handled by then was dropped by a process that died.
 LOST_AFTER = dt.timedelta(seconds=3)
 # What meant nothing means nothing when it comes again.
 KEPT = dt.timedelta(days=30)
-BATCH = 200
+BATCH = 2000
 
 
 def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
@@ -28,7 +26,9 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
     Work that it says is open is asked about by the worker, for what is new of it. Work that is not known here stays so.
     """
     with transaction.atomic():
-        delivery = InboundDelivery.objects.select_for_update().select_related("source").get(pk=delivery_id)
+        # The source is not locked with it: what else it delivers is kept meanwhile.
+        rows = InboundDelivery.objects.select_for_update(of=("self",)).select_related("source")
+        delivery = rows.get(pk=delivery_id)
         if delivery.state != DeliveryState.RECEIVED:
             return delivery
         closed = 0
@@ -46,19 +46,22 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
 
 
 def handle_lost_deliveries(*, now: dt.datetime) -> int:
-    """Handle what no process has, and throw away what meant nothing a month ago; return how many were handled."""
+    """Handle what no process has, and throw away what meant nothing a month ago; return how many were handled.
+
+    What another process holds at this moment is left, and is come back to; so is what fails.
+    """
     lost = InboundDelivery.objects.filter(state=DeliveryState.RECEIVED, received_at__lte=now - LOST_AFTER)
-    handled = 0
-    for pk in list(lost.order_by("received_at").values_list("pk", flat=True)[:BATCH]):
-        try:
-            handle_delivery(delivery_id=pk, now=now)
-            handled += 1
-        except (StintError, DatabaseError) as error:
-            log.exception("hook.unhandled", delivery=pk)
-            InboundDelivery.objects.filter(pk=pk).update(last_error=f"{type(error).__name__}: {error}")
+    failed: dict[str, str] = {}
+    handled = each_free(lost.order_by("received_at"), partial(_handle, now=now), failed=failed)
+    for key, error in failed.items():
+        lost.filter(key=key).update(last_error=error)
     old = InboundDelivery.objects.filter(state=DeliveryState.IGNORED, received_at__lt=now - KEPT)
-    InboundDelivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[: BATCH * 10])).delete()
+    InboundDelivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
     return handled
+
+
+def _handle(delivery_id: int, *, now: dt.datetime) -> None:
+    handle_delivery(delivery_id=delivery_id, now=now)
 
 
 def _meant(source: WorkflowSource, hint: dict[str, object]) -> QuerySet[Workflow]:

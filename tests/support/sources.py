@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 from sessions_app.workflows import registry
-from sessions_app.workflows.base import Standing, Status
+from sessions_app.workflows.base import Standing, Status, hex_digest
 from sessions_app.workflows.fake import FakeAdapter, fake_type
 
 SOURCE = """
@@ -48,3 +49,13 @@ def is_open(**more) -> Status:
 def is_closed() -> Status:
     """What a source says of closed work."""
     return Status(standing=Standing.CLOSED, reason="It is resolved.")
+
+
+def delivery(outside_id: str, *, closed: bool = True, **more) -> bytes:
+    """What the source sends to its webhook."""
+    return json.dumps({"id": outside_id, "closed": closed, **more}).encode()
+
+
+def signed(body: bytes, secret: str = "first-secret-of-the-pager") -> dict[str, str]:
+    """The headers by which a delivery of the source proves itself."""
+    return {"signature": hex_digest(secret, body)}
