@@ -45,10 +45,10 @@ def receive_delivery(
 ) -> InboundDelivery:
     """Keep a delivery that proves itself over its raw bytes, and end at once what it says is over.
 
-    ``headers`` have names in small letters; ``body`` is None for one that was too large to be read. One that came before changes nothing; one that can't be handled now is handled
-    by the worker, for the row is the queue. What is refused is counted and recorded, once a minute. A delivery makes
-    no work known and begins nothing. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON),
-    SourceUnreadable.
+    ``headers`` have names in small letters; ``body`` is None for one that was too large to be read. One that came before
+    changes nothing; one that can't be handled now is handled by the worker, for the row is the queue. What is refused is
+    counted and recorded, once a minute. A delivery makes no work known and begins nothing. Raises NotFound,
+    DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
@@ -74,7 +74,7 @@ def receive_delivery(
         ) from error
     delivery, new = _keep(kept, proven, hints, now)
     if new and delivery.state == DeliveryState.RECEIVED:
-        _handle(delivery, now)
+        return _handled(delivery, now)
     return delivery
 
 
@@ -92,12 +92,13 @@ def _keep(
         return InboundDelivery.objects.get(source=source, key=proven.key), False
 
 
-def _handle(delivery: InboundDelivery, now: dt.datetime) -> None:
+def _handled(delivery: InboundDelivery, now: dt.datetime) -> InboundDelivery:
     try:
-        handle_delivery(delivery_id=delivery.pk, now=now)
+        return handle_delivery(delivery_id=delivery.pk, now=now)
     except (StintError, DatabaseError) as error:
         # It is kept, and the worker handles it within seconds; the source need not send it again.
         log.exception("hook.put_off", source=delivery.source.name, error=type(error).__name__)
+        return delivery
 
 
 def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None:
