@@ -10,13 +10,14 @@ from django.db import transaction
 from accounts.actors import actor_of
 from broker.audit.events import Event
 from broker.audit.record import record, recordable
-from sessions_app.models import CommandRun, GrantCredential, GrantState, RunState
+from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.operations.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.open_request_session import holder_of
 
 MAX_STORED = 8000
 HELD = "the grant is held, because too much else was tried"
+UNKNOWN = "it may not be used so"
 
 
 def record_refused_request(
@@ -56,36 +57,47 @@ def record_dead_token(
     ``note`` says what became of the attempt besides.
     """
     credential = (
-        GrantCredential.objects.select_related("grant", "grant__holder").filter(digest=token_digest).first()
+        GrantCredential.objects.select_related("grant__holder", "grant__cluster")
+        .filter(digest=token_digest)
+        .first()
     )
     if credential is None:
         return None
     grant = credential.grant
-    held = _is_held(credential, target_name, now)
+    fault = _fault(credential, target_name, now)
+    held = not fault and grant.held_at is not None
     with transaction.atomic():
         record(
             event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
             data={
                 "target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]),
-                "why": "; ".join(filter(None, (_why(credential, now, held=held), recordable(note)))), "code": "held" if held else "over",
+                "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, recordable(note)))),
+                "code": "held" if held else "over",
             },
         )  # fmt: skip
     return DeadToken(grant.ref, held)
 
 
-def _is_held(credential: GrantCredential, target_name: str, now: dt.datetime) -> bool:
-    """Whether nothing but the hold is in the way. Only asked when the one statement of the hot path found nothing."""
+def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> str:
+    """Say what but a hold is in the way. Only asked when the one statement of the hot path found nothing."""
     grant = credential.grant
-    live = grant.state == GrantState.ACTIVE and grant.held_at is not None and grant.expires_at > now
-    good = credential.revoked_at is None and (credential.expires_at is None or credential.expires_at > now)
-    return live and good and grant.targets.filter(name=target_name, removed_at__isnull=True).exists()
-
-
-def _why(credential: GrantCredential, now: dt.datetime, *, held: bool) -> str:
-    if held:
-        return HELD
     if credential.revoked_at is not None:
         return "the token was replaced"
     if credential.expires_at is not None and credential.expires_at <= now:
         return "the time of the token is over"
-    return f"the grant is {credential.grant.state}, or not for this target"
+    if grant.state != GrantState.ACTIVE:
+        return f"the grant is {grant.state}"
+    if grant.expires_at <= now:
+        return "the time of the grant is over"
+    if grant.beat_before is not None and grant.beat_before <= now:
+        return "its holder has not been heard of"
+    if target_name not in _places(grant):
+        return "the grant is not for this target"
+    return ""
+
+
+def _places(grant: Grant) -> set[str]:
+    """What the gateways of its kind call the targets of a grant; a server of MCP goes by the name of its cluster."""
+    if grant.cluster.kind == "mcp":
+        return {grant.cluster.name}
+    return set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))

@@ -86,3 +86,20 @@ def token_of(grant, world, *, jkt="", actor=None):
     from sessions_app.operations.issue_http_token import issue_http_token
 
     return issue_http_token(grant_id=grant.pk, actor=actor or world.alice, jkt=jkt, now=world.now)[1]
+
+
+def used(world):
+    """Alice's grant on it in use: what the proxy is told, with its session open."""
+    import hashlib
+
+    from sessions_app.operations.authorize_request import authorize_request
+    from sessions_app.operations.open_request_session import open_request_session
+
+    add_site(world)
+    token = token_of(grant_on_site(world), world)
+    found = authorize_request(
+        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
+        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
+    )  # fmt: skip
+    found.session_id = open_request_session(use=found, client_address="", now=world.now)
+    return found
