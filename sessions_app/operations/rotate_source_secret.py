@@ -22,7 +22,7 @@ KEPT = 2
 
 def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str:
     """Return a new secret, shown this once, by which deliveries are proven from now on; the one before is good until the
-    next rotation. Administrators of Stint alone. Raises NotFound.
+    next rotation. Administrators of Stint alone. Raises NotFound, CannotDecrypt.
     """
     with transaction.atomic():
         rows = WorkflowSource.objects.live().administered_by(actor)

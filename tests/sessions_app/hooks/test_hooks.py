@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 
 import pytest
 from django.test import Client
 
 from broker.audit.models import AuditEntry
-from broker.kernel import clock
-from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant, InboundDelivery, Workflow, WorkflowSource
-from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.read_workflow import read_workflow
-from sessions_app.operations.rotate_source_secret import rotate_source_secret
 from tests.support.acts import after, intact, last
 from tests.support.outside import (
     outside,
     pagerduty_event,
     signed_by_pagerduty,
-    signed_by_standard,
     tell_pagerduty,
 )
-from tests.support.sources import SOURCE, speaking_for
 
 ID = "Q1ABCDEF2GHIJK"
 REF = f"pagerduty:{ID}"
@@ -171,40 +164,3 @@ def test_only_post_does_anything(world, pagerduty):
     for method in ("get", "head", "put", "delete", "options"):
         answer = getattr(Client(), method)("/hooks/pagerduty/", headers=signed_by_pagerduty(SECRET, b""))
         assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-
-
-def test_a_delivery_whose_process_died_is_handled_all_the_same(world, pagerduty):
-    grant = responding(world)
-    InboundDelivery.objects.create(
-        source=WorkflowSource.objects.get(), key="lost", hints=[{"id": ID, "closed": True, "whole": False}],
-        received_at=world.now,
-    )  # fmt: skip
-    assert handle_lost_deliveries(now=after(world, seconds=1)) == 0
-    assert handle_lost_deliveries(now=after(world, seconds=4)) == 1
-    grant.refresh_from_db()
-    assert grant.state == "revoking"
-    assert handle_lost_deliveries(now=after(world, seconds=8)) == 0
-
-
-def test_a_new_secret_takes_over_while_the_one_before_is_good(world):
-    text = "name: desk\nprovider: standard\nparameters: {url: 'https://desk.example/{id}'}\nclusters: [web]\n"
-    world.apply({"workflow-sources/desk.yaml": text})
-    secrets = [rotate_source_secret(name="desk", actor=world.admin, now=world.now) for _ in range(3)]
-    body = json.dumps({"type": "ticket.closed", "data": {"id": "T-1", "status": "closed"}}).encode()
-    answers = []
-    for n, secret in enumerate(secrets):
-        headers = signed_by_standard(secret, body, int(clock.now().timestamp()), f"msg_{n}")
-        answers.append(deliver(body, headers, "desk").status_code)
-    assert answers == [401, 200, 200]
-    for secret in secrets:
-        assert secret not in str(list(AuditEntry.objects.values_list("body", flat=True)))
-    with pytest.raises(Exception, match="no such source"):
-        rotate_source_secret(name="desk", actor=world.bob, now=world.now)
-
-
-@pytest.mark.parametrize("secret", ["''", "'       '", "guess"])
-def test_a_secret_that_anybody_could_guess_is_not_taken(world, secret):
-    document = SOURCE.replace("first-secret-of-the-pager", secret)
-    with speaking_for(), pytest.raises(InvalidInput) as refusal:
-        world.apply({"workflow-sources/pager.yaml": document})
-    assert "too short: anybody could guess it" in str(refusal.value.fields)

@@ -129,11 +129,6 @@ def test_two_processes_tell_once(live_world):
     assert events(request.ref).count("request.escalated") == 1
 
 
-def test_without_steps_nothing_waits(world):
-    world.request()
-    assert not Escalation.objects.exists()
-
-
 def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_there(world):
     world.catalogue["groups/first.yaml"] = "name: first\nmembers: [dora]\n"
     change(

@@ -1,0 +1,69 @@
+"""Joining those who work on something."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from broker.kernel.errors import NotFound
+from sessions_app.models import Workflow
+from sessions_app.operations.close_workflow import close_workflow
+from sessions_app.operations.join_workflow import WorkClosed, join_workflow
+from tests.support.acts import Started, at_once, events, intact, last, wait_for_waiters
+
+
+def join(world, work, who=None):
+    return join_workflow(workflow_id=work.pk, actor=who or world.alice, now=world.now)
+
+
+def test_who_joins_is_a_member_from_then_on_and_it_is_recorded(world):
+    work = world.work()
+    assert world.alice in join(world, work).members.all()
+    assert last("workflow.joined", work.ref).actor == "alice"
+    assert intact()
+
+
+def test_joining_twice_changes_nothing(world):
+    work = world.work()
+    join(world, work)
+    join(world, work)
+    assert (work.members.filter(pk=world.alice.pk).count(), events(work.ref).count("workflow.joined")) == (
+        1,
+        1,
+    )
+
+
+def test_work_that_is_not_there_and_work_that_one_may_not_see_are_the_same(world):
+    work = world.work()
+    assert not Workflow.objects.visible_to(world.charlie).exists()
+    with pytest.raises(NotFound) as unseen:
+        join(world, work, world.charlie)
+    with pytest.raises(NotFound) as missing:
+        join_workflow(workflow_id=0, actor=world.alice, now=world.now)
+    assert str(unseen.value) == str(missing.value)
+    assert "workflow.joined" not in events()
+
+
+def test_closed_work_is_not_joined(world):
+    work = world.work()
+    close_workflow(workflow_id=work.pk, actor=world.bob, now=world.now)
+    with pytest.raises(WorkClosed, match="Open new work"):
+        join(world, work)
+    assert world.alice not in work.members.all()
+
+
+def test_work_that_is_closed_meanwhile_is_not_joined(live_world, owner_connection):
+    world, work = live_world, live_world.work()
+    with transaction.atomic():
+        close_workflow(workflow_id=work.pk, actor=world.bob, now=world.now)
+        joining = Started(lambda: join(world, work))
+        wait_for_waiters(owner_connection, 1)
+    assert isinstance(joining.result(), WorkClosed)
+    assert "workflow.joined" not in events(work.ref)
+
+
+def test_of_many_times_at_once_one_is_recorded(live_world):
+    work = live_world.work()
+    results = at_once(*[lambda: join(live_world, work)] * 4)
+    assert not [result for result in results if isinstance(result, Exception)], results
+    assert events(work.ref).count("workflow.joined") == 1

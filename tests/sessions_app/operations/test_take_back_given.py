@@ -1,0 +1,82 @@
+"""Making worthless what a trust policy gave."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.models import APIToken
+from accounts.queries import valid_token
+from broker.kernel.crypto import new_token, token_digest
+from sessions_app.models import TrustPolicy
+from sessions_app.operations.take_back_given import take_back_given
+from tests.support.acts import Started, after, change, wait_for_waiters
+from tests.support.issuer import trust_file
+
+RUN = "github:9001:77001:1"
+
+
+def policy(world) -> TrustPolicy:
+    change(world, trust_file())
+    return TrustPolicy.objects.get()
+
+
+def given(world, *, to=None, label="payments-deploy 550077", workflow=RUN, **more) -> str:
+    """The text of a token as a job has one."""
+    text = new_token("stint")
+    APIToken.objects.create(
+        identity=to or world.deployer, digest=token_digest(text), label=label, workflow=workflow,
+        expires_at=after(world, minutes=10), **more,
+    )  # fmt: skip
+    return text
+
+
+def is_good(text: str, now: dt.datetime) -> bool:
+    return valid_token(text, now) is not None
+
+
+def test_every_token_that_it_gave_is_worthless_at_once(world):
+    made, texts = policy(world), [given(world), given(world)]
+    assert all(is_good(text, world.now) for text in texts)
+    assert take_back_given(policy=made, now=world.now) == 2
+    assert not any(is_good(text, world.now) for text in texts)
+    assert set(APIToken.objects.values_list("revoked_at", flat=True)) == {world.now}
+
+
+def test_what_others_gave_and_what_is_the_machines_own_stays_good(world):
+    made = policy(world)
+    others = [
+        given(world, label="payments-deploy-2 550077"),
+        given(world, to=world.robot),
+        given(world, workflow=""),
+    ]
+    assert take_back_given(policy=made, now=world.now) == 0
+    assert all(is_good(text, world.now) for text in others)
+
+
+def test_what_is_over_already_keeps_the_time_at_which_it_was(world):
+    made, before = policy(world), after(world, minutes=-1)
+    given(world, revoked_at=before)
+    assert take_back_given(policy=made, now=world.now) == 0
+    given(world)
+    assert take_back_given(policy=made, now=after(world, minutes=10)) == 0
+    assert set(APIToken.objects.values_list("revoked_at", flat=True)) == {before, None}
+
+
+def test_it_waits_for_an_exchange_under_way_and_takes_back_what_that_gave(live_world, owner_connection):
+    world = live_world
+    made = policy(world)
+    with transaction.atomic():
+        # As an exchange does until its token is written.
+        TrustPolicy.objects.select_for_update(no_key=True).get(pk=made.pk)
+        taking = Started(lambda: _taken(made, world.now))
+        wait_for_waiters(owner_connection, 1)
+        text = given(world)
+    assert taking.result() == 1
+    assert not is_good(text, world.now)
+
+
+def _taken(made: TrustPolicy, now: dt.datetime) -> int:
+    with transaction.atomic():
+        return take_back_given(policy=made, now=now)
