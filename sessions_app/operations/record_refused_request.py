@@ -97,7 +97,6 @@ def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> s
 
 
 def _places(grant: Grant) -> set[str]:
-    """What the gateways of its kind call the targets of a grant; a server of MCP goes by the name of its cluster."""
-    if grant.cluster.kind == "mcp":
-        return {grant.cluster.name}
-    return set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
+    """What gateways call the targets of a grant; those of MCP also go by the name of their cluster."""
+    names = set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
+    return names | {grant.cluster.name} if grant.cluster.kind == "mcp" else names
