@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from broker.embedded.state import running_urls, state_dir
 from broker.env import envbool, envint, envlist, envsecret, envstr
+from broker.kernel.origins import at_port
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -49,11 +50,7 @@ STREAMS_ORIGINS = (
 )
 
 # Where MCP clients connect: the streams process, behind the proxy or at its own port.
-MCP_URL = (
-    f"{_scheme}://{urlsplit(PUBLIC_URL).hostname}:{STREAMS_DIRECT_PORT}"
-    if STREAMS_DIRECT_PORT
-    else PUBLIC_URL
-)
+MCP_URL = at_port(PUBLIC_URL, STREAMS_DIRECT_PORT) if STREAMS_DIRECT_PORT else PUBLIC_URL
 
 SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -16,6 +15,7 @@ from accounts.models import Identity
 from broker.audit.models import AuditVerification
 from broker.audit.queries import last_number, latest_verification
 from broker.kernel import clock
+from broker.kernel.origins import at_port
 from sessions_app.web import reads
 from sessions_app.web.doors import SEEN
 from sessions_app.web.reads.pulse import count_unread, newest_notice
@@ -90,9 +90,7 @@ class Frame:
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
             return STREAM_PATH
-        return (
-            f"{self._request.scheme}://{urlsplit(here).hostname}:{settings.STREAMS_DIRECT_PORT}{STREAM_PATH}"
-        )
+        return at_port(here, settings.STREAMS_DIRECT_PORT) + STREAM_PATH
 
     @cached_property
     def may_break_glass(self) -> bool:

@@ -91,6 +91,21 @@ def test_pages_may_ask_the_streams_own_port_only_where_no_proxy_stands_before_th
         assert done.stdout.strip() == expected
 
 
+def test_agents_connect_to_the_streams_own_port_also_at_a_host_that_is_an_ipv6_address():
+    show = "from django.conf import settings as s; print(s.MCP_URL)"
+    for url, port, expected in (
+        ("http://[2001:db8::7]:8000", "8001", "http://[2001:db8::7]:8001"),
+        ("http://[2001:db8::7]:8000", "0", "http://[2001:db8::7]:8000"),
+        ("https://stint.example.com", "8001", "https://stint.example.com:8001"),
+    ):
+        changes = {"STINT_PUBLIC_URL": url, "STINT_STREAMS_DIRECT_PORT": port}
+        env = {**os.environ, **changes, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+        done = subprocess.run(
+            [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == expected
+
+
 def test_a_second_factor_is_optional_or_required_and_nothing_else():
     for value in ("", "optional", "required"):
         assert "STINT_SECOND_FACTOR is" not in start(STINT_SECOND_FACTOR=value).stderr

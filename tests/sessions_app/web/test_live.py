@@ -90,6 +90,10 @@ def test_pages_find_the_stream_below_their_own_address_or_at_its_port(as_bob, se
     assert 'sse-connect="/streams/changes"' in as_bob.get("/").content.decode()
     settings.STREAMS_DIRECT_PORT, settings.STREAMS_ORIGINS = 8001, {"http://testserver"}
     assert 'sse-connect="http://testserver:8001/streams/changes"' in as_bob.get("/").content.decode()
+    settings.STREAMS_ORIGINS, settings.ALLOWED_HOSTS = {"http://[::1]:8000"}, ["[::1]"]
+    page = as_bob.get("/", headers={"Host": "[::1]:8000"}).content.decode()
+    assert 'sse-connect="http://[::1]:8001/streams/changes"' in page
+    settings.ALLOWED_HOSTS = ["testserver"]
     settings.STREAMS_ORIGINS = {"http://elsewhere"}
     assert 'sse-connect="/streams/changes"' in as_bob.get("/").content.decode()
 
