@@ -57,6 +57,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
     context = {
         "page": page_of(found, key="pk", before=request.GET.get("before", ""), size=30),
         "kinds": WorkflowKind.choices, "kind": kind, "state": state, "source": source,
+        "filtered": bool(kind or source or request.GET.get("before")) or state != WorkflowState.OPEN,
         "to_open": [(one.value, one.label) for one in PREFIX], "chosen": chosen,
         "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
         "severities": Severity.values, "error": error,

@@ -282,3 +282,17 @@ def test_what_is_held_says_who_was_asked(world, grant, opened, as_alice, now):
     assert "left. Asked Bob and Dora" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
     world.apply({"groups/approvers.yaml": "name: approvers\nmembers: [admin, bob, dora]\n"})
     assert "left. Asked Admin and 2 others" in as_alice.get(f"/grants/{grant.ref}/").content.decode()
+
+
+def test_an_empty_list_says_why_it_is_empty_and_what_to_do(world, as_bob, as_charlie):
+    page = as_charlie.get("/grants/").content.decode()
+    assert "You hold no grants" in page
+    assert '<a class="btn s" href="/requests/new/">Request access</a>' in page
+    for show in ("now", "all"):
+        assert (
+            "You see your own grants alone, and have none"
+            in as_charlie.get(f"/grants/?show={show}").content.decode()
+        )
+    world.request()
+    assert "None that you may see" in as_bob.get("/grants/?show=all").content.decode()
+    assert "No older grants" in as_bob.get("/grants/?show=all&before=1").content.decode()

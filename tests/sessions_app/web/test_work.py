@@ -273,3 +273,17 @@ def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_c
         assert f"because the planned time of {change.ref} is over" in page
         assert "if nobody decides" not in page
     assert 'value="approve"' not in text(as_bob, f"/approvals/{request.ref}/")
+
+
+def test_an_empty_list_says_why_it_is_empty_and_what_to_do(world, as_alice, as_charlie):
+    page = text(as_alice, "/work/")
+    assert "No work is open" in page
+    assert '<a class="btn s" href="#open">Open work</a>' in page
+    for query in ("?kind=change", "?state=closed", "?source=pager", "?before=1"):
+        page = text(as_alice, f"/work/{query}")
+        assert "No such work" in page
+        assert '<a class="btn s" href="/work/">All that is open</a>' in page
+    world.work("ticket")
+    page = text(as_charlie, "/work/")
+    assert "You may see no cluster" in page
+    assert "An administrator can add you to a group" in page
