@@ -128,17 +128,18 @@
   const isLive = el => el.closest('#pulse, [data-live]');
   // Elsewhere the part that was asked for says that it waits, and that nothing came.
   const busy = (part, waits) => part.setAttribute('aria-busy', waits);
-  const stale = part => {
+  const stale = (part, status) => {
     part.querySelector('.stale')?.remove();
     const note = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
     note.className = 'stale note t-warn';
-    note.textContent = 'This is not up to date. Try again.';
+    note.textContent = status === 401 ? 'You are signed out. Sign in in another tab; what you typed stays here.'
+      : 'This is not up to date. Try again.';
     part.prepend(note);
   };
   document.addEventListener('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
-  const failed = event => { if (isLive(event.target)) lost(true); else stale(event.detail.target); };
+  const failed = event => { if (isLive(event.target)) lost(true); else stale(event.detail.target, event.detail.xhr?.status); };
   ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => document.addEventListener(name, failed));
   document.addEventListener('htmx:afterRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, false);
@@ -201,6 +202,13 @@
     if (on('[data-theme-switch]')) switchTheme();
     if (on('[data-help]')) help();
     if (on('[data-try]') && stream) stream.open(true);
+  });
+  // A second click sends nothing twice.
+  let sent = null;
+  document.addEventListener('submit', event => {
+    if (event.target === sent) event.preventDefault();
+    sent = event.target;
+    setTimeout(() => { sent = null; }, 1000);
   });
   document.addEventListener('change', event => {
     if (!event.target.matches('[data-keys]')) return;

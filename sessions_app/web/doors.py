@@ -18,6 +18,7 @@ from accounts.models import Identity
 from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models.visibility import hold_still
+from sessions_app.web.errors import not_sent, typed
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -68,11 +69,17 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Send to the sign-in page, or to the one that sets up the second factor that is missing; a fragment sends its whole
-    page there instead of showing the form in its place.
+    page there instead of showing the form in its place. A form of who is signed out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
+    unproven = getattr(request, "unproven", None)
+    if request.method == "POST" and not unproven:
+        if current:
+            return HttpResponse(status=401)
+        if typed(request):
+            return not_sent(request, status=401)
     path = (current.current_url_abs_path or "/") if current else request.get_full_path()
-    there = redirect("factors") if getattr(request, "unproven", None) else redirect_to_login(path)
+    there = redirect("factors") if unproven else redirect_to_login(path)
     return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]}) if current else there
 
 

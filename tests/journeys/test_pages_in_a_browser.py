@@ -6,6 +6,17 @@ from playwright.sync_api import expect
 
 from tests.support import acts
 from tests.support.browser import PHONE
+from tests.support.site import sign_in
+
+# Presses a button twice; returns which of the presses would send the form.
+TWICE = """() => {
+  const sends = [];
+  addEventListener('submit', event => { sends.push(!event.defaultPrevented); event.preventDefault(); });
+  const button = document.querySelector('#thread button');
+  button.click();
+  button.click();
+  return sends;
+}"""
 
 
 def _start(world) -> object:
@@ -104,3 +115,28 @@ def test_light_and_dark_and_the_search_key(visit):
     alice.keyboard.type("restart-web")
     alice.keyboard.press("Enter")
     expect(alice.locator("h1")).to_contain_text("What fits “restart-web”")
+
+
+def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_once(live_world, visit):
+    from sessions_app.models import AccessRequest
+
+    alice = visit("alice", forgiven=" 40")
+    alice.goto("/requests/new/")
+    alice.locator(".seg label", has_text="nginx").click()
+    expect(alice.locator("#outcome")).to_contain_text("A reason is missing")
+    alice.context.clear_cookies(name="stint_session")
+    alice.get_by_label("Why").fill("Certificate renewal")
+    expect(alice.locator("#outcome")).to_contain_text("You are signed out")
+    expect(alice.get_by_label("Why")).to_have_value("Certificate renewal")
+    alice.locator("#outcome").get_by_role("button", name="Send").click()
+    expect(alice.locator("h1")).to_have_text("You are signed out")
+    with alice.context.expect_page() as opened:
+        alice.get_by_role("link", name="Sign in").click()
+    sign_in(opened.value, "alice")
+    alice.get_by_role("button", name="Send it again").click()
+    alice.get_by_role("button", name="Send it again").click()
+    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+    assert AccessRequest.objects.get().reason == "Certificate renewal"
+
+    alice.locator("#text").fill("It takes a minute")
+    assert alice.evaluate(TWICE) == [True, False]

@@ -1,0 +1,73 @@
+"""Forms that could not be taken: what was typed is not lost, and what others send is not shown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sessions_app.models import AccessRequest, Comment
+
+OURS = {"Origin": "http://testserver"}
+TYPED = {"text": "Is the <backup> done?\r\nI read nothing of it.", "page": "request"}
+
+
+@pytest.fixture
+def thread(world) -> str:
+    return f"/requests/{world.request().ref}/comment/"
+
+
+def kept(page: str) -> dict[str, str]:
+    """What the page would send again."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
+
+
+def test_who_is_signed_out_while_typing_signs_in_and_sends_it_again(browser, thread):
+    answer = browser().post(thread, TYPED, headers=OURS)
+    page = answer.content.decode()
+    assert answer.status_code == 401
+    assert "You are signed out" in page
+    assert kept(page) == {"text": "Is the &lt;backup&gt; done?\r\nI read nothing of it.", "page": "request"}
+    assert f'action="{thread}"' in page
+    assert 'href="/sign-in/" target="_blank"' in page
+    assert not Comment.objects.exists()
+
+
+def test_a_form_with_an_old_token_is_sent_again_with_a_new_one(browser, thread):
+    client = browser("alice", enforce_csrf_checks=True)
+    answer = client.post(thread, TYPED, headers=OURS)
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "That form was too old" in page
+    assert not Comment.objects.exists()
+    token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[-1]
+    client.post(thread, {**TYPED, "csrfmiddlewaretoken": token}, headers=OURS)
+    assert Comment.objects.get().text.split() == TYPED["text"].split()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://elsewhere.example"}, {"Origin": "null"}])
+def test_what_another_site_sends_is_neither_shown_nor_offered(browser, thread, headers):
+    page = browser("alice", enforce_csrf_checks=True).post(thread, TYPED, headers=headers).content.decode()
+    assert "Nothing was changed" in page
+    assert "backup" not in page
+    answer = browser().post(thread, TYPED, headers=headers)
+    assert (answer.status_code, answer.content) == (302, b"")
+
+
+def test_what_is_secret_is_not_put_into_a_page_once_more(browser):
+    client = browser("alice", enforce_csrf_checks=True)
+    for form in (
+        {"old_password": "correct horse"},
+        {"connection.token": "s3cret-correct"},
+        {"token": "correct.jwt"},
+    ):
+        page = client.post("/account/password/", form, headers=OURS).content.decode()
+        assert "Nothing was changed" in page
+        assert "correct" not in page
+
+
+def test_a_part_that_asks_while_one_types_does_not_take_the_form_away(browser):
+    answer = browser().post("/requests/preview/", {"reason": "typed"}, headers={"HX-Request": "true", **OURS})
+    assert (answer.status_code, answer.headers.get("HX-Redirect")) == (401, None)
+    assert not AccessRequest.objects.exists()
