@@ -10,7 +10,7 @@ from dataclasses import asdict
 from django.db import transaction
 
 from accounts.models import Identity
-from broker.kernel.errors import Forbidden, InvalidInput
+from broker.kernel.errors import Conflict, Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.models.catalogue import CommandSetQuerySet
 from sessions_app.operations.catalogue_lock import lock_catalogue
@@ -25,6 +25,12 @@ class OnlyAdministratorsSetUp(Forbidden):
     """Only administrators set up what others may ask for."""
 
     code = "only_administrators"
+
+
+class DraftReplaced(Conflict):
+    """The draft is not the one that the writer saw."""
+
+    code = "draft_replaced"
 
 
 class CannotBeRead(InvalidInput):
@@ -48,12 +54,13 @@ def keep_name(name: str | None, found: str, what: str) -> None:
 
 
 def save_draft(
-    *, source: str, actor: Identity, now: dt.datetime, name: str | None = None
+    *, source: str, actor: Identity, now: dt.datetime, name: str | None = None, based_on: int | None = None
 ) -> CommandSetVersion:
     """Save YAML as the draft of the command set that it names, replacing an earlier draft.
 
-    ``name``, where it is given, is the only one that may stand in it. A command set that is not there yet is made by
-    administrators of Stint alone. Raises OnlyAdministratorsSetUp, and CannotBeRead with the problems at their lines.
+    ``name``, where it is given, is the only one that may stand in it. ``based_on``, where it is given, is the draft that the
+    writer saw; 0 for none. A command set that is not there yet is made by administrators of Stint alone. Raises
+    OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems at their lines.
     """
     try:
         file = read_command_set(source)
@@ -63,6 +70,12 @@ def save_draft(
     with transaction.atomic():
         lock_catalogue()
         _check_may_set_up(actor, CommandSet.objects.filter(name=file.name))
+        drafts = CommandSetVersion.objects.filter(command_set__name=file.name, published_at__isnull=True)
+        if based_on is not None and based_on != (drafts.values_list("pk", flat=True).first() or 0):
+            raise DraftReplaced(
+                f"Somebody has saved or published another draft of {file.name} since you opened it. Nothing was saved.",
+                hint="Copy what you wrote, open it again, and make your change there.",
+            )
         return write_draft(file=file, actor=actor, now=now)
 
 

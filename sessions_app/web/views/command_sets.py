@@ -105,6 +105,7 @@ def _editor(
     source = sent(request.POST) if "source" in request.POST else _begin(request, draft or before)
     line, values = _tried(request)
     act = request.POST.get("act", "")
+    based_on = request.POST.get("based_on", str(draft.pk if draft else 0))
     if act == "save":
         try:
             saved = save_draft(
@@ -112,6 +113,7 @@ def _editor(
                 actor=who(request),
                 now=clock.now(),
                 name=command_set.name if command_set else None,
+                based_on=int(based_on) if based_on.isdecimal() and len(based_on) < 19 else None,
             )
         except StintError as refused:
             error = refused
@@ -127,7 +129,7 @@ def _editor(
     problems = error.problems if isinstance(error, CannotBeRead) else checked.problems
     context = {
         "command_set": command_set, "draft": draft, "before": before, "typed": Typed(source, problems), "checked": checked,
-        "saved": bool(draft and draft.source == source), "error": error, "starters": kinds(), "result": tried, "line": line,
+        "saved": bool(draft and draft.source == source), "based_on": based_on, "error": error, "starters": kinds(), "result": tried, "line": line,
         "values": values, "here": reverse("command_set_edit", args=[command_set.name]) if command_set else request.get_full_path(),
         "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
     }  # fmt: skip

@@ -8,7 +8,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.check_request import NothingToAskFor
 from sessions_app.operations.publish_command_set import publish_command_set
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, save_draft
+from sessions_app.operations.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
 from tests.support.acts import change, policy
 
 
@@ -98,3 +98,11 @@ def test_a_page_of_one_set_does_not_write_another(world):
     source = world.catalogue["command-sets/restart-web.yaml"]
     with pytest.raises(InvalidInput, match="must stay other"):
         save_draft(source=source, actor=world.admin, now=world.now, name="other")
+
+
+def test_a_draft_that_somebody_saved_meanwhile_is_not_overwritten(world):
+    seen = draft(world)
+    newer = save_draft(source=seen.source, actor=world.admin, now=world.now, based_on=seen.pk)
+    with pytest.raises(DraftReplaced, match="Somebody has saved or published another draft"):
+        save_draft(source=seen.source, actor=world.admin, now=world.now, based_on=seen.pk)
+    assert CommandSetVersion.objects.get(published_at__isnull=True) == newer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sessions_app.models import CommandSet, CommandSetVersion
@@ -35,6 +37,19 @@ def test_a_fault_is_told_at_its_line_and_what_was_typed_stays(world, as_admin):
     assert f'<span id="L{line}" data-n="{line}" class="wrong"></span>' in page
     assert "risk: huge &lt;b&gt;" in page
     assert not CommandSetVersion.objects.filter(published_at__isnull=True).exists()
+
+
+def test_of_two_who_write_a_draft_at_once_the_second_is_told_and_loses_nothing(world, as_admin):
+    seen = re.search(r'name="based_on" value="([0-9]+)"', as_admin.get(EDIT).content.decode())[1]
+    drafted(world)
+    mine = source(world, "Restart one", "Reload one")
+    answer = as_admin.post(EDIT, {"act": "save", "source": mine, "based_on": seen})
+    page = answer.content.decode()
+    assert answer.status_code == 409
+    assert "Somebody has saved or published another draft of restart-web since you opened it" in page
+    assert "Reload one" in page
+    assert f'name="based_on" value="{seen}"' in page
+    assert "curl" in CommandSetVersion.objects.get(published_at__isnull=True).source
 
 
 def test_the_linter_speaks_while_one_types_and_nothing_is_saved(world, as_admin):
