@@ -6,6 +6,7 @@ To change one: only add fields with a default; a new meaning is a new rule.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -319,11 +320,18 @@ class Ticket:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if re2.fullmatch(self.pattern, ask.ticket.strip()):
             return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
+        wanted = f"Give one that looks like {_sample(self.pattern)}."
         if not ask.ticket.strip():
-            return Deny("A ticket is missing.", f"Give one that looks like {self.pattern}.")
-        return Deny(
-            f"“{ask.ticket}” is not a ticket of the wanted form.", f"Give one that looks like {self.pattern}."
-        )
+            return Deny("A ticket is missing.", wanted)
+        return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", wanted)
+
+
+def _sample(pattern: str) -> str:
+    """Return a text of a plain pattern, like `CHG-123` of `(CHG|INC)-[0-9]+`; the pattern itself where it is not plain."""
+    first = re.sub(r"[(](?:[?]:)?([^()|]*)[|][^()]*[)]", r"\1", pattern)
+    digits = re.compile(r"(?:\[0-9\]|\\d)(?:([+*])|[{]([0-9]+)(?:,[0-9]*)?[}])?")
+    text = digits.sub(lambda found: "1234567890"[: 3 if found[1] else int(found[2] or 1)], first)
+    return text if re2.fullmatch(pattern, text) else pattern
 
 
 @dataclass(frozen=True, slots=True)

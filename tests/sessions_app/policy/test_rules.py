@@ -218,3 +218,17 @@ def test_leaving_the_start_out_is_offered_for_an_incident_and_works():
 def test_empty_lists_cover_nothing():
     assert isinstance(rules.Covers("web-work", (), ()).verify(ASK, FACTS), Deny)
     assert isinstance(rules.InWindow(()).verify(ASK, FACTS), Deny)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("OPS-[0-9]+", "OPS-123"),
+        ("(CHG|INC)-[0-9]+", "CHG-123"),
+        (r"CHG-\d{6}", "CHG-123456"),
+        ("[A-Z]{3}-[0-9]+", "[A-Z]{3}-[0-9]+"),
+    ],
+)
+def test_a_missing_ticket_is_asked_for_by_one_that_would_do(pattern, said):
+    answer = rules.Ticket(pattern).verify(replace(ASK, ticket=""), FACTS)
+    assert answer == Deny("A ticket is missing.", f"Give one that looks like {said}.")
