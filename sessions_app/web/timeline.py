@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.urls import reverse
 from django.utils import timezone
@@ -63,11 +64,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One line of the axis."""
+    """One line of the axis; ``desk``: its label has no room on a narrow screen."""
 
     x: str
     label: str
     anchor: str
+    desk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,18 @@ class LaneBar:
     beside: bool
     desk: bool
     title: str
+
+
+class _Placed(NamedTuple):
+    """A bar in its lane, in per cent, with its text and where that stands."""
+
+    span: Span
+    x: float
+    width: float
+    text: str
+    text_x: float
+    anchor: str
+    beside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,20 +211,17 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:
     free: list[float] = []  # where each lane is free from, in per cent
-    bars = []
+    lanes: list[list[_Placed]] = []
     for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
         text = span.label if short else f"{span.label}, {span.text}"
         first, last, text_x, anchor, beside = _beside(x, width, len(text) * _LETTER)
-        desk = width < _NARROW * len(text) * _LETTER
         lane = next((number for number, until in enumerate(free) if until <= first), len(free))
         free[lane:] = [last + _GAP, *free[lane + 1 :]]
-        y = _EDGE + lane * _LANE
-        bars.append(
-            LaneBar(
-                span, _per_cent(x), _per_cent(width), y, text, _per_cent(text_x), y + 15, anchor, beside, desk, _dated(span)
-            )
-        )  # fmt: skip
+        lanes += [[]] if lane == len(lanes) else []
+        lanes[lane].append(_Placed(span, x, width, text, text_x, anchor, beside))
+    bars = [_lane_bar(number, lane, here) for number, lane in enumerate(lanes) for here in range(len(lane))]
+    bars.sort(key=lambda bar: (bar.span.start, bar.span.end))
     bands = [
         Band(
             _per_cent(at(band.start)),
@@ -235,6 +246,21 @@ def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, s
     return x, max(right, x + 0.7 + wide), x + 0.7, "start", False
 
 
+def _lane_bar(number: int, lane: Sequence[_Placed], here: int) -> LaneBar:
+    one, y = lane[here], _EDGE + number * _LANE
+    wide = len(one.text) * _LETTER * _NARROW
+    if not one.beside:
+        fits = one.width >= wide
+    elif one.anchor == "end":
+        fits = one.text_x - wide >= (lane[here - 1].x + lane[here - 1].width if here else 0)
+    else:
+        fits = one.text_x + wide <= (lane[here + 1].x if here + 1 < len(lane) else 100)
+    return LaneBar(
+        one.span, _per_cent(one.x), _per_cent(one.width), y, one.text, _per_cent(one.text_x), y + 15, one.anchor, one.beside,
+        not fits, _dated(one.span),
+    )  # fmt: skip
+
+
 def _dated(span: Span) -> str:
     return f"{span.label}, {span.note}, {_from_to(span.start, span.end)}, {span.text}"
 
@@ -251,6 +277,7 @@ def _ticks(start: dt.datetime, end: dt.datetime, at: Place) -> Iterable[Tick]:
     first = timezone.localtime(start).replace(minute=0, second=0, microsecond=0)
     while first < start or (step < 24 and first.hour % step) or (step >= 24 and first.hour):
         first += dt.timedelta(hours=1)
+    number = 0
     while first <= end:
         x = at(first)
         anchor = "start" if x < 2 else "end" if x > 98 else "middle"
@@ -258,8 +285,10 @@ def _ticks(start: dt.datetime, end: dt.datetime, at: Place) -> Iterable[Tick]:
             _per_cent(x),
             f"{timezone.localtime(first):%H}" if step < 24 else f"{timezone.localtime(first):%d %b}",
             anchor,
+            desk=step >= 24 and hours / step > 5 and number % 2 == 1,
         )
         first = timezone.localtime(first + dt.timedelta(hours=step))
+        number += 1
 
 
 def _bar(span: Span, shown: list[Span], at: Place) -> Bar:
@@ -277,7 +306,10 @@ def _bar(span: Span, shown: list[Span], at: Place) -> Bar:
             _per_cent(at(min(span.end, other.end)) - at(max(span.start, other.start))),
         )
         for other in shown
-        if span.emphasis and other is not span and other.start < span.end and other.end > span.start
+        if span.emphasis
+        and other.identity != span.identity
+        and other.start < span.end
+        and other.end > span.start
     )
     return Bar(span, _per_cent(x), _per_cent(width), _per_cent(text_x), anchor, _title(span), clashes)
 

@@ -86,6 +86,20 @@ def test_text_stands_in_a_wide_bar_and_beside_a_narrow_one():
     assert (narrow.anchor, last.anchor) == ("start", "end")
 
 
+def test_on_a_phone_a_name_stands_where_it_has_room_and_nowhere_else():
+    (alone,) = draw(span(1, 2, label="Alice Moreau")).bars
+    left, right = draw(span(1, 2, label="Alice Moreau"), span(5.5, 6.5, label="Bob")).bars
+    assert left.y == right.y
+    assert (alone.desk, left.desk, right.desk) == (False, True, False)
+
+
+def test_on_a_phone_every_other_day_of_a_week_is_named():
+    group = Group(key="web", label="web", note="", url="/", identity=None, spans=[])
+    end = START + dt.timedelta(days=7)
+    ticks = draw_board([group], start=START, end=end, now=START - dt.timedelta(days=1)).ticks
+    assert [tick.desk for tick in ticks] == [False, True, False, True, False, True, False, True]
+
+
 def test_bars_are_cut_at_the_edges_and_bands_lie_behind():
     bands = [
         Stretch(
