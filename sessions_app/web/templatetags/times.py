@@ -25,11 +25,13 @@ def _time(moment: dt.datetime, text: str) -> SafeString:
     )
 
 
-def say_moment(moment: dt.datetime, now: dt.datetime) -> str:
-    """Return a moment in the reader's zone: `14:02 CET` today, `Sat 28 Nov, 02:00 CET` else, with the year if it differs."""
+def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) -> str:
+    """Return a moment in the reader's zone: `14:02 CET` today, `Sat 28 Nov, 02:00 CET` else, with the year if it differs;
+    ``dated``, with its day today as well.
+    """
     local, today = timezone.localtime(moment), timezone.localtime(now)
     hour = f"{local:%H:%M} {local:%Z}"
-    if local.date() == today.date():
+    if local.date() == today.date() and not dated:
         return hour
     year = "" if local.year == today.year else f" {local.year}"
     return f"{say_day(local)}{year}, {hour}"
@@ -53,6 +55,15 @@ def when(moment: dt.datetime | None) -> SafeString | str:
 
 
 @register.filter
+def other_day(moment: dt.datetime) -> str:
+    """The day of a moment that is not today, to stand behind its hour: ` Fri 20 Nov`."""
+    local, today = timezone.localtime(moment), timezone.localtime(clock.now())
+    if local.date() == today.date():
+        return ""
+    return f" {say_day(local)}" + (f" {local.year}" if local.year != today.year else "")
+
+
+@register.filter
 def hour(moment: dt.datetime | None) -> SafeString | str:
     """The hour and minute of a moment in the reader's zone."""
     return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M}")
@@ -71,7 +82,10 @@ def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeStrin
     more = in_utc((start, end), timezone.get_current_timezone()) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
     if first.date() != last.date() or first.tzname() != last.tzname():
-        return format_html("{} to {}{}", when(start), when(end), more)
+        begin, finish = (say_moment(moment, now, dated=True) for moment in (start, end))
+        if first.tzname() == last.tzname():
+            begin = begin.rpartition(" ")[0]
+        return format_html("{} to {}{}", _time(start, begin), _time(end, finish), more)
     begin = say_moment(start, now).rpartition(" ")[0]
     return format_html("{} to {}{}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"), more)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import re
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from broker.settings import BASE_DIR
+from sessions_app.web.templatetags.times import window
+from sessions_app.web.words import say_day
 from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
@@ -175,6 +179,13 @@ def test_times_are_said_in_the_readers_zone_with_utc_in_the_title(world, as_alic
     request = world.request()
     page = as_alice.get(f"/requests/{request.ref}/").content.decode()
     assert re.search(r'<time datetime="[^"]+\+00:00" title="[\d-]+ [\d:]+ UTC">[^<]* JST</time>', page)
+
+
+def test_a_time_over_midnight_is_said_with_both_days_also_today(now):
+    with timezone.override("UTC"):
+        noon = now.replace(hour=12, minute=0)
+        said = re.sub("<[^>]+>", "", window(noon, noon + dt.timedelta(days=1)))
+    assert said.startswith(f"{say_day(noon)}, 12:00 to {say_day(noon + dt.timedelta(days=1))}")
 
 
 def test_error_pages_say_what_to_do(as_alice, settings):
