@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import NamedTuple
 
 from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState, WorkflowKind
+
+
+def in_order(name: str) -> list[str | int]:
+    """Return a key that sorts names as people count: `web-2` before `web-10`."""
+    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 class Look(NamedTuple):

@@ -147,7 +147,7 @@ def test_an_approver_leaves_less_of_it_and_another_who_read_the_whole_is_told_an
     dora.get_by_text("Leave out commands", exact=True).first.click()
     dora.locator("label.tick", has_text="echo stop nginx").locator("input").check()
     dora.locator("aside").get_by_role("button", name="Approve").click()
-    expect(dora.locator(".messages")).to_contain_text("is counted")
+    expect(dora.locator(".messages")).to_contain_text("It waits for another approval")
 
     bob.locator(".decide").get_by_role("button", name="Approve").click()
     changed = bob.get_by_role("alert")

@@ -37,6 +37,7 @@ from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
 from sessions_app.queries.work import fitting, is_unread, open_work, sources_for, work_for
 from sessions_app.web.forms import KINDS, Draft
+from sessions_app.web.words import in_order
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 USUAL = 3600
@@ -168,7 +169,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     documents = _documents_of(usable, chosen)
     terms = documents[0] if documents else None
     wanted = _work_wanted(documents, draft.kind)
-    targets = list(cluster.targets.all()) if cluster else []
+    targets = sorted(cluster.targets.all(), key=lambda one: in_order(one.name)) if cluster else []
     if draft.kind != RequestKind.INCIDENT and cluster:
         incidents = list(open_work(identity, cluster, wanted.fits).select_related("source")[:MOST])
     longest = chosen.longest if chosen else 0
@@ -277,7 +278,7 @@ def on_call_terms(identity: Identity) -> list[Terms]:
 
 def _terms(policies: QuerySet[AccessPolicy]) -> list[Terms]:
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
-    targets = Prefetch("targets", Target.objects.live().order_by("name"))
+    targets = Prefetch("targets", Target.objects.live())
     found = (
         policies.distinct()
         .order_by("name")

@@ -23,6 +23,7 @@ from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.queries.named import with_names
 from sessions_app.web.reads.home import LIVE, how_many_live
+from sessions_app.web.words import in_order
 
 # The slowest check takes half a minute; one that takes longer waits for a worker.
 LATE = dt.timedelta(seconds=40)
@@ -120,9 +121,13 @@ class Checks:
         return any(row.running for row in self.rows)
 
 
+def _targets_of(cluster: Cluster) -> list[Target]:
+    return sorted(cluster.targets.filter(removed_at__isnull=True), key=lambda one: in_order(one.name))
+
+
 def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
     """Return each target of a cluster with its latest check."""
-    targets = list(cluster.targets.filter(removed_at__isnull=True).order_by("name"))
+    targets = _targets_of(cluster)
     ids = [target.pk for target in targets]
     own = TargetCheck.objects.filter(target__in=ids)
     newest = own.filter(finished_at__isnull=False).order_by("target_id", "-pk").distinct("target_id")
@@ -211,7 +216,7 @@ class ClusterPage:
 def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
     """Return a cluster with its targets, the policies that cover it and who has access there now."""
     policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
-    targets = list(cluster.targets.filter(removed_at__isnull=True).order_by("name"))
+    targets = _targets_of(cluster)
     may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
     return ClusterPage(
         cluster=cluster,
@@ -227,8 +232,9 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         checks=checks_of(cluster, now) if may_set_up else None,
         setup=setup_lines(target.account for target in targets) if may_set_up and _is_ssh(cluster) else None,
         texts=_texts(cluster) if may_set_up else [],
-        seen=list(
-            Observation.objects.filter(target__in=targets).select_related("target").order_by("target__name")
+        seen=sorted(
+            Observation.objects.filter(target__in=targets).select_related("target"),
+            key=lambda one: in_order(one.target.name),
         ),
         drift=drift_of(cluster, now),
     )

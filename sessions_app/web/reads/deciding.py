@@ -41,6 +41,7 @@ from sessions_app.queries.starts import would_run
 from sessions_app.queries.work import why_over
 from sessions_app.web import timeline
 from sessions_app.web.reads.home import LIVE
+from sessions_app.web.words import in_order
 
 PAST = dt.timedelta(days=90)
 MOST = 12
@@ -114,7 +115,8 @@ class RequestFacts:
     behind: Behind | None
     comments: Sequence[Comment]
     left: Extent | None
-    chart: timeline.Chart
+    # Who else is there at the time, while it is not decided.
+    chart: timeline.Chart | None
     finish_seconds: int
 
     @property
@@ -144,6 +146,13 @@ class RequestFacts:
         return sum(need.missing for need in self.needed)
 
     @property
+    def wanted(self) -> int:
+        """How many approvals it needs, or needed, in all."""
+        if self.request.state == RequestState.PENDING:
+            return self.approved + self.missing
+        return sum(need.clause.count for need in self.needed)
+
+    @property
     def approved(self) -> int:
         """How many approvals were given."""
         return sum(1 for approval in self.approvals if approval.verdict == Verdict.APPROVE)
@@ -164,11 +173,12 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     """Return one request with everything around it."""
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
-    decided = request.state != RequestState.PENDING and (request.starts_at or request.extends)
-    starts_at, ends_at = would_run(request, request.created_at if decided else now)
-    held = _held_already(request, starts_at)
-    targets = facts.targets_of(request)
-    overlapping = _overlapping(request, reader, starts_at, ends_at)
+    waits = request.state == RequestState.PENDING
+    starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
+    # What is decided is told as it was asked for: who has what by now says nothing of it.
+    held = _held_already(request, starts_at) if waits else set()
+    targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
+    overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
     approvals = list(
         request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
     )
@@ -177,7 +187,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         document=document,
         starts_at=starts_at,
         ends_at=ends_at,
-        has_start=bool(request.starts_at or request.extends) or starts_at > now,
+        has_start=bool(request.starts_at or (request.extends and waits)) or starts_at > now,
         lines=[CommandLine(view, (view.text, view.hold) in held) for view in describe(compiled)],
         targets=targets,
         all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
@@ -191,7 +201,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         behind=_behind(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
         left=left_of(request),
-        chart=_chart(request, reader, overlapping, starts_at, ends_at, now),
+        chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if waits else None,
         finish_seconds=max((command.rule.finish_seconds or 0 for command in compiled.commands), default=0),
     )
 
@@ -374,7 +384,9 @@ def decided_by(person: Identity, most: int = 20) -> list[Decided]:
         .select_related("request__requester", "request__cluster", f"{version}__command_set")
         .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
     )
-    runs = CommandRun.objects.filter(decided_by=person).select_related("grant__holder", "target")
+    runs = CommandRun.objects.filter(decided_by=person).select_related(
+        "grant__holder", "grant__cluster", "target"
+    )
     reviews = _reviews_by(person).select_related("holder", "cluster")
     found = [Decided(one.created_at, one, None, None) for one in approvals.order_by("-created_at")[:most]]
     found += [

@@ -27,6 +27,7 @@ from sessions_app.queries.chain import chain_of, tree_below
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of
+from sessions_app.web.words import in_order
 
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 OVER = (GrantState.REVOKING, GrantState.ENDED)
@@ -168,7 +169,7 @@ def grant_page(
     typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
     """Return one grant with what was tried in it, the latest first. ``typed`` is what a form sent."""
-    targets = list(grant.targets.order_by("name"))
+    targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
     log = log_of(grant, reader, now, asked)
     leases = list(grant.leases.select_related("target").order_by("gone_at", "target__name"))

@@ -98,7 +98,7 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         return _detail(request, find(request, ref), error)
-    messages.success(request, _said(decided, request.POST.get("verdict", "")))
+    messages.success(request, _said(decided))
     return redirect("approval", ref)
 
 
@@ -129,9 +129,9 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 12 else None
 
 
-def _said(asked: AccessRequest, verdict: str) -> str:
+def _said(asked: AccessRequest) -> str:
     if asked.state == RequestState.APPROVED:
         return f"{asked.ref} is approved. It starts by itself and ends by itself."
     if asked.state == RequestState.DENIED:
         return f"{asked.ref} is denied. {asked.requester} sees your comment."
-    return f"Your verdict on {asked.ref} is counted: {verdict}. It waits for another approval."
+    return f"You approved {asked.ref}. It waits for another approval."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 
 from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState, Workflow
 from sessions_app.operations.end_grant import end_grant
 from tests.support import acts
+from tests.support.world import HOST_KEY
 
 
 @pytest.fixture
@@ -45,6 +47,45 @@ def test_approving_makes_the_grant(asked, as_bob):
     assert asked.state == RequestState.APPROVED
     assert "is approved. It starts by itself and ends by itself." in page
     assert Grant.objects.get().ref in page
+
+
+def test_a_decided_request_is_told_as_it_was_and_not_as_if_it_began_now(world, asked, as_bob, as_alice):
+    world.grant(ticket="CHG-1")
+    waits = as_bob.get(f"/approvals/{asked.ref}/").content.decode()
+    assert "Can run already, unchanged" in waits
+    assert "Who else is on web then" in waits
+    page = verdict(as_bob, asked, "deny", comment="Not today").content.decode()
+    assert "Alice asked to run <em>restart-web</em> on <em>web</em> for 4 h</h1>" in page
+    assert "Needed 1 approval" in page
+    assert "none given" in page
+    assert "Would have gained" in page
+    for wrong in ("Can run already", "Who else is on", "as soon as it is approved", "You decide on exactly"):
+        assert wrong not in page
+        assert wrong not in as_alice.get(f"/requests/{asked.ref}/").content.decode()
+
+
+def test_a_denial_without_a_comment_leads_to_the_comment_and_says_once_what_is_missing(asked, as_bob):
+    page = verdict(as_bob, asked, "deny").content.decode()
+    assert re.search(r'<textarea[^>]* id="comment"[^>]* autofocus', page)
+    assert page.count("Needed for a denial.") == 1
+
+
+def test_targets_stand_as_people_count_them(world, as_bob, as_alice):
+    cluster = Cluster.objects.get(name="web")
+    for number in (10, 9):
+        cluster.targets.create(name=f"web-{number}", address="10.0.0.9", account="root", host_key=HOST_KEY)
+    request = world.request()
+    grant = world.grant()
+    wanted = ["web-1", "web-2", "web-9", "web-10"]
+    pages = {
+        f"/approvals/{request.ref}/": as_bob,
+        f"/grants/{grant.ref}/": as_bob,
+        "/clusters/web/": as_alice,
+        "/requests/new/?cluster=web&set=restart-web": as_alice,
+    }
+    for url, client in pages.items():
+        shown = re.findall(r"web-[0-9]+(?=</|,|<)", client.get(url).content.decode())
+        assert list(dict.fromkeys(shown)) == wanted, url
 
 
 def test_an_approver_allows_for_less(asked, as_bob):
@@ -137,7 +178,7 @@ def test_an_approval_can_be_turned_into_a_denial_until_it_is_settled(world, as_b
     request = world.request()
     verdict(as_bob, request)
     page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
-    assert "You said approve." in page
+    assert "You approved it." in page
     assert 'value="deny"' in page
     assert 'value="approve"' not in page
     verdict(as_bob, request, "deny", comment="On second thought")
