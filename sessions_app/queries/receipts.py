@@ -56,7 +56,7 @@ def _approved(grant: Grant) -> dict[str, Any]:
         "workflow": grant.workflow.ref if grant.workflow else None,
         "break_glass": grant.break_glass,
         "by": [
-            {"approver": approval.approver.username, "verdict": approval.verdict, "comment": approval.comment,
+            {"approver": approval.approver.username, "name": str(approval.approver), "verdict": approval.verdict, "comment": approval.comment,
              "narrowing": approval.narrowing, "at": approval.created_at.isoformat()}
             for approval in approvals
         ],

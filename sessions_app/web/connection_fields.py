@@ -35,6 +35,15 @@ class ConnectionField:
         return self.value == "true"
 
 
+# What is short for something is said as people say it.
+_SHORT = {"ca": "CA", "tls": "TLS"}
+
+
+def _label(name: str) -> str:
+    said = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    return said[:1].upper() + said[1:]
+
+
 def fields_of(
     type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str], problems: Sequence[Problem]
 ) -> list[ConnectionField]:
@@ -49,7 +58,7 @@ def fields_of(
         found.append(
             ConnectionField(
                 name=name,
-                label=name.replace("_", " ").capitalize(),
+                label=_label(name),
                 help=about.get("description", ""),
                 shape=_shape(plain, about),
                 value="" if name in secrets else values.get(name, default),

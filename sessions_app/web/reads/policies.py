@@ -136,8 +136,8 @@ def _extension(document: PolicyDocument) -> str:
     needs = (
         "with the same approvals" if terms.approvals == "same" and document.clauses else "without approval"
     )
-    times = "Once" if terms.times == 1 else f"{terms.times} times"
-    return f"{times} it can be extended by up to {say_duration(terms.by)}, {needs}."
+    times = "once" if terms.times == 1 else f"{terms.times} times"
+    return f"It can be extended {times} by up to {say_duration(terms.by)}, {needs}."
 
 
 def _deviations(terms: Deviations) -> str:

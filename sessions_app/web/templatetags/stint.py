@@ -230,7 +230,7 @@ def given(request: AccessRequest) -> str:
         for approval in request.approvals.all()
         if approval.voided_at is None and approval.verdict == Verdict.APPROVE
     )
-    return f"{yes} of {needed} approvals given"
+    return f"{yes} of {needed} approval{'' if needed == 1 else 's'} given"
 
 
 @register.filter

@@ -38,7 +38,7 @@ def open_for(incident: Workflow) -> str:
 @register.filter
 def exact(run: CommandRun) -> str:
     """The words of a command exactly as they would run; what could not be read as words, as it was typed."""
-    return readable(run.argv) if run.argv else run.line
+    return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
 
 
 @register.filter

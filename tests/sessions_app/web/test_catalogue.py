@@ -58,7 +58,7 @@ def test_a_policy_is_told_in_plain_sentences(world, as_alice):
         "1 approval is needed: 1 from approvers",
         "Only on Tuesday and Saturday, 02:00 to 06:00, Europe/Berlin.",
         "A ticket is needed that looks like CHG-[0-9]+.",
-        "2 times it can be extended by up to 1 h, without approval.",
+        "It can be extended 2 times by up to 1 h, without approval.",
         "In an emergency on-call may start at once, for at most 1 h",
     ):
         assert said in page

@@ -103,4 +103,4 @@ def test_machines_stand_apart_from_people_and_can_be_ended_from_here(world, as_b
 
 def test_a_request_that_waits_says_for_whom(world, as_alice):
     world.request()
-    assert "for approvers; 0 of 1 approvals given" in home(as_alice)
+    assert "for approvers; 0 of 1 approval given" in home(as_alice)
