@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from django.urls import reverse
@@ -201,11 +201,12 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
     """Return the lines of the axis, those at the present time left out, and where that is; empty when it is outside."""
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
-    ticks = [
-        tick
-        for tick in _ticks(start, end, _place(start, end))
-        if not inside or abs(float(tick.x[:-1]) - now_x) > 8
-    ]
+    ticks = list(_ticks(start, end, _place(start, end)))
+    if inside:
+        away = {tick: abs(float(tick.x[:-1]) - now_x) for tick in ticks}
+        ticks = [
+            replace(tick, desk=tick.desk or away[tick] < 8 * _NARROW) for tick in ticks if away[tick] > 8
+        ]
     return ticks, _per_cent(now_x) if inside else ""
 
 

@@ -93,6 +93,14 @@ def test_on_a_phone_a_name_stands_where_it_has_room_and_nowhere_else():
     assert (alone.desk, left.desk, right.desk) == (False, True, False)
 
 
+def test_on_a_phone_no_hour_stands_under_the_time_that_it_is_now():
+    ticks = draw_board(
+        [], start=START, end=START + dt.timedelta(days=1), now=START + dt.timedelta(hours=2.5)
+    ).ticks
+    assert [tick.label for tick in ticks] == ["00", "08", "12", "16", "20", "00"]
+    assert [tick.desk for tick in ticks] == [True, False, False, False, False, False]
+
+
 def test_on_a_phone_every_other_day_of_a_week_is_named():
     group = Group(key="web", label="web", note="", url="/", identity=None, spans=[])
     end = START + dt.timedelta(days=7)
