@@ -59,7 +59,7 @@ def go(page: Page, url: str) -> Any:
 def is_shown(page: Page, url: str) -> bool:
     """Whether an address answers with something that a browser shows."""
     answer = page.request.get(url)
-    return answer.status != 204 and "text/html" in answer.headers.get("content-type", "")
+    return answer.status not in (204, 405) and "text/html" in answer.headers.get("content-type", "")
 
 
 def is_page(page: Page) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from broker.kernel.moments import say_day
 from broker.settings import BASE_DIR
 from sessions_app.web.templatetags.times import window
-from sessions_app.web.words import say_day
 from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
