@@ -459,6 +459,7 @@ LOGGING = {
         "asyncssh": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "fido2": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },

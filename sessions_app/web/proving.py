@@ -15,21 +15,40 @@ from django.shortcuts import render
 from accounts.addresses import address_of
 from accounts.factors import factors_of, recently_proven
 from accounts.models import Identity
+from accounts.passkeys import State, possible
 from accounts.passwords import TooManyTries, check_password
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.operations.prove_code import prove_code
+from sessions_app.operations.prove_passkey import prove_passkey
 from sessions_app.web.doors import who
 
 P = ParamSpec("P")
+_ASKED = "stint.passkey"
+# Seconds that somebody may take to find the security key.
+_LONGEST = 300
 
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
-    """Return the second factor that the form shows. Raises WrongCode, TooManyTries."""
+    """Return the second factor that the form shows. Raises WrongCode, BadPasskey, TooManyTries."""
+    where: dict[str, Any] = {"identity_id": identity.pk, "address": address_of(request), "now": clock.now()}
     with _counted(request, identity):
-        return prove_code(
-            identity_id=identity.pk, code=request.POST.get("code", ""), address=address_of(request), now=clock.now()
-        )  # fmt: skip
+        if "passkey" in request.POST:
+            return prove_passkey(answer=request.POST["passkey"], state=take_asked(request, "show"), **where)
+        return prove_code(code=request.POST.get("code", ""), **where)
+
+
+def keep_asked(request: HttpRequest, what: str, state: State) -> None:
+    """Keep in the session what its browser is asked; the answer comes once, and to the same question."""
+    request.session[_ASKED] = {"what": what, "state": state, "at": clock.now().timestamp()}
+
+
+def take_asked(request: HttpRequest, what: str) -> State | None:
+    """Return what the session's browser was asked last, if it was that and not long ago; it is forgotten."""
+    asked = request.session.pop(_ASKED, None)
+    if asked is None or asked["what"] != what or clock.now().timestamp() - asked["at"] > _LONGEST:
+        return None
+    return cast(State, asked["state"])
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
@@ -69,8 +88,14 @@ def recently(
 
 
 def ask_again(
-    request: HttpRequest, *, after: str, status: int, error: StintError | None = None, **more: Any
+    request: HttpRequest, *, after: str, status: int, error: StintError | None = None
 ) -> HttpResponse:
     """The page that asks for a password or a factor, and then leads to ``after``."""
-    context = {"factors": factors_of(who(request)), "after": after, "error": error, **more}
+    factors = factors_of(who(request))
+    context = {
+        "factors": factors,
+        "passkeys": factors.passkeys and possible(),
+        "after": after,
+        "error": error,
+    }
     return render(request, "accounts/confirm.html", context, status=status)

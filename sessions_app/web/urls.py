@@ -89,6 +89,8 @@ urlpatterns: list[URLPattern] = [
         TemplateView.as_view(template_name="accounts/disabled.html"),
         name="account_inactive",
     ),
+    path("sign-in/passkey/", sign_in.passkey, name="passkey_sign_in"),
+    path("sign-in/passkey/ask/", sign_in.passkey_ask, name="passkey_ask"),
     path("sign-in/second-step/", sign_in.second_step, name="mfa_authenticate"),
     path(
         "sign-out/",
@@ -192,6 +194,8 @@ urlpatterns: list[URLPattern] = [
     path("account/password/", account.password, name="account_password"),
     path("account/factors/", factors.index, name="factors"),
     path("account/factors/app/", factors.add_app, name="totp_add"),
+    path("account/factors/passkey/", factors.add_a_passkey, name="passkey_add"),
+    path("account/factors/passkey/ask/", factors.ask_for_passkey, name="passkey_add_ask"),
     path("account/factors/codes/", factors.renew, name="codes_renew"),
     path("account/factors/<int:factor>/remove/", factors.remove, name="factor_remove"),
     path("account/confirm/", factors.confirm, name="account_confirm"),

@@ -31,13 +31,15 @@ def start_chromium(playwright: Playwright) -> Browser:
 
 
 @contextlib.contextmanager
-def serve(env: Mapping[str, str], folder: Path, *, streams: bool = False) -> Iterator[str]:
-    """A running web process with this environment; gives its address. A traceback in its log is an error.
+def serve(
+    env: Mapping[str, str], folder: Path, *, streams: bool = False, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """A running web process with this environment; gives its address, at the host. A traceback in its log is an error.
 
     With ``streams`` the streams process runs beside it, without a proxy, as on one's own machine.
     """
     web, other = free_port(), free_port()
-    here = {**env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{web}"}
+    here = {**env, "STINT_PUBLIC_URL": f"http://{host}:{web}"}
     with contextlib.ExitStack() as stack:
         if streams:
             here["STINT_STREAMS_DIRECT_PORT"] = str(other)
@@ -112,5 +114,5 @@ def sign_in(page: Page, name: str) -> None:
     page.goto("/sign-in/")
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/")

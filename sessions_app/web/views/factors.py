@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.factors import factors_of, note_proof, offer_secret, offered_secret, said
 from accounts.middleware import before_second_factor
+from accounts.passkeys import ask_to_add, possible
 from broker.kernel import clock
 from broker.kernel.errors import StintError
+from sessions_app.operations.add_passkey import add_passkey
 from sessions_app.operations.add_totp import add_totp
 from sessions_app.operations.remove_factor import own_factor, remove_factor
 from sessions_app.operations.renew_codes import renew_codes
 from sessions_app.web.doors import ACT, FORM, back, page, who
-from sessions_app.web.proving import ask_again, prove_again, recently
+from sessions_app.web.proving import ask_again, keep_asked, prove_again, recently, take_asked
 from sessions_app.web.qr import qr_path, setup_address
 
 
@@ -67,6 +70,38 @@ def _scan(
         "qr": qr_path(setup_address(me.username, secret)),
     }  # fmt: skip
     return render(request, "accounts/totp_add.html", context, status=error.status if error else 200)
+
+
+@before_second_factor
+@page(FORM)
+@recently
+def add_a_passkey(request: HttpRequest) -> HttpResponse:
+    """Add a passkey or a security key, with a name."""
+    if request.method != "POST":
+        return _add_a_passkey(request)
+    try:
+        made, codes = add_passkey(
+            answer=request.POST.get("passkey", ""), state=take_asked(request, "add"), name=request.POST.get("name", ""),
+            actor=who(request), now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _add_a_passkey(request, error)
+    return _changed(request, f"{said(made)} is added.", codes, proof=made)
+
+
+def _add_a_passkey(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
+    context = {"possible": possible(), "address": settings.PUBLIC_URL, "error": error}
+    return render(request, "accounts/passkey_add.html", context, status=error.status if error else 200)
+
+
+@before_second_factor
+@page(ACT)
+@recently
+def ask_for_passkey(request: HttpRequest) -> HttpResponse:
+    """Say what the browser is to ask a device to make."""
+    asked, state = ask_to_add(who(request))
+    keep_asked(request, "add", state)
+    return JsonResponse(asked["publicKey"])
 
 
 def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.addresses import address_of
+from accounts.passkeys import possible
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.provider import Asked
@@ -41,6 +42,7 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
             "provider": settings.OIDC_NAME,
             "only_administrators": not settings.PASSWORD_SIGN_IN,
             "with_password": settings.PASSWORD_SIGN_IN or asked,
+            "passkeys": possible(),
         }
 
 

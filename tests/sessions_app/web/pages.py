@@ -57,6 +57,7 @@ READABLE = {
     "account_password": ALL,
     "factors": ALL,
     "totp_add": ALL,
+    "passkey_add": ALL,
     "device": ALL,
     "people": ALL,
     "person": "admin",
@@ -119,6 +120,7 @@ ACTS = {
     "account_confirm",
     "codes_renew",
     "factor_remove",
+    "passkey_add_ask",
     "people_switch",
     "person_change",
     "person_factors",
@@ -152,6 +154,8 @@ OF_TRUST = ("trust_policy_edit", "trust_policy_try", "trust_policy_remove")
 OPEN = {
     "account_login",
     "mfa_authenticate",
+    "passkey_ask",
+    "passkey_sign_in",
     "account_logout",
     "account_inactive",
     "no_stream",
@@ -160,6 +164,7 @@ OPEN = {
 }
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read", "account_confirm", "codes_renew",
+    "passkey_add_ask",
 }  # fmt: skip
 
 

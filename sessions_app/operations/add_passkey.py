@@ -1,0 +1,54 @@
+"""Add a passkey or security key to one's sign-in."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.factors import facts_of, said
+from accounts.models import Identity
+from accounts.passkeys import State, check_added, passkeys_of
+from broker.audit.events import Event
+from broker.kernel.errors import Conflict, InvalidInput
+from broker.kernel.text import checked_text
+from sessions_app.operations.change_factors import end_sign_ins, first_codes, lock_person, note_change
+
+MOST = 20
+
+
+class TooManyPasskeys(Conflict):
+    """The person has as many as one may have."""
+
+    code = "too_many_passkeys"
+
+
+def add_passkey(
+    *, answer: str, state: State | None, name: str, actor: Identity, now: dt.datetime
+) -> tuple[Authenticator, list[str]]:
+    """Add the passkey that a browser made when it was asked by ``state``. Every other sign-in of the person ends.
+
+    Return recovery codes too where these are the first, to be shown this once. Raises InvalidInput (no name), BadPasskey,
+    TooManyPasskeys, Forbidden (a machine).
+    """
+    name = checked_text(name, field="name", longest=60)
+    if not name:
+        raise InvalidInput(
+            "A name is missing.", hint="Say which device it is.", fields={"name": ["Missing."]}
+        )
+    with transaction.atomic():
+        identity = lock_person(actor.pk)
+        if len(passkeys_of(identity)) >= MOST:
+            raise TooManyPasskeys(f"You have {MOST} passkeys.", hint="Remove one that you don't use.")
+        made = Authenticator.objects.create(
+            user=identity, type=Authenticator.Type.WEBAUTHN, data={"name": name, **check_added(answer, state)}, created_at=now,
+        )  # fmt: skip
+        codes = first_codes(identity)
+        end_sign_ins(identity)
+        note_change(
+            identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data=facts_of(made),
+            subject=f"{said(made)} was added to your sign-in", now=now,
+        )  # fmt: skip
+    return made, codes
