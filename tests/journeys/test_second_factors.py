@@ -53,7 +53,7 @@ def test_the_pages_of_second_factors_are_accessible_and_fit(live_world, serve, c
     site = settings.PUBLIC_URL = serve(host="localhost")
     name = "A device with rather a long name, as people give them"
     give_passkey(live_world.alice, clock.now(), name, origin=site)
-    context = chromium.new_context(base_url=site)
+    context = chromium.new_context(base_url=site, reduced_motion="reduce")
     page = context.new_page()
     sign_in(page, "alice")
     expect(page.get_by_role("button", name="Use a passkey")).to_be_visible()
@@ -77,7 +77,7 @@ def test_the_pages_of_second_factors_are_accessible_and_fit(live_world, serve, c
     expect(page.locator("h1")).to_have_text("Show that it is you")
     fits(page)
     context.close()
-    admin = chromium.new_context(base_url=site).new_page()
+    admin = chromium.new_context(base_url=site, reduced_motion="reduce").new_page()
     sign_in(admin, "admin")
     admin.goto("/people/alice/")
     admin.locator("summary", has_text="They lost them").click()
