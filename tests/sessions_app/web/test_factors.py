@@ -213,7 +213,8 @@ def required(settings):
 
 
 def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(required, client, world, things):  # noqa: F811
-    for name in {*READABLE, *ACTS} - {"factors", "totp_add", "account_confirm"}:
+    sets_up = {"factors", "totp_add", "passkey_add", "passkey_add_ask", "account_confirm"}
+    for name in {*READABLE, *ACTS} - sets_up:
         send = client.post if name in ACTS else client.get
         answer = send(things.address(name))
         assert (answer.status_code, answer["Location"]) == (302, "/account/factors/"), name
@@ -221,7 +222,7 @@ def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(requ
     assert (fragment.status_code, fragment["HX-Redirect"]) == (204, "/account/factors/")
     for path in ("/api/v1/me", "/api/v1/grants"):
         assert client.get(path).status_code == 401, path
-    for path in ("/account/factors/", APP, "/nowhere/", f"{APP}?a=%00"):
+    for path in ("/account/factors/", APP, "/account/factors/passkey/", "/nowhere/", f"{APP}?a=%00"):
         page = client.get(path).content.decode()
         assert "Approvals" not in page, path
         assert 'id="pulse"' not in page, path
