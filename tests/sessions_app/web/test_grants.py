@@ -123,6 +123,7 @@ def test_the_holder_ends_and_the_same_address_is_the_receipt(grant, opened, as_a
     assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.RELEASED)
     page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
     assert "Receipt" in page
+    assert "<dt>By</dt><dd>Bob</dd>" in page
     assert "does not confirm" in page
     assert "Ended, by Alice" in page
 

@@ -74,6 +74,7 @@ def test_a_ticket_or_a_change_is_no_incident_that_one_is_on_call_for(world, as_a
     world.apply(acts.with_triage(world))
     others = [world.work("ticket"), world.work("change")]
     home = text(as_alice, "/")
+    assert "<h1>You are on call, Alice</h1>" in home
     assert f"{incident.ref}</a> is open and you are on call" in home
     ask = as_alice.get("/requests/new/?kind=incident").context["ask"]
     assert [one.ref for one in ask.incidents] == [incident.ref]
