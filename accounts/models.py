@@ -72,6 +72,9 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     username = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
+    # Changed by an administrator: until its owner confirms it, it names nobody to the identity provider, or whoever changes
+    # it could act as them.
+    email_unconfirmed = models.BooleanField(default=False, db_default=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
     owner = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="machines"

@@ -23,7 +23,7 @@ class NotLinked(Forbidden):
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
     """Return whom the provider's ``subject`` is linked to. The first time, that is the one enabled person who has the
-    address ``email``, which the provider has verified; None: it has none. An address moves no link.
+    address ``email``, which the provider has verified, and has confirmed it where an administrator changed it; None: it has none. An address moves no link.
 
     Nobody is made, and machines are never found. Who is returned may be disabled, and is not linked then. Raises NotLinked.
     """
@@ -34,6 +34,11 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
         person = _person(email)
         if not person.is_active:
             return person
+        if person.email_unconfirmed:
+            raise NotLinked(
+                "Your address was changed by an administrator, and you have not confirmed it yet.",
+                hint="Sign in with your password, and confirm it in your account.",
+            )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
             # Of two that come at the same moment, the second finds the first's.

@@ -72,9 +72,9 @@ def change_identity(
             same = []
         identity.name = name
         identity.save(update_fields=["name"])
-        for one in (identity, *same):
-            one.email = email
-            one.save(update_fields=["email"])
+        for one in (identity, *same) if "email" in changes else ():
+            one.email, one.email_unconfirmed = email, bool(email)
+            one.save(update_fields=["email", "email_unconfirmed"])
         _say(identity, changes, same, joined, was, actor, now)
     return identity
 

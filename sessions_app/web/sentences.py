@@ -178,6 +178,8 @@ _CALLED = {"email": "mail address"}
 
 
 def _changed(ref: str, data: Data) -> str:
+    if "confirmed" in data:
+        return f"confirmed the mail address of {ref}"
     return (
         f"changed the {', '.join(_CALLED.get(key, key.replace('_', ' ')) for key in data)} of {ref}"
         if data

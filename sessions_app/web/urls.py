@@ -190,6 +190,7 @@ urlpatterns: list[URLPattern] = [
     path("account/keys/<int:key>/remove/", account.key_remove, name="key_remove"),
     path("account/tokens/", account.token_add, name="token_add"),
     path("account/tokens/<int:token>/revoke/", account.token_revoke, name="token_revoke"),
+    path("account/address/", account.confirm_address, name="address_confirm"),
     path("account/time-zone/", account.zone, name="account_zone"),
     path("account/password/", account.password, name="account_password"),
     path("account/factors/", factors.index, name="factors"),

@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts.factors import factors_of
 from accounts.models import APIToken, Identity, Scope, SSHPublicKey
 from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.confirm_email import confirm_email
 from accounts.operations.create_token import create_token
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.operations.revoke_token import revoke_token
@@ -132,6 +133,15 @@ def zone(request: HttpRequest) -> HttpResponse:
     except StintError as error:
         return _account(request, error, "zone")
     messages.success(request, "Pages speak in your time zone now.")
+    return redirect("account")
+
+
+@page(ACT)
+def confirm_address(request: HttpRequest) -> HttpResponse:
+    """Say that the mail address which an administrator set is one's own."""
+    me = who(request)
+    confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
+    messages.success(request, f"{me.email} is confirmed.")
     return redirect("account")
 
 

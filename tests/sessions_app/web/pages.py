@@ -122,6 +122,7 @@ ACTS = {
     "factor_remove",
     "passkey_add_ask",
     "people_switch",
+    "address_confirm",
     "person_change",
     "person_factors",
     "person_groups",
@@ -163,8 +164,8 @@ OPEN = {
     "provider_answer",
 }
 ACTS_WITHOUT_AN_OBJECT = {
-    "request_preview", "key_add", "token_add", "account_zone", "question_save", "notices_read", "account_confirm", "codes_renew",
-    "passkey_add_ask",
+    "request_preview", "key_add", "token_add", "account_zone", "address_confirm", "question_save", "notices_read",
+    "account_confirm", "codes_renew", "passkey_add_ask",
 }  # fmt: skip
 
 

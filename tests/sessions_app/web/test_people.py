@@ -334,3 +334,17 @@ def test_a_machine_has_a_name_alone(world, browser):
     assert 'id="c-email"' not in admin.get("/people/robot/").content.decode()
     admin.post("/people/robot/change/", {"name": "Night robot"})
     assert Identity.objects.get(username="robot").name == "Night robot"
+
+
+def test_its_owner_confirms_a_changed_address_in_the_account(world, browser):
+    alice = browser("alice")
+    assert "It is mine" not in alice.get("/account/").content.decode()
+    browser("admin").post("/people/alice/change/", {"name": "Alice", "email": "liddell@example.com"})
+    page = alice.get("/account/").content.decode()
+    assert "An administrator changed it. Is it yours?" in page
+    assert alice.post("/account/address/", {"email": "alice@example.com"}).status_code == 409
+    answer = alice.post("/account/address/", {"email": "liddell@example.com"}, follow=True)
+    page = answer.content.decode()
+    assert "liddell@example.com is confirmed." in page
+    assert "It is mine" not in page
+    assert "confirmed the mail address of alice" in browser("admin").get("/record/").content.decode()

@@ -1,0 +1,40 @@
+"""Say that a mail address is one's own, after an administrator changed it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict, NotFound
+
+
+class AddressChanged(Conflict):
+    """The address is another one than the one that was read."""
+
+    code = "address_changed"
+
+
+def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.datetime) -> Identity:
+    """Confirm one's own address: from then on the identity provider may name one by it. Confirming again changes nothing.
+
+    Raises NotFound (not oneself), AddressChanged.
+    """
+    with transaction.atomic():
+        identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
+        if identity is None or identity.pk != actor.pk:
+            raise NotFound("There is no such identity of yours.")
+        if email != identity.email:
+            raise AddressChanged("Your address is another one by now.", hint="Look at it again.")
+        if identity.email_unconfirmed:
+            identity.email_unconfirmed = False
+            identity.save(update_fields=["email_unconfirmed"])
+            record(
+                event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", now=now,
+                object_ref=identity.username, data={"confirmed": identity.email},
+            )  # fmt: skip
+    return identity
