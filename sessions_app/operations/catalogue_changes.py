@@ -377,6 +377,9 @@ def write_webhook(
         endpoint = WebhookEndpoint(name=document.name, created_at=now)
     endpoint.summary, endpoint.url, endpoint.scope = document.summary, document.url, document.scope
     endpoint.events, endpoint.sealed_secret = sorted(set(document.events)), secret
+    if other:
+        # A change of keys that was under way is over: what signed before the last one is nobody's any more.
+        endpoint.sealed_previous, endpoint.previous_until = b"", None
     if not live:
         endpoint.after, endpoint.removed_at, endpoint.paused_at = last_number(), None, None
         endpoint.pause_reason, endpoint.failing_since, endpoint.failures = "", None, 0
