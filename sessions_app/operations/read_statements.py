@@ -65,19 +65,10 @@ def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
                 "key", flat=True
             )
         )
-        _note_failures(lease, found, known)
         fresh = [one for one in found if one.key not in known]
         if fresh:
             _write(lease, grant, fresh, now())
     return len(fresh)
-
-
-def _note_failures(lease: Lease, found: Sequence[RunStatement], known: set[str]) -> None:
-    for one in found:
-        if one.error and one.key in known:
-            CommandRun.objects.filter(read_as__lease=lease, read_as__key=one.key, reason="").update(
-                state=RunState.FAILED, reason=recordable(one.error)
-            )
 
 
 def _write(lease: Lease, grant: Grant, fresh: Sequence[RunStatement], now: dt.datetime) -> None:

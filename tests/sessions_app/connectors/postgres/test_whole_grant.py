@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
 import psycopg
 import pytest
 
 from broker.kernel import clock
-from sessions_app.models import CommandRun, EndReason, GrantState, RunState
+from sessions_app.models import EndReason, GrantState
 from sessions_app.operations.apply_catalogue import apply_catalogue
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.prepare_grant import prepare_grant
-from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
 from tests.support.acts import awake, intact
@@ -118,25 +116,6 @@ def _cut(session, cut: list[str]) -> None:
         session.execute("SELECT pg_sleep(60)")
     except psycopg.Error as error:
         cut.append(str(error))
-
-
-def test_what_was_run_is_read_back_once_into_the_log_of_the_grant(world, shop, grant):
-    (lease_id,) = leases_to_read(now=clock.now())
-    shop.admin("GRANT pg_read_all_stats TO stint_broker")
-    try:
-        with login(world, grant) as session:
-            query = threading.Thread(target=lambda: _cut(session, []))
-            query.start()
-            with contextlib.suppress(StopIteration):
-                while not CommandRun.objects.filter(grant=grant, line__contains="pg_sleep").exists():
-                    read_statements(lease_id=lease_id, now=clock.now)
-            read_statements(lease_id=lease_id, now=clock.now)
-            end(world, grant)
-            query.join(10)
-    finally:
-        shop.admin("REVOKE pg_read_all_stats FROM stint_broker")
-    (run,) = CommandRun.objects.filter(grant=grant, line__contains="pg_sleep")
-    assert (run.line, run.state) == ("SELECT pg_sleep(60)", RunState.DONE)
 
 
 def test_what_an_administrator_takes_away_is_seen_and_given_back(world, shop, grant):
