@@ -122,6 +122,7 @@ def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
 def note(
     plan: Plan, action: Action, type_: str, name: str, before: Any, after: Any, ends: Iterable[str] = ()
 ) -> None:
+    """Add a change to the plan, with the lines in which it differs from what was before."""
     lines = difflib.unified_diff(_lines(before), _lines(after), "now", "then", lineterm="", n=2)
     plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends)))
 

@@ -1,0 +1,153 @@
+"""How a source of work is asked, between what its document says and what is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import WorkflowSource
+from sessions_app.operations.workflow_sources import (
+    Secrets,
+    SourceUnreadable,
+    adapter_of,
+    kind_of,
+    read_secrets,
+    sealed,
+    secrets_of,
+    shown_document,
+)
+from sessions_app.policy.catalogue import SourceDocument
+from sessions_app.policy.documents import DocumentError
+from sessions_app.workflows.standard import Standard
+from tests.support.acts import change
+from tests.support.sources import DESK, SOURCE, speaking_for
+
+URL = "http://127.0.0.1:1/tickets/{id}"
+WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def desk(world) -> WorkflowSource:
+    change(world, {"workflow-sources/desk.yaml": DESK})
+    return WorkflowSource.objects.get()
+
+
+def document(*, provider="standard", webhook_secrets=("(stored)",), **parameters) -> SourceDocument:
+    given = {"url": URL, "token": "(stored)", **parameters}
+    data = {"name": "desk", "provider": provider, "clusters": ["web"], "parameters": given}
+    return SourceDocument.model_validate({**data, "webhook_secrets": webhook_secrets})
+
+
+def problems(document, before, *, on_server=False) -> dict[str, str]:
+    with pytest.raises(DocumentError) as refusal:
+        read_secrets(document, before, on_server=on_server)
+    return {one.path: one.message for one in refusal.value.problems}
+
+
+def test_secrets_are_sealed_and_shown_nowhere(desk):
+    secrets = secrets_of(desk)
+    assert secrets == Secrets({"token": "desk-token-of-stint"}, (WEBHOOK,))
+    for place in (repr(secrets), str(desk.document), str(bytes(desk.sealed)), str(shown_document(desk))):
+        assert "desk-token" not in place
+        assert WEBHOOK not in place
+
+
+def test_a_source_without_secrets_has_none():
+    assert secrets_of(WorkflowSource()) == Secrets()
+
+
+def test_sent_back_as_it_is_shown_it_is_what_is_stored(desk):
+    shown = SourceDocument.model_validate(shown_document(desk))
+    assert read_secrets(shown, desk, on_server=False) == (desk.document, bytes(desk.sealed))
+
+
+def test_another_secret_takes_the_place_of_one_and_the_others_stay(desk):
+    _, kept = read_secrets(document(token="another-token"), desk, on_server=False)
+    assert secrets_of(WorkflowSource(sealed=kept)) == Secrets({"token": "another-token"}, (WEBHOOK,))
+
+
+@pytest.mark.parametrize("changes", [{"url": "https://elsewhere.example/{id}"}, {"root": "result"}])
+def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(desk, changes):
+    said = problems(document(**changes), desk)
+    assert "give it again" in said["parameters.token"]
+    # Whoever may change the server's files may do so.
+    read_secrets(document(**changes), desk, on_server=True)
+    _, kept = read_secrets(document(**changes, token="again"), desk, on_server=False)
+    assert secrets_of(WorkflowSource(sealed=kept)).parameters == {"token": "again"}
+
+
+def test_nothing_is_stored_for_a_new_source_or_of_another_provider(desk):
+    for given, before in (
+        (document(), None),
+        (document(provider="pagerduty", url="https://api.pagerduty.com"), desk),
+    ):
+        said = problems(given, before)
+        assert said["parameters.token"] == said["webhook_secrets[0]"] == "no secret is stored: give it"
+
+
+def test_secrets_of_the_server_are_read_on_it_alone(desk, monkeypatch):
+    monkeypatch.setenv("DESK_TOKEN", "of-the-environment")
+    given = document(token={"env": "DESK_TOKEN"})
+    assert "only `manage.py apply`" in problems(given, desk)["parameters.token"]
+    _, kept = read_secrets(given, desk, on_server=True)
+    assert secrets_of(WorkflowSource(sealed=kept)).parameters["token"] == "of-the-environment"
+
+
+def test_what_does_not_fit_is_told_at_its_place_without_the_secret(desk):
+    said = problems(document(url="http://elsewhere.example/{id}", token="canary-token"), desk)
+    assert "https://" in said["parameters.url"]
+    assert "canary" not in str(said)
+
+
+@pytest.mark.parametrize("secret", ["", " " * 9, "guess"])
+def test_a_webhook_secret_that_anybody_could_guess_is_not_taken(desk, secret):
+    said = problems(document(webhook_secrets=[secret]), desk)
+    assert "too short: anybody could guess it" in said["webhook_secrets[0]"]
+
+
+def test_nor_is_one_of_a_file(world):
+    guessed = SOURCE.replace("first-secret-of-the-pager", "guess")
+    with speaking_for(), pytest.raises(InvalidInput) as refusal:
+        world.apply({"workflow-sources/pager.yaml": guessed})
+    assert "too short: anybody could guess it" in str(refusal.value.fields)
+
+
+def test_a_provider_that_nothing_reads_is_refused_with_those_that_there_are(desk):
+    said = problems(document(provider="nobody"), desk)["provider"]
+    assert "nothing reads the work of nobody" in said
+    assert "pagerduty" in said
+
+
+def test_it_is_asked_by_what_is_stored(desk):
+    assert isinstance(adapter_of(desk), Standard)
+
+
+def test_one_that_can_not_be_asked_says_what_to_do(desk, settings):
+    desk.document["parameters"] = {"url": "nowhere"}
+    with pytest.raises(SourceUnreadable, match="must save it again"):
+        adapter_of(desk)
+    desk.provider = "nobody"
+    with pytest.raises(SourceUnreadable, match="Install its adapter again"):
+        adapter_of(desk)
+    desk.refresh_from_db()
+    settings.SECRET_KEY = "another-key-than-that-under-which-it-was-stored"
+    with pytest.raises(SourceUnreadable, match="must save it again"):
+        adapter_of(desk)
+
+
+def test_what_was_sealed_under_another_key_counts_as_not_stored_and_can_be_given_again(desk, settings):
+    settings.SECRET_KEY = "another-key-than-that-under-which-it-was-stored"
+    assert shown_document(desk)["parameters"] == {"url": URL}
+    assert problems(document(), desk)["parameters.token"] == "no secret is stored: give it"
+    _, kept = read_secrets(document(token="again", webhook_secrets=[WEBHOOK]), desk, on_server=False)
+    assert secrets_of(WorkflowSource(sealed=kept)) == Secrets({"token": "again"}, (WEBHOOK,))
+
+
+def test_its_work_is_of_the_kind_that_it_says_or_that_its_provider_has(desk):
+    assert kind_of(desk, "change") == "change"
+    assert kind_of(WorkflowSource(provider="pagerduty"), "") == "incident"
+    assert kind_of(WorkflowSource(provider="nobody"), "") == "ticket"
+
+
+def test_sealed_twice_it_is_not_the_same_to_whoever_looks(db):
+    assert sealed(Secrets({"token": "x"})) != sealed(Secrets({"token": "x"}))
