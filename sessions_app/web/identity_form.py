@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 
+from django.conf import settings
 from django.http import HttpRequest, QueryDict
 
 from accounts.actors import actor_of
@@ -25,13 +26,19 @@ _GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
-    """Make who a form describes; a person with a first password, which the answer shows this once.
+    """Make who a form describes; a person with a first password, which the answer shows this once. Where passwords are
+    left to administrators, with an address by which the identity provider knows them instead.
 
     Raises InvalidInput, NameTaken.
     """
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
-    password = secrets.token_urlsafe(15) if kind == Kind.PERSON else None
+    password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
+    if kind == Kind.PERSON and not password and not sent.get("email", "").strip():
+        raise InvalidInput(
+            f"{settings.OIDC_NAME} knows people by their mail address.",
+            fields={"email": ["Give it here as well."]},
+        )
     made = create_identity(
         username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
         name=checked_text(sent.get("name", ""), field="name", longest=200), owner=_owner(sent, kind),

@@ -75,7 +75,7 @@ def new(request: HttpRequest) -> HttpResponse:
         made, password = add_identity(request)
     except StintError as error:
         return _new(request, error=error, typed=request.POST)
-    if password:
+    if made.is_person:
         return _new(request, made=made, password=password)
     messages.success(request, f"{made} is there. {made.owner} gives it keys and tokens.")
     return redirect("person", made.username)

@@ -617,6 +617,22 @@ def test_where_passwords_are_off_only_administrators_have_a_form_and_get_in(clie
     assert there["Location"] == "/requests/"
 
 
+def test_where_passwords_are_off_people_are_added_by_their_address_and_without_a_password(
+    browser, client, provider, settings
+):
+    settings.PASSWORD_SIGN_IN = False
+    admin = browser("admin")
+    refused = admin.post("/new/identity/", {"kind": "person", "username": "zoe"})
+    assert refused.status_code == 400
+    assert "Okta knows people by their mail address. Give it here as well." in text(refused)
+    made = admin.post("/new/identity/", {"kind": "person", "username": "zoe", "email": "zoe@example.com"})
+    assert "which knows them by zoe@example.com" in text(made)
+    assert "password" not in text(made)
+    assert not Identity.objects.get(username="zoe").has_usable_password()
+    provider.person["email"] = "zoe@example.com"
+    assert sign_in(client, provider).status_code == 302
+
+
 # --- The link on pages -------------------------------------------------------------------------------------------
 
 
