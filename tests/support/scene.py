@@ -183,6 +183,7 @@ def _targets() -> Iterator[Any]:
 def _people(scene: Scene) -> None:
     from accounts.models import Identity
     from accounts.operations.create_identity import create_identity
+    from accounts.operations.link_provider import link_provider
 
     for username, name in NAMES.items():
         person = getattr(scene.world, username)
@@ -194,6 +195,10 @@ def _people(scene: Scene) -> None:
             actor=SETUP, now=scene.now,
         )  # fmt: skip
     scene.identity = scene.world.dora
+    for person in (scene.world.alice, scene.world.dora):
+        link_provider(
+            issuer="https://id.example.com", subject=f"00u-{person.username}", email=person.email, now=scene.now
+        )  # fmt: skip
 
 
 def _life(
