@@ -66,6 +66,7 @@ app.conf.task_routes = {
     "targets.check_lost": {"queue": "notify"},
     "webhooks.send": {"queue": "notify"},
     "webhooks.forget": {"queue": "notify"},
+    "sessions.forget": {"queue": "notify"},
     "answers.escalate": {"queue": "notify"},
 }
 app.conf.beat_schedule = {
@@ -80,6 +81,7 @@ app.conf.beat_schedule = {
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
     "webhooks": {"task": "webhooks.send", "schedule": 1.0, "options": {"expires": 5}},
     "webhooks_forget": {"task": "webhooks.forget", "schedule": 3600.0, "options": {"expires": 600}},
+    "sessions_forget": {"task": "sessions.forget", "schedule": 600.0, "options": {"expires": 300}},
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }

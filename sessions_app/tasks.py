@@ -10,6 +10,7 @@ import structlog
 from celery import current_app, shared_task
 from django.db import connection
 
+from accounts.operations.forget_sessions import forget_sessions
 from broker.audit.actor import Actor
 from broker.audit.checkpoint import make_checkpoint
 from broker.audit.note import note_verification
@@ -187,6 +188,12 @@ def send_webhooks(**_: Any) -> None:
 def forget(**_: Any) -> None:
     """Throw away old messages of webhooks."""
     forget_webhooks(now=clock.now())
+
+
+@shared_task(name="sessions.forget", acks_late=True)
+def forget_signed_out(**_: Any) -> None:
+    """Throw away sign-ins that are over."""
+    forget_sessions(now=clock.now())
 
 
 @shared_task(name="answers.escalate", acks_late=True)
