@@ -28,6 +28,8 @@ from tests.sessions_app.api.test_everywhere import addresses, fill
 from tests.sessions_app.web.pages import READABLE
 from tests.sessions_app.web.test_access import things
 from tests.support.acts import run, session, use
+from tests.support.factors import SECRET as SECRET_OF_APP
+from tests.support.factors import give_app
 from tests.support.receiver import SECRET
 from tests.support.world import PASSWORD as PASSWORD_OF_ALL
 from tests.support.world import SETUP
@@ -89,6 +91,7 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
         identity_id=world.admin.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.admin,
         now=world.now,
     )  # fmt: skip
+    codes = give_app(world.admin, world.now)
     admin = Client(raise_request_exception=False)
     admin.force_login(world.admin, backend="accounts.backends.PasswordBackend")
     shown = {name: admin.get(things.address(name)) for name in READABLE}
@@ -104,7 +107,7 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
         name: answer.getvalue().decode() for name, answer in shown.items() if answer.status_code < 500
     }
     assert len(answered) == len(shown) > 50
-    secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL,
+    secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL, SECRET_OF_APP, *codes,
                Grant.objects.get(ref=used.grant_ref).token, SECRET, *private.splitlines()[2:-1]]  # fmt: skip
     for secret in secrets:
         assert not [name for name, content in answered.items() if secret in content], (
@@ -132,12 +135,13 @@ def test_nothing_secret_is_stored_in_the_clear(world):
         now=world.now,
     )[1]  # fmt: skip
     create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
+    codes = give_app(world.alice, world.now)
     private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode().splitlines()[2]
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT t::text FROM {table} t")
             rows = " ".join(row for (row,) in cursor.fetchall())
-            for secret in (CANARY, PASSWORD, text, private, private.encode().hex()):
+            for secret in (CANARY, PASSWORD, text, private, private.encode().hex(), SECRET_OF_APP, *codes):
                 assert secret not in rows, table
 
 

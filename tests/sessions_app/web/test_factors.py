@@ -255,3 +255,21 @@ def test_tokens_are_not_asked_for_a_second_factor(required, world):
     for who in (world.alice, world.robot):
         header = {"Authorization": f"Bearer {token_for(who, world.now)}"}
         assert Client().get("/api/v1/me", headers=header).status_code == 200
+
+
+def test_another_person_can_sign_in_where_one_has_not_shown_a_factor(required, client, world):
+    give_app(world.bob, clock.now())
+    assert client.get("/account/factors/").status_code == 200
+    sign_in(client, "bob")
+    assert client.get("/account/factors/")["Location"].startswith("/sign-in/")
+    assert second_step(client, code_of(SECRET, clock.now()))["Location"] == "/"
+    assert client.get("/api/v1/me").json()["username"] == "bob"
+
+
+def test_whom_the_identity_provider_vouched_for_has_shown_it_there(required, client):
+    session = client.session
+    session["account_authentication_methods"] = [
+        {"method": "provider", "issuer": "https://id.example", "at": 0}
+    ]
+    session.save()
+    assert client.get("/").status_code == 200
