@@ -123,7 +123,7 @@ class Provider:
         with self._seat():
             for condition in signature(token, published, self._keyring):
                 if not condition.met:
-                    raise NotProven(f"of the token it does not hold: {condition.message}")
+                    raise NotProven(f"the token fails at “{condition.message}”")
         return claims
 
     def _redeemed(self, published: _Published, code: str, asked: Asked) -> str:
