@@ -31,9 +31,10 @@ from sessions_app.web.proving import keep_asked, prove_factor, take_asked
 @never_cache
 @require_http_methods(list(FORM))
 @sensitive_post_parameters()
-@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
 def second_step(request: HttpRequest) -> HttpResponse:
-    """Show a second factor after the password, or begin anew."""
+    """Show a second factor after the password, or begin anew. What is wrong is counted, so that an office whose people all
+    come from one address can begin its day.
+    """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     if request.user.is_authenticated or stage is None:
         return redirect("home" if request.user.is_authenticated else "account_login")
