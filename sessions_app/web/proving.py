@@ -52,8 +52,10 @@ def take_asked(request: HttpRequest, what: str) -> State | None:
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
-    """As ``prove_factor``; a password does as well: then there is no factor to return. Raises WrongPassword, too."""
-    if "password" not in request.POST:
+    """As ``prove_factor``; who has no factor shows their password, and then there is none to return: else whoever found
+    out a password would take the factors away that keep them out. Raises WrongPassword, too.
+    """
+    if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
     check_password(identity, request.POST["password"])
     return None

@@ -137,6 +137,18 @@ def test_what_changes_a_sign_in_asks_again_who_it_is_after_some_minutes(client, 
     assert not factors_of(world.alice).any
 
 
+def test_where_there_is_a_factor_the_password_alone_changes_none(client, world):
+    set_up(client)
+    app = factors_of(world.alice).app
+    age(client)
+    asked = client.get(APP).content.decode()
+    assert 'name="code"' in asked
+    assert 'name="password"' not in asked
+    assert client.post(CONFIRM, {"password": PASSWORD, "next": APP}).status_code == 400
+    assert client.post(f"/account/factors/{app.pk}/remove/").status_code == 403
+    assert factors_of(world.alice).app == app
+
+
 def give_codes(world) -> list[str]:
     from sessions_app.operations.renew_codes import renew_codes
 
