@@ -40,6 +40,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         """Pages answer as pages; the API has its own sign-in."""
         return False
 
+    def add_message(
+        self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Say nothing of a sign-in: the page that follows shows whose it is."""
+        if message_template != "account/messages/logged_in.txt":
+            super().add_message(request, level, message_template, *args, **kwargs)
+
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, so that a planted session id is worth nothing."""
         # Whoever was signed in, and is nobody now (disabled, or without the factor that is required), is not any more.

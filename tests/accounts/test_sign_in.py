@@ -41,7 +41,10 @@ def errors(answer) -> str:
 def test_the_right_password_leads_home(client):
     answer = sign_in(client)
     assert (answer.status_code, answer["Location"]) == (302, "/")
-    assert client.get("/").status_code == 200
+    home = client.get("/")
+    assert home.status_code == 200
+    # Whose page it is shows at its top; a note of it would only push what waits further down.
+    assert not list(home.context["messages"])
 
 
 def test_one_returns_to_where_one_was_going(client):
