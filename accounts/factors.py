@@ -100,7 +100,7 @@ def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator |
 
 
 def factor_used(request: HttpRequest, identity: Identity) -> str:
-    """Return the kind of factor that was shown last in this session; empty: none was."""
+    """Return the kind of factor that was shown last since the sign-in; empty: none was."""
     shown = [
         record["type"]
         for record in get_authentication_records(request, identity)
@@ -116,7 +116,7 @@ def recently_proven(request: HttpRequest, identity: Identity, now: dt.datetime) 
 
 
 def provider_of(request: HttpRequest, identity: Identity) -> str:
-    """Return the issuer that vouched for somebody in this session; empty: none did."""
+    """Return the issuer that vouched for somebody at their sign-in; empty: none did."""
     records = get_authentication_records(request, identity)
     return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
 
