@@ -6,8 +6,10 @@ import contextlib
 import gc
 import itertools
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import hypothesis
@@ -139,6 +141,27 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
     """A fresh database of one test."""
     with fresh_database(django_db_blocker) as database:
         yield database
+
+
+@pytest.fixture
+def other_process(stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start another process that runs a script with some words on the test's database, once it says that it is so far."""
+    started: list[subprocess.Popen[bytes]] = []
+    env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+
+    def start(script: str, *words: str, says: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE
+        )
+        started.append(process)
+        assert process.stdout.readline().decode() == f"{says}\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.fixture

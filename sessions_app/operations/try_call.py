@@ -32,7 +32,8 @@ def try_call(
     """Decide one call and write the attempt down. Nothing may be sent before this has returned `allowed`.
 
     A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
-    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the attempt is in the record then.
+    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the
+    attempt is in the record then.
     """
     line = line_of(name, arguments)
     try:

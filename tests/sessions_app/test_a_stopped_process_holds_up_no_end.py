@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -24,7 +20,7 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.reconcile_cluster import SILENT, reconcile_all
 from sessions_app.operations.sweep import end_baseless, sweep
 from tests.support.acts import Started, after, events, intact, policy, session, use
-from tests.support.gateway import ROOT, eventually
+from tests.support.gateway import eventually
 
 
 @pytest.fixture
@@ -197,23 +193,16 @@ with transaction.atomic():
 """
 
 
-def test_a_process_that_was_stopped_in_a_transaction_is_cut_loose(world, stint_db):
+def test_a_process_that_was_stopped_in_a_transaction_is_cut_loose(world, other_process):
     grant = world.grant()
-    env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
-    process = subprocess.Popen([sys.executable, "-c", STOPPED], cwd=ROOT, env=env, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout.readline() == b"holding\n"
-        began = time.monotonic()
-        ending = Started(
-            lambda: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
-        )
-        eventually(lambda: state(grant) == GrantState.REVOKING, within=20, every=0.2)
-        assert time.monotonic() - began < 18
-        ending.result()
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    other_process(STOPPED, says="holding")
+    began = time.monotonic()
+    ending = Started(
+        lambda: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    )
+    eventually(lambda: state(grant) == GrantState.REVOKING, within=20, every=0.2)
+    assert time.monotonic() - began < 18
+    ending.result()
 
 
 def test_a_plan_locks_nothing_that_others_need(world, owner_connection):
@@ -276,20 +265,13 @@ reconcile_all(now=now)
 """
 
 
-def test_a_process_that_was_stopped_while_it_compared_targets_is_taken_over(world, stint_db):
-    env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
-    process = subprocess.Popen([sys.executable, "-c", GOING_ROUND], cwd=ROOT, env=env, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout.readline() == b"going round\n"
+def test_a_process_that_was_stopped_while_it_compared_targets_is_taken_over(world, other_process):
+    other_process(GOING_ROUND, says="going round")
+    reconcile_all(now=clock.now)
+    assert not Observation.objects.exists()
+
+    def compared() -> bool:
         reconcile_all(now=clock.now)
-        assert not Observation.objects.exists()
+        return Observation.objects.exists()
 
-        def compared() -> bool:
-            reconcile_all(now=clock.now)
-            return Observation.objects.exists()
-
-        eventually(compared, within=SILENT + 30, every=2)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    eventually(compared, within=SILENT + 30, every=2)

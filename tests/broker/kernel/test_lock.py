@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import DatabaseError, connection
 
 from broker.kernel.lock import held, is_shown, shown, still_here
 from tests.support.acts import Started
-from tests.support.gateway import ROOT, eventually
+from tests.support.gateway import eventually
 
 HOLDER = """
 import django; django.setup()
@@ -35,24 +35,9 @@ with held(7, 8, silent=1) as mine:
 
 
 @pytest.fixture
-def holder(stint_db) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def holder(other_process) -> Callable[[str], subprocess.Popen[bytes]]:
     """Start a process that takes the lock, and is stopped then or says that it lives."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(what: str) -> subprocess.Popen[bytes]:
-        env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, what], cwd=ROOT, env=env, stdout=subprocess.PIPE
-        )
-        started.append(process)
-        assert process.stdout.readline() == b"holding\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    return functools.partial(other_process, HOLDER, says="holding")
 
 
 def taken() -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -24,7 +22,7 @@ from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving
-from tests.support.gateway import ROOT, eventually
+from tests.support.gateway import eventually
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -245,22 +243,9 @@ with serving(lambda: connector, prepares=True):
 
 
 @pytest.fixture
-def maker(stint_db):
+def maker(other_process):
     """Start a process that makes something for a grant, and return it once it waits for a target."""
-    started = []
-
-    def start(grant: Grant) -> subprocess.Popen[bytes]:
-        env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
-        run = [sys.executable, "-c", MAKER, str(grant.pk)]
-        started.append(process := subprocess.Popen(run, cwd=ROOT, env=env, stdout=subprocess.PIPE))
-        assert process.stdout.readline() == b"making\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    return lambda grant: other_process(MAKER, str(grant.pk), says="making")
 
 
 def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live_world, making, maker):
