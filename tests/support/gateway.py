@@ -183,6 +183,11 @@ class Place:
         eventually(lambda: grant.refresh_from_db() or grant.state == "active")
         return grant
 
+    def logins(self, grant, target: str = "web-1") -> int:
+        """How often a command of this grant logged in to a target. Sweeps, of this grant and of others, don't count."""
+        lines = self.targets[target].log.splitlines()
+        return sum("Accepted publickey" in line and f" ID {grant.ref}/" in line for line in lines)
+
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
         self.gateway = subprocess.Popen(
