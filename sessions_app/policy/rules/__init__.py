@@ -1,0 +1,68 @@
+"""The rules, each a frozen dataclass that answers Permit or Deny. A rule that can't tell denies.
+
+To change one: only add fields with a default; a new meaning is a new rule.
+"""
+
+from __future__ import annotations
+
+from sessions_app.policy.rules.asking import (
+    SWEEPER_SILENCE,
+    Covers,
+    EnoughApprovers,
+    HasTargets,
+    KindsFit,
+    MayRequest,
+    Reason,
+    RequesterEnabled,
+    SweeperAlive,
+    Ticket,
+)
+from sessions_app.policy.rules.emergencies import (
+    AtOnce,
+    IncidentOnCluster,
+    IncidentOpen,
+    MayBreakGlass,
+    OnCall,
+)
+from sessions_app.policy.rules.facts import Ask, Facts, Rule, Work
+from sessions_app.policy.rules.times import InWindow, MaxDuration, NotFrozen, Start
+from sessions_app.policy.rules.work import (
+    PartInWork,
+    WithinWork,
+    WorkFits,
+    WorkFresh,
+    WorkOnCluster,
+    WorkOpen,
+)
+
+__all__ = [
+    "SWEEPER_SILENCE",
+    "Ask",
+    "AtOnce",
+    "Covers",
+    "EnoughApprovers",
+    "Facts",
+    "HasTargets",
+    "InWindow",
+    "IncidentOnCluster",
+    "IncidentOpen",
+    "KindsFit",
+    "MaxDuration",
+    "MayBreakGlass",
+    "MayRequest",
+    "NotFrozen",
+    "OnCall",
+    "PartInWork",
+    "Reason",
+    "RequesterEnabled",
+    "Rule",
+    "Start",
+    "SweeperAlive",
+    "Ticket",
+    "WithinWork",
+    "Work",
+    "WorkFits",
+    "WorkFresh",
+    "WorkOnCluster",
+    "WorkOpen",
+]

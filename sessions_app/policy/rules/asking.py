@@ -1,0 +1,174 @@
+"""Rules about who asks, for what, and whether anybody could decide and end it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+import re2
+
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.policies import Clause
+from sessions_app.policy.rules.facts import Ask, Facts
+
+SWEEPER_SILENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterEnabled:
+    """Disabled identities, and machines of disabled owners, get nothing."""
+
+    tag: ClassVar[str] = "requester_enabled"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.requester_enabled:
+            return Permit(f"{ask.requester} is enabled.")
+        return Deny(f"{ask.requester} is disabled.", "An administrator can enable the identity.")
+
+
+@dataclass(frozen=True, slots=True)
+class MayRequest:
+    """Only those to whom the policy or the cluster gives `request`."""
+
+    tag: ClassVar[str] = "may_request"
+    policy: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.may_request:
+            return Permit(f"{ask.requester} may ask under {self.policy}.")
+        return Deny(
+            f"{ask.requester} may not ask under {self.policy}.",
+            "Ask an administrator of the policy to add you or one of your groups.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """The policy must name the cluster and the command set, and both must be there."""
+
+    tag: ClassVar[str] = "covers"
+    policy: str
+    clusters: tuple[str, ...]
+    command_sets: tuple[str, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if not facts.policy_live:
+            return Deny(f"The policy {self.policy} was removed.", "Ask under another policy.")
+        if ask.cluster not in self.clusters or not facts.cluster_live:
+            return Deny(
+                f"{self.policy} does not cover the cluster {ask.cluster}.",
+                "Choose one of: " + ", ".join(self.clusters),
+            )
+        if ask.command_set not in self.command_sets:
+            return Deny(
+                f"{self.policy} does not cover the command set {ask.command_set}.",
+                "Choose one of: " + ", ".join(self.command_sets),
+            )
+        if not facts.command_set_published:
+            return Deny(f"{ask.command_set} has no published version.", "Somebody must publish it first.")
+        return Permit(f"{self.policy} covers {ask.command_set} on {ask.cluster}.")
+
+
+@dataclass(frozen=True, slots=True)
+class KindsFit:
+    """Commands of one kind mean nothing on a cluster of another."""
+
+    tag: ClassVar[str] = "kinds_fit"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.kinds_fit:
+            return Permit(f"{ask.command_set} is of the kind of {ask.cluster}.")
+        return Deny(
+            f"The commands of {ask.command_set} are for another kind of cluster than {ask.cluster}.",
+            "Choose a command set of the cluster's kind.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HasTargets:
+    """No target listed is no target; a target that is gone voids the ask."""
+
+    tag: ClassVar[str] = "has_targets"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.target_count and facts.targets_live:
+            return Permit(
+                f"{ask.target_count} target{'s' if ask.target_count != 1 else ''} on {ask.cluster}."
+            )
+        return Deny(f"{ask.cluster} has no such targets.", "Choose targets that the cluster has now.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason in words where the policy wants one."""
+
+    tag: ClassVar[str] = "reason"
+    required: bool
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.reason.strip() or not self.required:
+            return Permit("A reason is given." if ask.reason.strip() else "No reason is needed.")
+        return Deny("A reason is missing.", "Write in a sentence what you are going to do.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket of the form that the policy wants."""
+
+    tag: ClassVar[str] = "ticket"
+    pattern: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if re2.fullmatch(self.pattern, ask.ticket.strip()):
+            return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
+        wanted = f"Give one that looks like {_sample(self.pattern)}."
+        if not ask.ticket.strip():
+            return Deny("A ticket is missing.", wanted)
+        return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", wanted)
+
+
+def _sample(pattern: str) -> str:
+    """Return a text of a plain pattern, like `CHG-123` of `(CHG|INC)-[0-9]+`; the pattern itself where it is not plain."""
+    first = re.sub(r"[(](?:[?]:)?([^()|]*)[|][^()]*[)]", r"\1", pattern)
+    digits = re.compile(r"(?:\[0-9\]|\\d)(?:([+*])|[{]([0-9]+)(?:,[0-9]*)?[}])?")
+    text = digits.sub(lambda found: "1234567890"[: 3 if found[1] else int(found[2] or 1)], first)
+    return text if re2.fullmatch(pattern, text) else pattern
+
+
+@dataclass(frozen=True, slots=True)
+class SweeperAlive:
+    """Nothing new starts while nobody could end it."""
+
+    tag: ClassVar[str] = "sweeper_alive"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.sweeper_silence is not None and facts.sweeper_silence <= SWEEPER_SILENCE:
+            return Permit("The processes that end access are running.")
+        return Deny(
+            "Nothing that ends access has run for 30 seconds, so nothing new may start.",
+            "An administrator must start the worker or the SSH gateway.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnoughApprovers:
+    """A request that nobody could ever approve is refused at once, with the reason."""
+
+    tag: ClassVar[str] = "enough_approvers"
+    clauses: tuple[Clause, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if len(facts.available) != len(self.clauses):
+            return Deny("It is not known who could approve.", "Try again.")
+        for clause, available in zip(self.clauses, facts.available, strict=True):
+            if available < clause.count:
+                groups = " or ".join(clause.groups)
+                return Deny(
+                    f"Needs {clause.count} of {groups}, and only {available} other people are there.",
+                    "Ask an administrator to add approvers; your own approval never counts.",
+                )
+        if not self.clauses:
+            return Permit("Needs no approval.")
+        needed = sum(clause.count for clause in self.clauses)
+        return Permit(f"Needs {needed} approval{'s' if needed != 1 else ''}.")

@@ -1,0 +1,95 @@
+"""What a rule is asked, and what it is told of the world."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.starts import begins_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval.
+
+    ``incident`` is the reference of the incident that the access is for, empty when none is named; None for access of
+    another kind. ``work`` is the reference of the work that is named, whatever it is asked for.
+    """
+
+    requester: str
+    requester_groups: frozenset[str]
+    cluster: str
+    command_set: str
+    target_count: int
+    duration: int
+    starts_at: dt.datetime | None
+    reason: str
+    ticket: str
+    break_glass: bool = False
+    incident: str | None = None
+    work: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is known of the piece of work that is named.
+
+    ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
+    seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it.
+    """
+
+    kind: str
+    source: str
+    severity: str = ""
+    roles: frozenset[str] = frozenset()
+    silence: float | None = None
+    own_doing: bool = False
+    starts_at: dt.datetime | None = None
+    ends_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the world, read just before. Unknown values must be given as the refusing ones."""
+
+    now: dt.datetime
+    requester_enabled: bool
+    may_request: bool
+    policy_live: bool
+    cluster_live: bool
+    command_set_published: bool
+    targets_live: bool
+    sweeper_silence: float | None
+    # Grants for which the requester broke the glass, and that should have been reviewed by now.
+    overdue_reviews: tuple[str, ...]
+    # For each clause of the policy, how many people could give an approval that counts.
+    available: tuple[int, ...]
+    # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
+    work_open: bool = False
+    work_on_cluster: bool = False
+    work: Work | None = None
+    # References of open work that the policy would take, to be offered.
+    fitting: tuple[str, ...] = ()
+    # Whether the command set is of the cluster's kind.
+    kinds_fit: bool = False
+
+
+class Rule(Protocol):
+    """Anything with a tag that can verify."""
+
+    tag: ClassVar[str]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        """Answer for one ask, from the facts alone."""
+        ...
+
+
+def start_of(ask: Ask, facts: Facts) -> dt.datetime:
+    """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
+    return ask.starts_at or begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+
+
+def before_work(moment: dt.datetime, facts: Facts) -> bool:
+    return facts.work is not None and facts.work.starts_at is not None and moment < facts.work.starts_at

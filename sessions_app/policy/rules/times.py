@@ -1,0 +1,118 @@
+"""Rules about when, and for how long."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sessions_app.policy.decision import Deny, Permit, say_utc
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.rules.facts import Ask, Facts, before_work, start_of
+from sessions_app.policy.starts import begins_at
+from sessions_app.policy.windows import Freeze, Window, covering, next_free
+
+_TOLERANCE = dt.timedelta(minutes=1)
+# Of less nobody has any use, in seconds.
+_SHORTEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDuration:
+    """No longer than the policy says."""
+
+    tag: ClassVar[str] = "max_duration"
+    policy: str
+    seconds: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        asked, limit = say_duration(ask.duration), say_duration(self.seconds)
+        if 0 < ask.duration <= self.seconds:
+            return Permit(f"{asked} is within the limit of {limit}.")
+        return Deny(f"{asked} is over the limit of {limit}.", f"Make it {limit}.", {"duration": self.seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Not in the past, and not further ahead than the policy allows."""
+
+    tag: ClassVar[str] = "start"
+    horizon: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        start = start_of(ask, facts)
+        if start + _TOLERANCE < facts.now:
+            return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
+        if start > facts.now + dt.timedelta(seconds=self.horizon):
+            # With a start of its own it can come earlier; the work's can't.
+            latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
+            return Deny(
+                f"The start is more than {say_duration(self.horizon)} ahead.",
+                f"Ask again within {say_duration(self.horizon)} of the start.",
+                {"starts_at": latest.isoformat()} if ask.starts_at and not before_work(latest, facts) else {},
+            )
+        if ask.starts_at is not None:
+            return Permit("Starts at the time asked for.")
+        return Permit(
+            f"Starts with {ask.work}." if start > facts.now else "Starts as soon as it is approved."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InWindow:
+    """All of the time asked for lies in the policy's windows."""
+
+    tag: ClassVar[str] = "in_window"
+    windows: tuple[Window, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        start = start_of(ask, facts)
+        if covering(self.windows, start, start + dt.timedelta(seconds=ask.duration)):
+            return Permit("The time lies in an allowed window.")
+        return self._deny(ask, facts)
+
+    def _deny(self, ask: Ask, facts: Facts) -> Deny:
+        earliest = begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+        opens, longest = next_free(self.windows, earliest, ask.duration)
+        if opens == earliest:
+            when = "now" if earliest == facts.now else f"when {ask.work} begins"
+            return Deny(
+                "The time is not in an allowed window.",
+                f"One that is long enough is open {when}.",
+                {"starts_at": None},
+            )
+        if opens is not None:
+            return Deny(
+                "The time is not in an allowed window.",
+                f"The next one that is long enough starts {say_utc(opens)}.",
+                {"starts_at": opens.isoformat()},
+                (opens,),
+            )
+        if longest < _SHORTEST:
+            return Deny("No allowed window is coming.", "Ask who runs the policy when there will be one.")
+        return Deny(
+            f"No allowed window is long enough for {say_duration(ask.duration)}.",
+            f"The longest is {say_duration(longest)}.",
+            {"duration": longest},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotFrozen:
+    """No planned work in a freeze."""
+
+    tag: ClassVar[str] = "not_frozen"
+    freezes: tuple[Freeze, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        start = start_of(ask, facts)
+        end = start + dt.timedelta(seconds=ask.duration)
+        for freeze in self.freezes:
+            if freeze.touches(start, end):
+                return Deny(
+                    f"Frozen until {say_utc(freeze.end)}: {freeze.reason}.",
+                    "Start after the freeze.",
+                    {"starts_at": freeze.end.isoformat()},
+                    (freeze.end,),
+                )
+        return Permit("No freeze then.")

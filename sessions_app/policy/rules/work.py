@@ -1,0 +1,156 @@
+"""Rules about the work that access is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sessions_app.policy.decision import Deny, Permit, say_utc
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import WorkNeeded
+from sessions_app.policy.rules.facts import Ask, Facts, Work, start_of
+
+_PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on call for"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOpen:
+    """Access that names a piece of work is bound to one that is open. What was closed is never open again."""
+
+    tag: ClassVar[str] = "work_open"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if ask.work and facts.work_open:
+            return Permit(f"{ask.work} is open. The access ends when it is closed.")
+        return Deny(f"{ask.work or 'The work'} is not open.", "Name work that is open.")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOnCluster:
+    """The work must be on the cluster that is asked for."""
+
+    tag: ClassVar[str] = "work_on_cluster"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work_on_cluster:
+            return Permit(f"{ask.work} is on {ask.cluster}.")
+        return Deny(
+            f"{ask.work or 'The work'} is not on {ask.cluster}.",
+            f"Name work on {ask.cluster}, or choose one of the work's clusters.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFits:
+    """The work must be of a kind, a source and a severity that the policy wants."""
+
+    tag: ClassVar[str] = "work_fits"
+    policy: str
+    terms: WorkNeeded
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        kinds = " or ".join(self.terms.kinds)
+        if facts.work is None:
+            return Deny(
+                f"{self.policy} gives access for work alone, and none is named.",
+                f"Name an open {kinds}.",
+                _offered(facts),
+            )
+        wrong = self._wrong(facts.work)
+        if wrong:
+            return Deny(f"{ask.work} {wrong}.", f"{self.policy} wants {self._wanted()}.", _offered(facts))
+        return Permit(f"{ask.work} is work of the kind that {self.policy} wants.")
+
+    def _wrong(self, work: Work) -> str:
+        terms = self.terms
+        if work.kind not in terms.kinds:
+            return f"is of the kind {work.kind}"
+        if terms.sources is not None and work.source not in terms.sources:
+            return f"is kept by {work.source}"
+        if terms.severity is not None and work.severity not in terms.severity:
+            return f"has the severity {work.severity}" if work.severity else "has no severity"
+        return ""
+
+    def _wanted(self) -> str:
+        terms = self.terms
+        parts = ["an open " + " or ".join(terms.kinds)]
+        if terms.severity is not None:
+            parts.append("with the severity " + " or ".join(terms.severity))
+        if terms.sources is not None:
+            parts.append("kept by " + " or ".join(terms.sources))
+        return " ".join(parts)
+
+
+def _offered(facts: Facts) -> dict[str, Any]:
+    return {"workflow": list(facts.fitting)} if facts.fitting else {}
+
+
+@dataclass(frozen=True, slots=True)
+class PartInWork:
+    """The requester must have the part in the work that the policy wants."""
+
+    tag: ClassVar[str] = "part_in_work"
+    part: str
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        said = _PARTS.get(self.part, "")
+        if facts.work is not None and said and self.part in facts.work.roles:
+            return Permit(f"{ask.requester} is {said} {ask.work}.")
+        return Deny(
+            f"{ask.requester} is not {said} {ask.work or 'the work'}.",
+            "Somebody who is can ask, or its source must say that you are.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFresh:
+    """Work whose source has not been heard for too long counts as closed."""
+
+    tag: ClassVar[str] = "work_fresh"
+    staleness: int
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is None:
+            return Deny("It is not known which work this is.", "Name work that is open.")
+        silence = facts.work.silence
+        if silence is None or silence <= self.staleness:
+            return Permit(f"It is known how {ask.work} stands.")
+        return Deny(
+            f"{ask.work} could not be read for {say_duration(int(silence))}, so it counts as closed.",
+            f"Ask again when {facts.work.source} answers.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WithinWork:
+    """Access for work with a planned time lies in that time."""
+
+    tag: ClassVar[str] = "within_work"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is None:
+            return Deny("It is not known which work this is.", "Name work that is open.")
+        opens, closes = facts.work.starts_at, facts.work.ends_at
+        start = start_of(ask, facts)
+        if opens is not None and start < opens:
+            return Deny(
+                f"{ask.work} begins {say_utc(opens)}.",
+                "Start with it, or leave the start out.",
+                {"starts_at": None},
+                (opens,),
+            )
+        if closes is None:
+            return Permit(
+                f"{ask.work} has no planned end." if opens is None else f"Starts no earlier than {ask.work}."
+            )
+        left = int((closes - start).total_seconds())
+        if left <= 0:
+            return Deny(f"The planned time of {ask.work} is over.", "Plan it anew, and ask again.")
+        if ask.duration > left:
+            return Deny(
+                f"It would outlast {ask.work}, which ends {say_utc(closes)}.",
+                f"Make it {say_duration(left)}.",
+                {"duration": left},
+                (closes,),
+            )
+        return Permit(f"The time lies in that of {ask.work}.")
