@@ -13,7 +13,7 @@ from sessions_app.models.catalogue import (
     Target,
 )
 from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
-from sessions_app.models.grant import EndReason, Grant, GrantState, Lease
+from sessions_app.models.grant import BEFORE_END, EndReason, Grant, GrantQuerySet, GrantState, Lease
 from sessions_app.models.notice import Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
 from sessions_app.models.policy import (
@@ -52,6 +52,7 @@ from sessions_app.models.workflow import (
 )
 
 __all__ = [
+    "BEFORE_END",
     "OWN",
     "AccessPolicy",
     "AccessPolicyGroupObjectPermission",
@@ -77,6 +78,7 @@ __all__ = [
     "GatewayNode",
     "Grant",
     "GrantCredential",
+    "GrantQuerySet",
     "GrantState",
     "IdempotencyKey",
     "InboundDelivery",

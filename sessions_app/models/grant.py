@@ -27,6 +27,10 @@ class GrantState(models.TextChoices):
     ENDED = "ended"
 
 
+# The states of a grant that nothing has begun to end yet.
+BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
+
+
 class EndReason(models.TextChoices):
     """Why a grant ended."""
 
@@ -110,6 +114,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
             holder__in=Identity.objects.active(),
             cluster__removed_at__isnull=True,
         )
+
+    def before_end(self) -> GrantQuerySet:
+        """Those that nothing has begun to end; the index of what the sweep has to end holds just these."""
+        return self.filter(state__in=BEFORE_END)
 
     def not_ended(self) -> GrantQuerySet:
         """Those in any state before ENDED."""

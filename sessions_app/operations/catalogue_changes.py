@@ -25,6 +25,7 @@ from sessions_app.models import (
     CommandSet,
     EndReason,
     Grant,
+    GrantQuerySet,
     GrantState,
     Lease,
     Target,
@@ -498,7 +499,7 @@ class _Removal:
     """How one kind of thing is taken out of use."""
 
     model: Any
-    grants_of: Callable[[Any], models.QuerySet[Grant]]
+    grants_of: Callable[[Any], GrantQuerySet]
     reason: EndReason
     event: Event
 
@@ -539,7 +540,7 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     if isinstance(row, TrustPolicy):
         take_back_given(policy=row, now=now)
     ended = []
-    for grant in removal.grants_of(row).exclude(state__in=[GrantState.REVOKING, GrantState.ENDED]):
+    for grant in removal.grants_of(row).before_end():
         if grant.ref not in plan.ending:
             _end(grant, plan, removal.reason, f"The {type_} was removed.", now)
             ended.append(grant.ref)

@@ -16,7 +16,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
-from sessions_app.models import Grant, GrantState
+from sessions_app.models import Grant
 from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.operations.lock_descendants import lock_descendants
 
@@ -92,9 +92,7 @@ def _lock_live_grants(**which: Any) -> None:
     """Lock what may have to end before anything is recorded: from the first entry on the record is locked, and who holds
     a grant may be waiting for it.
     """
-    live = Grant.objects.filter(
-        state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE], **which
-    )
+    live = Grant.objects.before_end().filter(**which)
     locked = live.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True).iterator()
     lock_descendants(grant_ids=list(locked))
 

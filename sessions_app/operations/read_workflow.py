@@ -16,7 +16,7 @@ from sessions_app.models.workflow import LONGEST_REF
 from sessions_app.operations.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.workflow_sources import SourceUnreadable, adapter_of, kind_of
-from sessions_app.queries.work import LIVE, split_ref, work_named
+from sessions_app.queries.work import split_ref, work_named
 from sessions_app.workflows.base import (
     LONGEST_ID,
     InTrouble,
@@ -246,7 +246,7 @@ def _end_without_room(work: Workflow, clusters: list[Cluster], now: dt.datetime)
     """End grants on clusters that the work is no longer on, and those whose time its planned time leaves no room for."""
     kept = {cluster.pk for cluster in clusters}
     ended = []
-    live = Grant.objects.filter(workflow=work, state__in=LIVE).order_by("pk").select_for_update(of=("self",))
+    live = Grant.objects.before_end().filter(workflow=work).order_by("pk").select_for_update(of=("self",))
     for grant in list(live):
         outside = (work.ends_at is not None and grant.expires_at > work.ends_at) or (
             work.starts_at is not None and work.starts_at > max(now, grant.starts_at)

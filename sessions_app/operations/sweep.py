@@ -52,7 +52,6 @@ SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _OF_REQUEST = (
     "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends", "workflow__source",
 )  # fmt: skip
-_LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +158,7 @@ def _stop_lost(failed: dict[str, str], now: dt.datetime) -> int:
 
 
 def _end_groundless(failed: dict[str, str], now: dt.datetime) -> int:
-    live = Grant.objects.filter(state__in=_LIVE).order_by("pk")
+    live = Grant.objects.before_end().order_by("pk")
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
     # A package that served the kind was taken away: nothing new may begin there, and what is there has to be seen.
@@ -216,7 +215,7 @@ def _lapse_workless_one(request: AccessRequest, now: dt.datetime) -> bool:
 
 def _end_workless(failed: dict[str, str], now: dt.datetime) -> int:
     """End what rests on work that is closed or counts as closed."""
-    live = Grant.objects.filter(state__in=_LIVE)
+    live = Grant.objects.before_end()
     bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)

@@ -12,7 +12,6 @@ from sessions_app.models import (
     AccessRequest,
     Cluster,
     Grant,
-    GrantState,
     RequestState,
     Workflow,
     WorkflowSource,
@@ -21,7 +20,6 @@ from sessions_app.models import (
 from sessions_app.policy.policies import STALENESS, WorkNeeded
 from sessions_app.queries import facts
 
-LIVE = [GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
 # What was read so lately is not asked for again.
 FRESH = dt.timedelta(seconds=10)
 
@@ -113,7 +111,7 @@ def is_fresh(work: Workflow, now: dt.datetime) -> bool:
 
 def resting_on_sources() -> QuerySet[Workflow]:
     """Return the open work of sources on which grants that are not over or requests that wait rest."""
-    grants = Grant.objects.filter(state__in=LIVE, workflow__isnull=False).values("workflow_id")
+    grants = Grant.objects.before_end().filter(workflow__isnull=False).values("workflow_id")
     waiting = AccessRequest.objects.filter(state=RequestState.PENDING, workflow__isnull=False)
     return Workflow.objects.open().filter(
         Q(pk__in=grants) | Q(pk__in=waiting.values("workflow_id")), source__isnull=False

@@ -159,9 +159,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
 
 def live_that_may_be_ended(person: Identity, reader: Identity) -> QuerySet[Grant]:
     """Return the grants of one identity that are not over or ending and that the reader may end."""
-    return Grant.objects.endable_by(reader).filter(
-        holder=person, state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE]
-    )
+    return Grant.objects.endable_by(reader).before_end().filter(holder=person)
 
 
 def _covered(person: Identity, permission: str, policies: Sequence[AccessPolicy]) -> list[Covered]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Identity, Kind
 from sessions_app.models import (
+    BEFORE_END,
     AccessPolicy,
     AccessRequest,
     Cluster,
@@ -157,7 +158,7 @@ def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
 def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
     """Keep the grants that touch the stretch, each state by the index that it has."""
     return grants.filter(
-        Q(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE], expires_at__gt=start)
+        Q(state__in=BEFORE_END, expires_at__gt=start)
         | Q(state=GrantState.REVOKING)
         | Q(state=GrantState.ENDED, ended_at__gt=start),
         starts_at__lt=end,
