@@ -225,15 +225,16 @@ def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(
     assert hung.at() == set()
 
 
-MAKER = """
+MAKER = r"""
 import django; django.setup()
-import sys, time
+import os, sys, time
 from broker.kernel import clock
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.operations.prepare_grant import prepare_grant
 from tests.support.fakes import serving
 def hang():
-    print("making", flush=True)
+    # Both targets' threads come here, and a line must stay whole.
+    os.write(1, b"making\n")
     time.sleep(60)
 connector = FakeConnector(kind="ssh")
 connector.after = hang
