@@ -38,7 +38,7 @@ def test_no_text_in_any_field_is_too_much_for_a_page(world, browser, things, zon
     client = browser("bob")
     for value in values:
         fields = dict.fromkeys(NAMES, value)
-        for name in READABLE:
+        for name in (name for name, readers in READABLE.items() if "bob" in readers.split()):
             assert client.get(things.address(name), fields).status_code < 500, (name, value[:20])
         for name in ACTS - {"people_switch"}:
             assert client.post(things.address(name), fields).status_code < 500, (name, value[:20])
