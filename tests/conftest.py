@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import psycopg
@@ -32,25 +33,23 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("stint")
 
 
-# What takes long begins first, so that no process is left with it at the end. Slowest first.
+# What takes long begins first, so that no process is left with it at the end. Slowest first; where there are two lists, a
+# file of one and a file of the other take turns, because browsers compute while gateways wait.
 _LONG = (
-    "journeys",
-    "sessions_app/gateways",
-    "broker/test_",
-    "sessions_app/api",
-    "sessions_app/test_",
-    "sessions_app/web",
+    (("journeys/test_every", "journeys"), ("sessions_app/gateways/test_", "sessions_app/gateways")),
+    (("broker/test_", "sessions_app/api", "sessions_app/test_", "sessions_app/web"),),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes long before the rest; files and their tests stay in order otherwise."""
-    places = [str(ROOT / "tests" / part) for part in _LONG]
-
-    def rank(item: pytest.Item) -> int:
-        return next((n for n, place in enumerate(places) if str(item.path).startswith(place)), len(places))
-
-    items.sort(key=rank)
+    files = {item.path: item.path.relative_to(ROOT / "tests").as_posix() for item in items}
+    ranks: dict[Path, tuple[int, int, int]] = {}
+    for number, lists in enumerate(_LONG):
+        for which, places in enumerate(lists):
+            mine = [path for place in places for path, name in files.items() if name.startswith(place)]
+            ranks.update({path: (number, turn, which) for turn, path in enumerate(dict.fromkeys(mine))})
+    items.sort(key=lambda item: ranks.get(item.path, (len(_LONG), 0, 0)))
 
 
 def pytest_collection_finish() -> None:

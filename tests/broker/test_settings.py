@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from tests.environment import ROOT
 
 
+@functools.cache
 def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
     """Start a command with a changed environment."""
     env = {**os.environ, **{name: value for name, value in changes.items() if value is not None}}
