@@ -6,9 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from accounts.factors import Factors, factors_of
+from accounts.factors import REAL, Factors, factors_of
 from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
@@ -33,6 +35,8 @@ RECENT = 10
 STATES = (
     ("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"), ("unused", "machines that are not used"),
 )  # fmt: skip
+# Only administrators see the factors of everybody.
+PASSWORD_ALONE = ("password", "people whom a password alone lets in")
 # A machine that nothing was done with for so long is somebody's forgotten key.
 UNUSED_AFTER = dt.timedelta(days=30)
 
@@ -40,6 +44,11 @@ UNUSED_AFTER = dt.timedelta(days=30)
 def may_look(identity: Identity) -> bool:
     """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
     return identity.is_superuser or identity.machines.exists() or sees_others(identity)
+
+
+def states(reader: Identity) -> Sequence[tuple[str, str]]:
+    """Return the states by which the reader may filter, each with its words."""
+    return (*STATES, PASSWORD_ALONE) if reader.is_superuser else STATES
 
 
 def people(
@@ -66,6 +75,10 @@ def people(
         found = found.filter(is_active=state == "enabled")
     elif state == "holding":
         found = found.filter(Exists(seen))
+    elif state == PASSWORD_ALONE[0] and reader.is_superuser:
+        factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
+        without = Q(password="") | Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+        found = found.filter(~without, ~Exists(factors), kind=Kind.PERSON, is_active=True)
     found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]), idle=_idle(now))
     if state == "unused":
         found = found.exclude(idle="")

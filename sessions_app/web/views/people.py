@@ -45,7 +45,7 @@ def people(request: HttpRequest) -> HttpResponse:
         "page": found,
         "asked": asked,
         "kinds": Kind.choices,
-        "states": reads.STATES,
+        "states": reads.states(who(request)),
         "filtered": any(asked.values()),
     }
     return render(request, "accounts/people.html", context)

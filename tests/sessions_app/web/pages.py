@@ -251,7 +251,7 @@ STATES = {
     "device": ["user_code=bcdf-ghjk"],
     "cluster_new": ["kind=http"],
     "command_set_new": ["start=http-ticket"],
-    "people": ["q=nobody-has-this-name", "state=unused"],
+    "people": ["q=nobody-has-this-name", "state=unused", "state=password"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
     "who_can": ["cluster=web&line=echo+restart+nginx", "cluster=web&set=restart-web", "cluster=web&line=id"],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.contrib.auth.hashers import make_password
+
 from accounts.models import Identity, SSHPublicKey
 from accounts.operations.create_token import create_token
 from sessions_app.models import AccessPolicy
 from tests.sessions_app.web.test_access import PUBLIC_KEY
 from tests.support import acts
 from tests.support.acts import policy
+from tests.support.factors import give_app
 
 
 def listed(client, query: str = "") -> list[str]:
@@ -348,3 +351,15 @@ def test_its_owner_confirms_a_changed_address_in_the_account(world, browser):
     assert "liddell@example.com is confirmed." in page
     assert "It is mine" not in page
     assert "confirmed the mail address of alice" in browser("admin").get("/record/").content.decode()
+
+
+def test_administrators_see_whom_a_password_alone_lets_in_and_nobody_else_does(browser, world):
+    give_app(world.bob, world.now)
+    type(world.dora).objects.filter(pk=world.dora.pk).update(password=make_password(None))
+    type(world.charlie).objects.filter(pk=world.charlie.pk).update(is_active=False)
+    found = set(listed(browser("admin"), "?state=password"))
+    assert {"alice", "admin"} <= found
+    assert not found & {"bob", "dora", "charlie", "robot", "deployer"}
+    assert "a password alone lets in" in browser("admin").get("/people/").content.decode()
+    assert "a password alone lets in" not in browser("bob").get("/people/").content.decode()
+    assert "bob" in listed(browser("bob"), "?state=password"), "what others have is not told by a filter"
