@@ -2,6 +2,9 @@ PYTHON := .venv/bin/python
 # mypy's Django plugin reads the settings, which want these; it connects to nothing.
 UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRET_KEY=unused
 
+# Every command starts many processes of the same modules; these are compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint bench screenshots clean
 
