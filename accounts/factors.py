@@ -13,10 +13,12 @@ from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.conf import settings
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
-from accounts.models import Identity
+from accounts.models import Identity, Kind
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
 from broker.kernel.errors import InvalidInput
 
@@ -48,6 +50,13 @@ def factors_of(identity: Identity) -> Factors:
     rows = list(Authenticator.objects.filter(user=identity).order_by("pk"))
     app, passkeys, codes = ([row for row in rows if row.type == kind] for kind in _KINDS)
     return Factors(next(iter(app), None), passkeys, codes_left(codes[0]) if codes else 0)
+
+
+def let_in_by_password_alone() -> Q:
+    """Return the condition on identities that a password, and nothing beside it, lets in: enabled people without a factor."""
+    factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
+    usable = ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    return usable & ~Exists(factors) & Q(kind=Kind.PERSON, is_active=True)
 
 
 def codes_left(codes: Authenticator) -> int:

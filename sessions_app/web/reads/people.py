@@ -6,11 +6,9 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allauth.mfa.models import Authenticator
-from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from accounts.factors import REAL, Factors, factors_of
+from accounts.factors import Factors, factors_of, let_in_by_password_alone
 from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
@@ -36,7 +34,7 @@ STATES = (
     ("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"), ("unused", "machines that are not used"),
 )  # fmt: skip
 # Only administrators see the factors of everybody.
-PASSWORD_ALONE = ("password", "people whom a password alone lets in")
+PASSWORD_ALONE = ("password", "a password alone")
 # A machine that nothing was done with for so long is somebody's forgotten key.
 UNUSED_AFTER = dt.timedelta(days=30)
 
@@ -76,9 +74,7 @@ def people(
     elif state == "holding":
         found = found.filter(Exists(seen))
     elif state == PASSWORD_ALONE[0] and reader.is_superuser:
-        factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
-        without = Q(password="") | Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
-        found = found.filter(~without, ~Exists(factors), kind=Kind.PERSON, is_active=True)
+        found = found.filter(let_in_by_password_alone())
     found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]), idle=_idle(now))
     if state == "unused":
         found = found.exclude(idle="")
