@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """A grant's version is never what a grant is looked up by."""
+    """Only of the few grants that are not over is it asked which have a version."""
 
     dependencies = [("sessions_app", "0005_notice_also_to")]
     operations = [

@@ -24,7 +24,6 @@ def warn_holders(*, now: dt.datetime) -> int:
     with transaction.atomic():
         due = list(
             Grant.objects.select_for_update(skip_locked=True, of=("self",))
-            .before_end()
             .filter(state=GrantState.ACTIVE, warned_at__isnull=True)
             .filter(expires_at__gt=now, expires_at__lte=now + SOON, expires_at__gte=F("starts_at") + LONG)
             .select_related("holder__owner", "cluster", "command_set_version__command_set")

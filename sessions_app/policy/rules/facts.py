@@ -89,7 +89,3 @@ class Rule(Protocol):
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
     """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
     return ask.starts_at or begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
-
-
-def before_work(moment: dt.datetime, facts: Facts) -> bool:
-    return facts.work is not None and facts.work.starts_at is not None and moment < facts.work.starts_at

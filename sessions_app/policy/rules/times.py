@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sessions_app.policy.decision import Deny, Permit, say_utc
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.rules.facts import Ask, Facts, before_work, start_of
+from sessions_app.policy.rules.facts import Ask, Facts, start_of
 from sessions_app.policy.starts import begins_at
 from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
@@ -49,13 +49,19 @@ class Start:
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
                 f"Ask again within {say_duration(self.horizon)} of the start.",
-                {"starts_at": latest.isoformat()} if ask.starts_at and not before_work(latest, facts) else {},
+                {"starts_at": latest.isoformat()}
+                if ask.starts_at and not _before_work(latest, facts)
+                else {},
             )
         if ask.starts_at is not None:
             return Permit("Starts at the time asked for.")
         return Permit(
             f"Starts with {ask.work}." if start > facts.now else "Starts as soon as it is approved."
         )
+
+
+def _before_work(moment: dt.datetime, facts: Facts) -> bool:
+    return facts.work is not None and facts.work.starts_at is not None and moment < facts.work.starts_at
 
 
 @dataclass(frozen=True, slots=True)
