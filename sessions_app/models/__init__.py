@@ -20,6 +20,7 @@ from sessions_app.models.policy import (
     AccessPolicy,
     AccessPolicyGroupObjectPermission,
     AccessPolicyUserObjectPermission,
+    requestable,
 )
 from sessions_app.models.reconcile import Drift, DriftKind, Installation, Observation
 from sessions_app.models.request import (
@@ -109,4 +110,5 @@ __all__ = [
     "WorkflowKind",
     "WorkflowSource",
     "WorkflowState",
+    "requestable",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -42,12 +42,9 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
 
-    def requestable_by(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Live policies under which the identity may ask, by ``request`` on the policy or on a cluster that it covers.
-
-        Administrators are not let through: setting up access is not holding it.
-        """
-        return self.live().filter(self._reached(identity, "request"))
+    def requestable_by(self, identity: Identity, cluster: Cluster) -> AccessPolicyQuerySet:
+        """Live policies under which the identity may ask for the cluster, as `requestable` says."""
+        return self.filter(pk__in=requestable(identity).filter(cluster=cluster).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
         """By a permission on the policy, or on a cluster that it covers."""
@@ -85,6 +82,18 @@ class AccessPolicy(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def requestable(identity: Identity) -> models.QuerySet[Any]:
+    """Return what the identity may ask for, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers: by
+    ``request`` on the policy, or on exactly that cluster. One cluster of a policy opens no other.
+
+    Administrators are not let through: setting up access is not holding it.
+    """
+    by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))
+    by_cluster = Q(cluster__in=Cluster.objects.holding(identity, "request"))
+    covered = AccessPolicy.clusters.through.objects.filter(accesspolicy__removed_at__isnull=True)
+    return covered.filter(by_policy | by_cluster)
 
 
 class AccessPolicyUserObjectPermission(UserObjectPermissionBase):

@@ -106,7 +106,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     ask = for_its_work(requester, ask)
     _check_form(ask, now)
     cluster = Cluster.objects.live().filter(name=ask.cluster).first()
-    policies = _policies(requester, ask)
+    policies = _policies(requester, ask, cluster) if cluster else []
     if cluster is None or not policies:
         raise NothingToAskFor(
             f"You can't ask for {ask.command_set or 'anything'} on {ask.cluster or 'no cluster'}.",
@@ -136,13 +136,11 @@ def for_its_work(requester: Identity, ask: NewRequest) -> NewRequest:
     return replace(ask, workflow=requester.bound_to)
 
 
-def _policies(requester: Identity, ask: NewRequest) -> list[AccessPolicy]:
-    found = AccessPolicy.objects.requestable_by(requester).filter(
-        clusters__name=ask.cluster, command_sets__name=ask.command_set
-    )
+def _policies(requester: Identity, ask: NewRequest, cluster: Cluster) -> list[AccessPolicy]:
+    found = AccessPolicy.objects.requestable_by(requester, cluster).filter(command_sets__name=ask.command_set)
     if ask.policy:
         found = found.filter(name=ask.policy)
-    return _readable(list(found.distinct().order_by("name")))
+    return _readable(list(found.order_by("name")))
 
 
 def _readable(policies: list[AccessPolicy]) -> list[AccessPolicy]:

@@ -51,8 +51,8 @@ def rules_of(
     """
     common: list[Rule] = [
         RequesterEnabled(),
-        MayRequest(policy.name),
         Covers(policy.name, policy.clusters, policy.command_sets),
+        MayRequest(policy.name),
         KindsFit(),
         HasTargets(),
         SweeperAlive(),

@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 
 from accounts.models import Identity
 from sessions_app.connectors.registry import commands_of
-from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target
+from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target, requestable
 from sessions_app.policy.commands.answers import Allowed, CompileError, FreeParameter, free_parameter
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import decide
@@ -51,8 +51,8 @@ def offers(
     ``cluster`` and ``target`` narrow it by name, ``line`` to what would allow that command. What can't be read offers nothing.
     """
     best: dict[tuple[str, str], Offer] = {}
-    for policy, document in _policies(identity, cluster, target):
-        for offer in _of_policy(policy, document, target, line):
+    for policy, document, clusters in _policies(identity, cluster, target):
+        for offer in _of_policy(policy, document, clusters, target, line):
             key = (offer.cluster, offer.command_set)
             if key not in best or offer.approvals < best[key].approvals:
                 best[key] = offer
@@ -61,7 +61,7 @@ def offers(
 
 def _policies(
     identity: Identity, cluster: str | None, target: str | None
-) -> Iterator[tuple[AccessPolicy, PolicyDocument]]:
+) -> Iterator[tuple[AccessPolicy, PolicyDocument, list[Cluster]]]:
     clusters = Cluster.objects.live()
     if cluster is not None:
         clusters = clusters.filter(name=cluster)
@@ -70,20 +70,23 @@ def _policies(
     live = Prefetch("targets", Target.objects.live().order_by("name"))
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
-    found = AccessPolicy.objects.requestable_by(identity).filter(clusters__in=clusters).distinct()
-    found = found.prefetch_related(
+    pairs = set(requestable(identity).filter(cluster__in=clusters).values_list("accesspolicy", "cluster"))
+    found = AccessPolicy.objects.filter(pk__in={policy for policy, _ in pairs}).prefetch_related(
         Prefetch("clusters", clusters.distinct().prefetch_related(live)), Prefetch("command_sets", sets)
     )
     for policy in found.order_by("name"):
         document = facts.readable_document(policy)
         if document is not None:
-            yield policy, document
+            yield policy, document, [one for one in policy.clusters.all() if (policy.pk, one.pk) in pairs]
 
 
 def _of_policy(
-    policy: AccessPolicy, document: PolicyDocument, target: str | None, line: str | None
+    policy: AccessPolicy,
+    document: PolicyDocument,
+    clusters: Sequence[Cluster],
+    target: str | None,
+    line: str | None,
 ) -> Iterator[Offer]:
-    clusters: Sequence[Cluster] = list(policy.clusters.all())
     for command_set in policy.command_sets.all():
         fitting = [one for one in clusters if commands_of(one.kind) == command_set.kind]
         version = command_set.published

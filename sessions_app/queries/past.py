@@ -52,12 +52,12 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
     )
 
 
-def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[int]) -> PastRequest:
+def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[tuple[int, int]]) -> PastRequest:
     return PastRequest(
         ref=f"REQ-{row['number']}",
         at=row["created_at"],
         state=row["state"],
-        by_cluster=row["requester_id"] in by_cluster,
+        by_cluster=(row["requester_id"], row["cluster_id"]) in by_cluster,
         ask=Ask(
             requester=row["requester__username"],
             requester_groups=groups,
@@ -96,17 +96,15 @@ def _groups(identities: Iterable[int]) -> dict[int, frozenset[str]]:
     return {identity: frozenset(names) for identity, names in found.items()}
 
 
-def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[int]:
-    """Return those who may ask because a cluster of the policy says so, whatever the policy says."""
+def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[tuple[int, int]]:
+    """Return who may ask for which cluster of the policy because that cluster says so, whatever the policy says."""
     clusters, wanted = policy.clusters.values("pk"), list(identities)
     asking = {"permission__codename": "request_cluster", "content_object__in": clusters}
-    groups = ClusterGroupObjectPermission.objects.filter(**asking).values("group")
-    members = Identity.groups.through.objects.filter(identity_id__in=wanted, group_id__in=groups)
+    by_group = ClusterGroupObjectPermission.objects.filter(**asking, group__user__in=wanted)
+    by_name = ClusterUserObjectPermission.objects.filter(**asking, user__in=wanted)
     return {
-        *ClusterUserObjectPermission.objects.filter(**asking, user__in=wanted).values_list(
-            "user_id", flat=True
-        ),
-        *members.values_list("identity_id", flat=True),
+        *by_name.values_list("user_id", "content_object_id"),
+        *by_group.values_list("group__user", "content_object_id"),
     }
 
 

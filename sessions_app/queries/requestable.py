@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, CommandSetVersion
+from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.http.decide import UNSEEN, CompiledSet, Unseen, decide_request
@@ -44,9 +44,8 @@ def requestable(
 
 
 def _versions(identity: Identity, cluster: str) -> Iterator[tuple[AccessPolicy, CommandSetVersion]]:
-    policies = AccessPolicy.objects.requestable_by(identity).filter(
-        clusters__name=cluster, clusters__removed_at__isnull=True
-    )
+    found = Cluster.objects.live().filter(name=cluster).first()
+    policies = AccessPolicy.objects.requestable_by(identity, found) if found else AccessPolicy.objects.none()
     for policy in policies.order_by("name").prefetch_related("command_sets__versions"):
         for command_set in sorted(policy.command_sets.all(), key=lambda one: one.name):
             version = command_set.published

@@ -27,6 +27,7 @@ from sessions_app.models import (
     Target,
     Workflow,
     WorkflowKind,
+    requestable,
 )
 from sessions_app.operations.open_workflow import PREFIX
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
@@ -267,20 +268,24 @@ def _work_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkWanted:
 
 def terms_of(identity: Identity) -> list[Terms]:
     """Return on what terms the identity may ask, policy by policy."""
-    return _terms(AccessPolicy.objects.requestable_by(identity))
+    return _terms(identity, AccessPolicy.objects.all())
 
 
 def on_call_terms(identity: Identity) -> list[Terms]:
     """Return those of the terms that put the identity on call for incidents; home asks for everybody, and most have none."""
-    found = AccessPolicy.objects.requestable_by(identity).exclude(document__incident=None)
-    return on_call(_terms(found), group_names(identity))
+    found = AccessPolicy.objects.exclude(document__incident=None)
+    return on_call(_terms(identity, found), group_names(identity))
 
 
-def _terms(policies: QuerySet[AccessPolicy]) -> list[Terms]:
+def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
+    """Return those of the policies under which the identity may ask, each with the clusters that it may ask for."""
+    pairs = set(
+        requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
+    )
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     targets = Prefetch("targets", Target.objects.live())
     found = (
-        policies.distinct()
+        AccessPolicy.objects.filter(pk__in={policy for policy, _ in pairs})
         .order_by("name")
         .prefetch_related(
             Prefetch("clusters", Cluster.objects.live().prefetch_related(targets)),
@@ -293,7 +298,7 @@ def _terms(policies: QuerySet[AccessPolicy]) -> list[Terms]:
         Terms(
             name=policy.name,
             document=document,
-            clusters=list(policy.clusters.all()),
+            clusters=[one for one in policy.clusters.all() if (policy.pk, one.pk) in pairs],
             versions=[one for command_set in policy.command_sets.all() if (one := command_set.published)],
         )
         for policy in found

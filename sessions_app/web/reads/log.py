@@ -215,7 +215,7 @@ def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
 
 def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
     """Return the published command sets that the reader may ask for on the cluster of a grant."""
-    policies = AccessPolicy.objects.requestable_by(reader).filter(clusters=grant.cluster_id)
+    policies = AccessPolicy.objects.requestable_by(reader, grant.cluster)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets: QuerySet[CommandSet] = (
         CommandSet.objects.live()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy
+from sessions_app.models import AccessPolicy, requestable
 from sessions_app.policy.catalogue import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
@@ -167,7 +167,7 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
         document=document,
         sentences=sentences(document),
         windows=upcoming(document.windows, now, 5) if document.windows else [],
-        may_ask=AccessPolicy.objects.requestable_by(reader).filter(pk=policy.pk).exists(),
+        may_ask=requestable(reader).filter(accesspolicy=policy).exists(),
         may_simulate=own.filter(pk__in=simulated_by(reader).values("pk")).exists(),
         may_set_up=own.administered_by(reader).exists(),
     )

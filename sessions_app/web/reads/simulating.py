@@ -265,7 +265,7 @@ def _facts(
     return replace(
         found,
         now=asked_at,
-        may_request=found.may_request if policy else _may_ask(person, document),
+        may_request=found.may_request if policy else _may_ask(person, document, cluster),
         work_open=question.incident,
         work_on_cluster=question.incident,
         work=_work(question, document) if question.incident else None,
@@ -310,12 +310,11 @@ def _chosen(value: str, offered: Sequence[str]) -> str:
     return value if value in offered else offered[0]
 
 
-def _may_ask(person: Identity, document: PolicyDocument) -> bool:
-    """Whether a draft would let somebody ask: by its own words, or because one of its clusters does."""
-    clusters = Cluster.objects.held_by(person, "request")
+def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bool:
+    """Whether a draft would let somebody ask for the cluster: by its own words, or because that cluster does."""
     return (
         named(document.requesters, person.username, group_names(person))
-        or clusters.filter(name__in=document.clusters).exists()
+        or Cluster.objects.held_by(person, "request").filter(pk=cluster.pk).exists()
     )
 
 

@@ -11,7 +11,16 @@ from django.db.models.fields.json import KeyTextTransform
 
 from accounts.models import Identity
 from accounts.queries import group_names, same_person
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandRun, Grant, GrantState, RunState
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    CommandRun,
+    Grant,
+    GrantState,
+    RunState,
+    requestable,
+)
 from sessions_app.queries.facts import readable_document
 from sessions_app.queries.named import with_names
 
@@ -124,7 +133,8 @@ def counts_waiting(identity: Identity, now: dt.datetime) -> Waiting:
 def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
     """Return the policies that let the identity start at once."""
     groups = group_names(identity)
-    found = AccessPolicy.objects.requestable_by(identity).exclude(document__break_glass=None).distinct()
+    asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
+    found = AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
     return [
         policy
         for policy in found

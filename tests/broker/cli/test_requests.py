@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
+from broker.kernel import clock
+from tests.support.acts import policy
 from tests.support.gateway import eventually
 from tests.support.terminal import without_colour
 
@@ -42,6 +45,27 @@ def test_what_one_may_not_see_is_not_there(laptops):
     assert laptops["charlie"].fails(*ASK)[0] == 4
     assert laptops["alice"].fails("status", "REQ-999999")[0] == 4
     assert laptops["charlie"].fails("status", "GR-ZZZZ")[0] == 4
+
+
+def test_request_on_one_cluster_opens_no_other_cluster_of_the_policy(laptops):
+    world = laptops.world
+    web = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    prod = {**web, "name": "prod", "requesters": None}
+    (both,) = policy(world, name="both", clusters=["web", "prod"], approvals="none").values()
+    files = {
+        "policies/both.yaml": both,
+        "clusters/web.yaml": yaml.safe_dump({**web, "requesters": {"identities": ["charlie"]}}),
+        "clusters/prod.yaml": yaml.safe_dump(
+            {key: value for key, value in prod.items() if value is not None}
+        ),
+    }
+    world.apply(files, now=clock.now())
+    try:
+        words = ("restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes", "--policy", "both")
+        assert laptops["charlie"].fails("request", "prod", *words)[0] == 4
+        assert laptops["charlie"].json("request", "web", *words)["state"] == "approved"
+    finally:
+        world.apply(now=clock.now(), prune=True)
 
 
 @pytest.mark.parametrize(

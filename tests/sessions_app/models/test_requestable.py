@@ -1,0 +1,206 @@
+"""What somebody may ask for: a policy on a cluster, by the right to ask on the policy or on exactly that cluster."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import APIToken, Identity
+from broker.kernel.errors import StintError
+from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
+from sessions_app.models import AccessPolicy, AccessRequest, Cluster, Grant, requestable
+from sessions_app.models.visibility import hold_still
+from sessions_app.operations.check_request import NothingToAskFor, check_request
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.queries import facts
+from sessions_app.queries.offers import offers
+from sessions_app.queries.past import past_requests
+from sessions_app.queries.ways import who_may
+from sessions_app.web.reads import asking, waiting
+from sessions_app.web.reads.log import askable_sets
+from sessions_app.web.reads.simulating import Question, simulate
+from sessions_app.web.reads.who_can import who_can
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.support.acts import policy
+from tests.support.world import CATALOGUE
+
+ASK = {
+    "command_set": "restart-web", "duration": 3600, "reason": "Nightly restart", "parameters": {"unit": "nginx"},
+}  # fmt: skip
+FORM = {
+    "kind": "planned", "command_set": "restart-web", "duration": "3600", "reason": "Nightly restart", "p.unit": "nginx",
+    "send": "1",
+}  # fmt: skip
+
+
+@pytest.fixture
+def shared(world):
+    """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on `web` alone."""
+    from accounts.operations.create_identity import create_identity
+    from tests.support.world import SETUP
+
+    create_identity(username="helper", kind="agent", owner=world.charlie, actor=SETUP, now=world.now)
+    web = yaml.safe_load(CATALOGUE["clusters/web.yaml"])
+    prod = {**web, "name": "prod", "targets": [{**web["targets"][0], "name": "prod-1", "port": 2299}]}
+    web["requesters"] = {"identities": ["charlie", "helper"]}
+    open_to_all = policy(
+        world, clusters=["web", "prod"], approvals="none",
+        break_glass={"groups": ["responders"], "max_duration": "1h"},
+        incident={"on_call": ["responders"], "max_duration": "2h"},
+    )  # fmt: skip
+    world.catalogue.update(open_to_all)
+    world.catalogue["groups/responders.yaml"] = "name: responders\nmembers: [charlie, helper]\n"
+    world.catalogue["clusters/web.yaml"] = yaml.safe_dump(web)
+    world.catalogue["clusters/prod.yaml"] = yaml.safe_dump(prod)
+    world.apply()
+    return world
+
+
+def with_prod(shared) -> None:
+    """Let Charlie ask for `prod` as well, until the catalogue is applied again."""
+    web, prod = (yaml.safe_load(shared.catalogue[f"clusters/{name}.yaml"]) for name in ("web", "prod"))
+    shared.apply({"clusters/prod.yaml": yaml.safe_dump({**prod, "requesters": web["requesters"]})})
+
+
+@dataclass
+class Doors:
+    """Each door through which somebody asks: what it says to a request for a cluster."""
+
+    world: Any
+    who: Identity
+
+    def page(self, cluster: str) -> bool:
+        client = Client()
+        client.force_login(self.who, backend="accounts.backends.PasswordBackend")
+        client.post("/requests/new/", {**FORM, "cluster": cluster})
+        return self._asked(cluster)
+
+    def api(self, cluster: str) -> bool:
+        caller = Caller(self.who, token_for(self.who, self.world.now))
+        preview = caller.post("/requests/preview", {**ASK, "cluster": cluster})
+        answer = caller.post("/requests", {**ASK, "cluster": cluster})
+        assert preview.status_code == (200 if answer.status_code == 201 else 404), preview.body
+        return self._asked(cluster)
+
+    def mcp(self, cluster: str) -> bool:
+        token_for(self.who, timezone.now())
+        token = APIToken.objects.select_related("identity").filter(identity=self.who).latest("pk")
+        try:
+            use_tool(
+                tool=TOOLS["request_access"], token=token, arguments={**ASK, "cluster": cluster}, now=self.world.now
+            )  # fmt: skip
+        except NothingToAskFor:
+            assert not self._asked(cluster)
+        return self._asked(cluster)
+
+    def verb(self, cluster: str) -> bool:
+        try:
+            self.world.request(self.who, cluster=cluster)
+        except NothingToAskFor:
+            assert not self._asked(cluster)
+        return self._asked(cluster)
+
+    def _asked(self, cluster: str) -> bool:
+        return AccessRequest.objects.filter(requester=self.who, cluster__name=cluster).exists()
+
+
+@pytest.mark.parametrize("door", ["page", "api", "mcp", "verb"])
+def test_request_on_one_cluster_opens_no_other_cluster_of_the_policy_by_any_door(shared, door):
+    ask = getattr(Doors(shared, shared.charlie), door)
+    assert not ask("prod")
+    assert ask("web")
+    assert set(Grant.objects.values_list("cluster__name", flat=True)) == {"web"}
+
+
+@pytest.mark.parametrize("kind", ["planned", "quick", "incident", "break_glass"])
+def test_request_on_one_cluster_opens_no_other_whatever_it_is_asked_for(shared, kind):
+    incident = shared.incident(shared.alice, clusters=["web", "prod"])
+    named = {"workflow": incident.ref} if kind == "incident" else {}
+    with pytest.raises(NothingToAskFor):
+        shared.request(shared.charlie, cluster="prod", kind=kind, **named)
+    assert shared.request(shared.charlie, cluster="web", kind=kind, **named).state == "approved"
+
+
+def test_request_on_the_policy_opens_each_of_its_clusters(shared):
+    for cluster in ("web", "prod"):
+        assert shared.request(shared.alice, cluster=cluster).state == "approved"
+
+
+def test_what_was_got_by_a_right_on_another_cluster_does_not_start(shared):
+    with_prod(shared)
+    grant = Grant.objects.get(request=shared.request(shared.charlie, cluster="prod"))
+    shared.apply()
+    from sessions_app.operations.provision_grant import provision_grant
+
+    ended = provision_grant(grant_id=grant.pk, now=shared.now)
+    assert (ended.state, ended.end_note) == ("ended", "charlie may not ask under web-work.")
+
+
+def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):
+    charlie, now = shared.charlie, shared.now
+    assert {one.cluster for one in offers(identity=charlie)} == {"web"}
+    assert [one.cluster for one in offers(identity=charlie, line="echo restart nginx")] == ["web"]
+    assert offers(identity=charlie, target="prod-1") == []
+    assert [cluster.name for cluster in asking.clusters_of(asking.terms_of(charlie))] == ["web"]
+    assert [cluster.name for cluster in asking.clusters_of(asking.on_call_terms(charlie))] == ["web"]
+    assert waiting.may_break_glass(charlie)
+    for name, there in (("web", True), ("prod", False)):
+        cluster = Cluster.objects.get(name=name)
+        (asked,) = who_can(cluster, shared.admin, now, line="echo restart nginx").asking
+        assert ("charlie" in {one.identity.username for one in asked.people}) is there
+        grant = Grant.objects.get(request=shared.request(shared.alice, cluster=name))
+        assert bool(askable_sets(charlie, grant)) is there
+
+
+def test_the_simulator_says_so_of_the_policy_that_holds_and_of_a_draft(shared):
+    stored = AccessPolicy.objects.get(name="web-work")
+    document = facts.policy_document(stored)
+    draft = PolicyDocument.model_validate({**stored.document, "summary": "A draft"})
+    for cluster, allowed in (("web", True), ("prod", False)):
+        question = Question(
+            person="charlie", cluster=cluster, command_set="restart-web", duration="1h", reason="Simulated"
+        )
+        for policy_, read in ((stored, document), (None, draft)):
+            simulated = simulate(question, read, policy_, shared.now)
+            rules = {result.rule: result.permitted for result in simulated.decision.results}
+            assert rules["may_request"] is allowed, (cluster, policy_)
+
+
+def test_the_past_is_judged_by_the_cluster_that_was_asked_for(shared):
+    stored = AccessPolicy.objects.get(name="web-work")
+    with_prod(shared)
+    for name in ("web", "prod"):
+        shared.request(shared.charlie, cluster=name)
+    shared.apply()
+    found = {one.ask.cluster: one.by_cluster for one in past_requests(stored, shared.now).requests}
+    assert found == {"web": True, "prod": False}
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["read_once", "read_each_time"])
+def test_who_may_ask_is_the_same_from_the_person_and_from_the_cluster(shared, still):
+    from guardian.shortcuts import assign_perm
+
+    assign_perm("request_cluster", shared.bob.groups.get(name="approvers"), Cluster.objects.get(name="prod"))
+    policies = list(AccessPolicy.objects.all())
+    for cluster, policy_ in itertools.product(Cluster.objects.all(), policies):
+        people = who_may("request", policies, cluster.pk, cluster.name)[policy_.pk]
+        for identity in Identity.objects.all():
+            if still:
+                hold_still(identity)
+            there = AccessPolicy.objects.requestable_by(identity, cluster).filter(pk=policy_.pk).exists()
+            assert there is (identity.pk in people), (identity, cluster)
+            rows = requestable(identity).filter(accesspolicy=policy_, cluster=cluster)
+            assert there is rows.exists()
+            try:
+                check_request(
+                    requester=identity, ask=shared.ask(cluster=cluster.name, policy=policy_.name), now=shared.now
+                )  # fmt: skip
+                assert there
+            except StintError as error:
+                assert (there, error.code) == (False, "nothing_to_ask_for")
