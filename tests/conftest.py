@@ -177,9 +177,17 @@ def owner_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def _the_clock_is_read_anew() -> None:
+    """No test lives on another's reading of the database's clock: one that needs it asks for a database, always."""
+    from broker.kernel import clock
+
+    clock._reading = None
+
+
 @pytest.fixture
 def now():
-    """The database's clock."""
+    """The database's clock. Asks for it, so that the test has a database."""
     from broker.kernel import clock
 
     return clock.now()

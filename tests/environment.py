@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,12 @@ from broker.embedded.state import temporary_state_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
+
+# Who starts tests in the background, or by nohup(1), has them ignore signals, which every program they start would inherit
+# through execve(2); a handler is not inherited. So this process goes on ignoring them and its children do not.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 _stack = contextlib.ExitStack()
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))

@@ -14,6 +14,7 @@ from django.db import connection
 
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
+from tests.support.pace import allow
 
 
 def after(world, **span: float) -> dt.datetime:
@@ -87,7 +88,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
     def work(index: int) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(allow(10))
             results[index] = acts[index]()
         except Exception as error:  # noqa: BLE001  # the test looks at it
             results[index] = error

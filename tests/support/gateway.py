@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.demo.sshd import SshTarget
+from tests.support.pace import allow
 from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -124,7 +126,8 @@ def eventually(truth: Callable[[], object], *, within: float = 10.0, every: floa
     """Wait until something is so, and return how long it took. Fails when it is not so in time."""
     began = time.monotonic()
     while not truth():
-        assert time.monotonic() - began < within, f"it was not so within {within} s"
+        took = time.monotonic() - began
+        assert took < within or took < allow(within), f"it was not so within {took:.1f} s"
         time.sleep(every)
     return time.monotonic() - began
 
@@ -172,10 +175,12 @@ class Place:
         return path
 
     def grant(self, **changes):
-        """A grant of alice that is active now."""
+        """A grant of alice that is active now. A short `duration` in seconds grows on a busy machine: things must begin in it."""
         from broker.kernel import clock
         from sessions_app.models import Sweeper
 
+        if changes.get("duration", 60) < 60:
+            changes["duration"] = math.ceil(allow(changes["duration"]))
         now = clock.now()
         Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
         grant = self.world.grant(now=now, **changes)

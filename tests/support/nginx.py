@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.pace import allow
 from tests.support.site import free_port
 
 _CONF = """
@@ -165,7 +166,7 @@ def nginx(server: str, *, http: str = "", tls: bool = False, port: int | None = 
             yield Nginx(port, folder)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(allow(10))
             log.close()
 
 

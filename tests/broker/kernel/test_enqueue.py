@@ -10,6 +10,7 @@ from celery import current_app
 from django.db import transaction
 
 from broker.kernel import enqueue as module
+from tests.support.pace import allow
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_nothing_is_sent_before_the_commit(dead_queue, django_capture_on_commit_
 def test_a_dead_queue_is_not_waited_for_and_not_asked_again_at_once(dead_queue):
     began = time.monotonic()
     module._send("grants.provision", {"grant_id": 1})
-    assert time.monotonic() - began < 2, "a person would have waited for a queue that is gone"
+    assert time.monotonic() - began < allow(2), "a person would have waited for a queue that is gone"
     assert module._silent_until > time.monotonic()
 
 
@@ -47,7 +48,7 @@ def test_a_queue_that_accepts_and_says_nothing_is_given_up_soon(settings):
         module._silent_until = 0.0
         began = time.monotonic()
         module._send("grants.provision", {"grant_id": 1})
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < allow(8)
         assert module._silent_until > 0
     current_app.conf.broker_url = None
     module._silent_until = 0.0

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from broker.kernel import clock
 from sessions_app.models import Grant, Session
 from tests.support.gateway import eventually, on_target
+from tests.support.pace import allow
 
 
 def take_back_key(place) -> None:
@@ -28,7 +29,7 @@ def test_a_removed_key_cuts_what_runs(place):
     with place.running("nohup") as (client, tag):
         take_back_key(place)
         eventually(lambda: not on_target(tag), within=3)
-        assert client.wait(3) == 255
+        assert client.wait(allow(3)) == 255
         assert b"the key that you came with was removed" in client.stderr.read()
 
 
@@ -48,7 +49,7 @@ def test_a_session_that_the_database_opens_too_late_is_closed(place):
 
     holder = threading.Thread(target=hold_the_row)
     holder.start()
-    held.wait(5)
+    held.wait(allow(5))
     try:
         refused = place.ssh("true", timeout=20)
         assert b"does not answer" in refused.stderr

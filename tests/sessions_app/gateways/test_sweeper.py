@@ -15,6 +15,7 @@ from sessions_app.gateways.ssh.sweeper import undoers as make_undoers
 from tests.support.acts import policy, run, session, use
 from tests.support.fakes import serving
 from tests.support.gateway import eventually
+from tests.support.pace import allow
 from tests.support.world import HOST_KEY
 
 MANY = 3 * THREADS_PER_GROUP
@@ -59,7 +60,7 @@ def test_more_grants_of_a_cluster_than_it_has_threads_are_all_undone_once(undoer
     undoers.take(revoking)
     undoers.take(revoking)
     eventually(lambda: states(revoking) == {("ended", 1)})
-    assert idle.wait(5)
+    assert idle.wait(allow(5))
 
 
 def test_nothing_is_begun_while_ends_come_first(undoers, revoking):
@@ -77,7 +78,7 @@ def test_a_grant_can_be_taken_again_when_it_was_tried(undoers, idle, live_world,
     fake_targets.down.add("web-1")
     undoers.take([grant])
     eventually(lambda: states([grant]) == {("revoking", 1)})
-    assert idle.wait(5)
+    assert idle.wait(allow(5))
     fake_targets.down.clear()
     Grant.objects.update(next_attempt_at=live_world.now)
     undoers.take([grant])

@@ -181,7 +181,7 @@ def test_times_are_said_in_the_readers_zone_with_utc_in_the_title(world, as_alic
     assert re.search(r'<time datetime="[^"]+\+00:00" title="[\d-]+ [\d:]+ UTC">[^<]* JST</time>', page)
 
 
-def test_a_time_over_midnight_is_said_with_both_days_also_today(now):
+def test_a_time_over_midnight_is_said_with_both_days_also_today(db, now):
     with timezone.override("UTC"):
         noon = now.replace(hour=12, minute=0)
         said = re.sub("<[^>]+>", "", window(noon, noon + dt.timedelta(days=1)))

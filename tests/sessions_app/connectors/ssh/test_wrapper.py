@@ -21,6 +21,7 @@ from sessions_app.connectors.ssh.wrapper import (
     sweep_command,
 )
 from tests.support.gateway import eventually, new_tag, on_target
+from tests.support.pace import allow
 
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]
 HARD = [
@@ -87,8 +88,8 @@ def test_the_targets_own_clock_ends_all_of_it(contain, kind):
     began = time.monotonic()
     line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain, seconds=0.6)
     with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        assert process.wait(10) in (137, -signal.SIGKILL)
-    assert 0.5 < time.monotonic() - began < 3
+        assert process.wait(allow(10)) in (137, -signal.SIGKILL)
+    assert 0.5 < time.monotonic() - began < allow(3)
     eventually(lambda: not on_target(tag), within=2)
 
 
@@ -172,7 +173,7 @@ def test_a_sweep_finds_all_and_only_what_has_the_mark(shell):
         )
         swept = subprocess.run([shell, "-c", sweep_command(mark)], capture_output=True, check=True)
         assert parse_sweep(swept.stdout.decode()).left == 0
-        assert [process.wait(5) for process in processes[:2]] == [-9, -9]
+        assert [process.wait(allow(5)) for process in processes[:2]] == [-9, -9]
         assert [process.poll() for process in processes[2:]] == [None, None]
     finally:
         for process in processes:

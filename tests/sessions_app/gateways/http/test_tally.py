@@ -12,6 +12,7 @@ from sessions_app.gateways.http.tally import MOST, Tally
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
 from tests.support.gateway import eventually
+from tests.support.pace import allow
 
 
 class Written(list):
@@ -74,7 +75,7 @@ def test_those_that_come_while_one_is_written_are_written_together(live_world):
 
     def write(requests, now):
         calls.append(sorted(one.decision.argv[1] for one in requests))
-        assert go.wait(10)
+        assert go.wait(allow(10))
 
     tally = Tally(write)
     threads = [threading.Thread(target=add, args=(tally, f"/{number}")) for number in range(4)]
