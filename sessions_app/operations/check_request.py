@@ -285,7 +285,7 @@ def _preview(
         parameters=ask.parameters,
         vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.work),
         targets=tuple(targets),
-        compiled=_compiled(version, ask.parameters),
+        compiled=_compiled(cluster, version, ask.parameters),
         approvers=tuple(
             (clause, tuple(facts.eligible_approvers(clause, requester))) for clause in decision.clauses
         ),
@@ -328,7 +328,18 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
     )
 
 
-def _compiled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
+def _compiled(cluster: Cluster, version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
+    compiled = _filled(version, parameters)
+    if why := compiled.off_limits(cluster.connection):
+        raise InvalidInput(
+            f"It {why}: no grant may hold that.",
+            hint="Ask with other values, or for another command set.",
+            fields={f"parameters.{name}": [f"It {why}."] for name in parameters},
+        )
+    return compiled
+
+
+def _filled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
     try:
         return commands.compiled(version, parameters)
     except DocumentError as error:

@@ -169,6 +169,8 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
         raise ConnectorError(f"{spec.grant_ref} allows nothing on a cluster of Kubernetes.", permanent=True)
     if still := spec.commands.open_names():
         raise ConnectorError(f"{spec.grant_ref} has no value for {', '.join(still)}.", permanent=True)
+    if why := spec.commands.off_limits({"accounts": api.parameters.accounts}):
+        raise ConnectorError(f"{spec.grant_ref} {why}: no grant may hold that.", permanent=True)
     limit = api.parameters.namespaces
     outside = [name or "the whole cluster" for name in rules if limit is not None and name not in limit]
     if outside:

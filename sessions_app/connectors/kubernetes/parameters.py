@@ -5,9 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from sessions_app.connectors.base import ConnectionParameters
+from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.policy.commands.kubernetes.texts import is_namespace
-
-ACCOUNTS = "stint-grants"
 
 
 class KubernetesParameters(ConnectionParameters):

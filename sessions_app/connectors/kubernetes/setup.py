@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from sessions_app.connectors.kubernetes.objects import GROUP
-from sessions_app.connectors.kubernetes.parameters import ACCOUNTS
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS, OWN_NAMESPACE
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 
-OWN_NAMESPACE, OWN_NAME = "stint-system", "stint"
+OWN_NAME = "stint"
 ANYWHERE = "*"
 Rules = Mapping[str, Sequence[PolicyRule]]
 

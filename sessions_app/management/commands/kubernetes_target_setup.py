@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sessions_app.connectors.kubernetes.parameters import ACCOUNTS
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.models import Cluster, CommandSet
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.queries.commands import compiled_open
 
 

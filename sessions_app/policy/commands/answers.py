@@ -98,6 +98,11 @@ class CompiledSet:
     bindings: Mapping[str, str]
     commands: Sequence[CompiledCommand]
 
+    def off_limits(self, connection: Mapping[str, object]) -> str | None:
+        """Why no grant may hold it on a cluster with this connection, in a clause; None where it may."""
+        del connection
+        return None
+
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
     """A parameter as a form shows it."""

@@ -14,7 +14,7 @@ kind: kubernetes
 summary: See what runs in a namespace
 risk: low
 parameters:
-  ns: {name: 63}
+  ns: {pattern: "web(-[a-z0-9]{1,40})?"}
 commands:
   - run: get pods -n {ns}
     effect: read

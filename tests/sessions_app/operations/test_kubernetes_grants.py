@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from django.core.management import call_command
 
 from broker.audit.models import AuditEntry
+from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import EndReason, Grant, GrantState, Lease
+from sessions_app.operations.check_request import check_request
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.issue_credential import issue_credential
 from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.publish_command_set import NotFitToPublish, key_of, publish_command_set
+from sessions_app.operations.save_draft import save_draft
+from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.kubernetes.cluster import Cluster, in_process
 from tests.support.kubernetes.server import ApiServer
 
@@ -66,6 +72,7 @@ def kube(world, cluster, capsys):
         "policies/kube.yaml": POLICY,
     }
     world.apply(files)
+    world.catalogue |= files
     return world
 
 
@@ -98,3 +105,50 @@ def test_no_token_is_kept_anywhere(kube):
     )
     assert credential.fields["Token"] not in kept
     assert credential.fields["Token"] not in repr(credential)
+
+
+def own(kube, files=()):
+    """The cluster with its accounts of grants in namespace api, so that a set of good standing reaches them."""
+    data = json.loads(json.dumps(yaml.safe_load(kube.catalogue["clusters/prod.yaml"])))
+    data["connection"]["accounts"] = "api"
+    kube.apply({**kube.catalogue, "clusters/prod.yaml": yaml.safe_dump(data), **dict(files)})
+    return kube
+
+
+def test_a_request_for_the_namespace_of_stints_accounts_is_refused_at_every_door(kube):
+    world = own(kube)
+    ask = {"cluster": "prod", "command_set": "scale-shop", "parameters": {"ns": "api"}}
+    with pytest.raises(InvalidInput, match="Stint's own"):
+        check_request(requester=world.alice, ask=world.ask(**ask), now=world.now)
+    with pytest.raises(InvalidInput, match="Stint's own"):
+        world.request(**ask)
+    for path in ("/requests", "/requests/preview"):
+        answer = Caller(world.alice, token_for(world.alice, world.now)).post(
+            path, {**ask, "duration": 3600, "reason": "Nightly restart"}
+        )
+        assert answer.status_code == 400, (path, answer.body)
+        assert "Stint's own" in json.dumps(answer.body), path
+    assert world.request(**{**ask, "parameters": {"ns": "web"}}).pk
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["get pods -n stint-system", "get secrets -n stint-grants", "create secrets -n web", "get secrets -A"],
+)
+def test_a_set_with_what_is_off_limits_is_not_published_by_any_door(kube, line):
+    text = (
+        SET.replace("get pods -n {ns}", line)
+        .replace('["get pods -n web"]', "[]")
+        .replace("effect: read", "effect: change")
+        .replace("name: scale-shop", "name: off-limits")
+    )
+    with pytest.raises(StintError, match="Stint's own|tokens of service accounts"):
+        kube.apply({**kube.catalogue, "command-sets/off-limits.yaml": text})
+    version = save_draft(source=text, actor=kube.admin, now=kube.now)
+    accepted = {key_of(finding): "I know" for finding in version.findings}
+    with pytest.raises(NotFitToPublish):
+        publish_command_set(version_id=version.pk, actor=kube.admin, accepted=accepted, now=kube.now)
+    answer = Caller(kube.admin, token_for(kube.admin, kube.now)).post(
+        f"/command-sets/off-limits/versions/{version.number}/publish", {"accepted": accepted}
+    )
+    assert answer.status_code == 422

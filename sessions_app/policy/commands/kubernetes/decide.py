@@ -15,6 +15,7 @@ from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
 from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
 from sessions_app.policy.commands.kubernetes.lines import parse_line
+from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS, OWN, why_off_limits
 from sessions_app.policy.commands.kubernetes.rights import (
     PolicyRule,
     Request,
@@ -70,6 +71,11 @@ class CompiledSet(answers.CompiledSet):
                 for namespace, rule in right.rules(command.types):
                     found.setdefault(namespace, {})[rule] = None
         return {namespace: tuple(rules) for namespace, rules in sorted(found.items())}
+
+    def off_limits(self, connection: Mapping[str, object]) -> str | None:
+        """Why no grant may hold it on a cluster with this connection."""
+        accounts = str(connection.get("accounts") or ACCOUNTS)
+        return why_off_limits(self.rules(), own=OWN | {accounts})
 
     def open_names(self) -> tuple[str, ...]:
         """The parameters without a value that rules can't be made of."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
-from sessions_app.policy.commands.kubernetes.rights import ANY, Right
+from sessions_app.policy.commands.kubernetes.off_limits import off_limits
+from sessions_app.policy.commands.kubernetes.resources import known_resource
+from sessions_app.policy.commands.kubernetes.rights import ANY, DOORS, Right
+from sessions_app.policy.commands.kubernetes.texts import match
+from sessions_app.policy.commands.parameters import ParameterType
 
 _RBAC = "rbac.authorization.k8s.io"
 _READ = frozenset(("get", "list", "watch"))
@@ -22,12 +26,28 @@ _INTO = {
     "pods/attach": "takes over the terminal of what runs in a pod",
     "pods/portforward": "reaches any port of a pod, past every network policy",
     "pods/ephemeralcontainers": "adds a container of any image to a running pod",
+    "pods/eviction": "deletes the pod that it names",
     "pods/proxy": "reaches any port of a pod through the API server",
     "services/proxy": "reaches any service through the API server",
     "nodes/proxy": "runs programs in every pod of a node, past admission and audit",
-    "serviceaccounts/token": "makes tokens of other accounts, which stay good after the grant has ended",
     "certificatesigningrequests/approval": "lets anybody's certificate become good, which stays good after the grant",
 }
+# What changes more than itself: what it decides, by resource of the core.
+_DECIDES = {
+    "serviceaccounts": "what is bound to an account, or trusts it, trusts whoever makes it, also after the grant",
+    "persistentvolumes": "a volume of a node's own disk is any file of that node",
+    "persistentvolumeclaims": "what a claim is filled from, and who else uses it, is not for RBAC to tell",
+    "namespaces": "labels of a namespace decide what its pods may do and which network reaches them",
+    "nodes": "labels and taints of a node decide which pods, and so which secrets, come to it",
+}
+_RUN_PODS = frozenset(
+    ("argoproj.io", "tekton.dev", "triggers.tekton.dev", "batch.volcano.sh", "kubeflow.org", "sparkoperator.k8s.io",
+     "ray.io", "serving.knative.dev", "sources.knative.dev", "flink.apache.org", "jobset.x-k8s.io",
+     "leaderworkerset.x-k8s.io", "keda.sh", "actions.github.com", "actions.summerwind.dev", "helm.toolkit.fluxcd.io",
+     "kustomize.toolkit.fluxcd.io", "helm.cattle.io", "camel.apache.org", "apps.kruise.io", "kubevirt.io",
+     "cdi.kubevirt.io", "apps.openshift.io", "build.openshift.io", "monitoring.coreos.com", "postgresql.cnpg.io",
+     "acid.zalan.do", "pkg.crossplane.io", "operators.coreos.com", "app.k8s.io")
+)  # fmt: skip
 _WEBHOOKS = frozenset(("mutatingwebhookconfigurations", "validatingwebhookconfigurations"))
 
 
@@ -35,12 +55,18 @@ _WEBHOOKS = frozenset(("mutatingwebhookconfigurations", "validatingwebhookconfig
 class _Place:
     """One right of a command, and where the command stands."""
 
+    document: KubernetesCommandSet
     where: str
     rule: KubernetesRule
     right: Right
 
     def found(self, severity: Severity, code: str, message: str, fix: str) -> Finding:
         return Finding(severity, code, self.where, message, fix)
+
+    @property
+    def types(self) -> Mapping[str, ParameterType]:
+        """The types of the parameters that it uses."""
+        return {name: self.document.type_of(self.rule, name) for name in self.right.slots}
 
     def may(self, verbs: frozenset[str]) -> bool:
         return bool(verbs & set(self.right.verbs)) or ANY in self.right.verbs
@@ -57,7 +83,7 @@ def lint(document: KubernetesCommandSet) -> list[Finding]:
     for index, rule in enumerate(document.commands):
         where = f"commands[{index}].{rule.WRITTEN}"
         for right in rule.rights():
-            place = _Place(where, rule, right)
+            place = _Place(document, where, rule, right)
             found += [finding for look in _LOOKS for finding in look(place)]
         found += _effect(where.rpartition(".")[0], rule)
     unique = _once_a_place(found)
@@ -99,6 +125,20 @@ def _escalation(place: _Place) -> Iterator[Finding]:
         )
 
 
+def _off_limits(place: _Place) -> Iterator[Finding]:
+    for namespace, rule in place.right.rules(place.types):
+        if why := off_limits(namespace, rule, types=place.types):
+            yield place.found(
+                "error",
+                "off_limits",
+                f"it {why}",
+                "name the namespaces that are meant, with choice or a pattern that begins with your own word"
+                if "namespace" in why
+                else "leave it out: Stint itself makes the tokens of a grant, and ends them",
+            )
+            return
+
+
 def _secrets(place: _Place) -> Iterator[Finding]:
     if "" in place.right.groups and "secrets" in place.right.resources:
         yield place.found(
@@ -125,6 +165,28 @@ def _doors(place: _Place) -> Iterator[Finding]:
             "whoever writes webhooks reads and changes every request to the API server",
             "leave it out; accept it with a reason",
         )
+
+
+def _decides(place: _Place) -> Iterator[Finding]:
+    if not place.may(_MAKES):
+        return
+    for resource in sorted(_DECIDES.keys() & place.plain) if "" in place.right.groups else ():
+        yield place.found(
+            "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
+            "leave it out, or name one object with `names`; accept it with a reason",
+        )  # fmt: skip
+    for group in place.right.groups:
+        unknown = [one for one in sorted(place.plain) if known_resource(group, one).namespaced is None]
+        if group in _RUN_PODS:
+            yield place.found(
+                "warning", "workload", f"{group} runs pods from what is written in {', '.join(sorted(place.plain))}, with any image and any account of the namespace",
+                "leave it out; accept it with a reason",
+            )  # fmt: skip
+        elif unknown and group != ANY:
+            yield place.found(
+                "warning", "unknown_resource", f"what {', '.join(unknown)} of {group or 'the core'} does to the cluster is not known here: it may run pods or hand out rights",
+                "look at what its controller does with it, and accept it with that as the reason",
+            )  # fmt: skip
 
 
 def _workloads(place: _Place) -> Iterator[Finding]:
@@ -155,7 +217,7 @@ def _reach(place: _Place) -> Iterator[Finding]:
             f"it is for the whole cluster: {', '.join(right.resources)} of every namespace, the system's too",
             "name the namespaces that are meant",
         )
-    elif any("kube-system" in text for text in right.namespaces):
+    elif any(match(text, "kube-system", place.types, {}) is not None for text in right.namespaces):
         yield place.found(
             "warning",
             "whole_cluster",
@@ -165,7 +227,7 @@ def _reach(place: _Place) -> Iterator[Finding]:
 
 
 def _any_object(place: _Place) -> Iterator[Finding]:
-    if not place.right.names and _DESTROYS & set(place.right.verbs):
+    if not place.right.names and _destroys(place.right):
         yield place.found(
             "warning",
             "any_object",
@@ -185,20 +247,31 @@ def _streams(place: _Place) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
-    _wildcards, _escalation, _secrets, _doors, _workloads, _reach, _any_object, _streams,
+    _off_limits, _wildcards, _escalation, _secrets, _doors, _decides, _workloads, _reach, _any_object,
+    _streams,
 )  # fmt: skip
 
 
+def _destroys(right: Right) -> bool:
+    evicts = "pods/eviction" in right.resources and "create" in right.verbs
+    return evicts or bool(_DESTROYS & set(right.verbs))
+
+
 def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
-    """Approvers go by the effect, so it may not say less than the verbs."""
-    verbs = {verb for right in rule.rights() for verb in right.verbs}
-    least = "destructive" if verbs & _DESTROYS else "change" if verbs - _READ - {ANY} else "read"
+    """Approvers go by the effect, so it may not say less than the rights do."""
+    more = sorted({word for right in rule.rights() for word in _more_than_read(right)})
+    least = "destructive" if any(map(_destroys, rule.rights())) else "change" if more else "read"
     rank = ("read", "change", "destructive")
     if rank.index(rule.effect) < rank.index(least):
         yield Finding(
             "error",
             "effect",
             f"{where}.effect",
-            f"it says {rule.effect}, but {', '.join(sorted(verbs - _READ))} is more than that",
+            f"it says {rule.effect}, but {', '.join(more)} is more than that",
             f"write {least}",
         )
+
+
+def _more_than_read(right: Right) -> set[str]:
+    """The verbs, and the doors that any verb opens, by which a right does more than look."""
+    return {*set(right.verbs) - _READ - {ANY}, *DOORS.intersection(right.resources)}

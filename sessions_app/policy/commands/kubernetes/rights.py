@@ -21,8 +21,10 @@ from sessions_app.policy.commands.kubernetes.texts import (
 from sessions_app.policy.commands.parameters import ParameterType
 
 ANY = "*"
+# A GET opens these as a websocket, or is passed on to what runs there: no verb on them only reads.
+DOORS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
 # Requests to these go on for as long as their connection does, whatever happens to the right meanwhile.
-STREAMS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/log", "nodes/proxy", "pods/proxy", "services/proxy"))  # fmt: skip
+STREAMS = DOORS | {"pods/log"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,3 +391,21 @@ def test_a_token_that_is_still_remembered_is_waited_for(ground, server):
     evidence = ground.connector.revoke(lease)
     assert evidence.gone
     assert float(evidence.detail["token"].split()[1]) >= 0.9
+
+
+@pytest.mark.parametrize("values", [{"ns": "stint-system"}, {"ns": "stint-grants"}])
+def test_rights_in_stints_own_namespaces_are_never_made(ground, values):
+    spec = ground.spec()
+    text = SET.replace("[stint-test-web, stint-test-api]", "[stint-system, stint-grants]")
+    bound = {"name": "shop", **values}
+    with pytest.raises(ConnectorError, match="Stint's own") as caught:
+        ground.connector.provision(dataclasses.replace(spec, commands=compile_set(parse_text(text), bound)))
+    assert caught.value.permanent
+
+
+def test_rights_where_a_cluster_keeps_the_accounts_of_grants_are_never_made(ground):
+    elsewhere = dataclasses.replace(
+        ground.place, parameters=ground.place.parameters.model_copy(update={"accounts": "stint-test-web"})
+    )
+    with pytest.raises(ConnectorError, match="Stint's own"):
+        ground.connector.provision(ground.spec(place=elsewhere))

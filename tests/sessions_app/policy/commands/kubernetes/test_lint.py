@@ -7,10 +7,10 @@ import pytest
 from sessions_app.policy.commands.kinds import lint, parse_document
 
 
-def found(command, **more):
+def found(command, *, parameters=None, **more):
     written = {"run": command} if isinstance(command, str) else {"rule": command}
     document = parse_document({
-        "name": "a", "kind": "kubernetes", "summary": "s", "risk": "low",
+        "name": "a", "kind": "kubernetes", "summary": "s", "risk": "low", "parameters": parameters or {},
         "commands": [{**written, "effect": "destructive", **more}],
         "examples": {"allow": ["x"], "refuse": ["y"]},
     })  # fmt: skip
@@ -37,6 +37,8 @@ RBAC = "rbac.authorization.k8s.io"
         (rule(["escalate"], ["roles"], [RBAC]), "escalation"), (rule(["bind"], ["roles"], [RBAC]), "escalation"),
         (rule(["impersonate"], ["serviceaccounts"]), "escalation"), (rule(["create"], ["rolebindings"], [RBAC]), "escalation"),
         (rule(["patch"], ["roles"], [RBAC]), "escalation"),
+        (rule(["create"], ["serviceaccounts/token"]), "off_limits"), (rule(["create"], ["secrets"]), "off_limits"),
+        (rule(["create"], ["serviceaccounts/token"], cluster=True), "off_limits"),
     ],
 )  # fmt: skip
 def test_what_gives_away_everything_can_not_be_published(command, code):
@@ -48,11 +50,20 @@ def test_what_gives_away_everything_can_not_be_published(command, code):
     [
         ("get secrets -n web", "secrets"), ("get secret/a -n web", "secrets"), ("exec a -n web", "into_pods"),
         ("attach a -n web", "into_pods"), ("port-forward a -n web", "into_pods"),
-        (rule(["create"], ["serviceaccounts/token"]), "past_rbac"), (rule(["get"], ["nodes/proxy"], cluster=True), "past_rbac"),
+        (rule(["get"], ["nodes/proxy"], cluster=True), "past_rbac"),
         (rule(["patch"], ["pods/ephemeralcontainers"]), "into_pods"),
         ("create pods -n web", "workload"), ("rollout restart deployment/a -n web", "workload"),
         (rule(["create"], ["cronjobs"], ["batch"]), "workload"), ("get pods -A", "whole_cluster"),
         ("get pods -n kube-system", "whole_cluster"), ("delete pods -n web", "any_object"), ("get pods -n web -w", "stream"),
+        (rule(["create"], ["serviceaccounts"]), "decides_more"), (rule(["patch"], ["serviceaccounts"]), "decides_more"),
+        (rule(["create"], ["persistentvolumes"], cluster=True), "decides_more"),
+        (rule(["create"], ["persistentvolumeclaims"]), "decides_more"),
+        (rule(["patch"], ["namespaces"], cluster=True), "decides_more"), (rule(["patch"], ["nodes"], cluster=True), "decides_more"),
+        ("cordon node-1", "decides_more"), ("label nodes node-1", "decides_more"),
+        (rule(["create"], ["pods/eviction"]), "into_pods"), (rule(["create"], ["pods/eviction"]), "any_object"),
+        ("create workflows.argoproj.io -n web", "workload"), ("create pipelineruns.tekton.dev -n web", "workload"),
+        ("patch scaledjobs.keda.sh -n web", "workload"), ("create jobs.batch.volcano.sh -n web", "workload"),
+        ("patch widgets.example.com -n web", "unknown_resource"),
         (rule(["update"], ["mutatingwebhookconfigurations"], ["admissionregistration.k8s.io"], cluster=True), "past_rbac"),
     ],
 )  # fmt: skip
@@ -76,3 +87,66 @@ def test_what_is_harmless_is_let_through(command):
 )  # fmt: skip
 def test_an_effect_says_no_less_than_the_verbs(command, effect, wrong):
     assert (("error", "effect") in found(command, effect=effect)) is wrong
+
+
+OPEN = [
+    {"name": 63},
+    {"pattern": "[a-z-]+"},
+    {"pattern": "stint-[a-z]+"},
+    {"from": "workflow.service"},
+    {"choice": ["web", "stint-grants"]},
+]
+
+
+@pytest.mark.parametrize("verb", ["get pods", "logs", "scale deployment/a"])
+@pytest.mark.parametrize("namespace", ["stint-system", "stint-grants"])
+def test_namespaces_of_stints_own_can_not_be_published(verb, namespace):
+    assert ("error", "off_limits") in found(f"{verb} -n {namespace}")
+    assert ("error", "off_limits") in found(f"{verb} -n web,{namespace}")
+
+
+@pytest.mark.parametrize("type_", OPEN)
+def test_a_free_namespace_that_could_be_stints_own_can_not_be_published(type_):
+    assert ("error", "off_limits") in found("get pods -n {ns}", parameters={"ns": type_})
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [{"choice": ["web"]}, {"pattern": "team-[a-z]+"}, {"pattern": "pr-[0-9]+", "from": "workflow.number"}],
+)
+def test_a_namespace_of_ones_own_word_is_let_through(type_):
+    assert found("get pods -n {ns}", parameters={"ns": type_}) == set()
+
+
+def test_part_of_a_namespace_is_looked_at_with_the_rest_of_it():
+    assert ("error", "off_limits") in found("get pods -n stint-{x}", parameters={"x": {"name": 20}})
+    assert found("get pods -n web-{x}", parameters={"x": {"name": 20}}) == set()
+
+
+@pytest.mark.parametrize("command", ["get secrets -A", "exec a -A", "delete pods -A", "rollout restart deployment/a -A",
+                                     rule(["get"], ["pods/exec"], cluster=True), rule(["create"], ["configmaps"], cluster=True)])  # fmt: skip
+def test_a_right_to_every_namespace_that_does_more_than_look_reaches_stints_own(command):
+    assert ("error", "off_limits") in found(command)
+
+
+@pytest.mark.parametrize(
+    "resource", ["pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"]
+)
+@pytest.mark.parametrize("verbs", [["get"], ["get", "create"]])
+def test_to_get_what_opens_a_door_is_not_to_read(resource, verbs):
+    assert ("error", "effect") in found(rule(verbs, [resource]), effect="read")
+    assert ("error", "effect") not in found(rule(verbs, [resource]), effect="change")
+
+
+def test_to_get_a_nodes_proxy_is_not_to_read():
+    assert ("error", "effect") in found(rule(["get"], ["nodes/proxy"], cluster=True), effect="read")
+
+
+def test_an_eviction_is_told_as_destroying():
+    assert ("error", "effect") in found(rule(["create"], ["pods/eviction"]), effect="change")
+
+
+def test_kube_system_is_named_also_among_choices():
+    assert ("warning", "whole_cluster") in found(
+        "get pods -n {ns}", parameters={"ns": {"choice": ["web", "kube-system"]}}
+    )
