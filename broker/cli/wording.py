@@ -50,6 +50,17 @@ RUNS: Columns = {
     "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
+# What an empty list of runs means, by how much of what is run Stint sees there.
+NO_RUN = {
+    "all": "Nothing was run.",
+    "some": "Nothing was seen; not everything is observed here.",
+    "nothing": "What is run is not observed here.",
+}
+NONE_SEEN = {
+    "all": "nothing",
+    "some": "nothing was seen; not everything is observed here",
+    "nothing": "not observed here",
+}
 HELD: Columns = {
     "RUN": lambda row: str(row["id"]),
     "GRANT": lambda row: plain(row["grant"]),

@@ -25,7 +25,7 @@ class ConnectorType:
     ``prepares``: something must be made on a target before a grant can be used; ``issues``: a grant is used
     with a credential; ``accounts``: targets have a login account and a host key of their own;
     ``runs``: its commands run through the SSH gateway, also from the pages; ``shows``: what was made can be observed on a target;
-    ``single``: a cluster has one target; ``commands``: the kind of the command sets that its clusters take, its own if
+    ``single``: a cluster has one target; ``sees``: each use passes a gateway of Stint, which sees what is tried; ``commands``: the kind of the command sets that its clusters take, its own if
     empty.
     """
 
@@ -40,6 +40,7 @@ class ConnectorType:
     runs: bool = False
     shows: bool = True
     single: bool = False
+    sees: bool = False
     commands: str = ""
 
 

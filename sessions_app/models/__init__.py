@@ -9,6 +9,7 @@ from sessions_app.models.catalogue import (
     CommandSet,
     CommandSetVersion,
     Environment,
+    Observed,
     Risk,
     Target,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Lease",
     "Notice",
     "Observation",
+    "Observed",
     "ProofUsed",
     "ReadStatement",
     "RequestCount",

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from accounts.models import Identity
+from sessions_app.connectors.registry import find
 from sessions_app.models.visibility import permitted
 
 
@@ -28,6 +29,14 @@ class Risk(models.TextChoices):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+class Observed(models.TextChoices):
+    """How much Stint sees of what is run on a cluster."""
+
+    ALL = "all", "Each command passes a gateway of Stint."
+    SOME = "some", "What the target tells is read back."
+    NOTHING = "nothing", "Not observed here: the target tells Stint nothing."
 
 
 class ClusterQuerySet(models.QuerySet["Cluster"]):
@@ -97,6 +106,14 @@ class Cluster(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def observed(self) -> Observed:
+        """How much Stint sees of what is run here. Where it is not all, a count of nothing proves nothing."""
+        kind = find(self.kind)
+        if kind is not None and kind.sees:
+            return Observed.ALL
+        return Observed.SOME if self.connection.get("read_statements") else Observed.NOTHING
 
 
 class ClusterUserObjectPermission(UserObjectPermissionBase):

@@ -124,7 +124,7 @@ KUBERNETES = registry.ConnectorType(
     issues=True,
 )
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True, sees=True
 )
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 from accounts.models import Identity
 from accounts.queries import same_person
 from broker.audit.events import Event
-from sessions_app.models import EndReason, Grant
+from sessions_app.models import EndReason, Grant, Observed
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
@@ -34,11 +34,17 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
         tell(
             people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path,
             subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
-            body=lambda say: "Read what was run, then say what you found."
+            body=lambda say: _what_to_read(grant)
             + (f" It is due by {say.moment(grant.review_due_at)}." if grant.review_due_at else ""),
         )  # fmt: skip
         if document := facts.readable_document(grant.policy):
             await_answer(of=grant, document=document, now=now)
+
+
+def _what_to_read(grant: Grant) -> str:
+    if grant.cluster.observed == Observed.NOTHING:
+        return "What was run is not observed here: ask, and look on the target, then say what you found."
+    return "Read what was run, then say what you found."
 
 
 def reviewers(grant: Grant) -> list[Identity]:

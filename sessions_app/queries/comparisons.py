@@ -9,8 +9,7 @@ from typing import Any
 from django.db.models import Count, F, Max, Sum
 from django.db.models.functions import Coalesce
 
-from sessions_app.connectors.registry import find
-from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from sessions_app.models import CommandRun, Grant, GrantState, Observed, RunState
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
@@ -26,7 +25,8 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     """Return, as plain data, how often each approved command and target was used, for how long of the approved time in
     seconds, what else was tried, and all of that in one sentence. It costs the same however much was run.
 
-    A command's ``times`` is None where the target does not say which command was used.
+    What Stint can't know is None: which command was used where the target enforces, and a count of nothing where the target
+    tells nothing.
     """
     views = [
         view
@@ -36,11 +36,10 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     commands = _commands(grant, views)
     targets = _targets(grant)
     refused = _refused(grant)
-    refused_times = sum(row["times"] for row in refused)
-    if len(refused) == MOST_REFUSED:
-        refused_times = CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
+    refused_times = _refused_times(grant, refused)
     approved, used = _seconds(grant, now)
     return {
+        "observed": grant.cluster.observed,
         "sentence": sentence(
             commands=[row["times"] for row in commands], targets=[row["times"] for row in targets],
             approved=approved, used=used, refused=refused_times,
@@ -59,16 +58,16 @@ def _times(grant: Grant, by: str) -> Mapping[Any, int]:
 
 def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
     times = _times(grant, "command_index")
-    kind = find(grant.cluster.kind)
     # Where the target itself enforces, what was run is read back without the command that allowed it, or not at all.
-    told = kind is not None and not kind.prepares
-    return [{"command": view.text, "times": times.get(view.index, 0 if told else None)} for view in views]
+    unused = 0 if grant.cluster.observed == Observed.ALL else None
+    return [{"command": view.text, "times": times.get(view.index, unused)} for view in views]
 
 
 def _targets(grant: Grant) -> list[dict[str, Any]]:
     times = _times(grant, "target__name")
     names = sorted(target.name for target in grant.targets.all())
-    return [{"target": name, "times": times.get(name, 0)} for name in names]
+    unused = None if grant.cluster.observed == Observed.NOTHING else 0
+    return [{"target": name, "times": times.get(name, unused)} for name in names]
 
 
 def _refused(grant: Grant) -> list[dict[str, Any]]:
@@ -84,6 +83,14 @@ def _refused(grant: Grant) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | None:
+    if not told and grant.cluster.observed != Observed.ALL:
+        return None
+    if len(told) == MOST_REFUSED:
+        return CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
+    return sum(int(row["times"]) for row in told)
+
+
 def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
     """Return for how long it was approved, and how much of that has passed before its end."""
     end = (grant.revoking_at or grant.ended_at or now) if grant.state in OVER else now
@@ -95,12 +102,18 @@ def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
 def sentence(
     *,
     commands: Sequence[int | None],
-    targets: Sequence[int],
+    targets: Sequence[int | None],
     approved: int,
     used: int,
-    refused: int,
+    refused: int | None,
 ) -> str:
-    """Return it as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 things were refused"."""
+    """Return it as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 things were refused". None stands
+    for what the target does not tell.
+    """
+    unit, name = (60, "minute") if approved >= 120 else (1, "second")
+    time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
+    if None in targets and refused is None and not any(targets):
+        return f"Access for {time}; what was run or refused is not observed here."
     parts = []
     if None not in commands:
         count = sum(1 for times in commands if times)
@@ -108,10 +121,14 @@ def sentence(
     on = sum(1 for times in targets if times)
     where = f"on {on} of {_many(len(targets), 'target')}"
     parts.append(where if parts else f"Something was seen {where}")
-    unit, name = (60, "minute") if approved >= 120 else (1, "second")
-    parts.append(f"for {_round(used, unit)} of {_many(_round(approved, unit), name)}")
-    what = f"{_many(refused, 'thing')} {'was' if refused == 1 else 'were'} refused"
-    return f"{', '.join(parts)}; {what if refused else 'nothing was refused'}."
+    return f"{', '.join(parts)}, for {time}; {_refusals(refused)}."
+
+
+def _refusals(times: int | None) -> str:
+    if times is None:
+        return "refusals are not observed here"
+    what = f"{_many(times, 'thing')} {'was' if times == 1 else 'were'} refused"
+    return what if times else "nothing was refused"
 
 
 def _round(seconds: int, unit: int) -> int:

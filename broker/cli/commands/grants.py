@@ -106,7 +106,11 @@ def log(shell: Shell, ref: str, follow: bool, output: bool, most: int) -> None:
         return
     if output:
         found = [{**row, "output": _output(shell, row)} for row in found]
-    shell.rows(found, wording.RUNS, empty="Nothing was run.")
+    observed = shell.wire.get(f"/grants/{ref}")["observed"]
+    shell.show(
+        {"observed": observed, "results": found},
+        lambda: screen.table(found, wording.RUNS, empty=wording.NO_RUN[observed]),
+    )
 
 
 def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
@@ -124,6 +128,8 @@ def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
                     told[row["id"]] = row["state"]
                     _run(shell, row, output=output and row["state"] in _OVER)
             if grant["state"] == "ended":
+                if not told:
+                    shell.note(wording.NO_RUN[grant["observed"]])
                 break
             line.show(f"{ref} is {grant['state']}.", counted=f"Ends {screen.ago(grant['expires_at'])}.")
             time.sleep(_LOOK)
@@ -174,12 +180,16 @@ def _receipt(row: Row) -> None:
         "Reason": plain(approved["reason"]),
         "Work": plain(approved["workflow"] or ""),
         "Commands": "\n".join(plain(line) for line in approved["commands"]),
-        "Run": "\n".join(_ran(one) for one in row["run"]) or "nothing",
+        "Run": "\n".join(_ran(one) for one in row["run"]) or _none_seen(row),
         "Refused": "\n".join(plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} ({one['why']})")
-                             for one in row["refused"]),
+                             for one in row["refused"]) or _none_seen(row),
         "Ended": _end_of(ended) if ended else "",
         "Checked": "\n".join(_checked(one) for one in row["checked"]),
     })  # fmt: skip
+
+
+def _none_seen(row: Row) -> str:
+    return wording.NONE_SEEN[row["compared"]["observed"]]
 
 
 def _ran(one: Row) -> str:

@@ -11,7 +11,7 @@ from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
 from sessions_app.connectors.registry import find
-from sessions_app.models import EndReason, Grant, GrantState, RunState, Verdict
+from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
 from sessions_app.queries.gateways import mcp_address
@@ -39,6 +39,10 @@ class GrantShape(Shape):
     beat_before = Moment(allow_null=True, help_text="By when the next heartbeat must have come.")
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
+    observed = Choice(
+        choices=Observed.values, source="cluster.observed",
+        help_text="How much of what is run Stint sees: `all` through a gateway, `some` of what the target tells, or `nothing`.",
+    )  # fmt: skip
     break_glass = serializers.BooleanField()
     starts_at = Moment()
     expires_at = Moment()
@@ -181,7 +185,7 @@ class ComparedTargetShape(Shape):
     """How often one approved target was used."""
 
     target = serializers.CharField()
-    times = serializers.IntegerField()
+    times = serializers.IntegerField(allow_null=True, help_text="Null where it is not observed.")
 
 
 class ComparedRefusedShape(Shape):
@@ -196,13 +200,16 @@ class ComparedRefusedShape(Shape):
 class ComparisonShape(Shape):
     """What was done, held against what was approved."""
 
+    observed = Choice(choices=Observed.values, help_text="How much of what was run Stint saw.")
     sentence = serializers.CharField(help_text="All of it in one sentence.")
     commands = ComparedCommandShape(many=True)
     targets = ComparedTargetShape(many=True)
     approved_seconds = serializers.IntegerField()
     used_seconds = serializers.IntegerField(help_text="How much of the time had passed before the end.")
     refused = ComparedRefusedShape(many=True, help_text="The 20 that were tried most.")
-    refused_times = serializers.IntegerField()
+    refused_times = serializers.IntegerField(
+        allow_null=True, help_text="Null where the target does not tell what it refused."
+    )
 
 
 class ReceiptRunShape(Shape):

@@ -255,4 +255,5 @@ TYPE = ConnectorType(
     default_port=443,
     prepares=False,
     issues=True,
+    sees=True,
 )

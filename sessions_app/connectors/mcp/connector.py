@@ -214,4 +214,5 @@ TYPE = ConnectorType(
     issues=True,
     shows=False,
     single=True,
+    sees=True,
 )

@@ -18,6 +18,7 @@ from sessions_app.models import (
     Comment,
     Grant,
     GrantState,
+    Observed,
     RequestState,
     RunState,
     Target,
@@ -68,13 +69,14 @@ class Needed(NamedTuple):
 class PastRecord(NamedTuple):
     """What the requester did on the cluster in the last 90 days; ``more``: there were more grants than were looked at.
 
-    ``compared`` says what was used of the ``last`` grant of the same command set.
+    ``refused`` is None where refusals are not observed; ``compared`` says what was used of the ``last`` grant of the same command
+    set.
     """
 
     grants: int
     more: bool
     early: int
-    refused: int
+    refused: int | None
     recording: CommandRun | None
     last: Grant | None = None
     compared: str = ""
@@ -321,11 +323,12 @@ def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRec
     # By time, which has no index: by number, a million runs of others might be read to find none.
     last = seen.select_related("grant").order_by("-tried_at").first()
     refused = runs.filter(state=RunState.REFUSED).count()
+    known = refused or request.cluster.observed == Observed.ALL
     same = request.command_set_version.command_set_id
     mine = with_names(Grant.objects.visible_to(reader).filter(pk__in=looked_at, state=GrantState.ENDED))
     before = mine.filter(command_set_version__command_set=same).order_by("-created_at").first()
     return PastRecord(
-        **ended, more=len(newest) > NEWEST, refused=refused, recording=last, last=before,
+        **ended, more=len(newest) > NEWEST, refused=refused if known else None, recording=last, last=before,
         compared=comparison(before, now)["sentence"] if before else "",
     )  # fmt: skip
 

@@ -8,9 +8,12 @@ import pytest
 import yaml
 
 from broker.kernel import clock
+from sessions_app.operations.apply_catalogue import apply_catalogue
 from tests.support.acts import policy
+from tests.support.catalogue import FILES
 from tests.support.gateway import eventually
 from tests.support.terminal import without_colour
+from tests.support.world import SETUP
 
 ASK = ("request", "web", "restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes")
 
@@ -223,3 +226,17 @@ def test_a_held_command_is_let_through_from_the_terminal(laptops):
     assert bob("allow", str(row["id"])).returncode == 0
     out, err = held.communicate(timeout=60)
     assert (held.returncode, out) == (0, "held nginx\n"), err
+
+
+def test_where_the_target_tells_nothing_log_and_receipt_say_not_observed(laptops):
+    names = ("clusters/orders.yaml", "command-sets/read-orders.yaml", "policies/order-support.yaml")
+    more = {name: FILES[name].replace(", read_statements: true", "") for name in names}
+    now = clock.now()
+    apply_catalogue(files={**laptops.world.catalogue, **more}, actor=SETUP, now=now)
+    grant = laptops.world.grant(now=now, cluster="orders", command_set="read-orders", parameters={})
+    alice = laptops["alice"]
+    assert "What is run is not observed here." in alice("log", grant.ref).stderr
+    assert alice.json("log", grant.ref) == {"observed": "nothing", "results": []}
+    told = alice("receipt", grant.ref).stdout
+    assert "Run       not observed here\n" in told
+    assert "Refused   not observed here\n" in told
