@@ -34,7 +34,8 @@ class HealthMiddleware:
 def readyz() -> HttpResponse:
     """200 when the database answers, is migrated, and this node's clock is right; else 503 with what is wrong.
 
-    ``warnings`` say what other nodes lack: this one can still show and end, so no prober should take it away.
+    ``warnings`` say what other nodes lack: this one can still show and end, so no prober should take it away. Anybody may
+    ask, so that no path, address or error of the system is in the answer.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -68,7 +69,7 @@ def _warnings() -> list[str]:
     if trouble is not None:
         since = f"{(now - trouble.since).total_seconds():.0f} s"
         warnings.append(
-            f"checkpoints of the record have not been kept outside the database for {since}: {trouble.error}"
+            f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
         )
     return warnings
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from broker.embedded.account import launch_argv
 from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
+from broker.embedded.cluster import make_cluster
 from broker.embedded.errors import EmbeddedError
-from broker.embedded.server import PrivateServer, StartFailedError, plain_env
-from broker.embedded.state import write_private
+from broker.embedded.server import PrivateServer
 
 SUPERUSER = "admin"
 HOST = "127.0.0.1"
@@ -102,23 +99,14 @@ class TargetServer(PrivateServer):
         return [str(self.binaries.postgres), *where, *options]
 
     def _set_up(self) -> None:
-        if self.data.is_dir():
-            return
-        password_file = self.state_dir / "superuser"
-        write_private(password_file, self.password)
-        self._give(password_file)
-        argv = [str(self.binaries.initdb), "-D", str(self.data), "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
-                "--auth=scram-sha-256", f"--pwfile={password_file}", f"--username={SUPERUSER}"]  # fmt: skip
-        command = launch_argv(argv, account=self.account, death_signal=signal.SIGKILL)
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", env=plain_env(), check=False)
-        password_file.unlink()
-        if done.returncode != 0:
-            raise StartFailedError(f"initdb failed. It said:\n{done.stdout}{done.stderr}")
-
-    def _give(self, path: Path) -> None:
-        path.chmod(0o600)
-        if self.account:
-            os.chown(path, self.account.uid, self.account.gid)
+        if not self.data.is_dir():
+            make_cluster(
+                self.binaries,
+                data=self.data,
+                account=self.account,
+                superuser=SUPERUSER,
+                password=self.password,
+            )
 
 
 class ShopDatabase(TargetServer):

@@ -7,12 +7,16 @@ import pwd
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.embedded.errors import EmbeddedError
+
 _LAUNCH = Path(__file__).with_name("launch.py")
-_NOBODY = 65534
+# Ids that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that map no more.
+_OWN = range(60578, 61184)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +27,68 @@ class Account:
     gid: int
 
 
-def unprivileged_account() -> Account | None:
-    """Return the account that servers drop to: None when this process isn't root and so needs no drop.
+def server_account(state: Path) -> Account | None:
+    """Return the account of the servers in the folder `state`: None when this process isn't root and so needs no drop.
 
-    As root: whoever called sudo, else `nobody`. PostgreSQL refuses to run as root.
+    As root: ids that no user and no other service has, so that nobody else may read their files. The folder of their
+    sockets remembers them by its owner; else they come from the path. PostgreSQL refuses to run as root.
     """
     if os.geteuid() != 0:
         return None
-    caller = os.environ.get("SUDO_UID", "")
-    uid = int(caller) if caller.isdigit() and int(caller) > 0 else _nobody()
-    try:
-        return Account(uid=uid, gid=pwd.getpwuid(uid).pw_gid)
-    except KeyError:
-        return Account(uid=_NOBODY, gid=_NOBODY)
+    kept = _owner(socket_folder(state))
+    if kept in _OWN:
+        return Account(uid=kept, gid=kept)
+    first = zlib.crc32(os.fsencode(state)) % len(_OWN)
+    free = next(uid for uid in (*_OWN[first:], *_OWN[:first]) if not _has_name(uid))
+    return Account(uid=free, gid=free)
 
 
-def _nobody() -> int:
+def socket_folder(state: Path) -> Path:
+    """Return the folder of the servers' sockets."""
+    return state / "run"
+
+
+def maker_account() -> Account | None:
+    """Return the account under which a cluster is made: initdb(1) wants one with a name. None as in `server_account`.
+
+    Raises `EmbeddedError` on a machine without `nobody`.
+    """
+    if os.geteuid() != 0:
+        return None
     try:
-        return pwd.getpwnam("nobody").pw_uid
+        nobody = pwd.getpwnam("nobody")
     except KeyError:
-        return _NOBODY
+        raise EmbeddedError(
+            "This machine has no account `nobody`, which initdb needs. Add it, or set DATABASE_URL to a server."
+        ) from None
+    return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
+
+
+def give(tree: Path, account: Account | None) -> None:
+    """Make a folder, and all in it, `account`'s. Follows no link; raises PermissionError for a file with a second name."""
+    if account is None:
+        return
+    for _, folders, files, here in os.fwalk(tree):
+        for name in (*folders, *files):
+            if name in files and os.stat(name, dir_fd=here, follow_symlinks=False).st_nlink > 1:
+                raise PermissionError(f"{name} in {tree} is a file that has another name elsewhere")
+            os.chown(name, account.uid, account.gid, dir_fd=here, follow_symlinks=False)
+        os.fchown(here, account.uid, account.gid)
+
+
+def _owner(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return -1
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def may_enter(path: Path, account: Account | None) -> bool:

@@ -9,19 +9,16 @@ PRIVILEGES.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import signal
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from broker.embedded.account import launch_argv
 from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
+from broker.embedded.cluster import make_cluster
 from broker.embedded.errors import EmbeddedError
-from broker.embedded.server import PrivateServer, StartFailedError, plain_env
+from broker.embedded.server import PrivateServer
 from broker.embedded.state import write_private
 
 OWNER = "stint_owner"
@@ -129,39 +126,12 @@ class EmbeddedPostgres(PrivateServer):
             return None
 
     def _make_cluster(self) -> None:
-        """Make the cluster aside and rename it when complete, so that a kill leaves nothing half made."""
-        unfinished = self.folder / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self._initdb(unfinished)
         passwords = {role: secrets.token_urlsafe(24) for role in (OWNER, APP)}
         names = {"owner": OWNER, "app": APP, "database": DATABASE}
         sql = _ROLES.format(**names, owner_password=passwords[OWNER], app_password=passwords[APP])
-        # Single-user mode needs no server and no login of the superuser. -j: statements end at empty lines.
-        single = [str(self.binaries.postgres), "--single", "-j", "-D", str(unfinished)]
-        self._run([*single, "-c", "password_encryption=scram-sha-256", "template1"], given=sql)
         write_private(self._passwords, json.dumps(passwords))
-        unfinished.rename(self.data)
-
-    def _initdb(self, target: Path) -> None:
-        """Run initdb with a password for the superuser that nobody keeps, so that it can't log in."""
-        password_file = self.state_dir / ".initdb_password"
-        write_private(password_file, secrets.token_urlsafe(24))
-        if self.account:
-            os.chown(password_file, self.account.uid, self.account.gid)
-        options = ["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"]
-        login = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--username=postgres"]
-        try:
-            self._run([str(self.binaries.initdb), "-D", str(target), *options, *login])
-        finally:
-            password_file.unlink()
-
-    def _run(self, argv: Sequence[str], *, given: str = "") -> None:
-        command = launch_argv(argv, account=self.account, death_signal=signal.SIGKILL)
-        done = subprocess.run(
-            command, input=given, capture_output=True, text=True, cwd="/", env=plain_env(), check=False
-        )
-        if done.returncode != 0 or "ERROR:" in done.stderr:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise StartFailedError(
-                f"{Path(argv[0]).name} failed with status {done.returncode}. It said:\n{said}"
-            )
+        # The superuser's password is kept nowhere, so that it can't log in.
+        make_cluster(
+            self.binaries, data=self.data, account=self.account, superuser="postgres",
+            password=secrets.token_urlsafe(24), sql=sql,
+        )  # fmt: skip

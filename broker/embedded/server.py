@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
-from broker.embedded.account import launch_argv, may_enter, unprivileged_account
+from broker.embedded.account import launch_argv, may_enter, server_account, socket_folder
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.lock import Lock
 
@@ -44,9 +44,9 @@ class PrivateServer(ABC):
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.folder = state_dir / self.name
-        self.sockets = state_dir / "run"
+        self.sockets = socket_folder(state_dir)
         self.log = state_dir / f"{self.name}.log"
-        self.account = unprivileged_account()
+        self.account = server_account(state_dir)
         self._lock = Lock(state_dir / f"{self.name}.lock")
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from broker.embedded.account import may_enter, unprivileged_account
+from broker.embedded.account import may_enter, server_account
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.lock import holder
 
@@ -38,7 +38,7 @@ class RunningUrls:
 def state_dir() -> Path:
     """Return the state folder, made if missing: STINT_STATE_DIR, else `.stint` in the repository.
 
-    As root the servers run as another account; if that one can't reach the repository, it is /var/lib/stint.
+    As root the servers run as an account of their own; if that one can't reach the repository, it is /var/lib/stint.
     Raises `StateDirError` when it can't be made or isn't writable.
     """
     chosen = os.environ.get("STINT_STATE_DIR", "").strip()
@@ -59,9 +59,10 @@ def state_dir() -> Path:
 
 
 def _default_state_dir() -> Path:
-    account = unprivileged_account()
+    beside = REPOSITORY / ".stint"
+    account = server_account(beside)
     if account is None or may_enter(REPOSITORY, account):
-        return REPOSITORY / ".stint"
+        return beside
     return _SYSTEM_STATE_DIR
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from broker.embedded.account import Account, launch_argv, unprivileged_account
+from broker.embedded.account import Account, launch_argv, server_account
 from broker.embedded.binaries import BinaryMissingError, find_postgres
 from broker.embedded.lock import AlreadyRunningError
 from broker.embedded.postgres import OWNER, EmbeddedPostgres, WrongVersionError
@@ -151,7 +151,7 @@ def test_the_server_listens_on_no_network_and_its_folders_and_secrets_are_closed
 
 
 def test_the_server_never_runs_as_root(server: EmbeddedPostgres) -> None:
-    expected = unprivileged_account() or Account(uid=os.geteuid(), gid=os.getegid())
+    expected = server_account(server.state_dir) or Account(uid=os.geteuid(), gid=os.getegid())
     facts = Path(f"/proc/{server.pid}/status").read_text().splitlines()
     ids = {
         line.split(":")[0]: line.split()[1:] for line in facts if line.startswith(("Uid:", "Gid:", "Groups:"))
@@ -159,7 +159,7 @@ def test_the_server_never_runs_as_root(server: EmbeddedPostgres) -> None:
     assert ids["Uid"] == [str(expected.uid)] * 4
     assert ids["Gid"] == [str(expected.gid)] * 4
     assert expected.uid != 0
-    if unprivileged_account():
+    if server.account:
         assert ids["Groups"] == []
 
 
@@ -213,7 +213,7 @@ def test_a_pid_file_left_by_a_killed_server_is_no_hindrance_even_if_its_pid_live
     assert until(lambda: not processes_of(server.data))
     launcher.kill()
     launcher.wait()
-    who = unprivileged_account() or Account(uid=os.geteuid(), gid=os.getegid())
+    who = server.account or Account(uid=os.geteuid(), gid=os.getegid())
     other = subprocess.Popen(launch_argv(["sleep", "60"], account=who, death_signal=signal.SIGKILL))
     try:
         for stale in (server.data / "postmaster.pid", server.sockets / ".s.PGSQL.5432.lock"):
@@ -229,7 +229,7 @@ def test_a_cluster_that_was_half_made_is_made_anew(state: Path) -> None:
     server = EmbeddedPostgres(state)
     server.prepare()
     server.finish()
-    server.data.rename(server.folder / "data.new")
+    server.data.rename(state / "postgres.new")
     with server, psycopg.connect(server.url()) as app:
         assert app.execute("SELECT 1").fetchone() == (1,)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.embedded.account import may_enter, unprivileged_account
+from broker.embedded.account import may_enter, server_account
 from broker.embedded.lock import Lock
 from broker.embedded.state import (
     RunningUrls,
@@ -27,7 +27,7 @@ def test_the_variable_names_the_folder_and_it_is_made(state: Path, monkeypatch: 
     monkeypatch.setenv("STINT_STATE_DIR", str(state / "here"))
     assert state_dir() == state / "here"
     assert stat.S_IMODE((state / "here").stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
-    assert may_enter(state / "here", unprivileged_account())
+    assert may_enter(state / "here", server_account(state))
 
 
 def test_a_folder_that_cannot_be_made_is_refused_with_what_to_do(

@@ -16,7 +16,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from broker.embedded.account import unprivileged_account
 from broker.embedded.binaries import BinaryMissingError, find_valkey
 from broker.embedded.lock import AlreadyRunningError
 from broker.embedded.valkey import EmbeddedValkey
@@ -71,8 +70,7 @@ def test_it_listens_on_no_network_in_a_closed_folder_and_never_runs_as_root(stat
         assert redis.Redis.from_url(server.url()).config_get("port") == {"port": "0"}
         for folder in (server.folder, server.sockets):
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        account = unprivileged_account()
-        expected = account.uid if account else os.geteuid()
+        expected = server.account.uid if server.account else os.geteuid()
         assert Path(f"/proc/{server.pid}").stat().st_uid == expected != 0
 
 
