@@ -46,29 +46,20 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
 
 app = Celery("stint", task_cls=StintTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue("revoke"), Queue("provision"), Queue("notify")]
+# What is bound to time has queues of its own, away from mail, webhooks and housekeeping.
+_QUEUES = {
+    "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
+    "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
+    "upkeep": ["clusters.reconcile_all", "record.checkpoint", "record.verify"],
+    "notify": [
+        "answers.escalate", "notices.send", "notices.warn", "sessions.forget", "statements.read_all", "targets.check",
+        "targets.check_lost", "webhooks.forget", "webhooks.send",
+    ],
+}  # fmt: skip
+QUEUES = tuple(_QUEUES)
+app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.conf.task_default_queue = "notify"
-app.conf.task_routes = {
-    "grants.provision": {"queue": "provision"},
-    "grants.deprovision": {"queue": "revoke"},
-    "grants.prepare": {"queue": "provision"},
-    "clusters.reconcile_all": {"queue": "notify"},
-    "statements.read": {"queue": "notify"},
-    "statements.read_all": {"queue": "notify"},
-    "deliveries.handle_lost": {"queue": "revoke"},
-    "workflows.read": {"queue": "provision"},
-    "workflows.read_all": {"queue": "notify"},
-    "sweep.baseless": {"queue": "revoke"},
-    "sweep.tick": {"queue": "revoke"},
-    "notices.send": {"queue": "notify"},
-    "notices.warn": {"queue": "notify"},
-    "targets.check": {"queue": "notify"},
-    "targets.check_lost": {"queue": "notify"},
-    "webhooks.send": {"queue": "notify"},
-    "webhooks.forget": {"queue": "notify"},
-    "sessions.forget": {"queue": "notify"},
-    "answers.escalate": {"queue": "notify"},
-}
+app.conf.task_routes = {task: {"queue": queue} for queue, tasks in _QUEUES.items() for task in tasks}
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
@@ -79,6 +70,7 @@ app.conf.beat_schedule = {
     "work": {"task": "workflows.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
+    "mail": {"task": "notices.send", "schedule": 1.0, "options": {"expires": 5}},
     "webhooks": {"task": "webhooks.send", "schedule": 1.0, "options": {"expires": 5}},
     "webhooks_forget": {"task": "webhooks.forget", "schedule": 3600.0, "options": {"expires": 600}},
     "sessions_forget": {"task": "sessions.forget", "schedule": 600.0, "options": {"expires": 300}},

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
-from broker.audit.queries import checkpoint_trouble
+from broker.audit.queries import checkpoint_trouble, oldest_unsigned
 from broker.kernel import clock
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
+from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
+# What is done each minute, and each second, has stopped when it is behind for so long.
+LATE_S = 300.0
 
 
 class HealthMiddleware:
@@ -58,29 +63,65 @@ def readyz() -> HttpResponse:
 
 def _warnings() -> list[str]:
     now = clock.now()
-    warnings: list[str] = []
+    return [text for text in (_sweepers(now), *_record(now), _mail(now), _targets(now)) if text]
+
+
+def _sweepers(now: dt.datetime) -> str:
     silence = sweeper_silence(now)
-    if silence is None or silence > SWEEPER_SILENCE:
-        since = " yet" if silence is None else f" for {silence:.0f} s"
-        warnings.append(
-            f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
-        )
-    trouble = checkpoint_trouble()
-    if trouble is not None:
-        since = f"{(now - trouble.since).total_seconds():.0f} s"
-        warnings.append(
-            f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
-        )
-    return warnings
+    if silence is not None and silence <= SWEEPER_SILENCE:
+        return ""
+    since = " yet" if silence is None else f" for {silence:.0f} s"
+    return f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
+
+
+def _record(now: dt.datetime) -> Iterator[str]:
+    if trouble := checkpoint_trouble():
+        since = f"{_age(trouble.since, now):.0f} s"
+        yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
+    if (age := _age(oldest_unsigned(), now)) > LATE_S:
+        yield f"an entry of the record has not been signed for {age:.0f} s: start the worker"
+
+
+def _mail(now: dt.datetime) -> str:
+    age = _age(oldest_unmailed(), now)
+    late = f"a notice has waited to be mailed for {age:.0f} s: look at the worker and at the mail server"
+    return late if age > LATE_S else ""
+
+
+def _targets(now: dt.datetime) -> str:
+    age = _age(longest_unreconciled(), now)
+    late = f"the targets of a cluster have not been reconciled for {age:.0f} s: its page says why"
+    return late if age > LATE_S else ""
+
+
+def _age(since: dt.datetime | None, now: dt.datetime) -> float:
+    """Return the seconds since a moment; 0.0 for none."""
+    return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
 OVERDUE = Gauge(
-    "stint_oldest_overdue_revocation_seconds", "Since when the longest revoke has not been proven, in seconds"
+    "stint_oldest_overdue_revocation_seconds",
+    "Since when the grant that is overdue longest should have been proven to be over, in seconds",
 )
 LIVE = Gauge("stint_grants", "Grants that are not over, by state", ["state"])
 CHECKPOINTS = Gauge(
     "stint_checkpoints_failing_seconds",
     "Since when checkpoints of the record can't be made or kept outside the database, in seconds",
+)
+UNSIGNED = Gauge(
+    "stint_oldest_unsigned_entry_seconds",
+    "Age of the oldest entry of the record that no checkpoint covers, in seconds",
+)
+UNMAILED = Gauge(
+    "stint_oldest_unsent_notice_seconds", "Age of the oldest notice that is still to be mailed, in seconds"
+)
+GIVEN_UP = Gauge("stint_notices_given_up", "Notices of the last day that could not be mailed")
+UNRECONCILED = Gauge(
+    "stint_oldest_unreconciled_cluster_seconds",
+    "Since when the cluster that was reconciled longest ago was, in seconds",
+)
+SILENCE = Gauge(
+    "stint_sweepers_silent_seconds", "Since when nothing that ends access has run, in seconds; +Inf: never"
 )
 TOOK = Gauge(
     "stint_revoke_proven_seconds",
@@ -93,8 +134,14 @@ def metrics() -> HttpResponse:
     """The process's metrics, and how ending stands, in the Prometheus text format."""
     now = clock.now()
     OVERDUE.set(overdue_revocation_seconds(now))
+    silence = sweeper_silence(now)
+    SILENCE.set(math.inf if silence is None else silence)
     trouble = checkpoint_trouble()
-    CHECKPOINTS.set((now - trouble.since).total_seconds() if trouble else 0)
+    CHECKPOINTS.set(_age(trouble.since if trouble else None, now))
+    UNSIGNED.set(_age(oldest_unsigned(), now))
+    UNMAILED.set(_age(oldest_unmailed(), now))
+    GIVEN_UP.set(given_up_mail(now - dt.timedelta(days=1)))
+    UNRECONCILED.set(_age(longest_unreconciled(), now))
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)
     for quantile, seconds in revoke_quantiles().items():

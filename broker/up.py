@@ -241,7 +241,18 @@ def worker_argv() -> list[str]:
     # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
     python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.worker:app"]
     quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
-    return [*python, "worker", "-P", "threads", "-c", "4", "--ticks", *quiet, "-Q", "revoke,provision,notify"]
+    return [
+        *python,
+        "worker",
+        "-P",
+        "threads",
+        "-c",
+        "4",
+        "--ticks",
+        *quiet,
+        "-Q",
+        "revoke,provision,upkeep,notify",
+    ]
 
 
 def _check_ports(options: Options) -> None:

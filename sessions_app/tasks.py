@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any
 
 import structlog
-from celery import current_app, shared_task
+from celery import shared_task
 from django.db import connection
 
 from accounts.operations.forget_sessions import forget_sessions
@@ -24,29 +25,35 @@ from sessions_app.operations.deliver_webhooks import deliver_webhooks, due_endpo
 from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.forget_webhooks import forget_webhooks
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.gather_webhooks import endpoints_behind, gather_webhooks
 from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import reconcile_all
-from sessions_app.operations.send_notice import send_notice
+from sessions_app.operations.send_notices import mail_is_due, send_notices
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.warn_holders import warn_holders
-from sessions_app.queries.undoing import clusters_of
+from sessions_app.queries.grants import next_due
+from sessions_app.queries.undoing import clusters_of, clusters_of_leases, clusters_to_make
 
-# Seconds. The next tick hands out again what is still due, so that hints nobody took may not pile up.
-HINT_LASTS = 5
-STATEMENTS_LAST = 8
-# Receivers are slow as they please, so they are waited for in threads of their own: ends need the worker's.
-_couriers = Crew(16)
-# Sources of work as well.
+# Seconds. A tick looks again when something falls due before the next one comes.
+TICK, SHORTEST_SLEEP = 0.9, 0.05
+# The threads that messages have are for what is bound to time and waits for nobody but the database. Whatever waits for
+# others, or may read for long, does so in threads of its own: targets of which some never answer, sources of work, the
+# record and the disk that it is kept on, receivers of webhooks, the mail server.
 _askers = Crew(16)
-# And targets, of which some never answer.
 _lookers = Crew(1)
+_checkers = Crew(4)
+_keepers = Crew(2)
+_couriers = Crew(16)
+_postmen = Crew(1)
+_clerks = Crew(4)
 # The net below the ends: one thread is enough.
 _net = threading.Lock()
+# Of two ticks one may be held up.
+_ticking = threading.BoundedSemaphore(2)
 
 log = structlog.get_logger(__name__)
 
@@ -59,13 +66,17 @@ def provision(*, grant_id: int, **_: Any) -> None:
 
 @shared_task(name="grants.prepare", acks_late=True)
 def prepare(*, grant_id: int, **_: Any) -> None:
-    """Make what a grant needs on its targets."""
+    """Make what a grant needs on its targets, in threads that no target that hangs can take from others."""
+    _makers.take([grant_id])
+
+
+def _make(grant_id: int) -> None:
     prepare_grant(grant_id=grant_id, now=clock.now)
 
 
 @shared_task(name="grants.deprovision", acks_late=True)
 def deprovision(*, grant_id: int, **_: Any) -> None:
-    """Undo a grant that is ending, in threads that no target that hangs can take from others."""
+    """Undo a grant that is ending, in threads of the same kind."""
     _undoers.take([grant_id])
 
 
@@ -73,6 +84,7 @@ def _undo(grant_id: int) -> None:
     deprovision_grant(grant_id=grant_id, now=clock.now)
 
 
+_makers = Bulkhead(_make, group_of=clusters_to_make)
 _undoers = Bulkhead(_undo, group_of=clusters_of)
 
 
@@ -95,31 +107,48 @@ def handle_lost(**_: Any) -> None:
     handle_lost_deliveries(now=clock.now())
 
 
-@shared_task(name="notices.send", acks_late=True)
-def send(*, notice_id: int, **_: Any) -> None:
-    """Mail a notice."""
-    send_notice(notice_id=notice_id, now=clock.now())
-
-
 @shared_task(name="sweep.tick", acks_late=True)
 def tick(**_: Any) -> None:
-    """End, start and lapse what is due, and hand out what has to be undone and mailed."""
+    """End, start and lapse what is due until the next tick comes, and undo on targets what has ended."""
+    if not _ticking.acquire(blocking=False):
+        return
+    try:
+        until = time.monotonic() + TICK
+        while (left := _sweep()) < until - time.monotonic():
+            time.sleep(left)
+    finally:
+        _ticking.release()
+
+
+def _sweep() -> float:
+    """Sweep once, and return in how many seconds the next thing falls due."""
     report = sweep(now=clock.now, name="worker")
-    for grant_id in report.to_undo:
-        current_app.send_task("grants.deprovision", kwargs={"grant_id": grant_id}, expires=HINT_LASTS)
-    for notice_id in report.to_mail:
-        current_app.send_task("notices.send", kwargs={"notice_id": notice_id}, expires=HINT_LASTS)
+    # By no message: what is being undone already is not taken again.
+    _undoers.take(report.to_undo)
+    due = next_due()
+    return TICK if due is None else max(SHORTEST_SLEEP, (due - clock.now()).total_seconds())
+
+
+@shared_task(name="notices.send", acks_late=True)
+def send(**_: Any) -> None:
+    """Mail what is due, unless that is going on already. No message is about a single notice, so that none can pile up."""
+    if mail_is_due(now=clock.now()):
+        _postmen.start("mail", partial(send_notices, now=clock.now))
 
 
 @shared_task(name="notices.warn", acks_late=True)
 def warn(**_: Any) -> None:
     """Tell holders whose access ends soon."""
-    warn_holders(now=clock.now())
+    _clerks.start("warn", lambda: warn_holders(now=clock.now()))
 
 
 @shared_task(name="record.verify", acks_late=True)
 def verify_record(**_: Any) -> None:
     """Read the whole record again, so that pages say when it was last intact."""
+    _keepers.start("verify", _verify)
+
+
+def _verify() -> None:
     verdict = verify(connection=connection)
     note_verification(verdict=verdict, actor=Actor.system("verify"), now=clock.now())
 
@@ -127,7 +156,7 @@ def verify_record(**_: Any) -> None:
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
     """Sign the record as it stands, if anything came since the last time."""
-    make_checkpoint(now=clock.now())
+    _keepers.start("checkpoint", lambda: make_checkpoint(now=clock.now()))
 
 
 @shared_task(name="sweep.baseless", acks_late=True)
@@ -149,36 +178,41 @@ def reconcile(**_: Any) -> None:
 
 @shared_task(name="statements.read_all", acks_late=True)
 def read_all_statements(**_: Any) -> None:
-    """Hand out every database on which holders may run something."""
-    for lease_id in leases_to_read(now=clock.now()):
-        current_app.send_task("statements.read", kwargs={"lease_id": lease_id}, expires=STATEMENTS_LAST)
+    """Read back what holders ran on databases."""
+    _readers.take(leases_to_read(now=clock.now()))
 
 
-@shared_task(name="statements.read", acks_late=True)
-def read(*, lease_id: int, **_: Any) -> None:
-    """Read back what a holder ran on a database."""
+def _read(lease_id: int) -> None:
     try:
         read_statements(lease_id=lease_id, now=clock.now)
     except ConnectorError as error:
         log.info("statements.unread", lease=lease_id, error=error.message)
 
 
+_readers = Bulkhead(_read, group_of=clusters_of_leases)
+
+
 @shared_task(name="targets.check", acks_late=True)
 def check(*, check_id: int, **_: Any) -> None:
     """Look at a target because somebody asked."""
-    carry_out_check(check_id=check_id, now=clock.now)
+    _checkers.start(check_id, partial(carry_out_check, check_id=check_id, now=clock.now))
 
 
 @shared_task(name="targets.check_lost", acks_late=True)
 def check_lost(**_: Any) -> None:
     """Look at targets whose message was lost."""
     for check_id in lost_checks(now=clock.now()):
-        carry_out_check(check_id=check_id, now=clock.now)
+        check(check_id=check_id)
 
 
 @shared_task(name="webhooks.send", acks_late=True)
 def send_webhooks(**_: Any) -> None:
     """Queue what has happened for outgoing webhooks, and send what is due, to each receiver on its own."""
+    if endpoints_behind() or due_endpoints(now=clock.now()):
+        _clerks.start("webhooks", _send_webhooks)
+
+
+def _send_webhooks() -> None:
     gather_webhooks(now=clock.now())
     for endpoint_id in due_endpoints(now=clock.now()):
         _couriers.start(endpoint_id, partial(deliver_webhooks, endpoint_id=endpoint_id, now=clock.now))
@@ -187,16 +221,16 @@ def send_webhooks(**_: Any) -> None:
 @shared_task(name="webhooks.forget", acks_late=True)
 def forget(**_: Any) -> None:
     """Throw away old messages of webhooks."""
-    forget_webhooks(now=clock.now())
+    _clerks.start("forget webhooks", lambda: forget_webhooks(now=clock.now()))
 
 
 @shared_task(name="sessions.forget", acks_late=True)
 def forget_signed_out(**_: Any) -> None:
     """Throw away sign-ins that are over."""
-    forget_sessions(now=clock.now())
+    _clerks.start("forget sessions", lambda: forget_sessions(now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)
 def escalate_due(**_: Any) -> None:
     """Tell the next ones of what nobody has answered."""
-    escalate(now=clock.now())
+    _clerks.start("escalate", lambda: escalate(now=clock.now()))

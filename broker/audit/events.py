@@ -150,6 +150,8 @@ class Event(StrEnum):
     IDENTITY_DEVICE_ALLOWED = "identity.device_allowed"
     # A person refused such a program.
     IDENTITY_DEVICE_DENIED = "identity.device_denied"
+    # Mail to a person was given up; the data has the error and the administrators who were told, at most once a day.
+    IDENTITY_NOT_MAILED = "identity.not_mailed"
     # An identity signed in to the pages.
     IDENTITY_SIGNED_IN = "identity.signed_in"
     # An identity signed out of the pages.

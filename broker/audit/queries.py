@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from broker.audit.checkpoint import newest_checkpoint
 from broker.audit.models import MAIN_LOG, AuditEntry, AuditHead, AuditTrouble, AuditVerification
 
 
@@ -40,6 +41,13 @@ def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
 def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
     """Return since when checkpoints can't be made or kept outside, and why; None when they are."""
     return AuditTrouble.objects.filter(log=log).first()
+
+
+def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
+    """Return the time of the first entry that no checkpoint covers; None when all are covered."""
+    signed = newest_checkpoint(log=log)
+    first = AuditEntry.objects.filter(log=log, seq=signed.size + 1 if signed else 1)
+    return first.values_list("at", flat=True).first()
 
 
 def last_number(*, log: str = MAIN_LOG) -> int:

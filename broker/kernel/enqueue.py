@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 _SILENCE = 5.0
+# Seconds. Until then the sweep has found the row, so that hints which nobody took may not pile up.
+_HINT_LASTS = 60
 _silent_until = 0.0
 
 
@@ -27,7 +29,7 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
     if not settings.CELERY_BROKER_URL or time.monotonic() < _silent_until:
         return
     try:
-        current_app.send_task(task, kwargs=ids, retry=False)
+        current_app.send_task(task, kwargs=ids, retry=False, expires=_HINT_LASTS)
     except (OSError, OperationalError, RedisError) as error:
         # The sweep finds the row; asking a dead broker again for each row would only slow people down.
         _silent_until = time.monotonic() + _SILENCE

@@ -17,6 +17,10 @@ from sessions_app.models.workflow import Workflow
 class NoticeQuerySet(models.QuerySet["Notice"]):
     """Filters on notices."""
 
+    def to_mail(self) -> NoticeQuerySet:
+        """Those that are still to be mailed, now or later."""
+        return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
+
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
         """Own ones. With a token that is bound to a piece of work: those that tell of it, or of what was asked for it."""
         own = self.filter(identity=identity)
@@ -49,6 +53,9 @@ class Notice(models.Model):
     mailed_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now(), null=True, blank=True)
+    # Why the last attempt to mail it failed, and when the last one of all did.
+    last_error = models.TextField(blank=True, default="", db_default="")
+    given_up_at = models.DateTimeField(null=True, blank=True)
 
     objects = NoticeQuerySet.as_manager()
 
@@ -58,6 +65,11 @@ class Notice(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(mailed_at__isnull=True, next_attempt_at__isnull=False),
                 name="notice_to_mail",
+            ),
+            models.Index(
+                fields=["identity", "given_up_at"],
+                condition=Q(given_up_at__isnull=False),
+                name="notice_given_up",
             ),
             models.Index(fields=["identity", "-id"], name="notice_of_identity"),
             models.Index(fields=["identity", "-id"], condition=Q(read_at__isnull=True), name="notice_unread"),

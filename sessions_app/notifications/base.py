@@ -15,6 +15,13 @@ class NotTold(Exception):
         self.permanent = permanent
 
 
+class NotReached(NotTold):
+    """The way itself does not work at the moment, whoever is to be told."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What one person is told, at each of their addresses. ``url`` leads to the page where one signs in and decides; opening it changes nothing."""

@@ -3,31 +3,81 @@
 from __future__ import annotations
 
 import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.errors import MessageError
 
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
-from sessions_app.notifications.base import Message, NotTold
+from sessions_app.notifications.base import Message, NotReached, NotTold
 
 _PERMANENT = range(500, 600)
 
 
 class Email:
-    """Sends by the mail server of the settings."""
+    """Sends by the mail server of the settings, over one connection for as long as it holds."""
+
+    def __init__(self) -> None:
+        self._connection = get_connection()
 
     def send(self, message: Message) -> None:
-        """Send one mail. Raises NotTold."""
-        subject, text, html = (
-            render_to_string(f"emails/notice-{part}", {"message": message})
-            for part in ("subject.txt", "body.txt", "body.html")
-        )
-        mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=list(message.to))
-        mail.attach_alternative(html, "text/html")
+        """Send one mail. Raises NotTold, and NotReached when no mail could be sent now."""
+        mail = _mail(message)
+        mail.connection = self._connection
+        with _reaching():
+            self._connection.open()
         try:
-            mail.send()
-        except smtplib.SMTPResponseException as error:
-            raise NotTold(
-                f"The mail server said {error.smtp_code}.", permanent=error.smtp_code in _PERMANENT
-            ) from error
-        except (OSError, smtplib.SMTPException) as error:
-            raise NotTold(f"The mail server can't be reached: {error}", permanent=False) from error
+            with _reaching(), _refused():
+                mail.send()
+        except NotReached:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next mail opens another."""
+        self._connection.close()
+
+
+def _mail(message: Message) -> EmailMultiAlternatives:
+    subject, text, html = (
+        render_to_string(f"emails/notice-{part}", {"message": message})
+        for part in ("subject.txt", "body.txt", "body.html")
+    )
+    mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=list(message.to))
+    mail.attach_alternative(html, "text/html")
+    return mail
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """What goes wrong with the connection, the sign-in or the sender is nothing that is wrong with one mail."""
+    try:
+        yield
+    except smtplib.SMTPResponseException as error:
+        raise NotReached(f"The mail server said {_said(error.smtp_code, error.smtp_error)}") from error
+    except OSError as error:
+        raise NotReached(f"The mail server can't be reached: {error}") from error
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What is wrong with this mail: its addresses, or what it says."""
+    try:
+        yield
+    except smtplib.SMTPRecipientsRefused as error:
+        answers = list(error.recipients.values())
+        said = "; ".join(_said(code, text) for code, text in answers)
+        permanent = all(code in _PERMANENT for code, _ in answers)
+        raise NotTold(f"The mail server refused the address: {said}", permanent=permanent) from error
+    except smtplib.SMTPDataError as error:
+        said = _said(error.smtp_code, error.smtp_error)
+        permanent = error.smtp_code in _PERMANENT
+        raise NotTold(f"The mail server refused the mail: {said}", permanent=permanent) from error
+    except (smtplib.SMTPNotSupportedError, MessageError, ValueError) as error:
+        raise NotTold(f"Nothing can be mailed to this address: {error}", permanent=True) from error
+
+
+def _said(code: int, text: bytes | str) -> str:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(words.split())[:200]}"

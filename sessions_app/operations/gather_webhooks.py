@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 
 from broker.audit.models import MAIN_LOG, AuditEntry
 from broker.audit.queries import last_number
@@ -44,8 +45,16 @@ def gather_webhooks(*, now: dt.datetime) -> int:
     A paused endpoint's messages wait in the queue.
     """
     head = last_number()
-    behind = WebhookEndpoint.objects.live().filter(after__lt=head).values_list("pk", flat=True)
-    return sum(_guarded(pk, head, now) for pk in behind)
+    return sum(_guarded(pk, head, now) for pk in _behind(head))
+
+
+def endpoints_behind() -> bool:
+    """Whether something has happened since the last look that an endpoint may want."""
+    return _behind(last_number()).exists()
+
+
+def _behind(head: int) -> QuerySet[WebhookEndpoint, int]:
+    return WebhookEndpoint.objects.live().filter(after__lt=head).values_list("pk", flat=True)
 
 
 def _guarded(endpoint_id: int, head: int, now: dt.datetime) -> int:

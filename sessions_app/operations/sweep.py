@@ -25,7 +25,6 @@ from sessions_app.models import (
     EndReason,
     Grant,
     GrantState,
-    Notice,
     RequestState,
     RunState,
     Sweeper,
@@ -56,15 +55,12 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now,
-    ``to_mail`` notices whose mail is due.
-    """
+    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now."""
 
     ended: int = 0
     started: int = 0
     lapsed: int = 0
     to_undo: tuple[int, ...] = ()
-    to_mail: tuple[int, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -90,7 +86,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
     to_undo = _to_undo(now()) if {"undo", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
-    with _impatient() if set(due) - {"seen", "ends", "silent", "undo", "notices"} else nullcontext():
+    with _impatient() if set(due) - {"seen", "ends", "silent", "undo"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),
@@ -106,7 +102,6 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         started=started,
         lapsed=lapsed,
         to_undo=to_undo,
-        to_mail=_to_mail(now()) if "notices" in due else (),
         failed=failed,
     )
 
@@ -386,9 +381,4 @@ def _to_undo(now: dt.datetime) -> tuple[int, ...]:
     due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by(
         "next_attempt_at"
     )
-    return tuple(due.values_list("pk", flat=True)[:BATCH])
-
-
-def _to_mail(now: dt.datetime) -> tuple[int, ...]:
-    due = Notice.objects.filter(mailed_at__isnull=True, next_attempt_at__lte=now).order_by("next_attempt_at")
     return tuple(due.values_list("pk", flat=True)[:BATCH])

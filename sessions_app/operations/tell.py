@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable
 
 from accounts.models import Identity
 from broker.audit.events import Event
-from broker.kernel.enqueue import enqueue
 from broker.kernel.moments import Sayer
 from sessions_app.models import Notice
 from sessions_app.policy.policies import PolicyDocument
@@ -33,14 +32,12 @@ def tell(
     ``also_to`` is a mail address that was theirs until now.
     """
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
-    notices = Notice.objects.bulk_create(
+    Notice.objects.bulk_create(
         Notice(identity_id=pk, event=event.value, subject=_said(subject, wanted[pk])[:200],
                body=_said(body, wanted[pk]), path=path, also_to=also_to, created_at=now,
                next_attempt_at=now)
         for pk in sorted(wanted)
     )  # fmt: skip
-    for notice in notices:
-        enqueue("notices.send", notice_id=notice.pk)
 
 
 def _said(words: Words, time_zone: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Min
+from django.db.models.functions import Least
 
 from sessions_app.models import CommandRun, Grant, GrantState, RunState
 
@@ -102,13 +103,11 @@ def next_due() -> dt.datetime | None:
 
 
 def overdue_revocation_seconds(now: dt.datetime) -> float:
-    """Return for how long the oldest grant has been REVOKING; 0.0 when none is."""
-    oldest = (
-        Grant.objects.filter(state=GrantState.REVOKING)
-        .order_by("revoking_at")
-        .values_list("revoking_at", flat=True)
-    ).first()
-    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    """Return for how long the grant that is overdue longest should have been proven to be over: since its deadline or, where
+    that was sooner, since its end began; 0.0 when none is. It counts those too whose end nobody has begun.
+    """
+    due = Grant.objects.not_ended().aggregate(since=Min(Least("expires_at", "revoking_at")))["since"]
+    return max(0.0, (now - due).total_seconds()) if due else 0.0
 
 
 def live_grants() -> dict[str, int]:

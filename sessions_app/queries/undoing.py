@@ -17,6 +17,19 @@ def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
     return dict(rows.values_list("pk", "cluster_id"))
 
 
+def clusters_to_make(grant_ids: Iterable[int]) -> dict[int, int]:
+    """Return the cluster's id of each of the grants for which something may have to be made, the first to start at the front."""
+    making = Grant.objects.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE])
+    rows = making.filter(pk__in=list(grant_ids)).order_by("starts_at", "pk")
+    return dict(rows.values_list("pk", "cluster_id"))
+
+
+def clusters_of_leases(lease_ids: Iterable[int]) -> dict[int, int]:
+    """Return the cluster's id of each of the leases, in their order."""
+    rows = Lease.objects.filter(pk__in=list(lease_ids)).order_by("pk")
+    return dict(rows.values_list("pk", "grant__cluster_id"))
+
+
 def to_make(grant: Grant) -> QuerySet[Lease]:
     """Return the leases of a grant on which something has to be made: not yet, no longer, or not for long enough."""
     waiting = Q(made_until__isnull=True) | Q(made_until__lt=grant.expires_at)

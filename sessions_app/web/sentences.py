@@ -321,6 +321,9 @@ _ACTS: dict[str, Act] = {
     Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
         f"refused to let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
+    Event.IDENTITY_NOT_MAILED: lambda ref, data: (
+        f"could not deliver mail to {ref}{f': {error}' if (error := data.get('error')) else ''}"
+    ),
     Event.IDENTITY_FACTOR_ADDED: lambda ref, data: f"added {_factor(data)} to the sign-in of {ref}",
     Event.IDENTITY_FACTOR_REMOVED: lambda ref, data: f"removed {_factor(data)} from the sign-in of {ref}",
     Event.IDENTITY_FACTORS_RESET: lambda ref, data: (

@@ -6,13 +6,17 @@ import datetime as dt
 from types import SimpleNamespace
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from broker.audit.checkpoint import make_checkpoint
+from broker.audit.events import Event
+from broker.audit.record import record
 from broker.kernel import clock
-from sessions_app.models import Sweeper
+from sessions_app.models import Cluster, Notice, Observation, Sweeper, Target
 from tests.conftest import _use
 from tests.support.acts import awake
+from tests.support.world import SETUP
 
 
 @pytest.fixture
@@ -52,6 +56,57 @@ def test_checkpoints_that_can_not_be_kept_are_said_and_measured(world, prober, s
     assert warning.startswith("checkpoints of the record have not been kept outside the database for 90 s: ")
     assert str(tmp_path) not in warning, "a stranger reads paths of this machine"
     assert "stint_checkpoints_failing_seconds 90." in Client().get("/metrics").content.decode()
+
+
+def metric(name: str) -> float:
+    """The value of a metric."""
+    lines = Client().get("/metrics").content.decode().splitlines()
+    return float(next(line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")))
+
+
+def test_a_grant_past_its_deadline_that_nobody_ends_is_overdue_and_silent_sweepers_are_measured(world):
+    now = clock.now()
+    world.grant(now=now - dt.timedelta(seconds=637), duration=600)
+    awake(now - dt.timedelta(seconds=40))
+    assert metric("stint_oldest_overdue_revocation_seconds") == pytest.approx(37, abs=5)
+    assert metric("stint_sweepers_silent_seconds") == pytest.approx(40, abs=5)
+    Sweeper.objects.all().delete()
+    assert metric("stint_sweepers_silent_seconds") == float("inf")
+
+
+def test_the_oldest_unsigned_entry_unsent_notice_and_unreconciled_cluster_are_said_and_measured(
+    world, prober, settings, tmp_path
+):
+    now = clock.now()
+    ages = {
+        "stint_oldest_unsigned_entry_seconds": "an entry of the record has not been signed for",
+        "stint_oldest_unsent_notice_seconds": "a notice has waited to be mailed for",
+        "stint_oldest_unreconciled_cluster_seconds": "the targets of a cluster have not been reconciled for",
+    }
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
+    make_checkpoint(now=now)
+    long_ago = now - dt.timedelta(seconds=400)
+    with transaction.atomic():
+        record(
+            event=Event.RECORD_VERIFIED,
+            actor=SETUP,
+            object_type="log",
+            object_ref="main",
+            now=long_ago,
+            data={},
+        )
+    world.request(now=long_ago)
+    Cluster.objects.update(created_at=long_ago)
+    for name in ages:
+        assert metric(name) == pytest.approx(400, abs=5), name
+    warnings = prober.get("/readyz").json()["warnings"]
+    assert all(any(text in warning for warning in warnings) for text in ages.values()), warnings
+    Notice.objects.update(mailed_at=now)
+    make_checkpoint(now=now)
+    for target in Target.objects.all():
+        Observation.objects.create(target=target, tried_at=now, seen_at=now)
+    assert max(metric(name) for name in ages) < 5
+    assert prober.get("/readyz").json()["warnings"] == []
 
 
 def test_a_node_whose_clock_is_off_is_not_ready(db, prober, monkeypatch):

@@ -127,15 +127,13 @@ def office(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Off
 def tell_all() -> None:
     """What the worker does each second: notices are mailed, webhooks sent."""
     from broker.kernel import clock
-    from sessions_app.models import Notice
     from sessions_app.operations.deliver_webhooks import deliver_webhooks
     from sessions_app.operations.gather_webhooks import gather_webhooks
-    from sessions_app.operations.send_notice import send_notice
+    from sessions_app.operations.send_notices import send_notices
 
     gather_webhooks(now=clock.now())
     deliver_webhooks(endpoint_id=endpoint("purchasing").pk, now=clock.now)
-    for pk in Notice.objects.filter(mailed_at__isnull=True).values_list("pk", flat=True):
-        send_notice(notice_id=pk, now=clock.now())
+    send_notices(now=clock.now)
 
 
 def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, client):

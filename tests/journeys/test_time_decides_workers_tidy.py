@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+import redis
 from celery import Celery
 
+from broker.celery import app
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
@@ -42,7 +45,7 @@ def valkey() -> Iterator[EmbeddedValkey]:
 
 @contextlib.contextmanager
 def worker(
-    place: Place, queue: EmbeddedValkey, name: str = "one", *, beat: bool = True
+    place: Place, queue: EmbeddedValkey, name: str = "one", *, beat: bool = True, **env: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker, with beat unless told otherwise."""
     command = [
@@ -63,7 +66,7 @@ def worker(
             "--scheduler",
             "celery.beat:Scheduler",
             "-Q",
-            "revoke,provision,notify",
+            "revoke,provision,upkeep,notify",
             "-l",
             "WARNING",
             "-n",
@@ -73,7 +76,7 @@ def worker(
     ]
     log = (place.folder / f"worker-{name}.log").open("wb")
     process = subprocess.Popen(
-        command, cwd=ROOT, env={**place.env, "REDIS_URL": queue.celery_url()}, stdout=log, stderr=log,
+        command, cwd=ROOT, env={**place.env, "REDIS_URL": queue.celery_url(), **env}, stdout=log, stderr=log,
         start_new_session=True,
     )  # fmt: skip
     try:
@@ -272,3 +275,49 @@ def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey)
         assert max(lateness(ids)) <= 2
         eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
         assert seen() == taken
+
+
+@pytest.fixture
+def dead_mail_server() -> Iterator[dict[str, str]]:
+    """One that takes connections and never says a word; how it is set up."""
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(1024)
+        host, port = hole.getsockname()
+        yield {"STINT_SMTP_HOST": host, "STINT_SMTP_PORT": str(port)}
+
+
+def test_5000_due_notices_and_a_dead_mail_server_leave_ends_checkpoints_and_reconciliation_on_time(
+    place, valkey, dead_mail_server
+):
+    from broker.audit.models import AuditCheckpoint, AuditHead
+    from broker.kernel import clock
+    from sessions_app.models import Notice, Observation
+
+    alice = place.world.alice
+    Notice.objects.bulk_create(
+        Notice(identity=alice, event="grant.active", subject=f"Notice {n}", path="/") for n in range(5_000)
+    )
+    place.stop()
+    try:
+        with (
+            worker(place, valkey, **dead_mail_server),
+            redis.Redis.from_url(valkey.url()) as queue,
+            Celery(broker=valkey.celery_url()) as beat,
+        ):
+            eventually(lambda: sweeps("worker"), within=30)
+            eventually(lambda: Notice.objects.filter(attempts=1).exists(), within=30)
+            ids, longest = grants_due_in(place, 10, 50, spread=5), 0
+            time.sleep(5)
+            began, head = clock.now(), AuditHead.objects.get().seq
+            for task in ("record.checkpoint", "clusters.reconcile_all"):
+                beat.send_task(task, expires=5, **app.conf.task_routes[task])
+            eventually(lambda: AuditCheckpoint.objects.filter(size__gte=head).exists(), within=5)
+            eventually(lambda: Observation.objects.filter(tried_at__gte=began).count() == 2, within=20)
+            assert max(lateness(ids)) <= 2
+            longest = max(queue.llen(name) for name in app.amqp.queues)
+            assert longest < 20, "messages pile up"
+            mailed = Notice.objects.filter(attempts__gt=0).count()
+            assert mailed < 10, "one sender asks a server that is dead"
+    finally:
+        place.start()

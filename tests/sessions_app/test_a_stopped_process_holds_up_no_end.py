@@ -232,7 +232,7 @@ def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, setting
     import socket
 
     from sessions_app.models import Notice
-    from sessions_app.operations.send_notice import send_notice
+    from sessions_app.operations.send_notices import send_notices
 
     world.request()
     notice = Notice.objects.get(identity=world.bob)
@@ -242,7 +242,7 @@ def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, setting
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = hole.getsockname()
         settings.EMAIL_TIMEOUT = 2
-        sending = Started(lambda: send_notice(notice_id=notice.pk, now=world.now))
+        sending = Started(lambda: send_notices(now=lambda: world.now))
         accepted, _ = hole.accept()
         Notice.objects.filter(pk=notice.pk).update(subject="Not locked")
         notice.refresh_from_db()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from celery import current_app
 
 from broker.audit.models import AuditVerification
+from broker.celery import QUEUES, app
+from broker.up import worker_argv
 from sessions_app import tasks
 from sessions_app.models import EndReason, GrantState, Observation
 from sessions_app.operations.end_grant import end_grant
@@ -45,9 +47,27 @@ def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
     assert grant.state == GrantState.ENDED
 
 
-def test_the_record_is_read_again_on_schedule(world):
+def test_the_record_is_read_again_on_schedule_in_a_thread_of_its_own(live_world):
     tasks.verify_record()
-    assert AuditVerification.objects.get(log="main").ok
+    eventually(lambda: AuditVerification.objects.filter(log="main", ok=True).exists(), within=30)
+    eventually(lambda: not tasks._keepers._busy, within=30)
+
+
+def test_each_task_that_is_scheduled_has_a_queue_and_what_is_bound_to_time_shares_none_with_mail():
+    scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    queues = {task: route["queue"] for task, route in app.conf.task_routes.items()}
+    assert scheduled <= set(queues)
+    beside_mail = {task for task, queue in queues.items() if queue == queues["notices.send"]}
+    bound_to_time = {
+        "sweep.tick", "sweep.baseless", "grants.provision", "grants.prepare", "grants.deprovision", "record.checkpoint",
+        "record.verify", "clusters.reconcile_all", "deliveries.handle_lost", "workflows.read_all",
+    }  # fmt: skip
+    assert not bound_to_time & beside_mail
+    assert "webhooks.send" in beside_mail
+
+
+def test_the_worker_takes_from_every_queue():
+    assert worker_argv()[-1].split(",") == list(QUEUES)
 
 
 def test_the_worker_queues_and_sends_webhooks_in_threads_of_its_own(live_world, settings):

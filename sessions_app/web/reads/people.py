@@ -18,12 +18,14 @@ from sessions_app.models import (
     CommandRun,
     Grant,
     GrantState,
+    Notice,
     RunState,
     TrustPolicy,
 )
 from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people, sees_others
 from sessions_app.queries.record import newest_visible
+from sessions_app.queries.upkeep import last_given_up
 from sessions_app.queries.ways import Way, ways_of
 from sessions_app.web.reads.home import LIVE
 from sessions_app.web.reads.pages import Page, page_of
@@ -131,6 +133,7 @@ class PersonPage:
     factors: Factors | None
     grants: Sequence[Grant]
     refused: Sequence[CommandRun]
+    not_mailed: Notice | None
     entries: Sequence[AuditEntry]
 
 
@@ -162,6 +165,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
         factors=factors_of(person) if close and person.is_person else None,
         grants=list(visible.filter(state=GrantState.ENDED).order_by("-created_at")[:RECENT]),
         refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
+        not_mailed=last_given_up(person) if reader.is_superuser else None,
         entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,
     )
 

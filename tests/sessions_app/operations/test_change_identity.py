@@ -17,7 +17,7 @@ from sessions_app.operations.change_identity import (
 )
 from sessions_app.operations.decide_request import MayNotDecide
 from sessions_app.operations.disable_identity import OnlyAdministrators
-from sessions_app.operations.send_notice import send_notice
+from sessions_app.operations.send_notices import send_notices
 from tests.support.acts import events, last
 from tests.support.world import SETUP
 
@@ -67,19 +67,19 @@ def test_who_it_is_is_told_at_the_old_address_and_at_the_new_one(world):
     notice = Notice.objects.get(identity=world.alice)
     assert notice.subject == "Admin changed the mail address of alice"
     assert "Mail address: alice@example.com → liddell@example.com" in notice.body
-    send_notice(notice_id=notice.pk, now=world.now)
+    send_notices(now=lambda: world.now)
     (message,) = mail.outbox
     assert message.recipients() == ["liddell@example.com", "alice@example.com"]
     change(world, world.alice, name="Alice L.")
-    send_notice(notice_id=Notice.objects.filter(identity=world.alice).latest("pk").pk, now=world.now)
+    send_notices(now=lambda: world.now)
     assert mail.outbox[1].recipients() == ["liddell@example.com"]
 
 
 def test_an_address_that_is_taken_away_is_told_of_it_and_one_that_is_given_too(world):
     change(world, world.alice, email="")
-    send_notice(notice_id=Notice.objects.latest("pk").pk, now=world.now)
+    send_notices(now=lambda: world.now)
     change(world, world.alice, email="new@example.com")
-    send_notice(notice_id=Notice.objects.latest("pk").pk, now=world.now)
+    send_notices(now=lambda: world.now)
     assert [message.recipients() for message in mail.outbox] == [["alice@example.com"], ["new@example.com"]]
 
 

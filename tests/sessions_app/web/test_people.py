@@ -8,7 +8,7 @@ from django.contrib.auth.hashers import make_password
 
 from accounts.models import Identity, SSHPublicKey
 from accounts.operations.create_token import create_token
-from sessions_app.models import AccessPolicy
+from sessions_app.models import AccessPolicy, Notice
 from tests.sessions_app.web.test_access import PUBLIC_KEY
 from tests.support import acts
 from tests.support.acts import policy
@@ -363,3 +363,18 @@ def test_administrators_see_whom_a_password_alone_lets_in_and_nobody_else_does(b
     assert ">a password alone<" in browser("admin").get("/people/").content.decode()
     assert ">a password alone<" not in browser("bob").get("/people/").content.decode()
     assert "bob" in listed(browser("bob"), "?state=password"), "what others have is not told by a filter"
+
+
+def test_administrators_see_whose_mail_was_given_up_and_why_until_one_arrives(world, browser, as_bob, now):
+    world.request()
+    mail = Notice.objects.filter(identity=world.bob)
+    mail.update(given_up_at=now, next_attempt_at=None, last_error="550 5.1.1 unknown user")
+    page = browser("admin").get("/people/bob/").content.decode()
+    assert "Mail to Bob isn’t delivered." in page
+    assert "550 5.1.1 unknown user" in page
+    assert "unknown user" not in as_bob.get("/people/bob/").content.decode()
+    world.request()
+    mail.filter(given_up_at__isnull=True).update(
+        mailed_at=now + dt.timedelta(seconds=1), next_attempt_at=None
+    )
+    assert "delivered" not in browser("admin").get("/people/bob/").content.decode()

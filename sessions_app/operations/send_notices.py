@@ -1,0 +1,177 @@
+"""Mail the notices that are due."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record, recordable
+from sessions_app.models import Notice
+from sessions_app.notifications.base import Message, NotReached, NotTold
+from sessions_app.notifications.email import Email
+from sessions_app.operations.tell import tell
+
+log = structlog.get_logger(__name__)
+
+MAILER = Actor.system("mail")
+# After about a day of trying, the notice in the page has to do.
+MOST_ATTEMPTS = 12
+# So few that what a process had claimed when it died is soon gone through.
+BATCH = 10
+# Longer than a mail server may be waited for; what a process died over is taken over after this.
+CLAIM = dt.timedelta(minutes=5)
+FIRST_WAIT = dt.timedelta(minutes=1)
+# Administrators are told once in this time that somebody can't be mailed to.
+TOLD_AGAIN = dt.timedelta(days=1)
+
+
+def send_notices(*, now: Callable[[], dt.datetime]) -> int:
+    """Mail what is due, a few at a time and those that waited longest first, until nothing is left or the server can't be
+    reached; return how many were mailed.
+
+    Without an address a notice is only in the page. One that the server refuses for good, that can't be written to anybody,
+    or that failed a dozen times is given up, and administrators are told. Any number of processes may do this at once: none
+    gets what another has. No transaction is open while the server is waited for.
+    """
+    mailed = 0
+    with closing(Email()) as email:
+        while batch := _claim(now()):
+            for place, notice in enumerate(batch):
+                try:
+                    mailed += _mail(notice, email, now)
+                except NotReached:
+                    _give_back(batch[place + 1 :])
+                    return mailed
+    return mailed
+
+
+def mail_is_due(*, now: dt.datetime) -> bool:
+    """Whether a notice waits to be mailed now."""
+    return _due(now).exists()
+
+
+def _due(now: dt.datetime) -> QuerySet[Notice]:
+    return Notice.objects.to_mail().filter(next_attempt_at__lte=now)
+
+
+def _claim(now: dt.datetime) -> list[Notice]:
+    """Take a few notices that nobody else has, each with the time at which it was due."""
+    with transaction.atomic():
+        free = _due(now).select_for_update(skip_locked=True, of=("self",)).select_related("identity")
+        batch = list(free.order_by("next_attempt_at", "pk")[:BATCH])
+        Notice.objects.filter(pk__in=[notice.pk for notice in batch]).update(next_attempt_at=now + CLAIM)
+    return batch
+
+
+def _give_back(batch: Sequence[Notice]) -> None:
+    """Let those that were not tried be due as before."""
+    for notice in batch:
+        _tried(notice).update(next_attempt_at=notice.next_attempt_at)
+
+
+def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
+    """Try one; return how many were mailed. Raises NotReached, which says that the others need not be tried now."""
+    if not _begin(notice, now()):
+        return 0
+    try:
+        _send(notice, email)
+    except NotTold as error:
+        _not_told(notice, error, now())
+        if isinstance(error, NotReached):
+            raise
+        return 0
+    _tried(notice).update(mailed_at=now(), next_attempt_at=None, last_error="")
+    return 1
+
+
+def _send(notice: Notice, email: Email) -> None:
+    try:
+        if to := _addresses(notice):
+            email.send(_message(notice, to))
+    except NotTold:
+        raise
+    except Exception as error:  # the edge of one mail: what nobody foresaw there may not hold up the others
+        log.exception("mail.failed", notice=notice.pk)
+        raise NotTold(f"It could not be mailed: {type(error).__name__}: {error}", permanent=False) from error
+
+
+def _begin(notice: Notice, now: dt.datetime) -> bool:
+    """Count the attempt before it is made, and renew the claim; return whether it may be made."""
+    if notice.attempts >= MOST_ATTEMPTS:
+        _give_up(notice, "Each process that mailed it died over it.", now)
+        return False
+    if not _tried(notice).update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
+        return False
+    notice.attempts += 1
+    return True
+
+
+def _tried(notice: Notice) -> QuerySet[Notice]:
+    """Return the notice only as long as nobody else has tried it since."""
+    return Notice.objects.to_mail().filter(pk=notice.pk, attempts=notice.attempts)
+
+
+def _not_told(notice: Notice, error: NotTold, now: dt.datetime) -> None:
+    why = recordable(error.message)
+    if error.permanent or notice.attempts >= MOST_ATTEMPTS:
+        _give_up(notice, why, now)
+        return
+    wait = FIRST_WAIT * 2 ** min(notice.attempts - 1, 9)
+    _tried(notice).update(next_attempt_at=now + wait, last_error=why)
+
+
+def _give_up(notice: Notice, why: str, now: dt.datetime) -> None:
+    with transaction.atomic():
+        given_up = _tried(notice).update(given_up_at=now, next_attempt_at=None, last_error=why)
+        if given_up and not _was_told_of(notice.identity, now):
+            _tell_administrators(notice, why, now)
+    log.warning(
+        "mail.given_up", notice=notice.pk, to=notice.identity.username, attempts=notice.attempts, error=why
+    )
+
+
+def _was_told_of(person: Identity, now: dt.datetime) -> bool:
+    """Whether administrators know already, or are those who can't be mailed to of that."""
+    lately = Notice.objects.filter(event=Event.IDENTITY_NOT_MAILED, created_at__gt=now - TOLD_AGAIN)
+    return lately.filter(path=_page(person)).exists()
+
+
+def _tell_administrators(notice: Notice, why: str, now: dt.datetime) -> None:
+    person = notice.identity
+    administrators = list(Identity.objects.active().filter(is_superuser=True))
+    record(
+        event=Event.IDENTITY_NOT_MAILED, actor=MAILER, object_type="identity", object_ref=person.username, now=now,
+        data={"attempts": notice.attempts, "error": why, "told": sorted(one.username for one in administrators)},
+    )  # fmt: skip
+    tell(
+        people=administrators, event=Event.IDENTITY_NOT_MAILED, now=now, path=_page(person),
+        subject=f"Mail to {person} can't be delivered",
+        body=f"{why}\nThe notice stands in the page. Check the address of {person} and the mail server.",
+    )  # fmt: skip
+
+
+def _page(person: Identity) -> str:
+    return f"/people/{person.username}/"
+
+
+def _addresses(notice: Notice) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (notice.identity.email, notice.also_to))))
+
+
+def _message(notice: Notice, to: tuple[str, ...]) -> Message:
+    return Message(
+        to=to,
+        name=str(notice.identity),
+        subject=notice.subject,
+        body=notice.body,
+        url=settings.PUBLIC_URL + notice.path,
+    )

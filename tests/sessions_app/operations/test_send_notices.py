@@ -1,0 +1,219 @@
+"""Mailing notices."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core import mail
+
+from sessions_app.models import Notice
+from sessions_app.operations.send_notices import CLAIM, MOST_ATTEMPTS, mail_is_due, send_notices
+from tests.support.acts import after, at_once, events
+from tests.support.mail_server import mail_server
+
+
+def alone(notice: Notice) -> Notice:
+    """The only one that is to be mailed."""
+    Notice.objects.exclude(pk=notice.pk).update(next_attempt_at=None)
+    return notice
+
+
+@pytest.fixture
+def notice(world) -> Notice:
+    """Bob's, the only one that is to be mailed."""
+    world.request()
+    return alone(Notice.objects.get(identity=world.bob))
+
+
+def test_a_notice_is_mailed_once_with_its_link(world, notice, settings):
+    for _ in range(2):
+        send_notices(now=lambda: world.now)
+    (message,) = mail.outbox
+    assert message.to == ["Bob <bob@example.com>"] or message.to == ["bob@example.com"]
+    assert settings.PUBLIC_URL + notice.path in message.body
+    notice.refresh_from_db()
+    assert (notice.mailed_at, notice.next_attempt_at, notice.attempts) == (world.now, None, 1)
+
+
+def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
+    world.request(reason="Certificates <b>expire</b>", ticket="CHG-7")
+    notice = alone(Notice.objects.get(identity=world.bob))
+    send_notices(now=lambda: world.now)
+    (message,) = mail.outbox
+    ((page, kind),) = message.alternatives
+    assert (message.subject, kind) == ("Stint: Alice asks to run restart-web on web", "text/html")
+    for line in ("For: 1 h", "Start: as soon as it is approved", "Targets: web-1, web-2", "Ticket: CHG-7"):
+        assert line in message.body
+        assert line in page
+    assert "Reason: Certificates <b>expire</b>" in message.body
+    assert "Certificates &lt;b&gt;expire" in page
+    link = settings.PUBLIC_URL + notice.path
+    assert re.findall(r"https?://[^\s\"<]+", page) == [link] == re.findall(r"https?://\S+", message.body)
+    assert re.findall(r"<(?:script|img|form|style)", page) == []
+
+
+def test_without_an_address_it_is_only_in_the_page(world, notice):
+    type(world.bob).objects.filter(pk=world.bob.pk).update(email="")
+    send_notices(now=lambda: world.now)
+    assert mail.outbox == []
+    notice.refresh_from_db()
+    assert notice.next_attempt_at is None
+
+
+@pytest.fixture
+def no_server(settings) -> None:
+    """Nobody listens at port 9."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", 9, 1
+
+
+def test_a_server_that_does_not_answer_is_asked_again_later_and_not_for_ever(world, notice, no_server):
+    send_notices(now=lambda: world.now)
+    notice.refresh_from_db()
+    assert (notice.attempts, notice.mailed_at) == (1, None)
+    assert notice.next_attempt_at == after(world, seconds=60)
+    assert "can't be reached" in notice.last_error
+    send_notices(now=lambda: after(world, seconds=59))
+    notice.refresh_from_db()
+    assert notice.attempts == 1
+    for _ in range(MOST_ATTEMPTS - 1):
+        notice.refresh_from_db()
+        send_notices(now=lambda: notice.next_attempt_at)
+    notice.refresh_from_db()
+    assert (notice.attempts, notice.next_attempt_at, notice.mailed_at) == (MOST_ATTEMPTS, None, None)
+    assert notice.given_up_at is not None
+
+
+def test_a_server_that_can_not_be_reached_is_asked_for_one_notice_and_not_for_each_that_is_due(
+    world, no_server
+):
+    for _ in range(15):
+        world.request()
+    due = Notice.objects.filter(next_attempt_at__lte=world.now)
+    count = due.count()
+    assert send_notices(now=lambda: world.now) == 0
+    assert list(Notice.objects.filter(attempts__gt=0).values_list("attempts", flat=True)) == [1]
+    assert due.count() == count - 1
+
+
+def test_many_are_mailed_over_one_connection(world, settings):
+    for _ in range(15):
+        world.request()
+    count = Notice.objects.count()
+    with mail_server(settings) as server:
+        assert send_notices(now=lambda: world.now) == count
+        assert (server.connections, len(server.took)) == (1, count)
+    assert not mail_is_due(now=after(world, days=9))
+
+
+IMPOSSIBLE = (
+    "bob",
+    "bob@",
+    "@example.com",
+    "bob@exam ple.com",
+    "bob@example.com\nBcc: x@example.com",
+    "böb@example.com",
+    "x" * 70 + "@" + "y" * 70 + ".example",
+)
+
+
+@pytest.mark.parametrize("address", IMPOSSIBLE)
+def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
+    world, notice, settings, address
+):
+    type(world.bob).objects.filter(pk=world.bob.pk).update(email=address)
+    with mail_server(settings) as server:
+        server.refuses = {address: "553 5.1.3 no such address syntax", "": "553 no"}
+        send_notices(now=lambda: world.now)
+        notice.refresh_from_db()
+        assert (notice.mailed_at, notice.next_attempt_at, notice.given_up_at) == (None, None, world.now)
+        assert notice.last_error
+        told = Notice.objects.get(identity=world.admin, event="identity.not_mailed")
+        assert (told.subject, told.path) == ("Mail to Bob can't be delivered", "/people/bob/")
+        assert notice.last_error in told.body
+        assert events("bob")[-1] == "identity.not_mailed"
+        assert not any("x@example.com" in each or "bob@" in each for each in server.took)
+
+
+def test_administrators_are_told_once_a_day_of_a_person_who_can_not_be_mailed_to(world, settings):
+    for _ in range(5):
+        world.request()
+    with mail_server(settings) as server:
+        server.refuses = {
+            person.email: "550 5.1.1 unknown" for person in (world.bob, world.dora, world.admin)
+        }
+        type(world.admin).objects.filter(pk=world.admin.pk).update(email="admin@example.com")
+        server.refuses["admin@example.com"] = "550 5.1.1 unknown"
+        for _ in range(3):
+            send_notices(now=lambda: world.now)
+    told = Notice.objects.filter(event="identity.not_mailed", identity=world.admin)
+    # Of themselves as well: that they can't be mailed to is in the page alone.
+    assert sorted(told.values_list("path", flat=True)) == ["/people/admin/", "/people/bob/", "/people/dora/"]
+    assert not mail_is_due(now=after(world, days=9))
+
+
+def test_an_address_that_is_refused_for_now_is_tried_again(world, notice, settings):
+    with mail_server(settings) as server:
+        server.refuses = {"bob@example.com": "450 4.2.1 mailbox busy"}
+        send_notices(now=lambda: world.now)
+        notice.refresh_from_db()
+        assert (notice.given_up_at, notice.next_attempt_at) == (None, after(world, seconds=60))
+        assert "450 4.2.1 mailbox busy" in notice.last_error
+        server.refuses = {}
+        send_notices(now=lambda: after(world, seconds=60))
+        notice.refresh_from_db()
+        assert notice.mailed_at == after(world, seconds=60)
+
+
+def test_a_sender_that_the_server_refuses_gives_up_nobodys_notice(world, notice, settings):
+    """It is the set-up that is wrong: every mail would be refused."""
+    with mail_server(settings) as server:
+        server.sender = "550 5.7.1 not one of ours"
+        send_notices(now=lambda: world.now)
+        assert not Notice.objects.filter(given_up_at__isnull=False).exists()
+        assert Notice.objects.filter(last_error__contains="not one of ours").count() == 1
+
+
+def test_what_each_process_died_over_is_given_up(world, notice):
+    Notice.objects.filter(pk=notice.pk).update(attempts=MOST_ATTEMPTS)
+    send_notices(now=lambda: world.now)
+    notice.refresh_from_db()
+    assert (notice.given_up_at, notice.next_attempt_at) == (world.now, None)
+    assert [message.to for message in mail.outbox] == [], "the administrator has no address"
+
+
+def test_words_from_people_can_not_add_headers_to_a_mail(world):
+    Notice.objects.all().delete()
+    world.request(reason="ok\nBcc: mallory@example.com\n\n<script>alert(1)</script>")
+    notice = Notice.objects.get(identity=world.bob)
+    Notice.objects.filter(pk=notice.pk).update(subject="Hello\nBcc: mallory@example.com")
+    send_notices(now=lambda: world.now)
+    for message in mail.outbox:
+        assert "Bcc" not in dict(message.message().items())
+        assert message.recipients() == ["bob@example.com"] or "mallory" not in str(message.recipients())
+        assert "\n" not in message.subject
+        assert all("<script>" not in str(body) for body, kind in message.alternatives if kind == "text/html")
+
+
+def test_nothing_due_reaches_no_server(world, no_server):
+    Notice.objects.all().delete()
+    assert not mail_is_due(now=world.now)
+    assert send_notices(now=lambda: world.now) == 0
+
+
+def test_sent_by_several_at_once_each_is_mailed_once(live_world, settings):
+    for _ in range(15):
+        live_world.request()
+    count = Notice.objects.count()
+    with mail_server(settings) as server:
+        mailed = at_once(*[lambda: send_notices(now=lambda: live_world.now)] * 3)
+        assert sum(mailed) == len(server.took) == count
+    assert set(Notice.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_what_a_process_had_when_it_died_is_taken_over(world, notice):
+    """A claim lapses by itself."""
+    Notice.objects.update(next_attempt_at=world.now + CLAIM)
+    assert send_notices(now=lambda: world.now) == 0
+    assert send_notices(now=lambda: world.now + CLAIM) == Notice.objects.count()
