@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from sessions_app.connectors.ssh.setup import principal_of
+
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
 _EMPTY_KRL = b"SSHKRL\n\0" + (1).to_bytes(4, "big") + bytes(8 + 8 + 8 + 4 + 4)
 _START_TIMEOUT = 10.0
@@ -38,12 +40,14 @@ def usable_sshd() -> str:
 class SshTarget:
     """One target. Use it as a context manager, or call ``start`` and ``stop``; needs root, as sshd does.
 
-    ``ca_keys`` are public keys in OpenSSH's form. ``account`` logs in; others can't. ``options`` are further lines of
+    ``ca_keys`` are public keys in OpenSSH's form; their certificates get in for one of ``clusters`` alone. ``account`` logs
+    in; others can't. ``options`` are further lines of
     sshd_config, which win over those below. ``host_ca`` (path of a private key) signs a host certificate for
     127.0.0.1. ``port`` 0 chooses a free one. After ``stop`` nothing is left of it but what its commands have changed.
     """
 
     ca_keys: Sequence[str]
+    clusters: Sequence[str] = ()
     account: str = "root"
     options: Sequence[str] = ()
     host_ca: Path | None = None
@@ -151,6 +155,7 @@ class SshTarget:
             )
         (self.folder / "krl").write_bytes(_EMPTY_KRL)
         self.trust(self.ca_keys)
+        self._replace("principals", "".join(f"{principal_of(name)}\n" for name in self.clusters).encode())
         self.port = self.port or _free_port()
         (self.folder / "sshd_config").write_text("\n".join(self._config()) + "\n", encoding="utf-8")
 
@@ -162,6 +167,9 @@ class SshTarget:
             *([f"HostCertificate {self.folder}/host_key-cert.pub"] if self.host_ca else []),
             f"PidFile {self.folder}/sshd.pid",
             f"TrustedUserCAKeys {self.folder}/ca.pub",
+            f"AuthorizedPrincipalsFile {self.folder}/principals",
+            # Its folder is below one to which everybody may write.
+            "StrictModes no",
             f"RevokedKeys {self.folder}/krl",
             "AuthorizedKeysFile none",
             f"AllowUsers {self.account}",

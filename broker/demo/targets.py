@@ -31,9 +31,9 @@ class Targets:
     def __enter__(self) -> Self:
         """Start all."""
         with self._stack:
-            for *_, names in CLUSTERS.values():
+            for cluster, (*_, names) in CLUSTERS.items():
                 for name in names:
-                    self._start(name)
+                    self._start(name, cluster)
             self._stack = self._stack.pop_all()
         return self
 
@@ -43,7 +43,7 @@ class Targets:
         """Stop all."""
         self._stack.close()
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, cluster: str) -> None:
         folder = self._folder / name
         (folder / "bin").mkdir(parents=True, mode=0o755)
         folder.chmod(0o755)
@@ -57,7 +57,7 @@ class Targets:
         )
         self._stack.callback(_end, services)
         path = f"{folder / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        target = SshTarget(ca_keys=self._authorities, options=[f"SetEnv PATH={path}"])
+        target = SshTarget(ca_keys=self._authorities, clusters=[cluster], options=[f"SetEnv PATH={path}"])
         self._stack.enter_context(target)
         self.hosts.append(Host(name, target.port, target.account, target.host_key))
 

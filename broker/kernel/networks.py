@@ -41,3 +41,16 @@ def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
 def within(address: Address, networks: Sequence[Network]) -> bool:
     """Whether an address is of one of the networks."""
     return any(address.version == network.version and address in network for network in networks)
+
+
+def source_of(address: str) -> str:
+    """Return whom attempts from an address are counted for: the address, or the /64 of IPv6, of which one host has all."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found.packed, 64), strict=False))

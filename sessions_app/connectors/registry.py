@@ -23,7 +23,7 @@ class ConnectorType:
     """One kind of cluster, before any is logged in to.
 
     ``prepares``: something must be made on a target before a grant can be used; ``issues``: a grant is used
-    with a credential; ``accounts``: targets have a login account and a host key of their own;
+    with a credential; ``account``: the usual login account of targets, which have one and a host key of their own; empty where they have neither;
     ``runs``: its commands run through the SSH gateway, also from the pages; ``shows``: what was made can be observed on a target;
     ``single``: a cluster has one target; ``sees``: each use passes a gateway of Stint, which sees what is tried; ``commands``: the kind of the command sets that its clusters take, its own if
     empty.
@@ -36,7 +36,7 @@ class ConnectorType:
     default_port: int
     prepares: bool = True
     issues: bool = False
-    accounts: bool = False
+    account: str = ""
     runs: bool = False
     shows: bool = True
     single: bool = False

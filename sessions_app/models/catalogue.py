@@ -143,7 +143,7 @@ class Target(models.Model):
     name = models.SlugField(max_length=63)
     address = models.CharField(max_length=253)
     port = models.PositiveIntegerField(default=22)
-    account = models.CharField(max_length=32, blank=True, default="root")
+    account = models.CharField(max_length=32, blank=True)
     host_key = models.TextField(blank=True)
     removed_at = models.DateTimeField(null=True, blank=True)
 

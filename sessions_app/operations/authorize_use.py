@@ -12,6 +12,7 @@ import structlog
 
 from broker.audit.actor import ActorKind
 from broker.kernel.statement import Statement, moment, number, text
+from sessions_app.connectors.base import Place
 from sessions_app.models import CommandSetVersion
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.ssh.decide import CompiledSet
@@ -67,6 +68,11 @@ class Use(AnyUse):
     """One grant on one host, over SSH."""
 
     compiled: CompiledSet
+
+    @property
+    def place(self) -> Place:
+        """Where its commands run."""
+        return Place(cluster=self.cluster, target=self.target, host_ca=self.host_ca)
 
 
 def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, now: dt.datetime) -> list[Use]:

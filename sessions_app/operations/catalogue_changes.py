@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +37,6 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalogue_plan import Action, Change, Plan, note
 from sessions_app.operations.cluster_connection import (
-    default_account,
     read_connection,
     settled,
     shown_connection,
@@ -195,10 +196,7 @@ def write_cluster(
     if before == after:
         return
     if cluster.pk and seen == cluster.connection:
-        # New secrets for the same places: what is still to be undone there is undone with them.
-        Lease.objects.filter(grant__cluster=cluster, gone_at__isnull=True, connection=seen).update(
-            sealed_connection=sealed
-        )
+        _renew_secrets(cluster, document, sealed)
     cluster.connection, cluster.sealed_connection = seen, sealed
     cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
     cluster.environment, cluster.risk, cluster.host_ca = (
@@ -218,6 +216,20 @@ def write_cluster(
     )  # fmt: skip
 
 
+def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -> None:
+    """New secrets for the same places: what is still to be undone there is undone with them. A place that the cluster has
+    left is told no new secret.
+    """
+    port = type_of(document.kind).default_port
+    here = [models.Q(address=target.address, port=target.port or port) for target in document.targets]
+    Lease.objects.filter(
+        functools.reduce(operator.or_, here),
+        grant__cluster=cluster,
+        gone_at__isnull=True,
+        connection=cluster.connection,
+    ).update(sealed_connection=sealed)
+
+
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
     """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
     wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
@@ -229,7 +241,7 @@ def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> N
             defaults={
                 "address": target.address,
                 "port": target.port or type_.default_port,
-                "account": target.account or default_account(type_),
+                "account": target.account or type_.account,
                 "host_key": target.host_key or "",
                 "removed_at": None,
             },
@@ -257,7 +269,7 @@ def cluster_document(cluster: Cluster) -> ClusterDocument:
 def cluster_row(cluster: Cluster) -> dict[str, Any]:
     """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it."""
     type_ = find(cluster.kind)
-    port, account = (type_.default_port, default_account(type_)) if type_ else (None, None)
+    port, account = (type_.default_port, type_.account) if type_ else (None, None)
     return {
         "name": cluster.name,
         "kind": cluster.kind,

@@ -32,7 +32,7 @@ def settled(document: ClusterDocument) -> ClusterDocument:
     for at, target in enumerate(document.targets):
         given |= {f"targets[{at}].account": target.account, f"targets[{at}].host_key": target.host_key}
     odd = [path for path, value in given.items() if value is not None]
-    if odd and not type_.accounts:
+    if odd and not type_.account:
         why = f"means nothing for a cluster of kind {document.kind}: remove it"
         raise DocumentError([Problem(path, why) for path in odd])
     if type_.single and len(document.targets) > 1:
@@ -44,13 +44,8 @@ def settled(document: ClusterDocument) -> ClusterDocument:
 
 def _settled_target(target: TargetDocument, type_: ConnectorType) -> TargetDocument:
     port = None if target.port == type_.default_port else target.port
-    account = None if target.account == default_account(type_) else target.account
+    account = None if target.account == type_.account else target.account
     return target.model_copy(update={"port": port, "account": account})
-
-
-def default_account(type_: ConnectorType) -> str:
-    """Return the account that a target of the type is logged in to where its document names none."""
-    return "root" if type_.accounts else ""
 
 
 def read_connection(
@@ -146,6 +141,36 @@ def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) 
     wanted = {(target.address, target.port or port) for target in document.targets}
     plain = {name: value for name, value in document.connection.items() if name not in secrets}
     return not wanted <= known or plain != before.connection
+
+
+def aimed_elsewhere(before: ClusterDocument, after: ClusterDocument) -> list[str]:
+    """Return what ``after`` says otherwise about where a cluster's commands and secrets go, in words; empty for nothing.
+
+    A target that is taken out aims at nothing, and a new secret for the same place opens what the old one did.
+    """
+    type_ = find(before.kind)
+    if type_ is None or after.kind != before.kind:
+        return ["kind"] if after.kind != before.kind else []
+    secrets, kept = secret_fields(type_.parameters), {target.name: target for target in before.targets}
+    found = [
+        f"connection.{name}"
+        for name, about in type_.parameters.model_fields.items()
+        if name not in secrets
+        and before.connection.get(name, about.default) != after.connection.get(name, about.default)
+    ]
+    if before.host_ca != after.host_ca:
+        found.append("host_ca")
+    for target in after.targets:
+        found += _aimed_elsewhere(kept.get(target.name), target, type_)
+    return found
+
+
+def _aimed_elsewhere(before: TargetDocument | None, after: TargetDocument, type_: ConnectorType) -> list[str]:
+    if before is None:
+        return [f"the new target {after.name}"]
+    one, other = _settled_target(before, type_), _settled_target(after, type_)
+    parts = ("address", "port", "account", "host_key")
+    return [f"{part} of {after.name}" for part in parts if getattr(one, part) != getattr(other, part)]
 
 
 def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:

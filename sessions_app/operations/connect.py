@@ -17,6 +17,7 @@ from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.mcp.connector import TYPE as MCP
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
+from sessions_app.connectors.ssh.setup import ACCOUNT
 from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
 from sessions_app.operations.cluster_connection import parameters_of
@@ -124,7 +125,7 @@ KUBERNETES = registry.ConnectorType(
     issues=True,
 )
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, accounts=True, runs=True, sees=True
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, account=ACCOUNT, runs=True, sees=True
 )
 
 

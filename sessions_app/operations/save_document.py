@@ -20,6 +20,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalogue_changes import (
     cluster_data,
+    cluster_document,
     plain,
     unknown_names,
     write_cluster,
@@ -30,11 +31,12 @@ from sessions_app.operations.catalogue_changes import (
     write_webhook,
 )
 from sessions_app.operations.catalogue_plan import Plan, one_change
+from sessions_app.operations.cluster_connection import aimed_elsewhere
 from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflow_sources import shown_document
 from sessions_app.operations.write_trust_policy import write_trust_policy
-from sessions_app.policy.catalogue import Catalogue, read_one
+from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
@@ -75,8 +77,8 @@ def save_document(
 
     ``name`` is the only one that the text may have. ``based_on`` is the ``state_of`` that the writer saw; ``told`` are the
     grants whose end was stated before. ``plan_only`` changes nothing. Administrators of Stint may save everything; who
-    administers a cluster or a policy may change it, and may not bring under a policy what is not theirs to give.
-    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
+    administers a cluster or a policy may change it, and may neither point a cluster elsewhere nor bring under a policy
+    what is not theirs to give. Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
     """
     try:
         catalogue = read_one(kind, source)
@@ -187,9 +189,7 @@ def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> 
     if kind == "clusters" and (
         cluster := Cluster.objects.live().administered_by(actor).filter(name=name).first()
     ):
-        after = plain(catalogue.clusters[name]).get("administrators")
-        if after != cluster_data(cluster).get("administrators"):
-            raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a cluster.")
+        _check_not_aimed(cluster, catalogue.clusters[name])
         return
     if kind == "command-sets" and may_set_up(actor, CommandSet.objects.live().filter(name=name)):
         return
@@ -197,6 +197,18 @@ def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> 
     if kind != "policies" or policy is None:
         raise OnlyAdministratorsSetUp(f"Only its administrators may change the {NOUN[kind]} {name}.")
     _check_not_wider(facts.policy_document(policy), catalogue.policies[name][0], actor)
+
+
+def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
+    """Who administers one cluster sends nothing of Stint's to another place: what targets trust is Stint, not them."""
+    before = cluster_document(cluster)
+    if plain(after).get("administrators") != plain(before).get("administrators"):
+        raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a cluster.")
+    if changed := aimed_elsewhere(before, after):
+        raise OnlyAdministratorsSetUp(
+            f"Only administrators of Stint change where a cluster is and how Stint logs in there: {', '.join(changed)}.",
+            hint="Ask one of them, or leave that as it was. Targets can be taken out, and secrets replaced.",
+        )
 
 
 def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:

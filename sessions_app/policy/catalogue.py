@@ -73,7 +73,7 @@ class TargetDocument(_File):
     port: int | None = Field(
         default=None, ge=1, le=65535, description="The usual port of the kind if not given"
     )
-    account: Account | None = Field(default=None, description="For SSH: root if not given")
+    account: Account | None = Field(default=None, description="For SSH: stint if not given")
     host_key: HostKey | None = None
 
 

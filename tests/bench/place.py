@@ -39,7 +39,10 @@ def place_with_targets(**env: str) -> Iterator[Place]:
     with database() as (name, world), _folder() as folder:
         options = [environment(folder)]
         keys = [ensure_ssh_ca(now=clock.now()).public_key]
-        with SshTarget(keys, options=options) as one, SshTarget(keys, options=options) as two:
+        with (
+            SshTarget(keys, ["web"], options=options) as one,
+            SshTarget(keys, ["web"], options=options) as two,
+        ):
             place = Place(world, folder, {**_env(name, folder), **env}, {"web-1": one, "web-2": two})
             world.apply(place.catalogue(), now=clock.now())
             place.start()

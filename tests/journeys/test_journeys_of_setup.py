@@ -87,7 +87,7 @@ def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
     from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 
     ca = ensure_ssh_ca(now=live_world.now)
-    with SshTarget([]) as sshd:
+    with SshTarget([], ["web"]) as sshd:
         Target.objects.filter(name="web-1").update(port=sshd.port, host_key=sshd.host_key)
         admin = visit("admin", PHONE, has_touch=True)
         admin.goto("/clusters/web/")
@@ -96,7 +96,9 @@ def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
         expect(admin.locator("#checks")).to_contain_text("Checking")
         work()
         expect(admin.locator("#checks")).to_contain_text("1 step to mend")
-        expect(admin.locator("#checks")).to_contain_text("did not accept Stint's certificate for root")
+        expect(admin.locator("#checks")).to_contain_text(
+            "did not accept Stint's certificate for stint:web as root"
+        )
         sshd.trust([ca.public_key])
         admin.get_by_role("button", name="Check web-1").click()
         expect(admin.locator("#checks .pill", has_text="Checking").first).to_be_visible()

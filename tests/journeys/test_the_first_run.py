@@ -29,6 +29,13 @@ def live_world(stint_db):
     return SimpleNamespace(now=now)
 
 
+@pytest.fixture
+def site(serve, stint_db) -> str:
+    """The pages of a Stint that knows where its gateway's connections come from."""
+    stint_db.env["STINT_SSH_SOURCE_ADDRESS"] = "127.0.0.1"
+    return serve()
+
+
 def sign_in(chromium: Browser, site: str, name: str, password: str) -> Page:
     page = chromium.new_context(viewport=DESK, base_url=site).new_page()
     page.goto("/sign-in/")
@@ -49,7 +56,7 @@ def add(page: Page, name: str, groups: str) -> str:
 
 
 def test_first_run(live_world, chromium, site):
-    with SshTarget([]) as sshd:
+    with SshTarget([], ["web"]) as sshd:
         root = sign_in(chromium, site, "root", PASSWORD)
         expect(root.locator("h1")).to_have_text("First steps")
         words = add(root, "alice", "operators")
@@ -61,6 +68,7 @@ def test_first_run(live_world, chromium, site):
         row.get_by_label("Name").fill("web-1")
         row.get_by_label("Address").fill("127.0.0.1")
         row.get_by_label("Port").fill("no port")
+        row.get_by_label("Login account").fill("root")
         row.get_by_label("Host key").fill(sshd.host_key)
         root.get_by_role("button", name="Make the cluster").last.click()
         expect(row).to_contain_text("valid integer")

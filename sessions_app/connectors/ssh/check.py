@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import asyncssh
 
-from sessions_app.connectors.base import CheckStep, ConnectorError
-from sessions_app.connectors.ssh.connection import Dialer, Errand, connect_tcp
+from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.ssh.connection import CLIENT_OPTIONS, Dialer, Errand, connect_tcp
+from sessions_app.connectors.ssh.setup import PRINCIPALS, principal_of
 from sessions_app.policy.commands.ssh.quoting import quote_argv
 from sessions_app.policy.scope import TargetFacts
 
@@ -20,8 +21,8 @@ ANSWER_TIMEOUT = 20.0
 LARGEST_SKEW = 15.0
 SAFE_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ash", "ksh", "mksh"})
 UNSAFE_SHELLS = frozenset({"csh", "tcsh"})
-_SETUP = "Run on the target, as root, what its cluster's page shows; `manage.py ssh_target_setup CLUSTER` prints it as well."
 _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
+_SAID_AGAIN = ("config", "tunnel", "proxy_command", "family", "local_addr", "client_version", "kex_algs")
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
 
 # Prints one `name=value` line for each fact; nothing in it depends on the tools that it looks for.
@@ -36,15 +37,17 @@ _PROBE = (
     "setpriv --pdeathsig KILL -- true 2>/dev/null && echo pdeathsig=yes; "
     'if [ "$(id -u)" = 0 ]; then unshare --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; '
     "else unshare --user --map-current-user --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; fi; "
+    f"echo \"principals=$(grep -hsv '^#' {PRINCIPALS}/\"$me\" | tr '\\n' ' ')\"; "
     'echo "exempt=$(grep -ihs "^ *PerSourcePenaltyExemptList" /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf '
     '| head -n 1)"'
 )
 
 
 async def check_target(
-    dialer: Dialer, target: TargetFacts, host_ca: str, *, clock: Callable[[], float] = time.time
+    dialer: Dialer, place: Place, *, clock: Callable[[], float] = time.time
 ) -> list[CheckStep]:
     """Return the steps in order; the last one is the first that makes all that follow impossible."""
+    target = place.target
     steps: list[CheckStep] = []
     try:
         (await connect_tcp(target)).close()
@@ -60,9 +63,9 @@ async def check_target(
         return Errand(serial=0, key_id="check", command=f"exec {command}")
 
     try:
-        connection = await dialer.dial(target, host_ca, errand)
+        connection = await dialer.dial(place, errand)
     except ConnectorError as error:
-        return [*steps, *await _not_let_in(error, target)]
+        return [*steps, *await _not_let_in(error, place)]
     how = "its pinned key" if target.host_key.strip() else "a certificate of the cluster's host authority"
     steps.append(CheckStep(_HOST_KEY, True, f"the target proved {how}"))
     try:
@@ -72,19 +75,30 @@ async def check_target(
             middle = (before + clock()) / 2
         version = str(connection.get_extra_info("server_version", ""))
     except (TimeoutError, asyncssh.Error, OSError) as error:
-        return [*steps, CheckStep(_ACCEPTED, False, f"it went away when asked: {error}", _SETUP)]
+        return [*steps, CheckStep(_ACCEPTED, False, f"it went away when asked: {error}", _lacks(place))]
     finally:
         connection.abort()
     steps.append(CheckStep(_ACCEPTED, True, f"{version} let the certificate in as {target.account}"))
-    return [*steps, *_judge(_facts(str(answer.stdout)), nonce, target, version, middle)]
+    return [*steps, *_judge(_facts(str(answer.stdout)), nonce, place, version, middle)]
 
 
-async def _not_let_in(error: ConnectorError, target: TargetFacts) -> list[CheckStep]:
+def _lacks(place: Place) -> str:
+    """What a target that lets no certificate in may lack; it does not say itself which of them."""
+    account = place.target.account
+    return (
+        f"It needs three things for {account}: the account itself, with a login shell, and not left out by AllowUsers or AllowGroups; Stint's key in the file that "
+        f"TrustedUserCAKeys names; and the line `{principal_of(place.cluster)}` in the file that AuthorizedPrincipalsFile "
+        f"names, {PRINCIPALS}/{account}. `manage.py ssh_target_setup {place.cluster}`, or the cluster's page, has the lines "
+        "that make all of them; run them there as root. The target's log says what it missed: `journalctl -u ssh`."
+    )
+
+
+async def _not_let_in(error: ConnectorError, place: Place) -> list[CheckStep]:
     if isinstance(error.__cause__, asyncssh.PermissionDenied):
         proven = CheckStep(_HOST_KEY, True, "the target proved its key")
-        return [proven, CheckStep(_ACCEPTED, False, error.message, _SETUP)]
+        return [proven, CheckStep(_ACCEPTED, False, error.message, _lacks(place))]
     if error.__cause__ is None or isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable):
-        shown = await _shown_key(target)
+        shown = await _shown_key(place.target)
         advice = (
             f"It shows this one; compare it with `cat /etc/ssh/ssh_host_*_key.pub` there: {shown}"
             if shown
@@ -98,7 +112,14 @@ async def _shown_key(target: TargetFacts) -> str:
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             sock = await connect_tcp(target)
-            key = await asyncssh.get_server_host_key(target.address, target.port, sock=sock, config=None)
+            key = await asyncssh.get_server_host_key(
+                target.address,
+                target.port,
+                sock=sock,
+                # What stands beside these is taken anew from elsewhere, unless it is said again.
+                options=asyncssh.SSHClientConnectionOptions(**CLIENT_OPTIONS),
+                **{name: CLIENT_OPTIONS[name] for name in _SAID_AGAIN},
+            )
     except (TimeoutError, asyncssh.Error, OSError, ConnectorError):
         return ""
     return key.export_public_key().decode().strip() if key else ""
@@ -110,7 +131,7 @@ def _facts(output: str) -> dict[str, str]:
 
 
 def _judge(
-    facts: dict[str, str], nonce: str, target: TargetFacts, version: str, asked: float
+    facts: dict[str, str], nonce: str, place: Place, version: str, asked: float
 ) -> Iterator[CheckStep]:
     forced = facts.get("nonce") == nonce
     yield CheckStep(
@@ -121,9 +142,10 @@ def _judge(
     if not forced:
         return
     account = facts.get("account", "")
-    same = account == target.account
+    same = account == place.target.account
     yield CheckStep("account", same, f"commands run as {account or 'nobody knows whom'}",
-                    "" if same else f"Make sure that {target.account} is an account of its own.")  # fmt: skip
+                    "" if same else f"Make sure that {place.target.account} is an account of its own.")  # fmt: skip
+    yield _principals(facts.get("principals", ""), place)
     yield _shell(facts.get("shell", ""))
     for tool in _TOOLS:
         yield _tool(tool, facts.get(tool, ""))
@@ -137,6 +159,19 @@ def _judge(
     )  # fmt: skip
     yield _clock(facts.get("clock", ""), asked)
     yield _penalties(version, facts.get("exempt", ""))
+
+
+def _principals(listed: str, place: Place) -> CheckStep:
+    """Whose certificates the account lets in, as far as the account may read it."""
+    mine = principal_of(place.cluster)
+    others = sorted(set(listed.split()) - {mine})
+    says = f"{place.target.account} lets in certificates for {mine}"
+    if not others:
+        return CheckStep("principals", True, says)
+    return CheckStep(
+        "principals", True, f"{says}, and for {', '.join(others)}",
+        f"Take from {PRINCIPALS}/{place.target.account} what is not meant to run commands there.",
+    )  # fmt: skip
 
 
 def _shell(path: str) -> CheckStep:

@@ -10,11 +10,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncssh
 
-from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.certificates import Credential, mint
+from sessions_app.connectors.ssh.options import CLOSED
+from sessions_app.connectors.ssh.setup import principal_of
 from sessions_app.policy.scope import TargetFacts
 
 # sshd drops connections at random when more than ten are not logged in yet (MaxStartups).
@@ -22,14 +25,6 @@ HANDSHAKES = 4
 ATTEMPTS = 5
 CONNECT_TIMEOUT = 8.0
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 3
-# AES-GCM is the fastest here by half; the client's order wins.
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes128-ctr",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +75,19 @@ class Dialer:
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     async def dial(
-        self, target: TargetFacts, host_ca: str, errand: Callable[[], Awaitable[Errand]]
+        self, place: Place, errand: Callable[[], Awaitable[Errand]]
     ) -> asyncssh.SSHClientConnection:
         """Return an authenticated connection. Raises ConnectorError.
 
         ``errand`` is awaited when the target asks for a proof, so that the handshake can go on before it is known.
         A connection that is lost before that is tried again: nothing can have run.
         """
-        known = known_hosts(target, host_ca)
+        target, known = place.target, known_hosts(place.target, place.host_ca)
         slot = self._slots.setdefault((target.address, target.port), asyncio.Semaphore(self._handshakes))
         for attempt in range(ATTEMPTS):
             async with slot:
                 try:
-                    return await self._attempt(target, known, errand)
+                    return await self._attempt(place, known, errand)
                 except _Lost as lost:
                     if attempt == ATTEMPTS - 1:
                         raise unreachable(target, lost.why) from lost
@@ -101,10 +96,11 @@ class Dialer:
 
     async def _attempt(
         self,
-        target: TargetFacts,
+        place: Place,
         known: tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]],
         errand: Callable[[], Awaitable[Errand]],
     ) -> asyncssh.SSHClientConnection:
+        target, principal = place.target, principal_of(place.cluster)
         sock = await connect_tcp(target)
         source = sock.getsockname()[0].partition("%")[0]
 
@@ -112,7 +108,7 @@ class Dialer:
             wanted = await errand()
             return mint(
                 self._ca(),
-                principal=target.account,
+                principal=principal,
                 serial=wanted.serial,
                 key_id=wanted.key_id,
                 force_command=wanted.command,
@@ -142,8 +138,8 @@ class Dialer:
             ) from error
         except asyncssh.PermissionDenied as error:
             raise ConnectorError(
-                f"{target.name} did not accept Stint's certificate for {target.account}. "
-                "`manage.py ssh_check` says what to set up there.",
+                f"{target.name} did not accept Stint's certificate for {principal} as {target.account}. "
+                f"`manage.py ssh_check {place.cluster}` says what to set up there.",
                 permanent=True,
             ) from error
         except TimeoutError as error:
@@ -157,17 +153,27 @@ class Dialer:
                 sock.close()
 
 
-# Nothing of the account that the gateway runs as may leak into a connection: no configuration, agent or other key.
-CLIENT_OPTIONS: dict[str, object] = {
-    "config": None,
-    "agent_path": None,
-    "agent_forwarding": False,
+CLIENT_OPTIONS: dict[str, Any] = {
+    **CLOSED,
+    "host_key_alias": None,
+    # A target that lets in without a proof would not be bound by the certificate's command.
+    "disable_trivial_auth": True,
+    "client_host_keysign": False,
+    "client_host_keys": None,
+    "client_host_certs": [],
+    "client_username": "stint",
     "client_keys": None,
+    "client_certs": [],
+    "ignore_encrypted": False,
+    "gss_delegate_creds": False,
     "preferred_auth": ["publickey"],
-    "gss_host": None,
-    "x509_trusted_certs": None,
-    "encryption_algs": list(CIPHERS),
-    "compression_algs": None,
+    "agent_path": None,
+    "agent_identities": None,
+    "pkcs11_provider": None,
+    "command": None,
+    "env": None,
+    "send_env": None,
+    "request_pty": False,
     "keepalive_interval": KEEPALIVE_INTERVAL,
     "keepalive_count_max": KEEPALIVE_COUNT,
     "login_timeout": 0,

@@ -73,13 +73,7 @@ class SSHConnector:
         place = lease.place
         with _slot(place.target):
             return asyncio.run(
-                sweep_target(
-                    self._dialer(),
-                    place.target,
-                    place.host_ca,
-                    lease.grant_ref,
-                    Mark(GRANT_MARK, lease.token),
-                )
+                sweep_target(self._dialer(), place, lease.grant_ref, Mark(GRANT_MARK, lease.token))
             )
 
     def verify(self, lease: Lease) -> Evidence:
@@ -98,22 +92,20 @@ class SSHConnector:
 
     def check(self, place: Place) -> list[CheckStep]:
         """Log in and report step by step what is right and what to fix."""
-        return asyncio.run(
-            checks.check_target(self._dialer(), place.target, place.host_ca, clock=self._clock)
-        )
+        return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
 
     def _run(self, place: Place, label: str, command: str) -> _Said:
         with _slot(place.target):
-            return asyncio.run(_ask(self._dialer(), place.target, place.host_ca, label, command))
+            return asyncio.run(_ask(self._dialer(), place, label, command))
 
     def _dialer(self) -> Dialer:
         return Dialer(lambda: self._key, source_addresses=self._sources, clock=self._clock)
 
 
-async def sweep_target(dialer: Dialer, target: TargetFacts, host_ca: str, label: str, mark: Mark) -> Evidence:
+async def sweep_target(dialer: Dialer, place: Place, label: str, mark: Mark) -> Evidence:
     """Kill what carries the mark and return what the target saw. Raises ConnectorError."""
     asked = _now()
-    swept = _swept(target, await _ask(dialer, target, host_ca, f"{label} sweep", sweep_command(mark)))
+    swept = _swept(place.target, await _ask(dialer, place, f"{label} sweep", sweep_command(mark)))
     return Evidence(
         gone=swept.left == 0,
         detail={
@@ -126,16 +118,16 @@ async def sweep_target(dialer: Dialer, target: TargetFacts, host_ca: str, label:
     )
 
 
-async def _ask(dialer: Dialer, target: TargetFacts, host_ca: str, key_id: str, command: str) -> _Said:
+async def _ask(dialer: Dialer, place: Place, key_id: str, command: str) -> _Said:
     async def errand() -> Errand:
         return Errand(serial=0, key_id=key_id, command=command)
 
-    connection = await dialer.dial(target, host_ca, errand)
+    connection = await dialer.dial(place, errand)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             answer = await connection.run("stint", stdin=asyncssh.DEVNULL, errors="replace")
     except (TimeoutError, asyncssh.Error, OSError) as error:
-        raise unreachable(target, f"it went away while it was asked ({error})") from error
+        raise unreachable(place.target, f"it went away while it was asked ({error})") from error
     finally:
         connection.abort()
     return _Said(str(answer.stdout or ""), str(answer.stderr or ""))

@@ -141,7 +141,7 @@ class Command:
         async def errand() -> Errand:
             return await asyncio.shield(begun)
 
-        return await self._parts.dialer.dial(self._use.target, self._use.host_ca, errand)
+        return await self._parts.dialer.dial(self._use.place, errand)
 
     def _errand(self, tried: Tried) -> Errand:
         use = self._use
@@ -306,11 +306,7 @@ class Command:
         mark = run_mark(self._use.token, tried.run_id)
         try:
             await sweep_target(
-                self._parts.dialer,
-                self._use.target,
-                self._use.host_ca,
-                f"{self._use.grant_ref}/{tried.run_id}",
-                mark,
+                self._parts.dialer, self._use.place, f"{self._use.grant_ref}/{tried.run_id}", mark
             )
         except ConnectorError as error:
             log.warning("command.not_swept", run=tried.run_id, error=error.message)

@@ -13,7 +13,8 @@ import structlog
 
 from accounts.queries import KeyHolder, identity_by_fingerprint
 from broker.kernel.errors import Unavailable
-from sessions_app.connectors.ssh.connection import CIPHERS
+from broker.kernel.networks import source_of
+from sessions_app.connectors.ssh.options import CLOSED
 from sessions_app.gateways.ssh import metrics
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
@@ -26,6 +27,8 @@ LOGIN_TIMEOUT = 15
 # The key that fits takes two: it is offered, and then used.
 AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
+# Kept for addresses that have none yet, so that a few can't shut out all others.
+KEPT_FREE = UNPROVEN // 4
 CHANNELS = 8
 # Without a session, a connection is let go: at first soon, and a control master that has served one a little later.
 IDLE_FIRST, IDLE_LATER = 15.0, 300.0
@@ -34,21 +37,17 @@ KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 3
 # Everything that a server of this library offers beyond sessions is turned off, most of all agent forwarding, which is
 # on by default.
 SERVER_OPTIONS: dict[str, Any] = {
-    "config": None,
-    "agent_forwarding": False,
-    "x11_forwarding": False,
+    **CLOSED,
     "sftp_factory": None,
     "allow_scp": False,
+    "allow_pty": True,
+    # Asked for by a client that has no key left: it is told where to register one, and asked nothing.
+    "kbdint_auth": True,
     "process_factory": None,
     "session_factory": None,
-    "password_auth": False,
-    "kbdint_auth": False,
-    "host_based_auth": False,
-    "gss_host": None,
-    "x509_trusted_certs": None,
     "authorized_client_keys": None,
-    "encryption_algs": list(CIPHERS),
-    "compression_algs": None,
+    "server_host_certs": [],
+    "rdns_lookup": False,
     "encoding": None,
     "line_editor": True,
     "line_history": 200,
@@ -72,17 +71,22 @@ class Doorkeeper:
         self._unproven: Counter[str] = Counter()
 
     def arrive(self, address: str) -> str:
-        """Count a new connection; return why it is refused, or nothing."""
-        self._unproven[address] += 1
-        if self._unproven.total() > UNPROVEN:
+        """Count a new connection; return nothing, or why it is refused and not counted."""
+        place = source_of(address)
+        theirs = self._unproven[place]
+        if theirs >= UNPROVEN_PER_ADDRESS:
+            return "too many from there"
+        if self._unproven.total() >= (UNPROVEN - KEPT_FREE if theirs else UNPROVEN):
             return "too many"
-        return "too many from there" if self._unproven[address] > UNPROVEN_PER_ADDRESS else ""
+        self._unproven[place] += 1
+        return ""
 
     def depart(self, address: str) -> None:
-        """A connection has proven who it is, or is gone."""
-        self._unproven[address] -= 1
-        if self._unproven[address] <= 0:
-            del self._unproven[address]
+        """A connection that was counted has proven who it is, or is gone."""
+        place = source_of(address)
+        self._unproven[place] -= 1
+        if self._unproven[place] <= 0:
+            del self._unproven[place]
 
 
 class Connection(asyncssh.SSHServer):
@@ -96,6 +100,7 @@ class Connection(asyncssh.SSHServer):
         self._address = ""
         self._counted = False
         self._tries = 0
+        self._told = False
         self._known: dict[str, KeyHolder | None] = {}
         # The key that was validated last; after the login it is the one that was proven.
         self._candidate: Proof | None = None
@@ -107,11 +112,11 @@ class Connection(asyncssh.SSHServer):
         self._conn = conn
         self._door.connections.add(self)
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
-        self._counted = True
         _acknowledge_at_once(conn)
-        if why := self._door.arrive(self._address):
-            metrics.CONNECTIONS_REFUSED.labels(why).inc()
-            conn.abort()
+        why = self._door.arrive(self._address)
+        self._counted = not why
+        if why:
+            self._refuse(why)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -126,8 +131,8 @@ class Connection(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         """Ask for a proof, always: False would let everybody in."""
         del username
-        if self._door.closed_because and self._conn is not None:
-            self._conn.send_auth_banner(f"stint: {self._door.closed_because}\r\n")
+        if self._door.closed_because:
+            self._tell(self._door.closed_because)
         return True
 
     def public_key_auth_supported(self) -> bool:
@@ -148,6 +153,20 @@ class Connection(asyncssh.SSHServer):
             return False
         self._candidate = Proof(holder.id, holder.username, fingerprint, username)
         return True
+
+    def kbdint_auth_supported(self) -> bool:
+        return True
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> bool:
+        """Say where keys are registered: clients ask for this when none of theirs has let them in. It never lets in."""
+        del username, lang, submethods
+        self._tries += 1
+        if self._tries > AUTH_TRIES:
+            self._refuse("too many keys")
+            return False
+        where = f"{self._door.public_url}/account/#public_key"
+        self._tell(f"No SSH key that you offered is registered. Add yours, then try again: {where}")
+        return False
 
     def auth_completed(self) -> None:
         """Remember the proof, if it was given under the very user name that the connection has now."""
@@ -170,10 +189,15 @@ class Connection(asyncssh.SSHServer):
                     identity_by_fingerprint, fingerprint=fingerprint
                 )
             except Unavailable as error:
-                if self._conn is not None:
-                    self._conn.send_auth_banner(f"stint: {error}\r\n")
+                self._tell(str(error))
                 return None
         return self._known[fingerprint]
+
+    def _tell(self, text: str) -> None:
+        """Say once why nothing lets in; whatever comes later follows from that."""
+        if self._conn is not None and not self._told:
+            self._told = True
+            self._conn.send_auth_banner(f"stint: {text}\r\n")
 
     def _refuse(self, why: str) -> None:
         metrics.CONNECTIONS_REFUSED.labels(why).inc()

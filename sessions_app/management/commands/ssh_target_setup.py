@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from broker.kernel import clock
-from sessions_app.connectors.ssh.setup import target_setup
+from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import Target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import trusted_ssh_cas
+
+
+def _address(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise ArgumentTypeError(
+            f"{text} is no address and no network: write 192.0.2.7 or 192.0.2.0/28"
+        ) from error
+    return text
 
 
 class Command(BaseCommand):
@@ -27,6 +38,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="ADDRESS",
+            type=_address,
             help="address that targets see a gateway come from; may be repeated (STINT_SSH_SOURCE_ADDRESS)",
         )
 
@@ -37,11 +49,13 @@ class Command(BaseCommand):
                 f"There is no SSH cluster {options['cluster']} with targets. `manage.py apply` makes one."
             )
         ensure_ssh_ca(now=clock.now())
-        self.stdout.write(
-            target_setup(
-                accounts={target.account for target in targets},
+        try:
+            setup = Setup(
+                cluster=options["cluster"],
+                accounts=[target.account for target in targets],
                 ca_keys=[key.public_key for key in trusted_ssh_cas()],
                 gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS,
-            ),
-            ending="",
-        )
+            )
+        except NoSetup as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(setup.script, ending="")

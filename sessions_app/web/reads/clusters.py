@@ -14,7 +14,7 @@ from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
 from accounts.models import Identity
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.registry import ConnectorType, find
-from sessions_app.connectors.ssh.setup import empty_krl_line, sshd_config, target_setup
+from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
 from sessions_app.operations.catalogue_changes import cluster_document, cluster_row
 from sessions_app.operations.cluster_connection import shown_connection
@@ -156,29 +156,24 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """What the administrator of a target pastes there: all of it, and its parts."""
+    """What the administrator of a target pastes there, or what is ``missing`` before there is anything to paste."""
 
-    script: str
-    config: str
-    krl: str
-    keys: str
-    gateways: Sequence[str]
+    lines: Setup | None
+    missing: str = ""
 
 
-def setup_lines(accounts: Iterable[str]) -> SetupLines | None:
-    """Return the set-up of targets with these login accounts; None before there is an authority."""
-    keys = [key.public_key.strip() for key in trusted_ssh_cas()]
+def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
+    """Return the set-up of a cluster's targets with these login accounts; None without any target."""
     names = sorted(set(accounts))
-    gateways = settings.SSH_SOURCE_ADDRESS
-    if not keys or not names:
+    if not names:
         return None
-    return SetupLines(
-        script=target_setup(accounts=names, ca_keys=keys, gateways=gateways),
-        config=sshd_config(accounts=names, gateways=gateways),
-        krl=empty_krl_line(),
-        keys="\n".join(keys),
-        gateways=gateways,
-    )
+    keys = [key.public_key for key in trusted_ssh_cas()]
+    try:
+        return SetupLines(
+            Setup(cluster=cluster, accounts=names, ca_keys=keys, gateways=settings.SSH_SOURCE_ADDRESS)
+        )
+    except NoSetup as error:
+        return SetupLines(None, str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +225,9 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         may_ask=AccessPolicy.objects.requestable_by(reader, cluster).exists(),
         health=health_of([cluster.pk]).get(cluster.pk, Health()),
         checks=checks_of(cluster, now) if may_set_up else None,
-        setup=setup_lines(target.account for target in targets) if may_set_up and _is_ssh(cluster) else None,
+        setup=setup_lines(cluster.name, (target.account for target in targets))
+        if may_set_up and _is_ssh(cluster)
+        else None,
         texts=_texts(cluster) if may_set_up else [],
         seen=sorted(
             Observation.objects.filter(target__in=targets).select_related("target"),

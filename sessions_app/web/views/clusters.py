@@ -133,7 +133,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         "cluster": cluster, "form": form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
         "typed": Typed(source, outcome.problems), "environments": Environment.choices, "risks": Risk.choices,
         "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
-        "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),
+        "may_aim": who(request).is_superuser, "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),
     }  # fmt: skip
     return render(request, "sessions/cluster_edit.html", context, status=outcome.status)
 

@@ -87,7 +87,7 @@ def _cluster(request: HttpRequest) -> Answer:
         return redirect("welcome_step", "check")
     return {
         "form": form.with_problems(outcome.problems), "outcome": outcome, "environments": Environment.choices,
-        "risks": Risk.choices, "most": MOST_TARGETS, "clusters": reads.cluster_names(),
+        "risks": Risk.choices, "may_aim": True, "most": MOST_TARGETS, "clusters": reads.cluster_names(),
     }  # fmt: skip
 
 
@@ -96,7 +96,10 @@ def _check(_: HttpRequest) -> Answer:
     if cluster is None:
         return {}
     checks = clusters.checks_of(cluster, clock.now())
-    return {"checks": checks, "setup": clusters.setup_lines(row.target.account for row in checks.rows)}
+    return {
+        "checks": checks,
+        "setup": clusters.setup_lines(cluster.name, (row.target.account for row in checks.rows)),
+    }
 
 
 def _starter(key: str) -> Starter:

@@ -25,7 +25,7 @@ def public_ca(ca) -> str:
 
 @pytest.fixture(scope="session")
 def sshd(public_ca) -> Iterator[SshTarget]:
-    with SshTarget([public_ca], options=["Subsystem sftp internal-sftp"]) as target:
+    with SshTarget([public_ca], ["web"], options=["Subsystem sftp internal-sftp"]) as target:
         yield target
 
 

@@ -178,9 +178,32 @@ def test_environment_is_dropped_and_floods_of_it_cost_nothing(place, grant):
 
 
 def test_passwords_are_not_asked_for(place, grant):
-    done = place.ssh("true", options=("-o", "PreferredAuthentications=password,keyboard-interactive", "-v"))
-    assert b"Authentications that can continue: publickey" in done.stderr
+    done = place.ssh("true", options=("-o", "PreferredAuthentications=password", "-v"))
+    assert b"Authentications that can continue: publickey,keyboard-interactive" in done.stderr
     assert done.returncode == 255
+
+
+def test_nothing_is_asked_of_who_has_no_key_and_no_answer_lets_in(place, grant):
+    """Keyboard-interactive says where keys are registered, and is refused whatever is answered."""
+    asked = []
+
+    class Guesser(asyncssh.SSHClient):
+        def kbdint_auth_requested(self):
+            return "" if len(asked) < 30 else None
+
+        def kbdint_challenge_received(self, name, instructions, lang, prompts):
+            asked.append(prompts)
+            return []
+
+    async def ask() -> None:
+        await asyncssh.create_connection(
+            Guesser, "127.0.0.1", place.port, username="web-1", known_hosts=None, config=None, agent_path=None,
+            client_keys=None,
+        )  # fmt: skip
+
+    with pytest.raises((asyncssh.Error, OSError)):
+        asyncio.run(ask())
+    assert asked == []
 
 
 def test_a_key_that_is_offered_and_not_proven_opens_nothing(place, grant):
@@ -315,6 +338,41 @@ def test_connections_that_say_nothing_are_limited_for_each_address(place, grant)
         for sock in socks:
             sock.close()
     eventually(lambda: place.ssh("true").returncode == 0)
+
+
+def test_three_addresses_that_flood_leave_room_for_those_who_have_no_connection_yet(place, grant):
+    """Forty from each would fill all hundred places."""
+    with contextlib.ExitStack() as stack:
+        for number in (2, 3, 4):
+            for _ in range(40):
+                sock = socket.create_connection(
+                    ("127.0.0.1", place.port), timeout=5, source_address=(f"127.0.0.{number}", 0)
+                )
+                stack.enter_context(sock)
+        for number in (5, 6, 7):
+            done = place.ssh("true", options=("-b", f"127.0.0.{number}"))
+            assert (done.returncode, done.stderr) == (0, b"")
+        # One of those that flood has no more.
+        assert place.ssh("true", options=("-b", "127.0.0.2")).returncode == 255
+
+
+def test_all_addresses_of_one_ipv6_network_count_as_one():
+    from sessions_app.gateways.ssh.server import KEPT_FREE, UNPROVEN, UNPROVEN_PER_ADDRESS, Doorkeeper
+
+    door = Doorkeeper(None, None, "")
+    came = [door.arrive(f"2001:db8:0:1::{number:x}") for number in range(UNPROVEN_PER_ADDRESS + 1)]
+    assert (came[-2], came[-1]) == ("", "too many from there")
+    assert door.arrive("2001:db8:0:2::1") == ""
+    assert door.arrive("::ffff:192.0.2.1") == door.arrive("192.0.2.1") == ""
+    door = Doorkeeper(None, None, "")
+    for number in range(UNPROVEN - KEPT_FREE):
+        assert door.arrive(f"192.0.2.{number % 3}") == ("" if number < 75 else "too many")
+    assert door.arrive("192.0.2.0") == "too many"
+    for number in range(KEPT_FREE):
+        assert door.arrive(f"198.51.100.{number}") == ""
+    assert door.arrive("203.0.113.1") == "too many"
+    door.depart("198.51.100.1")
+    assert door.arrive("203.0.113.1") == ""
 
 
 def test_a_connection_without_a_session_is_let_go(place, grant):

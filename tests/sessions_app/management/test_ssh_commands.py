@@ -31,8 +31,19 @@ def catalogue(world, sshd: SshTarget) -> None:
 def test_the_set_up_of_a_cluster_has_all_authorities_and_the_gateways_address(world):
     text = run("ssh_target_setup", "web", "--gateway", "192.0.2.5")
     assert "Match User root Address 192.0.2.5" in text
+    assert "AuthorizedPrincipalsFile" in text
+    assert "stint:web" in text
     call_command("ssh_ca", "prepare", stdout=StringIO())
-    assert run("ssh_target_setup", "web").count("ssh-ed25519 ") == 2
+    assert run("ssh_target_setup", "web", "--gateway", "192.0.2.5").count("ssh-ed25519 ") == 2
+
+
+def test_there_is_no_set_up_for_root_without_the_gateways_address(world, settings):
+    with pytest.raises(CommandError, match="lock themselves out"):
+        run("ssh_target_setup", "web")
+    with pytest.raises(CommandError, match="no address and no network"):
+        run("ssh_target_setup", "web", "--gateway", "somewhere; reboot")
+    settings.SSH_SOURCE_ADDRESS = ["192.0.2.0/28"]
+    assert "Address 192.0.2.0/28" in run("ssh_target_setup", "web")
 
 
 @pytest.mark.parametrize("command", ["ssh_target_setup", "ssh_check"])
@@ -43,7 +54,7 @@ def test_a_cluster_that_is_not_there_is_told(world, command):
 
 def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
     run("ssh_ca")
-    with SshTarget([]) as sshd:
+    with SshTarget([], ["web"]) as sshd:
         catalogue(world, sshd)
         out = StringIO()
         with pytest.raises(CommandError, match="To be fixed: web-1"):

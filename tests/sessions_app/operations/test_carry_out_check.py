@@ -29,7 +29,7 @@ def points_at(sshd: SshTarget) -> None:
 
 def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
     ca = ensure_ssh_ca(now=world.now)
-    with SshTarget([ca.public_key]) as sshd:
+    with SshTarget([ca.public_key], ["web"]) as sshd:
         points_at(sshd)
         check = carry_out(ask(world), after(world, seconds=2))
     assert (check.ok, check.finished_at) == (True, after(world, seconds=2))
@@ -45,7 +45,7 @@ def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
 
 def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
     ensure_ssh_ca(now=world.now)
-    with SshTarget([]) as sshd:
+    with SshTarget([], ["web"]) as sshd:
         points_at(sshd)
         check = carry_out(ask(world), world.now)
     assert not check.ok

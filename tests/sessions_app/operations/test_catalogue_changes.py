@@ -7,7 +7,7 @@ import yaml
 
 from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import Cluster, CommandSet, WebhookEndpoint, WorkflowSource
+from sessions_app.models import Cluster, CommandSet, Target, WebhookEndpoint, WorkflowSource
 from sessions_app.operations.catalogue_changes import (
     check_names,
     cluster_data,
@@ -64,8 +64,10 @@ def test_a_cluster_is_shown_as_its_file_says_it(world):
     given = yaml.safe_load(world.catalogue["clusters/web.yaml"])
     assert shown == plain(ClusterDocument.model_validate(shown))
     assert [target["name"] for target in shown["targets"]] == [target["name"] for target in given["targets"]]
+    assert {target["account"] for target in shown["targets"]} == {"root"}
     # What its kind says anyway is left out.
-    assert all("account" not in target for target in shown["targets"])
+    Target.objects.update(account="stint")
+    assert all("account" not in target for target in cluster_data(Cluster.objects.get())["targets"])
 
 
 def test_a_row_that_no_file_could_have_made_says_so_and_stops_nobody(world):

@@ -145,6 +145,22 @@ def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
     assert stored_secrets(lease.sealed_connection) == {"password": "hunter3"}
 
 
+def test_a_new_secret_is_told_to_no_place_that_the_cluster_has_left(world, fake):
+    """What is to be undone at the old address is undone with the old secret: the new one is for the new address alone."""
+    apply(world, cluster_file("{password: hunter2}"))
+    text = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
+    web = "connection: {password: x}\n" + world.catalogue["clusters/web.yaml"].lstrip()
+    apply_catalogue(
+        files={**world.catalogue, "policies/web-work.yaml": text, "clusters/web.yaml": web},
+        actor=SETUP, now=world.now,
+    )  # fmt: skip
+    grant = world.grant(cluster="vault")
+    prepare_grant(grant_id=grant.pk, now=lambda: world.now)
+    apply(world, cluster_file("{password: hunter3}", address="192.0.2.7"))
+    lease = Lease.objects.get(grant=grant)
+    assert (lease.address, stored_secrets(lease.sealed_connection)) == ("127.0.0.1", {"password": "hunter2"})
+
+
 def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, settings):
     apply(world, cluster_file("{password: hunter2}"))
     settings.SECRET_KEY = "another-key-that-sealed-nothing-of-this"

@@ -67,7 +67,8 @@ def test_the_list_says_how_the_connection_is(world, as_alice):
     assert "healthy" in read(as_alice, "/clusters/")
 
 
-def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browser):
+def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browser, settings):
+    settings.SSH_SOURCE_ADDRESS = ["192.0.2.5"]
     ensure_ssh_ca(now=world.now)
     looked(world, "web-1", ok=False, steps=STEPS)
     assert "Connection check" not in read(as_alice, "/clusters/web/")
@@ -78,6 +79,33 @@ def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browse
     assert "Open <code>port 22</code> &lt;b&gt;there&lt;/b&gt;." in page
     assert "TrustedUserCAKeys /etc/ssh/stint_ca.pub" in page
     assert 'data-copy="ssh-ed25519 ' in page
+
+
+def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_address(
+    world, as_admin, settings
+):
+    ensure_ssh_ca(now=world.now)
+    page = read(as_admin, "/clusters/web/")
+    assert "There are no lines to run yet." in page
+    assert "administrators could lock themselves out" in page
+    assert "TrustedUserCAKeys" not in page
+    settings.SSH_SOURCE_ADDRESS = ["192.0.2.5"]
+    page = read(as_admin, "/clusters/web/")
+    assert (
+        "<li>Logins as root from 192.0.2.5 change; from every other address they stay as they are.</li>"
+        in page
+    )
+    assert "AuthorizedPrincipalsFile /etc/ssh/stint_principals/%u" in page
+    assert "stint:web" in page
+
+
+def test_who_administers_a_cluster_is_shown_that_they_do_not_aim_it(world, browser, as_admin):
+    assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
+    page = read(browser("dora"), "/clusters/web/edit/")
+    assert "Only administrators of Stint change where targets are" in page
+    assert 'name="t0.address" readonly' in page
+    assert 'value="add"' not in page
+    assert "readonly value" not in read(as_admin, "/clusters/web/edit/")
 
 
 def test_a_check_is_asked_for_and_polled_until_it_is_over(world, as_admin):
@@ -246,8 +274,8 @@ class Parameters(ConnectionParameters):
 def vaults():
     fake = FakeConnector(kind="vault")
     with serving(
-        lambda: fake, kind="vault", title="Vault", parameters=Parameters, prepares=True, accounts=False,
-        runs=False, default_port=8200,
+        lambda: fake, kind="vault", title="Vault", parameters=Parameters, prepares=True,
+        runs=False, default_port=8200, account="",
     ):  # fmt: skip
         yield fake
 

@@ -16,7 +16,7 @@ from tests.support.world import HOST_KEY, SETUP
 
 CLUSTER = {
     "act": "save", "name": "web", "summary": "", "environment": "production", "risk": "medium", "rows": "1", "t0.name": "web-1",
-    "t0.address": "127.0.0.1", "t0.port": "22", "t0.account": "root", "t0.host_key": HOST_KEY,
+    "t0.address": "127.0.0.1", "t0.port": "22", "t0.account": "stint", "t0.host_key": HOST_KEY,
 }  # fmt: skip
 POLICY = {
     "act": "save", "name": "first", "cluster": "web", "command_set": "restart-service", "requesters": "operators",

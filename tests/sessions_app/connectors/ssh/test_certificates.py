@@ -11,7 +11,7 @@ from sessions_app.connectors.ssh.certificates import Credential, ForceCommandMis
 
 
 def minted(ca, **changes) -> Credential:
-    facts = {"principal": "root", "serial": 7, "key_id": "GR-1/7 alice", "force_command": "echo forced",
+    facts = {"principal": "stint:web", "serial": 7, "key_id": "GR-1/7 alice", "force_command": "echo forced",
              "source_addresses": ["127.0.0.1"], "now": time.time()}  # fmt: skip
     return mint(ca, **{**facts, **changes})
 
@@ -47,8 +47,8 @@ def test_only_the_forced_command_runs_whatever_is_asked(login, words):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"principal": "daemon"}, {"source_addresses": ["192.0.2.7"]}, {"now": time.time() - 300}, {"now": time.time() + 300}],
-    ids=["principal", "address", "over", "early"],
+    [{"principal": "root"}, {"principal": "stint:shop"}, {"source_addresses": ["192.0.2.7"]}, {"now": time.time() - 300}, {"now": time.time() + 300}],
+    ids=["account", "other-cluster", "address", "over", "early"],
 )  # fmt: skip
 def test_a_certificate_for_something_else_lets_nobody_in(login, changes):
     assert b"Permission denied" in login("id", **changes).stderr

@@ -22,7 +22,8 @@ def test_a_good_target_has_everything(connector, target):
     steps = checked(connector, target)
     assert all(step.ok for step in steps.values())
     assert list(steps) == [
-        "reachable", "host key matches", "certificate accepted", "forced command", "account", "login shell", "setpriv",
+        "reachable", "host key matches", "certificate accepted", "forced command", "account", "principals", "login shell",
+        "setpriv",
         "timeout", "grep", "unshare", "death signal", "PID namespaces", "clock", "penalties",
     ]  # fmt: skip
     assert "util-linux" in steps["setpriv"].detail
@@ -48,7 +49,7 @@ def test_a_target_that_does_not_know_the_authority_is_sent_to_the_setup(connecto
 
 
 def test_a_command_of_the_targets_own_is_noticed(connector, public_ca):
-    with SshTarget([public_ca], options=["ForceCommand echo hello"]) as sshd:
+    with SshTarget([public_ca], ["web"], options=["ForceCommand echo hello"]) as sshd:
         steps = checked(connector, facts_of(sshd))
     assert not steps["forced command"].ok
     assert "ForceCommand" in steps["forced command"].fix
@@ -70,7 +71,7 @@ def account(request):
 
 @pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
 def test_an_account_that_is_not_root_is_checked_as_itself(connector, public_ca, account):
-    with SshTarget([public_ca], account=account) as sshd:
+    with SshTarget([public_ca], ["web"], account=account) as sshd:
         steps = checked(connector, facts_of(sshd))
     assert steps["account"].detail.endswith(account)
     assert steps["login shell"].ok
@@ -79,7 +80,7 @@ def test_an_account_that_is_not_root_is_checked_as_itself(connector, public_ca, 
 
 @pytest.mark.parametrize("account", ["/usr/bin/env"], indirect=True)
 def test_a_login_shell_that_is_none_lets_nothing_run(connector, public_ca, account):
-    with SshTarget([public_ca], account=account) as sshd:
+    with SshTarget([public_ca], ["web"], account=account) as sshd:
         steps = checked(connector, facts_of(sshd))
     assert not all(step.ok for step in steps.values())
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
 from tests.sessions_app.connectors.conftest import facts_of
 
@@ -23,7 +23,9 @@ def dial(ca, target, *, host_ca="", command="echo hello", dialer=None):
         async def errand() -> Errand:
             return Errand(serial=1, key_id="test", command=command)
 
-        connection = await (dialer or Dialer(lambda: ca)).dial(target, host_ca, errand)
+        connection = await (dialer or Dialer(lambda: ca)).dial(
+            Place(cluster="web", target=target, host_ca=host_ca), errand
+        )
         try:
             return str((await connection.run("x")).stdout)
         finally:
@@ -52,7 +54,7 @@ def test_a_host_authority_proves_the_host(ca, public_ca, tmp_path):
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "host_ca")], check=True
     )
     host_ca = (tmp_path / "host_ca.pub").read_text()
-    with SshTarget([public_ca], host_ca=tmp_path / "host_ca") as sshd:
+    with SshTarget([public_ca], ["web"], host_ca=tmp_path / "host_ca") as sshd:
         assert dial(ca, facts_of(sshd, host_key=""), host_ca=host_ca) == "hello\n"
         with pytest.raises(ConnectorError, match="does not show the host key"):
             dial(ca, facts_of(sshd, host_key=""), host_ca=public_ca)
@@ -70,7 +72,7 @@ def test_an_error_of_the_errand_reaches_the_caller_and_opens_nothing(ca, target,
         async def errand() -> Errand:
             raise ConnectorError("it was not allowed")
 
-        await Dialer(lambda: ca).dial(target, "", errand)
+        await Dialer(lambda: ca).dial(Place(cluster="web", target=target), errand)
 
     with pytest.raises(ConnectorError, match="not allowed"):
         asyncio.run(run())
@@ -116,7 +118,7 @@ def test_two_hundred_at_once_all_come_through_a_server_with_its_usual_limits(ca,
             return Errand(serial=1, key_id="test", command="echo hello")
 
         async def one() -> str:
-            connection = await dialer.dial(target, "", errand)
+            connection = await dialer.dial(Place(cluster="web", target=target), errand)
             try:
                 return str((await connection.run("x")).stdout)
             finally:
@@ -131,7 +133,7 @@ def test_a_refused_certificate_is_not_offered_twice(ca, public_ca):
     """Each refusal earns the gateway's address a penalty."""
     import asyncssh
 
-    with SshTarget([public_ca]) as sshd:
+    with SshTarget([public_ca], ["web"]) as sshd:
         stranger = asyncssh.generate_private_key("ssh-ed25519")
         with pytest.raises(ConnectorError, match="did not accept"):
             dial(stranger, facts_of(sshd))
@@ -143,7 +145,7 @@ def test_a_connection_that_is_gone_can_be_cut_again(ca, target):
         async def errand() -> Errand:
             return Errand(serial=1, key_id="test", command="sleep 60")
 
-        connection = await Dialer(lambda: ca).dial(target, "", errand)
+        connection = await Dialer(lambda: ca).dial(Place(cluster="web", target=target), errand)
         process = await connection.create_process("x")
         for _ in range(2):
             cut(connection)

@@ -96,7 +96,7 @@ def test_an_answer_that_proves_nothing_counts_as_no_answer(connector, public_ca)
     """A target whose own configuration overrules the certificate's command."""
     from broker.demo.sshd import SshTarget
 
-    with SshTarget([public_ca], options=["ForceCommand echo hello"]) as sshd:
+    with SshTarget([public_ca], ["web"], options=["ForceCommand echo hello"]) as sshd:
         with pytest.raises(ConnectorError, match="no answer that proves anything"):
             connector.revoke(left(facts_of(sshd)))
 

@@ -1,73 +1,176 @@
-"""What a target's administrator runs, run here into a folder, and then tried with a real sshd."""
+"""What a target's administrator runs, run as it stands on a host of its own with a real sshd."""
 
 from __future__ import annotations
 
 import base64
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import CheckStep, Place
 from sessions_app.connectors.ssh.krl import empty_krl, empty_krl_base64
-from sessions_app.connectors.ssh.setup import target_setup
-from tests.sessions_app.connectors.conftest import facts_of
+from sessions_app.connectors.ssh.setup import NoSetup, Setup
+from sessions_app.policy.scope import TargetFacts
+from tests.support.gateway import eventually
+from tests.support.ssh_host import SshHost, ssh_host
+
+# Where the connector's connections come from on this machine, and where an administrator's do here.
+GATEWAY, DESK = "127.0.0.1", "127.0.0.9"
 
 
-def install(text: str, folder: Path) -> Path:
-    """Do what the text says, below a folder instead of /etc/ssh, and without reloading anything."""
-    (folder / "sshd_config.d").mkdir(parents=True, exist_ok=True)
-    script = text.replace("/etc/ssh", str(folder))
-    script = "\n".join(line for line in script.splitlines() if not line.startswith("sshd -t &&"))
-    subprocess.run(["sh", "-c", script], check=True, capture_output=True)
-    return folder / "sshd_config.d" / "10-stint.conf"
+@pytest.fixture
+def host(tmp_path) -> Iterator[SshHost]:
+    with ssh_host(tmp_path) as one:
+        yield one
 
 
-def text(public_ca: str, **changes) -> str:
-    return target_setup(
-        **{"accounts": ["root"], "ca_keys": [public_ca], "gateways": ["127.0.0.1"], **changes}
+def setup(public_ca: str, **changes) -> Setup:
+    return replace(
+        Setup(cluster="web", accounts=["root"], ca_keys=[public_ca], gateways=[GATEWAY]), **changes
     )
 
 
-def test_a_target_that_was_set_up_like_this_passes_the_check(connector, public_ca, tmp_path):
-    config = install(text(public_ca), tmp_path)
-    # The target itself trusts nobody; all trust comes from the installed file.
-    with SshTarget([], options=[f"Include {config}"], exempt_from_penalties=False) as sshd:
-        assert all(step.ok for step in connector.check(Place(cluster="web", target=facts_of(sshd))))
+def run(host: SshHost, lines: Setup) -> None:
+    begun = host.starts
+    done = host.run(lines.script)
+    assert done.returncode == 0, done.stderr
+    # It reads its configuration anew by beginning anew.
+    eventually(lambda: host.starts > begun)
 
 
-def test_it_applies_to_the_gateways_address_alone(connector, public_ca, tmp_path):
-    config = install(text(public_ca, gateways=["192.0.2.9"]), tmp_path)
-    with SshTarget([], options=[f"Include {config}"]) as sshd:
-        assert not all(step.ok for step in connector.check(Place(cluster="web", target=facts_of(sshd))))
+def checked(connector, host: SshHost, account: str, cluster: str = "web") -> dict[str, CheckStep]:
+    target = TargetFacts(
+        id=1, name="web-1", address="127.0.0.1", port=host.port, account=account, host_key=host.host_key
+    )
+    return {step.name: step for step in connector.check(Place(cluster=cluster, target=target))}
 
 
-def test_running_it_again_changes_nothing_and_keeps_what_was_revoked(public_ca, tmp_path):
-    install(text(public_ca), tmp_path)
-    (tmp_path / "stint_krl").write_bytes(b"what the administrator revoked")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    install(text(public_ca), tmp_path)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+def passes(connector, host: SshHost, account: str, cluster: str = "web") -> bool:
+    return all(step.ok for step in checked(connector, host, account, cluster).values())
 
 
-def test_all_authorities_are_installed(public_ca, tmp_path):
+def files_of(host: SshHost) -> str:
+    return host.run("cd /etc/ssh && find . -type f | sort | xargs sha256sum").stdout
+
+
+@pytest.mark.parametrize("account", ["root", "stint"])
+def test_after_the_script_the_administrator_still_logs_in_as_root_and_stint_is_let_in(
+    connector, public_ca, host, account
+):
+    before = host.login("root", come_from=DESK)
+    assert (before.stdout, before.returncode) == ("root\n", 0)
+    assert not passes(connector, host, account)
+    run(host, setup(public_ca, accounts=[account]))
+    after = host.login("root", come_from=DESK)
+    assert (after.stdout, after.returncode) == ("root\n", 0), host.log
+    assert passes(connector, host, account), host.log
+
+
+def test_with_an_account_of_its_own_nobody_else_is_touched_even_without_an_address(
+    connector, public_ca, host
+):
+    run(host, setup(public_ca, accounts=["stint"], gateways=[]))
+    for address in (DESK, GATEWAY):
+        assert host.login("root", come_from=address).stdout == "root\n"
+    assert passes(connector, host, "stint")
+    assert host.login("stint", come_from=DESK).returncode == 255
+    assert host.run("id -un stint; getent passwd stint").stdout.split(":")[-2:] == ["/", "/bin/sh\n"]
+
+
+def test_the_sentences_about_root_are_true(connector, public_ca, host):
+    """Its own key opens nothing from the gateway's address, and everything from elsewhere."""
+    lines = setup(public_ca)
+    assert any(
+        f"As root, from {GATEWAY}, a password or a key of your own opens nothing" in one
+        for one in lines.changes
+    )
+    assert (
+        f"Logins as root from {GATEWAY} change; from every other address they stay as they are."
+        in lines.changes
+    )
+    assert host.login("root", come_from=GATEWAY).returncode == 0
+    run(host, lines)
+    assert host.login("root", come_from=GATEWAY).returncode == 255
+    assert host.login("root", come_from=DESK).returncode == 0
+
+
+def test_the_lines_hold_for_the_gateways_address_alone(connector, public_ca, host):
+    run(host, setup(public_ca, gateways=["192.0.2.9"]))
+    assert not passes(connector, host, "root")
+    assert host.login("root", come_from=GATEWAY).stdout == "root\n"
+
+
+def test_there_are_no_lines_for_root_without_a_source_address(public_ca):
+    with pytest.raises(NoSetup, match="lock themselves out"):
+        setup(public_ca, gateways=[])
+    with pytest.raises(NoSetup, match="lock themselves out"):
+        setup(public_ca, accounts=["deploy", "root"], gateways=[])
+    with pytest.raises(NoSetup, match="lock themselves out"):
+        setup(public_ca, gateways=["192.0.2.1", "0.0.0.0/0"])
+
+
+def test_a_target_lets_in_the_certificates_of_its_own_cluster_alone(connector, public_ca, host):
+    """One authority signs for all clusters; who points another cluster at this host gets nothing there."""
+    run(host, setup(public_ca, cluster="prod"))
+    assert passes(connector, host, "root", "prod")
+    refused = checked(connector, host, "root", "web")["certificate accepted"]
+    assert not refused.ok
+    assert "stint:web" in refused.detail
+    assert "the line `stint:web`" in refused.fix
+    assert "/etc/ssh/stint_principals/root" in refused.fix
+    assert "ssh_target_setup web" in refused.fix
+
+
+def test_a_host_of_two_clusters_lets_in_both_and_the_check_says_so(connector, public_ca, host):
+    run(host, setup(public_ca, cluster="web"))
+    run(host, setup(public_ca, cluster="shop"))
+    assert passes(connector, host, "root", "web")
+    steps = checked(connector, host, "root", "shop")
+    assert all(step.ok for step in steps.values())
+    assert steps["principals"].detail == "root lets in certificates for stint:shop, and for stint:web"
+
+
+def test_running_it_again_changes_nothing_and_keeps_what_was_revoked(public_ca, host):
+    run(host, setup(public_ca))
+    host.run("echo 'what the administrator revoked' > /etc/ssh/stint_krl")
+    before = files_of(host)
+    host.run(setup(public_ca).script)
+    assert files_of(host) == before
+
+
+def test_lines_that_sshd_refuses_are_removed_again(public_ca, host):
+    host.run("echo 'NoSuchOption yes' >> /etc/ssh/sshd_config")
+    done = host.run(setup(public_ca).script)
+    assert done.returncode == 1
+    assert "removed again" in done.stderr
+    assert "10-stint" not in files_of(host)
+
+
+def test_lines_that_sshd_does_not_read_are_told(public_ca, host):
+    host.run("sed -i /^Include/d /etc/ssh/sshd_config")
+    done = host.run(setup(public_ca).script)
+    assert done.returncode == 1
+    assert 'put "Include /etc/ssh/sshd_config.d/*.conf" at the top' in done.stderr
+
+
+def test_an_account_that_people_use_is_told_about(public_ca):
+    says = " ".join(setup(public_ca, accounts=["deploy"], gateways=[]).changes)
+    assert "Logins as deploy change, wherever they come from." in says
+    assert "certificates of no other authority" in says
+
+
+def test_all_authorities_are_installed(public_ca, host):
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8gQ0Xl0m0Zr3w7d6cJ3z1v9y0u8i5Z6fQkq3yXo9pB next"
-    install(text(public_ca, ca_keys=[public_ca, other]), tmp_path)
-    assert (tmp_path / "stint_ca.pub").read_text().splitlines() == [public_ca, other]
+    run(host, setup(public_ca, ca_keys=[public_ca, other]))
+    assert host.run("cat /etc/ssh/stint_ca.pub").stdout.splitlines() == [public_ca, other]
 
 
 def test_without_an_authority_there_is_nothing_to_install():
-    with pytest.raises(ValueError, match="no certificate authority"):
-        target_setup(accounts=["root"], ca_keys=[], gateways=[])
-
-
-def test_root_is_bound_to_forced_commands_and_others_are_not_touched(public_ca):
-    assert "PermitRootLogin forced-commands-only" in text(public_ca)
-    assert "PermitRootLogin" not in text(public_ca, accounts=["deploy"])
-    assert "Match User deploy,root Address 10.0.0.1,10.0.0.2" in text(
-        public_ca, accounts=["root", "deploy"], gateways=["10.0.0.1", "10.0.0.2"]
-    )
+    with pytest.raises(NoSetup, match="no certificate authority"):
+        Setup(cluster="web", accounts=["stint"], ca_keys=[])
 
 
 def test_the_empty_list_is_one_that_openssh_reads(tmp_path, public_ca):
@@ -77,3 +180,9 @@ def test_the_empty_list_is_one_that_openssh_reads(tmp_path, public_ca):
     done = subprocess.run(["ssh-keygen", "-Q", "-f", str(krl), str(key)], capture_output=True, check=False)
     assert (done.returncode, b"ok" in done.stdout) == (0, True)
     assert base64.b64decode(empty_krl_base64()) == empty_krl()
+
+
+def test_nothing_of_the_hosts_is_left_on_this_machine(public_ca, host):
+    mine = set(Path("/etc/ssh").iterdir())
+    run(host, setup(public_ca, accounts=["stint"]))
+    assert set(Path("/etc/ssh").iterdir()) == mine

@@ -1,0 +1,87 @@
+"""What connections over SSH may negotiate, at the gateway and to targets, and that they take nothing from where they run."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+# The first is the hybrid with ML-KEM; the groups of 4096 and 8192 bits are for what knows no curve of these.
+KEY_EXCHANGES = (
+    "mlkem768x25519-sha256",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group18-sha512",
+)
+# AES-GCM is the fastest here by half; the client's order wins.
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+# Encrypt, then MAC. No cipher above needs any; each side must name one all the same.
+MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+# The keys that people may register, and no SHA-1.
+SIGNATURES = (
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+_REKEY_BYTES, _REKEY_SECONDS = 1 << 30, 3600
+
+# All that the library would else take from configuration files, the home folder, agents, tickets or the host's name. What
+# it takes by default from elsewhere is marked by `()`; a test holds that no such option is left out.
+CLOSED: dict[str, Any] = {
+    "config": None,
+    "tunnel": None,
+    "proxy_command": None,
+    "family": socket.AF_UNSPEC,
+    "local_addr": None,
+    "tcp_keepalive": True,
+    "canonicalize_hostname": False,
+    "canonical_domains": [],
+    "canonicalize_fallback_local": False,
+    "canonicalize_max_dots": 0,
+    "canonicalize_permitted_cnames": [],
+    "kex_algs": list(KEY_EXCHANGES),
+    "encryption_algs": list(CIPHERS),
+    "mac_algs": list(MACS),
+    "compression_algs": None,
+    "signature_algs": list(SIGNATURES),
+    "host_based_auth": False,
+    "public_key_auth": True,
+    "kbdint_auth": False,
+    "password_auth": False,
+    "x509_trusted_certs": None,
+    "x509_trusted_cert_paths": [],
+    "rekey_bytes": _REKEY_BYTES,
+    "rekey_seconds": _REKEY_SECONDS,
+    "connect_timeout": None,
+    "gss_host": None,
+    "gss_store": None,
+    "gss_kex": False,
+    "gss_auth": False,
+    "agent_forwarding": False,
+    "x11_forwarding": False,
+}
+
+
+def have_an_account() -> None:
+    """Let the library find a user name and a home, which it asks for and uses for nothing: a container may run as an
+    account that has neither, and nothing else would work there.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = "stint"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
+
+
+have_an_account()

@@ -1,0 +1,132 @@
+"""A host with a stock sshd, of which a script may change what it wants: /etc and /run are its own, and gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.demo.sshd import usable_sshd
+from tests.support.gateway import eventually, free_port
+
+# As Debian ships it, but for where it listens, and where the administrator's key is: nobody's home is touched.
+_CONFIG = """Include /etc/ssh/sshd_config.d/*.conf
+ListenAddress 127.0.0.1:{port}
+HostKey /etc/ssh/host_key
+AuthorizedKeysFile /etc/ssh/keys_of_%u
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+PerSourcePenalties no
+LogLevel VERBOSE
+"""
+# Another test may be adding an account at this moment, so that a lock is gone before it is copied.
+_OWN_FOLDERS = (
+    "mount -t tmpfs tmpfs $1 && { cp -a /etc/. $1 2>/dev/null; [ -s $1/passwd ]; } && mount --bind $1 /etc && "
+    "mount -t tmpfs tmpfs /run"
+)
+
+
+@dataclass
+class SshHost:
+    """``folder`` is empty. ``admin_key`` is a private key that logs in as root, as administrators do."""
+
+    folder: Path
+    port: int = 0
+    _space: int = 0
+
+    @property
+    def admin_key(self) -> Path:
+        return self.folder / "admin_key"
+
+    @property
+    def host_key(self) -> str:
+        algorithm, blob, *_ = self._public("host_key").split()
+        return f"{algorithm} {blob}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "sshd.log").read_text(errors="replace")
+
+    @property
+    def starts(self) -> int:
+        """How often sshd has begun to listen."""
+        return self.log.count("Server listening on")
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell script as root on the host."""
+        words = ["nsenter", f"--mount=/proc/{self._space}/ns/mnt", "sh", "-c", script]
+        # As over a login: nothing of the tests' environment.
+        env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        return subprocess.run(words, capture_output=True, text=True, check=False, env=env, cwd="/")
+
+    def login(
+        self, account: str, *, come_from: str, command: str = "id -un"
+    ) -> subprocess.CompletedProcess[str]:
+        """Log in with the administrator's key, from one of this machine's addresses."""
+        return subprocess.run(
+            [
+                "ssh", "-F", "none", "-b", come_from, "-i", str(self.admin_key), "-p", str(self.port),
+                "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
+                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                f"{account}@127.0.0.1", command,
+            ],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+
+    def _public(self, name: str) -> str:
+        return (self.folder / f"{name}.pub").read_text(encoding="ascii")
+
+
+@contextlib.contextmanager
+def ssh_host(folder: Path) -> Iterator[SshHost]:
+    """A running host. Needs root, as sshd does."""
+    sshd, host = usable_sshd(), SshHost(folder, free_port())
+    for name in ("host_key", "admin_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "etc").mkdir()
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f"{_OWN_FOLDERS} && echo made && exec sleep infinity", "sh", str(folder / "etc")],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"made\n"
+        host._space = holder.pid
+        _start(host, sshd)
+        yield host
+    finally:
+        _stop(host)
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+
+def _start(host: SshHost, sshd: str) -> None:
+    config = _CONFIG.format(port=host.port)
+    done = host.run(
+        f"rm -rf /etc/ssh && mkdir -p /etc/ssh/sshd_config.d /run/sshd && printf %s '{config}' > /etc/ssh/sshd_config && "
+        f"install -m 600 {host.folder}/host_key /etc/ssh/host_key && cp {host.admin_key}.pub /etc/ssh/keys_of_root && "
+        f"exec {sshd} -E {host.folder}/sshd.log"
+    )
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: _answers(host.port))
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+        return sock.recv(4) == b"SSH-"
+    return False
+
+
+def _stop(host: SshHost) -> None:
+    """Stop sshd, if it has started at all."""
+    pid = host.run("cat /run/sshd.pid").stdout.strip()
+    if pid:
+        os.kill(int(pid), signal.SIGKILL)
+        eventually(lambda: not _answers(host.port))
