@@ -113,6 +113,7 @@ def request(row: Row, *, err: bool = False) -> None:
         "Reason": plain(row["reason"]),
         "Ticket": plain(row["ticket"]),
         "Commands": commands(row["commands"]),
+        "Accepted": "\n".join(f"{plain(one['message'])}: {plain(one['reason'])}" for one in row["accepted"]),
         "Verdicts": "\n".join(_verdict(one) for one in row["approvals"]),
         "Needs": missing(row["needed"]) if row["state"] == "pending" else "",
         "Lapses": clock_time(row["lapses_at"]) if row["state"] == "pending" else "",

@@ -24,17 +24,17 @@ risk: medium
 parameters:
   unit: {choice: [nginx, haproxy]}
 commands:
-  - run: webctl restart {unit}
+  - run: systemctl restart {unit}
     effect: change
-  - run: webctl status {unit}
+  - run: systemctl --no-pager status {unit}
     effect: read
-  - run: webctl log {unit}
+  - run: journalctl --no-pager -u {unit}
     effect: read
-  - run: webctl follow {unit}
+  - run: journalctl --no-pager -f -u {unit}
     effect: read
 examples:
-  allow: ["webctl restart nginx"]
-  refuse: ["webctl restart nginx; id", "webctl restart sshd", "webctl stop nginx"]
+  allow: ["systemctl restart nginx"]
+  refuse: ["systemctl restart nginx; id", "systemctl restart sshd", "systemctl stop nginx"]
 """
 
 LOOK = """\
@@ -43,15 +43,15 @@ kind: ssh
 summary: See how the web services are
 risk: low
 commands:
-  - run: webctl status {unit}
+  - run: systemctl --no-pager status {unit}
     where: {unit: {choice: [nginx, haproxy]}}
     effect: read
-  - run: webctl log {unit}
+  - run: journalctl --no-pager -u {unit}
     where: {unit: {choice: [nginx, haproxy]}}
     effect: read
 examples:
-  allow: ["webctl log haproxy"]
-  refuse: ["webctl restart nginx"]
+  allow: ["journalctl --no-pager -u haproxy"]
+  refuse: ["systemctl restart nginx"]
 """
 
 PRODUCTION = """\

@@ -1,6 +1,7 @@
 """A small service of a demo target: keeps one child a unit, writes logs, and restarts a unit when it is asked.
 
-Run as `python service.py serve FOLDER` and, by the target's command `webctl`, as `python service.py ask FOLDER …`.
+Run as `python service.py serve FOLDER` and, by what the target has for `systemctl` and `journalctl`, as
+`python service.py systemctl FOLDER …` and `python service.py journalctl FOLDER …`.
 Like systemd, the serving process is not a descendant of whoever asks, so what it starts outlives the asking.
 """
 
@@ -47,25 +48,27 @@ def _answer(folder: Path, running: dict[str, subprocess.Popen[bytes]], verb: str
     return text + "\n"
 
 
-def ask(folder: Path, verb: str, unit: str) -> None:
-    """Do what `webctl VERB UNIT` says: restart, status, log (the last lines) or follow (the log, for ever)."""
-    if verb in ("log", "follow"):
-        path = folder / f"{unit}.log"
-        sys.stdout.write(
-            path.read_text(encoding="utf-8") if path.exists() else f"{unit} has logged nothing yet\n"
-        )
-        sys.stdout.flush()
-        while verb == "follow":
-            time.sleep(1)
-        return
+def systemctl(folder: Path, *words: str) -> None:
+    """Do what `systemctl restart UNIT` and `systemctl --no-pager status UNIT` say."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(folder / "ctl"))
-        client.sendall(f"{verb} {unit}".encode())
+        client.sendall(" ".join(words[-2:]).encode())
         sys.stdout.write(client.recv(1000).decode())
 
 
+def journalctl(folder: Path, *words: str) -> None:
+    """Show the log of the unit behind `-u`; with `-f` for ever."""
+    unit = words[words.index("-u") + 1]
+    path = folder / f"{unit}.log"
+    sys.stdout.write(
+        path.read_text(encoding="utf-8") if path.exists() else f"{unit} has logged nothing yet\n"
+    )
+    sys.stdout.flush()
+    while "-f" in words:
+        time.sleep(1)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(Path(sys.argv[2]))
-    else:
-        ask(Path(sys.argv[2]), *sys.argv[3:5])
+    {"serve": serve, "systemctl": systemctl, "journalctl": journalctl}[sys.argv[1]](
+        Path(sys.argv[2]), *sys.argv[3:]
+    )

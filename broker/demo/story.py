@@ -121,29 +121,29 @@ class Story:
         return f"{self.grant['ref']} is active until {self.grant['expires_at']}"
 
     def allowed(self) -> str:
-        done = self._ssh("web-1", "webctl restart nginx")
+        done = self._ssh("web-1", "systemctl restart nginx")
         _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
-        return f"$ {self._shown('web-1', 'webctl restart nginx')}\n{done.stdout.strip()}"
+        return f"$ {self._shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
 
     def outside(self) -> str:
-        done = self._ssh("web-1", "webctl restart sshd")
+        done = self._ssh("web-1", "systemctl restart sshd")
         _expect(done.returncode != 0 and "nginx" in done.stderr, _said(done))
-        return f"$ ssh … web-1 webctl restart sshd\n{done.stderr.strip()}"
+        return f"$ ssh … web-1 systemctl restart sshd\n{done.stderr.strip()}"
 
     def injection(self) -> str:
         proof = self.folder / "injected"
-        line = f"webctl restart nginx; touch {proof}"
+        line = f"systemctl restart nginx; touch {proof}"
         done = self._ssh("web-1", line)
         _expect(done.returncode != 0 and not proof.exists(), _said(done))
         return f"$ ssh … web-1 '{line}'\n{done.stderr.strip()}"
 
     def deadline(self) -> str:
         running = subprocess.Popen(
-            self._command("web-1", "webctl follow nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            self._command("web-1", "journalctl --no-pager -f -u nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         with running:
-            process = self.targets.find_process("webctl follow nginx", within=5)
+            process = self.targets.find_process("journalctl --no-pager -f -u nginx", within=5)
             _expect(process is not None, "the command did not start on the target")
             watch = os.pidfd_open(process or 0)
             with contextlib.ExitStack() as stack:
@@ -167,9 +167,9 @@ class Story:
         return "\n".join(lines)
 
     def next_login(self) -> str:
-        done = self._ssh("web-1", "webctl status nginx")
+        done = self._ssh("web-1", "systemctl --no-pager status nginx")
         _expect(done.returncode != 0 and "no access" in done.stderr, _said(done))
-        return f"$ ssh … web-1 webctl status nginx\n{done.stderr.strip()}"
+        return f"$ ssh … web-1 systemctl --no-pager status nginx\n{done.stderr.strip()}"
 
     def database(self) -> str:
         self.grant = self._granted("shop-db", "read-orders", seconds=_DATABASE_WINDOW)
@@ -289,19 +289,19 @@ class Story:
         })  # fmt: skip
         _expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
         self.grant = self._wait_for(lambda grant: grant["state"] == "active", within=10)
-        done = self._ssh("web-1", "webctl restart nginx")
+        done = self._ssh("web-1", "systemctl restart nginx")
         _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
         return (
             f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and is for it\n"
-            f"$ {self._shown('web-1', 'webctl restart nginx')}\n{done.stdout.strip()}"
+            f"$ {self._shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
         )
 
     def resolved(self) -> str:
-        command = self._command("web-1", "webctl follow nginx")
+        command = self._command("web-1", "journalctl --no-pager -f -u nginx")
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         ) as running:
-            process = self.targets.find_process("webctl follow nginx", within=5)
+            process = self.targets.find_process("journalctl --no-pager -f -u nginx", within=5)
             _expect(process is not None, "the command did not start on the target")
             watch = os.pidfd_open(process or 0)
             with contextlib.ExitStack() as stack:

@@ -47,11 +47,13 @@ class Targets:
         folder = self._folder / name
         (folder / "bin").mkdir(parents=True, mode=0o755)
         folder.chmod(0o755)
-        webctl = folder / "bin" / "webctl"
-        webctl.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" "{SERVICE}" ask "{folder}" "$@"\n', encoding="utf-8"
-        )
-        webctl.chmod(0o755)
+        for program in ("systemctl", "journalctl"):
+            script = folder / "bin" / program
+            script.write_text(
+                f'#!/bin/sh\nexec "{sys.executable}" "{SERVICE}" {program} "{folder}" "$@"\n',
+                encoding="utf-8",
+            )
+            script.chmod(0o755)
         services = subprocess.Popen(
             [sys.executable, str(SERVICE), "serve", str(folder)], start_new_session=True
         )
@@ -70,7 +72,7 @@ class Targets:
             for entry in Path("/proc").iterdir():
                 with contextlib.suppress(OSError):
                     argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-                    if str(SERVICE) in argv and argv[-2:] == wanted:
+                    if str(SERVICE) in argv and argv[-len(wanted) :] == wanted:
                         return int(entry.name)
             time.sleep(0.02)
         return None

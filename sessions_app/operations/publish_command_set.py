@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -85,6 +86,22 @@ def publish(
 def key_of(finding: Mapping[str, str]) -> str:
     """Return the name under which a warning is accepted."""
     return f"{finding['code']} {finding['where']}"
+
+
+class AcceptedFinding(NamedTuple):
+    """A warning of the linter with the reason why it was accepted."""
+
+    message: str
+    reason: str
+
+
+def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
+    """Return the warnings that were accepted when the version was published: approvers read them before they decide."""
+    return [
+        AcceptedFinding(finding["message"], version.accepted[key])
+        for finding in version.findings
+        if (key := key_of(finding)) in version.accepted
+    ]
 
 
 def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:

@@ -186,7 +186,7 @@ def running_commands(place: Place, users: list[str]) -> Iterator[list[int]]:
 
 
 def _client(place: Place, tag: int, user: str) -> subprocess.Popen[bytes]:
-    words = place.command("stint-act", "sleep", str(tag), user=user)
+    words = place.command("test", "sleep", str(tag), user=user)
     quiet = subprocess.DEVNULL
     with (place.folder / "clients.log").open("ab") as said:
         return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=said)

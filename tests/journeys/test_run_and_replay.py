@@ -42,7 +42,7 @@ def test_run_a_command_see_it_print_and_kill_it_with_proof(place, visit):
     expect(alice.locator("#log")).to_contain_text("exit 0")
 
     row = alice.locator("#run li").filter(
-        has=alice.locator("code", has_text=re.compile(r"^stint-act \{kind\} \{tag\}$"))
+        has=alice.locator("code", has_text=re.compile(r"^test \{kind\} \{tag\}$"))
     )
     row.get_by_label("kind").select_option("flood")
     row.get_by_label("tag").fill("7")

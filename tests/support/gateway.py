@@ -59,12 +59,12 @@ commands:
   - run: "echo say {{word}}"
     where: {{word: {{pattern: "[a-z]{{1,40}}"}}}}
     effect: read
-  - run: "stint-act {{kind}} {{tag}}"
+  - run: "test {{kind}} {{tag}}"
     where:
       kind: {{choice: [sleep, nohup, setsid, daemon, leave, fork, pipe, stubborn, flood, status, signal, count, big, ignored, both]}}
       tag: {{int: [0, 9999999]}}
     effect: read
-  - run: "stint-act sleep {{tag}} finish"
+  - run: "test sleep {{tag}} finish"
     where: {{tag: {{int: [0, 9999999]}}}}
     effect: read
     end: {{finish: 10s}}
@@ -82,7 +82,7 @@ def free_port() -> int:
 
 def write_act(folder: Path) -> str:
     """Put what the tests run into a folder, and return the line of sshd_config by which targets find it."""
-    act = folder / "stint-act"
+    act = folder / "test"
     act.write_text(ACT, encoding="utf-8")
     act.chmod(0o755)
     return f"SetEnv PATH={folder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -254,7 +254,7 @@ class Place:
         """A command that is seen to run on the target; gives its client and its tag."""
         tag = new_tag()
         extra = ("finish",) if more.pop("finish", False) else ()
-        words = ["stint-act", kind, str(tag), *extra]
+        words = ["test", kind, str(tag), *extra]
         client = subprocess.Popen(
             self.command(*words, **more),
             stdin=subprocess.DEVNULL,

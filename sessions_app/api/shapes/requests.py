@@ -10,6 +10,7 @@ from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.schema import RuleShape
 from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape, FreeParameterShape
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
+from sessions_app.operations.publish_command_set import accepted_findings
 from sessions_app.policy.decision import Outcome
 
 
@@ -103,11 +104,19 @@ class YouShape(Shape):
     why_not = serializers.CharField(help_text="Empty when you may decide.")
 
 
+class AcceptedShape(Shape):
+    """A warning of the linter about the command set, and the reason for which it was published all the same."""
+
+    message = serializers.CharField()
+    reason = serializers.CharField()
+
+
 class RequestDetailShape(RequestShape):
     """A request with all that its approvers need to know."""
 
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
+    accepted = serializers.SerializerMethodField()
     approvals = serializers.SerializerMethodField()
     needed = serializers.SerializerMethodField()
     changed = serializers.SerializerMethodField(
@@ -127,6 +136,11 @@ class RequestDetailShape(RequestShape):
     def get_commands(self, request: AccessRequest) -> Any:
         """Return the commands with the request's parameters in place."""
         return CommandShape(self.detail.commands, many=True).data
+
+    @shown_as(AcceptedShape(many=True))
+    def get_accepted(self, request: AccessRequest) -> Any:
+        """Return the warnings that were accepted when the command set was published."""
+        return AcceptedShape(accepted_findings(request.command_set_version), many=True).data
 
     @shown_as(ApprovalShape(many=True))
     def get_approvals(self, request: AccessRequest) -> Any:

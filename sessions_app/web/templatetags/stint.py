@@ -29,7 +29,7 @@ from sessions_app.models import (
     Verdict,
 )
 from sessions_app.operations.check_request import Preview
-from sessions_app.operations.publish_command_set import key_of
+from sessions_app.operations.publish_command_set import accepted_findings, key_of
 from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.facts import clauses_of, readable_document
@@ -307,21 +307,7 @@ def text(value: object) -> str:
     return str(value)
 
 
-class AcceptedFinding(NamedTuple):
-    """A warning of the linter with the reason why it was accepted."""
-
-    message: str
-    reason: str
-
-
-@register.filter
-def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
-    """The warnings that were accepted when the version was published."""
-    return [
-        AcceptedFinding(finding["message"], version.accepted[key])
-        for finding in version.findings
-        if (key := key_of(finding)) in version.accepted
-    ]
+register.filter(accepted_findings)
 
 
 @register.filter

@@ -25,7 +25,7 @@ summary: Look at a web server
 risk: low
 commands:
   - {run: "echo looked", effect: read}
-  - {run: "stint-act status {number}", where: {number: {int: [0, 255]}}, effect: read}
+  - {run: "test status {number}", where: {number: {int: [0, 255]}}, effect: read}
 examples: {allow: ["echo looked"], refuse: [id]}
 """
 

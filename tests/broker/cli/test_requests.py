@@ -240,3 +240,21 @@ def test_where_the_target_tells_nothing_log_and_receipt_say_not_observed(laptops
     told = alice("receipt", grant.ref).stdout
     assert "Run       not observed here\n" in told
     assert "Refused   not observed here\n" in told
+
+
+def test_an_approver_reads_why_warnings_of_the_linter_were_accepted(laptops):
+    world = laptops.world
+    bounce = world.catalogue["command-sets/restart-web.yaml"] + (
+        "accept: {'unknown_program commands[0].run': 'Our own script'}\n"
+    )
+    data = yaml.safe_load(bounce)
+    data["name"] = "bounce-web"
+    data["commands"] = [{"run": "/usr/local/sbin/bounce {unit}", "effect": "change"}]
+    data["examples"] = {"allow": ["/usr/local/sbin/bounce nginx"], "refuse": ["id"]}
+    named = policy(world, name="bounce", command_sets=["bounce-web"]).popitem()[1]
+    files = {"command-sets/bounce-web.yaml": yaml.safe_dump(data), "policies/bounce.yaml": named}
+    apply_catalogue(files={**world.catalogue, **files}, actor=SETUP, now=clock.now())
+    asked = laptops["alice"].json("request", "web", "bounce-web", "-m", "x", "-p", "unit=nginx", "--yes")
+    _, shown = laptops["bob"].at_a_terminal("approve", asked["ref"], types="n\n")
+    assert "is not a program the linter knows" in without_colour(shown)
+    assert "Our own script" in shown

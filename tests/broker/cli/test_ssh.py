@@ -31,7 +31,7 @@ def test_a_grant_that_is_held_is_used_again(laptops):
 
 
 def test_the_exit_status_of_the_command_is_passed_on(laptops):
-    done = laptops["alice"]("ssh", "web-2", "-m", "Look", "--", "stint-act", "status", "42")
+    done = laptops["alice"]("ssh", "web-2", "-m", "Look", "--", "test", "status", "42")
     assert done.returncode == 42, done.stderr
 
 

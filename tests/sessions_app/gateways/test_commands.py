@@ -45,25 +45,25 @@ def test_an_allowed_command_runs_on_the_target(place, grant):
 
 
 def test_exit_status_and_both_streams_come_back(place, grant):
-    assert place.ssh("stint-act status 7").returncode == 7
-    both = place.ssh("stint-act both 0")
+    assert place.ssh("test status 7").returncode == 7
+    both = place.ssh("test both 0")
     assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
 
 
 def test_a_command_that_dies_by_a_signal_says_so_as_shells_do(place, grant):
-    done = place.ssh("stint-act signal 0")
+    done = place.ssh("test signal 0")
     assert (done.returncode, done.stderr) == (128 + 15, b"")
     assert (run_of(grant).state, run_of(grant).exit_status) == ("done", 128 + 15)
 
 
 def test_input_reaches_the_command_whole(place, grant):
-    done = place.ssh("stint-act count 0", stdin=b"x" * 3_000_000)
+    done = place.ssh("test count 0", stdin=b"x" * 3_000_000)
     assert (done.stdout.strip(), done.stderr) == (b"3000000", b"")
 
 
 def test_output_comes_whole_to_a_reader_that_is_slow(place, grant):
     with subprocess.Popen(
-        place.command("stint-act big 9000000"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        place.command("test big 9000000"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     ) as client:
         time.sleep(1.5)
         assert len(client.stdout.read()) == 9_000_000
@@ -71,7 +71,7 @@ def test_output_comes_whole_to_a_reader_that_is_slow(place, grant):
 
 
 def test_a_long_recording_says_where_it_ends(place, grant):
-    assert len(place.ssh("stint-act big 9000000").stdout) == 9_000_000
+    assert len(place.ssh("test big 9000000").stdout) == 9_000_000
     run = run_of(grant)
     text = (place.folder / "state" / "recordings" / run.recording).read_text()
     assert run.output_bytes == 9_000_000
@@ -80,7 +80,7 @@ def test_a_long_recording_says_where_it_ends(place, grant):
 
 
 def test_a_command_finds_no_signal_ignored(place, grant):
-    assert place.ssh("stint-act ignored 0").stdout.split() == [b"SigIgn:", b"0000000000000000"]
+    assert place.ssh("test ignored 0").stdout.split() == [b"SigIgn:", b"0000000000000000"]
 
 
 def test_a_run_is_written_down_with_its_end_and_the_digest_of_its_recording(place, grant):

@@ -76,7 +76,7 @@ def test_no_signal_that_a_holder_sends_keeps_the_end_from_being_proven(place, se
             "127.0.0.1", place.port, username="web-1", client_keys=[key], known_hosts=None, config=None,
             agent_path=None,
         ) as conn:  # fmt: skip
-            process = await conn.create_process("stint-act sleep 60")
+            process = await conn.create_process("test sleep 60")
             await asyncio.sleep(1)
             process.channel._send_request(b"signal", String(sent))
             await asyncio.wait_for(process.wait(), 10)
@@ -170,7 +170,7 @@ def test_a_revoke_at_any_moment_leaves_nothing(place):
     for _ in range(24):
         grant = place.grant()
         tag = new_tag()
-        words = place.command("stint-act", "nohup", str(tag), user=f"{grant.ref}.web-1")
+        words = place.command("test", "nohup", str(tag), user=f"{grant.ref}.web-1")
         clients.append(
             subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -340,7 +340,7 @@ def test_what_was_left_on_a_host_is_looked_for_there_although_its_target_moved(p
     from broker.kernel import clock
 
     grant, tag, old = place.grant(), new_tag(), place.targets["web-1"]
-    assert place.ssh("stint-act", "leave", str(tag)).returncode == 0
+    assert place.ssh("test", "leave", str(tag)).returncode == 0
     # A command in a namespace of its own leaves nothing; the host is asked all the same.
     assert bool(on_target(tag)) == (place.contain == "group")
     files = place.catalogue()

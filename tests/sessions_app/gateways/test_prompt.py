@@ -81,7 +81,7 @@ def test_each_line_is_run_alone_and_shown(terminal, grant):
     terminal.type("echo restart nginx\r")
     terminal.wait_for(r"restart nginx\r\n.*restart nginx\r\n")
     terminal.wait_for(ASKS)
-    terminal.type("stint-act status 3\r")
+    terminal.type("test status 3\r")
     terminal.wait_for(r"\(exit status 3\)")
     terminal.wait_for(ASKS)
     runs = CommandRun.objects.filter(grant=grant).order_by("pk")
@@ -119,7 +119,7 @@ def test_lines_can_be_edited_and_called_back(terminal):
 
 def test_control_c_kills_the_command_and_keeps_the_prompt(terminal):
     tag = new_tag()
-    terminal.type(f"stint-act nohup {tag}\r")
+    terminal.type(f"test nohup {tag}\r")
     eventually(lambda: on_target(tag))
     terminal.type("\x03")
     eventually(lambda: not on_target(tag), within=2)
@@ -133,7 +133,7 @@ def test_what_is_typed_while_a_command_runs_is_not_run(terminal, grant):
     from sessions_app.models import CommandRun
 
     tag = new_tag()
-    terminal.type(f"stint-act sleep {tag}\r")
+    terminal.type(f"test sleep {tag}\r")
     eventually(lambda: on_target(tag))
     terminal.type("echo restart nginx\r")
     time.sleep(0.3)
@@ -152,7 +152,7 @@ def test_one_leaves_with_exit_and_with_control_d(terminal, typed):
 
 def test_a_revoke_ends_the_prompt_and_what_runs_in_it(terminal, grant):
     tag = new_tag()
-    terminal.type(f"stint-act setsid {tag}\r")
+    terminal.type(f"test setsid {tag}\r")
     eventually(lambda: on_target(tag))
     revoke(grant)
     eventually(lambda: not on_target(tag), within=2)
@@ -171,7 +171,7 @@ def test_an_idle_prompt_is_closed_at_the_deadline(place):
 
 
 def test_a_flood_is_shown_and_can_be_left(terminal):
-    terminal.type(f"stint-act flood {new_tag()}\r")
+    terminal.type(f"test flood {new_tag()}\r")
     terminal.wait_for("(0123456789\\S*\r\n){50}")
     terminal.type("\x03")
     terminal.wait_for("it was interrupted")

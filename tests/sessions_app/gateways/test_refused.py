@@ -89,7 +89,7 @@ def test_no_stream_is_forwarded_to_the_target_or_elsewhere(place, grant):
 def test_a_local_forwarding_opens_nothing(place, grant):
     local, port = free_port(), place.targets["web-1"].port
     client = subprocess.Popen(
-        place.command("stint-act", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")),
+        place.command("test", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")),
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -136,7 +136,7 @@ def test_no_agent_is_forwarded(place, grant, tmp_path):
             "127.0.0.1", place.port, username="web-1", client_keys=[str(place.key("alice"))], known_hosts=None,
             config=None, agent_path=path, agent_forwarding=True,
         ) as conn:  # fmt: skip
-            async with conn.create_process("stint-act count 0") as process:
+            async with conn.create_process("test count 0") as process:
                 await asyncio.sleep(0.5)
                 made = _agent_sockets() - before
                 process.stdin.write_eof()
@@ -314,7 +314,7 @@ def test_many_keys_are_cut_off(place, grant):
 def test_hundreds_of_channels_are_refused_and_harm_nobody(place, grant):
     async def ask() -> tuple[int, int]:
         async with offered(place, str(place.key("alice"))) as conn:
-            opens = [conn.create_process("stint-act sleep 5") for _ in range(200)]
+            opens = [conn.create_process("test sleep 5") for _ in range(200)]
             results = await asyncio.gather(*opens, return_exceptions=True)
             refused = [result for result in results if isinstance(result, asyncssh.ChannelOpenError)]
             return len(results) - len(refused), len(refused)

@@ -55,7 +55,7 @@ def test_of_two_who_write_a_draft_at_once_the_second_is_told_and_loses_nothing(w
 def test_the_linter_speaks_while_one_types_and_nothing_is_saved(world, as_admin):
     answer = as_admin.post(EDIT, {"act": "check", "source": source(world)}, headers={"HX-Request": "true"})
     fragment = answer.content.decode()
-    assert "<code>curl</code> reads and writes local files" in fragment
+    assert "<code>curl</code> fetches from and sends to other machines" in fragment
     assert "3 examples as wanted" in fragment
     assert 'id="gutter" aria-hidden="true" hx-swap-oob="true"' in fragment
     assert "Command curl {unit}" in fragment

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sessions_app.policy.commands.findings import Finding, Severity
-from sessions_app.policy.commands.parameters import Choice, ParameterType
+from sessions_app.policy.commands.parameters import ParameterType
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.templates import Slot, Word
+from sessions_app.policy.commands.ssh.words import Spoken, spoken
 
 
 @dataclass(frozen=True)
@@ -29,47 +30,10 @@ class Command:
             "".join(f"{{{p.name}}}" if isinstance(p, Slot) else p for p in word) for word in self.words
         )
 
-    @property
-    def program(self) -> str:
-        """The program's name without its folder."""
-        return self.texts[0].rpartition("/")[2]
-
     @cached_property
-    def said(self) -> frozenset[str]:
-        """All whole words that can stand behind the program, the values of choices included."""
-        chosen = (
-            choice
-            for _, type_, _ in self.whole_word_types()
-            if isinstance(type_, Choice)
-            for choice in type_.choices
-        )
-        return frozenset((*self.texts[1:], *chosen))
-
-    @cached_property
-    def verbs(self) -> tuple[str, ...] | None:
-        """What the first argument that is not an option can be: one word (empty if none), choices, or None
-        for any.
-        """
-        position = next((at for at, text in enumerate(self.texts) if at and not text.startswith("-")), None)
-        if position is None:
-            return ("",)
-        piece = self.words[position][0]
-        if not isinstance(piece, Slot):
-            return (self.texts[position],)
-        type_ = self.document.type_of(self.rule, piece.name)
-        return type_.choices if isinstance(type_, Choice) and len(self.words[position]) == 1 else None
-
-    @property
-    def has_values(self) -> bool:
-        """Whether any value stands in the command, bound or free."""
-        return any(isinstance(piece, Slot) for word in self.words for piece in word)
-
-    def has_short(self, letter: str) -> bool:
-        """Whether a one-letter option is given, alone or in a cluster such as `-xz`."""
-        return any(
-            text[:1] == "-" and text[:2] != "--" and letter in text[1:].partition("=")[0]
-            for text in self.texts[1:]
-        )
+    def spoken(self) -> tuple[Spoken, ...]:
+        """The words with the types of their values."""
+        return tuple(spoken(self.document, self.rule, word) for word in self.words)
 
     def whole_word_types(self) -> list[tuple[str, ParameterType, int]]:
         """Name, type and position of each value that is a whole word."""

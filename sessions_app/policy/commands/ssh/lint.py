@@ -5,42 +5,18 @@ published.
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh.command import Command
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
-from sessions_app.policy.commands.ssh.lint_options import option_findings
-from sessions_app.policy.commands.ssh.lint_programs import program_findings
+from sessions_app.policy.commands.ssh.judge import Hit, judge
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
+from sessions_app.policy.commands.ssh.table import table
 from sessions_app.policy.commands.ssh.templates import Slot, Word
 
 __all__ = ["Finding", "Severity", "lint"]
-
-_DAEMON_OPTIONS = frozenset(
-    ("--daemon", "--daemonize", "--daemonise", "--background", "--detach", "--fork", "--bg")
-)
-_DAEMONS = frozenset(
-    ("nginx", "httpd", "apache2", "apachectl", "apache2ctl", "pg_ctl", "pg_ctlcluster", "gunicorn", "uwsgi",
-     "celery", "redis-server", "valkey-server", "memcached", "mongod", "mysqld_safe", "haproxy", "named",
-     "dnsmasq", "catalina.sh")
-)  # fmt: skip
-_NO_DAEMON = frozenset(("-s", "-t", "-T", "-v", "-V", "configtest", "status", "stop", "reload"))
-_CHANGING = {
-    "systemctl": frozenset(
-        ("start", "stop", "restart", "reload", "kill", "enable", "disable", "mask", "unmask", "reboot",
-         "poweroff", "isolate", "daemon-reload", "reset-failed", "try-restart", "reload-or-restart")
-    ),
-    "service": frozenset(("start", "stop", "restart", "reload")),
-}  # fmt: skip
-_ALWAYS_CHANGING = frozenset(
-    ("rm", "mv", "cp", "ln", "dd", "tee", "kill", "pkill", "killall", "reboot", "shutdown", "poweroff",
-     "halt", "chmod", "chown", "truncate", "shred", "mkfs", "mount", "umount", "useradd", "userdel",
-     "usermod", "passwd", "install", "mkdir", "rmdir")
-)  # fmt: skip
-_SECRETS = (
-    "/etc/shadow", "/etc/gshadow", "/.ssh/", "/id_rsa", "/id_ed25519", ".pem", ".key", "/environ",
-    "/.my.cnf", "/.pgpass", "/.env",
-)  # fmt: skip
 
 
 def lint(document: SSHCommandSet) -> list[Finding]:
@@ -48,8 +24,6 @@ def lint(document: SSHCommandSet) -> list[Finding]:
     found = [*document_findings(document), *_type_findings(document)]
     commands = [Command(document, index, rule) for index, rule in enumerate(document.commands)]
     for command in commands:
-        found += program_findings(command)
-        found += option_findings(command)
         found += value_findings(command)
         found += _command_findings(command)
     found += _overlaps(commands)
@@ -73,59 +47,44 @@ def _command_findings(command: Command) -> Iterator[Finding]:
             "check that each letter is the one it seems to be",
         )
     for text in command.texts[1:]:
-        if any(secret in text for secret in _SECRETS):
+        if any(secret in text for secret in table().places.secrets):
             yield command.found(
                 "warning",
                 "secret",
                 f"`{text}` looks like a place for passwords or keys, and the output is recorded",
                 "leave it out, or accept that holder and reviewers of recordings may read it",
             )
-    yield from _containment(command)
-    if command.rule.effect == "read" and (change := _change(command)):
+    hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
+    yield from _hit_findings(command, hits)
+    yield from _effect(command, hits)
+
+
+def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
+    """One finding for each danger: a warning is accepted by its code and place."""
+    contained = command.document.contain_of(command.rule) == "pidns"
+    grouped: dict[tuple[Severity, str], list[Hit]] = {}
+    for hit in hits:
+        if hit.code is not None and not (hit.contained and contained):
+            grouped.setdefault((hit.severity, hit.code), []).append(hit)
+    for (severity, code), same in grouped.items():
+        first, *others = dict.fromkeys(clip(hit.shown, length=100) for hit in same)
+        also = f"; so does {' and '.join(others)}" if others else ""
+        yield command.found(severity, code, f"{first} {same[0].why}{also}", same[0].fix)
+
+
+def _effect(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
+    """Approvers go by the effect, so it may not say less than what the command is known to do."""
+    most = min(hits, key=lambda hit: EFFECT_RANK[hit.effect])
+    if EFFECT_RANK[command.rule.effect] > EFFECT_RANK[most.effect]:
+        reading = command.rule.effect == "read"
+        does = "changes" if most.effect == "change" else "destroys something on"
         yield Finding(
-            "error",
+            "error" if reading else "warning",
             "effect",
             f"commands[{command.index}].effect",
-            f"`{change}` changes the target, and approvers would be told that it only reads",
-            "write effect: change or effect: destructive",
+            f"{clip(most.shown, length=100)} {does} the target, and approvers would be told that it only {'reads' if reading else 'changes it'}",
+            f"write effect: {most.effect}",
         )
-
-
-def _change(command: Command) -> str | None:
-    """The part of a command that is known to change the target."""
-    if command.program in _ALWAYS_CHANGING:
-        return command.program
-    known = _CHANGING.get(command.program, frozenset())
-    return next((f"{command.program} {verb}" for verb in sorted(known & command.said)), None)
-
-
-def _containment(command: Command) -> Iterator[Finding]:
-    program = command.program
-    where = f"commands[{command.index}].contain"
-    if command.document.contain_of(command.rule) == "pidns":
-        return
-    if program == "service" or command.texts[0].startswith(("/etc/init.d/", "/etc/rc.d/")):
-        yield Finding(
-            "warning",
-            "daemonises",
-            where,
-            f"`{program}` may start a service that outlives the grant, and signals processes by their number",
-            "use systemctl, which hands the work to the machine's own manager",
-        )
-    elif _daemonises(command):
-        yield Finding(
-            "warning",
-            "daemonises",
-            where,
-            f"`{program}` puts itself in the background and may escape the sweep at the end of contain: group",
-            "write contain: pidns, or start it as a service with systemctl",
-        )
-
-
-def _daemonises(command: Command) -> bool:
-    if _DAEMON_OPTIONS.intersection(text.partition("=")[0] for text in command.texts):
-        return True
-    return command.program in _DAEMONS and not _NO_DAEMON.intersection(command.texts)
 
 
 def _overlaps(commands: list[Command]) -> Iterator[Finding]:

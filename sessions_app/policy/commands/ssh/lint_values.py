@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.findings import Finding, Severity
+from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern, compile_pattern
 from sessions_app.policy.commands.ssh.command import Command
 
@@ -12,7 +12,7 @@ _ANYTHING_PROBES = ("a", "a b", "../a", "/etc/passwd", "a;b", "$(a)", "a=b", "@a
 _TRAVERSAL_PROBES = ("..", "../a", "a/../b", "/etc/passwd", "/a", "a/b")
 _QUOTED_PROBES = ("a b", "a;b", "$(a)", "'a'", "`a`", "a|b", "a\\b")
 
-_WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")  # noqa: S108
+WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")  # noqa: S108
 _SENSITIVE = (
     "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64",
     "/var", "/run", "/var/lib", "/var/spool", "/opt",
@@ -82,7 +82,7 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "a path below / is any file of the target",
             "name the folder that is meant",
         )
-    elif below(type_.root, _WRITABLE):
+    elif below(type_.root, WRITABLE):
         yield Finding(
             "warning",
             "writable_path",
@@ -110,25 +110,11 @@ def value_findings(command: Command) -> Iterator[Finding]:
                 f"{name} may be a number below zero, which a program reads as an option",
                 "begin the range at 0, or put `--` before the value if the program knows it",
             )
-    yield from _written_paths(command)
-
-
-def _written_paths(command: Command) -> Iterator[Finding]:
-    program = command.texts[0]
-    if "/" in program and (not program.startswith("/") or "/../" in program or "/./" in program):
-        yield command.found(
-            "error",
-            "relative_program",
-            f"where {clip(program)} lies depends on the folder the login begins in",
-            "write the program's full path from /",
-        )
-    for position, text in enumerate(command.texts):
-        if below(text.rpartition("=")[2], _WRITABLE):
-            severity: Severity = "error" if position == 0 else "warning"
-            role = "what runs" if position == 0 else "what is read or changed"
+    for text in command.texts[1:]:
+        if below(text.rpartition("=")[2], WRITABLE):
             yield command.found(
-                severity,
+                "warning",
                 "writable_path",
-                f"other accounts write where {clip(text)} lies, and so decide {role}",
+                f"other accounts write where {clip(text)} lies, and so decide what is read or changed",
                 "keep it in a folder that only the administrator writes to",
             )

@@ -13,21 +13,21 @@ def codes(document: CommandSetDocument) -> set[tuple[str, str]]:
 
 
 ERRORS = [
-    ("sh -c ls", "shell"), ("/bin/bash x", "shell"), ("busybox ls", "shell"), ("fish", "shell"),
+    ("sh -c ls", "shell"), ("/bin/bash x", "shell"), ("busybox sh", "shell"), ("fish", "shell"),
     ("python3 x.py", "interpreter"), ("python3.11 -V", "interpreter"), ("perl5.36 x", "interpreter"), ("awk '{p x}' f", "interpreter"),
     ("node x", "interpreter"), ("gdb -p 1", "interpreter"),
-    ("sudo systemctl restart x", "becomes_another"), ("su - x", "becomes_another"), ("chroot / ls", "becomes_another"),
-    ("nsenter -t 1 ls", "becomes_another"), ("systemd-run ls", "becomes_another"), ("/usr/bin/doas ls", "becomes_another"),
-    ("env ls", "starter"), ("env LD_PRELOAD=/x ls", "environment"), ("xargs ls", "starter"), ("watch ls", "starter"),
-    ("strace ls", "starter"), ("docker exec a ls", "starter"), ("docker -H x exec a", "starter"), ("kubectl -n x exec a", "starter"),
-    ("ip netns exec a ls", "starter"), ("systemctl edit x", "starter"),
-    ("nohup ls", "outlives"), ("setsid ls", "outlives"), ("at now", "outlives"), ("crontab -l", "outlives"),
-    ("vim x", "editor"), ("crontab -e", "outlives"), ("nano x", "editor"),
+    ("sudo -i", "shell"), ("su - x", "elsewhere"), ("chroot / ls", "elsewhere"),
+    ("nsenter -t 1 ls", "elsewhere"), ("systemd-run ls", "elsewhere"), ("/usr/bin/doas sh", "shell"),
+    ("env sh", "shell"), ("env LD_PRELOAD=/x ls", "environment"), ("xargs ls", "starter"), ("watch ls", "starter"),
+    ("strace ls", "starter"), ("docker exec a ls", "container"), ("docker -H x exec a", "container"), ("kubectl -n x exec a", "cluster_run"),
+    ("ip netns exec a ls", "starter"), ("systemctl edit x", "unit_file"),
+    ("nohup ls", "outlives"), ("setsid ls", "outlives"), ("at now", "outlives"), ("crontab /srv/x", "outlives"),
+    ("vim x", "editor"), ("crontab -e", "editor"), ("nano x", "editor"),
     ("less x", "pager"), ("man x", "pager"), ("systemctl status x", "pager"), ("systemctl", "pager"), ("journalctl -u x", "pager"),
     ("git log", "pager"), ("git -C /srv/x log", "pager"),
     ("ssh x", "remote"), ("scp a b", "remote"), ("rsync a b", "remote"), ("nc -l 1", "remote"),
-    ("timeout 5 bash", "shell"), ("nice -n 5 /usr/bin/python3 x", "interpreter"), ("timeout 5 sudo ls", "becomes_another"),
-    ("find /srv -exec ls", "option_executes"), ("find /srv -ok ls", "option_executes"), ("find /srv -fprint x", "option_executes"),
+    ("timeout 5 bash", "shell"), ("nice -n 5 /usr/bin/python3 x", "interpreter"), ("timeout 5 sudo sh", "shell"),
+    ("find /srv -exec ls", "option_executes"), ("find /srv -ok ls", "option_executes"), ("find /srv -fprint /etc/cron.d/x", "writes_decisive"),
     ("tar -cf a b --checkpoint-action=exec=id", "option_executes"), ("tar --checkpoint-act=exec=id -cf a b", "option_executes"),
     ("tar --to-command=id -xf a", "option_executes"), ("tar -I id -xf a", "option_executes"),
     ("tcpdump -z id", "option_executes"), ("tcpdump -nz id", "option_executes"),
@@ -37,7 +37,7 @@ ERRORS = [
     ("nmap --script=x y", "option_executes"), ("x LD_PRELOAD=/y", "environment"), ("x PAGER=y", "environment"),
     ("./deploy", "relative_program"), ("bin/deploy", "relative_program"), ("/opt/../x", "relative_program"),
     ("/tmp/deploy", "writable_path"), ("/home/a/deploy", "writable_path"), ("cd /x", "builtin"), ("insmod x", "kernel"),
-    ("mysql", "database_client"), ("psql -c 'select {n}'", "database_client"), ("sed s/{n}/x/ f", "starter"),
+    ("mysql", "database_open"), ("psql -c 'select {n}'", "free_code"), ("sed s/{n}/x/ f", "free_code"),
     ("docker {n} x", "free_verb"), ("systemctl {n} x", "free_verb"), ("nice {n}", "free_verb"), ("sort --output={n} x", "option_writes"),
 ]  # fmt: skip
 
@@ -49,10 +49,10 @@ def test_what_runs_anything_is_an_error(make_set: Any, run: str, code: str) -> N
 
 
 WARNINGS = [
-    ("timeout 5 ls", "wrapper"), ("tar -cf a b", "archive"), ("apt-get update", "packages"), ("ansible-playbook x", "automation"),
+    ("sudo ls", "becomes_another"), ("busybox ls", "applet"), ("tar -cf a b", "archive"), ("apt-get update", "packages"), ("ansible-playbook x", "automation"),
     ("curl http://x", "fetch"), ("tcpdump -c 5", "capture"), ("useradd x", "accounts"), ("kubectl get pods", "cluster_tool"),
-    ("docker ps", "handed_over"), ("psql -c 'select 1'", "database_client"), ("git pull", "starter"), ("find /srv -name x", "starter"),
-    ("find /srv -delete", "writes"), ("sed -i s/a/b/ x", "writes"), ("sed s/a/b/ x", "starter"), ("sort --output=x y", "option_writes"),
+    ("docker restart x", "handed_over"), ("psql -c 'select 1'", "database_client"), ("git pull", "hooks"),
+    ("find /srv -delete", "deletes_many"), ("sed -i s/a/b/ x", "in_place"), ("sed s/a/b/ x", "sed"), ("sort --output=x y", "option_writes"),
     ("dd of=x", "option_writes"), ("cat /tmp/x", "writable_path"), ("x --config=/tmp/y", "writable_path"),
     ("cat /etc/shadow", "secret"), ("cat /root/.ssh/id", "secret"), ("service x restart", "daemonises"),
     ("/etc/init.d/x restart", "daemonises"), ("nginx", "daemonises"), ("x --daemon", "daemonises"), ("cat naïve", "look_alike"),
@@ -69,7 +69,7 @@ def test_what_needs_a_reason_is_a_warning(make_set: Any, run: str, code: str) ->
 QUIET = [
     "systemctl restart nginx", "systemctl --no-pager status nginx", "journalctl --no-pager -u nginx -n 100", "uptime", "df -h", "ls -o",
     "tail -n 100 /var/log/nginx/error.log", "nginx -t", "nginx -s reload", "sed --sandbox -n 1,5p /var/log/x", "sha256sum --check x",
-    "/usr/local/sbin/deploy-web v1", "pg_ctl reload", "ip addr show", "free -m", "cat /etc/hosts", "grep -e x /var/log/y",
+    "timeout 5 ls", "find /srv -name x", "pg_ctl reload", "ip addr show", "free -m", "cat /etc/hosts", "grep -e x /var/log/y",
 ]  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_ordinary_commands_give_no_finding(make_set: Any, run: str) -> None:
 
 
 def test_verbs_that_a_choice_offers_count_as_written(make_set: Any) -> None:
-    assert ("error", "starter") in codes(
+    assert ("error", "container") in codes(
         make_set("docker {v} web", parameters={"v": {"choice": ["restart", "exec"]}})
     )
     assert ("error", "pager") in codes(
@@ -122,7 +122,7 @@ def test_narrow_values_give_no_finding(make_set: Any, type_: dict[str, Any]) -> 
 
 
 def test_a_number_below_zero_behind_two_dashes_is_no_option(make_set: Any) -> None:
-    assert codes(make_set({"run": "renice -- {n}", "where": {"n": {"int": [-5, 5]}}})) == set()
+    assert codes(make_set({"run": "echo -- {n}", "where": {"n": {"int": [-5, 5]}}})) == set()
 
 
 def test_a_daemon_in_a_pid_namespace_gives_no_finding(make_set: Any) -> None:

@@ -1,0 +1,375 @@
+"""One command held against the table of programs: what it can do beyond what it seems to.
+
+A word that the table does not know is never passed over: it is a hit of its own. Programs that start the one behind
+them (`sudo`, `timeout`, `busybox`) are read through to it, however deep.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.findings import Severity
+from sessions_app.policy.commands.ssh.lint_values import WRITABLE, below
+from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
+from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, REST, Option, Shape, Table
+from sessions_app.policy.commands.ssh.words import Spoken
+
+# Where the programs that the table knows lie. A file elsewhere may have the name of one and be another.
+_FOLDERS = (
+    "/bin/",
+    "/sbin/",
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/local/bin/",
+    "/usr/local/sbin/",
+    "/usr/libexec/",
+    "/usr/lib/",
+)
+_INIT = ("/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/")
+_SUID_MODE = re.compile(r"0*[2-7][0-7]{3}|.*[+=][rwxXtugo]*s.*")
+_OPEN_MODE = re.compile(r"[0-7]*[2367]|(.*,)?[ug]*[oa][ugoa]*[+=][rwxXst]*w.*")
+_DASHED = re.compile(r"-[^0-9]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_DEEPEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that a command can do. `shown` is what does it; `effect` the least that it comes to.
+
+    Without a `code` there is nothing to find, and the effect is all that it says.
+    """
+
+    severity: Severity
+    code: str | None
+    shown: str
+    why: str
+    fix: str
+    effect: Effect = "read"
+    contained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """Where the reading of one program is: its shapes, the innermost first, its name with its verbs, its options."""
+
+    shapes: tuple[Shape, ...]
+    title: str
+    seen: frozenset[str]
+
+
+def judge(table: Table, words: Sequence[Spoken], *, says_read: bool) -> list[Hit]:
+    """All hits of a command. `says_read`: its document calls it reading, so that nothing unknown may stand in it."""
+    return list(
+        _Judge(table, says_read=says_read, any_free=any(word.is_free for word in words)).program(words, 0)
+    )
+
+
+class _Judge:
+    def __init__(self, table: Table, *, says_read: bool, any_free: bool) -> None:
+        self._table = table
+        self._says_read = says_read
+        self._any_free = any_free
+
+    def program(self, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
+        """A program and what is behind it."""
+        texts = words[0].texts
+        if texts is None or depth > _DEEPEST:
+            yield Hit(
+                "error",
+                "free_verb",
+                words[0].text,
+                "is left open, and is the program that runs",
+                "write out the program's name",
+            )
+            return
+        for text in texts:
+            yield from self._named(text, words[1:], depth)
+
+    def _named(self, path: str, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
+        name = path.rpartition("/")[2]
+        if path.startswith(_INIT):
+            path, name, words = "service", "service", [Spoken((name,), name), *words]
+        shape = self._table.shape_of(name)
+        yield from self._place(path)
+        elsewhere = "/" in path and not path.startswith(_FOLDERS)
+        if shape is None or elsewhere:
+            yield self._unknown("unknown_program", path, "is not a program the linter knows: it may do anything",
+                                "check what it does and accept it with that as the reason; write effect: change, and list its values with choice")  # fmt: skip
+        if shape is None:
+            yield from self._everywhere(name, words)
+        elif any(self._table.dangers[code].severity == "error" for code in shape.is_):
+            # Nothing behind it makes it better.
+            yield from self._whole(_At((shape,), name, frozenset()), shape)
+        else:
+            yield from self._shape(_At((shape,), name, frozenset()), words, depth)
+
+    def _place(self, path: str) -> Iterator[Hit]:
+        """What the place of a program's file says of it."""
+        if ("/" in path and path != posixpath.normpath(path)) or (not path.startswith("/") and "/" in path):
+            yield self._danger("relative_program", path)
+        if below(path, WRITABLE):
+            yield self._danger("writable_path", path)
+
+    def _unknown(self, code: str, shown: str, why: str, fix: str, *, free: bool | None = None) -> Hit:
+        severity: Severity = (
+            "error" if self._says_read or (self._any_free if free is None else free) else "warning"
+        )
+        return Hit(severity, code, shown, why, fix)
+
+    def _danger(self, code: str, shown: str, *, severity: Severity | None = None) -> Hit:
+        danger = self._table.dangers[code]
+        return Hit(
+            severity or danger.severity, code, shown, danger.why, danger.fix, danger.effect, danger.contained
+        )
+
+    def _everywhere(self, title: str, words: Sequence[Spoken]) -> Iterator[Hit]:
+        """What is a danger to any program, in words whose meaning is not known."""
+        for word in words:
+            yield from self._one_unknown(title, word)
+
+    def _one_unknown(self, title: str, word: Spoken) -> Iterator[Hit]:
+        everywhere = self._table.everywhere
+        option = everywhere.known.get(word.text.partition("=")[0])
+        if option is not None and option.danger:
+            yield self._danger(option.danger, f"{title} {option.name}")
+        for text in word.texts or (word.text,):
+            for glob, code in everywhere.globs:
+                if fnmatchcase(text.lower(), glob):
+                    yield self._danger(code, f"{title} {text}")
+            yield from self._environment(text)
+
+    def _environment(self, text: str) -> Iterator[Hit]:
+        name, equals, _ = text.partition("=")
+        if equals and any(fnmatchcase(name.removesuffix("+"), glob) for glob in self._table.environment):
+            yield self._danger("environment", f"{name}=")
+
+    def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
+        """Read options and operands of a program, or of a verb, up to its end or to the program behind it."""
+        shape, operands, position = at.shapes[0], list[Spoken](), 0
+        seen = set(at.seen)
+        while position < len(words):
+            word = words[position]
+            if word.text == "--":
+                position += 1  # some programs read options behind it all the same
+            elif self._is_option(at.shapes, word):
+                taken, hits = self._option(at, words[position:], seen)
+                yield from hits
+                position += taken
+            elif shape.wraps is not None or shape.verbs:
+                break
+            else:
+                operands.append(word)
+                position += 1
+        at = _At(at.shapes, at.title, frozenset(seen))
+        if shape.wraps is not None:
+            yield from self._wrapper(at, words[position:], depth)
+        elif shape.verbs:
+            yield from self._verb(at, words[position:], depth)
+        else:
+            yield from self._end(at, operands)
+
+    def _end(self, at: _At, operands: Sequence[Spoken]) -> Iterator[Hit]:
+        """A program or verb whose words are all read."""
+        shape = at.shapes[0]
+        whole = shape.bare if shape.bare is not None and not operands else shape
+        yield from self._whole(at, whole)
+        for word, kind in zip(operands, _kinds(shape.operands, len(operands)), strict=True):
+            yield from self._operand(at, word, kind)
+
+    def _whole(self, at: _At, shape: Shape) -> Iterator[Hit]:
+        yield _effect(at.title, shape.effect)
+        for code in shape.is_:
+            yield self._danger(code, at.title)
+        for one in (shape, *(outer for outer in at.shapes if outer is not shape)):
+            for options, code in one.needs.items():
+                if at.seen.isdisjoint(options.split()):
+                    yield self._danger(code, at.title)
+
+    def _verb(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
+        shape = at.shapes[0]
+        if not words:
+            yield from self._whole(at, shape.bare or shape)
+            return
+        texts = words[0].texts
+        if texts is None:
+            yield Hit("error", "free_verb", at.title, "has a value where its verb is expected, so that what it does is left open",
+                      "write one command for each verb, or use choice")  # fmt: skip
+            return
+        for text in texts:
+            inner = shape.by_verb.get(text) or shape.by_verb.get("*")
+            title = f"{at.title} {text}"
+            yield from self._words((shape,), at.title, text)
+            if inner is None:
+                yield self._unknown("unknown_verb", title, "is not a command the linter knows: it may do anything",
+                                    "check what it does and accept it with that as the reason")  # fmt: skip
+                yield from self._everywhere(title, words[1:])
+            else:
+                yield from self._shape(_At((inner, *at.shapes), title, at.seen), words[1:], depth)
+
+    def _wrapper(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
+        shape = at.shapes[0]
+        while shape.assigns and words and _ASSIGNMENT.match(words[0].head):
+            yield from self._environment(words[0].text)
+            words = words[1:]
+        skipped, inner = words[: shape.wraps], words[shape.wraps :]
+        for word, kind in zip(skipped, _kinds(shape.operands, len(skipped)), strict=True):
+            yield from self._operand(at, word, kind)
+        whole = shape.bare if shape.bare is not None and not inner else shape
+        yield from self._whole(at, whole)
+        if inner:
+            yield from self.program(inner, depth + 1)
+
+    def _is_option(self, shapes: Sequence[Shape], word: Spoken) -> bool:
+        if word.head.startswith("-"):
+            return len(word.text) > 1 or any("-" in shape.known for shape in shapes)
+        name, equals, _ = word.head.partition("=")
+        return bool(equals) and any(name in shape.known for shape in shapes if shape.has_pairs)
+
+    def _option(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
+        """One option and its value; how many words that were."""
+        word = words[0]
+        name, equals, _ = word.head.partition("=")
+        is_long = (
+            not name.startswith("-") or name.startswith("--") or any(one.single_dash for one in at.shapes)
+        )
+        if not is_long and (len(word.pieces) > 1 or not _find(at.shapes, name)):
+            return self._cluster(at, words, seen)
+        if not equals and len(word.pieces) > 1:
+            return 1, [self._free_option(at, word)]
+        option = _find(at.shapes, name) or _abbreviated(at.shapes, name)
+        if option is None:
+            return 1, self._unknown_option(at, word)
+        seen.add(option.name)
+        value = word.after(len(name) + 1) if equals else _value_behind(option, words)
+        return 2 if value is not None and not equals else 1, self._known(at, option, value)
+
+    def _cluster(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
+        """One-letter options together: `-xzf`. One that takes a value takes the rest, or the next word."""
+        word, hits = words[0], list[Hit]()
+        if re.fullmatch(r"-[0-9]+", word.text) and (number := _find(at.shapes, NUMBER_OPTION)):
+            return 1, self._known(at, number, None)
+        for index, letter in enumerate(word.head[1:], start=1):
+            option = _find(at.shapes, f"-{letter}")
+            if option is None and any(shape.takes_any_option for shape in at.shapes):
+                continue
+            if option is None:
+                return 1, hits + self._unknown_option(at, word)
+            seen.add(option.name)
+            if option.takes:
+                rest = word.after(index + 1)
+                value = rest if rest.text else _value_behind(option, words)
+                return 2 if value is not None and not rest.text else 1, hits + self._known(at, option, value)
+            hits += self._known(at, option, None)
+        return 1, hits + ([self._free_option(at, word)] if len(word.pieces) > 1 else [])
+
+    def _free_option(self, at: _At, word: Spoken) -> Hit:
+        return Hit(
+            "error",
+            "free_option",
+            f"{at.title} {word.text}",
+            "leaves open which option it is",
+            "write the option out",
+        )
+
+    def _unknown_option(self, at: _At, word: Spoken) -> list[Hit]:
+        if any(shape.takes_any_option for shape in at.shapes):
+            return []
+        harmless = self._table.everywhere.known.get(word.text)
+        if harmless is not None and harmless.danger is None:
+            return []
+        known = list(self._one_unknown(at.title, word))
+        return known or [
+            self._unknown("unknown_option", f"{at.title} {word.text}", "is an option the linter does not know",
+                          "leave it out, or check what it does and accept it with that as the reason", free=word.is_free)
+        ]  # fmt: skip
+
+    def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
+        shown = f"{at.title} {option.name}"
+        hits = [_effect(shown, option.effect)]
+        if option.kind == "write" and value is not None and keeps_nothing(self._table.places, value):
+            return hits
+        if option.danger:
+            is_open = value is not None and value.texts is None
+            hits.append(self._danger(option.danger, shown, severity="error" if is_open else None))
+        if value is not None:
+            hits += self._value(shown, value, option.kind)
+        return hits
+
+    def _operand(self, at: _At, word: Spoken, kind: str) -> Iterator[Hit]:
+        texts = word.texts or (word.text,)
+        for text in texts:
+            yield from self._words(at.shapes, at.title, text)
+        yield from self._value(at.title, word, kind)
+
+    def _words(self, shapes: Sequence[Shape], title: str, text: str) -> Iterator[Hit]:
+        """What a word is by the globs of the shapes: the first that fits."""
+        globs = (pair for shape in shapes for pair in shape.globs)
+        code = next((code for glob, code in globs if fnmatchcase(text, glob)), None)
+        if code is not None:
+            yield self._danger(code, f"{title} {text}")
+
+    def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
+        """What a word can do by being what it is to its program."""
+        if kind == "none":
+            yield self._unknown("unknown_word", f"{shown} {word.text}", "has a word the linter does not know",
+                                "leave it out, or check what it does and accept it with that as the reason", free=word.is_free)  # fmt: skip
+        elif kind in ("read", "write"):
+            for code in file_codes(self._table.places, word, writes=kind == "write"):
+                yield self._danger(code, f"{shown} {word.text}")
+        elif kind == "mode":
+            yield from self._mode(shown, word)
+        if kind in ("name", "code", "mode") and not (
+            word.is_named if kind == "name" else word.texts is not None
+        ):
+            severity: Severity = "error" if kind != "name" or word.is_free else "warning"
+            fix = "list what is meant with choice" + (", or begin the word with your own: web-{name}" if kind == "name" else "")  # fmt: skip
+            yield Hit(
+                severity, f"free_{kind}", f"{shown} {word.text}", "leaves open what it acts on or runs", fix
+            )
+
+    def _mode(self, shown: str, word: Spoken) -> Iterator[Hit]:
+        for text in word.texts or ():
+            if _SUID_MODE.fullmatch(text):
+                yield self._danger("suid", f"{shown} {text}")
+            elif _OPEN_MODE.fullmatch(text):
+                yield self._danger("world_writable", f"{shown} {text}")
+
+
+def _value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:
+    """The word behind an option that takes one. What looks like an option is read as one, lest it be hidden there."""
+    if not option.takes or len(words) < 2:
+        return None
+    value = words[1]
+    return None if _DASHED.match(value.head) else value
+
+
+def _effect(shown: str, effect: Effect) -> Hit:
+    return Hit("warning", None, shown, "", "", effect)
+
+
+def _find(shapes: Sequence[Shape], name: str) -> Option | None:
+    return next((shape.known[name] for shape in shapes if name in shape.known), None)
+
+
+def _abbreviated(shapes: Sequence[Shape], name: str) -> Option | None:
+    """The option that a beginning stands for, as GNU programs take it; a dangerous one where it could be one."""
+    if not name.startswith("--") or len(name) < 3:
+        return None
+    found = [option for shape in shapes for option in shape.known.values() if option.name.startswith(name)]
+    return min(found, key=lambda option: option.danger is None, default=None)
+
+
+def _kinds(kinds: Sequence[str], count: int) -> list[str]:
+    """The kind of each of so many operands."""
+    if REST not in kinds:
+        return [kinds[min(index, len(kinds) - 1)] for index in range(count)]
+    at = kinds.index(REST)
+    first, last = list(kinds[:at]), list(kinds[at + 1 :])
+    middle = max(0, count - len(first) - len(last))
+    return (first + [first[-1]] * middle + last)[-count:] if count else []

@@ -1,0 +1,271 @@
+"""The table of known programs: what each can do, by which words and options, and which shapes are harmless.
+
+The facts are data, in `programs.yaml` beside this module, whose head explains how they are written. The loader takes
+nothing that it does not know: a misspelled key, danger or kind, or a program that stands twice, is an error that names
+its line, so that no fact is lost in silence. It is read when a command set is first linted, and then kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+
+from sessions_app.policy.commands.document import FROZEN, Effect
+from sessions_app.policy.commands.findings import Severity
+from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with_lines, validate
+
+PROGRAMS = Path(__file__).with_name("programs.yaml")
+
+# What a program can do to its target, or by it, beyond what it seems to.
+Can = Literal[
+    "run", "write", "read", "network", "stop", "accounts", "kernel", "settings", "destroy", "outlive", "other_systems"
+]  # fmt: skip
+# What a word is to a program: plain text; a file that is read or written; the name of what is acted on; code that is
+# run; a file mode; and a place where nothing may stand.
+Kind = Literal["text", "read", "write", "name", "code", "mode", "none"]
+REST = "..."
+ANY_OPTION, NUMBER_OPTION = "*", "-#"
+_TOKEN = re.compile(r"(-{0,2}[A-Za-z0-9?@%+_][^=\s]*|-#|-|\*)(=([a-z]*))?")
+
+
+def _words(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[StrictStr, ...], BeforeValidator(_words)]
+
+
+class Danger(BaseModel):
+    """One thing that goes wrong. `why` follows what does it in a sentence; `effect` is the least it comes to.
+
+    `contained`: a PID namespace (`contain: pidns`) shuts it out.
+    """
+
+    model_config = FROZEN
+    can: Can
+    severity: Severity
+    why: StrictStr = Field(min_length=10)
+    fix: StrictStr = Field(min_length=10)
+    effect: Effect = "read"
+    contained: StrictBool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option that is known. `takes`: a value follows. No `danger`: it does nothing but what its `effect` says."""
+
+    name: str
+    takes: bool
+    kind: Kind
+    danger: str | None = None
+    effect: Effect = "read"
+
+
+class Shape(BaseModel):
+    """How one program, or one verb of it, may be used. What is not listed is not known, and not let through in silence."""
+
+    model_config = FROZEN
+    is_: Words = Field(default=(), alias="is", description="Dangers of every use")
+    effect: Effect = Field(default="change", description="The least that every use comes to")
+    options: Words = Field(default=(), description="Options that do no harm")
+    changes: Words = Field(default=(), description="Options by which it changes the target")
+    destroys: Words = Field(default=(), description="Options by which it destroys something")
+    danger: Mapping[StrictStr, StrictStr] = Field(
+        default={}, description="Options to the danger that they are"
+    )
+    needs: Mapping[StrictStr, StrictStr] = Field(
+        default={}, description="Without any of these options: this danger"
+    )
+    words: Mapping[StrictStr, StrictStr] = Field(
+        default={}, description="Operands, with * and ?, to their danger"
+    )
+    operands: Words = Field(
+        default=("none",), description="The kind of each operand; the last, or the one before ..., repeats"
+    )
+    verbs: Mapping[StrictStr, Shape] = Field(default={}, description="By the first operand")
+    bare: Shape | None = Field(default=None, description="Without operands, in place of `is` and `effect`")
+    wraps: StrictInt | None = Field(
+        default=None, ge=0, le=3, description="A command follows, behind so many operands"
+    )
+    assigns: StrictBool = Field(default=False, description="NAME=value may stand before that command")
+    single_dash: StrictBool = Field(default=False, description="Long options begin with one dash")
+
+    @cached_property
+    def known(self) -> Mapping[str, Option]:
+        """All its options by name."""
+        return {option.name: option for option in self._options()}
+
+    @cached_property
+    def by_verb(self) -> Mapping[str, Shape]:
+        """Its verbs one by one."""
+        return {verb: shape for verbs, shape in self.verbs.items() for verb in verbs.split()}
+
+    @cached_property
+    def globs(self) -> tuple[tuple[str, str], ...]:
+        """Each glob of its `words` with its danger, in their order."""
+        return tuple((glob, code) for globs, code in self.words.items() for glob in globs.split())
+
+    @cached_property
+    def takes_any_option(self) -> bool:
+        """Whether no option of it can do harm but those that are listed as dangers."""
+        return ANY_OPTION in self.options
+
+    @cached_property
+    def has_pairs(self) -> bool:
+        """Whether it takes `key=value` words."""
+        return any(not name.startswith("-") and name != ANY_OPTION for name in self.known)
+
+    def _options(self) -> Iterator[Option]:
+        levels: tuple[tuple[tuple[str, ...], Effect], ...] = (
+            (self.options, "read"), (self.changes, "change"), (self.destroys, "destructive"),
+        )  # fmt: skip
+        for tokens, effect in levels:
+            for token in tokens:
+                yield _option(token, effect=effect)
+        for tokens_, danger in self.danger.items():
+            for token in tokens_.split():
+                yield _option(token, danger=danger)
+
+    def problems(self, path: str, dangers: Mapping[str, Danger]) -> Iterator[Problem]:
+        """What in it can't be meant."""
+        yield from _bad_tokens(path, self)
+        for code in (*self.is_, *self.danger.values(), *self.needs.values(), *self.words.values()):
+            if code not in dangers:
+                yield Problem(path, f"`{code}` is no danger of this table")
+        for kind in self.operands:
+            if kind != REST and kind not in get_args(Kind):
+                yield Problem(path, f"`{kind}` is no kind of operand")
+        yield from _twice(path, [verb for verbs in self.verbs for verb in verbs.split()])
+        for verbs, shape in self.verbs.items():
+            yield from shape.problems(f"{path}.{verbs}", dangers)
+        if self.bare is not None:
+            yield from self.bare.problems(f"{path}.bare", dangers)
+
+
+def _option(token: str, *, effect: Effect = "read", danger: str | None = None) -> Option:
+    name, equals, kind = token.partition("=")
+    return Option(name, bool(equals), kind or "text", danger, effect)  # type: ignore[arg-type]  # checked by _bad_tokens
+
+
+def _bad_tokens(path: str, shape: Shape) -> Iterator[Problem]:
+    groups = [*shape.danger, *shape.needs]
+    listed = [
+        *shape.options,
+        *shape.changes,
+        *shape.destroys,
+        *(token for group in shape.danger for token in group.split()),
+    ]
+    for token in {*listed, *(token for group in groups for token in group.split())}:
+        found = _TOKEN.fullmatch(token)
+        if not found or (found[3] and found[3] not in get_args(Kind)):
+            yield Problem(path, f"`{token}` is no option of the form -x, --long, -x= or -x=kind")
+    yield from _twice(path, [token.partition("=")[0] for token in listed])
+
+
+def _twice(path: str, names: list[str]) -> Iterator[Problem]:
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Problem(path, f"`{name}` stands twice: keep one")
+
+
+class Places(BaseModel):
+    """Files by what is in them. All are beginnings of absolute paths, or parts that stand between or behind slashes."""
+
+    model_config = FROZEN
+    secrets: Words
+    raw: Words = Field(description="Devices and memory, which hold every file")
+    decisive: Words = Field(description="Who may log in, and what runs as whom")
+    settings: Words
+    homes: Words = Field(description="Where any file may be one that decides who logs in")
+    not_written: Words = Field(description="Writing there keeps nothing")
+
+
+class Document(BaseModel):
+    """The whole file."""
+
+    model_config = FROZEN
+    dangers: Mapping[StrictStr, Danger]
+    places: Places
+    environment: Words = Field(
+        description="Variables by which a program loads or starts something else, with *"
+    )
+    everywhere: Shape = Field(description="What is looked for where a program or an option is not known")
+    programs: Mapping[StrictStr, Shape]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The facts, ready to be asked."""
+
+    dangers: Mapping[str, Danger]
+    places: Places
+    environment: tuple[str, ...]
+    everywhere: Shape
+    programs: Mapping[str, Shape]
+
+    def shape_of(self, program: str) -> Shape | None:
+        """What is known of a program by its name; `python*` stands for python, python3 and python3.11."""
+        return self.programs.get(program) or self.programs.get(_VERSION.sub("", program) + "*")
+
+
+_VERSION = re.compile(r"-?[0-9][0-9.]*$")
+
+
+@lru_cache(maxsize=1)
+def table() -> Table:
+    """The table that is shipped. Raises DocumentError for what is wrong in it."""
+    return read_table(PROGRAMS.read_text(encoding="utf-8"))
+
+
+def read_table(text: str) -> Table:
+    """A table from its YAML. Raises DocumentError with lines for anything that is not plainly meant."""
+    data, lines = load_yaml_with_lines(text)
+    document = validate(Document, data, lines=lines)
+    problems = list(_problems(document))
+    if problems:
+        raise DocumentError(problems)
+    programs = {name: shape for names, shape in document.programs.items() for name in names.split()}
+    return Table(document.dangers, document.places, document.environment, document.everywhere, programs)
+
+
+def _problems(document: Document) -> Iterator[Problem]:
+    names = [name for group in document.programs for name in group.split()]
+    yield from _twice("programs", names)
+    shapes = {
+        "everywhere": document.everywhere,
+        **{f"programs.{key}": one for key, one in document.programs.items()},
+    }
+    for path, shape in shapes.items():
+        yield from shape.problems(path, document.dangers)
+    used = {code for shape in shapes.values() for code in codes_of(shape)}
+    for code in document.dangers.keys() - used - BUILT_IN:
+        yield Problem(f"dangers.{code}", "no program has this danger: remove it")
+    for code in sorted(BUILT_IN - document.dangers.keys()):
+        yield Problem("dangers", f"`{code}` is missing, which the linter itself asks for")
+
+
+# Dangers that are found by the kind of a word or by its place, and not by a program alone.
+BUILT_IN = frozenset(
+    (
+        "suid",
+        "world_writable",
+        "writes_decisive",
+        "writes_settings",
+        "environment",
+        "raw",
+        "relative_program",
+        "writable_path",
+    )
+)
+
+
+def codes_of(shape: Shape) -> set[str]:
+    """All dangers that a shape, its verbs and its bare use have."""
+    own = {*shape.is_, *shape.danger.values(), *shape.needs.values(), *shape.words.values()}
+    inner = [*shape.verbs.values(), *([shape.bare] if shape.bare else [])]
+    return own.union(*map(codes_of, inner))

@@ -1,0 +1,298 @@
+"""The table of programs holds: nothing dangerous passes without a word, and nothing everyday is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessions_app.policy.commands.findings import Finding
+from sessions_app.policy.commands.kinds import lint
+from sessions_app.policy.commands.ssh.table import PROGRAMS, codes_of, read_table, table
+from sessions_app.policy.documents import DocumentError
+from tests.sessions_app.policy.commands.ssh.lines_of_programs import (
+    DANGEROUS,
+    EVERYDAY,
+    NAMED,
+    NAMED_AS_READING,
+)
+
+FREE = {
+    "n": {"name": 40},
+    "p": {"path": "/srv/app"},
+    "c": {"path": "/etc/cron.d"},
+    "any": {"path": "/"},
+}
+# The functions of GTFOBins (https://gtfobins.org, of April 2026) and the ways in which a program has more rights there.
+GTFOBINS = {
+    "shell", "command", "reverse-shell", "bind-shell", "upload", "download", "file-write", "file-read", "library-load",
+    "privilege-escalation", "inherit", "suid", "sudo", "capabilities", "limited-suid",
+}  # fmt: skip
+BINARIES = (Path(__file__).parent / "gtfobins.txt").read_text(encoding="utf-8").split()
+
+
+def findings(make_set: Any, run: str, effect: str = "change", **values: Any) -> list[Finding]:
+    where = {name: type_ for name, type_ in FREE.items() if f"{{{name}}}" in run} | values
+    document = make_set({"run": run, "effect": effect, "where": where})
+    return [finding for finding in lint(document) if finding.code != "no_examples"]
+
+
+def codes(make_set: Any, run: str, effect: str = "change", **values: Any) -> set[tuple[str, str]]:
+    return {(one.severity, one.code) for one in findings(make_set, run, effect, **values)}
+
+
+LINES = [(kind, line) for kind, lines in DANGEROUS.items() for line in lines]
+
+
+def test_there_are_three_hundred_dangerous_lines_a_hundred_everyday_ones_and_four_hundred_programs() -> None:
+    assert len({line for _, line in LINES}) >= 300
+    assert len({line for line, _ in EVERYDAY}) >= 100
+    assert len(table().programs) >= 400
+    assert set(DANGEROUS) >= GTFOBINS
+
+
+@pytest.mark.parametrize(("kind", "line"), LINES)
+def test_no_dangerous_line_passes_without_a_word(make_set: Any, kind: str, line: str) -> None:
+    found = findings(make_set, line)
+    assert found, f"{line} passes"
+    for finding in found:
+        assert len(finding.message) > 20
+        assert len(finding.fix) > 10
+
+
+@pytest.mark.parametrize("line", NAMED)
+def test_what_once_passed_has_a_finding_that_names_its_danger(make_set: Any, line: str) -> None:
+    named = {code for _, code in codes(make_set, line)}
+    assert named - {"unknown_program", "unknown_option", "unknown_word", "unknown_verb"}
+
+
+@pytest.mark.parametrize("line", NAMED_AS_READING)
+def test_what_changes_or_destroys_is_not_published_as_reading(make_set: Any, line: str) -> None:
+    assert ("error", "effect") in codes(make_set, line, "read")
+
+
+@pytest.mark.parametrize(("line", "effect"), EVERYDAY)
+def test_no_everyday_line_is_refused(make_set: Any, line: str, effect: str) -> None:
+    assert [one for one in findings(make_set, line, effect) if one.severity == "error"] == []
+
+
+def test_most_everyday_lines_give_no_finding_at_all(make_set: Any) -> None:
+    quiet = [line for line, effect in EVERYDAY if not findings(make_set, line, effect)]
+    assert len(quiet) >= 150
+
+
+@pytest.mark.parametrize("name", BINARIES)
+def test_every_program_of_gtfobins_is_known(name: str) -> None:
+    assert table().shape_of(name) is not None
+
+
+# What is not known
+
+
+def test_an_unknown_program_is_a_warning_that_says_what_to_do(make_set: Any) -> None:
+    (finding,) = findings(make_set, "/usr/local/sbin/deploy-web v1")
+    assert (finding.severity, finding.code, finding.where) == (
+        "warning",
+        "unknown_program",
+        "commands[0].run",
+    )
+    assert "deploy-web" in finding.message
+
+
+def test_an_unknown_program_that_is_told_as_reading_is_an_error(make_set: Any) -> None:
+    assert codes(make_set, "mytool status", "read") == {("error", "unknown_program")}
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [{"name": 20}, {"pattern": "v[0-9]+"}, {"path": "/srv/app"}, {"int": [1, 9]}, {"cidr": ["10.0.0.0/8"]}],
+)
+def test_an_unknown_program_with_a_value_that_is_free_is_an_error(
+    make_set: Any, type_: dict[str, Any]
+) -> None:
+    assert ("error", "unknown_program") in codes(make_set, "mytool {x}", x=type_)
+
+
+def test_an_unknown_program_with_listed_or_bound_values_is_a_warning(make_set: Any) -> None:
+    assert codes(make_set, "mytool {x}", x={"choice": ["start", "stop"]}) == {("warning", "unknown_program")}
+    bound = make_set("mytool {x}", parameters={"x": {"name": 20}})
+    assert {(one.severity, one.code) for one in lint(bound)} == {
+        ("warning", "unknown_program"),
+        ("warning", "no_examples"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("sort --frob /srv/x", "unknown_option"), ("systemctl frob nginx", "unknown_verb"), ("atq now", "unknown_word"),
+     ("top -b -n 1 --frob", "unknown_option"), ("ss -Q", "unknown_option"), ("docker image frob x", "container")],
+)  # fmt: skip
+def test_what_is_not_known_of_a_known_program_is_not_passed_over(make_set: Any, line: str, code: str) -> None:
+    assert code in {found for _, found in codes(make_set, line)}
+
+
+# Programs behind programs, and where they lie
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["sudo", "sudo -n -u app", "doas", "timeout 5", "timeout -k 1 5", "nice -n 5", "ionice -c 3", "env", "env LANG=C", "stdbuf -o L",
+     "runuser -u app --", "setpriv --reuid=app", "chrt 1", "taskset 1", "busybox", "toybox", "/usr/bin/sudo", "sudo timeout 5 nice busybox",
+     "gosu app", "systemd-cat", "numactl", "/usr/bin/time", "pkexec", "choom -n 0", "setlock /srv/lock"],
+)  # fmt: skip
+def test_the_program_behind_another_is_judged_like_one_that_stands_alone(make_set: Any, before: str) -> None:
+    assert ("error", "shell") in codes(make_set, f"{before} sh")
+    assert ("error", "option_executes") in codes(make_set, f"{before} find /srv -exec id")
+    assert ("error", "unknown_program") in codes(make_set, f"{before} mytool", "read")
+    assert ("error", "free_verb") in codes(make_set, f"{before} {{n}}")
+    assert not [one for one in findings(make_set, f"{before} uptime", "read") if one.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/bin/sh",
+        "/usr/bin/python3",
+        "/opt/x/bin/bash",
+        "/usr/sbin/visudo",
+        "/bin/busybox sh",
+        "/usr/local/bin/vim",
+    ],
+)
+def test_a_path_hides_no_program(make_set: Any, line: str) -> None:
+    assert "error" in {severity for severity, _ in codes(make_set, line)}
+
+
+@pytest.mark.parametrize("line", ["/opt/x/ls", "/srv/bin/uptime", "sudo /opt/x/ls"])
+def test_a_file_elsewhere_is_not_the_program_of_its_name(make_set: Any, line: str) -> None:
+    assert ("warning", "unknown_program") in codes(make_set, line)
+
+
+@pytest.mark.parametrize("line", ["sudo /tmp/x", "timeout 5 ./x", "env bin/x"])
+def test_a_program_behind_another_lies_where_only_administrators_write(make_set: Any, line: str) -> None:
+    assert {("error", "writable_path"), ("error", "relative_program")} & codes(make_set, line)
+
+
+# Options and values
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tar --checkpoint-act=exec=id -cf a b",
+        "sort --compress=id x",
+        "rm --recurs /srv",
+        "journalctl --no-pager --vacuum-t=1s",
+        "sudo --edi x",
+    ],
+)
+def test_a_beginning_of_a_long_option_is_that_option(make_set: Any, line: str) -> None:
+    assert {code for _, code in codes(make_set, line)} & {
+        "option_executes",
+        "deletes_many",
+        "erases_logs",
+        "editor",
+    }
+
+
+@pytest.mark.parametrize("line", ["iptables -nF", "rm -fr /srv", "crontab -ue x", "sudo -ns"])
+def test_options_in_a_cluster_are_read_one_by_one(make_set: Any, line: str) -> None:
+    assert codes(make_set, line)
+
+
+@pytest.mark.parametrize("line", ["tail --{n} /srv/x", "ls -{n}", "sort --{n}=x"])
+def test_a_value_may_not_choose_the_option(make_set: Any, line: str) -> None:
+    assert ("error", "free_option") in codes(make_set, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "systemctl start {n}",
+        "systemctl restart {n}",
+        "systemctl enable {n}",
+        "docker restart {n}",
+        "kill {n}",
+        "umount {n}",
+        "apt-get install {n}",
+    ],
+)
+def test_what_is_acted_on_is_written_out_listed_or_begun(make_set: Any, line: str) -> None:
+    assert ("error", "free_name") in codes(make_set, line)
+    bound = make_set(line, parameters={"n": {"name": 20}})
+    assert ("warning", "free_name") in {(one.severity, one.code) for one in lint(bound)}
+    for named in ({"choice": ["web"]}, {"pattern": "web-[0-9]+"}):
+        assert "free_name" not in {code for _, code in codes(make_set, line, n=named)}
+    assert "free_name" not in {code for _, code in codes(make_set, line.replace("{n}", "web-{n}"))}
+
+
+def test_each_value_of_a_choice_is_judged(make_set: Any) -> None:
+    assert "stops" in {
+        code for _, code in codes(make_set, "systemctl start {u}", u={"choice": ["nginx", "poweroff.target"]})
+    }
+    assert "unit_file" in {
+        code for _, code in codes(make_set, "systemctl start {u}", u={"choice": ["nginx", "/srv/x.service"]})
+    }
+    assert "writes_decisive" in {
+        code for _, code in codes(make_set, "tee {u}", u={"choice": ["/srv/x", "/etc/sudoers"]})
+    }
+
+
+@pytest.mark.parametrize("root", ["/", "/etc", "/etc/cron.d", "/var", "/root", "/home/app", "/usr/local/bin"])
+@pytest.mark.parametrize(
+    "line",
+    ["tee {x}", "cp /srv/x {x}", "rm {x}", "install -m 644 /srv/x {x}", "curl -o {x} http://a.example"],
+)
+def test_a_free_path_to_write_stays_away_from_what_decides(make_set: Any, line: str, root: str) -> None:
+    assert ("error", "writes_decisive") in codes(make_set, line, x={"path": root})
+    assert "writes_decisive" not in {code for _, code in codes(make_set, line, x={"path": "/srv/app"})}
+
+
+def test_what_is_thrown_away_is_not_written(make_set: Any) -> None:
+    assert "option_writes" not in {code for _, code in codes(make_set, "curl -o /dev/null http://a.example")}
+
+
+def test_a_warning_names_all_that_gives_it_once(make_set: Any) -> None:
+    found = [one for one in findings(make_set, "sort --frob --brof /srv/x") if one.code == "unknown_option"]
+    assert len(found) == 1
+    assert "--frob" in found[0].message
+    assert "--brof" in found[0].message
+
+
+# The file itself
+
+
+def test_every_danger_has_its_programs_and_every_kind_of_it_is_there() -> None:
+    found = table()
+    used = set().union(*map(codes_of, found.programs.values()))
+    assert {danger.can for danger in found.dangers.values()} == {
+        "run", "write", "read", "network", "stop", "accounts", "kernel", "settings", "destroy", "outlive", "other_systems",
+    }  # fmt: skip
+    assert len(used) > 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [("  less more most", "  bash less more most", "`bash` stands twice"), ("{is: shell}", "{is: shel}", "`shel` is no danger"),
+     ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"), ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is no kind"),
+     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is no option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` stands twice"),
+     ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"), ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
+     ("  suid: {can", "  suid2: {can", "`suid` is missing"), ('severity: error, effect: change, why: "is a shell', 'severity: bad, effect: change, why: "is a shell', "severity"),
+     ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice")],
+)  # fmt: skip
+def test_a_table_with_a_slip_of_the_pen_is_refused_as_a_whole(old: str, new: str, says: str) -> None:
+    text = PROGRAMS.read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(DocumentError, match=says):
+        read_table(text.replace(old, new, 1))
+
+
+def test_a_danger_that_no_program_has_is_refused() -> None:
+    text = PROGRAMS.read_text(encoding="utf-8").replace(
+        "dangers:\n",
+        'dangers:\n  spare: {can: run, severity: error, why: "is not used by any", fix: "take it out again"}\n',
+        1,
+    )
+    with pytest.raises(DocumentError, match="no program has this danger"):
+        read_table(text)
