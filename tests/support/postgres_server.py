@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +72,8 @@ class PostgresServer(TargetServer):
         key, certificate = self_signed(HOST)
         for name, text in (("server.key", key), ("server.crt", certificate)):
             (self.data / name).write_text(text)
-            self._give(self.data / name)
+            if self.account is not None:
+                os.chown(self.data / name, self.account.uid, self.account.gid)
         self.authority = certificate
         self._settings["ssl"] = "on"
 
