@@ -16,7 +16,7 @@ import asyncssh
 
 from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.certificates import Credential, mint
-from sessions_app.connectors.ssh.options import CLOSED
+from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_KEYS
 from sessions_app.connectors.ssh.setup import principal_of
 from sessions_app.policy.scope import TargetFacts
 
@@ -126,8 +126,7 @@ class Dialer:
                     client_factory=lambda: client,
                     username=target.account,
                     known_hosts=known,
-                    # With an authority alone, also a bare key is looked at, so that it can be said to be wrong.
-                    server_host_key_algs=() if known[0] else "default",
+                    server_host_key_algs=_proofs(known[0]),
                     **CLIENT_OPTIONS,
                 )
         except asyncssh.HostKeyNotVerifiable as error:
@@ -266,6 +265,15 @@ def known_hosts(
             permanent=True,
         )
     return pinned, trusted, []
+
+
+def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
+    """Return by which algorithms a host may prove itself: those of its pinned keys, else of certificates. With an authority
+    alone, also a bare key is looked at, so that it can be said to be wrong.
+    """
+    if not pinned:
+        return [*HOST_CERTIFICATES, *HOST_KEYS]
+    return [name for name in HOST_KEYS if any(name.encode() in key.sig_algorithms for key in pinned)]
 
 
 def read_public_keys(lines: Iterable[str]) -> list[asyncssh.SSHKey]:

@@ -31,6 +31,16 @@ SIGNATURES = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+# What targets may prove themselves by, as bare keys or as certificates.
+HOST_KEYS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+HOST_CERTIFICATES = tuple(f"{name}-cert-v01@openssh.com" for name in HOST_KEYS)
 _REKEY_BYTES, _REKEY_SECONDS = 1 << 30, 3600
 
 # All that the library would else take from configuration files, the home folder, agents, tickets or the host's name. What

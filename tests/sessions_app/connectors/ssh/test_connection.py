@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import socket
 import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -13,6 +16,7 @@ import pytest
 from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
+from sessions_app.connectors.ssh.options import CIPHERS, KEY_EXCHANGES, MACS
 from tests.sessions_app.connectors.conftest import facts_of
 
 
@@ -169,6 +173,49 @@ def test_nothing_of_this_accounts_configuration_or_agent_is_used(ca, target, tmp
 def test_keys_are_read_with_or_without_names_before_them(public_ca, before):
     (key,) = read_public_keys([before + public_ca, "# a comment", "", "nonsense here too"])
     assert key.export_public_key().decode().split()[:2] == public_ca.split()[:2]
+
+
+def test_what_targets_are_offered_has_no_failure_by_ssh_audit(ca, sshd):
+    """It listens, and looks at what comes."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    audit = subprocess.Popen(
+        [sys.executable, "-m", "ssh_audit.ssh_audit", "--client-audit", "--json", f"--port={port}", "--timeout=60"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        # It hangs up and ends when it has seen what is offered; before it listens, nobody answers.
+        while audit.poll() is None:
+            with contextlib.suppress(ConnectorError):
+                dial(ca, facts_of(sshd, port=port))
+        found = json.loads(audit.communicate(timeout=60)[0])
+    finally:
+        audit.kill()
+        audit.wait()
+    notes = {
+        (what, one["algorithm"]): one["notes"] for what in ("kex", "key", "enc", "mac") for one in found[what]
+    }
+    assert {which: note["fail"] for which, note in notes.items() if note.get("fail")} == {}
+    assert {name for what, name in notes if what == "enc"} == set(CIPHERS)
+    assert {name for what, name in notes if what == "mac"} == set(MACS)
+    assert {name for what, name in notes if what == "kex"} >= set(KEY_EXCHANGES)
+    assert {name for what, name in notes if what == "key"} == {"ssh-ed25519"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "algorithm"), [("rsa", "3072", "rsa-sha2-512"), ("ecdsa", "256", "ecdsa-sha2-nistp256")]
+)
+def test_a_host_with_a_key_of_another_kind_is_known_by_it_and_without_sha1(
+    ca, public_ca, tmp_path, kind, bits, algorithm
+):
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-f", str(tmp_path / "other")], check=True
+    )
+    pinned = (tmp_path / "other.pub").read_text()
+    options = [f"HostKey {tmp_path}/other", "LogLevel DEBUG2"]
+    with SshTarget([public_ca], ["web"], options=options) as sshd:
+        assert dial(ca, facts_of(sshd, host_key=pinned)) == "hello\n"
+        assert f"kex: host key algorithm: {algorithm}" in sshd.log
 
 
 def test_a_pinned_key_that_can_not_be_read_is_not_replaced_by_the_authority(target, public_ca):
