@@ -64,6 +64,7 @@ app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
     "checkpoint": {"task": "record.checkpoint", "schedule": 60.0, "options": {"expires": 50}},
+    "attempts": {"task": "record.attempts", "schedule": 5.0, "options": {"expires": 5}},
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "deliveries": {"task": "deliveries.handle_lost", "schedule": 3.0, "options": {"expires": 5}},

@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.operations.forget_sessions import forget_sessions
 from broker.audit.actor import Actor
+from broker.audit.attempts import tell_attempts
 from broker.audit.checkpoint import make_checkpoint
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
@@ -157,6 +158,12 @@ def _verify() -> None:
 def checkpoint(**_: Any) -> None:
     """Sign the record as it stands, if anything came since the last time."""
     _keepers.start("checkpoint", lambda: make_checkpoint(now=clock.now()))
+
+
+@shared_task(name="record.attempts", acks_late=True)
+def attempts(**_: Any) -> None:
+    """Append what was tried in the minute before, where it was tried often."""
+    tell_attempts(clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)

@@ -12,7 +12,8 @@ from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import MAX_NAME, record, recordable
+from broker.audit.record import MAX_NAME, record
+from broker.kernel.text import recordable
 
 _LONGEST = 100
 

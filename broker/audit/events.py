@@ -177,6 +177,8 @@ class Event(StrEnum):
 
     # A set of catalogue files was applied in one transaction; the data has counts and the files' digest.
     CATALOGUE_APPLIED = "catalogue.applied"
+    # A draft of a command set was written in place of an earlier one; the data has its digest. It allows nothing.
+    COMMAND_SET_DRAFTED = "command_set.drafted"
     # A version of a command set was published and can't change any more; the data has its digest.
     COMMAND_SET_PUBLISHED = "command_set.published"
     # A command set was taken out of use: nothing new may be asked for on it.
@@ -199,6 +201,8 @@ class Event(StrEnum):
     CLUSTER_CHANGED = "cluster.changed"
     # A target was looked at step by step because somebody asked; the data has each step's answer.
     CLUSTER_CHECKED = "cluster.checked"
+    # What the administrator of its targets has to run was printed on the server; the data says whether a key stands in it.
+    CLUSTER_SETUP_SHOWN = "cluster.setup_shown"
     # A cluster was removed; grants on it end.
     CLUSTER_REMOVED = "cluster.removed"
     # An endpoint for outgoing webhooks was made; the data names its host and never its whole address.
@@ -231,6 +235,10 @@ class Event(StrEnum):
     RECORD_VERIFIED = "record.verified"
     # A verification found the log broken; the data says where and how.
     RECORD_BROKEN = "record.broken"
+    # All entries were written to a file; the data says up to which.
+    RECORD_EXPORTED = "record.exported"
+    # An entry that had been kept aside can't be one; the data has what it said, each part cut, and why.
+    RECORD_LEFT_OUT = "record.left_out"
     # The key that signs checkpoints of the record was made; the data has its public half, as verifiers take it.
     RECORD_KEY_CREATED = "record.key_created"
 

@@ -6,12 +6,16 @@ and how many entries there were. One statement reads them all, so that the file 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection, transaction
 
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG
 
 FORMAT = "stint-record-1"
@@ -37,6 +41,17 @@ def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
         if note is not None:
             yield _line({"checkpoint": note})
     yield _line({"end": count})
+
+
+def note_export(*, file: str, until: int, now: dt.datetime) -> None:
+    """Record that the entries to number ``until``, or all, are about to be written to a file. One that refuses entries, for it is
+    broken, is exported as well: then the entry is kept aside.
+    """
+    with transaction.atomic():
+        record_end(
+            event=Event.RECORD_EXPORTED, actor=Actor.system("audit_export"), object_type="log", object_ref=MAIN_LOG, now=now,
+            data={"file": file, "until": None if until == ALL else until},
+        )  # fmt: skip
 
 
 def _rows(log: str, until: int) -> Iterator[tuple[Any, ...]]:

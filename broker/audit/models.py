@@ -196,3 +196,30 @@ class AuditBacklog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.object_ref}"
+
+
+class AuditAttempt(models.Model):
+    """Attempts of one source in one minute, which are one entry afterwards. ``told``: the first is an entry already."""
+
+    event = models.TextField()
+    actor = models.TextField()
+    actor_id = models.BigIntegerField(null=True)
+    actor_kind = models.TextField()
+    object_type = models.TextField()
+    object_ref = models.TextField()
+    source = models.TextField()
+    first_at = models.DateTimeField(db_index=True)
+    last_at = models.DateTimeField()
+    times = models.BigIntegerField()
+    told = models.BooleanField()
+    examples = models.JSONField()
+
+    class Meta:
+        db_table = "audit_attempt"
+        constraints = (
+            models.UniqueConstraint(fields=["event", "object_ref", "source"], name="audit_attempt_once"),
+        )
+        indexes = (models.Index(fields=["event"], condition=models.Q(told=True), name="audit_attempt_told"),)
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.object_ref} from {self.source}: {self.times}"

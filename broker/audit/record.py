@@ -17,6 +17,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG
 from broker.kernel.errors import StintError
+from broker.kernel.text import recordable
 
 _Scalar = None | bool | int | float | str
 Json = _Scalar | Sequence["Json"] | Mapping[str, "Json"]
@@ -32,9 +33,8 @@ _SECRET_KEY = re.compile(
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
 )
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-]+")
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_MASKED = "[secret]"
 
 
 class NotInTransaction(StintError):
@@ -45,7 +45,7 @@ class NotInTransaction(StintError):
 
 
 class Unrecordable(StintError):
-    """The data is not JSON, is too large or looks like it holds a secret."""
+    """The data is not JSON or is too large, or a name of the entry does not fit."""
 
     code = "unrecordable"
     status = 500
@@ -68,23 +68,24 @@ def record(
     holds up every other act, or deadlocks with one.
 
     ``object_ref`` is the name people see (``GR-7F3K``), at most 255 characters; ``data`` is JSON: identifiers,
-    text, numbers, ISO dates, at most 64 KiB; ``now`` is aware. Text from outside may hold what can't be stored,
-    so pass it through ``recordable``. Raises NotInTransaction, Unrecordable, and the database's errors, which
-    must stop the act. In a ``rehearsal`` it checks, appends nothing and returns 0.
+    text, numbers, ISO dates, at most 64 KiB; ``now`` is aware. No secret stops an entry, and none gets in: private keys in
+    any text, and the values of keys that name a secret, are masked in place. Raises NotInTransaction, Unrecordable, and the
+    database's errors, which must stop the act. In a ``rehearsal`` it checks, appends nothing and returns 0.
     """
     connection = connections[using]
     check_in_transaction(event, connection)
     if now.tzinfo is None:
         raise Unrecordable("The time of an entry needs a time zone.", hint="Pass an aware datetime.")
-    for path, name in (("actor", actor.name), ("object_type", object_type), ("object_ref", object_ref)):
-        _check_name(name, path=path)
-    encoded = _encode(data)
+    _check_name(actor.name, path="actor")
+    _check_name(object_type, path="object_type")
+    about = _name(object_ref)
+    encoded = json.dumps(as_recorded(data), ensure_ascii=False, allow_nan=False)
     if rehearsing():
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT audit_append(%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
-            [MAIN_LOG, now, event.value, actor.name, actor.id, object_type, object_ref, encoded],
+            [MAIN_LOG, now, event.value, actor.name, actor.id, object_type, about, encoded],
         )
         (seq,) = cursor.fetchone()
     return int(seq)
@@ -108,19 +109,16 @@ def record_many(
         raise Unrecordable(
             "Many entries at once are of a part of Stint alone.", hint="Record them one by one."
         )
-    for path, name in (
-        ("actor", actor.name),
-        ("object_type", object_type),
-        *(("object_ref", ref) for ref, _ in entries),
-    ):
-        _check_name(name, path=path)
-    encoded = [_encode(data) for _, data in entries]
+    _check_name(actor.name, path="actor")
+    _check_name(object_type, path="object_type")
+    about = [_name(ref) for ref, _ in entries]
+    encoded = [json.dumps(as_recorded(data), ensure_ascii=False, allow_nan=False) for _, data in entries]
     if rehearsing() or not entries:
         return
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT audit_append_many(%s, %s, %s, %s, %s, %s, %s::jsonb[])",
-            [MAIN_LOG, now, event.value, actor.name, object_type, [ref for ref, _ in entries], encoded],
+            [MAIN_LOG, now, event.value, actor.name, object_type, about, encoded],
         )
 
 
@@ -150,9 +148,24 @@ def check_in_transaction(event: Event, connection: BaseDatabaseWrapper) -> None:
         )
 
 
-def recordable(text: str) -> str:
-    r"""Return text that can be stored: NUL and lone surrogates are written as ``\x00`` and ``\udc80``."""
-    return _UNSTORABLE.sub(lambda match: ascii(match.group())[1:-1], text)
+def as_recorded(data: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the data of an entry as the record keeps it, with secrets masked. Raises Unrecordable."""
+    kept = _mapping(data, path="data", depth=0)
+    size = len(json.dumps(kept, ensure_ascii=False).encode())
+    if size > MAX_DATA_BYTES:
+        raise Unrecordable(
+            f"The data has {size} bytes; an entry holds at most {MAX_DATA_BYTES}.",
+            hint="Record a digest and keep the content elsewhere.",
+        )
+    return kept
+
+
+def _name(ref: str) -> str:
+    """Return a name as the record keeps it; one that grew because something in it was masked is cut."""
+    kept = recordable(ref)
+    name = kept if kept == ref else kept[:MAX_NAME]
+    _check_name(name, path="object_ref")
+    return name
 
 
 def _check_name(name: str, *, path: str) -> None:
@@ -161,58 +174,51 @@ def _check_name(name: str, *, path: str) -> None:
             f"{path} has {len(name)} characters; it needs 1 to {MAX_NAME}.",
             hint="Record a shortened name here and the whole one in the data.",
         )
-    _check_scalar(name, path=path)
+    if recordable(name) != name:
+        raise Unrecordable(f"{path} holds what can't be stored.", hint="Names of Stint's own are plain text.")
 
 
-def _encode(data: Mapping[str, Json]) -> str:
-    _check(data, path="data", depth=0)
-    encoded = json.dumps(data, ensure_ascii=False, allow_nan=False, default=dict)
-    size = len(encoded.encode())
-    if size > MAX_DATA_BYTES:
-        raise Unrecordable(
-            f"The data has {size} bytes; an entry holds at most {MAX_DATA_BYTES}.",
-            hint="Record a digest and keep the content elsewhere.",
-        )
-    return encoded
+def _mapping(value: Mapping[str, Json], *, path: str, depth: int) -> dict[str, Json]:
+    kept: dict[str, Json] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise Unrecordable(f"{path} has the key {key!r}, which is not text.", hint="JSON keys are text.")
+        found = _value(item, path=f"{path}.{key}", depth=depth + 1)
+        kept[recordable(key)] = _MASKED if _is_secret(key, item) else found
+    return kept
 
 
-def _check(value: object, *, path: str, depth: int) -> None:
+def _is_secret(key: str, item: object) -> bool:
+    """Whether a key names a secret and has one. That there is none is a fact, as is a yes or no."""
+    return not (item is None or isinstance(item, bool)) and bool(
+        _SECRET_KEY.search(_WORD_START.sub("_", key).lower())
+    )
+
+
+def _value(value: object, *, path: str, depth: int) -> Json:
     if depth > MAX_DEPTH:
         raise Unrecordable(f"{path} is nested deeper than {MAX_DEPTH} levels.", hint="Record it flat.")
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_key(key, path=path)
-            _check(item, path=f"{path}.{key}", depth=depth + 1)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(item, path=f"{path}[{index}]", depth=depth + 1)
-    else:
-        _check_scalar(value, path=path)
+        return _mapping(value, path=path, depth=depth)
+    if isinstance(value, list | tuple):
+        return [_value(item, path=f"{path}[{index}]", depth=depth + 1) for index, item in enumerate(value)]
+    return _scalar(value, path=path)
 
 
-def _check_key(key: object, *, path: str) -> None:
-    if not isinstance(key, str):
-        raise Unrecordable(f"{path} has the key {key!r}, which is not text.", hint="JSON keys are text.")
-    _check_scalar(key, path=f"A key of {path}")
-    if _SECRET_KEY.search(_WORD_START.sub("_", key).lower()):
-        raise Unrecordable(
-            f"{path}.{key} looks like a secret, which the record never holds.",
-            hint="Record its id, name or fingerprint instead.",
-        )
-
-
-def _check_scalar(value: object, *, path: str) -> None:
+def _scalar(value: object, *, path: str) -> _Scalar:
     if isinstance(value, str):
-        if _UNSTORABLE.search(value):
-            raise Unrecordable(f"{path} has a NUL or a lone surrogate.", hint="Pass it through recordable().")
-        if _PRIVATE_KEY.search(value):
-            raise Unrecordable(f"{path} holds a private key.", hint="Record its fingerprint instead.")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise Unrecordable(f"{path} does not fit in 64 bits.", hint="Record it as text.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise Unrecordable(f"{path} is {value}, which JSON can't hold.", hint="Record null or text.")
-    elif not (value is None or isinstance(value, bool | int | float)):
-        raise Unrecordable(
-            f"{path} is a {type(value).__name__}, which is not JSON.",
-            hint="Record text, e.g. .isoformat() or str(id).",
-        )
+        return recordable(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise Unrecordable(f"{path} does not fit in 64 bits.", hint="Record it as text.")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unrecordable(f"{path} is {value}, which JSON can't hold.", hint="Record null or text.")
+        return value
+    raise Unrecordable(
+        f"{path} is a {type(value).__name__}, which is not JSON.",
+        hint="Record text, e.g. .isoformat() or str(id).",
+    )

@@ -1,7 +1,8 @@
-"""Text that people send: not too long, and nothing in it that a database can't hold."""
+"""Text from outside: not too long, nothing in it that a database can't hold, and no private key."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from broker.kernel.errors import InvalidInput
@@ -9,6 +10,17 @@ from broker.kernel.errors import InvalidInput
 MAX_TEXT = 4000
 # NUL, and halves of characters that no UTF-8 has.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Lines of a key may be parted by spaces, or by `\n` where it stands in JSON or in quotes.
+_GAP = r"(?:\s|\\+[nrt])*+"
+# Only what can be key material goes with the marker: what else follows was tried, and must be seen. Shorter words are
+# taken for a last line alone, before the end marker.
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
+    rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
+    rf"(?:{_GAP}[A-Za-z0-9+/=]{{16,}}+)*+"
+    rf"(?:{_GAP}[A-Za-z0-9+/=]*+{_GAP}-----END \1-----)?"
+)
+_REDACTED = re.compile(r"\[private key, sha256:[0-9a-f]{64}\]")
 
 
 def is_storable(text: str) -> bool:
@@ -16,8 +28,29 @@ def is_storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
+def recordable(text: str) -> str:
+    r"""Return text as it may be kept: a private key is replaced by its digest, ``[private key, sha256:…]``, and NUL and
+    lone surrogates are written as ``\x00`` and ``\udc80``. All else stays, so that what was tried is still seen.
+    """
+    return _UNSTORABLE.sub(lambda odd: ascii(odd.group())[1:-1], without_keys(text))
+
+
+def without_keys(text: str) -> str:
+    """Return the text with each private key in it replaced by its digest."""
+    return _PRIVATE_KEY.sub(_digest, text)
+
+
+def has_redaction(text: str) -> bool:
+    """Whether a private key was taken out of the text."""
+    return _REDACTED.search(text) is not None
+
+
+def _digest(key: re.Match[str]) -> str:
+    return f"[private key, sha256:{hashlib.sha256(key.group().encode()).hexdigest()}]"
+
+
 def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
-    """Return the text without outer spaces. Raises InvalidInput, which names ``field``, when it can't be kept."""
+    """Return the text without outer spaces and private keys. Raises InvalidInput, which names ``field``, when it can't be kept."""
     if len(text) > longest:
         raise InvalidInput(
             f"The {field} is longer than {longest} characters.",
@@ -30,4 +63,4 @@ def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
             hint="Type it again instead of pasting it.",
             fields={field: ["Has a NUL or half a character."]},
         )
-    return text.strip()
+    return without_keys(text).strip()

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.addresses import address_of
 from broker.kernel.errors import StintError
+from broker.kernel.networks import source_of
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +116,7 @@ def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
     """A brake on mistakes and guessing, not a quota."""
-    counter, key = caches["local"], f"oauth:{name}:{address_of(request)}"
+    counter, key = caches["local"], f"oauth:{name}:{source_of(address_of(request))}"
     counter.add(key, 0, 60)
     if counter.incr(key) > per_minute:
         raise OAuthError("slow_down", "Too many requests.", status=429, **{"Retry-After": "60"})

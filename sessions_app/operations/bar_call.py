@@ -7,13 +7,14 @@ import datetime as dt
 from django.db import transaction
 
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
+from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.record_refused_request import record_dead_token
-from sessions_app.operations.try_command import MAX_STORED
+from sessions_app.operations.try_command import MAX_REASON, MAX_STORED
 
 
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
@@ -36,7 +37,7 @@ def _bar(use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime
         lock_open(use, session_id)
         run = CommandRun.objects.create(
             grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, line=recordable(line[:MAX_STORED]),
-            state=RunState.FAILED, reason=recordable(reason), tried_at=now, ended_at=now,
+            state=RunState.FAILED, reason=recordable(reason[:MAX_REASON]), tried_at=now, ended_at=now,
         )  # fmt: skip
         record(
             event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,

@@ -9,8 +9,8 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import recordable
 from broker.kernel.enqueue import enqueue
+from broker.kernel.text import recordable
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
 

@@ -83,10 +83,11 @@ def decide_request(
         _check_open(request, now)
         _check_scope(request, digest)
         _check_left(request, verdict, left)
+        comment = checked_text(comment, field="comment")
         narrowing = _checked(request, verdict, comment, narrowing or {})
         Approval.objects.create(
             request=request, approver=approver, verdict=verdict, digest=digest, narrowing=narrowing,
-            comment=comment.strip(), created_at=now,
+            comment=comment, created_at=now,
         )  # fmt: skip
         _settle(request, approver, comment, narrowing, now)
     return request
@@ -181,9 +182,8 @@ def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
 def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> dict[str, Any]:
     if verdict not in Verdict.values:
         raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown."]})
-    checked_text(comment, field="comment")
     if verdict == Verdict.DENY:
-        if not comment.strip():
+        if not comment:
             raise InvalidInput(
                 "A denial needs a comment.",
                 hint="Say why, so that the asker knows what to change.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.db.models import Q
@@ -71,7 +71,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
     cluster and work, targets, commands and time within those of the grant, each command at least as strict. Raises NotFound,
     NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """
-    checked_text(part.reason, field="reason")
+    part = replace(part, reason=checked_text(part.reason, field="reason"))
     with transaction.atomic():
         # Whoever ends it waits for this, or comes first.
         parent = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
@@ -157,7 +157,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
         number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
         policy=parent.policy, policy_version=parent.policy.version, command_set_version=version, parent=parent,
         workflow=parent.workflow, parameters=_parameters(parent, version, part.parameters),
-        targets=[target.pk for target in targets], duration=duration, reason=part.reason.strip(),
+        targets=[target.pk for target in targets], duration=duration, reason=part.reason,
         state=RequestState.APPROVED, created_at=now, decided_at=now, lapses_at=now,
     )  # fmt: skip
     if why := why_not_within(parent, request, now):

@@ -15,8 +15,9 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import Json, recordable
+from broker.audit.record import Json
 from broker.kernel.lock import is_shown
+from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet

@@ -10,9 +10,8 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import recordable
 from broker.kernel.errors import NotFound
-from broker.kernel.text import checked_text
+from broker.kernel.text import checked_text, recordable
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.lock_descendants import lock_descendants

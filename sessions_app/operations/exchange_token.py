@@ -11,10 +11,11 @@ from django.db import transaction
 from accounts.models import APIToken, Identity
 from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
-from broker.audit.backlog import record_end
+from broker.audit.attempts import record_attempt
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
+from broker.kernel.networks import source_of
 from broker.kernel.text import is_storable
 from sessions_app.issuers.tokens import NoToken, Unproven, read_unproven
 from sessions_app.models import TrustPolicy
@@ -149,18 +150,17 @@ def _issue(
         event=Event.IDENTITY_TOKEN_EXCHANGED, actor=EXCHANGE, object_type="identity", object_ref=machine.username, now=now,
         data={
             "trust_policy": policy.name, "issuer": document.issuer, "workflow": work, "token_id": token.pk,
-            "claims": {name: recordable(value[:_LONGEST]) for name, value in known.items() if value},
+            "claims": {name: value[:_LONGEST] for name, value in known.items() if value},
         },
     )  # fmt: skip
     return Exchanged(token, text, policy)
 
 
 def _refused(policy: str, unmet: list[str], address: str, now: dt.datetime) -> TokenNotAccepted:
-    with transaction.atomic():
-        record_end(
-            event=Event.IDENTITY_TOKEN_REFUSED, actor=EXCHANGE, object_type="trust_policy", object_ref=policy, now=now,
-            data={"unmet": [recordable(one[:_LONGEST]) for one in unmet[:50]], "from": address},
-        )  # fmt: skip
+    record_attempt(
+        event=Event.IDENTITY_TOKEN_REFUSED, actor=EXCHANGE, object_type="trust_policy", object_ref=policy, now=now,
+        data={"unmet": [one[:_LONGEST] for one in unmet[:50]], "from": address}, source=source_of(address),
+    )  # fmt: skip
     return TokenNotAccepted(
         "The token is not accepted.", hint="Whoever administers Stint finds the reason in the record."
     )

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import recordable
+from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 
 UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]

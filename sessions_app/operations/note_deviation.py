@@ -14,37 +14,37 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_hold import people_who_may_decide
+from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10
+# Characters of each: all of them have to fit in one entry, and in a mail. The runs have the whole lines.
+SHOWN_LENGTH = 200
 
 
 def lock_watched(*, grant_id: int) -> None:
-    """Lock a grant whose refusals are counted, and all that was handed on of it. Call it before the refusal is recorded: who
-    ends a grant locks it first and writes the record then, and so two of them would wait for each other.
+    """Lock a grant, and all that was handed on of it. Call it before its refusal is recorded: who ends a grant locks it first
+    and writes the record then, and so two of them would wait for each other.
     """
-    watched = Grant.objects.filter(pk=grant_id).exclude(policy__document__deviations=None)
-    found = list(watched.select_for_update(of=("self",)).values_list("pk", flat=True))
-    if found:
-        lock_descendants(grant_ids=found)
+    found = Grant.objects.filter(pk=grant_id).select_for_update(of=("self",)).values_list("pk", flat=True)
+    lock_descendants(grant_ids=list(found))
 
 
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Look whether a grant has had as many refusals as its policy allows; call it in the transaction of a refusal
+    """Look whether a grant has had as many refusals as its policy, or where that is silent Stint, allows; call it in the transaction of a refusal
     that began with ``lock_watched``.
 
     A machine's grant ends then, and a person's is held or ends, as the policy says; its approvers are told what was tried.
     """
     grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
-    terms = facts.policy_document(grant.policy).deviations
-    if terms is None or grant.state != GrantState.ACTIVE or grant.held_at is not None:
+    if grant.state != GrantState.ACTIVE or grant.held_at is not None:
         return grant
     tried = refused_runs(grant)
     count = tried.count()
-    if count < terms.limit:
+    if count < _terms(grant).limit:
         return grant
-    lines = [run.line for run in tried.order_by("-pk")[:SHOWN]][::-1]
+    lines = [run.line[:SHOWN_LENGTH] for run in tried.order_by("-pk")[:SHOWN]][::-1]
     if _is_held(grant):
         _hold(grant, count, lines, now)
     else:
@@ -60,10 +60,13 @@ def refused_runs(grant: Grant) -> CommandRunQuerySet:
     return CommandRun.objects.filter(grant=grant, state=RunState.REFUSED, pk__gt=grant.deviations_after)
 
 
+def _terms(grant: Grant) -> Deviations:
+    return facts.policy_document(grant.policy).deviations_of(person=grant.holder.is_person)
+
+
 def _is_held(grant: Grant) -> bool:
     """Whether too much else holds the grant until an approver has looked, and does not end it."""
-    terms = facts.policy_document(grant.policy).deviations
-    return grant.holder.is_person and terms is not None and terms.people == "hold"
+    return grant.holder.is_person and _terms(grant).people == "hold"
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:

@@ -11,8 +11,9 @@ from django.db.models import Q
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from broker.kernel.text import recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use, authorize_use

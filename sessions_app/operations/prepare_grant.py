@@ -13,9 +13,10 @@ from django.db.models import F, QuerySet
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import Json, recordable
+from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import shown
+from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
 from sessions_app.connectors.base import Lease as Made
 from sessions_app.models import EndReason, Grant, GrantState, Lease

@@ -11,7 +11,7 @@ from django.db.models import Max, Q
 from accounts.actors import actor_of
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import recordable
+from broker.kernel.text import recordable
 from sessions_app.connectors.postgres.statements import RunStatement, statements
 from sessions_app.models import (
     CommandRun,

@@ -14,9 +14,9 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.record import recordable
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import held, still_here
+from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Observed, Place
 from sessions_app.connectors.base import Lease as Left
 from sessions_app.connectors.registry import type_of

@@ -7,7 +7,8 @@ import datetime as dt
 from django.db import transaction
 
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
+from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RequestCount, RunState
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.operations.open_request_session import holder_of

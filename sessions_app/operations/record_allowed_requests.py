@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from broker.audit.events import Event
+from broker.kernel.text import recordable
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
 
@@ -41,9 +42,10 @@ def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.date
 
 def _row(one: AllowedRequests) -> dict[str, object]:
     facts, decision = one.facts, one.decision
+    argv = [recordable(word) for word in decision.argv]
     return {
         "grant_id": facts.grant_id, "session_id": one.session_id, "target_id": facts.target_id, "ref": facts.grant_ref,
-        "holder": facts.holder, "target": facts.target, "line": decision.line, "argv": decision.argv,
+        "holder": facts.holder, "target": facts.target, "line": " ".join(argv), "argv": argv,
         "command": decision.index, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
         "last_at": one.last_at.isoformat(),
     }  # fmt: skip

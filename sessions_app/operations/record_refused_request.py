@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts.actors import actor_of
+from broker.audit.attempts import record_attempt
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
+from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.operations.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.open_request_session import holder_of
+from sessions_app.operations.try_command import MAX_REASON, MAX_STORED
 
-MAX_STORED = 8000
 HELD = "the grant is held, because too much else was tried"
 UNKNOWN = "it may not be used so"
 
@@ -29,7 +31,7 @@ def record_refused_request(
         lock_watched(grant_id=facts.grant_id)
         run = CommandRun.objects.create(
             grant_id=facts.grant_id, session_id=session_id, target_id=facts.target_id, line=line,
-            state=RunState.REFUSED, reason=recordable(reason), tried_at=now,
+            state=RunState.REFUSED, reason=recordable(reason[:MAX_REASON]), tried_at=now,
         )  # fmt: skip
         record(
             event=Event.COMMAND_REFUSED, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
@@ -66,15 +68,15 @@ def record_dead_token(
     grant = credential.grant
     fault = _fault(credential, target_name, now)
     held = not fault and grant.held_at is not None
-    with transaction.atomic():
-        record(
-            event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
-            data={
-                "target": recordable(target_name[:63]), "line": recordable(line[:MAX_STORED]),
-                "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, recordable(note)))),
-                "code": "held" if held else "over",
-            },
-        )  # fmt: skip
+    record_attempt(
+        event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
+        data={
+            "target": target_name[:63], "line": line[:MAX_STORED],
+            "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, note[:MAX_REASON]))),
+            "code": "held" if held else "over",
+        },
+        source=f"token {credential.pk}",
+    )  # fmt: skip
     return DeadToken(grant.ref, held)
 
 

@@ -80,6 +80,7 @@ def _sent_before(requester: Identity, ask: NewRequest) -> AccessRequest | None:
 def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     with transaction.atomic():
         _hold_work(ask)
+        ask = replace(ask, reason=text.without_keys(ask.reason), ticket=text.without_keys(ask.ticket))
         preview = check_request(requester=requester, ask=ask, now=now)
         if preview.decision.outcome is Outcome.REFUSED:
             raise RequestRefused(preview.decision)

@@ -9,7 +9,8 @@ from typing import Literal
 from django.db import transaction
 
 from broker.audit.events import Event
-from broker.audit.record import Json, record, recordable
+from broker.audit.record import Json, record
+from broker.kernel.text import has_redaction, recordable
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
@@ -27,6 +28,10 @@ NOBODY_MAY_ALLOW = (
 )
 # A line longer than this is stored cut; none of that length can be allowed.
 MAX_STORED = 8000
+# A reason may quote the line; both have to fit in one entry.
+MAX_REASON = 1000
+UNSHOWN = "it holds a private key, which is not kept, so that a second person can't read what they allow"
+UNKEPT = "it held a private key, which is not kept, so that it can't run from a page"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ def try_command(
     ``order_id`` is the order that the attempt answers; it gets the run. ``barred`` refuses it, whatever it is. Nothing may be sent to the target before this
     has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
     """
-    decision = barred or decide(use.compiled, line)
+    decision = barred or _decide(use, line, order_id)
     with transaction.atomic():
         grant = lock_live(use, now)
         lock_open(use, session_id)
@@ -67,7 +72,7 @@ def try_command(
             lock_watched(grant_id=use.grant_id)
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _answer(order_id, run)
-            _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": decision.reason})
+            _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
             return Tried(
                 run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
@@ -83,8 +88,18 @@ def try_command(
         run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
         _answer(order_id, run)
         lease(use, now)
-        _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": list(decision.argv), "index": decision.index})
+        _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": run.argv, "index": decision.index})
     return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
+
+
+def _decide(use: AnyUse, line: str, order_id: int | None) -> Allowed | Refused:
+    """Decide a line. What has to be kept until it runs can't run with something taken out of it."""
+    decision = decide(use.compiled, line)
+    if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
+        return Refused(UNSHOWN, None, "value")
+    if isinstance(decision, Allowed) and order_id is not None and has_redaction(line):
+        return Refused(UNKEPT, None, "value")
+    return decision
 
 
 def explain(refused: Refused) -> str:
@@ -127,7 +142,7 @@ def _hold(
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
     run.save(update_fields=["hold_lapses_at"])
     _answer(order_id, run)
-    _record(Event.COMMAND_HELD, use, run, now, {"argv": list(decision.argv), "index": decision.index})
+    _record(Event.COMMAND_HELD, use, run, now, {"argv": run.argv, "index": decision.index})
     return run
 
 
@@ -147,11 +162,11 @@ def _save(
         session_id=session_id,
         target_id=use.target.id,
         line=recordable(line[:MAX_STORED]),
-        argv=list(decision.argv) if decision else [],
+        argv=[recordable(word) for word in decision.argv] if decision else [],
         command_index=decision.index if decision else None,
         effect=decision.effect if decision else "",
         state=state,
-        reason=reason,
+        reason=recordable(reason[:MAX_REASON]),
         tried_at=now,
         started_at=now if state == RunState.RUNNING else None,
         deadline=deadline,

@@ -111,6 +111,11 @@ class Deviations(_Document):
     people: Literal["hold", "end"] = "hold"
 
 
+# Where a policy says nothing: each refusal is an entry of the record, so that no grant may have any number of them.
+MACHINES_LIMIT = Deviations(limit=50)
+PEOPLES_LIMIT = Deviations(limit=500)
+
+
 class Tell(_Document):
     """Who is told of what is asked and granted under the policy: of its approvers, these groups first, and these webhooks."""
 
@@ -177,6 +182,10 @@ class PolicyDocument(_Document):
         default=None, exclude_if=lambda value: value is None
     )
     delegation: Delegation | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    def deviations_of(self, *, person: bool) -> Deviations:
+        """Return after how many refused tries a grant of a person or of a machine is looked at."""
+        return self.deviations or (PEOPLES_LIMIT if person else MACHINES_LIMIT)
 
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:

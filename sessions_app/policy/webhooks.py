@@ -62,7 +62,7 @@ EVENTS: Mapping[str, Sent] = {
     Event.GRANT_REVOKE_FAILING.value: Sent("A target did not confirm the end; it is tried again", {"attempts": _COUNT}),
     Event.GRANT_ENDED.value: Sent("The end is proven: everything was read back as gone", {"reason": _TEXT}),
     Event.COMMAND_REFUSED.value: Sent(
-        "Something that the grant does not allow was tried", {"target": _TEXT, "line": _TEXT, "why": _TEXT}
+        "Something that the grant does not allow was tried", {"target": _TEXT, "line": _TEXT, "why": _TEXT, "count": _COUNT}
     ),
     Event.COMMAND_HELD.value: Sent("A command waits for a second person", {"target": _TEXT, "argv": _TEXTS}),
     Event.COMMAND_HOLD_DECIDED.value: Sent(

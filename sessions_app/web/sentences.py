@@ -31,6 +31,7 @@ _PARTS = {
     "workflows": "The work's source",
     "hooks": "The door for webhooks",
     "exchange": "The exchange of tokens",
+    "record": "The record",
     "provider": "The identity provider",
 }
 
@@ -104,6 +105,14 @@ def _factor(data: Data) -> str:
 def _with(data: Data) -> str:
     how = _FACTORS.get(str(data.get("factor")))
     return (f" by {data['provider']}" if data.get("provider") else "") + (f" with {how}" if how else "")
+
+
+def _times(data: Data) -> str:
+    """How often, where one entry tells of all attempts of a minute."""
+    if "count" not in data:
+        return ""
+    sources = f" from {data['sources']} addresses" if data.get("sources") else ""
+    return f" {_many(data['count'], 'time')} within a minute{sources}"
 
 
 def _many(count: object, noun: str) -> str:
@@ -254,7 +263,7 @@ _ACTS: dict[str, Act] = {
     Event.SESSION_CLOSED: lambda ref, data: f"closed a session{_on(data)} under {ref}{_why(data)}",
     Event.COMMAND_ALLOWED: lambda ref, data: f"ran {_line(data)}{_on(data)} under {ref}",
     Event.COMMAND_REFUSED: lambda ref, data: (
-        f"was refused {_line(data)}{_on(data)} under {ref}{_why(data, 'why')}"
+        f"was refused {_line(data)}{_on(data)} under {ref}{_times(data)}{_why(data, 'why')}"
     ),
     Event.COMMAND_HELD: lambda ref, data: (
         f"tried {_line(data)}{_on(data)} under {ref}, which waits for a second person"
@@ -313,7 +322,7 @@ _ACTS: dict[str, Act] = {
         f"proved to be {ref} by {data.get('trust_policy') or 'a trust policy'}{_for_work(data)}"
     ),
     Event.IDENTITY_TOKEN_REFUSED: lambda _ref, data: (
-        f"refused a token{_from(data)}{_why({'w': ', '.join(map(str, data.get('unmet') or []))}, 'w')}"
+        f"refused a token{_times(data) or _from(data)}{_why({'w': ', '.join(map(str, data.get('unmet') or []))}, 'w')}"
     ),
     Event.IDENTITY_DEVICE_ALLOWED: lambda _ref, data: (
         f"let {data.get('client') or 'a program'} act as them{_from(data)}"
@@ -344,6 +353,7 @@ _ACTS: dict[str, Act] = {
     Event.CATALOGUE_APPLIED: lambda _ref, data: (
         f"applied {_many(data.get('count', 0), 'change')} to the catalogue"
     ),
+    Event.COMMAND_SET_DRAFTED: "wrote a draft of the command set {ref}",
     Event.COMMAND_SET_PUBLISHED: lambda ref, data: (
         f"published version {data.get('version', '')} of the command set {ref}"
     ),
@@ -357,6 +367,9 @@ _ACTS: dict[str, Act] = {
     Event.CLUSTER_CREATED: _ended_with("made", "cluster"),
     Event.CLUSTER_CHANGED: _ended_with("changed", "cluster"),
     Event.CLUSTER_CHECKED: lambda ref, data: f"checked the connection to {ref}{_on(data)}",
+    Event.CLUSTER_SETUP_SHOWN: lambda ref, data: (
+        f"printed the set-up of {ref}{', with its key' if data.get('has_secret') else ''}"
+    ),
     Event.CLUSTER_REMOVED: _ended_with("removed", "cluster"),
     Event.WEBHOOK_CREATED: lambda ref, data: f"made the webhook {ref}{_why(data, 'host')}",
     Event.WEBHOOK_CHANGED: lambda ref, data: f"changed the webhook {ref}{_why(data, 'host')}",
@@ -376,5 +389,9 @@ _ACTS: dict[str, Act] = {
     Event.CA_RETIRED: "retired the signing key {ref}",
     Event.RECORD_VERIFIED: _verified,
     Event.RECORD_BROKEN: _broken,
+    Event.RECORD_EXPORTED: lambda _ref, data: f"exported the record to {data.get('file', 'a file')}",
+    Event.RECORD_LEFT_OUT: lambda _ref, data: (
+        f"could not append an entry that had been kept aside{_why(data, 'event')}{_why(data, 'object_ref')}{_why(data, 'why')}"
+    ),
     Event.RECORD_KEY_CREATED: "made the key that signs checkpoints of the record",
 }

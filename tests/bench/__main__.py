@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-PARTS = ("decisions", "http", "sweeping", "record", "pages", "ssh", "postgres", "work", "stack")
+PARTS = ("decisions", "http", "sweeping", "record", "pages", "ssh", "postgres", "work", "flood", "stack")
 
 
 def main(wanted: list[str]) -> int:

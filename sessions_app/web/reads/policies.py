@@ -17,7 +17,7 @@ from sessions_app.models import AccessPolicy, requestable
 from sessions_app.policy.catalogue import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import Deviations, PolicyDocument, Who
+from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import facts
 
@@ -60,8 +60,7 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
     found.append(Sentence("plus", _extension(document)))
     if document.incident:
         found.append(Sentence("alert", _incident(document)))
-    if document.deviations:
-        found.append(Sentence("stop", _deviations(document.deviations)))
+    found.append(Sentence("stop", _deviations(document)))
     if document.break_glass:
         terms = document.break_glass
         found.append(
@@ -140,9 +139,13 @@ def _extension(document: PolicyDocument) -> str:
     return f"It can be extended {times} by up to {say_duration(terms.by)}, {needs}."
 
 
-def _deviations(terms: Deviations) -> str:
-    what = "held until an approver says that it may go on" if terms.people == "hold" else "ended"
-    return f"After {terms.limit} refused tries a machine's access is ended, and a person's is {what}."
+def _deviations(document: PolicyDocument) -> str:
+    machines, people = document.deviations_of(person=False), document.deviations_of(person=True)
+    what = "held until an approver says that it may go on" if people.people == "hold" else "ended"
+    after = f"after {people.limit} " if people.limit != machines.limit else ""
+    return (
+        f"After {machines.limit} refused tries a machine's access is ended, and {after}a person's is {what}."
+    )
 
 
 @dataclass(frozen=True, slots=True)

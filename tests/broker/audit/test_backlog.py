@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import catch_up, record_end, record_ends
@@ -69,8 +69,62 @@ def test_many_ends_of_one_act_are_appended_together_or_kept_aside_together(stint
 
 
 def test_what_can_not_be_recorded_does_not_stop_an_end(stint_db):
-    end("GR-ODD", clock.now(), note="a\0b")
-    assert "NUL" in AuditEntry.objects.get(object_ref="GR-ODD").data["left_out"]
+    end("GR-ODD", clock.now(), note=float("nan"))
+    assert "nan" in AuditEntry.objects.get(object_ref="GR-ODD").data["left_out"]
+
+
+MARKER = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("note", [MARKER, "a\0b", "\udc80", float("nan"), "x" * 70_000, object()])
+def test_what_is_kept_aside_can_be_appended_whatever_it_says(stint_db, owner_connection, note):
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append, audit_append_many FROM stint_app")
+    now = clock.now()
+    end("GR-1", now)
+    end("GR-2", now, note=note)
+    end(f"GR-{MARKER}\0" + "x" * 300, now)
+    with transaction.atomic():
+        record_ends(
+            event=Event.GRANT_REVOKING, actor=Actor.system("end"), object_type="grant", now=now,
+            entries=[("GR-4", {"note": note}), ("", {})],
+        )  # fmt: skip
+    kept = AuditBacklog.objects.order_by("pk")
+    assert not [row for row in kept if MARKER in row.object_ref + str(row.data)]
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO stint_app")
+    assert catch_up(clock.now()) == 5
+    found = [entry.object_ref[:17] for entry in AuditEntry.objects.order_by("-seq")[:5]][::-1]
+    assert found == ["GR-1", "GR-2", "GR-[private key, ", "GR-4", "?"]
+
+
+def test_an_entry_that_can_not_be_one_is_told_and_holds_up_nothing_behind_it(stint_db):
+    now = clock.now()
+    common = {"at": now, "actor": "system:end", "object_type": "grant", "data": {}}
+    for odd in (
+        {"event": "grant.unheard_of", "data": {"line": f"rm -rf / {MARKER}"}},
+        {"actor": "system:", "event": "grant.ended"},
+        {"actor": "erin", "actor_id": 5, "actor_kind": "system", "event": "grant.ended"},
+        {"event": "grant.ended", "data": {"a": 10**30}},
+        {"event": "grant.ended", "object_type": ""},
+    ):
+        AuditBacklog.objects.create(**{**common, "object_ref": "GR-ODD", **odd})
+        AuditBacklog.objects.create(**common, object_ref="GR-NEXT", event="grant.ended")
+    assert catch_up(clock.now()) == 10
+    assert not AuditBacklog.objects.exists()
+    assert AuditEntry.objects.filter(object_ref="GR-NEXT").count() == 5
+    told = AuditEntry.objects.filter(event="record.left_out").order_by("seq")
+    assert [entry.data["object_ref"] for entry in told] == ["GR-ODD"] * 5
+    assert "grant.unheard_of" in told[0].data["why"]
+    assert "rm -rf / [private key" in told[0].data["data"]
+
+
+def test_while_the_record_still_refuses_nothing_is_taken_from_what_waits(stint_db, owner_connection):
+    AuditBacklog.objects.create(
+        at=clock.now(), actor="system:end", object_type="grant", object_ref="GR-ODD", event="none", data={}
+    )
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    with pytest.raises(DatabaseError):
+        catch_up(clock.now())
+    assert AuditBacklog.objects.count() == 1
 
 
 def test_outside_a_transaction_nothing_is_recorded_or_kept(stint_db):

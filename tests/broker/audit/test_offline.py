@@ -169,16 +169,17 @@ class TestInTheDatabase:
         assert exported.said().startswith("intact: 13 entries")
         said = exported.said(outside=exported.kept)
         assert said.startswith("older-backup: Checkpoint 3 in ")
-        assert said.endswith("of 18 entries, was kept, and there are only 13.\n")
+        assert said.endswith("of 19 entries, was kept, and there are only 13.\n")
 
     def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(
         self, exported: Exported
     ) -> None:
         exported.export()
         exported.tamper("DELETE FROM audit_checkpoint WHERE size > 8")
-        rechain(exported.tamper, 10, 13)
+        # Each export is an entry as well.
+        rechain(exported.tamper, 10, 14)
         said = exported.said_anew()
-        assert said.startswith("unsigned-tail: Entries 9 to 13 are covered by no checkpoint.")
+        assert said.startswith("unsigned-tail: Entries 9 to 15 are covered by no checkpoint.")
 
     def test_a_checkpoint_was_altered(self, exported: Exported) -> None:
         exported.tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')")
@@ -399,6 +400,12 @@ class TestExport:
         with pytest.raises(CommandError, match="can't be written: File exists"):
             call_command("audit_export", str(exported.file))
 
+    def test_who_exports_is_in_the_record_before_the_file_is_written(self, exported: Exported) -> None:
+        exported.export()
+        entry = AuditEntry.objects.latest("seq")
+        assert (entry.event, entry.actor) == ("record.exported", "system:audit_export")
+        assert entry.data == {"file": str(exported.file), "until": 13}
+
     def test_only_its_owner_may_read_it(self, exported: Exported) -> None:
         exported.export()
         assert exported.file.stat().st_mode & 0o077 == 0
@@ -409,5 +416,5 @@ class TestExport:
         settings.CHECKPOINT_KEY = "nonsense"
         exported.export()
         assert "No checkpoint was made" in capsys.readouterr().err
-        assert exported.said().startswith("unsigned-tail: Entries 9 to 13")
+        assert exported.said().startswith("unsigned-tail: Entries 9 to 14")
         assert AuditKey.objects.exists()

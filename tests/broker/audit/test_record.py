@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import re
+import time
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.db import connection, transaction
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.models import AuditEntry, AuditHead
-from broker.audit.record import MAX_DATA_BYTES, NotInTransaction, Unrecordable, record, recordable
+from broker.audit.record import MAX_DATA_BYTES, NotInTransaction, Unrecordable, record
 from broker.audit.verify import verify
+from broker.kernel.text import recordable
 
 NOW = dt.datetime(2026, 11, 25, 10, 30, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 ALICE = Actor(name="alice", id=7, kind="person")
@@ -83,9 +89,15 @@ def test_an_act_that_fails_leaves_no_entry(stint_db: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("nest", [lambda d: d, lambda d: {"a": [{"b": d}]}])
-def test_a_key_that_looks_like_a_secret_is_refused(db: None, key: str, nest: Any) -> None:
-    with pytest.raises(Unrecordable, match="looks like a secret"):
-        write(nest({key: "hunter2"}))
+def test_the_value_of_a_key_that_names_a_secret_is_masked_in_place(db: None, key: str, nest: Any) -> None:
+    assert write(nest({key: "hunter2", "line": "rm -rf /"})).data == nest(
+        {key: "[secret]", "line": "rm -rf /"}
+    )
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_that_there_is_a_secret_or_none_is_a_fact(db: None, value: Any) -> None:
+    assert write({"password": value}).data == {"password": value}
 
 
 @pytest.mark.parametrize(
@@ -105,11 +117,67 @@ def test_a_key_about_a_secret_is_a_fact(db: None, key: str) -> None:
     assert write({key: 1}).data == {key: 1}
 
 
-def test_a_private_key_in_any_text_is_refused(db: None) -> None:
-    for kind in ("", "OPENSSH ", "EC "):
-        with pytest.raises(Unrecordable, match="private key") as refusal:
-            write({"line": f"cat <<E\n-----BEGIN {kind}PRIVATE KEY-----\nhunter2"})
-        assert "hunter2" not in str(refusal.value)
+KEY = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+MASKED = re.compile(r"\[private key, sha256:[0-9a-f]{64}\]")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY.strip(),
+        KEY.strip().replace("PRIVATE", "OPENSSH PRIVATE"),
+        KEY.strip().replace("\n", "\\n"),
+        KEY.strip().replace("\n", " "),
+        KEY.strip().replace(
+            "-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0123456789ABCDEF\n\n", 1
+        ),
+        KEY.strip().replace("PRIVATE KEY", "PGP PRIVATE KEY BLOCK"),
+        KEY[: KEY.index("-----END")].strip(),
+    ],
+    ids=["PKCS8", "OpenSSH", "in JSON", "in one line", "encrypted", "PGP", "cut"],
+)
+def test_a_private_key_is_masked_in_place_by_its_digest_and_nothing_else_is(db: None, key: str) -> None:
+    line = write({"line": f"echo '{key}' > /tmp/k; rm -rf /"}).data["line"]
+    masked = f"[private key, sha256:{hashlib.sha256(key.encode()).hexdigest()}]"
+    assert line == f"echo '{masked}' > /tmp/k; rm -rf /"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{} rm -rf /",
+        "{}; systemctl stop nginx -----END PRIVATE KEY-----",
+        "{}\\nrm -rf /\\n-----END PRIVATE KEY-----",
+        "rm {} -rf / {}",
+    ],
+)
+def test_a_marker_hides_nothing_of_what_stands_beside_it(db: None, line: str) -> None:
+    marker = "-----BEGIN PRIVATE KEY-----"
+    kept = write({"line": line.format(marker, marker)}).data["line"]
+    assert MASKED.sub(marker, kept) == line.format(marker, marker)
+    assert recordable(kept) == kept
+
+
+def test_a_private_key_in_a_key_or_a_name_is_masked_as_well(db: None) -> None:
+    assert MASKED.fullmatch(*write({KEY.strip(): 1}).data)
+    ref = "-----BEGIN PRIVATE KEY-----" + "-" * 228
+    record(event=Event.GRANT_ENDED, actor=ALICE, object_type="grant", object_ref=ref, data={}, now=NOW)
+    kept = AuditEntry.objects.latest("seq").object_ref
+    assert len(kept) == 255
+    assert MASKED.match(kept)
+
+
+def test_a_hostile_text_is_masked_soon() -> None:
+    for text in (
+        "-----BEGIN " * 6000,
+        "-----BEGIN PRIVATE KEY-----" + "A" * 65536,
+        "-----BEGIN PRIVATE KEY-----" + "\\n" * 32768,
+        "-----BEGIN PRIVATE KEY-----" + "Version: a " * 6000,
+        "-----BEGIN " + "A " * 32768,
+    ):
+        began = time.process_time()
+        recordable(text)
+        assert time.process_time() - began < 2, text[:40]
 
 
 @pytest.mark.parametrize(
@@ -122,9 +190,6 @@ def test_a_private_key_in_any_text_is_refused(db: None) -> None:
         {"x": float("nan")},
         {"x": float("-inf")},
         {"x": 2**63},
-        {"x": "a\0b"},
-        {"x": "\ud800"},
-        {"a\0": 1},
         {"x": ALICE},
     ],
 )
@@ -146,7 +211,7 @@ def test_deep_and_large_data_is_refused(db: None) -> None:
     assert len(write({"x": "a" * room}).data["x"]) == room
 
 
-@pytest.mark.parametrize("ref", ["", "x" * 256, "a\0b", "\ud800"])
+@pytest.mark.parametrize("ref", ["", "x" * 256])
 def test_a_name_that_does_not_fit_is_refused_before_it_reaches_the_database(db: None, ref: str) -> None:
     for names in ({"object_ref": ref, "object_type": "grant"}, {"object_ref": "GR-1", "object_type": ref}):
         with pytest.raises(Unrecordable, match=next(name for name, value in names.items() if value == ref)):
@@ -163,9 +228,9 @@ def test_a_mapping_of_any_kind_is_recorded(db: None) -> None:
     assert write(MappingProxyType({"x": MappingProxyType({"y": (1, 2)})})).data == {"x": {"y": [1, 2]}}
 
 
-def test_hostile_text_is_recorded_after_it_was_made_recordable(db: None) -> None:
+def test_hostile_text_is_recorded_as_it_can_be_stored(db: None) -> None:
     line = "a\0b\udc80\u202ec\n'"
-    assert write({"line": recordable(line)}).data["line"] == "a\\x00b\\udc80\u202ec\n'"
+    assert write({"line": line}).data["line"] == "a\\x00b\\udc80\u202ec\n'"
 
 
 def test_a_time_without_a_zone_is_refused(db: None) -> None:

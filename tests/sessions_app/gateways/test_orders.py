@@ -112,6 +112,17 @@ def test_what_is_refused_is_recorded_as_over_ssh_and_reaches_no_target(place):
     assert place.logins(grant) == 0
 
 
+def test_a_marker_of_a_private_key_hides_no_attempt_from_a_page(place):
+    grant = place.grant()
+    for _ in range(3):
+        with pytest.raises(LineRefused):
+            order(place, grant, SAY, word="-----BEGIN PRIVATE KEY-----; rm -rf /")
+        run = run_of(CommandOrder.objects.filter(grant=grant).latest("pk"), "refused", within=30)
+        assert "[private key, sha256:3021d90e" in run.line
+        assert "rm -rf /" in run.line
+    assert place.logins(grant) == 0
+
+
 def test_a_held_command_waits_and_runs_once_it_is_allowed(place):
     from broker.kernel import clock
     from sessions_app.operations.decide_hold import decide_hold

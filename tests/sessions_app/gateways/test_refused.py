@@ -385,3 +385,17 @@ def test_a_connection_without_a_session_is_let_go(place, grant):
 def test_nothing_on_this_machine_is_left_of_it():
     assert shutil.which("ssh")
     assert not _agent_sockets()
+
+
+def test_a_marker_of_a_private_key_hides_no_attempt(place, grant):
+    from broker.audit.models import AuditEntry
+    from sessions_app.models import CommandRun
+
+    for _ in range(5):
+        done = place.ssh("rm -rf / # -----BEGIN PRIVATE KEY-----")
+        assert b"not allowed" in done.stderr
+    runs = CommandRun.objects.filter(grant=grant, state="refused")
+    assert runs.count() == 5
+    assert {run.line[:44] for run in runs} == {"rm -rf / # [private key, sha256:3021d90eb943"}
+    told = AuditEntry.objects.filter(object_ref=grant.ref, event="command.refused")
+    assert [entry.data["run"] for entry in told.order_by("seq")] == [run.pk for run in runs.order_by("pk")]

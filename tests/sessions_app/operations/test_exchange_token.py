@@ -8,7 +8,8 @@ from django.db import transaction
 
 from accounts.models import APIToken
 from accounts.queries import valid_token
-from broker.audit.models import AuditEntry
+from broker.audit.attempts import tell_attempts
+from broker.audit.models import AuditAttempt, AuditEntry
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.exchange_token import (
@@ -47,6 +48,8 @@ def exchange(world, token, **more):
 def refusal(world, token, **more) -> list[str]:
     """The recorded reasons of a refusal; what the caller is told is always the same."""
     tokens = APIToken.objects.count()
+    # Each is the first of its minute, and so an entry at once.
+    AuditAttempt.objects.all().delete()
     with pytest.raises(TokenNotAccepted) as told:
         exchange(world, token, **more)
     assert str(told.value).startswith("The token is not accepted.")
@@ -67,6 +70,18 @@ def test_a_job_gets_a_short_token_of_the_service_that_is_bound_to_its_run(world,
     assert entry.data["claims"]["run_id"] == "77001"
     assert TrustPolicy.objects.get().used_at == world.now
     assert made.text not in repr(made)
+
+
+def test_garbage_of_one_minute_and_address_is_two_entries_and_ipv6_counts_by_its_64(world, trust):
+    for number in range(300):
+        for address in ("192.0.2.9", f"2001:db8::{number:x}"):
+            with pytest.raises(TokenNotAccepted):
+                exchange_token(subject_token=f"garbage {number}", address=address, now=world.now)
+    refused = AuditEntry.objects.filter(event="identity.token_refused").order_by("seq")
+    assert [entry.data["from"] for entry in refused] == ["192.0.2.9", "2001:db8::0"]
+    assert tell_attempts(acts.after(world, minutes=1)) == 2
+    counted = {entry.data["source"]: entry.data["count"] for entry in refused[2:]}
+    assert counted == {"192.0.2.9": 300, "2001:db8::/64": 300}
 
 
 def test_a_token_is_taken_once(world, issuer, trust):

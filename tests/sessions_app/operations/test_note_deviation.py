@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from broker.audit.models import AuditBacklog
-from sessions_app.models import EndReason, Grant, GrantState, Notice
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Notice
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.end_grant import end_grant
@@ -74,6 +74,25 @@ def test_a_machine_s_grant_ends(limited):
     assert "echo restart sshd2" in grant.end_note
 
 
+def test_where_the_policy_is_silent_a_machine_s_grant_ends_after_50_and_a_person_s_is_held_after_500(world):
+    machines, people = world.grant(who=world.robot), world.grant()
+    tries(world, machines, 49)
+    assert Grant.objects.get(pk=machines.pk).state == GrantState.ACTIVE
+    tries(world, machines, 1)
+    assert Grant.objects.get(pk=machines.pk).end_reason == EndReason.DEVIATION
+    used, opened = tries(world, people, 1)
+    one = CommandRun.objects.get(grant=people)
+    CommandRun.objects.bulk_create(
+        CommandRun(
+            grant=people, session_id=opened, target=one.target, line="x", state="refused", tried_at=world.now
+        )
+        for _ in range(498)
+    )
+    assert Grant.objects.get(pk=people.pk).held_at is None
+    run(used, opened, "id", now=world.now)
+    assert Grant.objects.get(pk=people.pk).held_at == world.now
+
+
 def test_a_policy_may_end_a_person_s_as_well(world):
     change(world, policy(world, deviations={"limit": 1, "people": "end"}))
     grant = world.grant()
@@ -133,3 +152,23 @@ def test_what_was_handed_on_of_a_grant_ends_when_the_grant_is_held(world):
     assert grant.held_at is not None
     assert (child.state, child.end_reason) == (GrantState.ENDED, EndReason.DEVIATION)
     assert grant.ref in child.end_note
+
+
+MARKER = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "line", [f"rm -rf / # {MARKER}", f"{MARKER} rm -rf /", "rm -rf / \0", "rm -rf / " + "\U0001f600" * 9000]
+)
+def test_no_text_in_an_attempt_keeps_it_from_being_recorded_and_counted(limited, line):
+    grant = limited.grant()
+    used = use(grant, now=limited.now)
+    opened = session(used, now=limited.now)
+    for _ in range(3):
+        assert run(used, opened, line, now=limited.now).verdict == "refused"
+    grant.refresh_from_db()
+    assert grant.held_at == limited.now
+    tried = [*grant.runs.values_list("line", flat=True), *last("grant.held", grant.ref).data["tried"]]
+    assert len(tried) == 6
+    assert all("rm -rf /" in one and MARKER not in one for one in tried)
+    assert events(grant.ref).count("command.refused") == 3

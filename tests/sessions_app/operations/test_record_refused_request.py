@@ -7,6 +7,8 @@ import datetime as dt
 import pytest
 from django.db import DatabaseError
 
+from broker.audit.attempts import tell_attempts
+from broker.audit.models import AuditAttempt
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Target
 from sessions_app.operations.disable_identity import disable_identity
@@ -18,7 +20,7 @@ from sessions_app.operations.record_refused_request import (
     record_refused_request,
 )
 from tests.support import mcp_site
-from tests.support.acts import after, intact, last
+from tests.support.acts import after, events, intact, last
 from tests.support.api_site import FILES, add_site, grant_on_site, token_of, used
 
 
@@ -93,6 +95,8 @@ def dead(token, now, target="tickets-api") -> DeadToken | None:
 def why(token, now, **more) -> str:
     """What the record says of somebody who comes with a token that opens nothing."""
     grant = Grant.objects.get()
+    # Each is the first of its minute, and so an entry at once.
+    AuditAttempt.objects.all().delete()
     assert dead(token, now, **more) == DeadToken(grant.ref, held=False)
     entry = last("command.refused", grant.ref)
     assert (entry.actor, entry.data["code"], entry.data["line"]) == (
@@ -101,6 +105,16 @@ def why(token, now, **more) -> str:
         "GET /tickets/T-42",
     )
     return entry.data["why"]
+
+
+def test_who_calls_for_ever_with_a_token_that_is_over_gets_two_entries_a_minute(token, world):
+    end_grant(grant_id=Grant.objects.get().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    for _ in range(200):
+        dead(token, world.now)
+    assert events(Grant.objects.get().ref).count("command.refused") == 1
+    assert tell_attempts(after(world, minutes=1)) == 1
+    entry = last("command.refused", Grant.objects.get().ref)
+    assert (entry.actor, entry.data["count"], entry.data["line"]) == ("alice", 200, "GET /tickets/T-42")
 
 
 def test_a_token_that_never_was_is_nobodys(token, world):

@@ -371,3 +371,10 @@ def test_what_a_token_that_is_bound_to_a_piece_of_work_asks_for_ends_with_it(wor
     world.alice.bound_to = "github:9001:1:1:1"
     with pytest.raises(RequestRefused):
         world.request()
+
+
+def test_a_private_key_in_a_reason_is_kept_nowhere(world):
+    request = world.request(reason="see -----BEGIN PRIVATE KEY----- for why")
+    assert request.reason.startswith("see [private key, sha256:")
+    assert request.reason.endswith("] for why")
+    assert last("request.created", request.ref).data["reason"] == request.reason

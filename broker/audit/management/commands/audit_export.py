@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
-from broker.audit.export import ALL, export
+from broker.audit.export import ALL, export, note_export
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 
@@ -25,6 +25,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         """Sign, write, say how much."""
         until = self._signed()
+        note_export(file=options["file"], until=until, now=clock.now())
         count = 0
         try:
             with open(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun
 from tests.support.api_site import PROXY_KEY
 
@@ -130,3 +131,15 @@ def test_metadata_says_where_everything_is(door):
     assert answer.json["policy_decision_point"].startswith("http")
     assert door.call("/.well-known/authzen-configuration", method="POST").status == 405
     assert door.call("/access/v1/evaluation").status == 405
+
+
+def test_a_marker_of_a_private_key_hides_no_request(ask, door, token, grant):
+    body = {"note": "-----BEGIN PRIVATE KEY-----"}
+    for _ in range(5):
+        assert ask(call(token, "POST /tickets/T-43/wipe", body=body)).json["decision"] is False
+    door.nginx(token, "DELETE /tickets/-----BEGIN PRIVATE KEY-----")
+    runs = CommandRun.objects.filter(grant=grant, state="refused")
+    assert runs.count() == 6
+    entries = AuditEntry.objects.filter(object_ref=grant.ref, event="command.refused").order_by("seq")
+    assert [entry.data["run"] for entry in entries] == list(runs.order_by("pk").values_list("pk", flat=True))
+    assert not [run for run in runs if "-----BEGIN" in run.line + run.reason]

@@ -380,3 +380,14 @@ def test_a_token_that_is_bound_to_a_key_needs_a_proof(door):
     answer = bound.call("read_ticket", {"id": "T-42"})
     assert answer.status == 401
     assert answer.headers["www-authenticate"].startswith("DPoP")
+
+
+def test_a_marker_of_a_private_key_hides_no_call(door):
+    grant, client = door.client()
+    for _ in range(5):
+        told = client.call("wipe", {"id": "-----BEGIN PRIVATE KEY-----"}).json["result"]
+        assert told["isError"]
+    runs = CommandRun.objects.filter(grant=grant, state="refused")
+    assert runs.count() == 5
+    assert {run.line[:29] for run in runs} == {'wipe {"id":"[private key, sha'}
+    assert last("command.refused", grant.ref).data["run"] == runs.latest("pk").pk

@@ -1,0 +1,160 @@
+"""Attempts that somebody can make as often as they like: all are written down, in few entries.
+
+The first attempt of a source is an entry at once, while few sources try. What follows within a minute is counted in a row,
+which takes neither the record's head nor a wait for the disk, and is one entry when the minute is over. The row is the queue:
+nothing is lost with a process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+
+from django.db import connection, transaction
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import actor_of, fitting, record_end
+from broker.audit.events import Event
+from broker.audit.models import AuditAttempt
+from broker.audit.record import Json, record, record_many
+
+WINDOW = dt.timedelta(minutes=1)
+# So many sources at once are told one by one; from more, the rest of a minute is one entry.
+TOLD_AT_ONCE = 10
+SOURCES = 100
+EXAMPLES = 5
+SEVERAL = "several"
+# Bytes of an attempt that are kept as an example.
+LONGEST = 1000
+
+_COUNT = """
+    INSERT INTO audit_attempt AS a (event, actor, actor_id, actor_kind, object_type, object_ref, source, first_at, last_at,
+                                    times, told, examples)
+    VALUES (%(event)s, %(actor)s, %(actor_id)s, %(actor_kind)s, %(object_type)s, %(object_ref)s, %(source)s, %(now)s,
+            %(now)s, 1, false, jsonb_build_array(%(data)s::jsonb))
+    ON CONFLICT (event, object_ref, source) DO UPDATE
+       SET times = a.times + 1, last_at = greatest(a.last_at, excluded.last_at),
+           examples = CASE WHEN jsonb_array_length(a.examples) < %(most)s AND NOT a.examples @> excluded.examples
+                           THEN a.examples || excluded.examples ELSE a.examples END
+    RETURNING a.times
+"""
+
+
+def record_attempt(
+    *,
+    event: Event,
+    actor: Actor,
+    object_type: str,
+    object_ref: str,
+    data: Mapping[str, Json],
+    source: str,
+    now: dt.datetime,
+) -> None:
+    """Write down an attempt that gave nothing, in a transaction of its own or the caller's. ``source`` is whom it is counted
+    for: an address (IPv6 by /64), or what else can't be had in any number. Raises the database's errors.
+    """
+    object_ref, data = fitting(object_ref, data)
+    with transaction.atomic():
+        first = _count(event, actor, object_type, object_ref, data, source, now)
+        if first and _is_told_at_once(event, actor):
+            AuditAttempt.objects.filter(event=event, object_ref=object_ref, source=source).update(told=True)
+            record_end(
+                event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
+            )
+        elif not connection.savepoint_ids:
+            # A count is worth no wait for the disk: only a database that crashes loses the last of it.
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL synchronous_commit TO off")
+
+
+def _count(
+    event: Event,
+    actor: Actor,
+    object_type: str,
+    object_ref: str,
+    data: Mapping[str, Json],
+    source: str,
+    now: dt.datetime,
+) -> bool:
+    """Count an attempt, and return whether it is the first of its minute."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNT,
+            {
+                "event": event, "actor": actor.name, "actor_id": actor.id, "actor_kind": actor.kind,
+                "object_type": object_type, "object_ref": object_ref, "source": source, "now": now,
+                "data": _example(data), "most": EXAMPLES,
+            },
+        )  # fmt: skip
+        (times,) = cursor.fetchone()
+    return bool(times == 1)
+
+
+def _is_told_at_once(event: Event, actor: Actor) -> bool:
+    """Whether the first attempt of a source is an entry of its own. There are only so many identities, and any number of
+    addresses.
+    """
+    return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
+
+
+def _example(data: Mapping[str, Json]) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text.encode()) <= LONGEST else json.dumps({"cut": text[: LONGEST // 4]})
+
+
+def tell_attempts(now: dt.datetime) -> int:
+    """Tell what was counted for a minute, one entry for each source, and return how many entries that were. What came from
+    more than 100 addresses is one entry with their number. Raises the database's errors.
+    """
+    with transaction.atomic():
+        due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
+        # All of an event at once, also what is younger: each source at its own time would be any number of entries a minute.
+        rows = list(
+            AuditAttempt.objects.filter(event__in=due)
+            .select_for_update(skip_locked=True)
+            .order_by("-times", "pk")
+        )
+        AuditAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        # One that is an entry already needs no second.
+        counted = [row for row in rows if row.times > 1 or not row.told]
+        told = 0
+        for event in dict.fromkeys(row.event for row in counted):
+            told += _tell(Event(event), [row for row in counted if row.event == event], now)
+    return told
+
+
+def _tell(event: Event, rows: list[AuditAttempt], now: dt.datetime) -> int:
+    named = [row for row in rows if row.actor_id is not None]
+    for row in named:
+        record(
+            event=event, actor=actor_of(row), object_type=row.object_type, object_ref=row.object_ref,
+            data=_summary([row]), now=now,
+        )  # fmt: skip
+    rest = [row for row in rows if row.actor_id is None]
+    parts = [[row] for row in rest[:SOURCES]] + ([rest[SOURCES:]] if rest[SOURCES:] else [])
+    if parts:
+        record_many(
+            event=event, actor=actor_of(rest[0]), object_type=rest[0].object_type, now=now,
+            entries=[(_about(part), _summary(part)) for part in parts],
+        )  # fmt: skip
+    return len(named) + len(parts)
+
+
+def _about(rows: list[AuditAttempt]) -> str:
+    refs = {row.object_ref for row in rows}
+    return refs.pop() if len(refs) == 1 else SEVERAL
+
+
+def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
+    """The facts of the first, with count, first, last and examples. Those of many sources are each of another one."""
+    one = len(rows) == 1
+    return {
+        **rows[0].examples[0],
+        "count": sum(row.times for row in rows),
+        "first": min(row.first_at for row in rows).isoformat(),
+        "last": max(row.last_at for row in rows).isoformat(),
+        "source": rows[0].source if one else SEVERAL,
+        **({} if one else {"sources": len(rows), "some": [row.source for row in rows[:EXAMPLES]]}),
+        "examples": rows[0].examples if one else [row.examples[0] for row in rows[:EXAMPLES]],
+    }

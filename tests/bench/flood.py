@@ -1,0 +1,165 @@
+"""Garbage from 1,000 addresses at the exchange of tokens: ends take no longer, and the record gets few entries."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Event as Signal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.bench.database import database, fill_grants
+from tests.bench.report import Report, median, percentile
+from tests.environment import POSTGRES
+from tests.support.gateway import eventually
+from tests.support.site import serve
+
+ADDRESSES = 1000
+# Requests a second: what one web process answers beside other work on one core.
+RATE = 100
+THREADS = 4
+# Quiet and flooded by turns, so that what else the machine does falls on both.
+ROUNDS, ENDS = 20, 50
+APART_S = 0.02
+MOST = 1.2
+# Seconds, as the worker does.
+TOLD_EVERY_S = 5
+FORM = urlencode(
+    {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token": "garbage",
+    }
+)
+
+
+def run(report: Report) -> None:
+    """Measure."""
+    with database() as (name, _), tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
+        env = {
+            **os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": folder,
+            "STINT_BEHIND_PROXY": "true",
+        }  # fmt: skip
+        fill_grants(
+            name, 2 * ROUNDS * ENDS + ENDS, state="active", expires="now() + interval '1 hour'", first=100_000
+        )
+        cores = os.sched_getaffinity(0)
+        # Who floods and who answers have a core of their own: what is measured is what they do to the record, not to the machine.
+        os.sched_setaffinity(0, {max(cores)})
+        with serve(env, Path(folder)) as url, _flood(env, url) as (on, answered):
+            os.sched_setaffinity(0, (cores - {max(cores)}) or cores)
+            _measure(report, on, answered)
+        os.sched_setaffinity(0, cores)
+
+
+def _measure(report: Report, on: Signal, answered: Any) -> None:
+    from broker.audit.models import AuditEntry
+    from sessions_app.models import Grant
+
+    ids = list(Grant.objects.filter(state="active").order_by("pk").values_list("pk", flat=True))
+    parts = _batched(ids)
+    _end(next(parts))
+    quiet: list[float] = []
+    flooded: list[float] = []
+    for _ in range(ROUNDS):
+        quiet += _end(next(parts))
+        on.set()
+        before = answered.value
+        eventually(lambda before=before: answered.value > before + RATE // 2, within=60)
+        flooded += _end(next(parts))
+        on.clear()
+    entries = AuditEntry.objects.filter(event="identity.token_refused").count()
+    report.note(f"an end, median: quiet {median(quiet):.1f} ms, under the flood {median(flooded):.1f} ms")
+    report.note(
+        f"an end, p99: quiet {percentile(quiet, 99):.1f} ms, under the flood {percentile(flooded, 99):.1f} ms"
+    )
+    report.note(f"{answered.value:,} requests of {ADDRESSES:,} addresses became {entries:,} entries")
+    report.figure(
+        "an end while 1,000 addresses send garbage, p99",
+        percentile(flooded, 99) / percentile(quiet, 99),
+        "x",
+        most=MOST,
+    )
+    report.figure("entries for each request of the flood", entries / answered.value, "x", most=0.2)
+
+
+def _end(ids: tuple[int, ...]) -> list[float]:
+    """End grants one by one and return how long each took, in milliseconds."""
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.end_grant import end_grant
+
+    took = []
+    for pk in ids:
+        began = time.perf_counter()
+        end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        took.append((time.perf_counter() - began) * 1000)
+        time.sleep(APART_S)
+    return took
+
+
+def _batched(ids: list[int]) -> Iterator[tuple[int, ...]]:
+    return (tuple(ids[at : at + ENDS]) for at in range(0, len(ids), ENDS))
+
+
+@contextlib.contextmanager
+def _flood(env: dict[str, str], url: str) -> Iterator[tuple[Signal, Any]]:
+    """A process that floods while its signal is set; gives the signal, and how many requests were answered."""
+    context = multiprocessing.get_context("spawn")
+    on, over, answered = context.Event(), context.Event(), context.Value("l", 0)
+    process = context.Process(target=flood, args=(env["DATABASE_URL"], url, on, over, answered))
+    process.start()
+    try:
+        yield on, answered
+    finally:
+        over.set()
+        on.set()
+        process.join(20)
+        assert process.exitcode == 0
+
+
+def flood(database_url: str, url: str, on: Signal, over: Signal, answered: Any) -> None:
+    """Send garbage from many addresses while ``on``, and tell what was counted, until ``over``."""
+    os.environ["DATABASE_URL"] = database_url
+    import django
+
+    django.setup()
+    from broker.audit.attempts import tell_attempts
+    from broker.kernel import clock
+
+    numbers = itertools.count()
+    senders = [
+        threading.Thread(target=_send, args=(url, numbers, on, over, answered)) for _ in range(THREADS)
+    ]
+    for sender in senders:
+        sender.start()
+    while not over.wait(TOLD_EVERY_S):
+        tell_attempts(clock.now())
+    for sender in senders:
+        sender.join()
+
+
+def _send(url: str, numbers: Iterator[int], on: Signal, over: Signal, answered: Any) -> None:
+    wire = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    while on.wait() and not over.is_set():
+        began = time.monotonic()
+        address = next(numbers) % ADDRESSES
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": f"198.18.{address // 250}.{address % 250 + 1}",
+        }  # fmt: skip
+        wire.request("POST", "/oauth/token", body=FORM, headers=headers)
+        answer = wire.getresponse()
+        answer.read()
+        assert answer.status in (400, 429), answer.status
+        with answered.get_lock():
+            answered.value += 1
+        time.sleep(max(0.0, THREADS / RATE - (time.monotonic() - began)))
+    wire.close()
