@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 from django.db import transaction
 
 from accounts.actors import actor_of
-from broker.audit.events import Event
-from broker.audit.record import record, recordable
 from broker.kernel.lock import held
-from sessions_app.connectors.base import CALL_SECONDS, CheckStep, CommandChecker, ConnectorError
-from sessions_app.models import Target, TargetCheck
-from sessions_app.operations.connect import connector_for, place_of_target
-from sessions_app.queries.commands import published_sets
+from sessions_app.connectors.base import CALL_SECONDS, CheckStep
+from sessions_app.models import TargetCheck
+from sessions_app.operations.look_at_target import is_right, kept, record_look, steps_of
 
-# What an answer says of a target may be long; a page and the record need no more of it.
-LONGEST = 1000
 # Messages are given this long before a row counts as lost.
 PATIENCE = dt.timedelta(seconds=3)
 # Any number that no other part of the database uses for advisory locks of two keys.
@@ -40,7 +34,7 @@ def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetC
         )
         if not mine or check is None:
             return None
-        return _finish(check, _look(check), now())
+        return _finish(check, steps_of(check.target), now())
 
 
 def lost_checks(*, now: dt.datetime) -> list[int]:
@@ -49,40 +43,9 @@ def lost_checks(*, now: dt.datetime) -> list[int]:
     return list(waiting.order_by("pk").values_list("pk", flat=True)[:20])
 
 
-def _look(check: TargetCheck) -> Sequence[CheckStep]:
-    target = check.target
-    if target.removed_at is not None or target.cluster.removed_at is not None:
-        return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
-    try:
-        return _steps(target)
-    except ConnectorError as error:
-        return [
-            CheckStep(
-                "set up in Stint", False, error.message, "Mend the cluster on its page, then try again."
-            )
-        ]
-
-
-def _steps(target: Target) -> Sequence[CheckStep]:
-    connector, place = connector_for(target.cluster.kind), place_of_target(target)
-    steps = connector.check(place)
-    if isinstance(connector, CommandChecker) and all(step.ok for step in steps):
-        steps += connector.check_commands(place, published_sets(target.cluster))
-    return steps
-
-
 def _finish(check: TargetCheck, steps: Sequence[CheckStep], now: dt.datetime) -> TargetCheck:
-    check.steps = [{key: _kept(value) for key, value in asdict(step).items()} for step in steps]
-    check.ok, check.finished_at = bool(steps) and all(step.ok for step in steps), now
+    check.steps, check.ok, check.finished_at = kept(steps), is_right(steps), now
     with transaction.atomic():
         check.save(update_fields=["steps", "ok", "finished_at"])
-        record(
-            event=Event.CLUSTER_CHECKED, actor=actor_of(check.asked_by), object_type="cluster", now=now,
-            object_ref=check.target.cluster.name,
-            data={"target": check.target.name, "ok": check.ok, "steps": check.steps},
-        )  # fmt: skip
+        record_look(target=check.target, steps=steps, actor=actor_of(check.asked_by), now=now)
     return check
-
-
-def _kept(value: object) -> object:
-    return recordable(value)[:LONGEST] if isinstance(value, str) else value

@@ -406,7 +406,8 @@ def write_webhook(
     record(
         event=Event.WEBHOOK_CHANGED if before else Event.WEBHOOK_CREATED, actor=actor, object_type="webhook",
         object_ref=document.name, now=now,
-        data={"host": document.host, "events": endpoint.events, "scope": endpoint.scope, "other_key": other},
+        data={"host": document.host, "events": endpoint.events, "scope": endpoint.scope, "other_key": other,
+              "owners": after.get("owners", {})},
     )  # fmt: skip
 
 
@@ -549,8 +550,7 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     """Take one thing out of use; what was granted by it ends."""
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
-    if isinstance(row, TrustPolicy):
-        take_back_given(policy=row, now=now)
+    taken = take_back_given(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []
     for grant in removal.grants_of(row).before_end():
         if grant.ref not in plan.ending:
@@ -559,5 +559,5 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
     record(
         event=removal.event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,
-        data={"grants_ended": ended},
+        data={"grants_ended": ended, **({} if taken is None else {"tokens_revoked": taken})},
     )  # fmt: skip

@@ -9,7 +9,10 @@ from dataclasses import asdict
 
 from django.db import transaction
 
+from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.models.catalogue import CommandSetQuerySet
@@ -76,7 +79,12 @@ def save_draft(
                 f"Somebody has saved or published another draft of {file.name} since you opened it. Nothing was saved.",
                 hint="Copy what you wrote, open it again, and make your change there.",
             )
-        return write_draft(file=file, actor=actor, now=now)
+        draft = write_draft(file=file, actor=actor, now=now)
+        record(
+            event=Event.COMMAND_SET_DRAFTED, actor=actor_of(actor), object_type="command_set", object_ref=file.name, now=now,
+            data={"version": draft.number, "digest": draft.digest, "findings": len(draft.findings)},
+        )  # fmt: skip
+    return draft
 
 
 def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:

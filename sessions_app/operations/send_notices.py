@@ -14,7 +14,8 @@ from django.db.models import F, QuerySet
 from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record, recordable
+from broker.audit.record import record
+from broker.kernel.text import recordable
 from sessions_app.models import Notice
 from sessions_app.notifications.base import Message, NotReached, NotTold
 from sessions_app.notifications.email import Email

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 
+from accounts.models import APIToken
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
 from sessions_app.models import TrustPolicy
 from sessions_app.queries.given import live_given
 
 
-def take_back_given(*, policy: TrustPolicy, now: dt.datetime) -> int:
-    """Revoke every live token that machines got by the trust policy, and return how many. The caller records it, in the
-    transaction that changes the policy.
+def take_back_given(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
+    """Revoke every live token that machines got by the trust policy, and return how many. Call it in the transaction that
+    changes the policy.
     """
     # First, so that an exchange at this moment is over, and its token seen, or finds the policy changed.
     TrustPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
-    return live_given(policy, now).update(revoked_at=now)
+    given = list(
+        live_given(policy, now).select_for_update(of=("self",)).select_related("identity").order_by("pk")
+    )
+    APIToken.objects.filter(pk__in=[token.pk for token in given]).update(revoked_at=now)
+    for token in given:
+        record_end(
+            event=Event.IDENTITY_TOKEN_REVOKED, actor=actor, object_type="identity", object_ref=token.identity.username,
+            now=now, data={"token_id": token.pk, "trust_policy": policy.name, "workflow": token.workflow},
+        )  # fmt: skip
+    return len(given)

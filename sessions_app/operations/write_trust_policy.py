@@ -32,7 +32,7 @@ def write_trust_policy(
     if row and live and row.digest == digest_of(data):
         return
     before = row.document if row and live else None
-    taken = take_back_given(policy=row, now=now) if row else 0
+    taken = take_back_given(policy=row, actor=actor, now=now) if row else 0
     row = row or TrustPolicy(name=document.name, version=0, created_at=now)
     row.version += 1
     row.summary, row.issuer, row.identity = document.summary, document.issuer, identity

@@ -7,10 +7,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from broker.kernel import clock
 from broker.kernel.crypto import new_token
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.http.snippets import PROXIES, snippet
 from sessions_app.models import Cluster
+from sessions_app.operations.note_setup_shown import note_setup_shown
 from sessions_app.operations.target_setup import UPSTREAM, http_sites
 
 
@@ -46,4 +48,5 @@ class Command(BaseCommand):
         except ConnectorError as error:
             raise CommandError(error.message) from None
         texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
+        note_setup_shown(cluster=cluster.name, command="http_target_setup", has_secret=True, now=clock.now())
         self.stdout.write("\n".join(texts), ending="")

@@ -8,8 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from broker.kernel import clock
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.models import Cluster, CommandSet
+from sessions_app.operations.note_setup_shown import note_setup_shown
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.queries.commands import compiled_open
@@ -44,13 +46,12 @@ class Command(BaseCommand):
         cluster = Cluster.objects.live().filter(name=options["cluster"], kind="kubernetes").first()
         connection = cluster.connection if cluster else {}
         spaces = options["namespace"] or connection.get("namespaces")
-        self.stdout.write(
-            target_setup(
-                ceiling(self._sets(options["cluster"], options["command_set"]), spaces),
-                accounts=connection.get("accounts", ACCOUNTS),
-            ),
-            ending="",
+        printed = target_setup(
+            ceiling(self._sets(options["cluster"], options["command_set"]), spaces),
+            accounts=connection.get("accounts", ACCOUNTS),
         )
+        note_setup_shown(cluster=options["cluster"], command="kubernetes_target_setup", now=clock.now())
+        self.stdout.write(printed, ending="")
 
     def _sets(self, cluster: str, names: Sequence[str]) -> list[CompiledSet]:
         found = CommandSet.objects.live().filter(kind="kubernetes").prefetch_related("versions")

@@ -7,9 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from broker.kernel import clock
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger, target_setup
 from sessions_app.models import Cluster
+from sessions_app.operations.note_setup_shown import note_setup_shown
 
 
 class Command(BaseCommand):
@@ -52,4 +54,5 @@ class Command(BaseCommand):
             )
         except ValueError as error:
             raise CommandError(str(error)) from None
+        note_setup_shown(cluster=cluster.name, command="postgres_target_setup", now=clock.now())
         self.stdout.write(printed + (login_trigger() if options["login_trigger"] else ""), ending="")

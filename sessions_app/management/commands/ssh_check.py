@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sessions_app.connectors.base import ConnectorError
+from broker.audit.actor import Actor
+from broker.kernel import clock
 from sessions_app.models import Target
-from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.operations.look_at_target import is_right, look_at_target
 
 
 class Command(BaseCommand):
@@ -37,13 +38,9 @@ class Command(BaseCommand):
 
     def _check(self, target: Target) -> bool:
         self.stdout.write(f"{target.name} ({target.account}@{target.address} port {target.port})")
-        try:
-            connector = connector_for(target.cluster.kind)
-        except ConnectorError as error:
-            raise CommandError(error.message) from error
-        steps = connector.check(place_of_target(target))
+        steps = look_at_target(target=target, actor=Actor.system("ssh_check"), now=clock.now)
         for step in steps:
             self.stdout.write(f"  {'ok   ' if step.ok else 'WRONG'} {step.name}: {step.detail}")
             if step.fix:
                 self.stdout.write(f"        {step.fix}")
-        return all(step.ok for step in steps)
+        return is_right(steps)

@@ -13,6 +13,7 @@ from broker.kernel import clock
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import Target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.note_setup_shown import note_setup_shown
 from sessions_app.queries.authority import trusted_ssh_cas
 
 
@@ -58,4 +59,5 @@ class Command(BaseCommand):
             )
         except NoSetup as error:
             raise CommandError(str(error)) from error
+        note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")

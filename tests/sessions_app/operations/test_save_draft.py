@@ -9,7 +9,7 @@ from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.check_request import NothingToAskFor
 from sessions_app.operations.publish_command_set import publish_command_set
 from sessions_app.operations.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
-from tests.support.acts import change, policy
+from tests.support.acts import change, last, policy
 
 
 def draft(world, *, who=None, old="echo stop", new="echo halt", more=""):
@@ -22,6 +22,12 @@ def test_a_draft_allows_nothing_until_it_is_published(world):
     assert (version.number, version.published_at, version.created_by) == (2, None, world.admin)
     request = world.request()
     assert request.command_set_version.number == 1
+
+
+def test_who_wrote_a_draft_is_in_the_record(world):
+    version = draft(world)
+    entry = last("command_set.drafted", "restart-web")
+    assert (entry.actor, entry.data["version"], entry.data["digest"]) == ("admin", 2, version.digest)
 
 
 def test_a_second_draft_replaces_the_first(world):

@@ -1,0 +1,74 @@
+"""Look at a target step by step, and write down each step's answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import Json, record
+from broker.kernel.text import recordable
+from sessions_app.connectors.base import CheckStep, CommandChecker, ConnectorError
+from sessions_app.models import Target
+from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.queries.commands import published_sets
+
+# What an answer says of a target may be long; a page and the record need no more of it.
+LONGEST = 1000
+
+
+def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetime]) -> Sequence[CheckStep]:
+    """Log in to a target, go through the steps of its kind, and record what they answered. Nothing is held in the database
+    meanwhile.
+    """
+    steps = steps_of(target)
+    with transaction.atomic():
+        record_look(target=target, steps=steps, actor=actor, now=now())
+    return steps
+
+
+def steps_of(target: Target) -> Sequence[CheckStep]:
+    """Ask a target. What keeps Stint from asking is a step as well."""
+    if target.removed_at is not None or target.cluster.removed_at is not None:
+        return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
+    try:
+        return _asked(target)
+    except ConnectorError as error:
+        return [
+            CheckStep(
+                "set up in Stint", False, error.message, "Mend the cluster on its page, then try again."
+            )
+        ]
+
+
+def record_look(*, target: Target, steps: Sequence[CheckStep], actor: Actor, now: dt.datetime) -> None:
+    """Record what was seen; call it in a transaction."""
+    record(
+        event=Event.CLUSTER_CHECKED, actor=actor, object_type="cluster", object_ref=target.cluster.name, now=now,
+        data={"target": target.name, "ok": is_right(steps), "steps": kept(steps)},
+    )  # fmt: skip
+
+
+def is_right(steps: Sequence[CheckStep]) -> bool:
+    """Whether nothing has to be fixed."""
+    return bool(steps) and all(step.ok for step in steps)
+
+
+def kept(steps: Sequence[CheckStep]) -> list[dict[str, Json]]:
+    """Return the steps as they are stored."""
+    return [
+        {key: recordable(value)[:LONGEST] if isinstance(value, str) else value for key, value in asdict(step).items()}
+        for step in steps
+    ]  # fmt: skip
+
+
+def _asked(target: Target) -> Sequence[CheckStep]:
+    connector, place = connector_for(target.cluster.kind), place_of_target(target)
+    steps = connector.check(place)
+    if isinstance(connector, CommandChecker) and all(step.ok for step in steps):
+        steps += connector.check_commands(place, published_sets(target.cluster))
+    return steps
