@@ -72,6 +72,7 @@ class PostgresServer(TargetServer):
         key, certificate = self_signed(HOST)
         for name, text in (("server.key", key), ("server.crt", certificate)):
             (self.data / name).write_text(text)
+            (self.data / name).chmod(0o600)
             if self.account is not None:
                 os.chown(self.data / name, self.account.uid, self.account.gid)
         self.authority = certificate
