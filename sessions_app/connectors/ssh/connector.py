@@ -114,6 +114,7 @@ async def sweep_target(dialer: Dialer, place: Place, label: str, mark: Mark) -> 
             "processes_found": swept.found,
             "processes_left": swept.left,
             "rounds": swept.rounds,
+            "processes_of_other_grants_killed": swept.forgers,
         },
     )
 

@@ -25,7 +25,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _CHECK = '[ "$PPID" != 1 ] || exit 125; '
 _GUARD = _CHECK + 'exec "$@"'
 _FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
-_KILL = 'pid=${file#/proc/}; pid=${pid%/environ}; kill -KILL "$pid" 2>/dev/null; '
+_PID = "pid=${file#/proc/}; pid=${pid%/environ}; "
+_KILL = _PID + 'kill -KILL "$pid" 2>/dev/null; '
 # Stays above the command and carries no mark itself. When sshd goes, or the command's time is over, it kills the group
 # and then whatever else has the command's mark, so that what left the group dies although no gateway asks for it.
 # `$!` is known before any trap can run. A program that is just being started has no environment to be seen for a moment,
@@ -127,19 +128,29 @@ def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
 
 # A look that finds nothing proves nothing where it can't find itself: without grep on the PATH, or without /proc.
 _SEES = 'grep -qzxF -- "$2" "/proc/$$/environ" 2>/dev/null || exit 3; '
+# Any process of the account may start others with the mark of any grant, faster than they are killed. Where such go on coming, what
+# starts them is killed as well, if it carries a mark of Stint's that is another grant's.
+_MARKED = f"^({GRANT_MARK}|{RUN_MARK})="
+_KILL_FORGER = (
+    'kill -STOP "$pid" 2>/dev/null; up=0; while read -r key value; do [ "$key" != PPid: ] || up=$value; done '
+    '2>/dev/null <"/proc/$pid/status"; if [ "$up" -gt 1 ] && '
+    f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxF -- "$1" "/proc/$up/environ" 2>/dev/null; '
+    'then kill -KILL "$up" 2>/dev/null && forgers=$((forgers + 1)); fi; '
+)
 # Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
 # Every process that a found one starts meanwhile carries the mark as well, and the next round finds it.
 _SWEEP = (
-    f"{_SEES}found=0 round=0 left=1 none=0 seen=; "
+    f"{_SEES}found=0 round=0 left=1 none=0 forgers=0 seen=; "
     'while [ "$none" -lt 2 ] && [ "$round" -lt 6 ]; do '
     "round=$((round + 1)) left=0; "
-    f"for file in $({_FIND}); do left=$((left + 1)); {_KILL}"
+    f"for file in $({_FIND}); do left=$((left + 1)); "
+    f'if [ "$round" -gt 2 ]; then {_PID}{_KILL_FORGER}fi; {_KILL}'
     # One that is on its way out may be seen twice.
     'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; '
     'if [ "$left" -gt 0 ]; then none=0; else none=$((none + 1)); fi; sleep 0.02; done; '
-    'echo "found=$found left=$left rounds=$round"'
+    'echo "found=$found left=$left rounds=$round forgers=$forgers"'
 )
-_COUNT = f'{_SEES}set -- $({_FIND}); echo "found=$# left=$# rounds=1"'
+_COUNT = f'{_SEES}set -- $({_FIND}); echo "found=$# left=$# rounds=1 forgers=0"'
 
 _MARKS = (
     f'{_SEES}grep -azhE -- "^$1" /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" | sort | uniq -c; echo end'
@@ -166,16 +177,19 @@ def _script(text: str, mark: str) -> str:
     return quote_argv(["env", itself, "timeout", "-s", "KILL", "20", "sh", "-c", text, "stint", mark, itself])
 
 
-_SUMMARY = re.compile(r"found=(\d+) left=(\d+) rounds=(\d+)\n?")
+_SUMMARY = re.compile(r"found=(\d+) left=(\d+) rounds=(\d+) forgers=(\d+)\n?")
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep saw: how many processes it found in all, how many were there in its last look, and how often it looked."""
+    """What a sweep saw: how many processes it found in all, how many were there in its last look, how often it looked, and how many
+    processes of other grants it killed because they went on starting some with this one's mark.
+    """
 
     found: int
     left: int
     rounds: int
+    forgers: int
 
 
 def parse_sweep(output: str) -> Swept | None:

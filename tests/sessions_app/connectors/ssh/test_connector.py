@@ -82,6 +82,38 @@ def test_a_mark_that_only_begins_the_same_is_not_swept(case):
     case.connector.revoke(longer)
 
 
+# A loop that starts a process with somebody else's mark again and again.
+FORGER = 'while :; do STINT_GRANT="$1" sleep 0.3 & sleep 0.005; done'
+
+
+def test_a_process_of_another_grant_that_carries_this_ones_mark_is_killed_and_the_grant_ends(case):
+    mine, theirs = case.lease(), case.lease()
+    case.leave(theirs)
+    marked = {**os.environ, "STINT_GRANT": mine.token, "STINT_RUN": f"{theirs.token}-1"}
+    with subprocess.Popen(["setsid", "sleep", "600"], env=marked) as foreign:
+        eventually(lambda: b"sleep" in _words(foreign.pid))
+        evidence = case.connector.revoke(mine)
+        assert evidence.gone
+        assert foreign.wait(5) == -9
+    assert not case.connector.verify(theirs).gone
+    assert case.connector.revoke(theirs).gone
+
+
+def test_a_process_of_another_grant_that_goes_on_forging_this_ones_mark_keeps_it_from_no_end(case):
+    mine, theirs = case.lease(), case.lease()
+    marked = {**os.environ, "STINT_GRANT": theirs.token, "STINT_RUN": f"{theirs.token}-1"}
+    with subprocess.Popen(["setsid", "sh", "-c", FORGER, "sh", mine.token], env=marked) as forger:
+        try:
+            eventually(lambda: not case.connector.verify(mine).gone)
+            evidence = case.connector.revoke(mine)
+            assert evidence.gone, evidence.detail
+            assert evidence.detail["processes_of_other_grants_killed"] == 1
+            assert forger.wait(5) == -9
+        finally:
+            forger.kill()
+    assert case.connector.revoke(theirs).gone
+
+
 def test_a_target_that_trusts_another_authority_is_an_error(target):
     import asyncssh
 
