@@ -20,15 +20,24 @@ from django.http import HttpRequest
 
 from accounts.models import Identity, Kind
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
-from broker.kernel.errors import InvalidInput
+from broker.kernel.errors import Forbidden, InvalidInput
 
 REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 _KINDS = (*REAL, Authenticator.Type.RECOVERY_CODES)
 # How a session says that the identity provider vouched for its person.
 BY_PROVIDER = "provider"
-# Factors are changed by who has shown within so long that they are who signed in.
-PROOF_LASTS = dt.timedelta(minutes=10)
+# Factors are changed, and keys and tokens are made, by who has shown within so long that they are who signed in.
+PROOF_LASTS = dt.timedelta(minutes=5)
+# The pages that a sign-in may still have to go through before it counts, by the names of their addresses.
+OWN_PASSWORD, SECOND_FACTOR = "account_password", "factors"
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 _PURPOSE = "authenticator app that is set up"
+
+
+class ProofNeeded(Forbidden):
+    """The browser session that acts has not shown lately who it is."""
+
+    code = "proof_needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,7 @@ def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator |
         record_authentication(request, identity, "password", **facts)
     else:
         record_authentication(request, identity, "mfa", id=factor.pk, type=str(factor.type), **facts)
+    identity.proven_at = proven_at(request, identity)
 
 
 def factor_used(request: HttpRequest, identity: Identity) -> str:
@@ -118,10 +128,26 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
     return str(shown[-1]) if shown else ""
 
 
-def recently_proven(request: HttpRequest, identity: Identity, now: dt.datetime) -> bool:
-    """Whether the session was shown a password or a factor within the last minutes, at its sign-in or since."""
+def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
+    """Return when the session was last shown a password or a factor, at its sign-in or since."""
     shown = get_authentication_records(request, identity)
-    return bool(shown) and now.timestamp() - shown[-1]["at"] < PROOF_LASTS.total_seconds()
+    return dt.datetime.fromtimestamp(shown[-1]["at"], dt.UTC) if shown else _NEVER
+
+
+def recently_proven(identity: Identity, now: dt.datetime) -> bool:
+    """Whether who acts has just shown who they are. A token is such a proof by itself; a session may stand open."""
+    return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
+
+
+def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
+    """Raise ProofNeeded unless who acts has just shown who they are: else a browser that somebody left open is enough to
+    make what opens Stint from anywhere, for months.
+    """
+    if not recently_proven(identity, now):
+        raise ProofNeeded(
+            "Confirm that it is you.",
+            hint=f"Do that at {settings.PUBLIC_URL}/account/confirm/, and send this again within five minutes.",
+        )
 
 
 def provider_of(request: HttpRequest, identity: Identity) -> str:
@@ -130,11 +156,13 @@ def provider_of(request: HttpRequest, identity: Identity) -> str:
     return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
 
 
-def second_factor_missing(request: HttpRequest, user: Identity | AnonymousUser) -> bool:
-    """Whether this sign-in lacks the second factor that is required: it counts as nobody's until it has shown one.
+def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
+    """Return the page that this sign-in has to go through before it counts: it is nobody's until then. Empty: none.
 
     Whom the identity provider vouched for has shown there what it asks for.
     """
-    if settings.SECOND_FACTOR != "required" or not isinstance(user, Identity):
-        return False
-    return not factor_used(request, user) and not provider_of(request, user)
+    if not isinstance(user, Identity) or provider_of(request, user):
+        return ""
+    if user.password_given:
+        return OWN_PASSWORD
+    return SECOND_FACTOR if settings.SECOND_FACTOR == "required" and not factor_used(request, user) else ""

@@ -10,34 +10,46 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts.factors import second_factor_missing
+from accounts.factors import OWN_PASSWORD, SECOND_FACTOR, missing_step, proven_at
+from accounts.models import Identity
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 def before_second_factor(view: _View) -> _View:
     """Open a view also to a sign-in that still lacks the second factor which is required."""
-    view.before_second_factor = True  # type: ignore[attr-defined]  # read below
+    return _opened(view, SECOND_FACTOR)
+
+
+def before_own_password(view: _View) -> _View:
+    """Open a view also to a sign-in by a password that another person chose."""
+    return _opened(view, OWN_PASSWORD)
+
+
+def _opened(view: _View, step: str) -> _View:
+    view.before = {*getattr(view, "before", ()), step}  # type: ignore[attr-defined]  # read below
     return view
 
 
-class SecondFactorMiddleware:
-    """Where a second factor is required, a sign-in without one is nobody's, but for the views that let it have one.
-
-    Those know it by ``request.unproven``.
+class SignInMiddleware:
+    """Notes when a session has last shown who it is. A sign-in that lacks a step is nobody's, but for the views of that step:
+    those know it by ``request.unproven``, and ``request.missing`` names the step's page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if second_factor_missing(request, request.user):
+        if isinstance(request.user, Identity):
+            request.user.proven_at = proven_at(request, request.user)
+        if step := missing_step(request, request.user):
+            request.missing = step  # type: ignore[attr-defined]
             request.unproven, request.user = request.user, AnonymousUser()  # type: ignore[attr-defined]
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> None:
         """Let the person be who they are at the few views that are for this."""
-        if getattr(request, "unproven", None) and getattr(view, "before_second_factor", False):
+        if getattr(request, "missing", "") in getattr(view, "before", ()):
             request.user = request.unproven  # type: ignore[attr-defined]
 
 

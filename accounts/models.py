@@ -83,11 +83,16 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     disabled_at = models.DateTimeField(null=True, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
+    # Another person chose the password: until it is replaced, a sign-in with it opens the page that replaces it and no other.
+    password_given = models.BooleanField(default=False, db_default=False)
     # How often all sign-ins were ended without another password.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
     # The piece of work that the token in use is bound to; set by whoever looks the token up, and never stored.
     bound_to: str = ""
+    # When the browser session that acts was last shown a password or a factor; set where a session is read, and never stored.
+    # None: no session acts.
+    proven_at: dt.datetime | None = None
     # What it holds on rows of the catalogue, by noun and permission, for as long as one page is read; None: read each time.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 

@@ -55,4 +55,5 @@ def store_password(identity: Identity, password: str) -> None:
             "Choose another password.", hint=" ".join(error.messages), fields={"new": error.messages}
         ) from error
     identity.set_password(password)
-    identity.save(update_fields=["password"])
+    identity.password_given = False
+    identity.save(update_fields=["password", "password_given"])

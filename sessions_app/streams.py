@@ -34,7 +34,7 @@ from django.contrib.auth import get_user
 from django.db import close_old_connections
 from django.http import HttpRequest
 
-from accounts.factors import second_factor_missing
+from accounts.factors import missing_step
 from accounts.sessions import SessionStore
 from broker.kernel.database import conninfo
 
@@ -253,7 +253,7 @@ def _somebody(session_key: str) -> int | None:
     request = HttpRequest()
     request.session = SessionStore(session_key)
     person = get_user(request)
-    return person.pk if person.is_active and not second_factor_missing(request, person) else None
+    return person.pk if person.is_active and not missing_step(request, person) else None
 
 
 application = Streams()

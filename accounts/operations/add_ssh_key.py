@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
+from accounts.factors import ensure_recently_proven
 from accounts.models import Identity, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.events import Event
@@ -38,7 +39,7 @@ def add_ssh_key(
     """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
 
     Raises InvalidInput for anything else, private keys and certificates included, KeyTaken, NotFound, and Forbidden for
-    another person's keys.
+    another person's keys; ProofNeeded.
     """
     algorithm, blob, comment = _parse(public_key)
     label = checked_text(label, field="label", longest=100)
@@ -47,6 +48,7 @@ def add_ssh_key(
         raise NotFound("There is no such identity.")
     if not may_give_credentials(actor, identity):
         raise Forbidden("Nobody registers keys for another person.")
+    ensure_recently_proven(actor, now)
     fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     try:
         with transaction.atomic():

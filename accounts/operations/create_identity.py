@@ -52,6 +52,8 @@ def create_identity(
             identity = Identity.objects.create_user(
                 username, password, kind=kind, name=name, email=email, owner=owner,
                 is_superuser=is_superuser, time_zone=time_zone,
+                # A person who made it knows it, and so it is replaced first; who has a shell on the server may make their own.
+                password_given=password is not None and actor.id is not None,
             )  # fmt: skip
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
             record(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.factors import ensure_recently_proven
 from accounts.models import APIToken, Identity, Scope
 from accounts.queries import may_give_credentials
 from broker.audit.events import Event
@@ -33,7 +34,8 @@ def create_token(
 
     ``workflow`` is the reference of the piece of work that all it asks for is bound to.
 
-    Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound.
+    Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound;
+    ProofNeeded.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
@@ -52,6 +54,7 @@ def create_token(
         raise NotFound("There is no such identity.")
     if not may_give_credentials(actor, identity):
         raise Forbidden("Nobody makes tokens for another person.")
+    ensure_recently_proven(actor, now)
     text = new_token("stint")
     with transaction.atomic():
         token = APIToken.objects.create(

@@ -7,6 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.factors import ensure_recently_proven
 from accounts.models import DeviceAuthorization, DeviceState, Identity
 from accounts.operations.find_device import UnknownCode, find_device
 from broker.audit.events import Event
@@ -19,10 +20,12 @@ def decide_device(
 ) -> DeviceAuthorization:
     """Decide, once, about the program that shows the code. A yes lets it fetch a token of this person.
 
-    Raises UnknownCode (decided already, too), TooManyTries, Forbidden (a machine).
+    Raises UnknownCode (decided already, too), TooManyTries, Forbidden (a machine), ProofNeeded (a yes).
     """
     if not identity.is_person:
         raise Forbidden("Only people let programs act as them.", hint="Give a machine a token of its own.")
+    if allow:
+        ensure_recently_proven(identity, now)
     found = find_device(user_code=user_code, identity=identity, now=now)
     event = Event.IDENTITY_DEVICE_ALLOWED if allow else Event.IDENTITY_DEVICE_DENIED
     with transaction.atomic():

@@ -11,7 +11,7 @@ from accounts.models import Identity
 from accounts.passwords import check_password, store_password
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.errors import NotFound
+from broker.kernel.errors import InvalidInput, NotFound
 
 
 def set_password(*, identity_id: int, current: str, new: str, actor: Identity, now: dt.datetime) -> Identity:
@@ -24,6 +24,8 @@ def set_password(*, identity_id: int, current: str, new: str, actor: Identity, n
         if identity is None or identity.pk != actor.pk:
             raise NotFound("There is no such identity of yours.")
         check_password(identity, current)
+        if new == current:
+            raise InvalidInput("That is the password that you have.", fields={"new": ["Choose another one."]})
         store_password(identity, new)
         record(
             event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor_of(actor), object_type="identity",

@@ -312,7 +312,7 @@ class HoldDecision(Body):
     ]
 )
 class NewIdentity(Body):
-    """An identity to make. Services and agents have an owner and no password."""
+    """An identity to make. Services and agents have an owner and no password; a person replaces theirs at the first sign-in."""
 
     username = Text(max_length=100)
     kind = Choice(choices=Kind.values)

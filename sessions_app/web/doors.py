@@ -68,7 +68,7 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:
-    """Send to the sign-in page, or to the one that sets up the second factor that is missing; a fragment sends its whole
+    """Send to the sign-in page, or to that of the step that the sign-in lacks; a fragment sends its whole
     page there instead of showing the form in its place. A form of who is signed out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
@@ -79,7 +79,7 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
         if typed(request):
             return not_sent(request, status=401)
     path = (current.current_url_abs_path or "/") if current else request.get_full_path()
-    there = redirect("factors") if unproven else redirect_to_login(path)
+    there = redirect(request.missing) if unproven else redirect_to_login(path)
     return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]}) if current else there
 
 

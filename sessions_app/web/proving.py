@@ -1,4 +1,5 @@
-"""Forms by which somebody shows again who they are: at the second step of a sign-in, and before factors are changed."""
+"""Forms by which somebody shows again who they are: at the second step of a sign-in, before factors are changed, and
+before keys and tokens are made."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
 from accounts.addresses import address_of
-from accounts.factors import factors_of, recently_proven
+from accounts.factors import factors_of, note_proof, recently_proven
 from accounts.models import Identity
 from accounts.passkeys import State, possible
 from accounts.passwords import TooManyTries, check_password
@@ -27,6 +29,9 @@ P = ParamSpec("P")
 _ASKED = "stint.passkey"
 # Seconds that somebody may take to find the security key.
 _LONGEST = 300
+# What says that a form is sent with a proof, and the fields that can hold one.
+_PROVES, _PROOFS = "proves", {"password", "code", "passkey", "ticket"}
+_OURS = {"csrfmiddlewaretoken", _PROVES, *_PROOFS}
 
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
@@ -77,27 +82,44 @@ def _counted(request: HttpRequest, identity: Identity) -> Iterator[None]:
 def recently(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Ask first for a password or a factor, in place of the page, where the last proof is older than some minutes."""
+    """Ask first for a password or a factor, in place of the page, where the last proof is older than some minutes. A form
+    that was sent goes on with the proof, as it was typed.
+    """
 
     @functools.wraps(view)
     def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if recently_proven(request, who(request), clock.now()):
+        me = who(request)
+        if recently_proven(me, clock.now()):
             return view(request, *args, **kwargs)
-        after = request.path if request.method == "GET" else ""
-        return ask_again(request, after=after, status=200 if request.method == "GET" else 403)
+        if request.method == "GET":
+            return ask_again(request, after=request.get_full_path(), status=200)
+        if _PROVES not in request.POST:
+            return ask_again(request, status=403)
+        try:
+            note_proof(request, me, prove_again(request, me), reauthenticated=True)
+        except StintError as error:
+            return ask_again(request, status=error.status, error=error)
+        return view(request, *args, **kwargs)
 
     return cast(Callable[Concatenate[HttpRequest, P], HttpResponse], inner)
 
 
 def ask_again(
-    request: HttpRequest, *, after: str, status: int, error: StintError | None = None
+    request: HttpRequest, *, after: str = "", status: int, error: StintError | None = None
 ) -> HttpResponse:
-    """The page that asks for a password or a factor, and then leads to ``after``."""
+    """The page that asks for a password or a factor, and then leads to ``after``; without it, what was sent is sent again
+    with the proof, unless it held a proof of its own, which is asked for anew then.
+    """
     factors = factors_of(who(request))
+    sent = {name: request.POST.getlist(name) for name in request.POST if name not in _OURS}
+    again = not after and not (_PROOFS & {*request.POST} and _PROVES not in request.POST)
     context = {
         "factors": factors,
         "passkeys": factors.passkeys and possible(),
-        "after": after,
+        "to": request.get_full_path() if again else reverse("account_confirm"),
+        "sent": {_PROVES: ["1"], **sent} if again else {"next": [after]},
+        "again": again,
+        "nothing": not after and not again,
         "error": error,
     }
     return render(request, "accounts/confirm.html", context, status=status)

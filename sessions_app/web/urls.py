@@ -5,7 +5,7 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
-from accounts.middleware import before_second_factor
+from accounts.middleware import before_own_password, before_second_factor
 from sessions_app.web.views import (
     account,
     approvals,
@@ -94,7 +94,7 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/second-step/", sign_in.second_step, name="mfa_authenticate"),
     path(
         "sign-out/",
-        before_second_factor(LogoutView.as_view(template_name="accounts/sign_out.html")),
+        before_own_password(before_second_factor(LogoutView.as_view(template_name="accounts/sign_out.html"))),
         name="account_logout",
     ),
     path("device/", device.device, name="device"),

@@ -76,7 +76,7 @@ def test_the_pages_of_second_factors_are_accessible_and_fit(live_world, serve, c
     fits(page)
     _age_sign_ins()
     page.goto("/account/factors/passkey/")
-    expect(page.locator("h1")).to_have_text("Show that it is you")
+    expect(page.locator("h1")).to_have_text("Confirm that it is you")
     fits(page)
     context.close()
     admin = chromium.new_context(base_url=site, reduced_motion="reduce").new_page()

@@ -276,6 +276,14 @@ def test_where_a_second_factor_is_required_there_is_no_stream_without_one(live_w
         begun(stream)
 
 
+def test_a_password_that_another_person_chose_opens_no_stream(live_world, streams):
+    live_world.bob.password_given = True
+    live_world.bob.save()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(streams, cookie_of(live_world.bob))
+    assert refused.value.code == 403
+
+
 def test_there_is_nothing_else_at_that_door(live_world, streams):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{streams}/requests/", timeout=5)

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import struct
+import time
 from typing import Any
 
 from django.test import Client
@@ -43,6 +44,16 @@ def give_app(identity: Any, now: dt.datetime, secret: str = SECRET) -> list[str]
 def sign_in(client: Client, name: str = "alice", password: str = PASSWORD, **more: str) -> Any:
     """The first step of a sign-in."""
     return client.post("/sign-in/", {"login": name, "password": password, **more})
+
+
+def just_signed_in(client: Client, identity: Any, ago: dt.timedelta = dt.timedelta()) -> Client:
+    """A browser whose person signed in that long ago, without the work of hashing a password."""
+    client.force_login(identity, backend="accounts.backends.PasswordBackend")
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago.total_seconds()}]
+    session["account_authentication_methods_user"] = str(identity.pk)
+    session.save()
+    return client
 
 
 def second_step(client: Client, code: str) -> Any:

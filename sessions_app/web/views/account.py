@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.factors import factors_of
+from accounts.middleware import before_own_password
 from accounts.models import APIToken, Identity, Scope, SSHPublicKey
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.confirm_email import confirm_email
@@ -24,6 +25,7 @@ from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.web.doors import ACT, FORM, page, who
+from sessions_app.web.proving import recently
 
 LIFETIMES = (1, 7, 30, 90)
 
@@ -74,6 +76,7 @@ def _whose(request: HttpRequest) -> int:
 
 
 @page(ACT)
+@recently
 def key_add(request: HttpRequest) -> HttpResponse:
     """Register a public key of one's own, or of a machine that one owns."""
     me = who(request)
@@ -97,6 +100,7 @@ def key_remove(request: HttpRequest, key: int) -> HttpResponse:
 
 
 @page(ACT)
+@recently
 def token_add(request: HttpRequest) -> HttpResponse:
     """Make an API token; the answer shows it, this once."""
     me = who(request)
@@ -145,6 +149,7 @@ def confirm_address(request: HttpRequest) -> HttpResponse:
     return redirect("account")
 
 
+@before_own_password
 @sensitive_post_parameters()
 @page(FORM)
 def password(request: HttpRequest) -> HttpResponse:

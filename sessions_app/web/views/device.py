@@ -14,11 +14,13 @@ from accounts.operations.find_device import find_device
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.web.doors import FORM, page, who
+from sessions_app.web.proving import recently
 
 ANSWERS = {"allow": True, "deny": False}
 
 
 @page(FORM)
+@recently
 def device(request: HttpRequest) -> HttpResponse:
     """Type the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
     code = (request.POST or request.GET).get("user_code", "")

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.factors import factors_of, note_proof, offer_secret, offered_secret, said
@@ -147,12 +148,14 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
 
 @before_second_factor
 @sensitive_post_parameters()
-@page(ACT)
+@page(FORM)
 def confirm(request: HttpRequest) -> HttpResponse:
     """Show again who one is, and go on to what asked for it."""
+    if request.method != "POST":
+        return ask_again(request, after=reverse("account"), status=200)
     me, after = who(request), request.POST.get("next", "")
     try:
         note_proof(request, me, prove_again(request, me), reauthenticated=True)
     except StintError as error:
-        return ask_again(request, after=after, status=error.status, error=error)
+        return ask_again(request, after=after or reverse("account"), status=error.status, error=error)
     return back(request, "account")

@@ -8,11 +8,12 @@ import stat
 import pytest
 from django.test import Client
 
+from tests.support.factors import just_signed_in
+
 
 def let_in(laptops, code: str, answer: str = "allow", who: str = "alice") -> None:
     """Somebody types the code into their browser, and decides."""
-    browser = Client()
-    browser.force_login(getattr(laptops.world, who), backend="accounts.backends.PasswordBackend")
+    browser = just_signed_in(Client(), getattr(laptops.world, who))
     assert browser.post("/device/", {"user_code": code, "answer": answer}).status_code == 200
 
 

@@ -13,6 +13,7 @@ from sessions_app.models import Notice
 from sessions_app.policy.policies import canonical
 from tests.sessions_app.api.conftest import Caller
 from tests.support.acts import events, last
+from tests.support.factors import just_signed_in
 from tests.support.world import PASSWORD
 
 TOKEN = {"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"}
@@ -106,7 +107,7 @@ def test_a_token_makes_none_that_may_do_more_than_itself(api):
 
 def test_a_browser_session_makes_any_token(world):
     caller = Caller(world.alice)
-    caller.client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
+    just_signed_in(caller.client, world.alice)
     assert caller.get("/me").body["scopes"] is None
     assert caller.post("/me/tokens", {**TOKEN, "scopes": ["read", "decide", "end"]}).status_code == 201
 

@@ -10,6 +10,7 @@ from django.test import Client
 
 from accounts.models import APIToken, DeviceAuthorization
 from tests.sessions_app.api.conftest import Caller
+from tests.support.factors import just_signed_in
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -26,9 +27,7 @@ def poll(oauth, codes):
 
 @pytest.fixture
 def browser(world):
-    client = Client()
-    client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
-    return client
+    return just_signed_in(Client(), world.alice)
 
 
 def test_a_person_lets_a_program_in_and_it_acts_as_them(oauth, browser, world):
@@ -75,7 +74,7 @@ def test_a_refused_program_gets_nothing(oauth, browser):
 def test_a_form_that_another_site_sends_lets_nobody_in(oauth, world):
     codes = start(oauth)
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(world.alice, backend="accounts.backends.PasswordBackend")
+    just_signed_in(strict, world.alice)
     assert strict.post("/device/", {"user_code": codes["user_code"], "answer": "allow"}).status_code == 403
     assert poll(oauth, codes).body["error"] == "authorization_pending"
 

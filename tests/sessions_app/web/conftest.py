@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from tests.support.factors import just_signed_in
+
 
 @pytest.fixture
 def browser(world) -> Callable[..., Client]:
@@ -15,7 +17,7 @@ def browser(world) -> Callable[..., Client]:
     def make(name: str | None = None, **options) -> Client:
         client = Client(**options)
         if name is not None:
-            client.force_login(getattr(world, name), backend="accounts.backends.PasswordBackend")
+            just_signed_in(client, getattr(world, name))
         return client
 
     return make

@@ -101,7 +101,7 @@ def test_a_key_that_was_not_offered_is_not_taken(client, world, ticket):
 
 def test_an_offer_is_for_one_person_and_for_some_minutes(world):
     secret, ticket = offer_secret(world.alice, world.now)
-    assert offered_secret(world.alice, ticket, world.now + dt.timedelta(minutes=9)) == secret
+    assert offered_secret(world.alice, ticket, world.now + dt.timedelta(minutes=4)) == secret
     for who, minutes in ((world.bob, 0), (world.alice, 11)):
         with pytest.raises(InvalidInput):
             offered_secret(who, ticket, world.now + dt.timedelta(minutes=minutes))
@@ -118,7 +118,7 @@ def age(client: Client) -> None:
 def test_what_changes_a_sign_in_asks_again_who_it_is_after_some_minutes(client, world):
     age(client)
     page = client.get(APP)
-    assert (page.status_code, "Show that it is you" in page.content.decode()) == (200, True)
+    assert (page.status_code, "Confirm that it is you" in page.content.decode()) == (200, True)
     assert 'class="qr"' not in page.content.decode()
     done = client.post(CONFIRM, {"password": PASSWORD, "next": APP})
     assert done["Location"] == APP

@@ -138,7 +138,7 @@ def test_a_passkey_shows_again_who_one_is(client, device, world):
     show(client, device, ALONE)
     age(client)
     page = client.get(ADD).content.decode()
-    assert "Go on with a passkey" in page
+    assert "Continue with a passkey" in page
     assert client.post(f"{ADD}ask/").status_code == 403
     assert show(client, device, "/account/confirm/", next=ADD)["Location"] == ADD
     assert client.post(f"{ADD}ask/").status_code == 200
