@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from .durations import parse_duration
 from .errors import CliError
 from .granting import ref_of
-from .screen import seconds_of
 from .shell import Shell
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -69,10 +69,10 @@ class Span(click.ParamType[int]):
     name = "DURATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        seconds = value if isinstance(value, int) else seconds_of(str(value))
-        if not seconds:
-            self.fail(f"{value!r} is no duration. Write 30m, 4h, 1h30m or 2d.", param, ctx)
-        return int(seconds)
+        try:
+            return value if isinstance(value, int) else parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 class Moment(click.ParamType[str]):

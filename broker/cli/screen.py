@@ -21,7 +21,6 @@ _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069
 _DRAWS = re.compile(
     "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
-_STEP = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _NARROWEST = 8
 _COLOURS = {
     "active": "green", "approved": "green", "done": "green", "allowed": "green", "starts": "green", "yes": "green",
@@ -107,15 +106,6 @@ def span(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
-
-
-def seconds_of(text: str) -> int | None:
-    """Seconds of `90`, `30m`, `1h30m`, `2d`; None for anything else."""
-    if re.fullmatch(r"[0-9]{1,8}", text):
-        return int(text)
-    if not re.fullmatch(r"([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?", text) or not text:
-        return None
-    return sum(int(number) * _STEP[unit] for number, unit in re.findall(r"([0-9]+)([dhms])", text))
 
 
 # Tables

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from sessions_app.policy.durations import parse_duration
+from broker.cli.durations import PATTERN, parse_duration
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,99}$"
@@ -23,7 +23,7 @@ DURATION = {
         {"type": "integer", "minimum": 1, "maximum": LONGEST},
         {
             "type": "string",
-            "pattern": r"^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$",
+            "pattern": PATTERN,
             "minLength": 2,
         },
     ],
@@ -168,11 +168,11 @@ class Moment(serializers.DateTimeField):
 
 @extend_schema_field(DURATION)
 class Duration(serializers.Field[int, Any, int, Any]):
-    """A time span; taken as seconds or as text like `1h30m`."""
+    """A time span; taken as a number of seconds or as text like `1h30m`, which has units."""
 
     def to_internal_value(self, data: Any) -> int:
         try:
-            seconds = parse_duration(data)
+            seconds = data if type(data) is int and data > 0 else parse_duration(data)
         except ValueError as error:
             raise serializers.ValidationError(f"{error}.", code="invalid") from error
         if seconds > LONGEST:

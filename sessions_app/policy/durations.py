@@ -1,4 +1,4 @@
-"""Durations as people write them: `30m`, `4h`, `1h30m`, `2d`."""
+"""Durations in documents and on pages: parsed as everywhere, shown exactly, said in words."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from broker.cli.durations import PATTERN, parse_duration
+
+__all__ = ["Duration", "parse_duration", "say_duration", "show_duration"]
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_PATTERN = r"^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$"
-_DURATION = re.compile(_PATTERN)
-
-
-def parse_duration(text: object) -> int:
-    """Return seconds. Raises ValueError for anything but a positive duration such as `30m` or `1h30m`."""
-    if isinstance(text, int) and not isinstance(text, bool) and text > 0:
-        return text
-    match = _DURATION.fullmatch(text) if isinstance(text, str) and text else None
-    seconds = sum(int(part[:-1]) * _UNITS[part[-1]] for part in match.groups() if part) if match else 0
-    if seconds <= 0:
-        raise ValueError(f"{text!r} is not a duration; write it like 30m, 4h or 1h30m")
-    return seconds
 
 
 def show_duration(seconds: int) -> str:
@@ -46,6 +36,6 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     PlainSerializer(show_duration, return_type=str, when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": _PATTERN, "minLength": 2, "examples": ["30m", "4h", "1h30m"]}
+        {"type": "string", "pattern": PATTERN, "minLength": 2, "examples": ["30m", "4h", "1h30m"]}
     ),
 ]

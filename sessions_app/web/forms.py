@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.dateparse import parse_time
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, RequestKind
 from sessions_app.operations.check_request import NewRequest
-from sessions_app.policy.durations import parse_duration
+from sessions_app.policy.durations import parse_duration, show_duration
 
 KINDS = (RequestKind.PLANNED, RequestKind.INCIDENT, RequestKind.QUICK, RequestKind.BREAK_GLASS)
 PARAMETER = "p."
@@ -43,7 +44,7 @@ class Draft:
     def seconds(self) -> int:
         """The duration in seconds; 0 when it is not one."""
         try:
-            return parse_duration(int(self.duration) if self.duration.isdecimal() else self.duration)
+            return parse_duration(self.duration)
         except ValueError:
             return 0
 
@@ -59,15 +60,11 @@ class Draft:
 
     def new_request(self) -> NewRequest:
         """Return what is asked for. Raises InvalidInput where a value has no meaning."""
-        if not self.seconds:
-            raise InvalidInput(
-                "Say for how long.", hint="Write it like 30m, 4h or 1h30m.", fields={"duration": ["Needed."]}
-            )
         return NewRequest(
             cluster=self.cluster,
             command_set=self.command_set,
             policy=self.policy or None,
-            duration=self.seconds,
+            duration=typed_duration(self.duration),
             starts_at=parse_start(self.day, self.hour) if self.kind == RequestKind.PLANNED else None,
             reason=self.reason,
             ticket=self.ticket,
@@ -79,7 +76,7 @@ class Draft:
 
     def as_query(self) -> str:
         """Return the query string whose form is this draft."""
-        start = f"{self.day}T{self.hour or '00:00'}" if self.starts_later else ""
+        start = f"{self.day}T{self.hour}" if self.starts_later and self.hour else ""
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
             "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
@@ -94,7 +91,7 @@ class Draft:
         """
         name, _, value = offer.partition("=")
         if name == "duration" and value.isdecimal():
-            return replace(self, duration=value)
+            return replace(self, duration=show_duration(int(value)))
         if name == "workflow":
             return replace(self, incident=value, other_work="")
         if name == "starts_at":
@@ -158,7 +155,7 @@ def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
         kind=_kind(kind),
         cluster=request.cluster.name,
         command_set=request.command_set_version.command_set.name,
-        duration=str(request.duration),
+        duration=show_duration(request.duration),
         ticket=request.ticket,
         reason=request.reason,
         incident=request.workflow.ref if request.workflow else "",
@@ -167,36 +164,61 @@ def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
     )
 
 
+def typed_duration(text: str) -> int:
+    """Return the seconds of a duration that a form holds. Raises InvalidInput."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        why = f"{error}." if text else "Write it like 30m, 4h or 1h 30m."
+        raise InvalidInput("Say for how long.", hint=why, fields={"duration": [why]}) from error
+
+
 def _kind(text: str) -> str:
     return text if text in KINDS else RequestKind.PLANNED
 
 
-def parse_start(day: str, hour: str) -> dt.datetime | None:
-    """Return the moment of a date and a time in the reader's zone; None when both are empty.
+def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
+    """Return the moment of a date and a time in the reader's zone; None when both are empty. The fields are called ``day`` and
+    ``hour``, after the prefix.
 
-    Raises InvalidInput for text that is no date or time, and for a time that the change to summer time leaves out.
+    Raises InvalidInput for one without the other, for text that is no date or time, and for a time that the change to summer
+    time leaves out.
     """
     if not day and not hour:
         return None
+    if not day or not hour:
+        lacks, name = ("time", "hour") if day else ("date", "day")
+        raise InvalidInput(f"Add the {lacks}.", fields={prefix + name: [f"Add the {lacks}."]})
     try:
-        local = dt.datetime.fromisoformat(f"{day}T{hour or '00:00'}")
+        local = dt.datetime.fromisoformat(f"{day}T{hour}")
     except ValueError as error:
         raise InvalidInput(
             "The start is not a date and a time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
-            fields={"start": ["Not a date and a time."]},
+            fields={f"{prefix}day": ["Not a date and a time."]},
         ) from error  # fmt: skip
     moment = local.replace(tzinfo=timezone.get_current_timezone())
     try:
         there_and_back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None)
     except OverflowError as error:
         raise InvalidInput(
-            "The start is too far away.",
-            hint="Write a day like 2026-11-28.",
-            fields={"start": ["Too far away."]},
-        ) from error
+            "The start is too far away.", hint="Write a day like 2026-11-28.", fields={f"{prefix}day": ["Too far away."]}
+        ) from error  # fmt: skip
     if there_and_back != local:
         raise InvalidInput(
             f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward then.",
-            hint="Choose an earlier or a later time.", fields={"start": ["Does not exist that day."]},
+            hint="Choose an earlier or a later time.", fields={f"{prefix}hour": ["Does not exist that day."]},
         )  # fmt: skip
     return moment
+
+
+def parse_hour(text: str) -> dt.time | None:
+    """Return a time of day as it is typed, `14:00`; None for anything else."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return None
+
+
+def at_hour(day: dt.date, hour: dt.time | None = None) -> dt.datetime:
+    """Return a time of a day in the reader's zone, in UTC; without one its midnight."""
+    return timezone.make_aware(dt.datetime.combine(day, hour or dt.time())).astimezone(dt.UTC)

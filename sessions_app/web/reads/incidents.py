@@ -22,6 +22,7 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
+from sessions_app.policy.durations import show_duration
 from sessions_app.queries.named import with_names
 from sessions_app.web.forms import Draft
 from sessions_app.web.reads import asking
@@ -131,7 +132,7 @@ def _offer(
         kind=RequestKind.INCIDENT,
         cluster=cluster.name,
         command_set=option.name,
-        duration=str(option.longest),
+        duration=show_duration(option.longest),
         incident=incident.ref,
     )
     fields = asking.fields_of(terms, option, draft, incident)

@@ -210,11 +210,10 @@ def _ask(
     now: dt.datetime,
 ) -> Ask:
     try:
-        text = question.duration
-        seconds = parse_duration(int(text) if text.isdecimal() and len(text) < 12 else text)
+        seconds = parse_duration(question.duration)
     except ValueError as error:
         raise InvalidInput(
-            "Say for how long.", hint="Write it like 30m, 4h or 1h30m.", fields={"duration": [str(error)]}
+            "Say for how long.", hint=f"{error}.", fields={"duration": [f"{error}."]}
         ) from error
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
@@ -295,8 +294,8 @@ def _planned(question: Question, document: PolicyDocument) -> tuple[dt.datetime 
     """Return the planned time of the work that is supposed. Raises InvalidInput."""
     if document.workflow is None:
         return None, None
-    starts_at = parse_start(question.from_day, question.from_hour)
-    ends_at = parse_start(question.to_day, question.to_hour)
+    starts_at = parse_start(question.from_day, question.from_hour, "from_")
+    ends_at = parse_start(question.to_day, question.to_hour, "to_")
     if starts_at and ends_at and ends_at <= starts_at:
         raise InvalidInput(
             "The work would end before it begins.",

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from broker.kernel import clock
 from broker.kernel.moments import in_utc, say_day
-from sessions_app.policy.durations import say_duration
+from sessions_app.policy.durations import say_duration, show_duration
 
 register = template.Library()
 
@@ -88,6 +88,9 @@ def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeStrin
         return format_html("{} to {}{}", _time(start, begin), _time(end, finish), more)
     begin = say_moment(start, now).rpartition(" ")[0]
     return format_html("{} to {}{}", _time(start, begin), _time(end, f"{last:%H:%M %Z}"), more)
+
+
+register.filter("exactly", show_duration)
 
 
 @register.filter

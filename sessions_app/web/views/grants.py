@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.addresses import address_of
 from broker.kernel import clock
-from broker.kernel.errors import InvalidInput, NotFound, StintError
+from broker.kernel.errors import NotFound, StintError
 from sessions_app.connectors.base import Credential
 from sessions_app.models import Grant, GrantState, RequestState
 from sessions_app.operations.delegate_grant import Part, delegate_grant
@@ -23,10 +23,11 @@ from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.retry_revoke import retry_revoke
 from sessions_app.operations.review_break_glass import review_break_glass
 from sessions_app.operations.stop_grant import stop_grant
-from sessions_app.policy.durations import parse_duration, say_duration
+from sessions_app.policy.durations import say_duration
 from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt
 from sessions_app.web.doors import ACT, back, page, who
+from sessions_app.web.forms import typed_duration
 from sessions_app.web.reads.grant import GrantPage, field_name, grant_page
 from sessions_app.web.reads.home import LIVE, run_counts
 from sessions_app.web.reads.log import Asked
@@ -267,15 +268,11 @@ def delegate(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _part(request: HttpRequest, grant: Grant) -> Part:
     span = request.POST.get("duration", "").strip()
-    try:
-        duration = parse_duration(span) if span else None
-    except ValueError as error:
-        raise InvalidInput(f"{error}.", fields={"duration": ["Like 30m."]}) from error
     return Part(
         identity=request.POST.get("identity", ""),
         command_set=request.POST.get("command_set") or grant.command_set_version.command_set.name,
         parameters={},
-        duration=duration,
+        duration=typed_duration(span) if span else None,
         reason=request.POST.get("reason", ""),
     )
 

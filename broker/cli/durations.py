@@ -1,0 +1,31 @@
+"""Time spans as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. The one parser of Stint, for pages, the API and documents
+as well; it stands here because the command is installed alone.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_FRACTION = r"(\.[0-9]{1,4})?"
+# From the longest unit to the shortest, each at most once; how many digits bounds how long it can be.
+PATTERN = (
+    rf"^([0-9]{{1,4}}{_FRACTION} ?(d|days?) ?)?([0-9]{{1,5}}{_FRACTION} ?(h|hrs?|hours?) ?)?"
+    rf"([0-9]{{1,6}}{_FRACTION} ?(m|mins?|minutes?) ?)?([0-9]{{1,8}}{_FRACTION} ?(s|secs?|seconds?))?$"
+)
+_WHOLE = re.compile(PATTERN)
+_NUMBER = re.compile(rf"[0-9]{{1,8}}{_FRACTION}")
+_PART = re.compile(rf"(?P<number>{_NUMBER.pattern}) ?(?P<unit>[dhms])")
+_SIZES = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def parse_duration(text: object) -> int:
+    """Return whole seconds. Raises ValueError, which says what to write, for anything else; a number alone is asked for its unit."""
+    said = " ".join(str(text).lower().split())
+    if not isinstance(text, bool) and _NUMBER.fullmatch(said):
+        raise ValueError(f"{said} of what? Write {said}m for minutes or {said}h for hours")
+    parts = _PART.finditer(said) if isinstance(text, str) and _WHOLE.fullmatch(said) else ()
+    seconds = sum(Fraction(part["number"]) * _SIZES[part["unit"]] for part in parts)
+    if seconds <= 0 or seconds != int(seconds):
+        raise ValueError(f"{str(text)[:40]!r} is not a duration; write it like 30m, 4h or 1h 30m")
+    return int(seconds)
