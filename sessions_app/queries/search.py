@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, TextField
+from django.db.models.functions import Cast
 
 from accounts.models import Identity
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Target, Workflow
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    CommandRun,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    Target,
+    Workflow,
+)
+from sessions_app.policy.commands.answers import CommandView, CompileError
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.policy.documents import DocumentError
+from sessions_app.queries.commands import compiled_open
 from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 
@@ -17,12 +34,23 @@ MOST = 10
 MANY = 200
 # Of all work, the newest so many are looked through for letters in their titles.
 MOST_WORK = 2000
+# Of all commands that were tried, the newest so many are looked through.
+MOST_RUNS = 20_000
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
 # Work that a source keeps, as the source calls it.
 _OUTSIDE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124}")
 _BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
 _GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A command of a published command set, as it is listed."""
+
+    command_set: CommandSet
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +64,12 @@ class Found:
     requests: Sequence[AccessRequest]
     grants: Sequence[Grant]
     work: Sequence[Workflow]
+    commands: Sequence[Listed]
+    runs: Sequence[CommandRun]
 
     def __bool__(self) -> bool:
         catalogue = (self.clusters, self.command_sets, self.policies)
-        return any((*catalogue, self.people, self.requests, self.grants, self.work))
+        return any((*catalogue, self.people, self.requests, self.grants, self.work, self.commands, self.runs))
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
@@ -56,8 +86,9 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
 
 
 def search(identity: Identity, text: str) -> Found:
-    """Return what fits the letters: names of clusters, command sets, policies and people and titles of work anywhere in
-    them, references and tickets by how they begin, and the newest requests and grants of the people and targets that fit.
+    """Return what fits the letters: names of clusters, command sets, policies and people, titles of work, commands that are listed
+    and commands that were tried anywhere in them, references and tickets by how they begin, and the newest requests and grants
+    of the people and targets that fit.
     """
     named = Q(name__icontains=text)
     people = list(
@@ -81,7 +112,43 @@ def search(identity: Identity, text: str) -> Found:
         requests=_requests(identity, text, people),
         grants=_grants(identity, text, people, list(targets)),
         work=_work(identity, text),
+        commands=_commands(identity, text),
+        runs=_runs(identity, text),
     )
+
+
+def _commands(identity: Identity, text: str) -> list[Listed]:
+    """Return the commands of published sets that have the letters, as pages say them."""
+    sets = CommandSet.objects.live().visible_to(identity).order_by("name").prefetch_related("versions")
+    listed = (
+        Listed(one, view.text)
+        for one in sets
+        if one.published is not None
+        for view in _views(one.published)
+        if text.casefold() in view.text.casefold()
+    )
+    return list(islice(listed, MOST))
+
+
+def _views(version: CommandSetVersion) -> Sequence[CommandView]:
+    try:
+        return describe(compiled_open(version))
+    except (DocumentError, CompileError):
+        return ()
+
+
+def _runs(identity: Identity, text: str) -> list[CommandRun]:
+    """Return the newest commands that were tried and have the letters, in the line as it was typed or in its words as the target got
+    them, however they were quoted.
+    """
+    newest = CommandRun.objects.order_by("-pk").values_list("pk", flat=True)
+    floor = newest[MOST_RUNS - 1 : MOST_RUNS].first()
+    near = CommandRun.objects.filter(pk__gte=floor) if floor else CommandRun.objects.all()
+    # As the database writes a list of texts.
+    words = '", "'.join(json.dumps(word, ensure_ascii=False)[1:-1] for word in text.split())
+    near = near.annotate(words=Cast("argv", TextField()))
+    found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)
+    return list(found.select_related("grant__holder", "target__cluster").order_by("-pk")[:MOST])
 
 
 def _work(identity: Identity, text: str) -> list[Workflow]:
@@ -95,9 +162,11 @@ def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list
     # Apart, because each has an index and an OR of them has none. Ordered by a sum, so that the database does not go
     # through all requests by their number until it has met enough.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
+    by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []
     by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]
     found = {request.pk: request for request in (*by_ticket, *by_person)}
-    return sorted(found.values(), key=lambda request: -request.number)[:MOST]
+    newest = sorted(found.values(), key=lambda request: -request.number)
+    return [*by_number, *(one for one in newest if str(one.number) != text)][:MOST]
 
 
 def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:

@@ -16,7 +16,7 @@ class HitShape(Shape):
         "Cluster": "cluster", "CommandSet": "command_set", "AccessPolicy": "policy"
     }  # fmt: skip
 
-    kind = Choice(choices=["request", "grant", "workflow", "identity", *KINDS.values()])
+    kind = Choice(choices=["request", "grant", "workflow", "identity", "command", "run", *KINDS.values()])
     name = serializers.CharField(help_text="By which its endpoint knows it: `GR-7F3K`, `CHG-7`, `web-eu`.")
     about = serializers.CharField(help_text="May be empty.")
 

@@ -12,8 +12,8 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfSearch
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.search import FoundShape, HitShape
-from sessions_app.models import AccessRequest, Grant, Workflow
-from sessions_app.queries.search import Found, exact, search
+from sessions_app.models import AccessRequest, CommandRun, Grant, Workflow
+from sessions_app.queries.search import Found, Listed, exact, search
 
 
 class Search(Endpoint):
@@ -21,7 +21,7 @@ class Search(Endpoint):
 
     @described(FoundShape, query=OfSearch)
     def get(self, request: Request) -> Response:
-        """What you may see that fits: names, people, tickets, references. Ten of a kind at most, exact references first."""
+        """What you may see that fits: names, people, commands, tickets, references. Ten of a kind at most, exact references first."""
         text = self.query(OfSearch)["q"].strip()
         hits = list(_hits(self.identity, text)) if text else []
         return self.answer(FoundShape, {"results": hits})
@@ -44,6 +44,8 @@ def _things(found: Found) -> Iterator[object]:
     yield from found.command_sets
     yield from found.policies
     yield from found.people
+    yield from found.commands
+    yield from found.runs
 
 
 def _named(thing: object) -> dict[str, str]:
@@ -54,6 +56,11 @@ def _named(thing: object) -> dict[str, str]:
         return {"kind": kind, "name": thing.ref, "about": about}
     if isinstance(thing, Workflow):
         return {"kind": "workflow", "name": thing.ref, "about": thing.title}
+    if isinstance(thing, Listed):
+        return {"kind": "command", "name": thing.command_set.name, "about": thing.text}
+    if isinstance(thing, CommandRun):
+        about = f"{thing.grant.holder.username} on {thing.target.name}: {thing.line[:200]}"
+        return {"kind": "run", "name": thing.grant.ref, "about": about}
     if isinstance(thing, Identity):
         return {"kind": "identity", "name": thing.username, "about": thing.name}
     return {

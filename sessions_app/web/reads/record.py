@@ -20,6 +20,7 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead
 from broker.audit.queries import checkpoint_trouble, entries, latest_verification
 from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record import Newest, newest_visible
+from sessions_app.web.forms import at_hour, parse_hour
 from sessions_app.web.sentences import sentence
 
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
@@ -30,7 +31,7 @@ OBJECTS = (
 )  # fmt: skip
 LABELS = {
     "event": "Event", "actor": "By", "type": "About a", "object": "About", "grant": "Grant", "cluster": "On the cluster",
-    "since": "From", "until": "To", "text": "Holds",
+    "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Holds",
 }  # fmt: skip
 # Entries stand in the order in which they were appended, which is not exactly that of their times: a transaction may have
 # waited, and ends are appended later when the record could not take them. So much around a date is searched as well.
@@ -53,7 +54,9 @@ SELECT low FROM look ORDER BY high - low LIMIT 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a reader asks the record; an empty filter fits every entry. Dates are days in the reader's zone, both included."""
+    """What a reader asks the record; an empty filter fits every entry. Dates are days in the reader's zone, both included; with
+    times it is from the one up to the other. A time without its date is one of the other date, or of today.
+    """
 
     event: str = ""
     actor: str = ""
@@ -62,7 +65,9 @@ class Question:
     grant: str = ""
     cluster: str = ""
     since: str = ""
+    since_time: str = ""
     until: str = ""
+    until_time: str = ""
     text: str = ""
 
     def filters(self) -> dict[str, str]:
@@ -139,19 +144,30 @@ def narrowed(question: Question) -> QuerySet[AuditEntry]:
     found = found.filter(**{name: value for name, value in exact.items() if value})
     if question.grant and question.object:
         found = found.filter(object_ref=question.object)
-    return _between(found, _day(question.since), _day(question.until))
+    return _between(found, *_stretch(question))
 
 
 def _between(
     found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
 ) -> QuerySet[AuditEntry]:
-    """Keep what happened in [since, until + 1 day); numbers bound it, so that what is far away is not read."""
+    """Keep what happened in [since, until); numbers bound it, so that what is far away is not read."""
     if since is not None:
         found = found.filter(at__gte=since, seq__gte=_first_at(since - SLACK))
     if until is not None:
-        after = until + dt.timedelta(days=1)
-        found = found.filter(at__lt=after, seq__lte=_first_at(after + SLACK))
+        found = found.filter(at__lt=until, seq__lte=_first_at(until + SLACK))
     return found
+
+
+def _stretch(question: Question) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return from when on, and until when exclusively, in the reader's zone; None is without bound."""
+    since, until = _day(question.since), _day(question.until)
+    from_hour, to_hour = parse_hour(question.since_time), parse_hour(question.until_time)
+    today = timezone.localdate()
+    begin = (since or until or today) if from_hour is not None else since
+    end = (
+        (until or since or today) if to_hour is not None else until + dt.timedelta(days=1) if until else None
+    )
+    return at_hour(begin, from_hour) if begin else None, at_hour(end, to_hour) if end else None
 
 
 def _first_at(moment: dt.datetime) -> int:
@@ -161,14 +177,14 @@ def _first_at(moment: dt.datetime) -> int:
     return int(row[0]) if row and row[0] is not None else 1
 
 
-def _day(text: str) -> dt.datetime | None:
+def _day(text: str) -> dt.date | None:
     try:
         day = parse_date(text)
     except ValueError:
         return None
     if day is None or not dt.date(1970, 1, 3) <= day <= dt.date(9990, 1, 1):
         return None
-    return timezone.make_aware(dt.datetime.combine(day, dt.time()))
+    return day
 
 
 def exported(question: Question, reader: Identity) -> Iterator[AuditEntry]:

@@ -11,7 +11,6 @@ from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F,
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Greatest
 from django.urls import reverse
-from django.utils import timezone
 
 from accounts.models import Identity, Kind
 from sessions_app.models import (
@@ -28,6 +27,7 @@ from sessions_app.policy.windows import allowed, frozen
 from sessions_app.queries.facts import Unreadable, policy_document
 from sessions_app.queries.named import with_names
 from sessions_app.web import timeline, words
+from sessions_app.web.forms import at_hour
 from sessions_app.web.reads.pages import Page, page_of
 
 MOST_BARS = 80
@@ -64,7 +64,9 @@ class Show(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all."""
+    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all. Of a single
+    day, hours may be chosen: ``since`` up to ``until``, over midnight where that comes first.
+    """
 
     by: By = By.CLUSTER
     zoom: Zoom = Zoom.DAY
@@ -72,6 +74,13 @@ class Question:
     cluster: str = ""
     person: str = ""
     state: str = ""
+    since: dt.time | None = None
+    until: dt.time | None = None
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether it is about some hours of a day."""
+        return self.zoom == Zoom.DAY and (self.since is not None or self.until is not None)
 
     @property
     def first(self) -> dt.date:
@@ -93,12 +102,12 @@ class Question:
         return self.first - dt.timedelta(days=1)
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return its two midnights in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
-        return _midnight(self.first), _midnight(self.after)
-
-
-def _midnight(day: dt.date) -> dt.datetime:
-    return timezone.make_aware(dt.datetime.combine(day, dt.time())).astimezone(dt.UTC)
+        """Return its two ends in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
+        if not self.has_hours:
+            return at_hour(self.first), at_hour(self.after)
+        since = self.since or dt.time()
+        last = self.first if self.until is not None and self.until > since else self.after
+        return at_hour(self.first, since), at_hour(last, self.until)
 
 
 @dataclass(frozen=True, slots=True)

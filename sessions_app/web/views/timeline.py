@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_date
 from broker.kernel import clock
 from sessions_app.web.doors import page, who
 from sessions_app.web.files import csv_file
+from sessions_app.web.forms import parse_hour
 from sessions_app.web.reads import timeline
 from sessions_app.web.reads.timeline import By, Question, Show, Zoom
 
@@ -77,6 +78,8 @@ def _question(query: QueryDict, today: dt.date) -> Question:
         cluster=_text(query.get("cluster", "")),
         person=_text(query.get("person", "")),
         state=_choice(Show, query.get("state", "")) or "",
+        since=parse_hour(query.get("since", "")),
+        until=parse_hour(query.get("until", "")),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from tests.support import acts
+
 
 def hits(caller, text: str) -> list[tuple[str, str]]:
     answer = caller.get(f"/search?q={quote(text)}")
@@ -48,3 +50,14 @@ def test_work_is_found_by_its_reference_and_its_title(world, api):
         (found,) = api("alice").get(f"/search?q={quote(text)}").body["results"]
         assert found == {"kind": "workflow", "name": change.ref, "about": "Swap the disks"}
     assert api("charlie").get(f"/search?q={change.ref}").body["results"] == []
+
+
+def test_commands_and_a_number_alone_are_found_too(world, api, now):
+    grant = world.grant()
+    use = acts.use(grant, now=now)
+    acts.run(use, acts.session(use, now=now), "echo restart nginx", now=now)
+    assert hits(api("alice"), "restart nginx") == [("run", grant.ref)]
+    assert ("command", "restart-web") in hits(api("alice"), "echo log")
+    assert hits(api("alice"), str(grant.request.number))[0] == ("request", grant.request.ref)
+    for text in ("restart nginx", "echo log", str(grant.request.number)):
+        assert hits(api("charlie"), text) == []

@@ -46,6 +46,26 @@ def test_an_owner_sees_the_entries_about_a_machine(world, as_alice):
     assert ("request.created", request.ref) in shown(as_alice)
 
 
+def test_the_record_is_asked_for_hours_and_not_only_days(world, as_bob, settings):
+    # A Tuesday at 15:20 in Berlin, where Bob is.
+    world.bob.time_zone = "Europe/Berlin"
+    world.bob.save()
+    day, at = "2027-06-08", dt.datetime(2027, 6, 8, 13, 20, tzinfo=dt.UTC)
+    grant = world.grant(now=acts.awake(at))
+    wanted = ("grant.active", grant.ref)
+    assert wanted in shown(as_bob, f"?since={day}&since_time=14:00&until={day}&until_time=16:00")
+    # One of the two dates is enough, and the end is not in it.
+    assert wanted in shown(as_bob, f"?since={day}&since_time=15:20&until_time=16:00")
+    assert wanted in shown(as_bob, f"?until={day}&since_time=14:00&until_time=15:21")
+    assert wanted not in shown(as_bob, f"?since={day}&since_time=14:00&until_time=15:20")
+    assert wanted not in shown(as_bob, f"?since={day}&since_time=15:21")
+    assert wanted in shown(as_bob, f"?since={day}&since_time=soon&until_time=99:99")
+    exported = b"".join(
+        as_bob.get(f"/record/?since={day}&since_time=14:00&until_time=15:20&format=csv").streaming_content
+    )
+    assert grant.ref.encode() not in exported
+
+
 def test_entries_are_filtered(world, as_bob, now):
     grant = world.grant()
     assert {event for event, _ in shown(as_bob, "?event=grant")} == {
@@ -347,3 +367,28 @@ def test_an_entry_about_a_webhook_a_source_or_a_trust_policy_leads_to_its_page(w
         ("trust_policy", "/trust-policies/payments-deploy/"),
     ):
         assert f'href="{url}"' in admin.get(f"/record/?type={kind}").content.decode(), kind
+
+
+def test_the_search_finds_commands_that_are_listed_and_that_were_tried(world, as_alice, as_charlie, now):
+    grant = world.grant()
+    use = acts.use(grant, now=now)
+    run = acts.run(use, acts.session(use, now=now), 'echo   restart "nginx"', now=now)
+    refused = acts.run(use, acts.session(use, now=now), "rm -rf /srv/shop", now=now)
+    page = as_alice.get("/search/?q=echo+restart").content.decode()
+    assert 'href="/command-sets/restart-web/"' in page
+    # However it was quoted: its words as the target got them are searched as well.
+    for text in ("restart nginx", "start+ngi", "echo+++restart"):
+        assert (
+            f'href="/grants/{grant.ref}/#run-{run.run_id}"'
+            in as_alice.get(f"/search/?q={text}").content.decode()
+        ), text
+    assert f"#run-{refused.run_id}" in as_alice.get("/search/?q=-rf+/srv").content.decode()
+    for text in ("echo+restart", "-rf+/srv"):
+        assert "Nothing fits" in as_charlie.get(f"/search/?q={text}").content.decode()
+
+
+def test_a_number_alone_finds_the_request_of_that_number(world, as_alice, as_charlie):
+    request = world.request()
+    page = as_alice.get(f"/search/?q={request.number}").content.decode()
+    assert f'href="/requests/{request.ref}/"' in page
+    assert "Nothing fits" in as_charlie.get(f"/search/?q={request.number}").content.decode()

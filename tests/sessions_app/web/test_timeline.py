@@ -225,6 +225,24 @@ def test_another_time_shows_what_was_then(world, as_bob, now, fake_targets):
     assert bars(as_bob, f"?zoom=month&day={(now + dt.timedelta(days=62)).date()}") == []
 
 
+def test_the_timeline_shows_hours_and_not_only_days(world, as_bob):
+    # A Tuesday in Berlin, where Bob is: 14:30 to 15:30 there.
+    world.bob.time_zone = "Europe/Berlin"
+    world.bob.save()
+    grant = world.grant(now=acts.awake(dt.datetime(2027, 6, 8, 12, 30, tzinfo=dt.UTC)))
+    day = "?day=2027-06-08"
+    there = [f"/grants/{grant.ref}/"]
+    for hours, found in (
+        ("&since=14:00&until=16:00", there), ("&since=15:29", there), ("&until=14:31", there),
+        ("&since=15:30&until=16:00", []), ("&since=12:00&until=14:30", []), ("&since=22:00&until=02:00", []), ("&since=never", there),
+    ):  # fmt: skip
+        assert [url for _, url in bars(as_bob, day + hours)] == found, hours
+    page = as_bob.get(f"/timeline/{day}&since=14:00&until=16:00").content.decode()
+    assert "Tuesday, 8 June 2027, 14:00 to 16:00" in page
+    # From the evening over midnight.
+    assert [url for _, url in bars(as_bob, "?day=2027-06-07&since=22:00&until=15:00")] == there
+
+
 def test_windows_and_freezes_lie_behind_the_cluster_that_they_are_for(world, as_bob, now):
     hours = [
         {
