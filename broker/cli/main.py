@@ -71,6 +71,9 @@ def run_command(words: Sequence[str]) -> int:
         status = cli.main(args=list(words), prog_name="stint", standalone_mode=False, obj=shell)
     except CliError as error:
         return _said(shell, error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        screen.say(error.format_message(), err=True)
+        return Exit.USAGE
     except click.UsageError as error:
         return _said(shell, _usage(error))
     except click.ClickException as error:

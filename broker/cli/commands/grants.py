@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from .. import screen, waiting, wording
-from ..errors import Exit
-from ..options import CLUSTER, GRANT, Command, Span, waits
+from ..errors import CliError, Exit
+from ..options import ANY, CLUSTER, GRANT, Command, Span, waits
 from ..screen import clock_time, plain, span, word
 from ..shell import Shell, pass_shell
 from ..wire import patiently
@@ -38,7 +38,7 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
 
 
 @click.command(cls=Command)
-@click.argument("ref", type=GRANT)
+@click.argument("ref", type=ANY)
 @click.option("--note", "-m", default="", help="Why; the record reads it.")
 @click.option("--kill", is_flag=True, help="Cut commands that would be let finish, too.")
 @click.option("--no-wait", is_flag=True, help="Don't wait until its end is proven.")
@@ -46,12 +46,30 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
 def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
     """End a grant now: its doors close at once, running commands die, targets are asked for the proof.
 
-    Waits for the proof for half a minute; after that the end goes on by itself.
+    Waits for the proof for half a minute; after that the end goes on by itself. A request of yours that waits is withdrawn.
     """
+    if ref.startswith("REQ-"):
+        _withdraw(shell, ref)
+        return
     row: Row = shell.wire.post(f"/grants/{ref}/end", {"note": note, "kill": kill})
     if not no_wait and row["state"] != "ended":
         row = waiting.wait_for_end(shell, ref, seconds=_PROOF)
     shell.show(row, lambda: _ended(row))
+
+
+def _withdraw(shell: Shell, ref: str) -> None:
+    """Withdraw a request that waits. Raises CliError for one that is something else by now, and says what."""
+    row: Row = shell.wire.get(f"/requests/{ref}")
+    if row["grant"]:
+        raise CliError(
+            f"{ref} was approved, and is {row['grant']} now.",
+            f"`stint end {row['grant']}` ends it.",
+            code="not_pending",
+        )
+    if row["state"] != "pending":
+        raise CliError(f"{ref} was {plain(row['state'])}: there is nothing to end.", code="not_pending")
+    withdrawn = shell.wire.post(f"/requests/{ref}/withdraw")
+    shell.show(withdrawn, lambda: screen.say(f"{ref} is withdrawn."))
 
 
 def _ended(row: Row) -> None:

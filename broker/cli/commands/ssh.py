@@ -9,6 +9,8 @@ import click
 from .. import granting, programs, sshing
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..running import run_with
+from ..screen import clock_time
 from ..shell import Shell, pass_shell
 
 
@@ -23,13 +25,17 @@ from ..shell import Shell, pass_shell
 @click.option(
     "--identity", "-i", type=click.Path(), help="Your private key. Default: the registered one in ~/.ssh."
 )
+@click.option(
+    "--keep", is_flag=True, help="Keep a grant that was asked for COMMAND; else it ends with COMMAND."
+)
 @click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Passed on to ssh.")
 @pass_shell
-def ssh(shell: Shell, target: str, words: tuple[str, ...], **given: Any) -> None:
+def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **given: Any) -> int:
     """Run COMMAND on TARGET through Stint's gateway; without COMMAND, get its prompt.
 
     Takes a grant of yours that allows the command, or else asks for one, says what is waited for, and goes on when it is
-    there. Then this is ssh, with your own key, and its exit status.
+    there. Then this is ssh, with your own key, and its exit status. A grant that was asked for COMMAND ends with it, unless you
+    --keep it.
 
     \b
       stint ssh web-1 -- systemctl restart nginx
@@ -46,12 +52,19 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], **given: Any) -> None
         grant=given["grant"],
         cluster=given["cluster"],
     )
-    grant = granting.a_grant(shell, want)
+    # Before there is a grant, which would be left behind where something of this fails.
     options = sshing.ssh_options(shell, identity=given["identity"], options=given["options"])
+    host = sshing.gateway_host(shell)
+    asked: list[Any] = []
+    grant = granting.a_grant(shell, want, made=asked.append)
+    ref, for_this = grant["ref"], bool(asked and line is not None)
     flags = [part for option in options for part in ("-o", option)]
-    place = f"{grant['ref']}.{target}@{sshing.gateway_host(shell)}"
-    command = [ssh_program, *flags, place, *(["--", line] if line is not None else [])]
-    programs.become(ssh_program, command, shell.env)
+    command = [ssh_program, *flags, f"{ref}.{target}@{host}", *(["--", line] if line is not None else [])]
+    if for_this and not keep:
+        return run_with(shell, grant, command, lambda: shell.env)
+    if for_this:
+        shell.note(f"{ref} is kept until {clock_time(str(grant['expires_at']))}. `stint end {ref}` ends it.")
+    return programs.become(ssh_program, command, shell.env)
 
 
 def asking(given: Any) -> dict[str, Any]:

@@ -152,6 +152,31 @@ def test_a_request_is_taken_back(laptops, asked):
     assert "was withdrawn" in said
 
 
+def test_end_withdraws_a_request_that_waits_and_says_what_another_is(laptops, asked):
+    alice, bob = laptops["alice"], laptops["bob"]
+    done = alice("end", asked["ref"])
+    assert (done.returncode, done.stdout) == (0, f"{asked['ref']} is withdrawn.\n"), done.stderr
+    assert alice.fails("end", asked["ref"]) == (
+        1,
+        f"stint: {asked['ref']} was withdrawn: there is nothing to end.\n",
+    )
+    row = alice.json(*ASK, "--yes")
+    assert bob("approve", row["ref"], "--digest", row["digest"]).returncode == 0
+    status, said = alice.fails("end", row["ref"])
+    grant = alice.json("status", row["ref"])["grant"]
+    assert status == 1
+    assert f"{row['ref']} was approved, and is {grant} now." in said
+    assert f"`stint end {grant}` ends it." in said
+
+
+def test_no_usage_text_stands_behind_stint(laptops):
+    alice = laptops["alice"]
+    for words in ((), ("end",), ("ssh",), ("request", "web"), ("nothing",), ("end", "x")):
+        status, said = alice.fails(*words)
+        assert status == 2, words
+        assert not any(line.startswith(("stint: Usage", "stint: usage")) for line in said.splitlines()), words
+
+
 def test_waiting_is_given_up_and_the_request_stays(laptops):
     done = laptops["alice"](*ASK, "--wait", "--wait-for", "1s", "--json")
     assert done.returncode == 5
@@ -188,7 +213,7 @@ def test_more_time_is_asked_for_and_given(laptops):
 
 def test_the_log_tells_what_was_tried_and_what_it_wrote(laptops):
     alice = laptops["alice"]
-    alice("ssh", "web-1", "-m", "Look", "--", "echo", "looked")
+    alice("ssh", "web-1", "--keep", "-m", "Look", "--", "echo", "looked")
     (grant,) = alice.json("grants")["results"]
     following = alice.start("log", grant["ref"], "--follow", "--json")
     first = json.loads(following.stdout.readline())

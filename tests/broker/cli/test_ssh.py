@@ -18,13 +18,31 @@ def test_the_golden_path_asks_waits_and_runs(laptops):
     assert (done.returncode, done.stdout) == (0, "restart nginx\n"), done.stderr
     assert "which needs 1 approval by bob or dora (approvers)." in done.stderr
     assert "waits for 1 approval by bob or dora (approvers), until" in done.stderr
-    (grant,) = laptops["alice"].json("grants")["results"]
+    grant = laptops["alice"].json("grants", "--ended")["results"][0]
     assert (grant["targets"], grant["parameters"]) == (["web-1"], {"unit": "nginx"})
 
 
-def test_a_grant_that_is_held_is_used_again(laptops):
+def test_a_grant_that_was_made_for_one_command_ends_with_it(laptops):
     alice = laptops["alice"]
-    alice("ssh", "web-1", "-m", "Look", "--", "echo", "looked")
+    done = alice("ssh", "web-1", "-m", "Look", "--", "stint-act", "status", "7")
+    assert done.returncode == 7, done.stderr
+    grant = alice.json("grants", "--ended")["results"][0]
+    eventually(lambda: alice.json("status", grant["ref"])["state"] == "ended", within=60, every=0.3)
+    assert alice.json("receipt", grant["ref"])["ended"]["reason"] == "released"
+
+
+def test_with_keep_it_stays_and_that_is_said(laptops):
+    alice = laptops["alice"]
+    kept = alice("ssh", "web-1", "--keep", "-m", "Look", "--", "echo", "looked")
+    assert (kept.returncode, kept.stdout) == (0, "looked\n")
+    (grant,) = alice.json("grants")["results"]
+    assert f"{grant['ref']} is kept until " in kept.stderr
+    assert f"`stint end {grant['ref']}` ends it." in kept.stderr
+
+
+def test_a_grant_that_is_held_is_used_again_and_stays(laptops):
+    alice = laptops["alice"]
+    alice("ssh", "web-1", "--keep", "-m", "Look", "--", "echo", "looked")
     again = alice("ssh", "web-1", "--", "echo looked")
     assert (again.returncode, again.stdout, again.stderr) == (0, "looked\n", "")
     assert len(alice.json("grants")["results"]) == 1
@@ -37,7 +55,7 @@ def test_the_exit_status_of_the_command_is_passed_on(laptops):
 
 def test_the_gateway_is_known_before_it_is_first_seen(laptops):
     alice = laptops["alice"]
-    alice("ssh", "web-1", "-m", "Look", "--", "echo", "looked")
+    alice("ssh", "web-1", "--keep", "-m", "Look", "--", "echo", "looked")
     (known,) = (alice.home / ".cache" / "stint").glob("*.known_hosts")
     good = known.read_text()
     # Whoever has no such key is not the gateway, and nobody is asked whether to trust it.
@@ -78,7 +96,7 @@ def test_somebody_at_a_terminal_is_asked(laptops):
     assert status == 0, shown
     assert "Why:" in shown
     assert "looked" in shown
-    (grant,) = laptops["alice"].json("grants")["results"]
+    grant = laptops["alice"].json("grants", "--ended")["results"][0]
     assert laptops["alice"].json("status", grant["request"])["reason"] == "Have a look"
 
 
