@@ -178,6 +178,7 @@ def preview(row: Row, *, err: bool = False) -> None:
         "Policy": plain(row["policy"]),
         "Rules": refusals(row["rules"]),
         "Others": plain(", ".join(f"{one['holder']} ({one['ref']})" for one in row["overlaps"])),
+        "You have it": f"already, as {plain(row['already'])}" if row["already"] else "",
     }
     screen.facts(pairs, err=err)
 

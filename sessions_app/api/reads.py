@@ -268,6 +268,7 @@ def outcome_of(preview: Preview) -> dict[str, Any]:
         "digest": preview.digest,
         "overlaps": preview.overlaps,
         "others": preview.others,
+        "already": preview.already,
     }
 
 

@@ -216,3 +216,8 @@ class PreviewShape(Shape):
     digest = serializers.CharField()
     overlaps = OverlapShape(many=True)
     others = serializers.IntegerField(help_text="How many more grants overlap that you may not see.")
+    already = serializers.CharField(
+        source="already.ref",
+        allow_null=True,
+        help_text="Your own grant that gives the same already, if there is one.",
+    )
