@@ -22,5 +22,6 @@ def checked_username(text: str) -> str:
         raise InvalidInput(
             f"“{text}” can't be a user name.",
             hint="Use a letter or digit first, then letters, digits and . _ @ + - (100 characters at most).",
+            fields={"username": ["Has another form."]},
         )
     return name

@@ -211,7 +211,8 @@ TEMPLATES = [
                 "sessions_app.web.context.shell",
             ],
             "builtins": [
-                f"sessions_app.web.templatetags.{name}" for name in ("stint", "times", "live", "work")
+                f"sessions_app.web.templatetags.{name}"
+                for name in ("stint", "times", "live", "work", "faults")
             ],
         },
     }

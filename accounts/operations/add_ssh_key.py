@@ -64,26 +64,32 @@ def add_ssh_key(
         raise KeyTaken(
             f"The key {fingerprint} is registered already.",
             hint="Each identity needs a key of its own: make one with `ssh-keygen -t ed25519`.",
+            fields={"public_key": ["Registered already."]},
         ) from error
     return key
 
 
+class NoKey(InvalidInput):
+    """What was sent is no public key that is accepted."""
+
+    def __init__(self, message: str, hint: str = _HINT) -> None:
+        super().__init__(message, hint=hint, fields={"public_key": ["Not accepted."]})
+
+
 def _parse(line: str) -> tuple[str, bytes, str]:
     if "PRIVATE KEY" in line:
-        raise InvalidInput(
-            "That is a private key. Never give it to anybody; this one should be replaced.", hint=_HINT
-        )
+        raise NoKey("That is a private key. Never give it to anybody; this one should be replaced.")
     words = line.strip().split(None, 2)
     if len(words) < 2 or "\n" in line.strip():
-        raise InvalidInput("That is not a public key.", hint=_HINT)
+        raise NoKey("That is not a public key.")
     algorithm = words[0]
     if algorithm not in _PLAIN + _HARDWARE:
         allowed = "ed25519, ECDSA, RSA of 3072 bits or more, or a security key"
-        raise InvalidInput(f"{algorithm[:60]} keys are not accepted.", hint=f"Use one of: {allowed}.")
+        raise NoKey(f"{algorithm[:60]} keys are not accepted.", f"Use one of: {allowed}.")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInput("The key is damaged: its middle part is not base64.", hint=_HINT) from error
+        raise NoKey("The key is damaged: its middle part is not base64.") from error
     _check_blob(algorithm, blob)
     return algorithm, blob, words[2] if len(words) > 2 else ""
 
@@ -91,12 +97,12 @@ def _parse(line: str) -> tuple[str, bytes, str]:
 def _check_blob(algorithm: str, blob: bytes) -> None:
     name = algorithm.encode()
     if not blob.startswith(len(name).to_bytes(4, "big") + name):
-        raise InvalidInput("The key is damaged: it is not of the kind it says.", hint=_HINT)
+        raise NoKey("The key is damaged: it is not of the kind it says.")
     try:
         key = load_ssh_public_key(name + b" " + base64.b64encode(blob))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidInput("The key is damaged: it can't be read.", hint=_HINT) from error
+        raise NoKey("The key is damaged: it can't be read.") from error
     if isinstance(key, RSAPublicKey) and key.key_size < _SMALLEST_RSA:
-        raise InvalidInput(
-            f"An RSA key of {key.key_size} bits is too short.", hint="Make one with `ssh-keygen -t ed25519`."
+        raise NoKey(
+            f"An RSA key of {key.key_size} bits is too short.", "Make one with `ssh-keygen -t ed25519`."
         )

@@ -44,7 +44,7 @@ def create_identity(
     """
     username, groups = checked_username(username), sorted(set(groups))
     if Identity.objects.filter(username=username).exists():
-        raise NameTaken(f"{username} is taken.", hint="Choose another user name.")
+        raise _taken(username)
     if problems := _problems(owner, time_zone):
         raise InvalidInput("The identity is not complete.", fields=problems)
     try:
@@ -64,11 +64,17 @@ def create_identity(
     except ValidationError as error:
         # The name has the right form, so that only another one with it can be wrong: it came first, a moment ago.
         if "username" in error.message_dict:
-            raise NameTaken(f"{username} is taken.", hint="Choose another user name.") from error
+            raise _taken(username) from error
         raise InvalidInput("The identity is not complete.", fields=error.message_dict) from error
     except IntegrityError as error:
-        raise NameTaken(f"{username} is taken.", hint="Choose another user name.") from error
+        raise _taken(username) from error
     return identity
+
+
+def _taken(username: str) -> NameTaken:
+    return NameTaken(
+        f"{username} is taken.", hint="Choose another user name.", fields={"username": ["Taken."]}
+    )
 
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:

@@ -104,6 +104,9 @@ def _said(shell: Shell, error: CliError) -> int:
         return error.status
     screen.say(f"{click.style('stint:', fg='red')} {_lines(error.message)}", err=True)
     for name, complaints in error.fields.items():
+        # What the message says already is not said again.
+        if all(text in f"{error.message} {error.hint}" for text in complaints):
+            continue
         screen.say(f"  {screen.plain(name)}: {_lines(' '.join(complaints))}", err=True)
     if error.rules and not error.hint:
         error.hint = _refusals(error.rules)

@@ -28,6 +28,7 @@ from sessions_app.policy.rules import Ask
 from sessions_app.policy.scope import Scope
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, facts
+from sessions_app.queries.held_already import held_already
 from sessions_app.queries.work import fitting, open_work, work_for
 
 MAX_TICKET = 200
@@ -75,7 +76,8 @@ class Preview:
 
     ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
     ``starts_later`` that it would not begin at once if it were approved now.
-    ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest.
+    ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest. ``already`` is the asker's own grant that
+    gives the same.
     """
 
     decision: Decision
@@ -96,6 +98,7 @@ class Preview:
     digest: str
     overlaps: tuple[Grant, ...]
     others: int
+    already: Grant | None
 
 
 def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
@@ -285,7 +288,7 @@ def _preview(
         parameters=ask.parameters,
         vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.work),
         targets=tuple(targets),
-        compiled=_compiled(cluster, version, ask.parameters),
+        compiled=_compiled(cluster, version, ask.parameters, decision),
         approvers=tuple(
             (clause, tuple(facts.eligible_approvers(clause, requester))) for clause in decision.clauses
         ),
@@ -296,6 +299,7 @@ def _preview(
         digest=_scope(requester, ask, cluster, version, targets, work).digest(),
         overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
+        already=held_already(requester, cluster, version, ask.parameters, targets, starts_at),
     )  # fmt: skip
 
 
@@ -328,8 +332,10 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
     )
 
 
-def _compiled(cluster: Cluster, version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
-    compiled = _filled(version, parameters)
+def _compiled(
+    cluster: Cluster, version: CommandSetVersion, parameters: dict[str, str], decision: Decision
+) -> CompiledSet:
+    compiled = _filled(version, parameters, decision)
     if why := compiled.off_limits(cluster.connection):
         raise InvalidInput(
             f"It {why}: no grant may hold that.",
@@ -339,7 +345,7 @@ def _compiled(cluster: Cluster, version: CommandSetVersion, parameters: dict[str
     return compiled
 
 
-def _filled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledSet:
+def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: Decision) -> CompiledSet:
     try:
         return commands.compiled(version, parameters)
     except DocumentError as error:
@@ -348,11 +354,9 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str]) -> CompiledS
             hint="An administrator must publish it again.",
         ) from error
     except CompileError as error:
-        raise InvalidInput(
-            "The parameters do not fit.",
-            hint=str(error),
-            fields={problem.path: [problem.message] for problem in error.problems},
-        ) from error
+        # What the rules refuse as well is said at once, so that nobody mends one thing after the other.
+        fields = {**error.fields, **decision.faults}
+        raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
 
 
 def _scope(

@@ -41,8 +41,8 @@ class RequestRefused(StintError):
         super().__init__(
             first.message,
             hint=first.fix,
-            fields={result.rule: [f"{result.message} {result.fix}".strip()] for result in decision.refusals},
-            moments=tuple(moment for result in decision.refusals for moment in result.moments),
+            fields=decision.faults,
+            moments=decision.moments,
         )
         self.decision = decision
 

@@ -67,3 +67,13 @@ class Decision:
     def refusals(self) -> tuple[RuleResult, ...]:
         """The rules that said no."""
         return tuple(result for result in self.results if not result.permitted)
+
+    @property
+    def faults(self) -> dict[str, list[str]]:
+        """What they said, by rule."""
+        return {result.rule: [f"{result.message} {result.fix}".strip()] for result in self.refusals}
+
+    @property
+    def moments(self) -> tuple[dt.datetime, ...]:
+        """The moments that their words name."""
+        return tuple(moment for result in self.refusals for moment in result.moments)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sessions_app.policy.samples import sample_of
+
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_PROBLEMS = 50
@@ -200,11 +202,22 @@ _PLAIN_WORDS: Mapping[str, str] = {
 }
 
 
+# What patterns want, by how they begin, where an example alone would not say enough.
+_FORMS = {
+    "^[a-z0-9][a-z0-9_-]": "small letters, digits, hyphens and underscores, like web-eu",
+    "^[a-z0-9]([a-z0-9-]": "small letters, digits and hyphens, like restart-web",
+    "^[a-z][a-z0-9_]": "small letters, digits and underscores, like unit",
+    "^[a-z_][a-z0-9_-]": "an account as Linux names them, like deploy",
+    "^(ssh-ed25519|": "a public key in one line, like ssh-ed25519 AAAA…",
+    "^([A-Za-z0-9]([A-Za-z0-9-]": "a host name or an IP address, like web-1.example.com or 192.0.2.1",
+}
+
+
 def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
-        return f"must look like {context['pattern']}"
+        return f"must be {_form(context['pattern'])}"
     if kind in ("too_short", "string_too_short"):
         return (
             "is empty, which allows nothing: add a value"
@@ -214,6 +227,13 @@ def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in ("too_long", "string_too_long"):
         return f"is longer than {context['max_length']}: shorten it"
     return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
+
+
+def _form(pattern: str) -> str:
+    """Return what a pattern wants in words, else by an example."""
+    words = next((words for begin, words in _FORMS.items() if pattern.startswith(begin)), "")
+    sample = sample_of(pattern)
+    return words or (f"like {sample}" if sample else "of another form: see its description")
 
 
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:

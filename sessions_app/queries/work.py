@@ -87,6 +87,16 @@ def fitting(terms: WorkNeeded) -> Q:
     return fits & Q(severity__in=terms.severity) if terms.severity is not None else fits
 
 
+def takes(terms: WorkNeeded, work: Workflow) -> bool:
+    """Whether a policy wants such work: as ``fitting``, for one piece that is loaded with its source."""
+    kept = work.source.name if work.source else OWN
+    return (
+        work.kind in terms.kinds
+        and (terms.sources is None or kept in terms.sources)
+        and (terms.severity is None or work.severity in terms.severity)
+    )
+
+
 def open_work(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
     """Return the open work on a cluster that fits and that the identity may see, the newest first."""
     found = Workflow.objects.visible_to(identity).filter(fits, state=WorkflowState.OPEN, clusters=cluster)

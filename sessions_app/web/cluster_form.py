@@ -15,9 +15,11 @@ from sessions_app.operations.cluster_connection import STORED
 from sessions_app.policy.catalogue import ClusterDocument, fingerprint_of
 from sessions_app.policy.documents import Problem
 from sessions_app.web.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
+from sessions_app.web.faults import Faults, count_of
 
 # A form of more targets would be longer than anybody reads; it is written as text then.
 MOST_TARGETS = 60
+_TARGET_FIELDS = ("name", "address", "port", "account", "host_key")
 _OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
 
 
@@ -30,7 +32,6 @@ class TargetRow:
     port: str = ""
     account: str = ""
     host_key: str = ""
-    errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -68,9 +69,8 @@ class ClusterForm:
     targets: tuple[TargetRow, ...] = (TargetRow(),)
     connection: Mapping[str, str] = field(default_factory=dict)
     stored: frozenset[str] = frozenset()
-    problems: tuple[Problem, ...] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
 
     def source(self) -> str:
         """Return the document as JSON, which is read as YAML is."""
@@ -95,30 +95,52 @@ class ClusterForm:
     @property
     def fields(self) -> list[ConnectionField]:
         """How Stint logs in, as fields."""
-        return fields_of(self.type_, self.connection, self.stored, self.problems)
+        return fields_of(self.type_, self.connection, self.stored)
 
     def with_another_target(self) -> ClusterForm:
         """Return the form with one more empty row."""
         return replace(self, targets=(*self.targets, TargetRow()))
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
-        """Return the form with each fault at its field; those of the whole stand under ``all``."""
-        errors: dict[str, list[str]] = {}
-        rows: dict[int, dict[str, str]] = {}
+        """Return the form with each fault at its field, in the order of the fields; what has none is said above."""
+        found: dict[str, list[str]] = {}
         for problem in problems:
-            of_target = _OF_TARGET.match(problem.path)
-            if of_target:
-                rows.setdefault(int(of_target[1]), {})[of_target[2] or "name"] = problem.message
-            else:
-                errors.setdefault(problem.path.partition(".")[0] or "all", []).append(problem.message)
-        targets = tuple(replace(row, errors=rows.get(at, {})) for at, row in enumerate(self.targets))
-        mine = tuple(problem for problem in problems if problem.path.startswith(PREFIX))
-        return replace(
-            self,
-            targets=targets,
-            problems=mine,
-            errors={name: "; ".join(texts) for name, texts in errors.items()},
-        )
+            found.setdefault(_field_of(problem.path), []).append(
+                problem.message[:1].upper() + problem.message[1:] + "."
+            )
+        names = [name for name in self._names() if name in found]
+        at = {name: " ".join(found.pop(name)) for name in names}
+        above = " ".join(text for texts in found.values() for text in texts)
+        return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
+
+    def _names(self) -> list[str]:
+        targets = [f"t{at}.{name}" for at in range(len(self.targets)) for name in _TARGET_FIELDS]
+        connection = [PREFIX + one.name for one in self.fields]
+        return [
+            "name",
+            "summary",
+            "environment",
+            "risk",
+            *targets,
+            *connection,
+            "host_ca",
+            "groups",
+            "people",
+        ]
+
+
+def _field_of(path: str) -> str:
+    """Return the name of the field that a place in the document is typed into."""
+    if of_target := _OF_TARGET.match(path):
+        return f"t{of_target[1]}.{of_target[2] or 'name'}"
+    whole = path.partition("[")[0]
+    fields = {
+        "targets": "t0.name",
+        "approvers": "groups",
+        "approvers.groups": "groups",
+        "approvers.identities": "people",
+    }
+    return fields.get(whole, whole)
 
 
 def form_of(document: ClusterDocument) -> ClusterForm:
@@ -155,8 +177,7 @@ def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
 
 def _row(data: QueryDict, number: int) -> TargetRow:
     name, address, port, account, host_key = (
-        data.get(f"t{number}.{field}", "").strip()
-        for field in ("name", "address", "port", "account", "host_key")
+        data.get(f"t{number}.{field}", "").strip() for field in _TARGET_FIELDS
     )
     return TargetRow(name, address, port, account, host_key)
 

@@ -9,7 +9,6 @@ from typing import Any
 from sessions_app.connectors.base import secret_fields
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.operations.cluster_connection import STORED
-from sessions_app.policy.documents import Problem
 
 PREFIX = "connection."
 
@@ -27,7 +26,6 @@ class ConnectionField:
     stored: bool
     required: bool
     choices: Sequence[str]
-    error: str
 
     @property
     def on(self) -> bool:
@@ -45,12 +43,11 @@ def _label(name: str) -> str:
 
 
 def fields_of(
-    type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str], problems: Sequence[Problem]
+    type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]
 ) -> list[ConnectionField]:
     """Return the fields in the order in which the connector declares them. ``values`` are texts by name."""
     schema = type_.parameters.model_json_schema()
     secrets, required = secret_fields(type_.parameters), set(schema.get("required", ()))
-    errors = {problem.path.removeprefix(PREFIX): problem.message for problem in problems}
     found = []
     for name, about in schema.get("properties", {}).items():
         plain = _plain(about, schema.get("$defs", {}))
@@ -66,7 +63,6 @@ def fields_of(
                 stored=name in stored,
                 required=name in required,
                 choices=[str(choice) for choice in plain.get("enum", ())],
-                error=errors.get(name, ""),
             )
         )
     return found

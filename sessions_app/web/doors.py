@@ -72,14 +72,14 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     page there instead of showing the form in its place. A form of who is signed out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
-    unproven = getattr(request, "unproven", None)
-    if request.method == "POST" and not unproven:
+    missing = getattr(request, "missing", "")
+    if request.method == "POST" and not missing:
         if current:
             return HttpResponse(status=401)
         if typed(request):
             return not_sent(request, status=401)
     path = (current.current_url_abs_path or "/") if current else request.get_full_path()
-    there = redirect(request.missing) if unproven else redirect_to_login(path)
+    there = redirect(missing) if missing else redirect_to_login(path)
     return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]}) if current else there
 
 

@@ -170,7 +170,9 @@ def typed_duration(text: str) -> int:
         return parse_duration(text)
     except ValueError as error:
         why = f"{error}." if text else "Write it like 30m, 4h or 1h 30m."
-        raise InvalidInput("Say for how long.", hint=why, fields={"duration": [why]}) from error
+        raise InvalidInput(
+            "Say for how long.", hint=why, fields={"duration": [f"Say for how long. {why}"]}
+        ) from error
 
 
 def _kind(text: str) -> str:

@@ -1,5 +1,6 @@
 """Forms by which somebody shows again who they are: at the second step of a sign-in, before factors are changed, and
-before keys and tokens are made."""
+before keys and tokens are made.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,29 @@ def _start(world) -> object:
     return provision_grant(grant_id=Grant.objects.latest("pk").pk, now=clock.now())
 
 
+def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world, visit):
+    alice = visit("alice")
+    alice.goto("/requests/new/")
+    alice.get_by_label("Why").fill("Certificate renewal")
+    alice.get_by_label("Another duration").fill("90")
+    alice.locator(".seg label", has_text="nginx").click()
+    alice.locator("#outcome, .decide").get_by_role("button", name="Send").first.click()
+    field = alice.get_by_label("Another duration")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("90")
+    expect(field).to_have_accessible_description(
+        "Say for how long. 90 of what? Write 90m for minutes or 90h for hours."
+    )
+    expect(alice.get_by_text("90 of what?").filter(visible=True)).to_have_count(1)
+    expect(alice.get_by_label("Why")).to_have_value("Certificate renewal")
+    for box in alice.get_by_role("checkbox").all():
+        box.uncheck()
+    field.fill("90m")
+    alice.locator("#outcome, .decide").get_by_role("button", name="Send").first.click()
+    expect(alice.get_by_role("checkbox").first).to_be_focused()
+    expect(alice.get_by_text("No target is chosen.").filter(visible=True)).to_have_count(1)
+
+
 def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     from broker.kernel import clock
 

@@ -50,7 +50,9 @@ def just_signed_in(client: Client, identity: Any, ago: dt.timedelta = dt.timedel
     """A browser whose person signed in that long ago, without the work of hashing a password."""
     client.force_login(identity, backend="accounts.backends.PasswordBackend")
     session = client.session
-    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago.total_seconds()}]
+    session["account_authentication_methods"] = [
+        {"method": "password", "at": time.time() - ago.total_seconds()}
+    ]
     session["account_authentication_methods_user"] = str(identity.pk)
     session.save()
     return client

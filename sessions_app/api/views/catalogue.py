@@ -130,8 +130,7 @@ def _tried(version: CommandSetVersion, line: str, parameters: dict[str, str] | N
     try:
         usable = compile_open(document_of(version)) if parameters is None else compiled(version, parameters)
     except CompileError as error:
-        fields = {problem.path: [problem.message] for problem in error.problems}
-        raise InvalidInput("The parameters do not fit.", hint=str(error), fields=fields) from error
+        raise InvalidInput(str(error), fields=error.fields) from error
     decision = decide(usable, line)
     if isinstance(decision, Refused):
         return {

@@ -11,11 +11,25 @@ from sessions_app.policy.documents import Problem
 
 
 class CompileError(ValueError):
-    """Values or a choice of commands that do not fit the command set. `problems` names each."""
+    """Values or a choice of commands that do not fit the command set: `problems` names each, the text says all in sentences,
+    and so does `fields`, by where it is.
+    """
 
     def __init__(self, problems: Collection[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__(" ".join(map(_sentence, self.problems)))
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """What is wrong, by the path of the value."""
+        return {problem.path: [_sentence(problem)] for problem in self.problems}
+
+
+def _sentence(problem: Problem) -> str:
+    """Return what is wrong as `unit is missing: it needs one of nginx, haproxy`, with its end."""
+    name, says = problem.path.removeprefix("parameters."), problem.message
+    joined = " " if says.startswith(("is ", "needs ", "has ", "holds ", "begins ", "must ")) else ": "
+    return f"{name}{joined}{says}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str,
         try:
             bound[name] = type_.normalise(bindings[name])
         except KeyError:
-            problems.append(Problem(f"parameters.{name}", f"has no value: it needs {type_.limits}"))
+            problems.append(Problem(f"parameters.{name}", f"is missing: it needs {type_.wanted}"))
         except ValueRefused as error:
             problems.append(Problem(f"parameters.{name}", str(error)))
     if problems:

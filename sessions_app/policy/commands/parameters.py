@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.samples import sample_of
 
 MAX_VALUE = 4096
 MAX_PATTERN = 512
@@ -103,6 +104,11 @@ class ParameterType(BaseModel):
         """The type in words: "a number from 1 to 1000"."""
         raise NotImplementedError
 
+    @property
+    def wanted(self) -> str:
+        """What to give, for people who don't read patterns: the type in words, by an example where words don't do."""
+        return self.limits
+
     def normalise(self, value: str) -> str:
         """The one spelling of a value of this type. Raises ValueRefused with the reason."""
         check_text(value)
@@ -149,7 +155,7 @@ class Choice(ParameterType):
 
     def _normal(self, value: str) -> str:
         if value not in self.choices:
-            raise ValueRefused(f"{clip(value)} is not {self.limits}")
+            raise ValueRefused(f"{clip(value)} is not {self.wanted}")
         return value
 
 
@@ -201,9 +207,14 @@ class Pattern(ParameterType):
     def limits(self) -> str:
         return f"text like {self.pattern}"
 
+    @property
+    def wanted(self) -> str:
+        sample = sample_of(self.pattern)
+        return f"text like {sample}" if sample else "text of the form that the command set asks for"
+
     def _normal(self, value: str) -> str:
         if compile_pattern(self.pattern).fullmatch(value) is None:
-            raise ValueRefused(f"{clip(value)} is not {self.limits}")
+            raise ValueRefused(f"{clip(value)} is not {self.wanted}")
         return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ import re2
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import Clause
 from sessions_app.policy.rules.facts import Ask, Facts
+from sessions_app.policy.samples import sample_of
 
 SWEEPER_SILENCE = 30.0
 
@@ -96,7 +96,9 @@ class HasTargets:
             return Permit(
                 f"{ask.target_count} target{'s' if ask.target_count != 1 else ''} on {ask.cluster}."
             )
-        return Deny(f"{ask.cluster} has no such targets.", "Choose targets that the cluster has now.")
+        if not ask.target_count:
+            return Deny("No target is chosen.", f"Choose at least one target of {ask.cluster}.")
+        return Deny(f"A target is no longer on {ask.cluster}.", "Choose targets that the cluster has now.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +124,15 @@ class Ticket:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if re2.fullmatch(self.pattern, ask.ticket.strip()):
             return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
-        wanted = f"Give one that looks like {_sample(self.pattern)}."
+        sample = sample_of(self.pattern)
+        wanted = (
+            f"Give one that looks like {sample}."
+            if sample
+            else "Give one of the form that the policy asks for."
+        )
         if not ask.ticket.strip():
             return Deny("A ticket is missing.", wanted)
         return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", wanted)
-
-
-def _sample(pattern: str) -> str:
-    """Return a text of a plain pattern, like `CHG-123` of `(CHG|INC)-[0-9]+`; the pattern itself where it is not plain."""
-    first = re.sub(r"[(](?:[?]:)?([^()|]*)[|][^()]*[)]", r"\1", pattern)
-    digits = re.compile(r"(?:\[0-9\]|\\d)(?:([+*])|[{]([0-9]+)(?:,[0-9]*)?[}])?")
-    text = digits.sub(lambda found: "1234567890"[: 3 if found[1] else int(found[2] or 1)], first)
-    return text if re2.fullmatch(pattern, text) else pattern
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ from sessions_app.models import (
 )
 from sessions_app.operations.open_workflow import PREFIX
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
-from sessions_app.policy.durations import say_duration
+from sessions_app.policy.durations import say_duration, show_duration
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.queries.work import fitting, is_unread, open_work, sources_for, work_for
+from sessions_app.queries.work import fitting, is_unread, open_work, sources_for, takes, work_for
 from sessions_app.web.forms import KINDS, Draft
 from sessions_app.web.words import in_order
 
@@ -101,6 +101,13 @@ class ParameterField:
         return 0 < len(self.choices) <= 4 and sum(map(len, self.choices)) <= 40
 
 
+# What errors and rules call the fields that say for which work, and when.
+_OF_WORK = (
+    "workflow,work_open,work_on_cluster,work_fits,part_in_work,work_fresh,incident_open,incident_on_cluster"
+)
+_OF_START = "day,starts_at,start,in_window,not_frozen,within_work,at_once"
+
+
 @dataclass(frozen=True, slots=True)
 class AskPage:
     """What the form shows for one draft. Windows are pairs of moments; None: any time is allowed."""
@@ -130,6 +137,22 @@ class AskPage:
     def price(self) -> str:
         """What the chosen command set costs."""
         return next((option.price for option in self.sets if option.name == self.draft.command_set), "")
+
+    @property
+    def names(self) -> str:
+        """The fields that the form has, from first to last, each with what errors and rules call it."""
+        listed = self.incidents or (
+            self.draft.kind != RequestKind.INCIDENT and (self.work_needed or self.draft.incident)
+        )
+        work = "other_work" if self.draft.other_work else "incident" if listed else ""
+        shown = (
+            f"{work}:{_OF_WORK}" if work else "",
+            *(f"p.{field.name}:parameters.{field.name}" for field in self.parameters),
+            "target:targets,has_targets" if len(self.targets) > 1 else "",
+            f"day:{_OF_START} hour" if self.draft.kind == RequestKind.PLANNED else "",
+            "other_duration:duration,max_duration ticket reason bookmark:name",
+        )
+        return " ".join(shown)
 
     @property
     def still_open(self) -> list[str]:
@@ -166,7 +189,9 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
     )
     sets = sets_on(usable, cluster, draft.kind) if cluster else []
-    chosen = next((option for option in sets if option.name == draft.command_set), sets[0] if sets else None)
+    planned = _planned(identity, draft)
+    chosen = next((option for option in sets if option.name == draft.command_set), None)
+    chosen = chosen or _meant_for(planned, sets, usable) or next(iter(sets), None)
     documents = _documents_of(usable, chosen)
     terms = documents[0] if documents else None
     wanted = _work_wanted(documents, draft.kind)
@@ -183,8 +208,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         cluster=cluster.name if cluster else "",
         command_set=chosen.name if chosen else "",
         parameters={field.name: field.value for field in fields},
-        duration=draft.duration
-        or str(min(longest, QUICK if draft.kind == RequestKind.QUICK else USUAL) or ""),
+        duration=draft.duration or _usual_duration(longest, draft.kind, planned, now),
     )
     return AskPage(
         draft=draft,
@@ -205,6 +229,28 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         sources=[source.name for source in sources_for(identity)],
         unread=unread and bool(sets),
     )
+
+
+def _planned(identity: Identity, draft: Draft) -> Workflow | None:
+    """Return the change that a draft names, if it has a planned time."""
+    work = work_for(identity, draft.work) if draft.kind == RequestKind.PLANNED and draft.work else None
+    return work if work and work.starts_at and work.ends_at else None
+
+
+def _meant_for(work: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]) -> SetOption | None:
+    """Return the first command set under a policy that wants such work: what the change is most likely done with."""
+    wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
+    wanting = {name for name, needed in wanted.items() if work and takes(needed, work)}
+    return next((option for option in sets if wanting.intersection(option.policies)), None)
+
+
+def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.datetime) -> str:
+    """Return what is proposed: what is left of a change's planned time, else as long as most take."""
+    usual = QUICK if kind == RequestKind.QUICK else USUAL
+    if planned and planned.starts_at and planned.ends_at and planned.ends_at > now:
+        usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
+        usual -= usual % 60
+    return show_duration(min(longest, usual)) if longest and usual else ""
 
 
 def _for_work(

@@ -13,8 +13,8 @@ from django.urls import reverse
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
-from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestState, WorkflowState
-from sessions_app.operations.check_request import check_request
+from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestKind, RequestState, WorkflowState
+from sessions_app.operations.check_request import NewRequest, check_request
 from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.delete_bookmark import delete_bookmark
 from sessions_app.operations.read_named_work import read_named_work
@@ -34,6 +34,8 @@ from sessions_app.web.templatetags.times import say_moment
 
 # What is missing because nobody has typed it yet is said as a question, not as a refusal.
 SOFT = ("reason", "ticket")
+# The rules that don't look at the time.
+UNTIMED = (*SOFT, "has_targets")
 
 
 @page(FORM)
@@ -51,11 +53,31 @@ def new(request: HttpRequest) -> HttpResponse:
     if "send" not in request.POST:
         return _form(request, draft)
     try:
-        ask = replace(draft.new_request(), once=request.POST.get("once", ""))
+        ask = replace(_asked(who(request), draft), once=request.POST.get("once", ""))
         asked = request_access(requester=who(request), ask=ask, now=clock.now())
     except StintError as error:
         return _form(request, draft, error)
     return _after(request, asked)
+
+
+def _asked(me: Identity, draft: Draft) -> NewRequest:
+    """Return what a form asks for. Raises InvalidInput, with all that is wrong, so that nobody mends one thing after the other."""
+    try:
+        return draft.new_request()
+    except InvalidInput as error:
+        rest = replace(draft, duration="1h", day="", hour="").new_request()
+        raise InvalidInput(
+            error.message, hint=error.hint, fields={**_faults(me, rest), **error.fields}
+        ) from error
+
+
+def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
+    """Return what is wrong with a request apart from its time."""
+    try:
+        found = check_request(requester=me, ask=ask, now=clock.now()).decision.faults
+    except StintError as error:
+        found = error.fields
+    return {name: texts for name, texts in found.items() if name in UNTIMED or name.startswith("parameters.")}
 
 
 def _draft_of(request: HttpRequest) -> Draft:
@@ -134,6 +156,9 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 def preview(request: HttpRequest) -> HttpResponse:
     """What will happen, for the form as it stands; the fields too, when another cluster, set or kind was chosen."""
     draft = draft_of_form(request.POST)
+    if draft.kind == RequestKind.PLANNED and draft.work != request.POST.get("shown_incident", draft.work):
+        # Chosen just now: what it needs is proposed, and not what stood there before.
+        draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
     shown = tuple(request.POST.get(name, "") for name in names)

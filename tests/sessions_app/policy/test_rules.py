@@ -226,7 +226,7 @@ def test_empty_lists_cover_nothing():
         ("OPS-[0-9]+", "OPS-123"),
         ("(CHG|INC)-[0-9]+", "CHG-123"),
         (r"CHG-\d{6}", "CHG-123456"),
-        ("[A-Z]{3}-[0-9]+", "[A-Z]{3}-[0-9]+"),
+        ("[A-Z]{3}-[0-9]+", "ABC-123"),
     ],
 )
 def test_a_missing_ticket_is_asked_for_by_one_that_would_do(pattern, said):

@@ -55,6 +55,7 @@ READABLE = {
     "trust_policy_edit": "admin",
     "account": ALL,
     "account_password": ALL,
+    "account_confirm": ALL,
     "factors": ALL,
     "totp_add": ALL,
     "passkey_add": ALL,
@@ -117,7 +118,6 @@ ACTS = {
     "token_add",
     "token_revoke",
     "account_zone",
-    "account_confirm",
     "codes_renew",
     "factor_remove",
     "passkey_add_ask",
@@ -165,7 +165,7 @@ OPEN = {
 }
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "address_confirm", "question_save", "notices_read",
-    "account_confirm", "codes_renew", "passkey_add_ask",
+    "codes_renew", "passkey_add_ask",
 }  # fmt: skip
 
 

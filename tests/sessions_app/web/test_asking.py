@@ -16,7 +16,7 @@ from tests.support import acts
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
 FORM = {
-    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Nightly restart",
+    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart",
     "p.unit": "nginx", "targets_of": "web", "target": ["web-1", "web-2"],
 }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_without_a_send_the_form_only_says_what_would_happen(as_alice):
 
 def test_the_panel_is_the_answer_of_the_same_evaluator_and_changes_nothing(as_alice, now):
     panel = as_alice.post(
-        "/requests/preview/", {**FORM, "duration": "36000"}, headers={"HX-Request": "true"}
+        "/requests/preview/", {**FORM, "duration": "10h"}, headers={"HX-Request": "true"}
     ).content.decode()
     assert panel.lstrip().startswith('<section class="card" id="outcome"')
     assert "10 h is over the limit of 4 h" in panel
@@ -69,9 +69,9 @@ def test_choosing_another_set_brings_its_fields_and_choosing_none_leaves_them(as
 
 def test_the_fix_of_a_refusal_is_one_button_and_keeps_what_was_typed(as_alice):
     page = as_alice.post(
-        "/requests/new/", {**FORM, "duration": "36000", "apply": "duration=14400", "reason": "Kept"}
+        "/requests/new/", {**FORM, "duration": "10h", "apply": "duration=14400", "reason": "Kept"}
     )
-    assert page.context["ask"].draft.duration == "14400"
+    assert page.context["ask"].draft.duration == "4h"
     assert page.context["ask"].draft.reason == "Kept"
     assert page.context["preview"].decision.outcome == "needs_approval"
 
@@ -214,6 +214,18 @@ def test_a_start_is_read_in_the_readers_zone():
             parse_start("soon", "02:00")
 
 
+@pytest.mark.parametrize(
+    ("typed", "field", "said"),
+    [({"day": "2026-12-01"}, "hour", "Add the time."), ({"hour": "02:00"}, "day", "Add the date.")],
+)
+def test_a_date_without_a_time_asks_for_one_and_a_time_for_its_date(as_alice, typed, field, said):
+    answer = as_alice.post("/requests/new/", {**FORM, **typed, "send": "1"})
+    assert answer.status_code == 400
+    assert answer.context["error"].fields == {field: [said]}
+    assert said in answer.content.decode()
+    assert not AccessRequest.objects.exists()
+
+
 def test_targets_of_another_cluster_are_not_carried_over():
     form = QueryDict("cluster=db&targets_of=web&target=web-1")
     assert draft_of_form(form).targets is None
@@ -324,7 +336,7 @@ def test_the_usual_time_of_a_decision_is_said_once_there_were_some(world, as_ali
 
 def test_a_double_click_on_send_asks_once(world, as_alice):
     form = {
-        "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Patch",
+        "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Patch",
         "p.unit": "nginx", "send": "1", "once": "abc",
     }  # fmt: skip
     first, second = (as_alice.post("/requests/new/", form)["Location"] for _ in range(2))

@@ -62,7 +62,7 @@ def test_the_simulator_answers_what_the_real_request_would(world, as_bob):
 
     for duration in (3600, 5 * 3600):
         real = check_request(requester=world.alice, ask=world.ask(duration=duration), now=world.now).decision
-        page = simulated(as_bob, duration=str(duration))
+        page = simulated(as_bob, duration=f"{duration}s")
         for result in real.results:
             assert result.message in page
 
@@ -151,7 +151,7 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"person": "nobody"}, "Choose who asks"), ({"duration": "soon"}, "Say for how long"),
-     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never"}, "not a date"), ({"person": "<b>x"}, "Choose who asks")],
+     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "not a date"), ({"person": "<b>x"}, "Choose who asks")],
 )  # fmt: skip
 def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):
     page = simulated(as_bob, **changes)

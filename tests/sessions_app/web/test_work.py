@@ -11,6 +11,8 @@ from django.utils import timezone
 from accounts.models import Identity
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Grant, Notice, Workflow
+from sessions_app.policy.policies import WorkNeeded
+from sessions_app.queries.work import fitting, takes
 from tests.support import acts
 from tests.support.acts import policy
 
@@ -57,7 +59,13 @@ def test_a_change_has_its_planned_time(as_bob, world):
         ({"kind": "ticket", "severity": "P1"}, "no such severity"),
         ({"assignee": "nobody"}, "nobody called nobody"),
         (
-            {"kind": "ticket", "from_day": "2030-01-01", "to_day": "2030-01-02"},
+            {
+                "kind": "ticket",
+                "from_day": "2030-01-01",
+                "from_hour": "01:00",
+                "to_day": "2030-01-02",
+                "to_hour": "01:00",
+            },
             "Only a change has a planned time",
         ),
         ({"kind": "incident", "severity": "P1"}, "given to nobody"),
@@ -86,7 +94,7 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
     world.apply(policy(world, workflow={"kinds": ["ticket"]}))
     page = text(as_alice, f"/requests/new/?workflow={ticket.ref}")
     assert f'<option value="{ticket.ref}" selected>' in page
-    form = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "Refund",
+    form = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Refund",
             "p.unit": "nginx", "incident": ticket.ref}  # fmt: skip
     preview = as_alice.post("/requests/preview/", form).content.decode()
     assert f"{ticket.ref} is open. The access ends when it is closed." in preview
@@ -135,7 +143,7 @@ def test_what_is_taken_from_the_work_is_shown_and_not_asked_for(as_alice, world)
 # Access for a change that begins tomorrow
 
 ASKED = {
-    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "3600", "reason": "New kernel",
+    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "New kernel",
     "p.unit": "nginx",
 }  # fmt: skip
 
@@ -157,6 +165,50 @@ def test_the_preview_says_that_it_starts_with_the_change(as_alice, world, tomorr
         "Starts at once"
         not in as_alice.post("/requests/preview/", {**ASKED, "incident": tomorrow.ref}).content.decode()
     )
+
+
+def test_a_request_for_a_change_proposes_its_command_set_and_its_whole_window(world, as_alice, tomorrow):
+    # Cheaper, and first by name, but not meant for changes.
+    world.apply({
+        **policy(world, workflow={"kinds": ["change"]}),
+        "command-sets/a-look.yaml": "name: a-look\nkind: ssh\nsummary: Look\nrisk: low\ncommands:\n  - run: uptime\n    effect: read\n"
+        "examples: {allow: [uptime], refuse: [reboot]}\n",
+        "policies/looks.yaml": "name: looks\nclusters: [web]\ncommand_sets: [a-look]\nrequesters: {groups: [operators]}\n"
+        "approvals: none\nmax_duration: 4h\n",
+    })  # fmt: skip
+    for draft in (
+        as_alice.get(f"/requests/new/?workflow={tomorrow.ref}").context["ask"].draft,
+        as_alice.post(
+            "/requests/preview/",
+            {**ASKED, "command_set": "a-look", "incident": tomorrow.ref, "shown_incident": ""},
+        ).context["ask"].draft,
+    ):  # fmt: skip
+        assert (draft.command_set, draft.duration) == ("restart-web", "2h")
+    # What somebody chose after that stays.
+    chosen = {**ASKED, "incident": tomorrow.ref, "shown_incident": tomorrow.ref, "duration": "30m"}
+    kept = as_alice.post("/requests/preview/", chosen).context["ask"].draft
+    assert (kept.command_set, kept.duration) == ("restart-web", "30m")
+
+
+def test_what_a_policy_takes_is_the_same_for_one_piece_of_work_and_for_a_list(world):
+    pieces = [world.work("ticket"), world.incident(severity="P1"), world.incident(severity="P3")]
+    for needed in (
+        {"kinds": ["ticket"]}, {"kinds": ["incident"], "severity": ["P1", "P2"]}, {"kinds": ["ticket", "incident"], "sources": ["pager"]},
+        {"kinds": ["incident", "ticket"], "sources": ["stint"]},
+    ):  # fmt: skip
+        terms = WorkNeeded(**needed)
+        found = set(Workflow.objects.filter(fitting(terms)).values_list("pk", flat=True))
+        assert {one.pk for one in pieces if takes(terms, one)} == found
+
+
+def test_of_a_window_that_is_longer_than_the_policy_allows_as_much_as_it_allows_is_proposed(world, as_alice):
+    begins = world.now + dt.timedelta(days=1)
+    long = world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=9))
+    assert as_alice.get(f"/requests/new/?workflow={long.ref}").context["ask"].draft.duration == "4h"
+    running = world.work(
+        "change", starts_at=world.now - dt.timedelta(hours=1), ends_at=world.now + dt.timedelta(hours=3)
+    )
+    assert as_alice.get(f"/requests/new/?workflow={running.ref}").context["ask"].draft.seconds <= 3 * 3600
 
 
 def test_a_start_before_the_change_is_mended_by_one_button_that_says_so(as_alice, tomorrow):
@@ -240,10 +292,10 @@ def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_al
     both = re.compile(r"05:00 to 06:00 IST \(\w+ 20 Jan, 23:30 to \w+ 21 Jan, 00:30 UTC\)")
     form = {**ASKED, "incident": change.ref}
     assert both.search(words(as_alice.post("/requests/preview/", form)))
-    long = words(as_alice.post("/requests/preview/", {**form, "duration": "10800"}))
+    long = words(as_alice.post("/requests/preview/", {**form, "duration": "3h"}))
     assert re.search(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", long)
-    sent = words(as_alice.post("/requests/new/", {**form, "duration": "10800", "send": "1"}))
-    assert len(re.findall(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", sent)) == 3
+    sent = words(as_alice.post("/requests/new/", {**form, "duration": "3h", "send": "1"}))
+    assert len(re.findall(r"which ends \w+ 21 Jan \d+, 07:00 IST \(01:30 UTC\)", sent)) == 2
     assert "January" not in sent
     request = world.request(workflow=change.ref)
     assert both.search(words(as_bob.get(f"/approvals/{request.ref}/")))

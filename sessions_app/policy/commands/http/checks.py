@@ -115,7 +115,7 @@ def _text(type_: ParameterType, value: Json) -> str:
     if isinstance(type_, Int) and type(value) is int:
         return type_.accept(str(value))
     if not isinstance(value, str) or isinstance(type_, Int):
-        raise ValueRefused(f"needs {type_.limits}")
+        raise ValueRefused(f"needs {type_.wanted}")
     if isinstance(type_, Pattern):
         return _free_text(type_, value)
     return type_.accept(value)
@@ -129,7 +129,7 @@ def _free_text(type_: Pattern, value: str) -> str:
     if at is not None:
         raise ValueRefused(f"holds {show(value[at])}, which cannot be seen: remove it")
     if compile_pattern(type_.pattern).fullmatch(value) is None:
-        raise ValueRefused(f"{clip(value)} is not {type_.limits}")
+        raise ValueRefused(f"{clip(value)} is not {type_.wanted}")
     return value
 
 

@@ -265,7 +265,7 @@ def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str,
     if fault is None:
         return f"{allowed} in this grant, {clip(word)} needs a grant of its own"
     type_ = command.types[piece.name]
-    return f"{allowed}, {clip(word)} is not {type_.limits}"
+    return f"{allowed}, {clip(word)} is not {type_.wanted}"
 
 
 def _spec_text(spec: Word) -> str:
@@ -336,7 +336,7 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
 def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
     for name in sorted(names.symmetric_difference(values)):
         return (
-            f"{name} has no value: give one"
+            f"{name} is missing: give one"
             if name in names
             else f"{name} is not a value of this command: remove it"
         )

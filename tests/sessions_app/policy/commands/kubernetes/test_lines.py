@@ -170,7 +170,7 @@ def test_both_ways_to_write_a_command_come_to_the_same_rules():
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [({"ns": "web"}, "name: has no value"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
+    [({"ns": "web"}, "name is missing"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
      ({"ns": "web", "name": "a", "x": "y"}, "not a parameter"), ({"ns": "prod", "name": "a"}, "is not one of"),
      ({"ns": "web", "name": "a_"}, "can't be the name")],
 )  # fmt: skip

@@ -102,11 +102,11 @@ def test_words_parsed_already_are_decided_alike(nginx: CompiledSet) -> None:
 @pytest.mark.parametrize(
     ("bindings", "said"),
     [
-        ({}, "parameters.unit: has no value: it needs one of nginx, haproxy"),
-        ({"unit": "sshd"}, "parameters.unit: `sshd` is not one of nginx, haproxy"),
-        ({"unit": ""}, "parameters.unit: needs a value"),
-        ({"unit": "-nginx"}, "parameters.unit: begins with"),
-        ({"unit": "nginx", "lines": "5"}, "parameters.lines: is not a parameter"),
+        ({}, "unit is missing: it needs one of nginx, haproxy."),
+        ({"unit": "sshd"}, "unit: `sshd` is not one of nginx, haproxy"),
+        ({"unit": ""}, "unit needs a value"),
+        ({"unit": "-nginx"}, "unit begins with"),
+        ({"unit": "nginx", "lines": "5"}, "lines is not a parameter"),
     ],
 )
 def test_a_grant_needs_a_fitting_value_for_each_parameter_and_no_other(

@@ -1,0 +1,65 @@
+"""Where each part of what is wrong with a form is said: at its field, once; above the form only what has no field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from broker.kernel.errors import StintError
+from sessions_app.web.templatetags.stint import in_zone
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """``at`` says what is wrong by the names of the form's fields, in their order; ``above`` what stands over the form."""
+
+    at: Mapping[str, str] = field(default_factory=dict)
+    above: tuple[str, ...] = ()
+    # What the error calls those that are said at a field.
+    said: frozenset[str] = frozenset()
+
+
+def faults_of(error: StintError | None, names: str) -> Faults:
+    """Return where an error is said. ``names`` are the form's fields, first to last; `days:lifetime,until` is the field `days`,
+    of which an error speaks as `lifetime` or `until`.
+    """
+    if error is None:
+        return Faults()
+    left = {name: [in_zone(text, error) for text in texts] for name, texts in error.fields.items()}
+    at: dict[str, str] = {}
+    for shown, _, called in (name.partition(":") for name in names.split()):
+        if texts := [text for name in (called or shown).split(",") for text in left.pop(name, [])]:
+            at[shown] = _once(texts)
+    said = frozenset(error.fields) - frozenset(left)
+    message, hint = in_zone(error.message, error), in_zone(error.hint, error)
+    if left or not at:
+        more = (text for texts in left.values() for text in texts if text not in f"{message} {hint}")
+        return Faults(at, (message, _once([hint, *more])), said)
+    if len(at) == 1:
+        ((name, text),) = at.items()
+        return Faults(
+            {name: _once([text, hint] if message in text else [message, hint, text if _tells(text) else ""])},
+            (),
+            said,
+        )
+    above = count_of(at) if message in " ".join(at.values()) else (message, *count_of(at))
+    return Faults(at, above, said)
+
+
+def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what stands above a form with several wrong fields; one alone says all by itself."""
+    return (f"{len(at)} fields need fixing.",) if len(at) > 1 else ()
+
+
+def _tells(text: str) -> bool:
+    """Whether a text says more than that something is wrong, as “Needed.” does."""
+    return len(text.split()) > 2
+
+
+def _once(texts: list[str]) -> str:
+    """Join texts, without those that an earlier one has in it."""
+    kept: list[str] = []
+    for text in texts:
+        if text and not any(text.rstrip(".") in one for one in kept):
+            kept.append(text)
+    return " ".join(kept)
