@@ -14,10 +14,11 @@ from fnmatch import fnmatchcase
 
 from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Severity
+from sessions_app.policy.commands.parameters import Duration, Int
 from sessions_app.policy.commands.ssh.lint_values import WRITABLE, below
 from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
 from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, REST, Option, Shape, Table
-from sessions_app.policy.commands.ssh.words import Spoken
+from sessions_app.policy.commands.ssh.words import Place, Spoken
 
 # Where the programs that the table knows lie. A file elsewhere may have the name of one and be another.
 _FOLDERS = (
@@ -33,6 +34,7 @@ _FOLDERS = (
 _INIT = ("/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/")
 _SUID_MODE = re.compile(r"0*[2-7][0-7]{3}|.*[+=][rwxXtugo]*s.*")
 _OPEN_MODE = re.compile(r"[0-7]*[2367]|(.*,)?[ug]*[oa][ugoa]*[+=][rwxXst]*w.*")
+_COUNT = re.compile(r"[0-9][0-9A-Fa-fx.,:-]*[smhd]?")
 _DASHED = re.compile(r"-[^0-9]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _DEEPEST = 8
@@ -218,6 +220,8 @@ class _Judge:
             yield from self._environment(words[0].text)
             words = words[1:]
         skipped, inner = words[: shape.wraps], words[shape.wraps :]
+        if shape.operands == ("text",) and not all(map(_is_count, skipped)):
+            skipped, inner = (), words  # a number, a time or a mask is left out, or it is none
         for word, kind in zip(skipped, _kinds(shape.operands, len(skipped)), strict=True):
             yield from self._operand(at, word, kind)
         whole = shape.bare if shape.bare is not None and not inner else shape
@@ -339,6 +343,15 @@ class _Judge:
                 yield self._danger("suid", f"{shown} {text}")
             elif _OPEN_MODE.fullmatch(text):
                 yield self._danger("world_writable", f"{shown} {text}")
+
+
+def _is_count(word: Spoken) -> bool:
+    """Whether a word can only be a number, a time or a mask: `5`, `1m`, `0x3`, `0-3`."""
+    if word.texts is None:
+        return all(
+            not isinstance(piece, Place) or isinstance(piece.type_, Int | Duration) for piece in word.pieces
+        )
+    return all(_COUNT.fullmatch(text) for text in word.texts)
 
 
 def _value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:

@@ -150,6 +150,18 @@ def test_the_program_behind_another_is_judged_like_one_that_stands_alone(make_se
 
 
 @pytest.mark.parametrize(
+    "line", ["timeout sh", "chrt -i sh", "taskset sh", "timeout {n} sh", "timeout {n} uptime"]
+)
+def test_what_stands_for_a_number_in_front_of_a_program_is_one_or_is_judged(make_set: Any, line: str) -> None:
+    assert {("error", "shell"), ("error", "free_verb")} & codes(make_set, line)
+
+
+def test_a_number_in_front_of_a_program_may_be_a_value(make_set: Any) -> None:
+    assert codes(make_set, "timeout {s} uptime", "read", s={"int": [1, 9]}) == set()
+    assert codes(make_set, "timeout {s} uptime", "read", s={"duration": ["1s", "5m"]}) == set()
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "/bin/sh",
