@@ -24,7 +24,7 @@ def test_the_golden_path_asks_waits_and_runs(laptops):
 
 def test_a_grant_that_was_made_for_one_command_ends_with_it(laptops):
     alice = laptops["alice"]
-    done = alice("ssh", "web-1", "-m", "Look", "--", "stint-act", "status", "7")
+    done = alice("ssh", "web-1", "-m", "Look", "--", "test", "status", "7")
     assert done.returncode == 7, done.stderr
     grant = alice.json("grants", "--ended")["results"][0]
     eventually(lambda: alice.json("status", grant["ref"])["state"] == "ended", within=60, every=0.3)
