@@ -179,3 +179,24 @@ def test_what_is_typed_to_close_an_incident_stays_when_somebody_acts(live_world,
     expect(bob.locator("#note")).to_be_visible()
     expect(bob.locator("#note")).to_have_value("The disk was full")
     expect(bob.locator("#note")).to_be_focused()
+
+
+def test_buttons_that_run_commands_come_with_the_start_of_incident_and_break_glass_access(live_world, visit):
+    from sessions_app.models import Grant
+    from sessions_app.operations.provision_grant import provision_grant
+
+    alice = visit("alice")
+    begun = live_world.respond(live_world.incident(now=now()), now=now(), start=False)
+    glass = live_world.request(now=now(), kind="break_glass", duration=900)
+    for grant in (begun, Grant.objects.get(request=glass)):
+        alice.goto(f"/grants/{grant.ref}/")
+        alice.evaluate("window.same = true")
+        expect(alice.locator("#run h2")).to_have_text("Allowed commands")
+        provision_grant(grant_id=grant.pk, now=now())
+        row = alice.locator("#run li", has_text="echo log nginx {lines}")
+        expect(row.get_by_role("button", name="Run")).to_be_visible(timeout=10_000)
+        row.get_by_label("lines").fill("100")
+        acts.run(acts.use(grant, now=now()), acts.session(acts.use(grant, now=now()), now=now()), "echo no", now=now())
+        expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=10_000)
+        expect(row.get_by_label("lines")).to_have_value("100")
+        assert alice.evaluate("window.same")
