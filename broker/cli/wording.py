@@ -29,7 +29,7 @@ REQUESTS: Columns = {
     "WHO": lambda row: plain(row["requester"]),
     "WHAT": set_name,
     "CLUSTER": lambda row: plain(row["cluster"]),
-    "FOR": lambda row: span(row["duration"]),
+    "FOR": lambda row: span(row["duration_left"]),
     "ASKED": lambda row: ago(row["created_at"]),
     "REASON": lambda row: plain(row["reason"]),
 }
@@ -104,15 +104,16 @@ def request(row: Row, *, err: bool = False) -> None:
         "Request": f"{plain(row['ref'])}  {word(row['state'])}",
         "Who": plain(row["requester"]),
         "What": f"{set_name(row)} on {plain(row['cluster'])}",
-        "Targets": plain(", ".join(row["targets"])),
+        "Targets": plain(", ".join(row["targets_left"])),
         "With": parameters(row["parameters"]),
-        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'from the approval'}, for {span(row['duration'])}",
+        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'from the approval'}, for {span(row['duration_left'])}",
         "Kind": "" if row["kind"] == "planned" else word(row["kind"]),
         "Extends": plain(row["extends"] or ""),
         "Work": plain(row["workflow"] or ""),
         "Reason": plain(row["reason"]),
         "Ticket": plain(row["ticket"]),
-        "Commands": commands(row["commands"]),
+        "Commands": commands([one for one in row["commands"] if one["index"] in row["commands_left"]]),
+        "Left out": _left_out(row),
         "Accepted": "\n".join(f"{plain(one['message'])}: {plain(one['reason'])}" for one in row["accepted"]),
         "Verdicts": "\n".join(_verdict(one) for one in row["approvals"]),
         "Needs": missing(row["needed"]) if row["state"] == "pending" else "",
@@ -122,10 +123,23 @@ def request(row: Row, *, err: bool = False) -> None:
     screen.facts(pairs, err=err)
 
 
+def _left_out(row: Row) -> str:
+    """What was asked for and approvers took away, a line each."""
+    found = (
+        [f"{span(row['duration'] - row['duration_left'])} of {span(row['duration'])}"]
+        if row["duration_left"] != row["duration"]
+        else []
+    )
+    found += [one["text"] for one in row["commands"] if one["index"] not in row["commands_left"]]
+    found += [f"target {name}" for name in row["targets"] if name not in row["targets_left"]]
+    return "\n".join(map(plain, found))
+
+
 def _verdict(one: Row) -> str:
+    less = ", for less" if one["narrowing"] else ""
     comment = f": {plain(one['comment'])}" if one["comment"] else ""
     void = " (void)" if one["voided_at"] else ""
-    return f"{plain(one['approver'])} {word(one['verdict'])}{void}{comment}"
+    return f"{plain(one['approver'])} {word(one['verdict'])}{less}{void}{comment}"
 
 
 def missing(needed: Sequence[Row]) -> str:

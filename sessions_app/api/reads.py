@@ -32,6 +32,7 @@ from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult
 from sessions_app.queries import commands, facts
+from sessions_app.queries.extents import left_of
 
 Row = TypeVar("Row", bound=Model)
 
@@ -40,14 +41,18 @@ Row = TypeVar("Row", bound=Model)
 
 def requests(identity: Identity) -> QuerySet[AccessRequest]:
     """Requests that the identity may see."""
-    return AccessRequest.objects.visible_to(identity).select_related(
-        "requester__owner",
-        "cluster",
-        "policy",
-        "command_set_version__command_set",
-        "extends",
-        "workflow",
-        "grant",
+    return (
+        AccessRequest.objects.visible_to(identity)
+        .select_related(
+            "requester__owner",
+            "cluster",
+            "policy",
+            "command_set_version__command_set",
+            "extends",
+            "workflow",
+            "grant",
+        )
+        .prefetch_related("approvals__approver")
     )
 
 
@@ -214,6 +219,8 @@ class RequestDetail:
     targets: list[str]
     target_names: dict[int, str]
     commands: Sequence[CommandView]
+    targets_left: list[str]
+    commands_left: list[int]
     approvals: list[Approval]
     needed: list[Needed]
     changed: bool
@@ -227,12 +234,15 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     waits = request.state == RequestState.PENDING
     resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
     missing = resolution.missing if waits else (0,) * len(clauses)
+    targets, left = facts.targets_of(request), left_of(request)
     return RequestDetail(
         request=request,
-        targets=[target.name for target in facts.targets_of(request)],
+        targets=[target.name for target in targets],
         target_names=names,
         commands=describe(commands.asked(request)),
-        approvals=list(request.approvals.select_related("approver").order_by("pk")),
+        targets_left=[target.name for target in targets if target.pk in left.targets],
+        commands_left=sorted(left.commands),
+        approvals=sorted(request.approvals.all(), key=lambda approval: approval.pk),
         needed=[
             Needed(
                 clause.count,

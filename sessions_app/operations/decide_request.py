@@ -25,9 +25,9 @@ from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
-from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import CannotWiden, Extent
-from sessions_app.queries import commands, facts
+from sessions_app.queries import facts
+from sessions_app.queries.extents import extent_of, left_digest, left_of
 from sessions_app.queries.starts import later_start
 from sessions_app.queries.work import why_over
 
@@ -197,20 +197,14 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
             hint="Deny it, and ask the holder for a new request.",
         )
     try:
-        extent_of(request).narrowed(narrowing)
+        given = extent_of(request).narrowed(narrowing)
     except CannotWiden as error:
         raise InvalidInput(str(error), hint="An approver may only make a request smaller.") from error
+    try:
+        left_of(request).meet([given])
+    except CannotWiden as error:
+        raise InvalidInput(str(error), hint="Agree with the other approver, or deny.") from error
     return kept
-
-
-def extent_of(request: AccessRequest) -> Extent:
-    """Return all that a request asks for."""
-    compiled = commands.asked(request)
-    return Extent(
-        request.duration,
-        frozenset(command.index for command in compiled.commands),
-        frozenset(request.targets),
-    )
 
 
 def _settle(
@@ -238,7 +232,7 @@ def _settle(
                            "comment": comment},
         )  # fmt: skip
         return
-    extent = _agreed(request)
+    extent = left_of(request)
     _check_allowed_still(request, extent, now)
     _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
     if request.kind == RequestKind.EXTENSION:
@@ -264,36 +258,6 @@ def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetim
     decision = evaluate(ask=facts.ask_of(request, now), facts=world, policy=document)
     if decision.outcome is Outcome.REFUSED:
         raise RequestRefused(decision)
-
-
-def left_of(request: AccessRequest) -> Extent | None:
-    """Return what all who approved so far left of a request; None when that is nothing."""
-    try:
-        return _met(request)
-    except CannotWiden:
-        return None
-
-
-def left_digest(request: AccessRequest) -> str:
-    """Return the digest of what all who approved so far left of a request."""
-    left = left_of(request)
-    return digest_of([left.duration, sorted(left.commands), sorted(left.targets)] if left else None)
-
-
-def _met(request: AccessRequest) -> Extent:
-    whole = extent_of(request)
-    approvals = request.approvals.filter(
-        voided_at__isnull=True, verdict=Verdict.APPROVE, digest=request.digest
-    )
-    return whole.meet(whole.narrowed(approval.narrowing) for approval in approvals)
-
-
-def _agreed(request: AccessRequest) -> Extent:
-    """Return what every approver left in."""
-    try:
-        return _met(request)
-    except CannotWiden as error:
-        raise InvalidInput(str(error), hint="Agree with the other approver, or deny.") from error
 
 
 def _close(

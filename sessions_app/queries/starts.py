@@ -6,20 +6,21 @@ import datetime as dt
 
 from sessions_app.models import AccessRequest
 from sessions_app.policy.starts import begins_at, ends_at
+from sessions_app.queries.extents import left_duration
 
 _MOMENT = dt.timedelta(seconds=1)
 
 
 def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return from when to when the access of a request would be if it were given now. An extension begins where its grant
-    ends; work whose time is over leaves a moment.
+    """Return from when to when the access of a request would be if it were given now, for what approvers left of its time.
+    An extension begins where its grant ends; work whose time is over leaves a moment.
     """
     work = request.workflow
     if request.extends:
         start = begins_at(now, asked=request.extends.expires_at)
     else:
         start = begins_at(now, asked=request.starts_at, work=work.starts_at if work else None)
-    end = ends_at(start, request.duration, work=work.ends_at if work else None)
+    end = ends_at(start, left_duration(request), work=work.ends_at if work else None)
     return start, max(end, start + _MOMENT)
 
 

@@ -196,7 +196,12 @@ def test_buttons_that_run_commands_come_with_the_start_of_incident_and_break_gla
         row = alice.locator("#run li", has_text="echo log nginx {lines}")
         expect(row.get_by_role("button", name="Run")).to_be_visible(timeout=10_000)
         row.get_by_label("lines").fill("100")
-        acts.run(acts.use(grant, now=now()), acts.session(acts.use(grant, now=now()), now=now()), "echo no", now=now())
+        acts.run(
+            acts.use(grant, now=now()),
+            acts.session(acts.use(grant, now=now()), now=now()),
+            "echo no",
+            now=now(),
+        )
         expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=10_000)
         expect(row.get_by_label("lines")).to_have_value("100")
         assert alice.evaluate("window.same")

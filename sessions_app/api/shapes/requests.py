@@ -12,6 +12,7 @@ from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape, FreeParamet
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
 from sessions_app.operations.publish_command_set import accepted_findings
 from sessions_app.policy.decision import Outcome
+from sessions_app.queries.extents import left_duration
 
 
 class VersionRefShape(Shape):
@@ -45,6 +46,9 @@ class RequestShape(Shape):
     parameters = serializers.DictField(child=serializers.CharField())
     starts_at = Moment(allow_null=True, help_text="Null: with the approval.")
     duration = serializers.IntegerField(help_text="Seconds.")
+    duration_left = serializers.SerializerMethodField(
+        help_text="Seconds that those who approved so far left of it; what was granted, once it is approved."
+    )
     reason = serializers.CharField()
     ticket = serializers.CharField()
     digest = serializers.CharField(help_text="Names exactly what is asked for; send it with a verdict.")
@@ -57,6 +61,10 @@ class RequestShape(Shape):
         """Return the reference of the grant."""
         grant = getattr(request, "grant", None)
         return grant.ref if grant else None
+
+    def get_duration_left(self, request: AccessRequest) -> int:
+        """Return what approvers left of the time."""
+        return left_duration(request)
 
 
 class GivenNarrowingShape(Shape):
@@ -117,6 +125,12 @@ class RequestDetailShape(RequestShape):
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
     accepted = serializers.SerializerMethodField()
+    targets_left = serializers.SerializerMethodField(
+        help_text="Those of `targets` that those who approved so far left in."
+    )
+    commands_left = serializers.SerializerMethodField(
+        help_text="The `index` of each command that those who approved so far left in."
+    )
     approvals = serializers.SerializerMethodField()
     needed = serializers.SerializerMethodField()
     changed = serializers.SerializerMethodField(
@@ -141,6 +155,14 @@ class RequestDetailShape(RequestShape):
     def get_accepted(self, request: AccessRequest) -> Any:
         """Return the warnings that were accepted when the command set was published."""
         return AcceptedShape(accepted_findings(request.command_set_version), many=True).data
+
+    def get_targets_left(self, request: AccessRequest) -> list[str]:
+        """Return the names of the targets that approvers left."""
+        return list(self.detail.targets_left)
+
+    def get_commands_left(self, request: AccessRequest) -> list[int]:
+        """Return the indices of the commands that approvers left."""
+        return list(self.detail.commands_left)
 
     @shown_as(ApprovalShape(many=True))
     def get_approvals(self, request: AccessRequest) -> Any:

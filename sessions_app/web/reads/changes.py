@@ -10,10 +10,10 @@ from typing import Any
 from django.core import signing
 
 from sessions_app.models import AccessRequest, Verdict
-from sessions_app.operations.decide_request import left_of
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import facts
+from sessions_app.queries.extents import left_of
 
 _SALT = "stint.read"
 LONGEST = 20_000
@@ -57,9 +57,7 @@ def _summary(request: AccessRequest) -> dict[str, Any]:
     }
 
 
-def _as_data(left: Extent | None) -> dict[str, Any] | None:
-    if left is None:
-        return None
+def _as_data(left: Extent) -> dict[str, Any]:
     return {
         "duration": left.duration,
         "commands": sorted(left.commands),
@@ -102,7 +100,7 @@ def _of_others(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
     new = {name: verdict for name, verdict in now["given"].items() if read["given"].get(name) != verdict}
     found = [f"{name} {words[Verdict(verdict)]} it meanwhile." for name, verdict in new.items()]
     before, after = read["left"], now["left"]
-    if before is None or after is None or before == after:
+    if before == after:
         return found
     if after["duration"] != before["duration"]:
         found.append(f"{say_duration(after['duration'])} are left of {say_duration(before['duration'])}.")

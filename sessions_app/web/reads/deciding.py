@@ -28,7 +28,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.comment_request import MOST as THREAD
-from sessions_app.operations.decide_request import left_of, may_not_decide
+from sessions_app.operations.decide_request import may_not_decide
 from sessions_app.operations.remind_request import PAUSE
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
@@ -37,6 +37,7 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.extents import left_of
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
 from sessions_app.queries.work import why_over
@@ -52,10 +53,16 @@ SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
 
 
 class CommandLine(NamedTuple):
-    """One command that is asked for, and whether the holder can run it already."""
+    """One command that is asked for, whether the holder can run it already, and whether approvers left it out."""
 
     view: CommandView
     has_already: bool
+    left_out: bool
+
+    @property
+    def group(self) -> str:
+        """Under which heading it stands."""
+        return "left_out" if self.left_out else "has" if self.has_already else "gains"
 
 
 class Needed(NamedTuple):
@@ -116,15 +123,26 @@ class RequestFacts:
     incidents: Sequence[Workflow]
     behind: Behind | None
     comments: Sequence[Comment]
-    left: Extent | None
+    # What those who approved so far left of it; of what is approved, what was granted.
+    left: Extent
     # Who else is there at the time, while it is not decided.
     chart: timeline.Chart | None
     finish_seconds: int
 
     @property
+    def kept(self) -> list[CommandLine]:
+        """The commands that are left."""
+        return [line for line in self.lines if not line.left_out]
+
+    @property
+    def kept_targets(self) -> list[Target]:
+        """The targets that are left."""
+        return [target for target in self.targets if target.pk in self.left.targets]
+
+    @property
     def destructive(self) -> int:
-        """How many destructive commands it has."""
-        return sum(1 for line in self.lines if line.view.effect == "destructive")
+        """How many destructive commands are left."""
+        return sum(1 for line in self.kept if line.view.effect == "destructive")
 
     @property
     def own_parameters(self) -> list[tuple[str, str]]:
@@ -133,14 +151,9 @@ class RequestFacts:
         return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
 
     @property
-    def is_narrowed(self) -> bool:
-        """Whether an approver made it smaller."""
-        return any(approval.narrowing for approval in self.approvals)
-
-    @property
-    def left_targets(self) -> list[str]:
-        """The names of the targets that approvers left so far."""
-        return [target.name for target in self.targets if self.left and target.pk in self.left.targets]
+    def narrowed_by(self) -> list[str]:
+        """Who made it smaller."""
+        return [str(approval.approver) for approval in self.approvals if approval.narrowing]
 
     @property
     def missing(self) -> int:
@@ -166,8 +179,8 @@ class RequestFacts:
 
     @property
     def durations(self) -> list[int]:
-        """What it may be allowed for: some shorter times, and the one asked for last."""
-        whole = self.request.duration
+        """What it may be allowed for: some shorter times, and all that is left last."""
+        whole = self.left.duration
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
 
@@ -179,6 +192,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
     # What is decided is told as it was asked for: who has what by now says nothing of it.
     held = _held_already(request, starts_at) if waits else set()
+    left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
     overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
     approvals = list(
@@ -190,7 +204,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         starts_at=starts_at,
         ends_at=ends_at,
         has_start=bool(request.starts_at or (request.extends and waits)) or starts_at > now,
-        lines=[CommandLine(view, (view.text, view.hold) in held) for view in describe(compiled)],
+        lines=_lines(describe(compiled), held, left),
         targets=targets,
         all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
         gone_targets=len(request.targets) - len(targets),
@@ -202,10 +216,21 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         incidents=_other_incidents(request, reader),
         behind=_behind(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
-        left=left_of(request),
+        left=left,
         chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if waits else None,
-        finish_seconds=max((command.rule.finish_seconds or 0 for command in compiled.commands), default=0),
+        finish_seconds=max(
+            (one.rule.finish_seconds or 0 for one in compiled.commands if one.index in left.commands),
+            default=0,
+        ),
     )
+
+
+def _lines(views: Sequence[CommandView], held: set[tuple[str, bool]], left: Extent) -> list[CommandLine]:
+    """Return the commands: what is new first, then what the holder has already, then what was left out."""
+    found = [
+        CommandLine(view, (view.text, view.hold) in held, view.index not in left.commands) for view in views
+    ]
+    return sorted(found, key=lambda line: (line.left_out, line.has_already))
 
 
 def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
@@ -346,7 +371,7 @@ def _chart(
         AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
     )
     planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
-    pending = names.exclude(pk=request.pk).filter(planned)[:MOST]
+    pending = names.exclude(pk=request.pk).filter(planned).prefetch_related("approvals")[:MOST]
     spans = [
         timeline.span_of_request(
             request, now, note=str(request.command_set_version.command_set), emphasis=True

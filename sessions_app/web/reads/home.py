@@ -110,7 +110,7 @@ def home(identity: Identity, now: dt.datetime) -> Home:
     ids = [grant.pk for grant in (*mine, *others)]
     asked = list(
         with_names(pending(identity).filter(requester=identity, lapses_at__gt=now), rules=True)
-        .prefetch_related("approvals")
+        .prefetch_related("approvals__approver")
         .order_by("-number")[:MOST]
     )
     # Counted in one statement: for most people nothing waits, and three lists need not be asked for.

@@ -129,7 +129,9 @@ def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
     """Add to requests all that a bar, a line of the table or of the file needs."""
-    return with_names(found).select_related("requester__owner", "grant__ended_by")
+    return (
+        with_names(found).select_related("requester__owner", "grant__ended_by").prefetch_related("approvals")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
-from sessions_app.operations.decide_request import decide_request, left_digest
+from sessions_app.operations.decide_request import decide_request
+from sessions_app.queries.extents import left_digest, left_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, page, who
 from sessions_app.web.reads import deciding, waiting
@@ -51,7 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
     others = pending(me).exclude(pk__in=mine)
-    return with_names(others, rules=True).prefetch_related("approvals").order_by("lapses_at")
+    return with_names(others, rules=True).prefetch_related("approvals__approver").order_by("lapses_at")
 
 
 @page()
@@ -74,7 +75,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
         "without_commands": set(typed.getlist("without_command")),
         "without_targets": set(typed.getlist("without_target")),
         "comment": typed.get("comment", ""),
-        "duration": _whole(typed.get("duration", "")) or asked.duration,
+        "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
     }
     return render(request, "sessions/approval.html", context, status=error.status if error else 200)
 
@@ -103,12 +104,12 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
-    """Return what the form leaves in, where that is less than was asked for; a denial narrows nothing."""
+    """Return what the form leaves in, where that is less than others left so far; a denial narrows nothing."""
     if typed.get("verdict") != Verdict.APPROVE:
         return None
     narrowing: dict[str, Any] = {}
     for duration in _numbers([text for text in typed.getlist("duration") if text]):
-        if duration != asked.duration:
+        if duration != left_of(asked).duration:
             narrowing["duration"] = duration
     if left_out := set(_numbers(typed.getlist("without_command"))):
         every = range(len(asked.command_set_version.document["commands"]))

@@ -193,7 +193,8 @@ def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
 def index(request: HttpRequest) -> HttpResponse:
     """One's own requests, or all that one may see."""
     show = request.GET.get("show", "mine")
-    found = with_names(AccessRequest.objects.visible_to(who(request))).select_related("grant")
+    seen = AccessRequest.objects.visible_to(who(request)).prefetch_related("approvals")
+    found = with_names(seen).select_related("grant")
     if show != "all":
         found = found.filter(requester=who(request))
     if (state := request.GET.get("state", "")) in RequestState.values:

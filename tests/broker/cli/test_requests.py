@@ -112,6 +112,20 @@ def test_a_request_is_approved_and_its_grant_used_shown_and_ended(laptops, asked
     assert alice.json("receipt", grant["ref"])["ended"]["reason"] == "released"
 
 
+def test_status_says_what_an_approver_left_and_what_was_left_out(laptops, asked):
+    less = ("--for", "20m", "-c", "0", "-c", "1", "-t", "web-1")
+    done = laptops["bob"]("approve", asked["ref"], "--digest", asked["digest"], *less)
+    assert done.returncode == 0, done.stderr
+    said = laptops["alice"]("status", asked["ref"]).stdout
+    assert "Targets   web-1\n" in said
+    assert "from the approval, for 20 min\n" in said
+    commands, left_out = said[said.index("Commands") :].split("Left out")
+    assert "echo held nginx" not in commands
+    for gone in ("10 min of 30 min", "echo held nginx", "target web-2"):
+        assert gone in left_out
+    assert "bob approve, for less" in left_out
+
+
 def test_nothing_is_approved_unread(laptops, asked):
     bob = laptops["bob"]
     status, said = bob.fails("approve", asked["ref"])

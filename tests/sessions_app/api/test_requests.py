@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import AccessRequest, Approval, Grant
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import change
+from tests.support.acts import change, policy
 
 ASK = {
     "cluster": "web",
@@ -183,6 +183,21 @@ WIDER = [
     {"commands": []},
     {"grants": 1},
 ]
+
+
+def test_what_approvers_left_is_told_beside_what_was_asked_for(api, world, asked):
+    world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    before = api("dora").get(f"/requests/{asked['ref']}").body
+    assert (before["duration_left"], before["targets_left"]) == (before["duration"], before["targets"])
+    left = {"duration": 600, "commands": [0, 1], "targets": ["web-1"]}
+    api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked, narrowing=left))
+    read = api("dora").get(f"/requests/{asked['ref']}").body
+    assert (read["duration_left"], read["commands_left"], read["targets_left"]) == (600, [0, 1], ["web-1"])
+    assert read["duration"] == before["duration"]
+    (row,) = api("dora").get("/requests?decidable=true").body["results"]
+    assert row["duration_left"] == 600
+    api("dora").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert api("alice").get(f"/requests/{asked['ref']}").body["commands_left"] == [0, 1]
 
 
 def test_an_approver_never_widens(api, asked, subtests):

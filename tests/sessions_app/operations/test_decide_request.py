@@ -7,8 +7,9 @@ import pytest
 from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged, left_digest
+from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
 from sessions_app.operations.request_access import RequestRefused
+from sessions_app.queries.extents import left_digest
 from tests.support.acts import after, at_once, change, events, intact, last, policy
 from tests.support.world import SETUP, make_world
 
@@ -315,6 +316,16 @@ def test_approvers_who_leave_nothing_in_common_grant_nothing(world):
     with pytest.raises(InvalidInput, match="in common"):
         world.decide(request, world.dora, narrowing={"commands": [1]})
     assert state(request) == RequestState.PENDING
+
+
+def test_an_approval_that_leaves_nothing_in_common_with_another_is_refused_before_it_is_the_last(world):
+    three = policy(world, approvals=[{"count": 3, "from": ["approvers"]}])
+    change(world, {**three, "groups/approvers.yaml": "name: approvers\nmembers: [bob, dora, charlie]\n"})
+    request = world.request()
+    world.decide(request, narrowing={"commands": [0]})
+    with pytest.raises(InvalidInput, match="in common"):
+        world.decide(request, world.dora, narrowing={"commands": [1]})
+    assert request.approvals.count() == 1
 
 
 NO_NARROWINGS = [

@@ -98,6 +98,47 @@ def test_an_approver_allows_for_less(asked, as_bob):
     assert [one.name for one in grant.targets.all()] == ["web-1"]
 
 
+def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(
+    world, browser, as_bob, as_alice
+):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request(duration=14400)
+    target = request.cluster.targets.get(name="web-2")
+    verdict(as_bob, request, duration="3600", without_command=["2", "3"], without_target=[str(target.pk)])
+    dora = browser("dora")
+    page = dora.get(f"/approvals/{request.ref}/").content.decode()
+    assert "on <em>web</em> for 1 h <del>4 h</del>" in page
+    assert "Bob reduced the scope." in page
+    assert "Left are 1 h, 3 of 5 commands, and web-1." in page
+    assert "1 target</dd>" in page
+    assert "Nothing destructive" in page, "the destructive command was left out"
+    left_out = page[page.index("Left out by Bob") :]
+    for gone in ("echo stop nginx", "sleep {seconds}"):
+        assert f"<del><code>{gone}</code></del>" in left_out
+    assert '<del class="mono">web-2</del>' in page
+    assert re.findall(r'name="duration" value="(\d+)"( checked)?', page) == [
+        ("900", ""),
+        ("1800", ""),
+        ("3600", " checked"),
+    ]
+    assert re.findall(r'name="without_command" value="(\d+)"', page) == ["0", "1", "4"]
+    assert 'name="without_target"' not in page
+    for home in ("/", "/approvals/"):
+        assert "for 1 h <del>4 h</del>" in dora.get(home).content.decode(), home
+        assert "Bob reduced the scope" in dora.get(home).content.decode(), home
+
+    verdict(dora, request, duration="3600")
+    assert request.approvals.get(approver=world.dora).narrowing == {}, "she left all that there was"
+    grant = Grant.objects.get()
+    assert (grant.commands, (grant.expires_at - grant.starts_at).total_seconds()) == ([0, 1, 4], 3600)
+    for client, url in ((dora, f"/approvals/{request.ref}/"), (as_alice, f"/requests/{request.ref}/")):
+        page = client.get(url).content.decode()
+        gained = page[page.index("Gained for the time") : page.index("Left out by Bob")]
+        assert gained.count("<code>") == 3
+        assert "echo stop nginx" not in gained, url
+        assert "1 h <del>4 h</del>" in page
+
+
 def test_leaving_out_everything_is_refused_and_the_choice_is_kept(asked, as_bob):
     answer = verdict(as_bob, asked, without_command=["0", "1", "2", "3", "4"], comment="Too much")
     page = answer.content.decode()

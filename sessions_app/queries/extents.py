@@ -1,0 +1,49 @@
+"""What a request asks for, and what its approvers left of it so far."""
+
+from __future__ import annotations
+
+from sessions_app.models import AccessRequest, Approval, Verdict
+from sessions_app.policy.policies import digest_of
+from sessions_app.policy.scope import Extent
+from sessions_app.queries import commands
+
+
+def extent_of(request: AccessRequest) -> Extent:
+    """Return all that a request asks for."""
+    compiled = commands.asked(request)
+    return Extent(
+        request.duration,
+        frozenset(command.index for command in compiled.commands),
+        frozenset(request.targets),
+    )
+
+
+def left_of(request: AccessRequest) -> Extent:
+    """Return what all who approved so far left of a request; no approval is counted that leaves nothing of it.
+
+    Uses the approvals that were prefetched.
+    """
+    whole = extent_of(request)
+    return whole.meet(whole.narrowed(approval.narrowing) for approval in _counted(request))
+
+
+def left_duration(request: AccessRequest) -> int:
+    """Return the seconds that all who approved so far left of a request, as ``left_of`` does, without its commands."""
+    left = [approval.narrowing.get("duration") or request.duration for approval in _counted(request)]
+    return min(left, default=request.duration)
+
+
+def left_digest(request: AccessRequest) -> str:
+    """Return the digest of what all who approved so far left of a request."""
+    left = left_of(request)
+    return digest_of([left.duration, sorted(left.commands), sorted(left.targets)])
+
+
+def _counted(request: AccessRequest) -> list[Approval]:
+    return [
+        approval
+        for approval in request.approvals.all()
+        if approval.voided_at is None
+        and approval.verdict == Verdict.APPROVE
+        and approval.digest == request.digest
+    ]
