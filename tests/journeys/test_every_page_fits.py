@@ -7,34 +7,18 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from django.urls import reverse
 from playwright.sync_api import Page, Response
 
-from tests.sessions_app.web.pages import walk
-from tests.support.browser import DESK, SMALLEST
-from tests.support.stage import go, is_page, lines
+from tests.sessions_app.web.pages import OPEN, asking, walk
+from tests.support.fits import misfits
+from tests.support.stage import go, is_page, is_shown, lines
 
 PEOPLE = ("alice", "bob", "charlie", "admin")
 # What only its own form leads to.
 FURTHER = {"admin": ["/welcome/done/"]}
 # What is found by following links, and fits for one person, is not measured again for the next.
 _measured: set[str] = set()
-SMALL = """
-() => [...document.querySelectorAll('a[href], button, summary, select, textarea, .seg label, input:not([type=hidden])')].filter(el => {
-  const style = getComputedStyle(el), box = el.getBoundingClientRect();
-  if (!box.width || !el.checkVisibility({visibilityProperty: true}) || style.clipPath !== 'none') return false;
-  // A link in a sentence is as high as its line (WCAG 2.5.8), and a box to tick is as large as its label.
-  // The player of recordings is vendored as it is; its buttons have 32 px.
-  if (style.display === 'inline' || el.closest('svg, .skip, .vh, .ap-player')) return false;
-  const label = el.closest('label'), target = label ? label.getBoundingClientRect() : box;
-  return target.height < 43.9;
-}).map(el => `${el.tagName.toLowerCase()}.${el.className} “${(el.textContent || el.name || '').trim().slice(0, 40)}” `
-  + `${Math.round(el.getBoundingClientRect().height)}px`)
-"""
-WIDE = """
-() => [...document.querySelectorAll('body *')].filter(el => el.getBoundingClientRect().right > innerWidth + 1
-  && !el.closest('.vh, .skip') && el.checkVisibility())
-  .map(el => `${el.tagName.toLowerCase()}.${el.className}`).slice(-3)
-"""
 
 
 class Watch:
@@ -88,6 +72,7 @@ def test_no_page_complains_and_no_link_leads_nowhere_and_all_fits_every_screen(s
     page = stage.enter(who)
     watch = Watch(page)
     known = [*itertools.chain(*walk(stage.scene, who).values()), *FURTHER.get(who, [])]
+    known += asking(stage.scene, who)
     waiting = [urljoin(stage.site, url) for url in known]
     seen, shapes, badly = set(), set(), []
     listed = set(waiting)
@@ -104,25 +89,37 @@ def test_no_page_complains_and_no_link_leads_nowhere_and_all_fits_every_screen(s
         places = {f"{who} {url}"} if url in listed else new
         if not places <= _measured and is_page(page):
             _measured.update(places)
-            badly += _fits(page)
+            badly += misfits(page)
         waiting += [link for link in _links(page) if link.startswith(stage.site) and link not in seen]
     assert not watch.found, lines(watch.found)
     assert not badly, lines(badly)
 
 
-def _fits(page: Page) -> list[str]:
-    """What is too wide for a desk or the smallest screen, or too small for a thumb; the page comes from a desk."""
-    where = urlsplit(page.url).path
-    found = _sideways(page, where)
-    page.set_viewport_size(SMALLEST)
-    found += _sideways(page, where)
-    found += [f"{where}: {small}" for small in page.evaluate(SMALL)]
-    page.set_viewport_size(DESK)
-    return found
+@pytest.mark.parametrize("name", sorted(OPEN))
+def test_a_page_for_everybody_fits_every_screen(stage, name):
+    page = stage.page("alice" if name == "account_logout" else None)
+    if is_shown(page, reverse(name)):
+        page.goto(reverse(name))
+        assert not (badly := misfits(page)), lines(badly)
 
 
-def _sideways(page: Page, where: str) -> list[str]:
-    width = page.viewport_size["width"]
-    if page.evaluate("document.documentElement.scrollWidth") <= width:
-        return []
-    return [f"{where} scrolls sideways at {width}: {page.evaluate(WIDE)}"]
+MISFITS = """<!doctype html><meta name="viewport" content="width=device-width"><style>
+p { inline-size: 60px; overflow: hidden; white-space: nowrap } div { position: relative } div b { position: absolute; inset: 0 auto auto 4px }
+input { inline-size: 44px; block-size: 50px; box-sizing: border-box } button { inline-size: 60px; block-size: 20px; padding: 0; font-size: 9px }
+</style><input aria-label="Narrow"><p>This line is longer than its box</p><div><i>One text</i> <b>and another</b></div><button>Small</button>"""
+
+
+def test_what_is_too_narrow_too_small_cut_off_or_lies_over_something_is_found(chromium):
+    page = chromium.new_page()
+    page.set_content(MISFITS)
+    found = misfits(page)
+    page.close()
+    for width in (390, 768, 1280, 1440):
+        here = [one for one in found if f" at {width}: " in one]
+        for wrong in (
+            "is a field of 44 px",
+            "is cut off by p",
+            "lie over each other",
+            "is a target of 60 × 20 px",
+        ):
+            assert any(wrong in one for one in here), (width, wrong, here)

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from tests.sessions_app.web.pages import OPEN, READABLE, addresses, reader
+from tests.sessions_app.web.pages import OPEN, READABLE, addresses, asking, reader
 from tests.support import axe
 from tests.support.browser import DESK, PHONE
 from tests.support.stage import go, is_page, is_shown, lines
@@ -86,6 +86,7 @@ def test_what_opens_on_a_page_is_accessible(stage):
     for who, url in (
         ("alice", f"/grants/{stage.scene.grant.ref}/"),
         ("bob", f"/approvals/{stage.scene.request.ref}/"),
+        *(("bob", url) for url in asking(stage.scene, "bob")),
         ("admin", "/people/"),
     ):
         page = stage.enter(who)

@@ -53,6 +53,7 @@ class Scene:
     draft: Any = None
     reading: Any = None
     past: Any = None
+    to_review: Any = None
     people: dict[str, Any] = field(default_factory=dict)
     tried: list[Any] = field(default_factory=list)
 
@@ -307,6 +308,10 @@ def _history(scene: Scene) -> None:
         note="The restart was needed; see INC-7.",
         now=scene.ago(hours=20),
     )
+    at = scene.ago(hours=5)
+    scene.to_review = world.request(now=at, kind="break_glass", reason="The shop answers nobody").grant
+    _start(scene.to_review, at)
+    _over(scene, scene.to_review, at + dt.timedelta(minutes=6), actor=world.alice, reason="released")
     at = scene.ago(days=1, hours=1)
     world.decide(
         world.request(people["jonas"], now=at, reason="Try the new configuration"), world.dora, verdict="deny",

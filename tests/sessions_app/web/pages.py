@@ -294,6 +294,11 @@ def addresses(scene, who: str) -> dict[str, list[str]]:
     return found
 
 
+def asking(scene, who: str) -> list[str]:
+    """Pages that ask somebody for what they do not ask of who shows most of them."""
+    return [reverse("grant", args=[scene.to_review.ref])] if who == "bob" else []
+
+
 def walk(scene, who: str) -> dict[str, list[str]]:
     """As ``addresses``, for walks of several people: everybody sees each of their pages, and its further states and objects
     are seen by who shows most of it.
