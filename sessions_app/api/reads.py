@@ -33,6 +33,7 @@ from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult
 from sessions_app.queries import commands, facts
 from sessions_app.queries.extents import left_of
+from sessions_app.queries.notices import with_outcomes
 
 Row = TypeVar("Row", bound=Model)
 
@@ -188,7 +189,7 @@ def identity_of(identity: Identity, username: str) -> Identity:
 
 def notice_of(identity: Identity, notice_id: int) -> Notice:
     """Return a notice of the identity's own. Raises NotFound."""
-    return _one(Notice.objects.visible_to(identity).filter(pk=notice_id), "notice")
+    return _one(with_outcomes(Notice.objects.visible_to(identity)).filter(pk=notice_id), "notice")
 
 
 def _one(found: QuerySet[Row], what: str) -> Row:

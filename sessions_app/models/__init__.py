@@ -15,7 +15,7 @@ from sessions_app.models.catalogue import (
 )
 from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
 from sessions_app.models.grant import BEFORE_END, EndReason, Grant, GrantQuerySet, GrantState, Lease
-from sessions_app.models.notice import Notice
+from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
 from sessions_app.models.policy import (
     AccessPolicy,
@@ -61,6 +61,7 @@ __all__ = [
     "AccessPolicyUserObjectPermission",
     "AccessRequest",
     "Approval",
+    "Asks",
     "Bookmark",
     "BookmarkPage",
     "Cluster",

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import F, Func, Q, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Concat, Now
 
 from accounts.models import Identity
-from sessions_app.models.grant import Grant
-from sessions_app.models.request import AccessRequest
+from sessions_app.models.grant import Grant, GrantState
+from sessions_app.models.request import AccessRequest, Approval, Comment, RequestState
+from sessions_app.models.session import CommandRun, RunState
 from sessions_app.models.workflow import Workflow
+
+
+class Asks(models.TextChoices):
+    """What a notice asks of its reader, or for how long it concerns them."""
+
+    NOTHING = "", "nothing"
+    VERDICT = "verdict", "a verdict on its request"
+    ANSWER = "answer", "an answer in the thread of its request"
+    DECISION = "decision", "a decision on its held command"
+    RELEASE = "release", "to let its held grant go on"
+    REVIEW = "review", "a review of its grant"
+    AGAIN = "again", "to ask again, as its request was not approved"
+    TIME = "time", "to extend its grant, or to finish"
+    LIVE = "live", "to know of its grant while it lasts"
+
+
+# A notice of an end that is near stands for ends within this time.
+NEAR_END = dt.timedelta(minutes=16)
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
@@ -20,6 +40,31 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def to_mail(self) -> NoticeQuerySet:
         """Those that are still to be mailed, now or later."""
         return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
+
+    def unsettled(self, now: dt.datetime) -> NoticeQuerySet:
+        """Those that ask nothing, and those whose reader can still do what they ask: it follows from the rows themselves."""
+        mine = {"request": OuterRef("request"), "voided_at": None, "approver": OuterRef("identity")}
+        said = Comment.objects.filter(
+            request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
+        )
+        refused = AccessRequest.objects.filter(pk=OuterRef("request"))
+        waits = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
+        live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
+        held = Q(
+            run__state=RunState.HELD, run__decided_at=None, run__hold_lapses_at__gt=now,
+            run__grant__state=GrantState.ACTIVE,
+        )  # fmt: skip
+        return self.filter(
+            Q(asks=Asks.NOTHING)
+            | Q(waits, ~Exists(Approval.objects.filter(**mine)), asks=Asks.VERDICT)
+            | Q(waits, ~Exists(said), asks=Asks.ANSWER)
+            | Q(held, asks=Asks.DECISION)
+            | Q(live, asks=Asks.RELEASE, grant__held_at__isnull=False)
+            | Q(asks=Asks.REVIEW, grant__reviewed_at=None)
+            | Q(Exists(refused.not_asked_again()), asks=Asks.AGAIN)
+            | Q(live, asks=Asks.TIME, grant__expires_at__lte=F("created_at") + NEAR_END)
+            | Q(~Q(grant__state=GrantState.ENDED), asks=Asks.LIVE)
+        )
 
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
         """Own ones. With a token that is bound to a piece of work: those that tell of it, or of what was asked for it."""
@@ -40,13 +85,45 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """One thing that one person is told. The row is the queue for its mail."""
+    """One thing that one person is told. The row is the queue for its mail.
+
+    What it ``asks``, of which ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``unsettled``).
+    """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")
     event = models.CharField(max_length=40)
     subject = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     path = models.CharField(max_length=200)
+    asks = models.CharField(max_length=8, choices=Asks.choices, blank=True, default="", db_default="")
+    # No constraints in the database: checking one would lock the row after the record, which others do the other way round.
+    request = models.ForeignKey(
+        AccessRequest,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    run = models.ForeignKey(
+        CommandRun,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    grant = models.ForeignKey(
+        Grant,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     also_to = models.EmailField("also mailed to", blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     read_at = models.DateTimeField(null=True, blank=True)

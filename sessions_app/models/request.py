@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
 from accounts.models import Identity
@@ -53,6 +53,14 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
             | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
         )
+
+    def not_asked_again(self) -> AccessRequestQuerySet:
+        """Those after which their requester asked for no more of the same command set on the same cluster."""
+        later = AccessRequest.objects.filter(
+            requester=OuterRef("requester"), cluster=OuterRef("cluster"), number__gt=OuterRef("number"),
+            command_set_version__command_set=OuterRef("command_set_version__command_set"),
+        )  # fmt: skip
+        return self.exclude(Exists(later))
 
     def decidable_by(self, identity: Identity) -> AccessRequestQuerySet:
         """Pending ones of others on which the identity's verdict could count."""

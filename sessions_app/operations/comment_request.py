@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Comment
+from sessions_app.models import AccessRequest, Asks, Comment
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
 
@@ -69,6 +69,8 @@ def _tell(request: AccessRequest, author: Identity, text: str, now: dt.datetime)
         subject=f"{author} {'answers' if by_asker else 'asks'} about {request.ref}",
         body=text,
         path=f"/{'approvals' if by_asker else 'requests'}/{request.ref}/#thread",
+        asks=Asks.VERDICT if by_asker else Asks.ANSWER,
+        of=request,
         now=now,
     )
 

@@ -15,7 +15,16 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.moments import Sayer
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict, Workflow
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    Asks,
+    Grant,
+    RequestKind,
+    RequestState,
+    Verdict,
+    Workflow,
+)
 from sessions_app.operations.apply_extension import apply_extension
 from sessions_app.operations.extend_grant import check_extension, read_work_of
 from sessions_app.operations.make_grant import make_grant
@@ -286,6 +295,8 @@ def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
 
 
 def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
+    grant = getattr(request, "grant", None)
+    denied = request.state == RequestState.DENIED
     tell(
         people=[request.requester],
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
@@ -294,5 +305,7 @@ def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.
             filter(None, [_what(request, now, say), f"Comment: {comment}" if comment else ""])
         ),
         path=f"/requests/{request.ref}/",
+        asks=Asks.AGAIN if denied else Asks.LIVE if grant else Asks.NOTHING,
+        of=request if denied else grant,
         now=now,
     )

@@ -19,7 +19,7 @@ from broker.audit.record import Json
 from broker.kernel.lock import is_shown
 from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
-from sessions_app.models import Grant, GrantState, Lease, Session
+from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for, lease_of
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
@@ -272,7 +272,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
     if failed_before == TOLD_AFTER:
         tell(
             people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
-            path=f"/grants/{grant.ref}/", subject=f"The end of {grant.ref} is not confirmed on {grant.cluster}",
+            asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"The end of {grant.ref} is not confirmed on {grant.cluster}",
             body=f"{text}\nNothing new can run. The target is asked again until it answers.",
         )  # fmt: skip
     Grant.objects.filter(pk=grant.pk).update(

@@ -14,7 +14,17 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import StintError
-from sessions_app.models import AccessPolicy, Escalation, GrantState, RequestState, RunState
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Asks,
+    CommandRun,
+    Escalation,
+    Grant,
+    GrantState,
+    RequestState,
+    RunState,
+)
 from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
@@ -40,6 +50,8 @@ class _Waiting:
     path: str
     subject: str
     waits: bool
+    asks: Asks
+    of: AccessRequest | CommandRun | Grant
 
 
 def escalate(*, now: dt.datetime) -> int:
@@ -88,7 +100,8 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
         },
     )  # fmt: skip
     tell(
-        people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now,
+        people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now, asks=waiting.asks,
+        of=waiting.of,
         body=f"Nobody has answered for {say_duration(max(60, waited // 60 * 60))}.",
     )  # fmt: skip
 
@@ -108,7 +121,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
             event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=request.requester,
             path=f"/approvals/{request.ref}/",
             subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
-            waits=request.state == RequestState.PENDING and request.lapses_at > now,
+            waits=request.state == RequestState.PENDING and request.lapses_at > now, asks=Asks.VERDICT, of=request,
         )  # fmt: skip
     if row.run:
         run = row.run
@@ -116,7 +129,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         return _Waiting(
             event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=run.grant.holder,
             path=f"/grants/{run.grant.ref}/", subject=f"{run.grant.holder} still waits to run {run.line} on {run.target}",
-            waits=held and run.hold_lapses_at is not None and run.hold_lapses_at > now,
+            waits=held and run.hold_lapses_at is not None and run.hold_lapses_at > now, asks=Asks.DECISION, of=run,
         )  # fmt: skip
     if row.grant is None:
         raise ValueError(f"escalation {row.pk} is of nothing")
@@ -124,5 +137,5 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
     return _Waiting(
         event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=grant.holder,
         path=f"/grants/{grant.ref}/", subject=f"{grant.ref} still waits for a review",
-        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED),
+        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), asks=Asks.REVIEW, of=grant,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
+from sessions_app.models import AccessRequest, Asks, Grant, GrantState, RequestKind, RequestState
 from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.provision_grant import refusal
@@ -187,6 +187,8 @@ def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) ->
         subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,
         path=f"/approvals/{request.ref}/",
+        asks=Asks.VERDICT,
+        of=request,
         now=now,
     )
     await_answer(of=request, document=document, now=now)

@@ -8,7 +8,7 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from sessions_app.models import AccessRequest, RequestState, Workflow
+from sessions_app.models import AccessRequest, Asks, RequestState, Workflow
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
 
@@ -34,12 +34,12 @@ def lapse_request(
     )  # fmt: skip
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     asker = request.requester.owner or request.requester
-    for people, path, rest in (
-        ([asker], f"/requests/{request.ref}/", "You can ask again in the name of other work."),
-        (_approvers(request), f"/approvals/{request.ref}/", "Nothing is left to decide."),
+    for people, path, asks, rest in (
+        ([asker], f"/requests/{request.ref}/", Asks.AGAIN, "You can ask again in the name of other work."),
+        (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "Nothing is left to decide."),
     ):
         tell(
-            people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path,
+            people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path, asks=asks, of=request,
             subject=f"{request.ref} has lapsed: {why}", body=f"{request.requester}, {what}\n{rest}",
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
+from sessions_app.models import Asks, CommandRun, EndReason, Grant, GrantState, RunState
 from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.lock_descendants import lock_descendants
@@ -86,6 +86,7 @@ def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
     held = _is_held(grant)
     tell(
         people=people_who_may_decide(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
+        asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
         subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",
         body="\n".join([*lines, "", "Nothing more runs until an approver says so." if held else "The grant has ended."]),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
-from sessions_app.models import AccessRequest, RequestState
+from sessions_app.models import AccessRequest, Asks, RequestState
 from sessions_app.operations.decide_request import AlreadyDecided
 from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
@@ -58,6 +58,8 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
             subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
             body=f"For {say_duration(request.duration)}. {request.reason}",
             path=f"/approvals/{request.ref}/",
+            asks=Asks.VERDICT,
+            of=request,
             now=now,
         )
     return request

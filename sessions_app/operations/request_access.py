@@ -14,7 +14,7 @@ from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
-from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
+from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, Workflow
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.check_request import NewRequest, Preview, check_request, for_its_work
 from sessions_app.operations.make_grant import as_words, make_grant, work_of
@@ -190,6 +190,8 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
         body=lambda say: _facts(request, preview, say),
         path=f"/approvals/{request.ref}/",
+        asks=Asks.VERDICT,
+        of=request,
         now=now,
     )
     await_answer(of=request, document=preview.document, now=now)

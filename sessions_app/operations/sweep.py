@@ -21,6 +21,7 @@ from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import types
 from sessions_app.models import (
     AccessRequest,
+    Asks,
     CommandRun,
     EndReason,
     Grant,
@@ -319,6 +320,7 @@ def _lapse_requests(now: dt.datetime) -> int:
             )  # fmt: skip
             tell(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
+                asks=Asks.AGAIN, of=request,
                 subject=f"{request.ref} has lapsed: nobody decided it in time",
                 body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can ask again.",
             )  # fmt: skip
@@ -371,6 +373,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
             )  # fmt: skip
             tell(
                 people=administrators, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
+                asks=Asks.REVIEW, of=grant,
                 subject=f"The review of {grant.ref} is overdue",
                 body=f"{grant.holder} broke the glass on {grant.cluster}, and can't do so again before it is reviewed.",
             )  # fmt: skip

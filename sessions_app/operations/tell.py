@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Iterable
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.moments import Sayer
-from sessions_app.models import Notice
+from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
 # What is told: the same to all, or, where it names a time, to each in their own zone.
 Words = str | Callable[[Sayer], str]
+_NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
 
 
 def tell(
@@ -25,17 +26,21 @@ def tell(
     body: Words,
     path: str,
     now: dt.datetime,
+    asks: Asks = Asks.NOTHING,
+    of: AccessRequest | CommandRun | Grant | None = None,
     also_to: str = "",
 ) -> None:
     """Write a notice for each person once. The row is the mail's queue; machines are told through their owners.
 
-    ``also_to`` is a mail address that was theirs until now.
+    What it ``asks``, and ``of`` what, settle it in the page when that is done, has lapsed or is over. ``also_to`` is a mail
+    address that was theirs until now.
     """
+    about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
     Notice.objects.bulk_create(
         Notice(identity_id=pk, event=event.value, subject=_said(subject, wanted[pk])[:200],
-               body=_said(body, wanted[pk]), path=path, also_to=also_to, created_at=now,
-               next_attempt_at=now)
+               body=_said(body, wanted[pk]), path=path, asks=asks, also_to=also_to, created_at=now,
+               next_attempt_at=now, **about)
         for pk in sorted(wanted)
     )  # fmt: skip
 

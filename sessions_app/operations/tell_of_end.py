@@ -7,7 +7,7 @@ import datetime as dt
 from accounts.models import Identity
 from accounts.queries import same_person
 from broker.audit.events import Event
-from sessions_app.models import EndReason, Grant, Observed
+from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
@@ -32,7 +32,7 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
         )  # fmt: skip
     if grant.break_glass and grant.reviewed_at is None:
         tell(
-            people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path,
+            people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path, asks=Asks.REVIEW, of=grant,
             subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
             body=lambda say: _what_to_read(grant)
             + (f" It is due by {say.moment(grant.review_due_at)}." if grant.review_due_at else ""),

@@ -11,7 +11,7 @@ from guardian.shortcuts import get_users_with_perms
 from accounts.models import Identity, Kind
 from accounts.queries import same_person
 from broker.audit.events import Event
-from sessions_app.models import CommandRun, Grant
+from sessions_app.models import Asks, CommandRun, Grant
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.queries import facts
@@ -68,5 +68,7 @@ def tell_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.dat
         subject=hold_subject(run),
         body=lambda say: f"{run.grant.ref}. Allow it once, or deny it, before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
+        asks=Asks.DECISION,
+        of=run,
         now=now,
     )

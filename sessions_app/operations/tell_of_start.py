@@ -6,7 +6,7 @@ import datetime as dt
 
 from accounts.models import Identity
 from broker.audit.events import Event
-from sessions_app.models import AccessRequest, Grant, RequestKind
+from sessions_app.models import AccessRequest, Asks, Grant, RequestKind
 from sessions_app.operations.tell import tell
 from sessions_app.policy.policies import PolicyDocument
 
@@ -27,5 +27,7 @@ def tell_of_start(
         subject=f"{request.requester} {what} on {request.cluster}",
         body=request.reason,
         path=f"/grants/{grant.ref}/",
+        asks=Asks.LIVE,
+        of=grant,
         now=now,
     )

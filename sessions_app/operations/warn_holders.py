@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from broker.audit.events import Event
-from sessions_app.models import Grant, GrantState
+from sessions_app.models import Asks, Grant, GrantState
 from sessions_app.operations.tell import tell
 
 # So long before the end, where the whole is long; who has a short access knows it.
@@ -38,7 +38,7 @@ def warn_holders(*, now: dt.datetime) -> int:
 def _warn(grant: Grant, now: dt.datetime) -> None:
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     tell(
-        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
+        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/", asks=Asks.TIME, of=grant,
         subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
         body="If the work is not done, extend it on its page, where the policy allows that.",
     )  # fmt: skip

@@ -81,8 +81,8 @@ class Frame:
 
     @cached_property
     def unread(self) -> int:
-        """How many notices the reader has not read yet."""
-        return count_unread(self._identity)
+        """How many notices that the reader has not read yet still need them."""
+        return count_unread(self._identity, self.now)
 
     @property
     def stream(self) -> str:

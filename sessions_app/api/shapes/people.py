@@ -7,7 +7,10 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import Identity, Kind, Scope
+from broker.kernel import clock
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
+from sessions_app.models import Notice
+from sessions_app.queries.notices import outcome_of
 
 
 class IdentityShape(Shape):
@@ -89,3 +92,10 @@ class NoticeShape(Shape):
     path = serializers.CharField(help_text="The page that it is about.")
     created_at = Moment()
     read_at = Moment(allow_null=True)
+    outcome = serializers.SerializerMethodField(
+        help_text="What came of what it asks, once that is done, has lapsed or is over; else empty."
+    )
+
+    def get_outcome(self, notice: Notice) -> str:
+        """Return what came of it."""
+        return outcome_of(notice, clock.now())

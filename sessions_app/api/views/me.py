@@ -12,6 +12,7 @@ from accounts.models import Scope
 from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
+from sessions_app.api import reads
 from sessions_app.api.bodies import NewKey, NewPassword, NewTimeZone, NewToken, Nothing
 from sessions_app.api.credentials import Credentials
 from sessions_app.api.endpoint import Endpoint
@@ -21,6 +22,7 @@ from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, MeShape, NoticeShape, TokenShape
 from sessions_app.models import Notice
 from sessions_app.operations.read_notice import read_notice
+from sessions_app.queries.notices import with_outcomes
 
 
 class Me(Endpoint):
@@ -118,7 +120,7 @@ class Notices(Endpoint):
     def get(self, request: Request) -> Response:
         """What you are told, the newest first; with the token of a run, what it is about."""
         query = self.query(OfNotices)
-        notices = Notice.objects.visible_to(self.identity)
+        notices = with_outcomes(Notice.objects.visible_to(self.identity))
         return self.page(
             notices.filter(read_at__isnull=True) if query["unread"] else notices, NoticeShape, query
         )
@@ -134,6 +136,5 @@ class NoticeRead(Endpoint):
     def post(self, request: Request, notice_id: int) -> Response:
         """Mark a notice as read."""
         self.body(Nothing)
-        return self.answer(
-            NoticeShape, read_notice(notice_id=notice_id, actor=self.identity, now=clock.now())
-        )
+        read_notice(notice_id=notice_id, actor=self.identity, now=clock.now())
+        return self.answer(NoticeShape, reads.notice_of(self.identity, notice_id))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.queries import families_after, last_number
-from sessions_app.models import Notice
+from sessions_app.models import Asks, Notice
+from sessions_app.queries.notices import unread_of
 from sessions_app.web.reads.waiting import count_waiting
 
 # A page that is further behind looks at everything.
@@ -37,10 +38,10 @@ def newest_notice(identity: Identity) -> int:
     return found or 0
 
 
-def count_unread(identity: Identity) -> int:
-    """Return how many notices of an identity are not read yet; more than 99 are 99."""
-    unread = Notice.objects.filter(identity=identity, read_at__isnull=True).order_by("-pk")
-    return len(unread.values_list("pk", flat=True)[:MOST_UNREAD])
+def count_unread(identity: Identity, now: dt.datetime) -> int:
+    """Return how many notices that are not read yet still need an identity; more than 99 are 99."""
+    asking = unread_of(identity, now).exclude(asks=Asks.NOTHING)
+    return len(asking.values_list("pk", flat=True)[:MOST_UNREAD])
 
 
 def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Pulse | None:
@@ -56,7 +57,7 @@ def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Puls
         notice=notice,
         families=EVERYTHING if families is None else [*families, *(["notice"] if told else [])],
         waiting=waiting,
-        unread=count_unread(identity),
+        unread=count_unread(identity, now),
         say=_say(identity, seen, waiting) if seen["after"] else "",
     )
 

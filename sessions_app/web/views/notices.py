@@ -10,6 +10,7 @@ from broker.kernel import clock
 from sessions_app.models import Notice
 from sessions_app.operations.read_all_notices import read_all_notices
 from sessions_app.operations.read_notice import read_notice
+from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
 from sessions_app.web.doors import ACT, page, who
 from sessions_app.web.reads.pages import page_of
 
@@ -18,14 +19,18 @@ MOST_NEW = 50
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """One's own notices: those not read yet, then the others, a page at a time."""
-    own = Notice.objects.filter(identity=who(request))
+    """One's own notices: those not read yet that still concern one, then the others, a page at a time."""
+    me, now = who(request), clock.now()
     before = request.GET.get("before", "")
-    new = [] if before else list(own.filter(read_at__isnull=True).order_by("-pk")[: MOST_NEW + 1])
+    unread = unread_of(me, now)
+    new = [] if before else list(unread[: MOST_NEW + 1])
+    others = Notice.objects.filter(identity=me).exclude(pk__in=list(unread.values_list("pk", flat=True)))
+    page = page_of(with_outcomes(others), key="pk", before=before)
     context = {
         "new": new[:MOST_NEW],
         "more": len(new) > MOST_NEW,
-        "page": page_of(own.filter(read_at__isnull=False), key="pk", before=before),
+        "page": page,
+        "outcomes": {notice.pk: outcome_of(notice, now) for notice in page.rows},
     }
     return render(request, "sessions/notices.html", context)
 

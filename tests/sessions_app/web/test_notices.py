@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.models import Notice
+from sessions_app.models import CommandRun, EndReason, Grant, Notice
+from sessions_app.operations.comment_request import comment_request
+from sessions_app.operations.decide_hold import decide_hold
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.review_break_glass import review_break_glass
+from sessions_app.operations.sweep import sweep
+from sessions_app.operations.warn_holders import warn_holders
+from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
+from tests.support import acts
 
 
 @pytest.fixture
@@ -27,7 +36,7 @@ def test_looking_reads_nothing_and_a_press_does(notice, as_bob, now):
     assert as_bob.post(f"/notices/{notice.pk}/read/")["Location"] == "/notices/"
     notice.refresh_from_db()
     assert notice.read_at is not None
-    assert "Read before" in as_bob.get("/notices/").content.decode()
+    assert "Read or settled" in as_bob.get("/notices/").content.decode()
 
 
 def test_opening_reads_and_leads_to_the_page(notice, as_bob):
@@ -74,3 +83,131 @@ def test_the_bell_counts_what_is_not_read(notice, as_bob):
     assert 'data-count="unread">1<' in as_bob.get("/").content.decode()
     as_bob.post(f"/notices/{notice.pk}/read/")
     assert 'data-count="unread" hidden>0<' in as_bob.get("/").content.decode()
+
+
+def settled(identity, now) -> dict[str, str]:
+    """What came of each notice of somebody; whether it is settled is the same, asked of the database or of the row."""
+    notices = with_outcomes(Notice.objects.filter(identity=identity))
+    found = {notice.subject: outcome_of(notice, now) for notice in notices}
+    still = set(unread_of(identity, now).values_list("subject", flat=True))
+    assert still == {subject for subject, outcome in found.items() if not outcome}
+    return found
+
+
+def bell(client) -> int:
+    """The number at the bell."""
+    return client.get("/").context["frame"].unread
+
+
+def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob, browser):
+    dora = browser("dora")
+    request = world.request()
+    (asked,) = settled(world.bob, world.now)
+    assert settled(world.bob, world.now) == {asked: ""}
+    assert (bell(as_bob), bell(dora)) == (1, 1)
+    world.decide(request, world.dora)
+    assert settled(world.bob, world.now) == {asked: "Approved by Dora"}
+    assert (bell(as_bob), bell(dora)) == (0, 0)
+    page = as_bob.get("/notices/").content.decode()
+    assert "Nothing new" in page
+    assert "Approved by Dora" in page[page.index("Read or settled") :]
+
+
+def test_a_verdict_of_ones_own_settles_it_while_others_are_still_asked(world):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    world.decide(request)
+    assert list(settled(world.bob, world.now).values()) == ["You approved it"]
+    assert list(settled(world.dora, world.now).values()) == [""]
+    world.decide(request, world.dora, "deny", comment="Not today")
+    assert list(settled(world.bob, world.now).values()) == ["Denied by Dora"]
+
+
+def test_what_is_withdrawn_or_lapses_by_the_clock_alone_is_settled(world):
+    withdraw_request(request_id=world.request().pk, actor=world.alice, now=world.now)
+    assert list(settled(world.bob, world.now).values()) == ["Withdrawn"]
+    late = world.request(parameters={"unit": "haproxy"})
+    assert "" in settled(world.dora, world.now).values()
+    later = acts.after(world, days=30)
+    Notice.objects.filter(identity=world.dora).exclude(request=late).delete()
+    assert list(settled(world.dora, later).values()) == ["Lapsed"]
+    sweep(now=later)
+    assert list(settled(world.dora, later).values()) == ["Lapsed"]
+
+
+def test_a_held_command_settles_when_it_is_decided_lapses_or_its_grant_ends(world, now):
+    grant = world.grant()
+    Notice.objects.all().delete()
+    used = acts.use(grant, now=now)
+    opened = acts.session(used, now=now)
+    held = acts.run(used, opened, "echo stop nginx", now=now)
+    assert list(settled(world.bob, now).values()) == [""]
+    lapses = CommandRun.objects.get(pk=held.run_id).hold_lapses_at
+    assert list(settled(world.bob, lapses).values()) == ["Lapsed"]
+    decide_hold(run_id=held.run_id, actor=world.dora, allow=True, now=now)
+    assert list(settled(world.bob, now).values()) == ["Allowed once by Dora"]
+    Notice.objects.all().delete()
+    acts.run(used, opened, "echo stop nginx", now=now)
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    assert list(settled(world.bob, now).values()) == [f"{grant.ref} ended first"]
+
+
+def test_a_question_settles_with_its_answer(world, now):
+    request = world.request()
+    comment_request(request_id=request.pk, author=world.bob, text="Which nginx?", now=now)
+    assert list(settled(world.alice, now).values()) == [""]
+    later = acts.after(world, seconds=9)
+    comment_request(request_id=request.pk, author=world.alice, text="web-1", now=later)
+    assert list(settled(world.alice, later).values()) == ["You answered"]
+
+
+def test_break_glass_access_is_told_while_it_lasts_and_its_review_until_it_is_done(world, now):
+    grant = Grant.objects.get(request=world.request(kind="break_glass", reason="Site is down"))
+    (began,) = settled(world.bob, now)
+    assert settled(world.bob, now) == {began: ""}
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    found = settled(world.bob, now)
+    assert found.pop(began) == "Ended by Alice"
+    assert list(found.values()) == [""]
+    review_break_glass(grant_id=grant.pk, reviewer=world.dora, note="One restart", now=now)
+    assert set(settled(world.bob, now).values()) == {"Ended by Alice", "Reviewed by Dora"}
+
+
+def test_a_warning_of_the_end_settles_when_it_is_extended_or_over(world):
+    grant = world.grant()
+    Notice.objects.all().delete()
+    soon = acts.after(world, minutes=50)
+    warn_holders(now=soon)
+    assert list(settled(world.alice, soon).values()) == [""]
+    assert list(settled(world.alice, grant.expires_at).values()) == ["Expired"]
+    Grant.objects.filter(pk=grant.pk).update(expires_at=acts.after(world, hours=3))
+    assert list(settled(world.alice, soon).values()) == ["Extended"]
+
+
+def test_an_approval_settles_with_the_end_of_its_grant_and_a_denial_when_it_is_asked_again(
+    world, as_alice, now
+):
+    grant = world.grant()
+    assert list(settled(world.alice, now).values()) == [""]
+    assert bell(as_alice) == 1
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    acts.undo(grant, now=now)
+    assert list(settled(world.alice, now).values()) == ["Ended by Alice"]
+    assert bell(as_alice) == 0
+    Notice.objects.all().delete()
+    world.decide(world.request(), verdict="deny", comment="Not today")
+    assert (list(settled(world.alice, now).values()), bell(as_alice)) == ([""], 1)
+    world.request()
+    assert (list(settled(world.alice, now).values()), bell(as_alice)) == (["Asked again"], 0)
+
+
+def test_what_only_tells_is_new_until_it_is_read_and_not_at_the_bell(world, as_alice, now):
+    told = Notice.objects.create(
+        identity=world.alice, event="x", subject="A factor was added", path="/account/"
+    )
+    assert settled(world.alice, now) == {"A factor was added": ""}
+    page = as_alice.get("/notices/").content.decode()
+    assert page.index("A factor was added") < page.index("Mark as read")
+    assert bell(as_alice) == 0
+    as_alice.post(f"/notices/{told.pk}/read/")
+    assert "Nothing new" in as_alice.get("/notices/").content.decode()
