@@ -184,7 +184,8 @@ def test_the_glass_is_broken_and_somebody_else_reviews_it(live_world, alice, bob
     expect(alice.locator("h1")).to_contain_text("access to web")
     grant = started(Grant.objects.get().ref)
     alice.reload()
-    alice.get_by_role("button", name="End now").click()
+    alice.locator("summary", has_text="End access").click()
+    alice.get_by_role("button", name=f"End {grant.ref}").click()
     expect(alice.locator("main")).to_contain_text("nded, by Alice")
 
     bob.goto("/approvals/?show=reviews")

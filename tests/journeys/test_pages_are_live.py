@@ -100,14 +100,14 @@ def test_home_approvals_grants_and_one_grant_follow(live_world, visit):
     grant = live_world.grant(now=now())
     expect(bob.locator("main")).to_contain_text(grant.ref, timeout=10_000)
     alice.goto(f"/grants/{grant.ref}/")
-    alice.locator("summary", has_text="Kill now").click()
-    alice.locator("#kill-note").fill("Enough")
+    alice.locator("summary", has_text="End access").click()
+    alice.get_by_label("Why (for the record)").fill("Enough")
     moment = now()
     used = acts.use(grant, now=moment)
     acts.run(used, acts.session(used, now=moment), "echo restart sshd", now=moment)
     expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=10_000)
-    expect(alice.locator("#kill-note")).to_have_value("Enough")
-    expect(alice.get_by_role("button", name=f"Kill {grant.ref}")).to_be_visible()
+    expect(alice.get_by_label("Why (for the record)")).to_have_value("Enough")
+    expect(alice.get_by_role("button", name=f"End {grant.ref}")).to_be_visible()
     assert asked.ref
 
 

@@ -86,8 +86,8 @@ def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     expect(alice.locator("#log")).to_contain_text("echo restart sshd")
     expect(alice.locator("#log")).to_contain_text("Nothing reached the target")
 
-    alice.locator("summary", has_text="Kill now").click()
-    alice.get_by_role("button", name=f"Kill {grant.ref}").click()
+    alice.locator("summary", has_text="End access").click()
+    alice.get_by_role("button", name=f"End {grant.ref}").click()
     expect(alice.locator("h2", has_text="Receipt")).to_be_visible()
     expect(alice.locator("main")).to_contain_text("Ended, by Alice")
 
@@ -109,8 +109,8 @@ def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
     grant = _start(live_world)
     assert len(grant.commands) == 4
     bob.goto(f"/grants/{grant.ref}/")
-    bob.locator("summary", has_text="Kill now").click()
-    bob.get_by_role("button", name=f"Kill {grant.ref}").click()
+    bob.locator("summary", has_text="End access").click()
+    bob.get_by_role("button", name=f"End {grant.ref}").click()
     expect(bob.locator("main")).to_contain_text("Revoked, by Bob")
     bob.goto("/command-sets/restart-web/")
     bob.get_by_label("Command", exact=True).fill("echo restart nginx; id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -119,7 +119,7 @@ class AskPage:
     parameters: Sequence[ParameterField]
     durations: Sequence[int]
     windows: Sequence[tuple[dt.datetime, dt.datetime]] | None
-    ticket_pattern: str
+    ticket_required: bool
     reason_required: bool
     kinds: Sequence[RequestKind]
     # What may be named as the work that it is for.
@@ -218,8 +218,9 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         parameters=fields,
         durations=_durations(longest, draft.seconds),
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
-        ticket_pattern=terms.ticket or "" if terms else "",
-        reason_required=draft.kind != RequestKind.INCIDENT and (terms is None or terms.reason == "required"),
+        ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
+        reason_required=draft.kind == RequestKind.BREAK_GLASS
+        or _wanted_by_all(documents, draft.kind, lambda one: one.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
         work_needed=wanted.needed,
@@ -405,6 +406,13 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
         longest=limit.max_duration,
         policies=(terms.name,),
     )
+
+
+def _wanted_by_all(
+    documents: Sequence[PolicyDocument], kind: str, wants: Callable[[PolicyDocument], bool]
+) -> bool:
+    """Whether every policy that could allow it wants something that only planned work and quick looks are asked for."""
+    return kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(documents) and all(map(wants, documents))
 
 
 def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[PolicyDocument]:

@@ -140,6 +140,12 @@ class RequestFacts:
         return [target for target in self.targets if target.pk in self.left.targets]
 
     @property
+    def accounts(self) -> list[str]:
+        """As whom commands run on the targets that are left, `root` first."""
+        found = {target.account for target in self.kept_targets if target.account}
+        return sorted(found, key=lambda account: (account != "root", account))
+
+    @property
     def destructive(self) -> int:
         """How many destructive commands are left."""
         return sum(1 for line in self.kept if line.view.effect == "destructive")
@@ -154,6 +160,11 @@ class RequestFacts:
     def narrowed_by(self) -> list[str]:
         """Who made it smaller."""
         return [str(approval.approver) for approval in self.approvals if approval.narrowing]
+
+    @property
+    def left_out_by(self) -> list[str]:
+        """Who left out commands."""
+        return [str(one.approver) for one in self.approvals if one.narrowing.get("commands")]
 
     @property
     def missing(self) -> int:

@@ -24,6 +24,7 @@ from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.queries import commands
 from sessions_app.queries.chain import chain_of, tree_below
+from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of
@@ -95,6 +96,7 @@ class GrantPage:
     own: bool
     may_run: bool
     may_end: bool
+    ending: Ending
     may_not_review: str
     # Who can look at what was done behind broken glass, where it waits for that and the reader can't.
     reviewers: Sequence[Identity]
@@ -177,12 +179,14 @@ def grant_page(
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
+    ending = endings([grant], now)[grant.pk]
     why_not_review = may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-"
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
         may_run=live and reader.pk == grant.holder_id and _runs(grant) and grant.held_at is None,
-        may_end=Grant.objects.endable_by(reader).filter(pk=grant.pk).exists(),
+        may_end=_may_end(grant, reader, now),
+        ending=ending,
         may_not_review=why_not_review,
         reviewers=reviewers(grant) if why_not_review not in ("", "-") and grant.state in OVER else [],
         may_release=live and grant.held_at is not None and may_release(grant, reader),
@@ -199,6 +203,14 @@ def grant_page(
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
         seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
     )
+
+
+def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
+    """Whether the reader may end what has not ended yet, or cut what may finish in it."""
+    finishing = grant.finish_until is not None and grant.finish_until > now
+    if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
+        return False
+    return Grant.objects.endable_by(reader).filter(pk=grant.pk).exists()
 
 
 def field_name(index: int, name: str) -> str:

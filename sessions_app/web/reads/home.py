@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from accounts.models import Identity, Kind
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
+    Approval,
     Cluster,
     CommandRun,
     Grant,
@@ -22,8 +23,10 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
     RunState,
+    Verdict,
 )
 from sessions_app.operations.remind_request import PAUSE
+from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
 from sessions_app.web import timeline
@@ -33,6 +36,8 @@ LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
 SOON = dt.timedelta(minutes=15)
+# What was refused or made smaller is shown for so long, and so many of them.
+LATELY, FEW = dt.timedelta(days=3), 3
 
 
 class Counts(NamedTuple):
@@ -71,11 +76,19 @@ class Home:
     holds: Sequence[CommandRun]
     requests: Sequence[AccessRequest]
     reviews: Sequence[Grant]
+    releases: Sequence[Grant]
+    questions: Sequence[AccessRequest]
+    # Break-glass access of others that is live.
+    glass: Sequence[Grant]
     mine: Sequence[Grant]
     asked: Sequence[AccessRequest]
+    refused: Sequence[AccessRequest]
+    # What the reader approved and others made smaller after that.
+    reduced: Sequence[AccessRequest]
     others: Sequence[Grant]
     counts: dict[int, Counts]
     endable: set[int]
+    endings: dict[int, Ending]
     figures: Figures
     chart: timeline.Chart
     again: Sequence[Again]
@@ -95,7 +108,8 @@ class Home:
     @property
     def waiting(self) -> int:
         """How many things wait for the reader."""
-        return len(self.holds) + len(self.requests) + len(self.reviews)
+        lists = (self.holds, self.requests, self.reviews, self.releases, self.questions)
+        return sum(map(len, lists))
 
 
 def home(identity: Identity, now: dt.datetime) -> Home:
@@ -107,7 +121,9 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         ]
     )
     others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
-    ids = [grant.pk for grant in (*mine, *others)]
+    glass = list(waiting.live_glass_for(identity)[:MOST])
+    shown = [*mine, *others]
+    ids = [grant.pk for grant in (*shown, *glass)]
     asked = list(
         with_names(pending(identity).filter(requester=identity, lapses_at__gt=now), rules=True)
         .prefetch_related("approvals__approver")
@@ -120,11 +136,17 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         holds=list(waiting.holds_for(identity, now)[:MOST]) if counted.holds else [],
         requests=requests,
         reviews=list(waiting.reviews_for(identity)[:MOST]) if counted.reviews else [],
+        releases=list(waiting.releases_for(identity, now)[:MOST]) if counted.releases else [],
+        questions=list(waiting.questions_for(identity, now)[:MOST]) if counted.questions else [],
+        glass=glass,
         mine=mine,
         asked=asked,
+        refused=list(refused(identity, now)[:FEW]),
+        reduced=list(reduced(identity, now)[:FEW]),
         others=others,
         counts=run_counts(ids),
         endable=set(Grant.objects.endable_by(identity).filter(pk__in=ids).values_list("pk", flat=True)),
+        endings=endings(shown, now),
         figures=_figures(identity, now),
         chart=_chart(identity, [*requests, *asked], now),
         again=again(identity),
@@ -147,6 +169,28 @@ def failing(identity: Identity) -> QuerySet[Grant]:
 def pending(identity: Identity) -> QuerySet[AccessRequest]:
     """Return requests that the identity may see and that wait."""
     return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
+
+
+def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return what the identity asked for and was not given lately, until it asks for the same again; with the verdicts."""
+    found = AccessRequest.objects.filter(
+        requester=identity, state__in=(RequestState.DENIED, RequestState.LAPSED), decided_at__gt=now - LATELY
+    )
+    named = with_names(found.not_asked_again()).prefetch_related("approvals__approver")
+    return named.order_by("-decided_at")
+
+
+def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return what the identity approved lately and another approver made smaller after that."""
+    given = Approval.objects.filter(
+        voided_at__isnull=True, verdict=Verdict.APPROVE, created_at__gt=now - LATELY
+    )
+    less = given.filter(request=OuterRef("request"), pk__gt=OuterRef("pk")).exclude(narrowing={})
+    mine = given.filter(Exists(less), approver=identity).values("request")
+    found = AccessRequest.objects.filter(
+        pk__in=mine, state__in=(RequestState.PENDING, RequestState.APPROVED)
+    ).visible_to(identity)
+    return with_names(found).prefetch_related("approvals__approver").order_by("-number")
 
 
 def run_counts(ids: Sequence[int]) -> dict[int, Counts]:

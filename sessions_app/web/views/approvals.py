@@ -24,7 +24,7 @@ from sessions_app.web.reads.home import pending
 from sessions_app.web.views.requests import find
 
 MOST, MOST_OTHERS = 50, 20
-SHOW = ("holds", "requests", "reviews")
+SHOW = ("holds", "requests", "reviews", "questions")
 
 
 @page()
@@ -38,10 +38,15 @@ def index(request: HttpRequest) -> HttpResponse:
         "holds": list(waiting.holds_for(me, now)[:MOST]),
         "requests": mine,
         "reviews": list(waiting.reviews_for(me)[:MOST]),
+        "questions": list(waiting.questions_for(me, now)[:MOST]),
     }
+    # A held grant waits for the same people as a held command.
+    releases = list(waiting.releases_for(me, now)[:MOST])
+    counts = {name: len(rows) for name, rows in found.items()}
     context = {
         **{name: rows if show in ("", name) else [] for name, rows in found.items()},
-        "counts": {name: len(rows) for name, rows in found.items()},
+        "releases": releases if show in ("", "holds") else [],
+        "counts": {**counts, "holds": counts["holds"] + len(releases)},
         "show": show,
         "others": _others(me, [asked.pk for asked in mine])[:MOST_OTHERS],
         "decided": deciding.decided_by(me),

@@ -1,4 +1,4 @@
-"""Grants: what they allow, run it, what was run, extend, end, kill, review, receipt."""
+"""Grants: what they allow, run it, what was run, extend, end, review, receipt."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def end(request: HttpRequest, ref: str) -> HttpResponse:
-    """End a grant; with ``kill`` running commands are cut off even where they might finish."""
+    """End a grant; with ``kill`` running commands are cut even where they might finish."""
     kill = request.POST.get("kill") == "1"
     grant = stop_grant(
         grant_id=find_grant(request, ref).pk,
@@ -224,7 +224,7 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
         kill=kill,
     )
     messages.success(
-        request, f"{grant.ref} is {'killed' if kill else 'ending'}: nothing new runs from now on."
+        request, f"{grant.ref} is ending: {'everything is cut' if kill else 'nothing new runs from now on'}."
     )
     return back(request, "grant", grant.ref)
 

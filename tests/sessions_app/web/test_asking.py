@@ -144,9 +144,9 @@ def test_breaking_the_glass_starts_at_once_with_a_reason(as_alice, browser):
     grant = Grant.objects.get()
     assert grant.break_glass
     assert answer["Location"] == f"/grants/{grant.ref}/"
-    assert "Review a broken glass" not in browser("bob").get("/").content.decode()
+    assert "Review break-glass access" not in browser("bob").get("/").content.decode()
     as_alice.post(f"/grants/{grant.ref}/end/")
-    assert "Review a broken glass" in browser("bob").get("/").content.decode()
+    assert "Review break-glass access" in browser("bob").get("/").content.decode()
 
 
 def test_a_review_that_is_overdue_leads_to_who_can_review_it(world, as_alice, as_bob):
@@ -516,3 +516,37 @@ def test_nobody_has_a_source_asked_whose_clusters_they_do_not_see(world, as_char
     assert answer.status_code == 404
     assert pager.asked == []
     assert not Workflow.objects.exists()
+
+
+LOOKS = """
+name: looks
+clusters: [web]
+command_sets: [triage]
+requesters: {groups: [operators]}
+approvals: none
+max_duration: 1h
+"""
+
+
+def test_labels_follow_the_choice(world, as_alice):
+    ticketed = acts.policy(world, ticket="CHG-[0-9]+", reason="required")
+    world.apply({"command-sets/triage.yaml": acts.TRIAGE, "policies/looks.yaml": LOOKS, **ticketed})
+    optional = '<span class="muted" id="ticket-optional"{}>(if there is one)</span>'
+    page = as_alice.get("/requests/new/?cluster=web&set=restart-web").content.decode()
+    assert "(if there is one)" not in page
+    assert "(if it helps)" not in page
+    assert optional.format("") in as_alice.get("/requests/new/?cluster=web&set=triage").content.decode()
+    chosen = as_alice.post("/requests/preview/", {**FORM, "command_set": "triage"}).content.decode()
+    assert optional.format(' hx-swap-oob="true"') in chosen
+    assert "(if there is one)" not in as_alice.post("/requests/preview/", FORM).content.decode()
+
+
+def test_the_button_says_when_what_needs_no_approval_begins(world, as_alice, now):
+    world.apply({"command-sets/triage.yaml": acts.TRIAGE, "policies/looks.yaml": LOOKS})
+    form = {**FORM, "command_set": "triage"}
+    assert "Start access</button>" in as_alice.post("/requests/new/", form).content.decode().replace("\n", "")
+    later = timezone.localtime(now + dt.timedelta(days=3))
+    form |= {"day": f"{later:%Y-%m-%d}", "hour": "09:00"}
+    page = as_alice.post("/requests/new/", form).content.decode()
+    assert "Start access" not in page
+    assert re.search(r"Schedule for <time [^>]*>[^<]*09:00[^<]*</time>", page)

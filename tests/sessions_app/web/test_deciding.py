@@ -110,7 +110,7 @@ def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(
     assert "on <em>web</em> for 1 h <del>4 h</del>" in page
     assert "Bob reduced the scope." in page
     assert "Left are 1 h, 3 of 5 commands, and web-1." in page
-    assert "1 target</dd>" in page
+    assert "1 target as" in page
     assert "Nothing destructive" in page, "the destructive command was left out"
     left_out = page[page.index("Left out by Bob") :]
     for gone in ("echo stop nginx", "sleep {seconds}"):
@@ -137,6 +137,17 @@ def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(
         assert gained.count("<code>") == 3
         assert "echo stop nginx" not in gained, url
         assert "1 h <del>4 h</del>" in page
+
+
+def test_the_first_facts_say_as_whom_commands_run_and_stress_root(world, as_bob):
+    request = world.request(duration=14400)
+    page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
+    reach = page[page.index("<dt>Reach</dt>") : page.index('class="two"')]
+    assert re.search(r'2 targets as <strong class="pill t-bad">.*root</strong></span></dd>', reach)
+    request.cluster.targets.filter(name="web-1").update(account="deploy")
+    page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
+    reach = page[page.index("<dt>Reach</dt>") : page.index('class="two"')]
+    assert re.search(r'root</strong>, <span class="mono">deploy</span>', reach)
 
 
 def test_leaving_out_everything_is_refused_and_the_choice_is_kept(asked, as_bob):
@@ -287,7 +298,7 @@ def test_an_approver_is_not_asked_about_their_own(world, as_alice, browser, now)
     world.request(world.robot)
     glass = Grant.objects.get(request=world.request(kind="break_glass", reason="Down"))
     end_grant(grant_id=glass.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
-    assert "Nothing waits for you" in as_alice.get("/").content.decode()
+    assert "You're all caught up" in as_alice.get("/").content.decode()
     assert "4 things need you" in browser("dora").get("/").content.decode()
 
 
@@ -416,7 +427,7 @@ def test_what_waits_can_be_filtered_and_what_was_decided_is_listed(world, asked,
     )
     verdict(as_bob, asked)
     page = as_bob.get("/approvals/").content.decode()
-    assert "Nothing waits for you, you decided 3 today" in page
+    assert "You're all caught up, you decided 3 today" in page
     assert page.count("denied</span>") == 1
     assert page.count("approved</span>") == 2
 

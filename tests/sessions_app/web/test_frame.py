@@ -220,8 +220,8 @@ def test_the_script_is_small_and_htmx_may_not_evaluate(as_alice):
 
 def test_the_lists_are_empty_with_words(as_charlie):
     for name, said in (
-        ("/", "Nothing waits for you"),
-        ("/approvals/", "Nothing waits for you"),
+        ("/", "all caught up"),
+        ("/approvals/", "all caught up"),
         ("/requests/", "No requests here"),
         ("/grants/", "You hold no grants"),
         ("/clusters/", "No cluster that you may see"),

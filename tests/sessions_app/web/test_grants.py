@@ -97,10 +97,22 @@ def test_a_recording_outside_the_folder_is_not_read(grant, opened, as_alice, now
     secret.write_text('{}\n[0, "o", "the secret"]\n')
     run = acts.run(*opened, "echo restart nginx", now=now)
     for path in (str(secret), "../" * 12 + str(secret)[1:]):
-        CommandRun.objects.filter(pk=run.run_id).update(recording=path, state="done")
+        CommandRun.objects.filter(pk=run.run_id).update(recording=path, output_bytes=9, state="done")
         page = as_alice.get(f"/grants/{grant.ref}/?open={run.run_id}").content.decode()
         assert "the secret" not in page
         assert "not on this machine any more" in page
+
+
+def test_output_is_said_to_be_gone_only_where_there_was_some(grant, opened, as_alice, now):
+    run = acts.run(*opened, "echo restart nginx", now=now)
+    page = f"/grants/{grant.ref}/?open={run.run_id}"
+    for state, said in (("failed", "There is no output of it."), ("done", "It printed nothing.")):
+        CommandRun.objects.filter(pk=run.run_id).update(state=state)
+        shown = as_alice.get(page).content.decode()
+        assert said in shown
+        assert "not on this machine any more" not in shown
+    CommandRun.objects.filter(pk=run.run_id).update(output_bytes=9, recording="gone.cast")
+    assert "not on this machine any more" in as_alice.get(page).content.decode()
 
 
 def test_a_poll_without_news_changes_nothing_and_one_with_news_does(grant, opened, as_alice, now):
@@ -128,14 +140,47 @@ def test_the_holder_ends_and_the_same_address_is_the_receipt(grant, opened, as_a
     assert "Ended, by Alice" in page
 
 
-def test_killing_takes_two_presses_and_cuts_what_might_finish(world, grant, opened, as_bob, now):
-    page = as_bob.get(f"/grants/{grant.ref}/").content.decode()
-    assert "Kill now</summary>" in page
-    assert f"Kill {grant.ref}</button>" in page
+def end_form(page: str, grant) -> str:
+    """The one form that ends a grant, with its confirmation."""
+    assert page.count(f'action="/grants/{grant.ref}/end/"') == 1
+    before, after = page.split(f'action="/grants/{grant.ref}/end/"')
+    return before[before.rindex("<details") :] + after[: after.index("</details>")]
+
+
+def test_one_button_ends_and_its_confirmation_says_what_is_cut_and_what_may_finish(
+    world, grant, opened, as_bob, as_alice, now
+):
+    assert "Nothing runs now. Nothing new can start." in end_form(
+        as_bob.get(f"/grants/{grant.ref}/").content.decode(), grant
+    )
+    for line in ("sleep 60", "sleep 30 nightly", "echo stop nginx"):
+        acts.run(*opened, line, now=now)
+    for client, url in ((as_bob, f"/grants/{grant.ref}/"), (as_bob, "/"), (as_alice, "/")):
+        asked = end_form(client.get(url).content.decode(), grant)
+        cut, finish = asked.split("may finish, at most 5 min:")
+        assert "2 commands are cut at once:" in cut
+        assert "<code>sleep 60</code> on web-1" in cut
+        assert "<code>echo stop nginx</code> on web-1, waits for a second person" in cut
+        assert "<code>sleep 30 nightly</code> on web-1" in finish
+        assert 'type="checkbox" name="kill" value="1"' in finish
+        assert f"End {grant.ref}</button>" in finish
+    as_bob.post(f"/grants/{grant.ref}/end/", {"note": "Wrong host"})
+    grant.refresh_from_db()
+    assert grant.finish_until > now
+    asked = end_form(as_bob.get(f"/grants/{grant.ref}/").content.decode(), grant)
+    assert "Cut what still runs" in asked
+    assert '<input type="hidden" name="kill" value="1">' in asked
+    as_bob.post(f"/grants/{grant.ref}/end/", {"kill": "1"})
+    grant.refresh_from_db()
+    assert grant.finish_until <= now + dt.timedelta(minutes=1)
+    assert (grant.end_reason, grant.end_note, grant.ended_by) == (EndReason.REVOKED, "Wrong host", world.bob)
+
+
+def test_who_asks_for_it_in_the_confirmation_cuts_what_might_finish(world, grant, opened, as_bob, now):
+    acts.run(*opened, "sleep 30 nightly", now=now)
     as_bob.post(f"/grants/{grant.ref}/end/", {"kill": "1", "note": "Wrong host"})
     grant.refresh_from_db()
     assert grant.finish_until is None
-    assert (grant.end_reason, grant.end_note, grant.ended_by) == (EndReason.REVOKED, "Wrong host", world.bob)
 
 
 def test_ending_lets_a_command_finish_that_approvers_let_finish(grant, as_alice):

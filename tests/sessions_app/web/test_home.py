@@ -7,6 +7,7 @@ import datetime as dt
 from django.utils import timezone
 
 from sessions_app.models import AccessRequest, EndReason, Grant, Notice
+from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.end_grant import end_grant
 from tests.support import acts
 
@@ -104,3 +105,72 @@ def test_machines_stand_apart_from_people_and_can_be_ended_from_here(world, as_b
 def test_a_request_that_waits_says_for_whom(world, as_alice):
     world.request()
     assert "for approvers; 0 of 1 approval given" in home(as_alice)
+
+
+def test_figures_that_count_what_one_may_see_say_so(world, as_alice, browser):
+    assert "These figures count what you may see." in home(as_alice)
+    assert "what you may see" not in home(browser("admin"))
+
+
+CAUGHT_UP = "You're all caught up"
+
+
+def test_a_question_about_an_own_request_waits_until_it_is_answered(world, as_alice, as_bob, now):
+    request = world.request()
+    assert CAUGHT_UP in home(as_alice)
+    comment_request(request_id=request.pk, author=world.bob, text="Which nginx?", now=now)
+    for page in (home(as_alice), as_alice.get("/approvals/?show=questions").content.decode()):
+        assert f"<b>Bob</b> asks about {request.ref}: “Which nginx?”" in page
+        assert f'href="/requests/{request.ref}/#thread">Answer' in page
+    assert "1 thing needs you" in home(as_alice)
+    comment_request(request_id=request.pk, author=world.alice, text="The one on web-1", now=now)
+    assert CAUGHT_UP in home(as_alice)
+
+
+def test_what_was_denied_stays_on_home_with_the_reason_until_it_is_asked_for_again(world, as_alice, as_bob):
+    request = world.request()
+    world.decide(request, verdict="deny", comment="Not in the <freeze>")
+    page = home(as_alice)
+    assert "Not in the &lt;freeze&gt;" in page
+    assert f'href="/requests/new/?from={request.ref}">Ask again' in page
+    assert "Not in the" not in home(as_bob)
+    world.request()
+    assert "Not in the" not in home(as_alice)
+
+
+def test_live_break_glass_access_of_others_stands_first_for_those_who_will_review_it(
+    world, as_alice, as_bob, as_charlie, now
+):
+    grant = Grant.objects.get(request=world.request(kind="break_glass", reason="Site is down"))
+    page = home(as_bob)
+    assert "Alice has break-glass access to web" in page
+    assert "“Site is down”" in page
+    assert f'href="/grants/{grant.ref}/">Watch' in page
+    assert CAUGHT_UP not in page
+    for client in (as_alice, as_charlie):
+        assert "has break-glass access to web" not in home(client)
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    page = home(as_bob)
+    assert "has break-glass access to web" not in page
+    assert "1 thing needs you" in page
+
+
+def test_what_i_approved_and_another_made_smaller_is_on_home(world, as_bob, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    world.decide(request)
+    assert "others reduced" not in home(as_bob)
+    world.decide(request, world.dora, narrowing={"duration": 900})
+    page = home(as_bob)
+    assert "You approved, others reduced" in page
+    assert "for 15 min <del>1 h</del>, Dora reduced the scope" in page
+    assert "others reduced" not in home(browser("dora"))
+
+
+def test_a_grant_that_is_held_waits_for_its_approvers(world, as_alice, as_bob, now):
+    grant = world.grant()
+    Grant.objects.filter(pk=grant.pk).update(held_at=now)
+    page = home(as_bob)
+    assert "1 thing needs you" in page
+    assert f"<b>{grant.ref} is held</b>" in page
+    assert "is held</b>" not in home(as_alice)

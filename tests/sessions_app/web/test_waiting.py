@@ -7,6 +7,7 @@ import pytest
 from accounts.models import Identity
 from broker.kernel import clock
 from sessions_app.models import Approval, EndReason, Grant, Verdict
+from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.web.reads import waiting
 from tests.support.scene import make_scene
@@ -17,6 +18,8 @@ def lists(identity: Identity, now) -> dict[str, int]:
         "holds": waiting.holds_for(identity, now).count(),
         "requests": waiting.requests_for(identity, now).count(),
         "reviews": waiting.reviews_for(identity).count(),
+        "releases": waiting.releases_for(identity, now).count(),
+        "questions": waiting.questions_for(identity, now).count(),
     }
 
 
@@ -25,6 +28,12 @@ def test_the_number_is_that_of_the_lists_for_everybody(db, tmp_path):
     scene = make_scene(now, tmp_path)
     for grant in Grant.objects.not_ended().filter(break_glass=True):
         end_grant(grant_id=grant.pk, reason=EndReason.RELEASED, actor=grant.holder, now=now)
+    Grant.objects.filter(pk=scene.grant.pk).update(held_at=now)
+    world = scene.world
+    for asker in (world.alice, world.robot):
+        comment_request(
+            request_id=world.request(asker, now=now).pk, author=world.bob, text="Which one?", now=now
+        )
     # The same person under another name, who may approve as well, and holds and asks for nothing.
     twin = Identity.objects.create(username="alice-2", email=scene.world.alice.email.upper())
     twin.groups.set(scene.world.bob.groups.all())
