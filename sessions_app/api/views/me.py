@@ -45,7 +45,10 @@ class MyKeys(Credentials):
     @described(KeyShape, body=NewKey, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Register an SSH public key: ed25519, ECDSA, RSA of 3072 bits or more, or a security key's."""
+        """Register an SSH public key: ed25519, ECDSA, RSA of 3072 bits or more, or a security key's.
+
+        A browser's session must have shown within five minutes who it is; else it gets `proof_needed`.
+        """
         return self.add_key(self.identity)
 
 
@@ -71,7 +74,10 @@ class MyTokens(Credentials):
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Make an API token. Its text is shown this once; a token makes none that may do more than itself."""
+        """Make an API token. Its text is shown this once; a token makes none that may do more than itself.
+
+        A browser's session must have shown within five minutes who it is; else it gets `proof_needed`.
+        """
         return self.make_token(self.identity)
 
 

@@ -90,13 +90,6 @@ def test_what_others_wrote_draws_nothing_on_a_terminal():
     assert screen.plain_output("\x1b[31mred\x1b[0m\n\ttab\x1b]0;owned\x07\r\u202e") == "red\n\ttab"
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172800), ("", None), ("soon", None), ("1m1h", None)]
-)  # fmt: skip
-def test_durations_are_read_as_the_api_reads_them(text, seconds):
-    assert screen.seconds_of(text) == seconds
-
-
 def test_a_table_is_shortened_from_its_widest_column_and_gives_up_when_it_is_too_narrow():
     assert screen._fitted([8, 40, 20], [3, 6, 6], 60) == [8, 28, 20]
     assert sum(screen._fitted([8, 40, 20], [3, 6, 6], 40)) == 36
