@@ -14,8 +14,8 @@ CA_FILE, KRL_FILE = "/etc/ssh/stint_ca.pub", "/etc/ssh/stint_krl"
 PRINCIPALS = "/etc/ssh/stint_principals"
 # Root lines may not hold for everybody: they would leave an administrator's own key with forced commands alone.
 ROOT_NEEDS_ADDRESS = (
-    "Logins as root may change for the gateway's address alone, or administrators could lock themselves out: say which "
-    "address targets see the gateway come from (STINT_SSH_SOURCE_ADDRESS, or --gateway), or give the targets an account of "
+    "Logins as root may change for the gateway's address alone, or administrators could lock themselves out. Set "
+    "STINT_SSH_SOURCE_ADDRESS to the address that targets see the gateway come from, or give the targets an account of "
     f"their own, such as {ACCOUNT}."
 )
 

@@ -58,6 +58,6 @@ class Command(BaseCommand):
                 gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS,
             )
         except NoSetup as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(f"{error} Here, --gateway says the address as well.") from error
         note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")
