@@ -94,8 +94,8 @@ def test_a_token_is_taken_once(world, issuer, trust):
 
 
 def test_a_token_is_taken_once_by_all_trust_policies_together(world, issuer, trust):
-    trust(max_age=60)
-    trust(name="slow", max_age=3600)
+    trust(max_age="60s")
+    trust(name="slow", max_age="1h")
     token = issuer.sign(issuer.github(world.now, exp=int(world.now.timestamp()) + 3600))
     exchange(world, token, audience="payments-deploy")
     later = acts.after(world, minutes=55)
