@@ -50,7 +50,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 _QUEUES = {
     "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
-    "upkeep": ["clusters.reconcile_all", "record.checkpoint", "record.verify"],
+    "upkeep": ["clusters.reconcile_all", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
         "answers.escalate", "notices.send", "notices.warn", "sessions.forget", "statements.read_all", "targets.check",
         "targets.check_lost", "webhooks.forget", "webhooks.send",
