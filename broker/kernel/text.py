@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from broker.kernel.errors import InvalidInput
 
 MAX_TEXT = 4000
+MAX_WORD = 8000
 # NUL, and halves of characters that no UTF-8 has.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be parted by spaces, or by `\n` where it stands in JSON or in quotes.
@@ -38,6 +40,18 @@ def recordable(text: str) -> str:
 def without_keys(text: str) -> str:
     """Return the text with each private key in it replaced by its digest."""
     return _PRIVATE_KEY.sub(_digest, text)
+
+
+def recordable_words(words: Iterable[str]) -> list[str]:
+    """Return the words of a command as they may be kept. A longer one than 8,000 characters, such as the body of a request, is
+    cut, and its digest stands in for the rest.
+    """
+    return [recordable(word if len(word) <= MAX_WORD else _cut(word)) for word in words]
+
+
+def _cut(word: str) -> str:
+    whole = word.encode("utf-8", "surrogatepass")
+    return f"{word[:1000]}… [{len(whole)} bytes, sha256:{hashlib.sha256(whole).hexdigest()}]"
 
 
 def has_redaction(text: str) -> bool:

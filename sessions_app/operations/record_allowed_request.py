@@ -8,7 +8,7 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.text import recordable
+from broker.kernel.text import recordable_words
 from sessions_app.models import CommandRun, RequestCount, RunState
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.operations.open_request_session import holder_of
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.answers import Allowed
 
 def record_allowed_request(*, facts: GrantFacts, session_id: int, decision: Allowed, now: dt.datetime) -> int:
     """Write down one allowed request; return its run's id."""
-    argv = [recordable(word) for word in decision.argv]
+    argv = recordable_words(decision.argv)
     with transaction.atomic():
         run = CommandRun.objects.create(
             grant_id=facts.grant_id, session_id=session_id, target_id=facts.target_id, line=" ".join(argv), argv=argv,

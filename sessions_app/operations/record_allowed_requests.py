@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from broker.audit.events import Event
-from broker.kernel.text import recordable
+from broker.kernel.text import recordable_words
 from sessions_app.operations.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
 
@@ -42,7 +42,7 @@ def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.date
 
 def _row(one: AllowedRequests) -> dict[str, object]:
     facts, decision = one.facts, one.decision
-    argv = [recordable(word) for word in decision.argv]
+    argv = recordable_words(decision.argv)
     return {
         "grant_id": facts.grant_id, "session_id": one.session_id, "target_id": facts.target_id, "ref": facts.grant_ref,
         "holder": facts.holder, "target": facts.target, "line": " ".join(argv), "argv": argv,

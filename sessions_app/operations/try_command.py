@@ -10,7 +10,7 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from broker.kernel.text import has_redaction, recordable
+from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
@@ -162,7 +162,7 @@ def _save(
         session_id=session_id,
         target_id=use.target.id,
         line=recordable(line[:MAX_STORED]),
-        argv=[recordable(word) for word in decision.argv] if decision else [],
+        argv=recordable_words(decision.argv) if decision else [],
         command_index=decision.index if decision else None,
         effect=decision.effect if decision else "",
         state=state,

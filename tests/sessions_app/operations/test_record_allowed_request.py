@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
+
 import pytest
 from django.db import DatabaseError
 
@@ -53,6 +57,18 @@ def test_each_is_its_holders_own_entry(use, world):
     }  # fmt: skip
     assert first != second
     assert intact()
+
+
+def test_a_body_of_any_size_is_recorded_by_its_digest_when_it_is_long(use, world):
+    body = json.dumps({"note": "é" * 100_000}, ensure_ascii=False)
+    decision = replace(
+        decide(use.facts.compiled, "POST /tickets/T-42/reopen"), argv=("POST", "/tickets/T-42/reopen", body)
+    )
+    pk = record_allowed_request(facts=use.facts, session_id=use.session_id, decision=decision, now=world.now)
+    kept = last("command.allowed", use.facts.grant_ref).data["argv"][2]
+    assert kept == CommandRun.objects.get(pk=pk).argv[2]
+    assert kept.startswith('{"note": "é')
+    assert f"[{len(body.encode())} bytes, sha256:{hashlib.sha256(body.encode()).hexdigest()}]" in kept
 
 
 def test_nothing_of_it_stays_where_the_record_refuses(live_world, owner_connection):
