@@ -49,7 +49,7 @@ READS = {
     "the end of what a run prints while its grant's page is open; its recording is watched with an entry": """
         /grants/<gr:ref>/runs/<int:run>/output/""",
     "a challenge, kept in the browser's own session; what is answered to it is recorded": """
-        /sign-in/provider/ /sign-in/passkey/ask/ /account/factors/passkey/ask/
+        /sign-in/provider/ /sign-in/passkey/ask/
         sessions_app.operations.begin_provider_sign_in.begin_provider_sign_in""",
     "the question at each use; what is done with the answer is recorded": """
         sessions_app.operations.authorize_call.authorize_call sessions_app.operations.authorize_request.authorize_request
