@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Cast, Concat, Now, Upper
 
 from accounts.names import checked_username
 from broker.audit.actor import Actor
@@ -81,6 +81,16 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
+    # Which person an account is of: all accounts with one mail address, in any spelling, are of one. A machine stands for its
+    # owner as well; `accounts.queries.persons_of` says so.
+    person = models.GeneratedField(
+        expression=Case(
+            When(email="", then=Concat(Value("#", models.TextField()), Cast("id", models.TextField()))),
+            default=Upper(Cast("email", models.TextField())),
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
     # Another person chose the password: until it is replaced, a sign-in with it opens the page that replaces it and no other.
@@ -104,6 +114,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         verbose_name_plural = "identities"
+        indexes: ClassVar = [models.Index(fields=["person"], name="identity_person")]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(kind=Kind.PERSON, owner__isnull=True)

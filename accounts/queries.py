@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from accounts.models import APIToken, Identity, SSHPublicKey
+from accounts.models import APIToken, Identity, Kind, SSHPublicKey
 from broker.kernel.crypto import token_digest
 
 
@@ -56,15 +56,46 @@ def group_names(identity: Identity) -> frozenset[str]:
     return frozenset(identity.groups.values_list("name", flat=True))
 
 
-def same_person(identity: Identity) -> Q:
-    """Return the condition for every account that stands for the same person: itself, its owner, its machines, and
-    accounts with the same mail address as itself or its owner.
-    """
+def persons_of(identity: Identity) -> frozenset[str]:
+    """Return which people an account stands for: the one whose mail address it has, and, a machine, its owner."""
     owner = identity.owner or identity
-    condition = Q(pk=identity.pk) | Q(pk=owner.pk) | Q(owner=owner)
-    for address in {identity.email, owner.email} - {""}:
-        condition |= Q(email__iexact=address)
-    return condition
+    return frozenset({identity.person, owner.person})
+
+
+def are_same_person(one: Identity, other: Identity) -> bool:
+    """Whether two accounts stand for the same person: one and the same, owner and machine, two machines of one owner, or
+    accounts with one mail address.
+    """
+    return not persons_of(one).isdisjoint(persons_of(other))
+
+
+def same_person(identity: Identity) -> Q:
+    """Return `are_same_person` as a condition on accounts."""
+    persons = persons_of(identity)
+    return Q(person__in=persons) | Q(owner__person__in=persons)
+
+
+def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
+    """Return the enabled accounts of people in any of the groups, without those who are one of ``but`` in any guise."""
+    barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
+    people = Identity.objects.active().filter(kind=Kind.PERSON).exclude(person__in=barred)
+    return people.filter(groups__name__in=list(groups)).distinct()
+
+
+def each_person(accounts: Iterable[Identity]) -> list[Identity]:
+    """Return one account of each person, the first one: people are told, shown and counted, not accounts."""
+    found: dict[str, Identity] = {}
+    for account in accounts:
+        found.setdefault(account.person, account)
+    return list(found.values())
+
+
+def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
+    """Return, for each person in any of the groups but ``but``, in which of them they are, by whatever account."""
+    found: dict[str, set[str]] = {}
+    for person, group in people_in(groups, but=but).values_list("person", "groups__name"):
+        found.setdefault(person, set()).add(group)
+    return tuple(frozenset(names) for _, names in sorted(found.items()))
 
 
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:

@@ -93,7 +93,8 @@ class Event(StrEnum):
     # It is as it should be again.
     DRIFT_GONE = "drift.gone"
 
-    # A grant began without approvals under a policy that allows it, with a reason; the approvers were told.
+    # A grant began without approvals under a policy that allows it, with a reason, by breaking the glass or by an incident
+    # that its holder opened, which the data names; the approvers were told.
     BREAKGLASS_STARTED = "breakglass.started"
     # An approver reviewed such a grant afterwards and gave a verdict.
     BREAKGLASS_REVIEWED = "breakglass.reviewed"

@@ -26,12 +26,11 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.operations.check_request import Preview
-from sessions_app.operations.decide_request import may_not_decide
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult
-from sessions_app.queries import commands, facts
+from sessions_app.queries import commands, deciders, facts
 from sessions_app.queries.extents import left_of
 from sessions_app.queries.notices import with_outcomes
 
@@ -233,7 +232,7 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     names = dict(Target.objects.filter(pk__in=request.targets).values_list("pk", "name"))
     clauses = facts.clauses_of(request, facts.policy_document(request.policy))
     waits = request.state == RequestState.PENDING
-    resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
+    resolution = resolve(clauses=clauses, verdicts=deciders.counted_verdicts(request), digest=request.digest)
     missing = resolution.missing if waits else (0,) * len(clauses)
     targets, left = facts.targets_of(request), left_of(request)
     return RequestDetail(
@@ -249,12 +248,12 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
                 clause.count,
                 clause.groups,
                 lacks,
-                _names(facts.eligible_approvers(clause, request.requester)),
+                _names(deciders.eligible_approvers(clause, request.requester)),
             )
             for clause, lacks in zip(clauses, missing, strict=True)
         ],
         changed=waits and facts.scope_of(request).digest() != request.digest,
-        why_not=may_not_decide(request, identity) if waits else f"It is {request.state} already.",
+        why_not=deciders.may_not_decide(request, identity) if waits else f"It is {request.state} already.",
     )
 
 

@@ -182,6 +182,8 @@ class Grant(models.Model):
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     beat_before = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
+    # By then somebody else must have looked at what began without anybody's approval: by breaking the glass, or by an incident
+    # that its holder opened; None where people, or the policy, approved it.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
@@ -209,7 +211,7 @@ class Grant(models.Model):
             models.Index(fields=["holder"], condition=Q(state="active"), name="grant_in_use"),
             models.Index(
                 fields=["review_due_at"],
-                condition=Q(break_glass=True, reviewed_at__isnull=True),
+                condition=Q(review_due_at__isnull=False, reviewed_at__isnull=True),
                 name="grant_to_review",
             ),
             models.Index(
@@ -246,6 +248,11 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return self.ref
+
+    @property
+    def is_own_incident(self) -> bool:
+        """Whether it began by an incident that its holder opened, without anybody's approval."""
+        return self.review_due_at is not None and not self.break_glass
 
 
 class Lease(models.Model):

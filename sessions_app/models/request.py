@@ -62,20 +62,6 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         )  # fmt: skip
         return self.exclude(Exists(later))
 
-    def decidable_by(self, identity: Identity) -> AccessRequestQuerySet:
-        """Pending ones of others on which the identity's verdict could count."""
-        if not identity.is_person:
-            return self.none()
-        given = Approval.objects.filter(approver=identity, voided_at__isnull=True)
-        return (
-            self.filter(
-                state=RequestState.PENDING, policy__in=AccessPolicy.objects.holding(identity, "approve")
-            )
-            .exclude(requester=identity)
-            .exclude(requester__owner=identity)
-            .exclude(pk__in=given.values("request"))
-        )
-
 
 class AccessRequest(models.Model):
     """An identity asks for one command set on one cluster, for a stated time and reason.

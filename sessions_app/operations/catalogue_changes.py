@@ -60,6 +60,7 @@ from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.policy.webhooks import WebhookDocument
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import why_never_met
 
 # What a cluster's document gives, by the part that names who gets it.
 CLUSTER_PERMISSIONS = {
@@ -340,7 +341,9 @@ def write_command_set(
 
 
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a policy what the document says; grants that it no longer covers end."""
+    """Make a policy what the document says; grants that it no longer covers end. The plan is told what can't be met."""
+    if why := why_never_met(document):
+        plan.warnings.append(f"policies/{document.name}: {why}")
     policy = AccessPolicy.objects.filter(name=document.name).first()
     data = document.model_dump(mode="json", by_alias=True)
     live = policy is not None and policy.removed_at is None

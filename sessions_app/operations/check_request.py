@@ -22,12 +22,12 @@ from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
-from sessions_app.policy.evaluate import evaluate, vouches
+from sessions_app.policy.evaluate import evaluate, review_within, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.rules import Ask
+from sessions_app.policy.rules import Ask, Facts
 from sessions_app.policy.scope import Scope
 from sessions_app.policy.starts import begins_at
-from sessions_app.queries import commands, facts
+from sessions_app.queries import commands, deciders, facts
 from sessions_app.queries.held_already import held_already
 from sessions_app.queries.work import fitting, open_work, work_for
 
@@ -75,7 +75,8 @@ class Preview:
     """What would happen: the decision, under which policy, for what exactly, and who else is there then.
 
     ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
-    ``starts_later`` that it would not begin at once if it were approved now.
+    ``starts_later`` that it would not begin at once if it were approved now, ``reviewed`` that nobody approves it, so that
+    somebody else has to review it.
     ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest. ``already`` is the asker's own grant that
     gives the same.
     """
@@ -88,6 +89,7 @@ class Preview:
     workflow: Workflow | None
     parameters: dict[str, str]
     vouched: bool
+    reviewed: bool
     targets: tuple[Target, ...]
     compiled: CompiledSet
     approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
@@ -287,10 +289,11 @@ def _preview(
         workflow=work,
         parameters=ask.parameters,
         vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.work),
+        reviewed=_is_reviewed(document, ask, world),
         targets=tuple(targets),
         compiled=_compiled(cluster, version, ask.parameters, decision),
         approvers=tuple(
-            (clause, tuple(facts.eligible_approvers(clause, requester))) for clause in decision.clauses
+            (clause, tuple(deciders.eligible_approvers(clause, requester))) for clause in decision.clauses
         ),
         starts_at=starts_at,
         ends_at=ends_at,
@@ -301,6 +304,12 @@ def _preview(
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
         already=held_already(requester, cluster, version, ask.parameters, targets, starts_at),
     )  # fmt: skip
+
+
+def _is_reviewed(document: PolicyDocument, ask: NewRequest, world: Facts) -> bool:
+    own = ask.kind == RequestKind.INCIDENT and world.work is not None and world.work.own_doing
+    within = review_within(document, break_glass=ask.kind == RequestKind.BREAK_GLASS, own_incident=own)
+    return within is not None
 
 
 def _lapses_at(

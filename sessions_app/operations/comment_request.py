@@ -14,7 +14,7 @@ from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Comment
 from sessions_app.operations.tell import tell
-from sessions_app.queries import facts
+from sessions_app.queries.deciders import deciders_of
 
 LONGEST = 2000
 MOST = 200
@@ -79,4 +79,4 @@ def _others_of(request: AccessRequest, author: Identity) -> list[Identity]:
     asker = request.requester
     wrote = Identity.objects.active().filter(pk__in=request.comments.values("author"))
     others = list(wrote.exclude(pk__in=[author.pk, asker.pk, asker.owner_id or asker.pk]))
-    return others or facts.deciders_of(request)
+    return others or deciders_of(request)

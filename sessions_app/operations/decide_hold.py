@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, GrantState, RunState
 from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.operations.tell_of_hold import people_who_may_allow
+from sessions_app.queries.deciders import may_not_decide_in
 
 
 def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:
@@ -28,8 +28,8 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
         )
         if run is None:
             raise NotFound("There is no such command.")
-        if actor not in people_who_may_allow(run):
-            raise MayNotDecide("You may not decide this command.", hint="Another approver can.")
+        if why_not := may_not_decide_in(run.grant, actor):
+            raise MayNotDecide(why_not, hint="Another approver can decide it.")
         lapsed = (
             run.hold_lapses_at is None or run.hold_lapses_at <= now or run.grant.state != GrantState.ACTIVE
         )

@@ -9,7 +9,6 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
-from accounts.queries import group_names, same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -36,6 +35,7 @@ from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import counted_verdicts, may_not_decide
 from sessions_app.queries.extents import extent_of, left_digest, left_of
 from sessions_app.queries.starts import later_start
 from sessions_app.queries.work import why_over
@@ -100,22 +100,6 @@ def decide_request(
         )  # fmt: skip
         _settle(request, approver, comment, narrowing, now)
     return request
-
-
-def may_not_decide(request: AccessRequest, approver: Identity) -> str:
-    """Return why this identity's verdict does not count on this request; empty when it does."""
-    if not approver.is_person:
-        return "Machines ask and hold; only people decide."
-    if approver.pk == request.requester_id:
-        return "You asked for this yourself."
-    if Identity.objects.filter(same_person(request.requester), pk=approver.pk).exists():
-        return "You and the asker are the same person, or you own the machine that asks."
-    if not Identity.objects.active().filter(pk=approver.pk).exists():
-        return "Your identity is disabled."
-    wanted = facts.policy_document(request.policy).approver_groups
-    if not group_names(approver).intersection(wanted):
-        return f"Only people in {' or '.join(wanted) or 'no group'} decide under {request.policy.name}."
-    return ""
 
 
 def _load(request_id: int, approver: Identity) -> AccessRequest:
@@ -222,7 +206,7 @@ def _settle(
     document = facts.policy_document(request.policy)
     resolution = resolve(
         clauses=facts.clauses_of(request, document),
-        verdicts=facts.counted_verdicts(request),
+        verdicts=counted_verdicts(request),
         digest=request.digest,
     )
     if resolution.standing is Standing.DENIED:

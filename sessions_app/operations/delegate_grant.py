@@ -11,7 +11,7 @@ from django.db.models import Q
 from accounts.actors import actor_of
 from accounts.models import Identity
 from accounts.names import canonical_username
-from accounts.queries import group_names
+from accounts.queries import are_same_person, group_names
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound, StintError
@@ -97,7 +97,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     if parent.state != GrantState.ACTIVE or parent.expires_at <= now or silent or parent.held_at is not None:
         raise GrantIsOver(f"{parent.ref} is not in use now.", hint="Only what is in use is handed on.")
     terms = facts.policy_document(parent.policy).delegation
-    if terms is None or parent.break_glass:
+    if terms is None or parent.review_due_at is not None:
         return f"{parent.ref} can't be handed on."
     if len(chain_of(parent)) > terms.depth:
         return f"It was handed on {terms.depth} times already, which is all that {parent.policy} allows."
@@ -107,15 +107,30 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     )
     if not listed or delegate is None:
         return f"{parent.policy} does not let it be handed on to them."
+    if _opened_by(delegate, parent):
+        return f"{delegate} or its owner opened {parent.workflow}, and a machine gets nothing by that."
     holders = {grant.holder_id for grant in chain_of(parent)}
     return f"{delegate} holds it already." if delegate.pk in holders else ""
+
+
+def _opened_by(delegate: Identity, grant: Grant) -> bool:
+    """Whether a machine, in any guise, opened the work by which a grant began without anybody's approval."""
+    opener = grant.workflow.opened_by if grant.workflow else None
+    first = chain_of(grant)[0].request
+    by_work = first.kind == RequestKind.INCIDENT or first.vouched
+    return not delegate.is_person and opener is not None and by_work and are_same_person(delegate, opener)
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
     """Return to whom the holder may hand on a part of a grant now, by name."""
     document = facts.readable_document(parent.policy)
     terms = document.delegation if document else None
-    if terms is None or parent.break_glass or parent.state != GrantState.ACTIVE or parent.held_at is not None:
+    if (
+        terms is None
+        or parent.review_due_at is not None
+        or parent.state != GrantState.ACTIVE
+        or parent.held_at is not None
+    ):
         return []
     chain = chain_of(parent)
     if parent.expires_at <= now or len(chain) > terms.depth:
@@ -123,7 +138,8 @@ def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
     names = [canonical_username(name) for name in terms.to.identities]
     listed = Q(username__in=names) | Q(groups__name__in=terms.to.groups)
     found = Identity.objects.active().filter(listed).exclude(pk__in=[one.holder_id for one in chain])
-    return list(found.distinct().order_by("username")[:_MOST])
+    named = found.select_related("owner").distinct().order_by("username")[:_MOST]
+    return [one for one in named if not _opened_by(one, parent)]
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 from django.db import DatabaseError, transaction
 
-from accounts.models import Identity, Kind
-from accounts.queries import same_person
+from accounts.models import Identity
+from accounts.queries import each_person, people_in
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -29,6 +29,7 @@ from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import administrators, holders_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class _Waiting:
     type: str
     ref: str
     policy: AccessPolicy
-    by: Identity
+    by: list[Identity]
     path: str
     subject: str
     waits: bool
@@ -108,17 +109,15 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
     """Return the people of the step, never whoever waits; where nobody is there, administrators, and nobody for webhooks."""
-    people = Identity.objects.active().filter(kind=Kind.PERSON)
-    others = people.exclude(pk__in=Identity.objects.filter(same_person(waiting.by)).values("pk"))
-    found = list(others.filter(groups__name__in=step.tell.groups).distinct())
-    return found or (list(others.filter(is_superuser=True)) if step.tell.groups else [])
+    found = each_person(people_in(step.tell.groups, but=waiting.by).order_by("name", "username"))
+    return found or (administrators(but=waiting.by) if step.tell.groups else [])
 
 
 def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
     if row.request:
         request = row.request
         return _Waiting(
-            event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=request.requester,
+            event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=[request.requester],
             path=f"/approvals/{request.ref}/",
             subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
             waits=request.state == RequestState.PENDING and request.lapses_at > now, asks=Asks.VERDICT, of=request,
@@ -127,7 +126,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         run = row.run
         held = run.state == RunState.HELD and run.decided_at is None
         return _Waiting(
-            event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=run.grant.holder,
+            event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=holders_of(run.grant),
             path=f"/grants/{run.grant.ref}/", subject=f"{run.grant.holder} still waits to run {run.line} on {run.target}",
             waits=held and run.hold_lapses_at is not None and run.hold_lapses_at > now, asks=Asks.DECISION, of=run,
         )  # fmt: skip
@@ -135,7 +134,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         raise ValueError(f"escalation {row.pk} is of nothing")
     grant = row.grant
     return _Waiting(
-        event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=grant.holder,
+        event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=holders_of(grant),
         path=f"/grants/{grant.ref}/", subject=f"{grant.ref} still waits for a review",
         waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), asks=Asks.REVIEW, of=grant,
     )  # fmt: skip

@@ -24,6 +24,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument
 from sessions_app.policy.windows import covering
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import deciders_of
 
 
 class MayNotExtend(Forbidden):
@@ -102,7 +103,7 @@ def check_extension(
             f"{grant.ref} was handed on to you, and ends with what it was a part of.",
             hint="Ask whoever handed it on.",
         )
-    if terms is None or grant.break_glass:
+    if terms is None or grant.review_due_at is not None:
         raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
     if seconds <= 0:
         raise InvalidInput("Say by how much.", fields={"seconds": ["Must be more than nothing."]})
@@ -176,13 +177,8 @@ def _save(
 
 
 def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
-    people = {
-        person
-        for clause in document.clauses
-        for person in facts.eligible_approvers(clause, request.requester)
-    }
     tell(
-        people=first_told(people, document),
+        people=first_told(deciders_of(request), document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,

@@ -11,6 +11,7 @@ from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, RequestState, Workflow
 from sessions_app.operations.tell import tell
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import deciders_of
 
 
 def lapse_request(
@@ -49,4 +50,4 @@ def _approvers(request: AccessRequest) -> list[Identity]:
     if facts.readable_document(request.policy) is None:
         return []
     given = Identity.objects.filter(approvals__request=request, approvals__voided_at__isnull=True)
-    return list({one.pk: one for one in (*facts.deciders_of(request), *given)}.values())
+    return list({one.pk: one for one in (*deciders_of(request), *given)}.values())

@@ -104,7 +104,5 @@ def _insert(**fields: object) -> Grant:
 
 
 def _review_due(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
-    if request.kind != RequestKind.BREAK_GLASS:
-        return None
-    terms = facts.policy_document(request.policy).break_glass
-    return now + dt.timedelta(seconds=terms.review_within if terms else 86400)
+    within = facts.review_within(request)
+    return None if within is None else now + dt.timedelta(seconds=within)

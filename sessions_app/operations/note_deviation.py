@@ -13,9 +13,9 @@ from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
-from sessions_app.operations.tell_of_hold import people_who_may_decide
 from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10
@@ -85,7 +85,7 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
 def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
     held = _is_held(grant)
     tell(
-        people=people_who_may_decide(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
+        people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
         subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",
         body="\n".join([*lines, "", "Nothing more runs until an approver says so." if held else "The grant has ended."]),

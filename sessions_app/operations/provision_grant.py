@@ -24,6 +24,7 @@ from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import counted_verdicts
 from sessions_app.queries.work import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
@@ -145,7 +146,7 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         return why_not_within(request.parent, request, now)
     document = facts.policy_document(request.policy)
     if clauses := facts.clauses_of(request, document):
-        verdicts = facts.counted_verdicts(request)
+        verdicts = counted_verdicts(request)
         standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals do not count any more."
@@ -169,7 +170,14 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> RuleResul
     decision = evaluate(ask=ask, facts=world, policy=document)
     # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile, nor
     # a responder for handing over the watch.
-    ignored = {"start", "at_once", "may_break_glass", "enough_approvers", "sweeper_alive"}
+    ignored = {
+        "start",
+        "at_once",
+        "may_break_glass",
+        "own_incident_reviewed",
+        "enough_approvers",
+        "sweeper_alive",
+    }
     if grant.state == GrantState.ACTIVE:
         ignored |= {"in_window", "on_call", "part_in_work", "within_work"}
     if decision.outcome is not Outcome.REFUSED:

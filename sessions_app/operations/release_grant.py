@@ -15,7 +15,7 @@ from broker.kernel.errors import Conflict, Forbidden, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.tell import tell
-from sessions_app.operations.tell_of_hold import people_who_may_decide
+from sessions_app.queries.deciders import may_not_decide_in
 
 
 class NotHeld(Conflict):
@@ -37,8 +37,8 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         grant = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
         if grant is None:
             raise NotFound("There is no such grant.")
-        if not may_release(grant, actor):
-            raise MayNotRelease("Only an approver of its policy or cluster can let it go on.")
+        if why_not := may_not_decide_in(grant, actor):
+            raise MayNotRelease(why_not, hint="Another approver can let it go on.")
         if grant.held_at is None or grant.state != GrantState.ACTIVE:
             raise NotHeld(f"{grant.ref} is not held now.")
         last = grant.runs.aggregate(last=Max("pk"))["last"] or 0
@@ -53,8 +53,3 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         )  # fmt: skip
     grant.refresh_from_db()
     return grant
-
-
-def may_release(grant: Grant, actor: Identity) -> bool:
-    """Whether this identity may let the grant go on."""
-    return any(person.pk == actor.pk for person in people_who_may_decide(grant))

@@ -12,8 +12,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, Notice
-from sessions_app.operations.tell_of_hold import hold_subject, people_who_may_allow, tell_people_of_hold
+from sessions_app.operations.tell_of_hold import hold_subject, tell_people_of_hold
 from sessions_app.operations.withdraw_hold import lock_own_hold
+from sessions_app.queries.deciders import deciders_in
 
 EVERY = dt.timedelta(minutes=1)
 
@@ -31,7 +32,7 @@ def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)
-        people = people_who_may_allow(run)
+        people = deciders_in(run.grant)
         told = Notice.objects.filter(
             identity__in=people, event=Event.COMMAND_HELD.value, subject=hold_subject(run), created_at__gt=now - EVERY
         )  # fmt: skip

@@ -16,7 +16,7 @@ from sessions_app.models import AccessRequest, Asks, RequestState
 from sessions_app.operations.decide_request import AlreadyDecided
 from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries import facts
+from sessions_app.queries.deciders import deciders_of
 
 PAUSE = dt.timedelta(minutes=10)
 
@@ -72,7 +72,7 @@ def _people(request: AccessRequest, now: dt.datetime) -> list[Identity]:
             "They were reminded less than 10 minutes ago.",
             hint=f"Remind them again in {say_duration(max(60, round((again - now).total_seconds()) // 60 * 60))}.",
         )
-    people = facts.deciders_of(request)
+    people = deciders_of(request)
     if not people:
         raise MayNotRemind(
             "Nobody who may decide it is there now.", hint="Ask an administrator to add approvers."

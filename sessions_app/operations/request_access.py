@@ -25,6 +25,7 @@ from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
+from sessions_app.queries.deciders import deciders_of
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64
@@ -174,10 +175,11 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
         frozenset(request.targets),
     )
     grant = make_grant(request=request, extent=extent, actor=actor_of(request.requester), now=now)
-    if request.kind == RequestKind.BREAK_GLASS:
+    if grant.review_due_at is not None:
+        own = {"incident": preview.workflow.ref} if preview.workflow and grant.is_own_incident else {}
         record(
             event=Event.BREAKGLASS_STARTED, actor=actor_of(request.requester), object_type="grant",
-            object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason},
+            object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason, **own},
         )  # fmt: skip
     if request.kind in (RequestKind.BREAK_GLASS, RequestKind.INCIDENT):
         tell_of_start(request=request, document=preview.document, grant=grant, now=now)
@@ -185,7 +187,7 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
 
 def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
     tell(
-        people=first_told({person for _, people in preview.approvers for person in people}, preview.document),
+        people=first_told(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
         body=lambda say: _facts(request, preview, say),

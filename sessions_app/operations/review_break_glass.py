@@ -8,13 +8,13 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
-from accounts.queries import same_person
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, may_not_decide
+from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.queries.deciders import may_not_review
 
 
 class StillInUse(Conflict):
@@ -34,7 +34,7 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             Grant.objects.visible_to(reviewer)
             .select_for_update(of=("self",))
             .select_related("request__requester__owner", "request__policy")
-            .filter(pk=grant_id, break_glass=True)
+            .filter(pk=grant_id, review_due_at__isnull=False)
             .first()
         )
         if grant is None:
@@ -57,11 +57,3 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             now=now, data={"note": grant.review_note},
         )  # fmt: skip
     return grant
-
-
-def may_not_review(grant: Grant, reviewer: Identity) -> str:
-    """Return why this identity may not review the grant when it is over; empty when it may."""
-    why_not = may_not_decide(grant.request, reviewer)
-    own = Identity.objects.filter(same_person(grant.request.requester), pk=reviewer.pk).exists()
-    # Where a policy has no approvers, administrators are the second pair of eyes.
-    return "" if reviewer.is_superuser and not own else why_not

@@ -12,7 +12,6 @@ import structlog
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
-from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.backlog import catch_up
 from broker.audit.events import Event
@@ -39,7 +38,9 @@ from sessions_app.operations.lapse_request import lapse_request
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.stop_gateway import stop_lost_gateways
 from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_start import how_it_began
 from sessions_app.policy.durations import say_duration
+from sessions_app.queries.deciders import administrators, holders_of
 from sessions_app.queries.work import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
@@ -349,35 +350,37 @@ def _lapse_holds(now: dt.datetime) -> int:
 
 
 def _escalate_reviews(now: dt.datetime) -> int:
-    administrators = list(Identity.objects.active().filter(is_superuser=True))
-    if not administrators:
-        # It stays due, so that the first administrator that there is again is told.
-        log.warning("review.nobody_to_tell")
-        return 0
+    escalated = 0
     with transaction.atomic():
         due = list(
             Grant.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(
-                break_glass=True,
                 reviewed_at__isnull=True,
                 review_due_at__lte=now,
                 review_escalated_at__isnull=True,
             )
-            .select_related("holder", "cluster")[:BATCH]
+            .select_related("holder__owner", "cluster", "workflow")
+            .order_by("review_due_at")[:BATCH]
         )
-        Grant.objects.filter(pk__in=[grant.pk for grant in due]).update(review_escalated_at=now)
         for grant in due:
+            told = administrators(but=holders_of(grant))
+            if not told:
+                # It stays due, so that the first administrator that there is again is told.
+                log.warning("review.nobody_to_tell", grant=grant.ref)
+                continue
+            escalated += 1
+            Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
             record(
                 event=Event.BREAKGLASS_OVERDUE, actor=SWEEPER, object_type="grant", object_ref=grant.ref, now=now,
-                data={"told": sorted(person.username for person in administrators)},
+                data={"told": sorted(person.username for person in told)},
             )  # fmt: skip
             tell(
-                people=administrators, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
+                people=told, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 asks=Asks.REVIEW, of=grant,
                 subject=f"The review of {grant.ref} is overdue",
-                body=f"{grant.holder} broke the glass on {grant.cluster}, and can't do so again before it is reviewed.",
+                body=f"{how_it_began(grant)} on {grant.cluster}, and can't do so again before it is reviewed.",
             )  # fmt: skip
-    return len(due)
+    return escalated
 
 
 def _to_undo(now: dt.datetime) -> tuple[int, ...]:

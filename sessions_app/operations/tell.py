@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 
 from accounts.models import Identity
+from accounts.queries import people_in
 from broker.audit.events import Event
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
@@ -53,7 +54,5 @@ def first_told(people: Collection[Identity], document: PolicyDocument) -> Collec
     """Return those of the people who decide that the policy wants told first; all of them where none of those is there."""
     if document.tell is None or not document.tell.first:
         return people
-    found = Identity.objects.filter(
-        pk__in=[person.pk for person in people], groups__name__in=document.tell.first
-    )
-    return list(found.distinct()) or people
+    first = set(people_in(document.tell.first, but=()).values_list("person", flat=True))
+    return [one for one in people if one.person in first] or people

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from accounts.models import Identity
-from accounts.queries import same_person
 from broker.audit.events import Event
 from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import tell
+from sessions_app.operations.tell_of_start import how_it_began
 from sessions_app.queries import facts
+from sessions_app.queries.deciders import reviewers
 
 # By oneself, or with all access for the piece of work.
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
@@ -18,7 +18,7 @@ TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
     """Tell the holder that the grant has ended and why, unless they ended it themselves, and those who approve under
-    its policy that a broken glass waits for their review.
+    its policy that what began without their approval waits for their review.
     """
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     path = f"/grants/{grant.ref}/"
@@ -30,12 +30,12 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
             subject=f"{grant.ref} has ended: {what}",
             body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page is its receipt.",
         )  # fmt: skip
-    if grant.break_glass and grant.reviewed_at is None:
+    due = grant.review_due_at
+    if due is not None and grant.reviewed_at is None:
         tell(
             people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path, asks=Asks.REVIEW, of=grant,
-            subject=f"{grant.ref} waits for a review: {grant.holder} broke the glass on {grant.cluster}",
-            body=lambda say: _what_to_read(grant)
-            + (f" It is due by {say.moment(grant.review_due_at)}." if grant.review_due_at else ""),
+            subject=f"{grant.ref} waits for a review: {how_it_began(grant)} on {grant.cluster}",
+            body=lambda say: f"{_what_to_read(grant)} It is due by {say.moment(due)}.",
         )  # fmt: skip
         if document := facts.readable_document(grant.policy):
             await_answer(of=grant, document=document, now=now)
@@ -45,12 +45,3 @@ def _what_to_read(grant: Grant) -> str:
     if grant.cluster.observed == Observed.NOTHING:
         return "What was run is not observed here: ask, and look on the target, then say what you found."
     return "Read what was run, then say what you found."
-
-
-def reviewers(grant: Grant) -> list[Identity]:
-    """Return the people who approve under the grant's policy, without its holder; administrators where nobody does."""
-    barred = Identity.objects.filter(same_person(grant.holder)).values("pk")
-    people = Identity.objects.active().exclude(pk__in=barred)
-    groups = facts.policy_document(grant.policy).approver_groups
-    found = list(people.filter(groups__name__in=groups).distinct())
-    return found or list(people.filter(is_superuser=True))

@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
 
-from guardian.shortcuts import get_users_with_perms
-
-from accounts.models import Identity, Kind
-from accounts.queries import same_person
+from accounts.models import Identity
 from broker.audit.events import Event
-from sessions_app.models import Asks, CommandRun, Grant
+from sessions_app.models import Asks, CommandRun
 from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.tell import first_told, tell
 from sessions_app.queries import facts
-from sessions_app.queries.chain import chain_of
-
-
-def people_who_may_allow(run: CommandRun) -> list[Identity]:
-    """Return the people who may allow a held command."""
-    return people_who_may_decide(run.grant)
-
-
-def people_who_may_decide(grant: Grant) -> list[Identity]:
-    """Return the people who decide what goes on in a grant: approvers of its policy and of its cluster, never its
-    holder, nor whoever handed it on.
-    """
-    groups = facts.policy_document(grant.policy).approver_groups
-    permitted: Any = get_users_with_perms(
-        grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
-    )
-    by_cluster = permitted.values("pk")
-    people = Identity.objects.active().filter(kind=Kind.PERSON)
-    wanted = people.filter(groups__name__in=groups) | people.filter(pk__in=by_cluster)
-    for one in chain_of(grant):
-        wanted = wanted.exclude(pk__in=Identity.objects.filter(same_person(one.holder)).values("pk"))
-    return list(wanted.distinct())
+from sessions_app.queries.deciders import deciders_in
 
 
 def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
     trying it again and again tells nobody more. Return whether there is anybody.
     """
-    people = people_who_may_allow(run)
+    people = deciders_in(run.grant)
     earlier = CommandRun.objects.filter(
         grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from accounts.models import Identity
+from accounts.queries import each_person, people_in
 from broker.audit.events import Event
-from sessions_app.models import AccessRequest, Asks, Grant, RequestKind
+from sessions_app.models import AccessRequest, Asks, Grant
 from sessions_app.operations.tell import tell
 from sessions_app.policy.policies import PolicyDocument
 
@@ -16,18 +16,27 @@ def tell_of_start(
 ) -> None:
     """Tell all who approve under the policy, or, where it has no approvers, its administrators, but never the holder."""
     groups = document.approver_groups or (document.administrators or document.requesters).groups
-    glass = request.kind == RequestKind.BREAK_GLASS
-    what = "broke the glass" if glass else f"has access for {request.workflow}"
+    due = grant.review_due_at
     tell(
-        people=Identity.objects.active()
-        .filter(groups__name__in=groups)
-        .exclude(pk=request.requester_id)
-        .distinct(),
-        event=Event.BREAKGLASS_STARTED if glass else Event.GRANT_SCHEDULED,
-        subject=f"{request.requester} {what} on {request.cluster}",
-        body=request.reason,
+        people=each_person(people_in(groups, but=[request.requester]).order_by("name", "username")),
+        event=Event.GRANT_SCHEDULED if due is None else Event.BREAKGLASS_STARTED,
+        subject=f"{how_it_began(grant)} on {request.cluster}",
+        body=lambda say: "\n".join(
+            filter(
+                None, [request.reason, f"Review it by {say.moment(due)}, when it has ended." if due else ""]
+            )
+        ),
         path=f"/grants/{grant.ref}/",
         asks=Asks.LIVE,
         of=grant,
         now=now,
     )
+
+
+def how_it_began(grant: Grant) -> str:
+    """Return by what somebody has access that was not waited for, in words that go before the cluster."""
+    if grant.break_glass:
+        return f"{grant.holder} broke the glass"
+    if grant.is_own_incident:
+        return f"{grant.holder} opened {grant.workflow} and has access for it without approval"
+    return f"{grant.holder} has access for {grant.workflow}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.policy.decision import Decision, Deny, Outcome, RuleResult
-from sessions_app.policy.policies import STALENESS, Clause, PolicyDocument
+from sessions_app.policy.policies import LATEST_REVIEW, STALENESS, Clause, PolicyDocument
 from sessions_app.policy.rules import (
     Ask,
     AtOnce,
@@ -20,6 +20,8 @@ from sessions_app.policy.rules import (
     MayRequest,
     NotFrozen,
     OnCall,
+    OwnIncident,
+    OwnIncidentReviewed,
     PartInWork,
     Reason,
     RequesterEnabled,
@@ -102,11 +104,13 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
         IncidentOpen(),
         IncidentOnCluster(),
         OnCall(policy.name, policy.incident),
+        OwnIncident(policy.name, policy.incident),
         AtOnce(),
         MaxDuration(policy.name, policy.incident.max_duration if policy.incident else 0),
     ]
-    if policy.incident_clauses:
-        rules.append(EnoughApprovers(policy.incident_clauses))
+    rules.append(
+        EnoughApprovers(policy.incident_clauses) if policy.incident_clauses else OwnIncidentReviewed()
+    )
     return rules
 
 
@@ -125,6 +129,15 @@ def vouches(policy: PolicyDocument, work: Work | None) -> bool:
     """Whether the policy lets the facts of this work stand for approvals. Who opened it has approved nothing by that."""
     terms = policy.workflow
     return bool(terms and terms.approvals == "none" and work and not work.own_doing)
+
+
+def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bool) -> int | None:
+    """Return within how many seconds somebody else must review access of this sort, for nobody approves it; None: need not."""
+    if break_glass:
+        return policy.break_glass.review_within if policy.break_glass else LATEST_REVIEW
+    if own_incident and not policy.incident_clauses:
+        return policy.incident.review_within if policy.incident else LATEST_REVIEW
+    return None
 
 
 def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:

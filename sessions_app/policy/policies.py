@@ -15,6 +15,8 @@ from sessions_app.policy.windows import Freeze, Window
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 # For how many seconds work may go unread before it counts as closed, where a policy does not say.
 STALENESS = 900
+# Within how many seconds what began without approval is reviewed at the latest.
+LATEST_REVIEW = 86400
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -63,15 +65,21 @@ class BreakGlass(_Document):
 
     groups: tuple[Name, ...] = Field(min_length=1)
     max_duration: Duration
-    review_within: Annotated[Duration, Field(le=86400)] = 86400
+    review_within: Annotated[Duration, Field(le=LATEST_REVIEW)] = LATEST_REVIEW
 
 
 class Incident(_Document):
-    """Who may start at once while an incident is open on the cluster; the access ends with the incident."""
+    """Who may start at once while an incident is open on the cluster; the access ends with the incident.
+
+    ``own`` is what somebody gets by an incident that they opened themselves: with ``review`` what breaking the glass gives,
+    with a reason, and looked at by somebody else within ``review_within``; with ``forbid`` nothing. Machines get nothing by it.
+    """
 
     on_call: tuple[Name, ...] = Field(min_length=1)
     max_duration: Duration = 7200
     approvals: Literal["none", "same"] = "none"
+    own: Literal["review", "forbid"] = "review"
+    review_within: Annotated[Duration, Field(le=LATEST_REVIEW)] = LATEST_REVIEW
 
 
 class WorkNeeded(_Document):

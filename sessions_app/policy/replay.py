@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sessions_app.policy.decision import Decision, Outcome
-from sessions_app.policy.evaluate import clauses_for, evaluate, vouches
-from sessions_app.policy.policies import Clause, PolicyDocument, Who
+from sessions_app.policy.evaluate import evaluate
+from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.rules import Ask, Facts, Work
 
-# How many people other than the requester could give an approval of a clause.
-Available = Callable[["PastRequest", Clause], int]
+# Of each person other than the requester who could approve, in which groups they are.
+Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class PastRequest:
     ask: Ask
     state: str = ""
     by_cluster: bool = False
+    is_person: bool = True
     work: Work | None = None
 
 
@@ -46,12 +47,12 @@ def named(who: Who, username: str, groups: Iterable[str]) -> bool:
 
 
 def replay(
-    pasts: Iterable[PastRequest], *, before: PolicyDocument, after: PolicyDocument, available: Available
+    pasts: Iterable[PastRequest], *, before: PolicyDocument, after: PolicyDocument, approvers: Approvers
 ) -> Iterator[Changed]:
     """Yield the requests whose decision changes from ``before`` to ``after``, in their order."""
     for past in pasts:
         one, other = (
-            evaluate(ask=past.ask, facts=_facts_then(past, document, available), policy=document)
+            evaluate(ask=past.ask, facts=_facts_then(past, document, approvers), policy=document)
             for document in (before, after)
         )
         if _needs(one) != _needs(other):
@@ -65,12 +66,10 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
     return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)
 
 
-def _facts_then(past: PastRequest, document: PolicyDocument, available: Available) -> Facts:
+def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Facts:
     """Return the world as it must have been: what else had refused the request would have kept it from being stored."""
     ask = past.ask
     work = past.work if ask.work else None
-    vouched = ask.incident is None and vouches(document, work)
-    clauses = clauses_for(document, break_glass=False, incident=ask.incident is not None, vouched=vouched)
     return Facts(
         now=past.at,
         requester_enabled=True,
@@ -81,9 +80,10 @@ def _facts_then(past: PastRequest, document: PolicyDocument, available: Availabl
         targets_live=True,
         sweeper_silence=0.0,
         overdue_reviews=(),
-        available=tuple(available(past, clause) for clause in clauses),
+        approvers=approvers(past),
         work_open=bool(ask.work or ask.incident),
         work_on_cluster=bool(ask.work or ask.incident),
         work=work,
         kinds_fit=True,
+        is_person=past.is_person,
     )

@@ -72,9 +72,11 @@ EVENTS: Mapping[str, Sent] = {
     Event.COMMAND_ESCALATED.value: Sent(
         "A command is held for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
-    Event.BREAKGLASS_STARTED.value: Sent("Somebody broke the glass", {"reason": _TEXT}),
-    Event.BREAKGLASS_REVIEWED.value: Sent("A broken glass was reviewed", {"note": _TEXT}),
-    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed a broken glass in time", {"told": _TEXTS}),
+    Event.BREAKGLASS_STARTED.value: Sent(
+        "Access began without approval: somebody broke the glass, or opened the incident that it is for", {"reason": _TEXT, "incident": _TEXT}
+    ),
+    Event.BREAKGLASS_REVIEWED.value: Sent("Access that began without approval was reviewed", {"note": _TEXT}),
+    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed access that began without approval in time", {"told": _TEXTS}),
     Event.BREAKGLASS_ESCALATED.value: Sent(
         "A review is due for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from django.db.models import Max
 
-from accounts.models import Identity, Kind
-from accounts.queries import group_names, same_person
+from accounts.models import Identity
+from accounts.queries import are_same_person, group_names, groups_of_people, same_person
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
@@ -27,11 +27,10 @@ from sessions_app.models import (
     Sweeper,
     Target,
     TrustPolicy,
-    Verdict,
     Workflow,
     WorkflowState,
 )
-from sessions_app.policy.approvals import CountedVerdict
+from sessions_app.policy import evaluate
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, Work
@@ -91,28 +90,6 @@ def sweeper_silence(now: dt.datetime) -> float | None:
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
 
-def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
-    """Return the people whose approval would count in the clause: enabled, permitted, and not the requester in any guise."""
-    return list(
-        Identity.objects.active()
-        .filter(kind=Kind.PERSON, groups__name__in=clause.groups)
-        .exclude(pk__in=Identity.objects.filter(same_person(requester)).values("pk"))
-        .distinct()
-        .order_by("name", "username")
-    )
-
-
-def deciders_of(request: AccessRequest) -> list[Identity]:
-    """Return the people who could still give a verdict that counts, each once."""
-    given = set(request.approvals.filter(voided_at__isnull=True).values_list("approver", flat=True))
-    people = {
-        person.pk: person
-        for clause in clauses_of(request, policy_document(request.policy))
-        for person in eligible_approvers(clause, request.requester)
-    }
-    return [person for pk, person in people.items() if pk not in given]
-
-
 def facts_for(
     *,
     policy: AccessPolicy,
@@ -136,8 +113,9 @@ def facts_for(
         and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
-        available=tuple(len(eligible_approvers(clause, requester)) for clause in document.clauses),
+        approvers=groups_of_people(document.approver_groups, but=[requester]),
         **work_facts(workflow, requester, cluster, now),
+        is_person=requester.is_person,
         kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
 
@@ -170,8 +148,7 @@ def work_of(work: Workflow, requester: Identity, now: dt.datetime) -> Work:
         severity=work.severity,
         roles=roles_in(work, requester),
         silence=silence,
-        own_doing=work.opened_by is not None
-        and Identity.objects.filter(same_person(requester), pk=work.opened_by_id).exists(),
+        own_doing=work.opened_by is not None and are_same_person(requester, work.opened_by),
         starts_at=work.starts_at,
         ends_at=work.ends_at,
     )
@@ -197,10 +174,12 @@ def roles_in(work: Workflow, identity: Identity) -> frozenset[str]:
 
 
 def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
-    """Return which uses of broken glass by the identity, in any guise, should have been reviewed by now, the oldest first."""
+    """Return which grants of the identity, in any guise, began without approval and should have been reviewed by now, the
+    oldest first.
+    """
     overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),
-        break_glass=True, reviewed_at__isnull=True, review_due_at__lte=now,
+        reviewed_at__isnull=True, review_due_at__lte=now,
     )  # fmt: skip
     return tuple(overdue.order_by("review_due_at", "pk").values_list("ref", flat=True))
 
@@ -227,6 +206,17 @@ def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         incident=incident_of(request),
         work=request.workflow.ref if request.workflow else "",
+    )
+
+
+def review_within(request: AccessRequest) -> int | None:
+    """Return within how many seconds somebody else must review what the request gives; None: people approve it, or the policy."""
+    opener = request.workflow.opened_by if request.workflow else None
+    own = opener is not None and are_same_person(request.requester, opener)
+    return evaluate.review_within(
+        policy_document(request.policy),
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        own_incident=own and request.kind == RequestKind.INCIDENT,
     )
 
 
@@ -327,30 +317,3 @@ def work_parameters(version: CommandSetVersion) -> dict[str, str]:
     listed = version.document.get("parameters") or {}
     taken = {name: (type_ or {}).get("from") for name, type_ in listed.items()}
     return {name: source.removeprefix("workflow.") for name, source in taken.items() if source}
-
-
-def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
-    """Return the verdicts on a request, each with whether its giver may decide it now."""
-    given = list(
-        request.approvals.filter(voided_at__isnull=True)
-        .select_related("approver")
-        .prefetch_related("approver__groups")
-    )
-    if not given:
-        return []
-    able = set(
-        Identity.objects.active()
-        .filter(kind=Kind.PERSON, pk__in=[approval.approver_id for approval in given])
-        .exclude(pk__in=Identity.objects.filter(same_person(request.requester)).values("pk"))
-        .values_list("pk", flat=True)
-    )
-    return [
-        CountedVerdict(
-            approver_id=approval.approver_id,
-            groups=frozenset(group.name for group in approval.approver.groups.all()),
-            approve=approval.verdict == Verdict.APPROVE,
-            digest=approval.digest,
-            counts=approval.approver_id in able,
-        )
-        for approval in given
-    ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Identity, Kind
+from accounts.queries import are_same_person, groups_of_people
 from sessions_app.models import (
     OWN,
     AccessPolicy,
@@ -16,7 +17,6 @@ from sessions_app.models import (
     ClusterUserObjectPermission,
     RequestKind,
 )
-from sessions_app.policy.policies import Clause
 from sessions_app.policy.replay import PastRequest
 from sessions_app.policy.rules import Ask, Work
 
@@ -41,18 +41,25 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
         .values(
             "number", "created_at", "kind", "requester_id", "requester__username", "cluster_id", "cluster__name",
             "command_set_version__command_set__name", "targets", "duration", "starts_at", "reason", "ticket",
-            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "state",
+            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "workflow__opened_by_id",
+            "requester__kind", "state",
         )[: MOST + 1]
     )  # fmt: skip
     groups = _groups({row["requester_id"] for row in rows})
     by_cluster = _asking_by_cluster({row["requester_id"] for row in rows}, policy)
+    own = _own_doings(rows)
     return Past(
-        [_past(row, groups.get(row["requester_id"], frozenset()), by_cluster) for row in rows[:MOST]],
+        [_past(row, groups.get(row["requester_id"], frozenset()), by_cluster, own) for row in rows[:MOST]],
         len(rows) > MOST,
     )
 
 
-def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[tuple[int, int]]) -> PastRequest:
+def _past(
+    row: Mapping[str, Any],
+    groups: frozenset[str],
+    by_cluster: set[tuple[int, int]],
+    own: set[tuple[int, int]],
+) -> PastRequest:
     return PastRequest(
         ref=f"REQ-{row['number']}",
         at=row["created_at"],
@@ -72,11 +79,21 @@ def _past(row: Mapping[str, Any], groups: frozenset[str], by_cluster: set[tuple[
             incident=(row["workflow__ref"] or "") if row["kind"] == RequestKind.INCIDENT else None,
             work=row["workflow__ref"] or "",
         ),
-        work=_work(row),
+        is_person=row["requester__kind"] == Kind.PERSON,
+        work=_work(row, own),
     )
 
 
-def _work(row: Mapping[str, Any]) -> Work | None:
+def _own_doings(rows: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
+    """Return which requesters asked for work that they opened themselves, in any guise: pairs of requester and opener."""
+    pairs = {
+        (row["requester_id"], row["workflow__opened_by_id"]) for row in rows if row["workflow__opened_by_id"]
+    }
+    people = Identity.objects.select_related("owner").in_bulk({pk for pair in pairs for pk in pair})
+    return {pair for pair in pairs if are_same_person(people[pair[0]], people[pair[1]])}
+
+
+def _work(row: Mapping[str, Any], own: set[tuple[int, int]]) -> Work | None:
     """Return the work that a request named, as it is now. Who had which part in it then is not kept: the requester had what
     the policy wanted.
     """
@@ -85,6 +102,7 @@ def _work(row: Mapping[str, Any]) -> Work | None:
     return Work(
         kind=row["workflow__kind"], source=row["workflow__source__name"] or OWN, severity=row["workflow__severity"],
         roles=frozenset({"assignee", "member", "on_call"}),
+        own_doing=(row["requester_id"], row["workflow__opened_by_id"]) in own,
     )  # fmt: skip
 
 
@@ -109,30 +127,17 @@ def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[t
 
 
 class Approvers:
-    """How many people could approve for whom, counted from what is read once."""
+    """Who could approve what, read once for each requester."""
 
     def __init__(self, groups: Iterable[str], usernames: Iterable[str]) -> None:
-        people = Identity.objects.active().filter(kind=Kind.PERSON, groups__name__in=list(groups))
-        self._members: dict[str, set[int]] = {}
-        self._mail: dict[int, str] = {}
-        for pk, email, name in people.values_list("pk", "email", "groups__name"):
-            self._members.setdefault(name, set()).add(pk)
-            self._mail[pk] = email.casefold()
-        self._barred = {
-            username: (pk, owner, {mail.casefold() for mail in (email, owner_mail) if mail})
-            for pk, username, email, owner, owner_mail in Identity.objects.filter(
-                username__in=list(usernames)
-            ).values_list("pk", "username", "email", "owner_id", "owner__email")
-        }
-        self._counted: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._groups = list(groups)
+        wanted = Identity.objects.select_related("owner").filter(username__in=list(usernames))
+        self._requesters = {identity.username: identity for identity in wanted}
+        self._found: dict[str, tuple[frozenset[str], ...]] = {}
 
-    def available(self, past: PastRequest, clause: Clause) -> int:
-        """Return how many other people's approval would count: not the requester's, in any guise."""
-        key = (past.ask.requester, clause.groups)
-        if key not in self._counted:
-            pk, owner, mails = self._barred[past.ask.requester]
-            able = set().union(*(self._members.get(group, set()) for group in clause.groups))
-            self._counted[key] = sum(
-                1 for one in able if one not in (pk, owner) and self._mail[one] not in mails
-            )
-        return self._counted[key]
+    def __call__(self, past: PastRequest) -> tuple[frozenset[str], ...]:
+        """Return of each other person, never the requester in any guise, in which of the groups they are."""
+        name = past.ask.requester
+        if name not in self._found:
+            self._found[name] = groups_of_people(self._groups, but=[self._requesters[name]])
+        return self._found[name]

@@ -55,6 +55,7 @@ def _approved(grant: Grant) -> dict[str, Any]:
         "ticket": grant.request.ticket,
         "workflow": grant.workflow.ref if grant.workflow else None,
         "break_glass": grant.break_glass,
+        "own_incident": grant.is_own_incident,
         "by": [
             {"approver": approval.approver.username, "name": str(approval.approver), "verdict": approval.verdict, "comment": approval.comment,
              "narrowing": approval.narrowing, "at": approval.created_at.isoformat()}

@@ -286,8 +286,14 @@ _ACTS: dict[str, Act] = {
     Event.DRIFT_GONE: lambda ref, data: f"found{_on(data)} in {ref} right again{_why(data, 'grant')}",
     Event.LEASE_GONE: lambda ref, data: f"read back{_on(data) or ' a target'} that nothing of {ref} is left",
     Event.LEASE_FAILING: lambda ref, data: f"could not read back{_on(data)} for {ref}{_why(data, 'error')}",
-    Event.BREAKGLASS_STARTED: lambda ref, data: f"broke the glass ({ref}){_why(data)}",
-    Event.BREAKGLASS_REVIEWED: lambda ref, data: f"reviewed the broken glass {ref}{_why(data, 'note')}",
+    Event.BREAKGLASS_STARTED: lambda ref, data: (
+        f"started {ref} without approval for {data['incident']}, which they opened themselves{_why(data)}"
+        if data.get("incident")
+        else f"broke the glass ({ref}){_why(data)}"
+    ),
+    Event.BREAKGLASS_REVIEWED: lambda ref, data: (
+        f"reviewed {ref}, which began without approval{_why(data, 'note')}"
+    ),
     Event.WORKFLOW_OPENED: lambda ref, data: f"opened {ref}{_why(data, 'title')}",
     Event.WORKFLOW_CLOSED: lambda ref, data: (
         f"closed {ref}; {_many(data.get('grants_ended', 0), 'grant')} ended"

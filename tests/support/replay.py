@@ -33,6 +33,11 @@ _RECORD = """
     FROM json_to_recordset(%s) AS e (
         event text, actor text, actor_id bigint, object_type text, object_ref text, data jsonb)
 """
+# The columns of a table that are not filled by the database itself.
+_WRITTEN = """
+    SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
 # The next row comes after those that are there.
 _PASS = "SELECT count(nextval(pg_get_serial_sequence('{0}', 'id'))) FROM generate_series(1, (SELECT max(id) FROM {0}))"
 
@@ -85,8 +90,10 @@ def _restore(kept: _Kept, now: dt.datetime) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         stamp = _stamp(cursor, now)
         for table, rows in kept.rows.items():
+            cursor.execute(_WRITTEN, [table])
+            (columns,) = cursor.fetchone()
             cursor.execute(
-                f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s)",
+                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)",
                 [rows.replace(_NOW, stamp)],
             )
         cursor.execute(_RECORD, [now, kept.entries])

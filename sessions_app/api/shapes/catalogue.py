@@ -172,3 +172,7 @@ class PlanShape(Shape):
     unused = serializers.ListField(
         child=serializers.CharField(), help_text="What stands in no file, and stays."
     )
+    warnings = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What can't have been meant, as approvals that nobody could give.",
+    )

@@ -44,6 +44,10 @@ class GrantShape(Shape):
         help_text="How much of what is run Stint sees: `all` through a gateway, `some` of what the target tells, or `nothing`.",
     )  # fmt: skip
     break_glass = serializers.BooleanField()
+    own_incident = serializers.BooleanField(
+        source="is_own_incident",
+        help_text="Its holder opened the incident that it is for, and nobody approved it.",
+    )
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
@@ -169,6 +173,7 @@ class ReceiptApprovedShape(Shape):
     ticket = serializers.CharField()
     workflow = serializers.CharField(allow_null=True)
     break_glass = serializers.BooleanField()
+    own_incident = serializers.BooleanField()
     by = ReceiptVerdictShape(many=True)
 
 

@@ -22,6 +22,7 @@ from sessions_app.operations import check_request as dry_run
 from sessions_app.operations.decide_request import decide_request
 from sessions_app.operations.request_access import request_access
 from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.queries import deciders
 from sessions_app.queries.offers import offers
 
 
@@ -69,7 +70,7 @@ def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
     }
     found = found.filter(**{name: value for name, value in exact.items() if value is not None})
     if query["decidable"]:
-        found = found.filter(pk__in=AccessRequest.objects.decidable_by(view.identity).values("pk"))
+        found = found.filter(pk__in=deciders.requests_for(view.identity, clock.now()).values("pk"))
     return found
 
 

@@ -23,6 +23,8 @@ from sessions_app.policy.rules.emergencies import (
     IncidentOpen,
     MayBreakGlass,
     OnCall,
+    OwnIncident,
+    OwnIncidentReviewed,
 )
 from sessions_app.policy.rules.facts import Ask, Facts, Rule, Work
 from sessions_app.policy.rules.times import InWindow, MaxDuration, NotFrozen, Start
@@ -52,6 +54,8 @@ __all__ = [
     "MayRequest",
     "NotFrozen",
     "OnCall",
+    "OwnIncident",
+    "OwnIncidentReviewed",
     "PartInWork",
     "Reason",
     "RequesterEnabled",

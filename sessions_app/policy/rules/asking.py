@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import re2
 
+from sessions_app.policy.approvals import short_of
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import Clause
 from sessions_app.policy.rules.facts import Ask, Facts
@@ -158,15 +159,13 @@ class EnoughApprovers:
     clauses: tuple[Clause, ...]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if len(facts.available) != len(self.clauses):
+        if facts.approvers is None:
             return Deny("It is not known who could approve.", "Try again.")
-        for clause, available in zip(self.clauses, facts.available, strict=True):
-            if available < clause.count:
-                groups = " or ".join(clause.groups)
-                return Deny(
-                    f"Needs {clause.count} of {groups}, and only {available} other people are there.",
-                    "Ask an administrator to add approvers; your own approval never counts.",
-                )
+        if said := short_of(self.clauses, facts.approvers, "other person", "other people"):
+            return Deny(
+                f"Needs {said}.",
+                "Ask an administrator to add approvers; your own approval never counts.",
+            )
         if not self.clauses:
             return Permit("Needs no approval.")
         needed = sum(clause.count for clause in self.clauses)

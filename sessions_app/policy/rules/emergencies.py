@@ -29,12 +29,7 @@ class MayBreakGlass:
                 "Ask one of: " + ", ".join(self.terms.groups),
             )
         if facts.overdue_reviews:
-            them = " and ".join(facts.overdue_reviews)
-            return Deny(
-                f"You broke the glass for {them}, and the review is overdue.",
-                "Have an approver review it first.",
-                {"review": list(facts.overdue_reviews)},
-            )
+            return _overdue(facts)
         if not ask.reason.strip():
             return Deny("Breaking glass needs a reason.", "Say in a few words what is wrong.")
         if ask.starts_at is not None:
@@ -108,3 +103,57 @@ class AtOnce:
         if ask.starts_at is None:
             return Permit("Starts at once; windows and freezes do not hold an incident up.")
         return Deny("Access for an incident starts at once.", "Leave the start out.", {"starts_at": None})
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIncident:
+    """Who opened an incident has approved nothing by that. The policy may forbid access by it; a machine never gets any."""
+
+    tag: ClassVar[str] = "own_incident"
+    policy: str
+    terms: Incident | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is None:
+            return Deny("It is not known who opened the incident.", "Choose one that is open.")
+        if not facts.work.own_doing:
+            return Permit("Somebody else opened the incident.")
+        if not facts.is_person:
+            return Deny(
+                f"{ask.incident} was opened by {ask.requester} or by its owner, and a machine gets nothing by that.",
+                "Somebody else opens the incident, or people approve planned access.",
+            )
+        if self.terms is None or self.terms.own == "forbid":
+            return Deny(
+                f"You opened {ask.incident} yourself, and {self.policy} gives no access by an own incident.",
+                "Let somebody else open the incident, or ask for planned access.",
+            )
+        return Permit("You opened the incident yourself.")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIncidentReviewed:
+    """Access by an own incident that nobody approves is like breaking the glass: a reason, and no review overdue."""
+
+    tag: ClassVar[str] = "own_incident_reviewed"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.work is not None and not facts.work.own_doing:
+            return Permit("Needs no review.")
+        if facts.overdue_reviews:
+            return _overdue(facts)
+        if not ask.reason.strip():
+            return Deny(
+                "Access by an incident that you opened yourself needs a reason.",
+                "Say in a few words what is wrong.",
+            )
+        return Permit("All approvers are told, and somebody else reviews it.")
+
+
+def _overdue(facts: Facts) -> Deny:
+    them = " and ".join(facts.overdue_reviews)
+    return Deny(
+        f"You started without approval for {them}, and the review is overdue.",
+        "Have an approver review it first.",
+        {"review": list(facts.overdue_reviews)},
+    )

@@ -37,7 +37,8 @@ class Work:
     """What is known of the piece of work that is named.
 
     ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
-    seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it.
+    seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it, in any
+    guise: their owner, their machine, another account of theirs.
     """
 
     kind: str
@@ -62,10 +63,11 @@ class Facts:
     command_set_published: bool
     targets_live: bool
     sweeper_silence: float | None
-    # Grants for which the requester broke the glass, and that should have been reviewed by now.
+    # Grants that began without anybody's approval, by breaking the glass or by an incident that the requester opened, and
+    # that should have been reviewed by now.
     overdue_reviews: tuple[str, ...]
-    # For each clause of the policy, how many people could give an approval that counts.
-    available: tuple[int, ...]
+    # Of each person who could give an approval that counts, in which of the policy's groups they are; None: not known.
+    approvers: tuple[frozenset[str], ...] | None
     # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
     work_open: bool = False
     work_on_cluster: bool = False
@@ -74,6 +76,8 @@ class Facts:
     fitting: tuple[str, ...] = ()
     # Whether the command set is of the cluster's kind.
     kinds_fit: bool = False
+    # Whether a person asks, and no machine.
+    is_person: bool = False
 
 
 class Rule(Protocol):

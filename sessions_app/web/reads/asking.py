@@ -13,7 +13,7 @@ from typing import NamedTuple
 from django.db.models import F, Prefetch, Q, QuerySet
 
 from accounts.models import Identity
-from accounts.queries import group_names
+from accounts.queries import are_same_person, group_names
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     OWN,
@@ -220,6 +220,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
         ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
         reason_required=draft.kind == RequestKind.BREAK_GLASS
+        or (draft.kind == RequestKind.INCIDENT and is_own(identity, work))
         or _wanted_by_all(documents, draft.kind, lambda one: one.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
@@ -252,6 +253,11 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
         usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
         usual -= usual % 60
     return show_duration(min(longest, usual)) if longest and usual else ""
+
+
+def is_own(identity: Identity, work: Workflow | None) -> bool:
+    """Whether the identity opened the work, in any guise."""
+    return work is not None and work.opened_by is not None and are_same_person(identity, work.opened_by)
 
 
 def _for_work(
@@ -288,7 +294,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     """Return the open incidents on the clusters, the worst and newest first, with their clusters."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
-    return list(found.prefetch_related("clusters").order_by("severity", "-pk")[:MOST])
+    found = found.select_related("opened_by__owner").prefetch_related("clusters")
+    return list(found.order_by("severity", "-pk")[:MOST])
 
 
 class WorkWanted(NamedTuple):

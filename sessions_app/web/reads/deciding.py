@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.comment_request import MOST as THREAD
-from sessions_app.operations.decide_request import may_not_decide
 from sessions_app.operations.remind_request import PAUSE
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
@@ -37,6 +36,7 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.deciders import counted_verdicts, eligible_approvers, may_not_decide
 from sessions_app.queries.extents import left_of
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
@@ -220,7 +220,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
         gone_targets=len(request.targets) - len(targets),
         approvals=approvals,
-        needed=_needed(request, document, {approval.approver_id for approval in approvals}),
+        needed=_needed(request, document, {approval.approver.person for approval in approvals}),
         digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
         past=_past(request, reader, now),
@@ -295,19 +295,19 @@ def _behind(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
     )
 
 
-def _needed(request: AccessRequest, document: PolicyDocument, given: set[int]) -> list[Needed]:
+def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -> list[Needed]:
     clauses = facts.clauses_of(request, document)
     if request.state != RequestState.PENDING:
         return [Needed(clause, 0, []) for clause in clauses]
-    resolution = resolve(clauses=clauses, verdicts=facts.counted_verdicts(request), digest=request.digest)
+    resolution = resolve(clauses=clauses, verdicts=counted_verdicts(request), digest=request.digest)
     return [
-        Needed(clause, missing, _others(facts.eligible_approvers(clause, request.requester), given))
+        Needed(
+            clause,
+            missing,
+            [one for one in eligible_approvers(clause, request.requester) if one.person not in given],
+        )
         for clause, missing in zip(clauses, resolution.missing, strict=True)
     ]
-
-
-def _others(people: Iterable[Identity], given: set[int]) -> list[Identity]:
-    return [person for person in people if person.pk not in given]
 
 
 def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[str, bool]]:
@@ -450,4 +450,4 @@ def decided_today(person: Identity, now: dt.datetime) -> int:
 
 
 def _reviews_by(person: Identity) -> QuerySet[Grant]:
-    return Grant.objects.filter(reviewed_by=person, break_glass=True)
+    return Grant.objects.filter(reviewed_by=person)

@@ -16,14 +16,12 @@ from accounts.models import Identity
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
 from sessions_app.operations.delegate_grant import delegates_of
-from sessions_app.operations.release_grant import may_release
-from sessions_app.operations.review_break_glass import may_not_review
-from sessions_app.operations.tell_of_end import reviewers
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.queries import commands
 from sessions_app.queries.chain import chain_of, tree_below
+from sessions_app.queries.deciders import may_not_decide_in, may_not_review, reviewers
 from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
@@ -180,7 +178,7 @@ def grant_page(
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
     ending = endings([grant], now)[grant.pk]
-    why_not_review = may_not_review(grant, reader) if grant.break_glass and not grant.reviewed_at else "-"
+    why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(
         grant=grant,
         own=reader.pk in (grant.holder_id, grant.holder.owner_id),
@@ -189,7 +187,7 @@ def grant_page(
         ending=ending,
         may_not_review=why_not_review,
         reviewers=reviewers(grant) if why_not_review not in ("", "-") and grant.state in OVER else [],
-        may_release=live and grant.held_at is not None and may_release(grant, reader),
+        may_release=live and grant.held_at is not None and not may_not_decide_in(grant, reader),
         targets=targets,
         target=chosen,
         runnable=_runnable(grant, chosen, now, typed or {}),

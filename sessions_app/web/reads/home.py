@@ -229,13 +229,13 @@ def how_many_live(field: str) -> Coalesce:
 def _figures(identity: Identity, now: dt.datetime) -> Figures:
     grants = Grant.objects.visible_to(identity)
     counted = grants.filter(
-        Q(state__in=LIVE) | Q(break_glass=True, created_at__gt=now - dt.timedelta(days=7))
+        Q(state__in=LIVE) | Q(review_due_at__isnull=False, created_at__gt=now - dt.timedelta(days=7))
     ).aggregate(
         people=Count("holder", distinct=True, filter=Q(state__in=LIVE, holder__kind=Kind.PERSON)),
         machines=Count("holder", distinct=True, filter=Q(state__in=LIVE) & ~Q(holder__kind=Kind.PERSON)),
         ending=Count("pk", filter=Q(state=GrantState.ACTIVE, expires_at__lte=now + SOON)),
-        broken=Count("pk", filter=Q(break_glass=True, created_at__gt=now - dt.timedelta(days=7))),
-        unreviewed=Count("pk", filter=Q(break_glass=True, reviewed_at__isnull=True)),
+        broken=Count("pk", filter=Q(review_due_at__isnull=False, created_at__gt=now - dt.timedelta(days=7))),
+        unreviewed=Count("pk", filter=Q(review_due_at__isnull=False, reviewed_at__isnull=True)),
     )
     asked = pending(identity).aggregate(asked=Count("pk"), oldest=Min("created_at"))
     return Figures(**counted, **asked)

@@ -34,11 +34,14 @@ RUNNING = (RunState.HELD, RunState.ALLOWED, RunState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one person may get for an incident: the set that fits best. ``ready`` means that nothing is left to choose."""
+    """What one person may get for an incident: the set that fits best. ``ready`` means that nothing is left to choose or to
+    give a reason for, ``own`` that they opened the incident themselves and nobody approves.
+    """
 
     draft: Draft
     approvals: int
     ready: bool
+    own: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,17 @@ def calls_for(identity: Identity) -> list[Call]:
             Grant.objects.not_ended().filter(holder=identity, workflow__in=found)
         ).exclude(state=GrantState.REVOKING)
     }
-    return [Call(one, offer_for(terms, one), held.get(one.pk)) for one in found]
+    return [Call(one, offer_for(identity, terms, one), held.get(one.pk)) for one in found]
 
 
-def offer_for(terms: Sequence[asking.Terms], incident: Workflow) -> Offer | None:
+def offer_for(identity: Identity, terms: Sequence[asking.Terms], incident: Workflow) -> Offer | None:
     """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
+    own = asking.is_own(identity, incident)
+    if own:
+        terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
     touched = {cluster.pk for cluster in incident.clusters.all()}
     offers = [
-        (option.size, _offer(terms, incident, cluster, option))
+        (option.size, _offer(terms, incident, cluster, option, own=own and not option.approvals))
         for cluster in asking.clusters_of(terms)
         if cluster.pk in touched
         for option in asking.sets_on(terms, cluster, RequestKind.INCIDENT)
@@ -126,7 +132,12 @@ def offer_for(terms: Sequence[asking.Terms], incident: Workflow) -> Offer | None
 
 
 def _offer(
-    terms: Sequence[asking.Terms], incident: Workflow, cluster: Cluster, option: asking.SetOption
+    terms: Sequence[asking.Terms],
+    incident: Workflow,
+    cluster: Cluster,
+    option: asking.SetOption,
+    *,
+    own: bool,
 ) -> Offer:
     draft = Draft(
         kind=RequestKind.INCIDENT,
@@ -143,7 +154,8 @@ def _offer(
             incident=draft.incident, parameters=filled,
         ),
         option.approvals,
-        all(filled.values()),
+        all(filled.values()) and not own,
+        own,
     )  # fmt: skip
 
 

@@ -20,14 +20,13 @@ from sessions_app.models import (
     RunState,
 )
 from sessions_app.operations.tell import first_told
-from sessions_app.operations.tell_of_hold import people_who_may_decide
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of
+from sessions_app.queries.deciders import deciders_in, holds_for
 from sessions_app.queries.facts import readable_document
 from sessions_app.web.forms import PARAMETER
 from sessions_app.web.reads.pages import Page, page_of
-from sessions_app.web.reads.waiting import holds_for
 from sessions_app.web.recording import Output, output_of_run
 from sessions_app.web.words import Look
 
@@ -138,7 +137,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
 
 def _told(grant: Grant) -> list[Identity]:
     document = readable_document(grant.policy)
-    people = people_who_may_decide(grant) if document else []
+    people = deciders_in(grant) if document else []
     return sorted(first_told(people, document), key=str) if document else []
 
 

@@ -17,7 +17,7 @@ from sessions_app.models import AccessPolicy, requestable
 from sessions_app.policy.catalogue import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import PolicyDocument, Who
+from sessions_app.policy.policies import Incident, PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import facts
 
@@ -89,11 +89,22 @@ def _incident(document: PolicyDocument) -> str:
     terms = document.incident
     if terms is None:
         return ""
-    same = terms.approvals == "same" and document.clauses
+    same = terms.approvals == "same" and bool(document.clauses)
     when = "may ask with the same approvals" if same else "may start at once"
     return (
         f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for at most "
-        f"{say_duration(terms.max_duration)}; windows and freezes do not count, and it ends with the incident."
+        f"{say_duration(terms.max_duration)}; windows and freezes do not count, and it ends with the incident. {_own(terms, same=same)}"
+    )
+
+
+def _own(terms: Incident, *, same: bool) -> str:
+    if terms.own == "forbid":
+        return "Who opened it gets nothing by it."
+    if same:
+        return "A machine gets nothing by an incident that it opened."
+    return (
+        "Who opened it needs a reason, and somebody else reviews it within "
+        f"{say_duration(terms.review_within)}; a machine gets nothing by its own."
     )
 
 

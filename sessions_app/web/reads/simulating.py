@@ -29,7 +29,7 @@ from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import Changed, named, replay
 from sessions_app.policy.rules import Ask, Facts, Work
-from sessions_app.queries import facts
+from sessions_app.queries import deciders, facts
 from sessions_app.queries.past import Approvers, past_requests
 from sessions_app.web.forms import parse_start
 
@@ -188,7 +188,7 @@ def simulate(
         decision = evaluate(ask=ask, facts=world, policy=document)
     except OverflowError as error:
         raise InvalidInput(TOO_FAR) from error
-    approvers = [(clause, facts.eligible_approvers(clause, person)) for clause in decision.clauses]
+    approvers = [(clause, deciders.eligible_approvers(clause, person)) for clause in decision.clauses]
     return Simulated(person, decision, approvers)
 
 
@@ -372,7 +372,7 @@ def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -
     groups = {*current.approver_groups, *draft.approver_groups}
     approvers = Approvers(groups, {one.ask.requester for one in past.requests})
     try:
-        changes = list(replay(past.requests, before=current, after=draft, available=approvers.available))
+        changes = list(replay(past.requests, before=current, after=draft, approvers=approvers))
     except OverflowError as error:
         raise InvalidInput(TOO_FAR) from error
     counts: dict[str, int] = {}

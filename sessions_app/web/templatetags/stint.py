@@ -196,7 +196,7 @@ HALF_AN_HOUR = 1800
 def extensions(grant: Grant) -> list[Extension]:
     """What the policy says about extending this grant now: half an hour and the most at a time, or nothing."""
     document = readable_document(grant.policy)
-    if document is None or document.extension is None or grant.break_glass or not is_running(grant):
+    if document is None or document.extension is None or grant.review_due_at or not is_running(grant):
         return []
     approval = bool(document.clauses) and document.extension.approvals == "same"
     return [

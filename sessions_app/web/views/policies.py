@@ -95,6 +95,8 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     if outcome.saved:
         saved = name or (checked.document.name if checked.document else "")
         messages.success(request, said(outcome, saved))
+        for warning in outcome.plan.warnings if outcome.plan else ():
+            messages.warning(request, warning)
         return redirect("policy", saved)
     context = {
         "policy": policy, "typed": Typed(source, outcome.problems or checked.problems), "checked": checked,

@@ -16,7 +16,7 @@ from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.sweep import sweep
-from sessions_app.operations.tell_of_hold import people_who_may_decide
+from sessions_app.queries.deciders import deciders_in
 from tests.support.acts import TRIAGE, after, change, last, policy, run, session, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
@@ -210,7 +210,7 @@ def test_nobody_of_the_chain_is_the_second_person_below(world, grant):
         {**policy(world, **TERMS), "groups/approvers.yaml": "name: approvers\nmembers: [bob, dora, alice]\n"},
     )
     child = hand_on(world, grant, world.charlie)
-    assert [person.username for person in people_who_may_decide(child)] == ["bob", "dora"]
+    assert [person.username for person in deciders_in(child)] == ["bob", "dora"]
 
 
 def test_who_handed_it_on_sees_it_and_may_end_it_and_others_do_not(world, grant):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, Notice
-from sessions_app.operations.tell_of_hold import people_who_may_allow
+from sessions_app.queries.deciders import deciders_in
 from tests.support.acts import change, run, session, use
 
 
@@ -18,7 +18,7 @@ def held(world) -> CommandRun:
 
 
 def names(held) -> list[str]:
-    return sorted(person.username for person in people_who_may_allow(held))
+    return sorted(person.username for person in deciders_in(held.grant))
 
 
 def test_approvers_are_told_which_command_waits_where(world, held):

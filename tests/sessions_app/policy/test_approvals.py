@@ -26,7 +26,7 @@ PEOPLE = st.lists(st.frozensets(st.sampled_from(GROUPS)), max_size=5)
 
 def verdict(person: int, *groups: str, approve=True, digest=DIGEST, counts=True) -> CountedVerdict:
     return CountedVerdict(
-        approver_id=person, groups=frozenset(groups), approve=approve, digest=digest, counts=counts
+        person=str(person), groups=frozenset(groups), approve=approve, digest=digest, counts=counts
     )
 
 
@@ -86,6 +86,13 @@ def test_one_person_in_two_groups_fills_one_clause_only():
     both = [clause(1, "dba"), clause(1, "ops")]
     assert standing(both, verdict(1, "dba", "ops")) is Standing.PENDING
     assert standing(both, verdict(1, "dba", "ops"), verdict(2, "dba")) is Standing.APPROVED
+
+
+def test_two_accounts_of_one_person_are_one_approval():
+    assert standing([clause(2, "ops")], verdict(1, "ops"), verdict(1, "ops")) is Standing.PENDING
+    assert standing([clause(2, "ops")], verdict(1, "ops"), verdict(2, "ops")) is Standing.APPROVED
+    both = [clause(1, "dba"), clause(1, "ops")]
+    assert standing(both, verdict(1, "dba"), verdict(1, "ops")) is Standing.PENDING
 
 
 def test_what_is_missing_is_told_for_each_clause():

@@ -27,14 +27,15 @@ ASK = Ask(
     requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
     target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
 )  # fmt: skip
+TWO = (frozenset({"approvers"}), frozenset({"approvers"}))
 FACTS = Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), available=(2,),
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
     kinds_fit=True,
 )  # fmt: skip
 REFUSING = {
     "requester_enabled": False, "may_request": False, "policy_live": False, "cluster_live": False,
-    "command_set_published": False, "targets_live": False, "kinds_fit": False, "sweeper_silence": None, "available": (0,),
+    "command_set_published": False, "targets_live": False, "kinds_fit": False, "sweeper_silence": None, "approvers": (),
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def test_what_every_rule_permits_needs_the_approvals_of_the_policy():
 
 
 def test_without_approvals_it_starts():
-    facts = replace(FACTS, available=())
+    facts = replace(FACTS, approvers=())
     assert evaluate(ask=ASK, facts=facts, policy=document(approvals="none")).outcome is Outcome.STARTS
 
 
@@ -63,9 +64,9 @@ def test_one_refusing_fact_refuses_and_every_answer_is_shown(names):
     assert len({result.rule for result in decision.results}) == len(decision.results)
 
 
-@given(st.sets(st.sampled_from(sorted(set(REFUSING) - {"available"}))))
+@given(st.sets(st.sampled_from(sorted(set(REFUSING) - {"approvers"}))))
 def test_broken_glass_passes_over_approvals_and_over_no_fact(names):
-    facts = replace(FACTS, available=(0,), **{name: REFUSING[name] for name in names})
+    facts = replace(FACTS, approvers=(), **{name: REFUSING[name] for name in names})
     decision = evaluate(ask=replace(ASK, break_glass=True), facts=facts, policy=document())
     assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)
     assert decision.clauses == ()
@@ -111,7 +112,7 @@ def test_each_rule_of_the_policy_is_asked(change, rule):
 
 INCIDENT = replace(ASK, incident="INC-101", reason="", ticket="", duration=7200)
 OPEN = replace(
-    FACTS, work_open=True, work_on_cluster=True, available=(0,), work=Work(kind="incident", source="stint")
+    FACTS, work_open=True, work_on_cluster=True, approvers=(), work=Work(kind="incident", source="stint")
 )
 
 
@@ -122,7 +123,7 @@ def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():
     assert decision.clauses == ()
 
 
-@given(st.sets(st.sampled_from(sorted({*REFUSING, "work_open", "work_on_cluster"} - {"available"}))))
+@given(st.sets(st.sampled_from(sorted({*REFUSING, "work_open", "work_on_cluster"} - {"approvers"}))))
 def test_an_incident_passes_over_no_fact(names):
     refusing = {**REFUSING, "work_open": False, "work_on_cluster": False}
     facts = replace(OPEN, **{name: refusing[name] for name in names})
@@ -138,7 +139,7 @@ def test_an_incident_is_as_short_as_the_policy_says():
 
 def test_an_incident_can_need_the_same_approvals_as_planned_work():
     policy = document(incident={"on_call": ["on-call"], "approvals": "same"})
-    decision = evaluate(ask=INCIDENT, facts=replace(OPEN, available=(2,)), policy=policy)
+    decision = evaluate(ask=INCIDENT, facts=replace(OPEN, approvers=TWO), policy=policy)
     assert decision.outcome is Outcome.NEEDS_APPROVAL
     assert decision.clauses == policy.clauses
     assert evaluate(ask=INCIDENT, facts=OPEN, policy=policy).outcome is Outcome.REFUSED

@@ -20,9 +20,10 @@ ASK = rules.Ask(
     requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
     target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
 )  # fmt: skip
+TWO = (frozenset({"approvers"}), frozenset({"approvers", "leads"}))
 FACTS = rules.Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), available=(2,),
+    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
     kinds_fit=True,
 )  # fmt: skip
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
@@ -60,8 +61,14 @@ CASES = [
     (rules.Ticket("OPS-[0-9]+"), {"ticket": "OPS-1\nOPS-2"}, {}),
     (rules.SweeperAlive(), {}, {"sweeper_silence": None}),
     (rules.SweeperAlive(), {}, {"sweeper_silence": 30.001}),
-    (rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)), {}, {"available": (1,)}),
-    (rules.EnoughApprovers((Clause(count=1, groups=("approvers",)),)), {}, {"available": ()}),
+    (rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)), {}, {"approvers": TWO[:1]}),
+    (rules.EnoughApprovers((Clause(count=1, groups=("approvers",)),)), {}, {"approvers": None}),
+    (rules.EnoughApprovers((Clause(count=1, groups=("approvers",)),)), {}, {"approvers": ()}),
+    (
+        rules.EnoughApprovers((Clause(count=2, groups=("approvers",)), Clause(count=1, groups=("leads",)))),
+        {},
+        {},
+    ),
     (rules.MayBreakGlass("web-work", None), {}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"requester_groups": frozenset({"operators"})}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),

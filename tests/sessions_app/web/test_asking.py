@@ -157,7 +157,7 @@ def test_a_review_that_is_overdue_leads_to_who_can_review_it(world, as_alice, as
     answer = as_alice.post("/requests/new/", {**FORM, "kind": "break_glass", "reason": "Again", "send": "1"})
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert f"You broke the glass for {grant.ref}, and the review is overdue." in page
+    assert f"You started without approval for {grant.ref}, and the review is overdue." in page
     assert f'<a class="btn s" href="/grants/{grant.ref}/#review">Who can review {grant.ref}</a>' in page
     theirs = as_alice.get(f"/grants/{grant.ref}/").content.decode()
     assert 'id="review"' in theirs
@@ -177,7 +177,7 @@ def test_a_review_of_what_one_did_in_another_guise_is_named_without_a_link_that_
     grant = Grant.objects.get()
     Grant.objects.update(review_due_at=world.now)
     page = browser("charlie").post("/requests/new/", form).content.decode()
-    assert f"You broke the glass for {grant.ref}" in page
+    assert f"You started without approval for {grant.ref}" in page
     assert f"/grants/{grant.ref}/" not in page
 
 

@@ -1,0 +1,258 @@
+"""Who may decide what: the one definition, as lists for a person, as people for a thing, and as an answer with its reason.
+
+Nobody decides what is their own, in any guise: what they or their machines ask for or hold, what another account of the
+same person does, and what was handed on from a grant of any of these. Machines decide nothing. People count, not accounts:
+whoever has decided by one account has decided.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
+from guardian.shortcuts import get_users_with_perms
+
+from accounts.models import Identity, Kind
+from accounts.queries import (
+    are_same_person,
+    each_person,
+    group_names,
+    groups_of_people,
+    people_in,
+    persons_of,
+)
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Approval,
+    Cluster,
+    CommandRun,
+    Grant,
+    GrantQuerySet,
+    GrantState,
+    RequestState,
+    RunState,
+    Verdict,
+)
+from sessions_app.models.session import CommandRunQuerySet
+from sessions_app.policy.approvals import CountedVerdict, short_of
+from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.queries import facts
+from sessions_app.queries.chain import chain_of
+
+OVER = (GrantState.REVOKING, GrantState.ENDED)
+
+
+# Requests.
+
+
+def may_not_decide(request: AccessRequest, person: Identity) -> str:
+    """Return why this identity's verdict does not count on this request; empty when it does."""
+    if why := _barred(person, [request.requester], "You asked for this yourself."):
+        return why
+    wanted = facts.policy_document(request.policy).approver_groups
+    if not group_names(person).intersection(wanted):
+        return f"Only people in {' or '.join(wanted) or 'no group'} decide under {request.policy.name}."
+    other = _given(request.approvals.all(), person).exclude(approver=person).first()
+    return f"You have decided it already, as {other.approver.username}." if other else ""
+
+
+def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that wait for a verdict of this person, which would count."""
+    if not _decides(person):
+        return AccessRequest.objects.none()
+    return (
+        AccessRequest.objects.filter(
+            state=RequestState.PENDING, lapses_at__gt=now, policy__in=AccessPolicy.objects.holding(person, "approve")
+        )
+        .exclude(requester__person=person.person)
+        .exclude(requester__owner__person=person.person)
+        .exclude(Exists(_given(Approval.objects.filter(request=OuterRef("pk")), person)))
+    )  # fmt: skip
+
+
+def deciders_of(request: AccessRequest) -> list[Identity]:
+    """Return the people who could still give a verdict that counts, an account of each."""
+    groups = {
+        group
+        for clause in facts.clauses_of(request, facts.policy_document(request.policy))
+        for group in clause.groups
+    }
+    given = set(_standing(request.approvals.all()).values_list("approver__person", flat=True))
+    people = people_in(groups, but=[request.requester]).order_by("name", "username")
+    return each_person(person for person in people if person.person not in given)
+
+
+def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
+    """Return the people whose approval would count in the clause, an account of each."""
+    return each_person(people_in(clause.groups, but=[requester]).order_by("name", "username"))
+
+
+def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
+    """Return the verdicts on a request, each with whether its giver may decide it now."""
+    given = list(
+        request.approvals.filter(voided_at__isnull=True)
+        .select_related("approver__owner")
+        .prefetch_related("approver__groups")
+    )
+    return [
+        CountedVerdict(
+            person=approval.approver.person,
+            groups=frozenset(group.name for group in approval.approver.groups.all()),
+            approve=approval.verdict == Verdict.APPROVE,
+            digest=approval.digest,
+            counts=_decides(approval.approver) and not are_same_person(approval.approver, request.requester),
+        )
+        for approval in given
+    ]
+
+
+def _standing(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return the verdicts that stand: not taken back, and of accounts that may act."""
+    return approvals.filter(voided_at__isnull=True, approver__is_active=True)
+
+
+def _given(approvals: QuerySet[Approval], person: Identity) -> QuerySet[Approval]:
+    return _standing(approvals).filter(approver__person=person.person).select_related("approver")
+
+
+def why_never_met(document: PolicyDocument) -> str:
+    """Return why no request under a policy could be approved by the people whom it names now; empty when one could."""
+    groups = document.approver_groups
+    said = short_of(document.clauses, groups_of_people(groups, but=()), "person", "people")
+    if not said:
+        return ""
+    accounts: dict[str, list[str]] = {}
+    for person, username in people_in(groups, but=()).order_by("username").values_list("person", "username"):
+        accounts.setdefault(person, []).append(username)
+    twins = "".join(
+        f"; {' and '.join(names)} are one person" for names in accounts.values() if len(names) > 1
+    )
+    return f"nobody's request could be approved: it needs {said}{twins}"
+
+
+# What goes on in a grant: held commands, and whether it goes on.
+
+
+def may_not_decide_in(grant: Grant, person: Identity) -> str:
+    """Return why this identity does not decide what goes on in a grant; empty when it does."""
+    if why := _barred(person, holders_of(grant), "You hold it yourself, or handed it on."):
+        return why
+    by_policy = group_names(person).intersection(facts.policy_document(grant.policy).approver_groups)
+    if by_policy or Cluster.objects.held_by(person, "approve").filter(pk=grant.cluster_id).exists():
+        return ""
+    return f"Only approvers of {grant.policy.name} or of {grant.cluster.name} decide that."
+
+
+def deciders_in(grant: Grant) -> list[Identity]:
+    """Return the people who decide what goes on in a grant, an account of each: approvers of its policy and of its cluster."""
+    permitted: Any = get_users_with_perms(
+        grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
+    )
+    barred = frozenset[str]().union(*(persons_of(holder) for holder in holders_of(grant)))
+    by_policy = Q(groups__name__in=facts.policy_document(grant.policy).approver_groups)
+    found = Identity.objects.active().filter(by_policy | Q(pk__in=permitted.values("pk")), kind=Kind.PERSON)
+    return each_person(found.exclude(person__in=barred).distinct().order_by("name", "username"))
+
+
+def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
+    """Return the held commands that wait for this person."""
+    if not _decides(person):
+        return CommandRun.objects.none()
+    return CommandRun.objects.filter(
+        Q(grant__policy__in=AccessPolicy.objects.holding(person, "approve"))
+        | Q(grant__cluster__in=Cluster.objects.holding(person, "approve")),
+        ~_stands_behind("grant_id", person),
+        state=RunState.HELD, decided_at__isnull=True, hold_lapses_at__gt=now, grant__state=GrantState.ACTIVE,
+    )  # fmt: skip
+
+
+def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
+    """Return the grants that are held, because too much else was tried, until this person lets them go on."""
+    if not _decides(person):
+        return Grant.objects.none()
+    return Grant.objects.filter(
+        Q(policy__in=AccessPolicy.objects.holding(person, "approve"))
+        | Q(cluster__in=Cluster.objects.holding(person, "approve")),
+        ~_stands_behind("pk", person),
+        state=GrantState.ACTIVE, held_at__isnull=False, expires_at__gt=now,
+    )  # fmt: skip
+
+
+def holders_of(grant: Grant) -> list[Identity]:
+    """Return who stands behind a grant: its holder, and whoever handed it on."""
+    return [one.holder for one in chain_of(grant)]
+
+
+def _stands_behind(grant_id: str, person: Identity) -> Q:
+    """Return `_barred` as a condition on the grant of a column."""
+    return Q(
+        Func(F(grant_id), Value(person.person), function="stint_stands_behind", output_field=BooleanField())
+    )
+
+
+# Reviews of what began without anybody's approval.
+
+
+def may_not_review(grant: Grant, person: Identity) -> str:
+    """Return why this identity may not review the grant when it is over; empty when it may.
+
+    Those who could have approved may, and administrators, who are the second pair of eyes where a policy has no approvers.
+    """
+    if why := _barred(person, holders_of(grant), "You hold it yourself."):
+        return why
+    wanted = facts.policy_document(grant.policy).approver_groups
+    if person.is_superuser or group_names(person).intersection(wanted):
+        return ""
+    return f"Only people in {' or '.join(wanted) or 'no group'} and administrators review it."
+
+
+def reviewers(grant: Grant) -> list[Identity]:
+    """Return the people who are asked to review it, an account of each: its approvers, or administrators where there are none."""
+    holders = holders_of(grant)
+    approvers = people_in(facts.policy_document(grant.policy).approver_groups, but=holders)
+    return each_person(approvers.order_by("name", "username")) or administrators(but=holders)
+
+
+def administrators(*, but: Iterable[Identity]) -> list[Identity]:
+    """Return the enabled administrators who are none of these identities in any guise, an account of each person."""
+    barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
+    found = Identity.objects.active().filter(is_superuser=True).exclude(person__in=barred)
+    return each_person(found.order_by("name", "username"))
+
+
+def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
+    """Return the grants, over or not, that nobody approved and that this person reviews or will review."""
+    if not _decides(person):
+        return Grant.objects.none()
+    found = Grant.objects.filter(
+        ~_stands_behind("pk", person), review_due_at__isnull=False, reviewed_at__isnull=True
+    )
+    if person.is_superuser:
+        return found
+    return found.filter(policy__in=AccessPolicy.objects.holding(person, "approve"))
+
+
+def reviews_for(person: Identity) -> GrantQuerySet:
+    """Return the grants that wait for a review by this person."""
+    return to_be_reviewed_by(person).filter(state__in=OVER)
+
+
+def _decides(person: Identity) -> bool:
+    return person.is_person and person.is_active
+
+
+def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
+    """Return why an identity decides nothing, or nothing that these stand behind; empty when it may."""
+    if not person.is_person:
+        return "Machines ask and hold; only people decide."
+    behind = list(behind)
+    if any(one.pk == person.pk for one in behind):
+        return own
+    if any(are_same_person(one, person) for one in behind):
+        return "You and the asker are the same person, or you own the machine that asks."
+    if not Identity.objects.active().filter(pk=person.pk).exists():
+        return "Your identity is disabled."
+    return ""

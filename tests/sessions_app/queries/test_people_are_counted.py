@@ -1,0 +1,267 @@
+"""People decide, not accounts: whoever has two of them has one say, at every door."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from accounts.models import Identity
+from accounts.operations.create_identity import create_identity
+from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState
+from sessions_app.operations.decide_request import MayNotDecide
+from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.remind_request import remind_request
+from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.save_document import save_document
+from sessions_app.operations.stop_grant import stop_grant
+from sessions_app.queries import deciders
+from sessions_app.web.reads import count_waiting
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.support.acts import change, last, policy, run, session, undo, use
+from tests.support.world import SETUP
+
+TWO = [{"count": 2, "from": ["approvers"]}]
+FOUR = "name: approvers\nmembers: [alice2, bob, bob2, dora]\n"
+ONE_PERSON = "name: approvers\nmembers: [bob, bob2]\n"
+
+
+def account(world, username: str, email: str) -> Identity:
+    return create_identity(username=username, name=username.title(), email=email, actor=SETUP, now=world.now)
+
+
+@pytest.fixture
+def twins(world):
+    """Alice and Bob have a second account each, all of them approvers; two approvals are needed."""
+    world.alice2 = account(world, "alice2", "Alice@example.com")
+    world.bob2 = account(world, "bob2", "BOB@example.com")
+    change(world, {"groups/approvers.yaml": FOUR, **policy(world, approvals=TWO)})
+    return world
+
+
+def by_page(world, who: Identity, asked: AccessRequest) -> str:
+    client = Client()
+    client.force_login(who, backend="accounts.backends.PasswordBackend")
+    shown = client.get(f"/approvals/{asked.ref}/").content.decode()
+    answer = client.post(f"/approvals/{asked.ref}/decide/", {"verdict": "approve", "digest": asked.digest})
+    assert answer.status_code in (302, 403)
+    assert 'value="approve"' not in shown or answer.status_code == 302
+    return answer.content.decode()
+
+
+def by_api(world, who: Identity, asked: AccessRequest) -> str:
+    caller = Caller(who, token_for(who, world.now))
+    you = caller.get(f"/requests/{asked.ref}").body["you"]
+    answer = caller.post(f"/requests/{asked.ref}/verdicts", {"verdict": "approve", "digest": asked.digest})
+    assert you["may_decide"] is (answer.status_code < 300)
+    return "" if answer.status_code < 300 else str(answer.body)
+
+
+def by_verb(world, who: Identity, asked: AccessRequest) -> str:
+    try:
+        world.decide(asked, who)
+    except MayNotDecide as error:
+        return str(error)
+    return ""
+
+
+DOORS = {"page": by_page, "api": by_api, "verb": by_verb}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_second_verdict_of_one_person_is_refused_with_the_reason_by_any_door(twins, door):
+    asked = twins.request()
+    decide = DOORS[door]
+    assert "already" not in decide(twins, twins.bob, asked)
+    assert "You have decided it already, as bob." in decide(twins, twins.bob2, asked)
+    asked.refresh_from_db()
+    assert (asked.state, Approval.objects.count()) == (RequestState.PENDING, 1)
+    decide(twins, twins.dora, asked)
+    asked.refresh_from_db()
+    assert asked.state == RequestState.APPROVED
+
+
+def test_the_second_account_turns_no_verdict_either(twins):
+    asked = twins.request()
+    twins.decide(asked)
+    with pytest.raises(MayNotDecide, match="as bob"):
+        twins.decide(asked, twins.bob2, "deny", comment="No.")
+
+
+def test_a_verdict_of_a_disabled_account_is_none_so_that_its_person_decides_by_another(twins):
+    asked = twins.request()
+    twins.decide(asked, twins.bob2)
+    Identity.objects.filter(pk=twins.bob2.pk).update(is_active=False)
+    assert deciders.may_not_decide(asked, twins.bob) == ""
+    twins.decide(asked)
+    Identity.objects.filter(pk=twins.bob2.pk).update(is_active=True)
+    twins.decide(asked, twins.dora)
+    assert Grant.objects.get().state == "scheduled"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nobody_decides_what_their_other_account_asks_for_by_any_door(twins, door):
+    asked = twins.request()
+    assert "same person" in DOORS[door](twins, twins.alice2, asked)
+    assert not Approval.objects.exists()
+
+
+def test_what_one_s_other_account_asked_for_is_not_listed_as_decidable(twins):
+    own, others = twins.request(), twins.request(twins.robot)
+    for who, expected in ((twins.alice2, []), (twins.bob, [own.ref, others.ref])):
+        caller = Caller(who, token_for(who, twins.now))
+        listed = caller.get("/requests?decidable=true").body["results"]
+        assert sorted(row["ref"] for row in listed) == sorted(expected)
+        client = Client()
+        client.force_login(who, backend="accounts.backends.PasswordBackend")
+        shown = client.get("/approvals/").context
+        assert sorted(one.ref for one in shown["requests"]) == sorted(expected)
+        assert count_waiting(who, twins.now) == len(expected)
+    twins.decide(own)
+    assert [one.ref for one in deciders.requests_for(twins.bob2, twins.now)] == [others.ref]
+
+
+def test_a_request_that_only_one_person_could_approve_twice_is_refused_at_once(twins):
+    change(twins, {"groups/approvers.yaml": ONE_PERSON})
+    with pytest.raises(RequestRefused, match="Needs 2 of approvers, and only 1 other person is there"):
+        twins.request()
+
+
+def test_who_fills_two_groups_by_two_accounts_is_one_person_still(twins):
+    apart = [{"count": 1, "from": ["approvers"]}, {"count": 1, "from": ["leads"]}]
+    groups = {
+        "groups/approvers.yaml": "name: approvers\nmembers: [bob]\n",
+        "groups/leads.yaml": "name: leads\nmembers: [bob2]\n",
+    }
+    change(twins, {**groups, **policy(twins, approvals=apart)})
+    with pytest.raises(RequestRefused, match="each by a different person"):
+        twins.request()
+
+
+def test_verdicts_of_accounts_that_became_one_person_are_one(twins):
+    Identity.objects.filter(pk=twins.bob2.pk).update(email="other@example.com")
+    twins.bob2.refresh_from_db()
+    asked = twins.request()
+    twins.decide(asked)
+    grant = Grant.objects.get(request=twins.decide(asked, twins.bob2))
+    Identity.objects.filter(pk=twins.bob2.pk).update(email="bob@example.com")
+    ended = provision_grant(grant_id=grant.pk, now=twins.now)
+    assert (ended.state, ended.end_note) == ("ended", "Its approvals do not count any more.")
+
+
+def names(people: list[Identity]) -> list[str]:
+    return [one.username for one in people]
+
+
+def told(event: str, since: int = 0) -> list[str]:
+    found = Notice.objects.filter(event=event, pk__gt=since).order_by("identity__username")
+    return list(found.values_list("identity__username", flat=True))
+
+
+def test_approvers_are_shown_told_and_reminded_a_person_each(twins):
+    asked = twins.request()
+    assert names(deciders.deciders_of(asked)) == ["bob", "dora"]
+    assert told("request.created") == ["bob", "dora"]
+    remind_request(request_id=asked.pk, actor=twins.alice, now=twins.now)
+    assert last("request.reminded").data["told"] == ["bob", "dora"]
+    twins.decide(asked, twins.bob2)
+    assert names(deciders.deciders_of(asked)) == ["dora"]
+    caller = Caller(twins.bob, token_for(twins.bob, twins.now))
+    (needed,) = caller.get(f"/requests/{asked.ref}").body["needed"]
+    assert (needed["missing"], needed["approvers"]) == (1, ["bob", "dora"])
+
+
+def test_an_extension_needs_two_people_as_well(twins):
+    change(twins, policy(twins, approvals=TWO, extension={"times": 2, "by": "1h", "approvals": "same"}))
+    asked = twins.request()
+    twins.decide(asked)
+    grant = Grant.objects.get(request=twins.decide(asked, twins.dora))
+    provision_grant(grant_id=grant.pk, now=twins.now)
+    more = extend_grant(grant_id=grant.pk, requester=twins.alice, seconds=600, reason="More.", now=twins.now)
+    twins.decide(more)
+    for door in DOORS.values():
+        assert "You have decided it already, as bob." in door(twins, twins.bob2, more)
+    twins.decide(more, twins.dora)
+    more.refresh_from_db()
+    assert more.state == RequestState.APPROVED
+
+
+def test_a_held_command_is_told_to_a_person_once_and_allowed_by_no_other_account_of_its_holder(twins):
+    asked = twins.request()
+    twins.decide(asked)
+    grant = Grant.objects.get(request=twins.decide(asked, twins.dora))
+    grant = provision_grant(grant_id=grant.pk, now=twins.now)
+    used = use(grant, now=twins.now)
+    tried = run(used, session(used, now=twins.now), "echo stop nginx", now=twins.now)
+    assert told("command.held") == ["bob", "dora"]
+    assert deciders.may_not_decide_in(grant, twins.bob2) == ""
+    client = Client()
+    client.force_login(twins.alice2, backend="accounts.backends.PasswordBackend")
+    refused = client.post(f"/grants/{grant.ref}/runs/{tried.run_id}/decide/", {"verdict": "allow"})
+    assert "same person" in refused.content.decode()
+    grant.runs.get(pk=tried.run_id, decided_at__isnull=True)
+
+
+def test_a_review_is_asked_of_each_person_once_and_of_no_account_of_the_holder(twins):
+    broken = Grant.objects.get(request=twins.request(kind="break_glass"))
+    assert told("breakglass.started") == ["bob", "dora"]
+    before = Notice.objects.latest("pk").pk
+    provision_grant(grant_id=broken.pk, now=twins.now)
+    broken = stop_grant(grant_id=broken.pk, actor=twins.alice, now=twins.now)
+    undo(broken, now=twins.now)
+    assert told("breakglass.started", before) == ["bob", "dora"]
+    assert not deciders.reviews_for(twins.alice2).exists()
+    caller = Caller(twins.alice2, token_for(twins.alice2, twins.now))
+    refused = caller.post(f"/grants/{broken.ref}/review", {"note": "Fine."})
+    assert (refused.status_code, refused.body["code"]) == (403, "may_not_decide")
+
+
+WARNING = (
+    "policies/web-work: nobody's request could be approved: it needs 2 of approvers, and only 1 person is there; "
+    "bob and bob2 are one person"
+)
+
+
+def published_by_apply(world, files: dict[str, str], tmp_path: Path) -> str:
+    for name, text in {**world.catalogue, **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    out = io.StringIO()
+    call_command("apply", str(tmp_path), stdout=out)
+    return out.getvalue()
+
+
+def published_by_api(world, files: dict[str, str], _: Any) -> str:
+    caller = Caller(world.admin, token_for(world.admin, world.now))
+    return str(caller.post("/catalogue/apply", {"files": {**world.catalogue, **files}}).body["warnings"])
+
+
+def published_by_page(world, files: dict[str, str], _: Any) -> str:
+    change(world, {"groups/approvers.yaml": files["groups/approvers.yaml"]})
+    client = Client()
+    client.force_login(world.admin, backend="accounts.backends.PasswordBackend")
+    source = {"source": files["policies/web-work.yaml"]}
+    looked = client.post("/policies/web-work/edit/", {**source, "act": "look"}).content.decode()
+    saved = client.post("/policies/web-work/edit/", {**source, "act": "save"}, follow=True).content.decode()
+    assert ("one person" in looked) is ("one person" in saved)
+    return saved.replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize("publish", [published_by_apply, published_by_api, published_by_page])
+def test_a_policy_that_different_people_can_not_meet_says_so_when_it_is_published(twins, tmp_path, publish):
+    three = policy(twins, approvals=TWO, summary="Told")
+    assert WARNING in publish(twins, {"groups/approvers.yaml": ONE_PERSON, **three}, tmp_path)
+    met = policy(twins, approvals=TWO, summary="Met")
+    assert WARNING not in publish(twins, {"groups/approvers.yaml": FOUR, **met}, tmp_path)
+
+
+def test_the_plan_of_one_document_says_so_as_well(twins):
+    change(twins, {"groups/approvers.yaml": ONE_PERSON})
+    (source,) = policy(twins, approvals=TWO, summary="Told").values()
+    plan = save_document(kind="policies", source=source, actor=twins.admin, now=twins.now, plan_only=True)
+    assert plan.warnings == [WARNING]
