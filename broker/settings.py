@@ -454,7 +454,8 @@ LOGGING = {
             ],
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "stint"}},
+    "filters": {"queue": {"()": "broker.kernel.queue_log.OneLineAMinute"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "stint", "filters": ["queue"]}},
     "root": {"handlers": ["stderr"], "level": envstr("STINT_LOG_LEVEL", "INFO")},
     "loggers": {
         "asyncssh": {"level": "WARNING"},

@@ -11,12 +11,15 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from broker.kernel.queue_log import OneLineAMinute
+
 log = structlog.get_logger(__name__)
 
 _SILENCE = 5.0
-# Seconds. Until then the sweep has found the row, so that hints which nobody took may not pile up.
-_HINT_LASTS = 60
+# Seconds. Who asks again for a row waits for so long, so that a row has one message on the way at most.
+_HINT_LASTS = 5
 _silent_until = 0.0
+_said = OneLineAMinute()
 
 
 def enqueue(task: str, **ids: int | str) -> None:
@@ -33,4 +36,5 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
     except (OSError, OperationalError, RedisError) as error:
         # The sweep finds the row; asking a dead broker again for each row would only slow people down.
         _silent_until = time.monotonic() + _SILENCE
-        log.warning("enqueue.failed", task=task, error=str(error))
+        if _said.may_say():
+            log.warning("enqueue.failed", task=task, error=str(error))
