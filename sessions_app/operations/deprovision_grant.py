@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from accounts.models import Identity
 from broker.audit.actor import Actor
@@ -41,8 +41,10 @@ RENEWED = dt.timedelta(seconds=1)
 RENEWED_SILENT = dt.timedelta(seconds=2)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
-# A gateway that lives has cut everything long before.
+# A gateway that lives has cut everything long before; it renews its lease each second, so that one which has not for longer is
+# gone, frozen or cut off, and not waited for at all.
 PATIENCE = dt.timedelta(seconds=1)
+UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
 # Administrators are told at the fourth failure, after some ten seconds: a target that hiccups wakes nobody.
 TOLD_AFTER = 3
@@ -57,8 +59,8 @@ PLACES_IN_DOUBT = 2
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 
-    A gateway that has not reported them after a second is not waited for, nor is a process that is making something for the
-    grant: the targets are asked to remove what is there, though the grant is not ENDED before all have answered after it.
+    A gateway that has not reported them after a second, or has not been seen for a second and a half, is not waited for, nor
+    is a process that is making something for the grant: the targets are asked to remove what is there, though the grant is not ENDED before all have answered after it.
     Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
     are undone meanwhile. ``now`` is called, because asking targets takes time.
@@ -145,9 +147,13 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should have been closed by now, and nothing may finish."""
-    finishing = grant.finish_until is not None and grant.finish_until > now
-    return not finishing and grant.revoking_at is not None and now - grant.revoking_at >= PATIENCE
+    """Whether the sessions should have been closed by now, or can't be, and nothing may finish."""
+    if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
+        return False
+    if now - grant.revoking_at >= PATIENCE:
+        return True
+    unseen = Q(gateway__seen_at__lte=now - UNSEEN) | Q(gateway__stopped_at__isnull=False)
+    return Session.objects.filter(unseen, grant=grant, closed_at__isnull=True).exists()
 
 
 def _own(grant: Grant) -> GrantQuerySet:

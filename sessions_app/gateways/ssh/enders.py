@@ -28,6 +28,7 @@ REASONS = {
     "deviation": "too much else was tried with it",
     "silent": "its heartbeat stopped",
     "parent_ended": "what it is a part of ended",
+    "restored": "an older backup of Stint was restored",
 }
 
 

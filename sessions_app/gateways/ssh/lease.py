@@ -57,13 +57,14 @@ class Lease:
         loop_clock: LoopClock,
         on_ca: Callable[[str, bytes], None],
         on_change: Callable[[str], None],
+        on_renewed: Callable[[], None],
     ) -> None:
-        """``host_key`` is the public one; ``on_ca`` gets a new signing key; ``on_change`` why the gateway is closed, empty when it opens again."""
+        """``host_key`` is the public one; ``on_ca`` gets a new signing key; ``on_change`` why the gateway is closed, empty when it opens again; ``on_renewed`` is called after each renewal."""
         # A thread of its own: what holders do can't keep it waiting.
         self._database = Database(threads=1, name="lease")
         self._name, self._version, self._host_key = name, version, host_key
         self._registry, self._enders, self._clock = registry, enders, loop_clock
-        self._on_ca, self._on_change = on_ca, on_change
+        self._on_ca, self._on_change, self._on_renewed = on_ca, on_change, on_renewed
         self._loop = asyncio.get_running_loop()
         self._ca = ""
         self._lost = False
@@ -92,6 +93,7 @@ class Lease:
             self._registry.stop_proven_by(renewal.removed_keys, "the key that you came with was removed")
         # It counts from before the question: the answer may have been long on its way.
         self._hold_until(began + LEASE.total_seconds())
+        self._on_renewed()
         return renewal.gateway_id
 
     async def keep(self) -> None:

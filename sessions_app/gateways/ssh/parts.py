@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.holds import Holds
@@ -36,3 +37,4 @@ class Parts:
     reports: Reports
     gateway_id: int
     recordings: Path
+    alone: Alone

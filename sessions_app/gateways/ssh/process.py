@@ -17,6 +17,7 @@ from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.enders import Enders
@@ -101,6 +102,10 @@ class Gateway:
         self._clock = LoopClock(reading.database, reading.monotonic)
         reports = Reports(self._database)
         self._registry = Registry(reports, self._clock)
+        dialer = Dialer(
+            self._current_ca, source_addresses=settings.SSH_SOURCE_ADDRESS, clock=self._clock.epoch
+        )
+        alone = Alone(self._registry, dialer, self._clock)
         enders = Enders(self._registry, self._clock)
         self._registry.watcher = enders
         self._lease = Lease(
@@ -112,18 +117,18 @@ class Gateway:
             loop_clock=self._clock,
             on_ca=self._take_ca,
             on_change=self._open_or_close,
+            on_renewed=alone.renewed,
         )
         holds = Holds()
         parts = Parts(
             database=self._database,
             clock=self._clock,
-            dialer=Dialer(
-                self._current_ca, source_addresses=settings.SSH_SOURCE_ADDRESS, clock=self._clock.epoch
-            ),
+            dialer=dialer,
             holds=holds,
             reports=reports,
             gateway_id=await self._lease.renew(),
             recordings=settings.RECORDINGS_DIR,
+            alone=alone,
         )
         reports.on_delivered = self._sweeper.wake
         self._door = Doorkeeper(parts, self._registry, settings.PUBLIC_URL)
@@ -141,6 +146,7 @@ class Gateway:
                 name="listener",
             ),
             asyncio.create_task(self._orders.keep(), name="orders"),
+            asyncio.create_task(alone.keep(), name="alone"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._fell_over)

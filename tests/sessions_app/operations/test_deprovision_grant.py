@@ -439,6 +439,17 @@ def test_a_gateway_that_is_frozen_does_not_keep_targets_from_being_asked(world, 
     assert undo(grant, now=after(world, seconds=12)).state == GrantState.ENDED
 
 
+def test_a_gateway_that_was_not_seen_for_a_second_and_a_half_is_not_waited_for(world, fake_targets):
+    grant = world.grant()
+    used = use(grant, "web-1", now=world.now)
+    run(used, session(used, now=world.now), now=world.now)
+    leave_something(fake_targets, grant, "web-1")
+    ending = after(world, seconds=1.6)
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=ending)
+    assert undo(grant, now=ending).state == GrantState.REVOKING
+    assert fake_targets.left == {}, "its targets are asked at once"
+
+
 def test_what_may_finish_is_not_killed_before_its_time(world, fake_targets):
     grant = world.grant()
     used = use(grant, "web-1", now=world.now)
