@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
+from broker.audit.standing import standing
 from broker.kernel import clock
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
@@ -75,6 +76,11 @@ def _sweepers(now: dt.datetime) -> str:
 
 
 def _record(now: dt.datetime) -> Iterator[str]:
+    if standing().contradiction:
+        yield (
+            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer database, or run "
+            "`manage.py restored`"
+        )
     if trouble := checkpoint_trouble():
         since = f"{_age(trouble.since, now):.0f} s"
         yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"

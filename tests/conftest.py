@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection, connections
 
-from tests.environment import POSTGRES, ROOT
+from tests.environment import POSTGRES, ROOT, STATE
 from tests.support.replay import world_again
 from tests.support.world import World
 
@@ -183,6 +183,12 @@ def _the_clock_is_read_anew() -> None:
     from broker.kernel import clock
 
     clock._reading = None
+
+
+@pytest.fixture(autouse=True)
+def _checkpoints_of_its_own(settings) -> None:
+    """What one test keeps outside the database contradicts the database of no other."""
+    settings.CHECKPOINTS_FILE = STATE / f"checkpoints-{next(_numbers)}.txt"
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from broker.audit.checkpoint_key import Signer, signer
 from broker.audit.kept_outside import keep_outside, last_kept
 from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditTree, AuditTrouble
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign
+from broker.audit.standing import contradiction, settle, standing, write_standing
 from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
@@ -40,6 +41,12 @@ class CheckpointRefused(StintError):
     status = 500
 
 
+class Contradicted(CheckpointRefused):
+    """The record is not the one that was signed: access can't be used until somebody says what happened."""
+
+    code = "record_contradicted"
+
+
 @dataclass(slots=True)
 class _Grown:
     """A tree, and the hash of the last entry in it."""
@@ -58,8 +65,11 @@ def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint
     """
     try:
         made = _make(now=now, log=log)
-        _keep(log)
+        if _keep(log):
+            settle()
     except (StintError, OSError) as error:
+        if isinstance(error, Contradicted):
+            write_standing(error.message)
         AuditTrouble.objects.update_or_create(
             log=log, defaults={"error": str(error)}, create_defaults={"error": str(error), "since": now}
         )
@@ -76,6 +86,7 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
         _check_kept(log)
         grown = _up_to(newest, log)
         _grow(grown, log)
+        _check_standing(log)
         if grown.tree.size == (newest.size if newest else 0):
             return None
         made = _sign(grown.tree, with_key, log=log, now=now)
@@ -83,17 +94,21 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
     return made
 
 
-def _keep(log: str) -> None:
-    """Append to the file outside what it lacks, the oldest first; one process at a time, so that nothing comes twice."""
+def _keep(log: str) -> bool:
+    """Append to the file outside what it lacks, the oldest first, and return whether it lacks nothing any more.
+
+    One process at a time does so, so that nothing comes twice.
+    """
     with transaction.atomic():
         if log != MAIN_LOG or not _alone():
-            return
+            return False
         kept = last_kept()
         lacking = AuditCheckpoint.objects.filter(log=log, size__gt=read(kept).size if kept else 0)
         notes = list(lacking.order_by("size").values_list("note", flat=True)[:_MOST_KEPT])
         if notes:
             keep_outside(notes)
         AuditTrouble.objects.filter(log=log).delete()
+    return len(notes) < _MOST_KEPT
 
 
 def newest_checkpoint(*, log: str = MAIN_LOG, using: str = "default") -> AuditCheckpoint | None:
@@ -109,22 +124,32 @@ def _alone() -> bool:
 
 def _check_kept(log: str) -> None:
     """Raise CheckpointRefused when what is kept outside is not of this record: then a second history would be signed."""
-    note = last_kept()
-    if note is None or log != MAIN_LOG:
+    if log != MAIN_LOG:
         return
+    note = last_kept()
     try:
-        kept = read(note)
+        if note is not None:
+            read(note)
     except ValueError as error:
         raise CheckpointRefused(
             f"The last checkpoint in {settings.CHECKPOINTS_FILE} can't be read. {error}",
             hint="Keep the file as it is, and name another in STINT_CHECKPOINTS_FILE.",
         ) from error
-    if not AuditCheckpoint.objects.filter(log=log, size=kept.size, root=kept.root).exists():
-        raise CheckpointRefused(
-            f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} is not one of this record: an older "
-            "backup was restored, or the record was rewritten.",
-            hint="Run `manage.py audit_verify`. To go on with this record, keep the file and move it away.",
-        )
+    if why := contradiction():
+        raise _contradicted(why)
+
+
+def _check_standing(log: str) -> None:
+    """Raise Contradicted when it was found before: it stays so, wherever the file is moved, until who restored says so."""
+    if log == MAIN_LOG and (why := standing().contradiction):
+        raise _contradicted(why)
+
+
+def _contradicted(why: str) -> Contradicted:
+    return Contradicted(
+        why,
+        hint="Run `manage.py audit_verify`. To go on with this record, run `manage.py restored --reason …`.",
+    )
 
 
 def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
@@ -138,7 +163,7 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
     grown = _Grown(Tree(), genesis(log))
     _grow(grown, log, until=newest.size)
     if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):
-        raise CheckpointRefused(
+        raise Contradicted(
             f"The entries are not those of the newest checkpoint, of {newest.size:,}.",
             hint="Run `manage.py audit_verify`, and compare the database with a backup.",
         )
@@ -148,7 +173,7 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
 def _grow(grown: _Grown, log: str, *, until: int = _ALL) -> None:
     for seq, prev_hash, entry_hash in _read(log, grown.tree.size, until):
         if seq != grown.tree.size + 1 or prev_hash != grown.last_hash:
-            raise CheckpointRefused(
+            raise Contradicted(
                 f"Entry {seq:,} does not follow entry {grown.tree.size:,} as it stood in the tree.",
                 hint="Run `manage.py audit_verify`, and compare the database with a backup.",
             )

@@ -240,6 +240,8 @@ class Event(StrEnum):
     RECORD_EXPORTED = "record.exported"
     # An entry that had been kept aside can't be one; the data has what it said, each part cut, and why.
     RECORD_LEFT_OUT = "record.left_out"
+    # An older backup was restored, and somebody went on with it; the data says why, what was lost, and what ended.
+    RECORD_RESTORED = "record.restored"
     # The key that signs checkpoints of the record was made; the data has its public half, as verifiers take it.
     RECORD_KEY_CREATED = "record.key_created"
 

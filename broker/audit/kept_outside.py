@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,31 @@ def last_kept() -> str | None:
     """Return the last whole checkpoint in the file, or None when there is none. Raises OSError."""
     whole = _end().whole
     return None if whole is None else whole.decode(errors="replace")
+
+
+def all_kept() -> list[str]:
+    """Return every whole checkpoint in the file, the oldest first. Raises OSError."""
+    path: Path = settings.CHECKPOINTS_FILE
+    if not path.exists():
+        return []
+    parts = path.read_bytes().split(_GAP)
+    pairs = zip(parts[::2], parts[1::2], strict=False)
+    return [
+        (text + _GAP + signed + b"\n").decode(errors="replace")
+        for text, signed in pairs
+        if signed.startswith(_SIGNED)
+    ]
+
+
+def name_aside(now: datetime) -> Path:
+    """Return the name by which the file is kept when another takes its place."""
+    path: Path = settings.CHECKPOINTS_FILE
+    return path.with_name(f"{path.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+
+
+def set_aside(name: Path) -> None:
+    """Keep the file by another name; the next checkpoint begins a new one. Raises OSError."""
+    settings.CHECKPOINTS_FILE.rename(name)
 
 
 def _end() -> _End:

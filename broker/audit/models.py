@@ -154,6 +154,24 @@ class AuditTrouble(models.Model):
         return f"{self.log} {self.error}"
 
 
+class AuditStanding(models.Model):
+    """What came of comparing a log with the checkpoints kept outside, since this database was started or restored.
+
+    ``incarnation`` tells this database from the same one before a restore; ``contradiction`` is empty when they agree.
+    """
+
+    log = models.TextField(primary_key=True)
+    incarnation = models.TextField()
+    contradiction = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "audit_standing"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.contradiction or 'stands'}"
+
+
 class AuditVerification(models.Model):
     """What the latest verification of a log found, one row a log; each result is also an entry.
 

@@ -27,6 +27,7 @@ _ID_BYTES = 4
 _TEXT = re.compile(
     r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9]\d{0,18})\n(?P<root>[A-Za-z0-9+/]{43}=)\n(?:[^\n]+\n)*", re.ASCII
 )
+_TIME = re.compile(r"^time (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$", re.ASCII | re.MULTILINE)
 _SIGNATURE = re.compile(r"— (?P<name>\S+) (?P<signature>[A-Za-z0-9+/]+=*)")
 
 
@@ -58,6 +59,12 @@ def read(note: str) -> Statement:
     if found is None:
         raise ValueError("It is no checkpoint: an origin, a size and a root, each on a line, are missing.")
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
+
+
+def signed_at(note: str) -> dt.datetime | None:
+    """Return when a note says that it was signed; None when it does not."""
+    found = _TIME.search(note.partition("\n\n")[0])
+    return dt.datetime.fromisoformat(found[1]) if found else None
 
 
 def is_signed(note: str, *, name: str, key: Ed25519PublicKey) -> bool:

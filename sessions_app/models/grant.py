@@ -45,6 +45,7 @@ class EndReason(models.TextChoices):
     DEVIATION = "deviation", "too much else was tried with it"
     SILENT = "silent", "its heartbeat stopped"
     PARENT_ENDED = "parent_ended", "the grant that it was delegated from ended"
+    RESTORED = "restored", "an older backup of the database was restored"
 
 
 # Written out, as `visibility.permitted` is, and for the same reason.

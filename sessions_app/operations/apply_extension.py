@@ -9,6 +9,7 @@ from django.db.models import F
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Conflict
 from sessions_app.models import AccessRequest, Grant, GrantState
@@ -21,10 +22,12 @@ class GrantIsOver(Conflict):
 
 
 def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:
-    """Let the grant that ``request`` extends end later. Call it in the approving transaction. Raises GrantIsOver.
+    """Let the grant that ``request`` extends end later. Call it in the approving transaction. Raises GrantIsOver,
+    RecordContradicted.
 
     Sessions go on; a command that runs keeps the deadline that its target was given when it started.
     """
+    check_stands()
     grant = Grant.objects.get(extensions=request)
     later = dt.timedelta(seconds=seconds)
     moved = Grant.objects.filter(pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now).update(

@@ -19,6 +19,7 @@ import structlog
 from django.db import OperationalError, connection
 
 from broker.audit.actor import ActorKind
+from broker.audit.standing import settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Statement, number, text
 from sessions_app.operations.authorize_use import _bound, _kept
@@ -43,7 +44,7 @@ SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
    AND g.state = 'active' AND g.held_at IS NULL AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
    AND (g.beat_before IS NULL OR g.beat_before > clock_timestamp())
    AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
-   AND i.is_active AND (i.owner_id IS NULL OR o.is_active)
+   AND i.is_active AND (i.owner_id IS NULL OR o.is_active) AND record_stands()
 """,
 )
 
@@ -80,7 +81,7 @@ def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: st
 
     ``proxy_digest`` is the SHA-256 digest of the key by which the proxy proves that it is the cluster's.
     The database's clock decides. A grant that can't be read is none. Raises OperationalError when the database does not
-    answer within two seconds, twice.
+    answer within two seconds, twice, and RecordContradicted.
     """
     asked = [token_digest.encode(), target_name.encode()]
     try:
@@ -88,6 +89,8 @@ def authorize_request(*, token_digest: str, proxy_digest: bytes, target_name: st
     except OperationalError:
         # A connection that lay idle may be gone; a new one says whether the database is.
         connection.close()
+        row = _LIVE(asked)
+    if not row.ntuples and settle():
         row = _LIVE(asked)
     if not row.ntuples or not hmac.compare_digest(_proxy_digest(row.get_value(0, 6) or b""), proxy_digest):
         return None

@@ -11,6 +11,7 @@ from typing import Any, cast
 import structlog
 
 from broker.audit.actor import ActorKind
+from broker.audit.standing import settle
 from broker.kernel.statement import Statement, moment, number, text
 from sessions_app.connectors.base import Place
 from sessions_app.models import CommandSetVersion
@@ -37,7 +38,7 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
    AND (g.beat_before IS NULL OR g.beat_before > greatest($3::timestamptz, clock_timestamp()))
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
-   AND ($4::text IS NULL OR g.ref = $4::text)
+   AND ($4::text IS NULL OR g.ref = $4::text) AND record_stands()
 """,
 )
 
@@ -78,13 +79,16 @@ class Use(AnyUse):
 def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, now: dt.datetime) -> list[Use]:
     """Return the grants that let the identity use the target now; an empty list lets it do nothing.
 
-    A grant that can't be read is left out, so that it opens nothing and hides no other. Raises the database's errors.
+    A grant that can't be read is left out, so that it opens nothing and hides no other. Raises RecordContradicted, and
+    the database's errors.
     """
     if "\0" in target_name or "\0" in (grant_ref or ""):
         # libpq would read no further than that.
         return []
     asked = [str(holder_id).encode(), target_name.encode(), now.isoformat().encode(), _or_null(grant_ref)]
     rows = _LIVE(asked)
+    if not rows.ntuples and settle():
+        rows = _LIVE(asked)
     uses = []
     for row in range(rows.ntuples):
         values = tuple(rows.get_value(row, column) for column in range(rows.nfields))

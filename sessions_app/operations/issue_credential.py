@@ -13,6 +13,7 @@ from accounts.models import Identity
 from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import check_stands
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.connectors.base import ConnectorError, Credential, Issuer
 from sessions_app.connectors.http.connector import origin_of
@@ -68,6 +69,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotFound("There is no such grant of yours.")
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now or grant.held_at is not None:
         raise GrantIsOver(f"{grant.ref} is not in use now.", hint="Ask for a new one.")
+    check_stands()
     kind = find(grant.cluster.kind)
     if kind is None or not kind.issues:
         raise InvalidInput(f"Access to {grant.cluster} needs no credential.")

@@ -12,6 +12,7 @@ from accounts.models import Identity
 from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import check_stands
 from broker.kernel.crypto import new_token, token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Grant, GrantCredential, GrantState
@@ -89,4 +90,5 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         )
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} can't be used now.", hint="Ask for a new one.")
+    check_stands()
     return grant

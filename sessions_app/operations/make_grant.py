@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.scope import Extent
@@ -25,11 +26,13 @@ _TRIES = 20
 
 
 def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.datetime) -> Grant:
-    """Make the grant SCHEDULED, for what approvers left of the request. Call it in the approving transaction.
+    """Make the grant SCHEDULED, for what approvers left of the request. Call it in the approving transaction. Raises
+    RecordContradicted.
 
     Waiting does not eat the granted time: it begins at the start asked for or now, whichever is later, and no earlier than
     the work that it is for. It ends no later than the planned end of that work.
     """
+    check_stands()
     starts_at, expires_at = _span(request, extent, now)
     version = request.command_set_version
     finish = [

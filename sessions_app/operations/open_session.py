@@ -13,6 +13,7 @@ from accounts.queries import registered_key
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import check_stands
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
@@ -43,10 +44,11 @@ class GrantIsHeld(GrantIsOver):
 
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     """Lock the grant, and the token that it is used with, against ending until the surrounding transaction is over.
-    Raises GrantIsOver, GrantIsHeld, TokenIsOver.
+    Raises GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
 
     So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
     """
+    check_stands()
     # Only the grant is locked, not its holder, so that what one holder does in two grants does not wait for each other.
     grant = (
         Grant.objects.select_for_update(no_key=True, of=("self",))

@@ -14,6 +14,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json
+from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import shown
 from broker.kernel.text import recordable
@@ -83,7 +84,7 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
     with transaction.atomic():
         grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
         live = grant is not None and grant.state in (GrantState.PROVISIONING, GrantState.ACTIVE)
-        if grant is None or not live or grant.expires_at <= now:
+        if grant is None or not live or grant.expires_at <= now or not stands():
             return None
         if grant.leases.filter(making_until__gt=now).exists():
             return None

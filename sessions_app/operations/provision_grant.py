@@ -10,6 +10,7 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
@@ -47,6 +48,9 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
         if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):
             return grant
         if not catalogue_stands():
+            return grant
+        if not stands():
+            Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
             return grant
         if _must_be_read(grant, now):
             return grant

@@ -16,6 +16,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import catch_up
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.audit.standing import stands
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import types
 from sessions_app.models import (
@@ -81,14 +82,17 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     failed: dict[str, str] = {}
     # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
     ended = _end_due(now, limit) if "ends" in due else 0
-    with _impatient() if {"seen", "silent"} & set(due) else nullcontext():
+    with _impatient() if {"standing", "seen", "silent"} & set(due) else nullcontext():
+        if "standing" in due:
+            # Nothing is used or begins before: what this finds stands in the database.
+            _guarded("standing", lambda _: stands(), now(), failed)
         if "seen" in due:
             _guarded("seen", partial(_say_seen, name), now(), failed)
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
     to_undo = _to_undo(now()) if {"undo", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
-    with _impatient() if set(due) - {"seen", "ends", "silent", "undo"} else nullcontext():
+    with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "undo"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),

@@ -12,6 +12,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end, record_ends
 from broker.audit.events import Event
 from broker.audit.record import Json, record
+from broker.audit.standing import check_stands
 from broker.kernel.errors import Conflict
 from sessions_app.models import EndReason, Grant, GrantState
 
@@ -40,8 +41,10 @@ def transition(
 ) -> Grant:
     """Move the grant from the state and version it was read in, and record it in the same transaction.
 
-    Raises StaleGrant when another writer was first. The database refuses edges that are not allowed.
+    Raises StaleGrant when another writer was first, and RecordContradicted for a start. The database refuses edges that are not allowed.
     """
+    if to in (GrantState.PROVISIONING, GrantState.ACTIVE):
+        check_stands()
     moved = Grant.objects.filter(pk=grant.pk, state=grant.state, version=grant.version).update(
         state=to, version=F("version") + 1, **changes
     )

@@ -336,6 +336,9 @@ _ACTS: dict[str, Act] = {
     Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
         f"refused to let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
+    Event.RECORD_RESTORED: lambda _ref, data: (
+        f"went on with a restored database that lacks {data.get('lost', 'some')} entries{_why(data, 'reason')}"
+    ),
     Event.IDENTITY_NOT_MAILED: lambda ref, data: (
         f"could not deliver mail to {ref}{f': {error}' if (error := data.get('error')) else ''}"
     ),

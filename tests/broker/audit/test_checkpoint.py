@@ -178,7 +178,9 @@ class TestNoSecondHistory:
         with pytest.raises(CheckpointRefused, match="not one of this record: an older backup was restored"):
             make_checkpoint(now=AT)
         kept.rename(kept.with_suffix(".evidence"))
-        assert make_checkpoint(now=AT) is not None
+        with pytest.raises(CheckpointRefused, match="older backup"):
+            make_checkpoint(now=AT)
+        assert not kept.exists()
 
     def test_not_behind_a_file_that_can_not_be_read(self, db: None, kept: Path) -> None:
         kept.parent.mkdir()

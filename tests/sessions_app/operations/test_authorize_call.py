@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accounts.models import Identity
+from broker.audit.standing import RecordContradicted, write_standing
 from broker.kernel.crypto import token_digest
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Lease, Target
 from sessions_app.operations.authorize_call import authorize_call
@@ -87,3 +88,10 @@ def test_a_grant_that_is_held_says_so(token, grant, site):
 
 def test_a_token_for_http_or_ssh_opens_no_tools(site):
     assert ask("stint_" + "a" * 43) is None
+
+
+def test_a_record_that_contradicts_its_checkpoints_lets_nothing_be_called(token):
+    assert ask(token)
+    write_standing("An older backup was restored.")
+    with pytest.raises(RecordContradicted):
+        ask(token)

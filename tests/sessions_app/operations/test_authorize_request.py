@@ -8,6 +8,7 @@ import hashlib
 import pytest
 from django.db import connection
 
+from broker.audit.standing import RecordContradicted, write_standing
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Target
 from sessions_app.operations.authorize_request import authorize_request
 from sessions_app.operations.end_grant import end_grant
@@ -155,3 +156,11 @@ def test_a_grant_that_can_not_be_read_opens_nothing(site):
     broken_token = token_of(broken, site)
     assert ask(token)
     assert ask(broken_token) is None
+
+
+def test_a_record_that_contradicts_its_checkpoints_lets_nothing_be_used(site):
+    token = token_of(grant_on_site(site), site)
+    assert ask(token)
+    write_standing("An older backup was restored.")
+    with pytest.raises(RecordContradicted):
+        ask(token)

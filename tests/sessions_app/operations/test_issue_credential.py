@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.audit.models import AuditEntry
+from broker.audit.standing import RecordContradicted, write_standing
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason
 from sessions_app.operations.apply_extension import GrantIsOver
@@ -66,3 +67,13 @@ def test_a_target_that_does_not_answer_is_said_to(world, grant, making):
 def test_access_that_needs_none_has_none(world, fake_targets):
     with pytest.raises(InvalidInput, match="needs no credential"):
         issue(world, world.grant())
+
+
+def test_a_record_that_contradicts_its_checkpoints_gives_out_nothing_and_makes_nothing(world, grant, making):
+    write_standing("An older backup was restored.")
+    grant.leases.update(made_until=None)
+    calls = list(making.calls)
+    with pytest.raises(RecordContradicted):
+        issue(world, grant)
+    prepare_grant(grant_id=grant.pk, now=lambda: world.now)
+    assert making.calls == calls

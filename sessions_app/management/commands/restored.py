@@ -1,0 +1,43 @@
+"""`manage.py restored --reason …`: an older backup of the database was restored on purpose."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.accept_restore import Restored, accept_restore
+
+
+class Command(BaseCommand):
+    """Ends all access and goes on with the record as it is."""
+
+    help = "Go on after an older backup was restored: every grant ends, everybody is signed out, and what was lost is said."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--reason", required=True, help="why; it stands in the record")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            restored = accept_restore(reason=options["reason"], now=clock.now())
+        except (StintError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(_said(restored))
+
+
+def _said(found: Restored) -> str:
+    since = f"{found.agreed_at:%Y-%m-%d %H:%M:%S} UTC" if found.agreed_at else "the beginning"
+    until = f"{found.kept_at:%Y-%m-%d %H:%M:%S} UTC" if found.kept_at else "an unknown time"
+    ended = f": {', '.join(found.grants)}" if found.grants else ""
+    return f"""\
+Lost: at least {found.lost:,} entries of the record, signed between {since} and {until}.
+The checkpoints that say so are kept in {found.aside}.
+Ended: {len(found.grants)} grants{ended}.
+Signed out: everybody ({found.sign_ins} sessions of browsers).
+Look through what was changed since {since} and is as it was before:
+disabled people and machines, removed keys and tokens, groups, policies, command sets, clusters and secrets.
+Stint goes on with this record."""

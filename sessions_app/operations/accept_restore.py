@@ -1,0 +1,128 @@
+"""Go on with a database that was restored from an older backup."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.sessions.models import Session as SignIn
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.checkpoint import make_checkpoint
+from broker.audit.events import Event
+from broker.audit.kept_outside import all_kept, name_aside, set_aside
+from broker.audit.models import MAIN_LOG, AuditCheckpoint
+from broker.audit.queries import last_number
+from broker.audit.record import record
+from broker.audit.signed_note import Statement, read, signed_at
+from broker.audit.standing import contradiction, standing, write_standing
+from broker.kernel.errors import Conflict, InvalidInput
+from broker.kernel.text import checked_text
+from sessions_app.models import EndReason, Grant
+from sessions_app.operations.end_grant import end_grant
+
+
+class NothingWasRestored(Conflict):
+    """The record agrees with what is kept outside."""
+
+    code = "nothing_was_restored"
+
+
+class NothingIsKept(Conflict):
+    """The record was found to be another one, and this process does not see the checkpoints that say so."""
+
+    code = "nothing_is_kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was lost, as far as checkpoints tell, and what was ended.
+
+    ``kept`` is the last checkpoint that was signed before, ``kept_at`` its time; ``agreed`` and ``agreed_at`` are of the last
+    one that is of this record as well, None for none. ``head`` is the record's last entry. ``grants`` were ended.
+    """
+
+    kept: Statement
+    kept_at: dt.datetime | None
+    agreed: int
+    agreed_at: dt.datetime | None
+    head: int
+    grants: tuple[str, ...]
+    sign_ins: int
+    aside: Path
+
+    @property
+    def lost(self) -> int:
+        """How many entries are gone at least: those that were signed and that this record does not have."""
+        return self.kept.size - self.agreed
+
+
+def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
+    """End every grant and every sign-in, write down what was lost, put the checkpoints of before aside, and sign this record.
+
+    Whatever was revoked, disabled or removed since the backup is as it was before: grants are ended because nobody can tell
+    which of them were, everything else has to be looked through. Raises InvalidInput, NothingWasRestored, NothingIsKept,
+    and as ``make_checkpoint`` does.
+    """
+    reason = checked_text(reason, field="reason")
+    if not reason:
+        raise InvalidInput(
+            "A reason is required.", hint="Say what happened.", fields={"reason": ["Is missing."]}
+        )
+    if not (standing().contradiction or contradiction()):
+        raise NothingWasRestored(
+            "This record agrees with the checkpoints that are kept outside the database.",
+            hint="Nothing has to be done.",
+        )
+    found = _compare(now)
+    with transaction.atomic():
+        grants = tuple(_end_all(reason, now))
+        sign_ins, _ = SignIn.objects.all().delete()
+        restored = Restored(**found, grants=grants, sign_ins=sign_ins)
+        record(
+            event=Event.RECORD_RESTORED, actor=Actor.system("restored"), object_type="log", object_ref=MAIN_LOG, now=now,
+            data={
+                "reason": reason, "lost": restored.lost, "signed_before": restored.kept.size,
+                "signed_root": restored.kept.root.hex(), "signed_at": _iso(restored.kept_at), "agreed": restored.agreed,
+                "agreed_at": _iso(restored.agreed_at), "head": restored.head, "grants": len(grants), "sign_ins": sign_ins,
+                "checkpoints": restored.aside.name,
+            },
+        )  # fmt: skip
+        write_standing("")
+    set_aside(restored.aside)
+    make_checkpoint(now=now)
+    return restored
+
+
+def _compare(now: dt.datetime) -> dict[str, Any]:
+    """Return the last checkpoint of all that were kept, and the last of those that are of this record."""
+    notes = all_kept()
+    if not notes:
+        raise NothingIsKept(
+            "There is no checkpoint in the file here.",
+            hint="Run it where the worker keeps its checkpoints, or name the file in STINT_CHECKPOINTS_FILE.",
+        )
+    mine = {(one.size, bytes(one.root)) for one in AuditCheckpoint.objects.filter(log=MAIN_LOG).defer("note")}
+    said = [(read(note), signed_at(note)) for note in notes]
+    kept, kept_at = said[-1]
+    agreed = [(one.size, at) for one, at in said if (one.size, one.root) in mine]
+    size, at = agreed[-1] if agreed else (0, None)
+    return {
+        "kept": kept, "kept_at": kept_at, "agreed": size, "agreed_at": at, "head": last_number(),
+        "aside": name_aside(now),
+    }  # fmt: skip
+
+
+def _iso(at: dt.datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _end_all(reason: str, now: dt.datetime) -> list[str]:
+    live = Grant.objects.before_end().select_for_update(of=("self",)).order_by("pk")
+    found = list(live)
+    for grant in found:
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.RESTORED, now=now, note=reason)
+    return [grant.ref for grant in found]

@@ -1,0 +1,162 @@
+"""An older backup was restored: what was revoked since lives again by its rows, and by nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from broker.audit.checkpoint import CheckpointRefused, make_checkpoint
+from broker.audit.standing import RecordContradicted, stands
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import EndReason, Grant, GrantState, RequestState
+from sessions_app.operations.accept_restore import NothingWasRestored, accept_restore
+from sessions_app.operations.authorize_use import authorize_use
+from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.open_session import open_session
+from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.sweep import sweep
+from tests.conftest import _owner, drop_database
+from tests.environment import POSTGRES
+from tests.support.acts import awake, events, intact, last, run, session, use
+
+Restore = Callable[[], None]
+
+
+@pytest.fixture
+def kept(settings, tmp_path) -> Path:
+    """The file outside the database."""
+    settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
+    return settings.CHECKPOINTS_FILE
+
+
+@pytest.fixture
+def dump(stint_db, tmp_path) -> Callable[[], Restore]:
+    """Dump the database as it is; what it returns puts it back in its place."""
+    tools, file = POSTGRES.binaries.postgres.parent, tmp_path / "stint.dump"
+
+    def take() -> Restore:
+        url = POSTGRES.url("stint_owner", stint_db.name)
+        subprocess.run([tools / "pg_dump", "-Fc", "-f", file, url], check=True)
+
+        def restore() -> None:
+            connections.close_all()
+            drop_database(stint_db.name)
+            _owner(f"CREATE DATABASE {stint_db.name}")
+            subprocess.run([tools / "pg_restore", "--exit-on-error", "-d", url, file], check=True)
+
+        return restore
+
+    return take
+
+
+@pytest.fixture
+def revived(live_world, kept, dump):
+    """A grant that was revoked and ended after the dump, and is ACTIVE by its row again; a session of it was open."""
+    world = live_world
+    grant = world.grant()
+    opened = session(use(grant, now=world.now), now=world.now)
+    found = use(grant, now=world.now)
+    make_checkpoint(now=clock.now())
+    restore = dump()
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
+    make_checkpoint(now=clock.now())
+    restore()
+    awake(clock.now())
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE, "the backup has it so"
+    return world, grant, found, opened
+
+
+def test_what_was_revoked_since_the_backup_opens_no_door(revived):
+    world, grant, found, opened = revived
+    now, pending = clock.now(), world.request(duration=600)
+    waiting = world.request(duration=700)
+    tries = (
+        lambda: authorize_use(holder_id=grant.holder_id, target_name="web-1", grant_ref=None, now=now),
+        lambda: open_session(
+            use=found, gateway_id=1, client_address="192.0.2.1", proof="SHA256:key", now=now
+        ),
+        lambda: run(found, opened, now=now),
+        lambda: world.decide(pending, now=now),
+        lambda: extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, reason="More", now=now),
+        lambda: world.request(kind="break_glass", now=now),
+        lambda: world.respond(world.incident(), now=now),
+    )
+    for attempt in tries:
+        with pytest.raises(RecordContradicted, match="older backup"):
+            attempt()
+    assert Grant.objects.count() == 1
+    # What takes nothing goes on.
+    world.decide(waiting, verdict="deny", comment="Later", now=now)
+    waiting.refresh_from_db()
+    assert waiting.state == RequestState.DENIED
+
+
+def test_nothing_starts_and_ends_go_on(live_world, kept, dump):
+    world = live_world
+    due, other = world.grant(start=False), world.grant()
+    make_checkpoint(now=clock.now())
+    restore = dump()
+    end_grant(grant_id=due.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
+    make_checkpoint(now=clock.now())
+    restore()
+    awake(clock.now())
+    report = sweep(now=clock.now, name="test")
+    provision_grant(grant_id=due.pk, now=clock.now())
+    due.refresh_from_db()
+    assert (due.state, report.failed) == (GrantState.SCHEDULED, {})
+    assert due.next_attempt_at > clock.now(), "it is not tried again and again"
+    end_grant(grant_id=other.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
+    other.refresh_from_db()
+    assert other.state == GrantState.REVOKING
+    with pytest.raises(CheckpointRefused, match="older backup"):
+        make_checkpoint(now=clock.now())
+
+
+def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, client):
+    world, grant, *_ = revived
+    client.force_login(world.alice)
+    assert not stands()
+    lost = kept.read_text()
+    out = StringIO()
+    call_command("restored", reason="The disk died", stdout=out)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason, grant.end_note) == (
+        GrantState.REVOKING, EndReason.RESTORED, "The disk died",
+    )  # fmt: skip
+    entry = last("record.restored", "main")
+    assert entry.data["reason"] == "The disk died"
+    assert entry.data["lost"] == entry.data["signed_before"] - entry.data["agreed"] >= 1
+    assert f"Lost: at least {entry.data['lost']} entries" in out.getvalue()
+    assert grant.ref in out.getvalue()
+    (aside,) = kept.parent.glob("checkpoints.txt.*")
+    assert aside.read_text() == lost
+    assert entry.data["checkpoints"] == aside.name
+    assert client.get("/").status_code == 302, "everybody signs in again"
+    # From here on it is a record like any other.
+    assert stands()
+    assert intact()
+    fresh = world.grant(now=clock.now())
+    assert use(fresh, now=clock.now())
+    assert "grant.active" in events(fresh.ref)
+
+
+def test_without_a_contradiction_or_a_reason_nothing_ends(live_world, kept):
+    grant = live_world.grant()
+    make_checkpoint(now=clock.now())
+    with pytest.raises(NothingWasRestored):
+        accept_restore(reason="To be sure", now=clock.now())
+    with pytest.raises(InvalidInput):
+        accept_restore(reason=" ", now=clock.now())
+    with pytest.raises(CommandError, match="agrees"):
+        call_command("restored", reason="To be sure")
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
