@@ -35,7 +35,7 @@ MANY = 200
 # Of all work, the newest so many are looked through for letters in their titles.
 MOST_WORK = 2000
 # Of all commands that were tried, the newest so many are looked through.
-MOST_RUNS = 20_000
+MOST_RUNS = 5_000
 _REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
