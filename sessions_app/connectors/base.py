@@ -61,7 +61,7 @@ class GrantSpec:
     """A grant as a connector needs it on one target.
 
     ``token`` (32 hexadecimal digits) marks what is made for it there and opens nothing: every name on the target derives
-    from it. ``made`` is what an earlier call returned, if it is known.
+    from it. ``made`` and ``before`` are what an earlier call returned, if they are known.
     """
 
     grant_ref: str
@@ -71,18 +71,21 @@ class GrantSpec:
     commands: CompiledSet
     expires_at: dt.datetime
     made: Mapping[str, Json] = field(default_factory=dict)
+    before: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """What was made, or may be left, of a grant on one target. ``made`` is what the connector wants to know again; it
-    holds no secret, and is empty where a crash lost it.
+    holds no secret, and is empty where a crash lost it. ``before`` is what it saw on the target before it made anything, to
+    hold the end against; it is kept as it came with the first answer, before anybody can use the grant, and shown nowhere.
     """
 
     grant_ref: str
     token: str
     place: Place
     made: Mapping[str, Json] = field(default_factory=dict)
+    before: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,24 @@ class Issuer(Protocol):
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
         """Make a credential for what ``provision`` made; the one before stops being good for new logins."""
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Compiled commands that name roles of the target, which its administrators may change at any time."""
+
+    def template_roles(self) -> tuple[str, ...]:
+        """The roles that a grant may get, each once."""
+
+
+@runtime_checkable
+class RoleWatcher(Protocol):
+    """A connector that can say which roles on a target no grant may have, however they came to be so."""
+
+    def unfit_roles(self, place: Place, sets: Sequence[CompiledSet]) -> dict[str, str]:
+        """Look at the roles that may be given there, and at those that command sets name; return for each that no grant may
+        have why, and what mends it. Raises ConnectorError.
+        """
 
 
 @runtime_checkable

@@ -276,6 +276,8 @@ class Lease(models.Model):
     # What the connector made and until when it is good; nothing where nothing has to be made, or not yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
+    # What the connector saw before it made anything, to hold the end against. Kept from its first answer on.
+    before = models.JSONField(default=dict)
     # A process may be making something until then, so that a look before proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
     # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant is renewed.

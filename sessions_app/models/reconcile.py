@@ -31,6 +31,8 @@ class Observation(models.Model):
     # How many grants have something there.
     grants = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
+    # Roles there that no grant may have, each with why.
+    unfit = models.JSONField(default=dict)
 
     def __str__(self) -> str:
         return f"observation of {self.target_id}"

@@ -57,10 +57,12 @@ from sessions_app.policy.catalogue import (
 )
 from sessions_app.policy.commands.document import digest as command_set_digest
 from sessions_app.policy.commands.findings import Finding
+from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
 from sessions_app.policy.webhooks import WebhookDocument
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import why_never_met
+from sessions_app.queries.unfit import unfit
 
 # What a cluster's document gives, by the part that names who gets it.
 CLUSTER_PERMISSIONS = {
@@ -340,6 +342,14 @@ def write_command_set(
     note(plan, "change" if before else "create", "command set", file.name, before, version.document)
 
 
+def _refuse_unfit(document: PolicyDocument) -> None:
+    """A policy brings no command set to a cluster where a role that it names could be handed on. Raises DocumentError."""
+    sets = CommandSet.objects.live().filter(name__in=document.command_sets).prefetch_related("versions")
+    found = unfit([version for one in sets if (version := one.published)], document.clusters)
+    if found:
+        raise DocumentError([Problem("command_sets", why) for why in found])
+
+
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
     """Make a policy what the document says; grants that it no longer covers end. The plan is told what can't be met."""
     if why := why_never_met(document):
@@ -349,6 +359,7 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
     live = policy is not None and policy.removed_at is None
     if policy and live and policy.digest == digest_of(data):
         return
+    _refuse_unfit(document)
     before = policy_data(policy) if policy and live else None
     if policy is None:
         policy = AccessPolicy(name=document.name, version=0, created_at=now)

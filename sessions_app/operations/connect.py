@@ -62,7 +62,11 @@ def _place(
 def lease_of(lease: LeaseRow, grant: Grant) -> Lease:
     """Return a stored lease as a connector needs it. Raises ConnectorError."""
     return Lease(
-        grant_ref=grant.ref, token=grant.token, place=place_of_lease(lease, grant.cluster), made=lease.made
+        grant_ref=grant.ref,
+        token=grant.token,
+        place=place_of_lease(lease, grant.cluster),
+        made=lease.made,
+        before=lease.before,
     )
 
 
@@ -75,7 +79,7 @@ def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
     return GrantSpec(
         grant_ref=grant.ref, token=grant.token, holder=grant.holder.username,
         place=place_of_lease(lease, grant.cluster), commands=commands, expires_at=grant.expires_at,
-        made=lease.made,
+        made=lease.made, before=lease.before,
     )  # fmt: skip
 
 

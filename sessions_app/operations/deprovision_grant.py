@@ -23,7 +23,7 @@ from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.connect import connector_for, lease_of
 from sessions_app.operations.finish_run import cut_unfinished, record_finished
-from sessions_app.operations.prepare_grant import maker_of
+from sessions_app.operations.prepare_grant import maker_of, recorded
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_end import tell_of_end
 from sessions_app.operations.transition import StaleGrant, transition
@@ -259,10 +259,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
 
 def _storable(evidence: Evidence) -> dict[str, Json]:
     """Return evidence with every text as it can be stored: a target that lies may say anything."""
-    return {
-        recordable(key): recordable(value) if isinstance(value, str) else value
-        for key, value in evidence.detail.items()
-    }
+    return {recordable(key): recorded(value) for key, value in evidence.detail.items()}
 
 
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:

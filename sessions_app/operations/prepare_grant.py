@@ -147,7 +147,13 @@ def _note(
         error = f"{lease.target.name}: {recordable(result.message)}"
         _own(lease).update(making_until=None, last_error=recordable(result.message))
         return ConnectorError(error, permanent=result.permanent)
-    _own(lease).update(making_until=None, made=result.made, made_until=asked.expires_at, last_error="")
+    _own(lease).update(
+        making_until=None,
+        made=result.made,
+        made_until=asked.expires_at,
+        last_error="",
+        before=lease.before or result.before,
+    )
     record_end(
         event=Event.LEASE_PREPARED, actor=PREPARER, object_type="grant", object_ref=locked.ref, now=now,
         data={"target": lease.target.name, "made": recorded(result.made), "until": asked.expires_at.isoformat()},

@@ -20,6 +20,7 @@ from sessions_app.operations.catalogue_lock import lock_catalogue
 from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
+from sessions_app.queries.unfit import unfit_where_used
 
 
 class NotFitToPublish(StintError):
@@ -113,6 +114,8 @@ def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
         elif not version.accepted.get(key_of(finding), "").strip():
             ask = f'To accept it, give a reason under `accept: {{"{key_of(finding)}": reason}}`.'
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']} {ask}")
+    if unfit := unfit_where_used(version):
+        problems["commands"] = unfit
     for failure in check_examples(document_of(version)):
         problems.setdefault(failure.where, []).append(f"{failure.line}: {failure.message}")
     return problems

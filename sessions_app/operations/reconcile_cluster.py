@@ -17,12 +17,14 @@ from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import held, still_here
 from broker.kernel.text import recordable
-from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Observed, Place
+from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Observed, Place, RoleWatcher
 from sessions_app.connectors.base import Lease as Left
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster, Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
 from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.queries.undoing import installation_mark
+from sessions_app.queries.unfit import sets_of_kind
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,14 @@ class Found:
     token: str
     grant_ref: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look at a target found: what is there of grants, and the roles that no grant may have."""
+
+    observed: Sequence[Observed]
+    unfit: Mapping[str, str]
 
 
 def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
@@ -106,7 +116,8 @@ def _reconcile(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
             _unseen(target, error, now())
         return
     with ThreadPoolExecutor(max_workers=PLACES) as pool:
-        asked = [pool.submit(_look, connector, target) for target in targets]
+        sets = sets_of_kind(cluster.kind) if isinstance(connector, RoleWatcher) else []
+        asked = [pool.submit(_look, connector, target, sets) for target in targets]
         while wait(asked, timeout=BEAT).not_done:
             still_here()
         seen = [one.result() for one in asked]
@@ -117,9 +128,13 @@ def _reconcile(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
             _compare(connector, target, observed, now)
 
 
-def _look(connector: Connector, target: Target) -> list[Observed] | ConnectorError:
+def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> Seen | ConnectorError:
     try:
-        return connector.observe(place_of_target(target))
+        place = place_of_target(target)
+        unfit = connector.unfit_roles(place, sets) if isinstance(connector, RoleWatcher) else {}
+        return Seen(
+            connector.observe(place), {recordable(name): recordable(why) for name, why in unfit.items()}
+        )
     except ConnectorError as error:
         return error
     except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
@@ -133,13 +148,14 @@ def _unseen(target: Target, error: ConnectorError, now: dt.datetime) -> None:
     )
 
 
-def _compare(
-    connector: Connector, target: Target, observed: Sequence[Observed], now: Callable[[], dt.datetime]
-) -> None:
-    at = now()
+def _compare(connector: Connector, target: Target, seen: Seen, now: Callable[[], dt.datetime]) -> None:
+    at, observed = now(), seen.observed
     Observation.objects.update_or_create(
-        target=target, defaults={"tried_at": at, "seen_at": at, "grants": len(observed), "error": ""}
-    )
+        target=target,
+        defaults={
+            "tried_at": at, "seen_at": at, "grants": len(observed), "error": "", "unfit": seen.unfit,
+        },
+    )  # fmt: skip
     found = _differences(target, observed, at)
     _note(target, found, at)
     _mend(target, [one for one in found if one.kind != DriftKind.ORPHAN], at)

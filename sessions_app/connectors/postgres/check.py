@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import LiteralString
 
 from psycopg import sql
@@ -11,6 +11,9 @@ from psycopg import sql
 from sessions_app.connectors.base import CheckStep, ConnectorError, Place
 from sessions_app.connectors.postgres.connection import Budget, Server, connected
 from sessions_app.connectors.postgres.parameters import KEEPER, PostgresParameters, parameters_of
+from sessions_app.connectors.postgres.reach import Fault, faults_of
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.postgres.decide import CompiledSet
 
 OLDEST = 15
 SKEW_SECONDS = 2.0
@@ -69,7 +72,7 @@ def _steps(server: Server, parameters: PostgresParameters, budget: Budget) -> It
     yield _superuser(server, broker)
     yield _createrole(server, broker)
     yield _signal(server, broker)
-    yield _templates(server, broker)
+    yield from _templates(server, broker, budget)
     yield _keeper(server, parameters, broker)
     yield _logging(server, broker)
     if parameters.read_statements:
@@ -119,9 +122,19 @@ def _signal(server: Server, broker: str) -> CheckStep:
     return CheckStep("ends sessions", fine, said, "" if fine else f"GRANT pg_signal_backend TO {broker};")
 
 
-def _templates(server: Server, broker: str) -> CheckStep:
-    found = server.value(_TEMPLATES)
-    if server.superuser or (found and set(found) != {KEEPER}):
+def _templates(server: Server, broker: str, budget: Budget) -> Iterator[CheckStep]:
+    keeper = parameters_of(server.place).reassign_to
+    found = [name for name in server.value(_TEMPLATES) if name not in (KEEPER, keeper)]
+    yield _givable(server, broker, found)
+    yield from (_fault_step(fault) for fault in faults_of(server, found, budget))
+
+
+def _fault_step(fault: Fault) -> CheckStep:
+    return CheckStep(f"template role {fault.template}", False, f"no grant may have it: {fault}", fault.fix)
+
+
+def _givable(server: Server, broker: str, found: Sequence[str]) -> CheckStep:
+    if server.superuser or found:
         return CheckStep("template roles", True, f"Stint may give {', '.join(found) or 'every role'}")
     fix = f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN OPTION;"
     if server.version < 16:
@@ -204,6 +217,34 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
         f"; {untried} were not tried for lack of time" if untried else ""
     )
     yield CheckStep("databases", True, said)
+
+
+def unfit_roles(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> dict[str, str]:
+    """Which template roles no grant may have: of those that Stint may give, and of those that command sets name."""
+    with connected(place, budget, purpose="stint look") as server:
+        roles = {*_named(sets), *server.value(_TEMPLATES)} - {KEEPER, parameters_of(place).reassign_to}
+        return {
+            one.template: f"no grant may have the role {one.template}: {one}. Let an administrator run: {one.fix}"
+            for one in faults_of(server, sorted(roles), budget)
+        }
+
+
+def _named(sets: Sequence[answers.CompiledSet]) -> set[str]:
+    return {role for one in sets if isinstance(one, CompiledSet) for role in one.template_roles()}
+
+
+def check_sets(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> list[CheckStep]:
+    """Look at the template roles that command sets name, free places of theirs included. Never raises for what the server does."""
+    named = _named(sets)
+    try:
+        with connected(place, budget, purpose="stint check") as server:
+            found = faults_of(server, sorted(named), budget) if named else []
+    except ConnectorError as error:
+        return [CheckStep("template roles of command sets", False, error.message, _login_fix(place, error))]
+    if not found:
+        said = ", ".join(sorted(named)) or "none is named"
+        return [CheckStep("template roles of command sets", True, said)]
+    return [_fault_step(fault) for fault in found]
 
 
 def _database(place: Place, name: str, budget: Budget) -> CheckStep | None:

@@ -31,6 +31,8 @@ LOCK_SECONDS = 4
 # Two who change the same row of the catalogue: `tuple concurrently updated`, which is no state of its own; a deadlock; a name
 # that the other made (23505, 42710) or dropped (42704) meanwhile.
 _COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
+# lock_not_available, which a lock_timeout ends in.
+_LOCKED = "55P03"
 ATTEMPTS = 25
 LONGEST_PAUSE = 0.06
 
@@ -48,6 +50,10 @@ _STATES_THAT_STAY = ("28", "3D", "42501")
 
 class CollisionError(ConnectorError):
     """Somebody else changed the same roles or privileges at the same moment; it may go well the next time."""
+
+
+class LockedError(ConnectorError):
+    """Somebody holds a lock on what was to be changed."""
 
 
 class Budget:
@@ -88,10 +94,14 @@ class Server:
         with said_by(self.place):
             return self.connection.execute(statement, values or None).fetchall()
 
-    def rows_by_name(self, statement: LiteralString, values: Mapping[str, Any]) -> Row:
-        """The one row that a statement with named values returns. Raises ConnectorError."""
+    def rows_by_names(self, statement: LiteralString | Statement, values: Mapping[str, Any]) -> list[Row]:
+        """The rows that a statement with named values returns. Raises ConnectorError."""
         with said_by(self.place):
-            return self.connection.execute(statement, values).fetchall()[0]
+            return self.connection.execute(statement, values).fetchall()
+
+    def row_by_names(self, statement: LiteralString, values: Mapping[str, Any]) -> Row:
+        """The one row that a statement with named values returns. Raises ConnectorError."""
+        return self.rows_by_names(statement, values)[0]
 
     def value(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> Any:
         """The one value that a statement returns. Raises ConnectorError."""
@@ -213,6 +223,8 @@ def said_by(place: Place) -> Iterator[None]:
         state, message = error.sqlstate or "", f"{place.target.name}: {reason_of(error)}."
         if state in _COLLISIONS:
             raise CollisionError(message) from None
+        if state == _LOCKED:
+            raise LockedError(message) from None
         raise ConnectorError(message, permanent=state.startswith(_STATES_THAT_STAY)) from None
 
 

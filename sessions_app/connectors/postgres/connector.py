@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 from psycopg import sql
@@ -12,18 +13,19 @@ from sessions_app.connectors.base import (
     Credential,
     Evidence,
     GrantSpec,
-    Json,
     Lease,
     Observed,
     Place,
 )
 from sessions_app.connectors.postgres import facts, provision, revoke
-from sessions_app.connectors.postgres.check import check_place
+from sessions_app.connectors.postgres.check import check_place, check_sets, unfit_roles
 from sessions_app.connectors.postgres.connection import Budget, connected, repeated
 from sessions_app.connectors.postgres.names import role_names, until_text
 from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
+from sessions_app.connectors.postgres.reach import faults_of
 from sessions_app.connectors.postgres.scram import new_password, verifier
 from sessions_app.connectors.registry import ConnectorType
+from sessions_app.policy.commands import answers
 
 DEFAULT_PORT = 5432
 
@@ -36,17 +38,20 @@ class PostgresConnector:
     def provision(self, spec: GrantSpec) -> Lease:
         """Make the grant's roles or mend them; roles that were changed beyond mending are made anew."""
         budget = Budget()
-        lease = Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
         try:
-            made = repeated(budget, lambda: self._make(spec, budget))
+            return repeated(budget, lambda: self._make(spec, budget))
         except provision.NotIntactError:
-            revoke.revoke(lease, budget)
-            made = repeated(budget, lambda: self._make(spec, budget))
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made)
+            revoke.revoke(
+                Lease(
+                    grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=spec.made, before=spec.before
+                ),
+                budget,
+            )  # fmt: skip
+            return repeated(budget, lambda: self._make(spec, budget))
 
-    def _make(self, spec: GrantSpec, budget: Budget) -> dict[str, Json]:
+    def _make(self, spec: GrantSpec, budget: Budget) -> Lease:
         with connected(spec.place, budget, purpose=f"stint {spec.grant_ref}") as server:
-            return provision.make(server, spec)
+            return provision.make(server, spec, budget)
 
     def revoke(self, lease: Lease) -> Evidence:
         """End the grant's sessions and unmake its roles in every database."""
@@ -58,12 +63,24 @@ class PostgresConnector:
 
     def observe(self, place: Place) -> list[Observed]:
         """Every grant of which the server has a role, whichever cluster it belongs to."""
-        with connected(place, Budget()) as server:
-            return facts.observed(server)
+        budget = Budget()
+        with connected(place, budget) as server:
+            found = facts.grant_roles(server)
+            templates = {role for one in found.values() if one.comment for role in one.comment.roles}
+            faults = {one.template: str(one) for one in faults_of(server, sorted(templates), budget)}
+            return facts.observed(found, faults)
 
     def check(self, place: Place) -> list[CheckStep]:
         """Report what is missing for Stint, with the SQL that mends it."""
         return check_place(place, Budget())
+
+    def check_commands(self, place: Place, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
+        """Say which template roles of the command sets no grant may have, and why."""
+        return check_sets(place, sets, Budget())
+
+    def unfit_roles(self, place: Place, sets: Sequence[answers.CompiledSet]) -> dict[str, str]:
+        """Look at the template roles that Stint may give, and at those that the command sets name."""
+        return unfit_roles(place, sets, Budget())
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
         """Give the grant's role a new password, which the server gets as a SCRAM verifier only.

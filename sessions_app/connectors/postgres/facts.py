@@ -42,7 +42,8 @@ _LEFT: LiteralString = """
 SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY (%(names)s)),
        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = ANY (%(oids)s)),
        (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)),
-       (SELECT count(*) FROM pg_auth_members WHERE roleid = ANY (%(oids)s) OR member = ANY (%(oids)s)),
+       (SELECT count(*) FROM pg_auth_members
+        WHERE roleid = ANY (%(oids)s) OR member = ANY (%(oids)s) OR grantor = ANY (%(oids)s)),
        (SELECT count(*) FROM pg_prepared_xacts WHERE owner = ANY (%(names)s))
 """
 _LEFT_NAMES = ("roles", "backends", "owned_or_granted", "memberships", "prepared_transactions")
@@ -82,7 +83,7 @@ def _facts(row: tuple[object, ...]) -> RoleFacts:
 
 def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, Json]:
     """How much of each sort is left of a grant's roles. Roles that are dropped already are known by their ``oids``."""
-    row = server.rows_by_name(_LEFT, {"names": names.both, "oids": list(oids)})
+    row = server.row_by_names(_LEFT, {"names": names.both, "oids": list(oids)})
     return dict(zip(_LEFT_NAMES, row, strict=True))
 
 
@@ -131,17 +132,19 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
     return [what for wrong, what in tests if wrong]
 
 
-def observed(server: Server) -> list[Observed]:
-    """Every grant of which there is a role on the server."""
-    found = grant_roles(server)
+def observed(found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> list[Observed]:
+    """Every grant of which there is a role on the server. ``unfit`` says of template roles why no grant may have them."""
     tokens = dict.fromkeys(token for name in found if (token := token_of(name)))
-    return [_observed(token, found) for token in tokens]
+    return [_observed(token, found, unfit) for token in tokens]
 
 
-def _observed(token: str, found: Mapping[str, RoleFacts]) -> Observed:
+def _observed(token: str, found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> Observed:
     names = role_names(token)
-    wrong = faults(names, found)
-    comments = (found[name].comment for name in names.both if name in found)
-    grant = next((comment.grant for comment in comments if comment), "")
+    comment = next(
+        (found[name].comment for name in names.both if name in found and found[name].comment), None
+    )
+    templates = comment.roles if comment else ()
+    wrong = [*faults(names, found), *(unfit[role] for role in templates if role in unfit)]
+    grant = comment.grant if comment else ""
     detail = f"role {names.login}" + (f": {'; '.join(wrong)}" if wrong else "")
     return Observed(token=token, grant_ref=grant, intact=not wrong, detail=detail)

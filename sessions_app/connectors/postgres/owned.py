@@ -15,6 +15,7 @@ from psycopg import sql
 from sessions_app.connectors.base import ConnectorError, Json
 from sessions_app.connectors.postgres.connection import Budget, Server, connected, repeated
 from sessions_app.connectors.postgres.parameters import parameters_of
+from sessions_app.connectors.postgres.taken_back import take_back
 
 # Databases and other shared objects have number 0; any database will do for these.
 _DEPENDENCIES: LiteralString = """
@@ -25,6 +26,8 @@ LEFT JOIN pg_shdepend s ON s.dbid = d.oid AND s.refclassid = 'pg_authid'::regcla
 GROUP BY 1, 2 ORDER BY 1
 """
 SHARED = "(shared)"
+# So many kinds of what was taken back are told for each database.
+TOLD = 20
 
 
 def clean_databases(
@@ -32,7 +35,8 @@ def clean_databases(
 ) -> dict[str, Json]:
     """Give away what the roles own and take back what they were granted; return each database's answer.
 
-    Raises ConnectorError that names the databases in which it could not be done, after all others are done.
+    What the roles gave to others is taken back before, and told as `taken_back`. Raises ConnectorError that names the databases
+    in which it could not be done, after all others are done.
     """
     answers: dict[str, Json] = {}
     failed: list[ConnectorError] = []
@@ -42,7 +46,8 @@ def clean_databases(
         if not owned and not granted:
             continue
         try:
-            _clean(server, database, connectable, roles, owned, budget)
+            if taken := _clean(server, database, connectable, roles, oids, owned, budget):
+                answers[name] = {"owned": owned, "granted": granted, "taken_back": taken}
         except ConnectorError as error:
             failed.append(error)
     if failed:
@@ -53,8 +58,14 @@ def clean_databases(
 
 
 def _clean(
-    server: Server, database: str, connectable: bool, roles: Sequence[str], owned: int, budget: Budget
-) -> None:
+    server: Server,
+    database: str,
+    connectable: bool,
+    roles: Sequence[str],
+    oids: Sequence[int],
+    owned: int,
+    budget: Budget,
+) -> list[Json]:
     where = database or parameters_of(server.place).database
     if not connectable:
         raise ConnectorError(
@@ -65,16 +76,20 @@ def _clean(
     if owned:
         _ensure_keeper(server)
     with connected(server.place, budget, database=where) as there:
-        repeated(budget, lambda: _clean_there(there, roles, owned, budget))
+        return repeated(budget, lambda: _clean_there(there, roles, oids, owned, budget))
 
 
-def _clean_there(there: Server, roles: Sequence[str], owned: int, budget: Budget) -> None:
+def _clean_there(
+    there: Server, roles: Sequence[str], oids: Sequence[int], owned: int, budget: Budget
+) -> list[Json]:
     with there.transaction():
         # Anybody may make large objects by the hundred thousand; one statement gives them all away.
         limit = sql.Literal(f"{budget.left * 1000:.0f}ms")
         there.run(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
+        taken = take_back(there, oids)
         _give_away(there, roles, owned)
         there.run(sql.SQL("DROP OWNED BY {}").format(_list(roles)))
+    return list(taken[:TOLD])
 
 
 def _allow(database: str) -> str:

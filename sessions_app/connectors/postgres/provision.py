@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import LiteralString
 
 from psycopg import sql
 
-from sessions_app.connectors.base import ConnectorError, GrantSpec, Json
-from sessions_app.connectors.postgres.connection import Server
+from sessions_app.connectors.base import ConnectorError, GrantSpec, Json, Lease
+from sessions_app.connectors.postgres.connection import Budget, Server
 from sessions_app.connectors.postgres.facts import RoleFacts, faults, grant_roles
+from sessions_app.connectors.postgres.handed import snapshot
 from sessions_app.connectors.postgres.names import Comment, RoleNames, role_names, until_text
 from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.connectors.postgres.privileges import grant_missing, grant_option
+from sessions_app.connectors.postgres.reach import refuse_faults
 from sessions_app.policy.commands.postgres.decide import CompiledSet
 from sessions_app.policy.commands.postgres.privileges import Privilege
-from sessions_app.policy.commands.postgres.roles import role_fault
-
-_ABOVE: LiteralString = """
-WITH RECURSIVE above(oid) AS (
-    SELECT oid FROM pg_roles WHERE rolname = ANY (%s)
-    UNION SELECT m.roleid FROM pg_auth_members m JOIN above ON m.member = above.oid)
-SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls FROM pg_roles JOIN above USING (oid)
-"""
 
 
 class NotIntactError(ConnectorError):
     """The roles are not as they should be, and only making them anew can help."""
 
 
-def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
-    """Make the roles of a grant or mend them, and return what is to be known of them.
+def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
+    """Make the roles of a grant or mend them, and return what is to be known of them, and what stood before.
 
     Raises NotIntactError when they can't be mended, ConnectorError for anything else.
     """
@@ -39,7 +32,8 @@ def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
     wanted = privileges_of(server, spec)
     templates = [one.plain_names[0] for one in wanted if one.kind == "role"]
     _refuse_over(server, spec.expires_at)
-    _refuse_templates(server, templates)
+    refuse_faults(server, templates, budget)
+    before = spec.before or snapshot(server, templates, budget)
     with server.transaction():
         _make_roles(server, spec, names)
         _make_memberships(server, names, templates)
@@ -47,11 +41,12 @@ def make(server: Server, spec: GrantSpec) -> dict[str, Json]:
         logs = _log_statements(server, names.login)
         _comment(server, spec, names, templates)
         login = _checked(server, spec, names)
-    return {
+    made: dict[str, Json] = {
         "role": names.login, "oid": login.oid, "rights_oid": grant_roles(server, [names.rights])[names.rights].oid,
         "database": parameters_of(spec.place).database, "privileges": len(wanted) - len(templates),
         "template_roles": templates, "logs_statements": logs,
     }  # fmt: skip
+    return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made, before=before)
 
 
 def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
@@ -69,28 +64,6 @@ def _refuse_over(server: Server, expires_at: dt.datetime) -> None:
         raise ConnectorError(
             f"{server.place.target.name}: the grant's time is over by the server's clock.", permanent=True
         )
-
-
-def _refuse_templates(server: Server, templates: Sequence[str]) -> None:
-    """A template may be no role, and a member of none, that is bound by nothing or by little."""
-    if not templates:
-        return
-    above: dict[str, bool] = dict(server.rows(_ABOVE, (list(templates),)))
-    for name in templates:
-        if name not in above:
-            raise ConnectorError(
-                f"{server.place.target.name} has no role {name}. Let an administrator make it, or name another.",
-                permanent=True,
-            )
-    broker = server.connection.info.user
-    for name, powerful in above.items():
-        fault = "has attributes such as SUPERUSER or CREATEROLE" if powerful else role_fault(name)
-        if fault or name == broker:
-            raise ConnectorError(
-                f"{server.place.target.name}: no grant may have the role {name}, itself or through {', '.join(templates)}: it "
-                f"{fault or 'is Stint’s own'}.",
-                permanent=True,
-            )
 
 
 def _make_roles(server: Server, spec: GrantSpec, names: RoleNames) -> None:

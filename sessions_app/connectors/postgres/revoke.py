@@ -2,7 +2,8 @@
 
 No new logins first; then the sessions, by the role's number, until there is none; then memberships, so that privileges are
 gone in every database; prepared transactions, which keep locks; what the role owns or was granted, in each database that the
-server's shared catalogue names; the roles; and a last look. A database that can't be reached does not stop the others, and
+server's shared catalogue names, with what the roles gave to others; the roles; a last look; and what stood before the grant
+held against what stands now. A database that can't be reached does not stop the others, and
 makes the revoke fail: until it is reached, the role stays, without login, session or privilege.
 """
 
@@ -18,15 +19,27 @@ from typing import LiteralString
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError, Evidence, Json, Lease
-from sessions_app.connectors.postgres.connection import Budget, CollisionError, Server, connected, repeated
+from sessions_app.connectors.postgres.connection import (
+    Budget,
+    CollisionError,
+    LockedError,
+    Server,
+    connected,
+    repeated,
+)
 from sessions_app.connectors.postgres.facts import RoleFacts, grant_roles, left_of
+from sessions_app.connectors.postgres.handed import appeared, complaint
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.owned import clean_databases
 from sessions_app.connectors.postgres.prepared import roll_back_prepared
 from sessions_app.connectors.postgres.slots import drop_slots, held_slots
+from sessions_app.connectors.postgres.taken_back import take_back_memberships
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
+# How long the row of a role is waited for before its sessions and prepared transactions are ended, and how often.
+LOCK_PATIENCE = "100ms"
+LOCKED_ATTEMPTS = 10
 
 _TERMINATE: LiteralString = (
     "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
@@ -43,6 +56,7 @@ class _Work:
     found: dict[str, RoleFacts] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
     ended: int = 0
+    rolled_back: int = 0
     detail: dict[str, Json] = field(default_factory=dict)
     timings: dict[str, Json] = field(default_factory=dict)
 
@@ -79,6 +93,11 @@ def revoke(lease: Lease, budget: Budget) -> Evidence:
         work = _Work(server, lease, budget)
         repeated(budget, lambda: _unmake(work))
         left = left_of(server, names, work.oids)
+        with work.step("compare"):
+            compared, new = appeared(server, lease.before, budget)
+        if new:
+            raise complaint(server, new)
+    work.detail |= compared
     return Evidence(
         gone=not any(left.values()),
         detail={"asked_at": asked, "answered_at": now_text(), **left, **work.detail, "ms": work.timings},
@@ -92,8 +111,10 @@ def verify(lease: Lease, budget: Budget) -> Evidence:
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
         oids = [facts.oid for facts in grant_roles(server, names.both).values()] + _known_oids(lease)
         left = left_of(server, names, oids)
+        compared, new = appeared(server, lease.before, budget)
     return Evidence(
-        gone=not any(left.values()), detail={"asked_at": asked, "answered_at": now_text(), **left}
+        gone=not any(left.values()) and not new,
+        detail={"asked_at": asked, "answered_at": now_text(), **left, **compared},
     )
 
 
@@ -107,11 +128,12 @@ def _unmake(work: _Work) -> None:
         work.detail["backends_ended"] = work.ended
     with work.step("memberships"):
         work.detail["memberships_revoked"] = _leave_roles(work)
+        given = take_back_memberships(work.server, work.oids)
+        work.detail["memberships_taken_back"] = [*given]
     if kept_login is not None:
         raise kept_login
     with work.step("prepared"):
-        _become_member(work)
-        work.detail["prepared_rolled_back"] = roll_back_prepared(work.server, work.roles, work.budget)
+        _roll_back(work)
         work.detail["slots_dropped"] = drop_slots(work.server, slots)
     with work.step("owned"):
         work.detail["databases"] = clean_databases(work.server, work.roles, work.oids, work.budget)
@@ -129,7 +151,7 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
     failed = None
     for role in work.roles:
         try:
-            work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+            _alter_no_login(work, role)
         except CollisionError:
             raise
         except ConnectorError as error:
@@ -138,6 +160,29 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
                 f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent
             )
     return failed
+
+
+def _alter_no_login(work: _Work, role: str) -> None:
+    """A holder may change their own password and leave that open, in a session or a prepared transaction, which locks the row of
+    their role: such are ended first. Who waits for a row gets it before one who logs in anew, so that this comes to an end.
+    """
+    for _ in range(LOCKED_ATTEMPTS):
+        try:
+            with work.server.transaction():
+                work.server.run(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_PATIENCE)))
+                work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except LockedError:
+            work.ended += end_backends(work.server, work.oids, work.budget)
+            _roll_back(work)
+        else:
+            return
+    work.server.run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)))
+
+
+def _roll_back(work: _Work) -> None:
+    _become_member(work)
+    work.rolled_back += roll_back_prepared(work.server, work.roles, work.budget)
+    work.detail["prepared_rolled_back"] = work.rolled_back
 
 
 def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:

@@ -94,7 +94,7 @@ def _log_file(server: Server) -> str | None:
 
 
 def _logged(server: Server, path: str, role: str, since: dt.datetime) -> list[RunStatement]:
-    raw, zone = server.rows_by_name(_LOG, {"path": path, "tail": LOG_TAIL})
+    raw, zone = server.row_by_names(_LOG, {"path": path, "tail": LOG_TAIL})
     return [one for one in _entries(raw or b"", role, _zone(zone)) if one.at >= since]
 
 

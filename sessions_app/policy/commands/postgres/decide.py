@@ -16,7 +16,7 @@ from sessions_app.policy.commands.answers import Allowed, CommandView, CompileEr
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
-from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.parameters import Choice, ParameterType, ValueRefused
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
 from sessions_app.policy.commands.postgres.lines import LineRefused, check_name, parse_line
 from sessions_app.policy.commands.postgres.privileges import Privilege, Slot
@@ -60,6 +60,24 @@ class CompiledSet(answers.CompiledSet):
         for one in every:
             _ = one.plain_names
         return every
+
+    def template_roles(self) -> tuple[str, ...]:
+        """The template roles that a grant may get, each once, those of every choice that is open yet."""
+        found = (
+            name
+            for command in self.commands
+            for one in command.privileges
+            if one.kind == "role"
+            for name in _choices(one.names[0], command.types)
+        )
+        return tuple(dict.fromkeys(found))
+
+
+def _choices(name: str | Slot, types: Mapping[str, ParameterType]) -> tuple[str, ...]:
+    if isinstance(name, str):
+        return (name,)
+    type_ = types[name.name]
+    return type_.choices if isinstance(type_, Choice) else ()
 
 
 def compile_set(

@@ -9,7 +9,7 @@ from sessions_app.policy.commands.findings import Finding, Severity, document_fi
 from sessions_app.policy.commands.parameters import Choice, ParameterType
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
 from sessions_app.policy.commands.postgres.privileges import Privilege, Slot
-from sessions_app.policy.commands.postgres.roles import WIDE, role_fault
+from sessions_app.policy.commands.postgres.roles import SCHEDULERS, WIDE, role_fault
 
 _WRITES = frozenset(("INSERT", "UPDATE", "DELETE", "TRUNCATE"))
 _SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast"))
@@ -41,6 +41,12 @@ def _privilege_findings(
             "error", "system", where,
             "the system's own schemas hold functions that read files and end other sessions, and what everybody relies on",
             "leave it out: what is harmless there, everybody may already",
+        )  # fmt: skip
+    if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
+        yield Finding(
+            "error", "scheduler", where,
+            "jobs of a scheduler run after the grant is over, and who may use its schema may add some",
+            "leave it out: let a function of its owner's do the one thing, in another schema, and grant EXECUTE on that",
         )  # fmt: skip
     for name, known in zip(one.names, values, strict=True):
         if known is None and isinstance(name, Slot):

@@ -19,6 +19,8 @@ POWERFUL = frozenset(
      "alloydbsuperuser", "alloydbadmin", "neon_superuser", "supabase_admin", "doadmin", "crunchy_superuser",
      "edb_admin", "pg_signal_backend")
 )  # fmt: skip
+# Schemas of pg_cron, pgAgent and pg_timetable: who may use one may call what adds a job.
+SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 
 
 def role_fault(name: str) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError
 
-LAST = 60
+LAST = 100
 GRANTS = ("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 
 

@@ -380,3 +380,46 @@ def test_grants_made_and_ended_at_once_on_the_same_tables_do_not_fail_each_other
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("kept", ["in sessions", "in a prepared transaction"])
+def test_a_holder_who_locks_the_row_of_their_own_role_keeps_nothing_from_ending(shop, kept):
+    given = shop.give(*WRITE)
+    with given.login() as session, given.login() as another:
+        session.execute("BEGIN")
+        session.execute("ALTER ROLE CURRENT_USER PASSWORD 'mine'")
+        if kept != "in sessions":
+            session.execute("PREPARE TRANSACTION 'locks the row'")
+        evidence = given.revoke()
+        assert dead(session)
+        assert dead(another)
+    assert evidence.gone
+    assert evidence.detail["backends_ended"] == 2
+    assert evidence.detail["prepared_rolled_back"] == (0 if kept == "in sessions" else 1)
+
+
+def test_a_holder_who_locks_the_row_of_their_own_role_again_and_again_is_out(shop):
+    given = shop.give(place=shop.place(connection_limit=20))
+    stop = threading.Event()
+
+    def lock() -> None:
+        while not stop.is_set():
+            try:
+                session = given.login()
+                session.execute("BEGIN")
+                session.execute("ALTER ROLE CURRENT_USER SET work_mem = '1MB'")
+                session.execute(f"ALTER ROLE CURRENT_USER PASSWORD '{given.password}'")
+                session.execute("SELECT pg_sleep(60)")
+            except psycopg.Error:
+                continue
+
+    threads = [threading.Thread(target=lock) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        evidence = given.revoke()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert evidence.gone

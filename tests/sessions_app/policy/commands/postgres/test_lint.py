@@ -26,6 +26,8 @@ FOUND = [
     ("ROLE pg_read_all_data", "read", "warning", "wide_role"),
     ("EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)", "change", "error", "system"),
     ("SELECT ON pg_catalog.pg_authid", "read", "error", "system"),
+    ("EXECUTE ON FUNCTION cron.schedule(text, text)", "change", "error", "scheduler"),
+    ("SELECT ON cron.job", "read", "error", "scheduler"),
     ("UPDATE ON app.orders", "read", "error", "effect"),
     ("TRUNCATE ON app.orders", "change", "error", "effect"),
     ("DELETE ON app.orders", "change", "warning", "effect"),
