@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 def approvals(shell: Shell, most: int) -> None:
     """List what waits for a verdict of yours."""
     found = shell.wire.pages("/requests", most=most, decidable=True)
-    shell.rows(found, wording.REQUESTS, empty="Nothing waits for you.")
+    shell.rows(found, wording.REQUESTS, empty="No request waits for your verdict.")
 
 
 @click.command(cls=Command)
