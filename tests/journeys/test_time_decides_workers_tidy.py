@@ -23,7 +23,8 @@ from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import run, session, use
-from tests.support.gateway import ROOT, Place, eventually
+from tests.support.gateway import ROOT, Place, eventually, on_target
+from tests.support.pace import allow
 
 MANY = 500
 _numbers = itertools.count(500_000)
@@ -159,6 +160,20 @@ def test_a_queue_that_is_emptied_and_killed_loses_no_end(place, valkey):
     eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
 
 
+def test_a_queue_that_is_gone_is_one_line_in_the_log_of_each_process_and_no_more_for_a_minute(place, valkey):
+    with worker(place, valkey, "gone"):
+        eventually(lambda: sweeps("worker"), within=30)
+        os.kill(valkey.pid, signal.SIGKILL)
+        log = place.folder / "worker-gone.log"
+        eventually(lambda: "queue does not answer" in log.read_text(), within=20)
+        # Beat has sent, or tried to, some three messages a second.
+        time.sleep(8)
+        written = log.read_text()
+    # Beat is a process of its own here.
+    assert written.count("queue does not answer") <= 2, written
+    assert "Traceback" not in written
+
+
 def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey):
     from sessions_app.models import Grant
 
@@ -249,6 +264,21 @@ def test_a_gateway_that_is_killed_while_it_asks_a_target_delays_no_end_there(pla
     place.start()
     revoke(ids[1])
     eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == 2, within=10)
+
+
+def test_a_gateway_that_is_frozen_when_a_grant_is_revoked_lets_nothing_run_for_longer_than_two_seconds(
+    place, valkey
+):
+    with worker(place, valkey):
+        eventually(lambda: sweeps("worker"), within=30)
+        grant = place.grant()
+        with place.running("setsid") as (_, tag):
+            os.kill(place.gateway.pid, signal.SIGSTOP)
+            try:
+                revoke(grant.pk)
+                eventually(lambda: not on_target(tag), within=allow(2))
+            finally:
+                os.kill(place.gateway.pid, signal.SIGCONT)
 
 
 def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey):

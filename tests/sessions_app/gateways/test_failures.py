@@ -16,7 +16,7 @@ import pytest
 from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.test_ending import ONE_WAY, ended, revoke, seconds_over
 from tests.support.acts import intact
-from tests.support.gateway import ROOT, Place, eventually, free_port, on_target
+from tests.support.gateway import ROOT, Place, eventually, free_port, new_tag, on_target
 from tests.support.pace import allow
 from tests.support.proxy import SOCKET, BlackHole
 
@@ -152,6 +152,18 @@ def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
         assert -0.1 < seconds_over(grant) < allow(1)
         assert client.wait(allow(2)) == 255
         hole.thaw()
+    eventually(lambda: ended(grant))
+
+
+def test_without_its_database_a_gateway_asks_the_target_itself_to_kill_what_was_left_behind(place, hole):
+    grant, tag = place.grant(duration=10), new_tag()
+    place.ssh("stint-act", "leave", str(tag))
+    assert bool(on_target(tag)) == (place.contain == "group"), "a namespace takes it along at once"
+    hole.freeze()
+    eventually(lambda: seconds_over(grant) > -0.5, within=15)
+    eventually(lambda: not on_target(tag), within=allow(2.5))
+    assert seconds_over(grant) < allow(2)
+    hole.thaw()
     eventually(lambda: ended(grant))
 
 
