@@ -13,9 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
 from broker.audit.standing import standing
 from broker.kernel import clock
+from sessions_app.models import CommandRun
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
+from sessions_app.queries.recordings import free_disk, kept_bytes, recordings_trouble
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
@@ -64,7 +66,9 @@ def readyz() -> HttpResponse:
 
 def _warnings() -> list[str]:
     now = clock.now()
-    return [text for text in (_sweepers(now), *_record(now), _mail(now), _targets(now)) if text]
+    return [
+        text for text in (_sweepers(now), *_record(now), _mail(now), _targets(now), _recordings()) if text
+    ]
 
 
 def _sweepers(now: dt.datetime) -> str:
@@ -100,6 +104,11 @@ def _targets(now: dt.datetime) -> str:
     return late if age > LATE_S else ""
 
 
+def _recordings() -> str:
+    full = "little room is left for recordings: the notices of administrators say of what"
+    return full if recordings_trouble() else ""
+
+
 def _age(since: dt.datetime | None, now: dt.datetime) -> float:
     """Return the seconds since a moment; 0.0 for none."""
     return max(0.0, (now - since).total_seconds()) if since else 0.0
@@ -129,6 +138,11 @@ UNRECONCILED = Gauge(
 SILENCE = Gauge(
     "stint_sweepers_silent_seconds", "Since when nothing that ends access has run, in seconds; +Inf: never"
 )
+RECORDINGS = Gauge("stint_recordings_bytes", "What recordings take, in bytes")
+RECORDINGS_FREE = Gauge(
+    "stint_recordings_free_bytes",
+    "What is free on the disk with the recordings, in bytes; -1 where it is another machine's",
+)
 TOOK = Gauge(
     "stint_revoke_proven_seconds",
     "From the begin of an end to its proof, over the last 500 ends",
@@ -148,6 +162,9 @@ def metrics() -> HttpResponse:
     UNMAILED.set(_age(oldest_unmailed(), now))
     GIVEN_UP.set(given_up_mail(now - dt.timedelta(days=1)))
     UNRECONCILED.set(_age(longest_unreconciled(), now))
+    disk = free_disk()
+    RECORDINGS.set(kept_bytes(CommandRun.objects.all()))
+    RECORDINGS_FREE.set(disk.free if disk else -1)
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)
     for quantile, seconds in revoke_quantiles().items():

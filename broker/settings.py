@@ -30,6 +30,11 @@ ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]
 DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
+# How much may be recorded, in bytes, and for how many days it is kept where a policy does not say.
+RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
+RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
+RECORDINGS_BYTES = envint("STINT_RECORDINGS_MIB", 20_480) * 2**20
+RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
 
 # Checkpoints of the record: which log they name, where they are kept outside the database, and the key that signs them
 # (Ed25519, in PEM). Empty: a key of Stint's own, sealed in the database.

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.db import connection
 
 from accounts.operations.forget_sessions import forget_sessions
@@ -31,6 +32,7 @@ from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.prepare_grant import prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.purge_recordings import purge_recordings
 from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import reconcile_all
 from sessions_app.operations.send_notices import mail_is_due, send_notices
@@ -235,6 +237,12 @@ def forget(**_: Any) -> None:
 def forget_signed_out(**_: Any) -> None:
     """Throw away sign-ins that are over."""
     _clerks.start("forget sessions", lambda: forget_sessions(now=clock.now()))
+
+
+@shared_task(name="recordings.purge", acks_late=True)
+def purge(**_: Any) -> None:
+    """Delete recordings whose time is over, and say when little room is left."""
+    purge_recordings(folder=settings.RECORDINGS_DIR, now=clock.now())
 
 
 @shared_task(name="answers.escalate", acks_late=True)

@@ -125,6 +125,10 @@ class CommandRun(models.Model):
     recording = models.CharField(max_length=200, blank=True)
     recording_digest = models.CharField(max_length=64, blank=True)
     output_bytes = models.BigIntegerField(default=0)
+    # The size of the recording's file; 0 when there is none any more.
+    recording_bytes = models.BigIntegerField(default=0, db_default=0)
+    # From then on the file is to be deleted; its digest stays.
+    recording_purged_at = models.DateTimeField(null=True, blank=True)
 
     objects = CommandRunQuerySet.as_manager()
 
@@ -135,6 +139,13 @@ class CommandRun(models.Model):
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
             # Somebody's past record counts these over many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
+            # How much is kept in all, without reading the runs, and what is oldest.
+            models.Index(
+                fields=["ended_at"],
+                include=["recording_bytes"],
+                condition=Q(recording_bytes__gt=0),
+                name="run_kept",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -28,10 +28,11 @@ def finish_run(
     output_bytes: int = 0,
     recording: str = "",
     recording_digest: str = "",
+    recording_bytes: int = 0,
     reason: str = "",
     now: dt.datetime,
 ) -> None:
-    """Write down how a command ended, with the SHA-256 digest of its recording. One that is over stays as it is.
+    """Write down how a command ended, with the SHA-256 digest of its recording and its size. One that is over stays as it is.
 
     ``state`` is `done` (it ended by itself), `cut` (it was ended) or `failed` (it could not be started); anything
     else raises ValueError.
@@ -51,6 +52,7 @@ def finish_run(
         run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
         run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
+        run.recording_bytes = recording_bytes
         run.reason = recordable(reason)
         run.save()
         record_finished(run=run, now=now)

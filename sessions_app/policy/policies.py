@@ -151,6 +151,12 @@ class Step(_Document):
     tell: Next
 
 
+class Recordings(_Document):
+    """For how long recordings of what commands printed are kept; their digests stay for ever."""
+
+    keep: Annotated[Duration, Field(ge=86400, le=3660 * 86400)]
+
+
 class Delegation(_Document):
     """To whom holders may hand on a part of what they have, and how often it may be handed on (person → pipeline → agent: 2)."""
 
@@ -190,6 +196,7 @@ class PolicyDocument(_Document):
         default=None, exclude_if=lambda value: value is None
     )
     delegation: Delegation | None = Field(default=None, exclude_if=lambda value: value is None)
+    recordings: Recordings | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def deviations_of(self, *, person: bool) -> Deviations:
         """Return after how many refused tries a grant of a person or of a machine is looked at."""

@@ -248,14 +248,17 @@ def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
     recording = _record(scene, f"{at:%Y-%m-%d}/run-{run}.cast", line, text, at)
     finish_run(
         run_id=run, state="done", exit_status=status, output_bytes=recording.output_bytes, recording=recording.path,
-        recording_digest=recording.digest, now=at + dt.timedelta(seconds=2),
+        recording_digest=recording.digest, recording_bytes=recording.file_bytes, now=at + dt.timedelta(seconds=2),
     )  # fmt: skip
 
 
 def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> Any:
     from sessions_app.gateways.ssh.recording import Recorder
+    from sessions_app.queries.recordings import Room
 
-    recorder = Recorder(scene.recordings, path, title=line, started=at)
+    recorder = Recorder(
+        scene.recordings, path, title=line, started=at, room=Room(2**24, "a command has 16 MiB")
+    )
     for part in text.splitlines(keepends=True):
         recorder.output(part.encode(), error=False)
     return recorder.close()

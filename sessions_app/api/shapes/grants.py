@@ -127,6 +127,7 @@ class RunShape(Shape):
     decided_at = Moment(allow_null=True)
     output_bytes = serializers.IntegerField()
     recording_sha256 = serializers.CharField(source="recording_digest")
+    recording_purged_at = serializers.DateTimeField(allow_null=True)
 
 
 class OutputShape(Shape):

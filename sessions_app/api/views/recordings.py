@@ -26,7 +26,12 @@ class _Watched(Endpoint):
         run = watch_recording(run_id=run_id, actor=self.identity, now=clock.now())
         path = recording_file(run.recording)
         if path is None:
-            raise NotFound("There is no such recording.", hint="Its file is not kept (any more).")
+            gone = (
+                f"It was purged on {run.recording_purged_at:%Y-%m-%d}."
+                if run.recording_purged_at
+                else "Its file is not here."
+            )
+            raise NotFound("There is no such recording.", hint=f"{gone} Its digest is in the record.")
         return f"{run.grant.ref}-{run.pk}.cast", path
 
 

@@ -198,7 +198,7 @@ class Command:
     async def _carry_out(self, tried: Tried, begun: asyncio.Future[Errand]) -> Outcome:
         recorder = None
         try:
-            recorder = self._record(tried)
+            recorder = await self._record(tried)
             self._check()
             begun.set_result(self._errand(tried))
             self._parts.alone.used(self._use)
@@ -214,7 +214,7 @@ class Command:
             outcome = Outcome(state="cut", message=self._stopped)
         except Ended as error:
             outcome = Outcome(state="cut", message=self._stopped or error.message)
-        except (ConnectorError, CannotWrap, OSError, asyncssh.Error) as error:
+        except (ConnectorError, CannotWrap, OSError, asyncssh.Error, Unavailable) as error:
             outcome = Outcome(state="failed", message=str(error))
         except Exception as error:  # the edge of one command: whatever it was, the run is over and says so
             log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
@@ -225,12 +225,14 @@ class Command:
             await self._sweep(tried)
         return outcome
 
-    def _record(self, tried: Tried) -> Recorder:
+    async def _record(self, tried: Tried) -> Recorder:
+        room = await self._parts.database.run(self._parts.rooms.room_for, grant_id=self._use.grant_id)
         return Recorder(
             self._parts.recordings,
             recording_path(self._use.grant_ref, tried.run_id),
             title=f"{self._use.grant_ref} {self._use.holder} on {self._use.target.name}: {self._line}",
             started=self._parts.clock.now(),
+            room=room,
         )
 
     async def _execute(
@@ -276,7 +278,7 @@ class Command:
         return Outcome(state="done", exit_status=target.exit_status, signal=target.signal)
 
     def _report(self, tried: Tried, outcome: Outcome, recorder: Recorder | None) -> None:
-        recording = Recording("", "", 0)
+        recording = Recording("", "", 0, 0)
         if recorder is not None:
             try:
                 recording = recorder.close()
@@ -292,6 +294,7 @@ class Command:
             output_bytes=recording.output_bytes,
             recording=recording.path,
             recording_digest=recording.digest,
+            recording_bytes=recording.file_bytes,
             reason=outcome.message,
             now=self._parts.clock.now(),
             plain={"exit_status": None, "signal": "", "reason": "how it ended could not be written down"},

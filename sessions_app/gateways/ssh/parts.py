@@ -12,6 +12,7 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.holds import Holds
 from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.queries.recordings import Rooms
 
 State = Literal["done", "cut", "failed", "refused"]
 
@@ -38,3 +39,4 @@ class Parts:
     gateway_id: int
     recordings: Path
     alone: Alone
+    rooms: Rooms

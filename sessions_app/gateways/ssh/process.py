@@ -33,6 +33,7 @@ from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkee
 from sessions_app.gateways.ssh.sweeper import Sweeper
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.operations.stop_gateway import stop_gateway
+from sessions_app.queries.recordings import Rooms
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +130,7 @@ class Gateway:
             gateway_id=await self._lease.renew(),
             recordings=settings.RECORDINGS_DIR,
             alone=alone,
+            rooms=Rooms(),
         )
         reports.on_delivered = self._sweeper.wake
         self._door = Doorkeeper(parts, self._registry, settings.PUBLIC_URL)

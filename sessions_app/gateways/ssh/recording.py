@@ -11,16 +11,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-CAP = 16 * 1024 * 1024
+from sessions_app.queries.recordings import Room
+
 _BUFFER = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A closed recording: its path below the recordings' folder, the SHA-256 of the file in hex, and how much was printed."""
+    """A closed recording: its path below the recordings' folder, the SHA-256 of the file in hex, its size, and how much was
+    printed, both in bytes.
+    """
 
     path: str
     digest: str
+    file_bytes: int
     output_bytes: int
 
 
@@ -35,9 +39,12 @@ class Recorder:
         title: str,
         started: dt.datetime,
         size: tuple[int, int] = (80, 24),
-        cap: int = CAP,
+        room: Room,
     ) -> None:
-        """Create ``folder/path`` for its owner alone. Raises OSError; one that exists is never written over."""
+        """Create ``folder/path`` for its owner alone; once ``room`` is used up, what is printed is counted, not kept.
+
+        Raises OSError; one that exists is never written over.
+        """
         full = folder / path
         full.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -45,7 +52,7 @@ class Recorder:
         self._path = path
         self._hash = hashlib.sha256()
         self._written = self._printed = 0
-        self._cap = cap
+        self._room = room
         self._full = False
         self._began = time.monotonic()
         # One for each stream: a character may be split over packets, and the other stream's come between.
@@ -61,12 +68,13 @@ class Recorder:
         self._printed += len(data)
         if self._full:
             return
-        text = self._decoders[error].decode(data)
-        if text:
-            self._event(text.replace("\n", "\r\n"))
-        if self._written > self._cap:
+        text = self._decoders[error].decode(data).replace("\n", "\r\n")
+        left = max(0, self._room.bytes - self._written)
+        if text[:left]:
+            self._event(text[:left])
+        if len(text) > left:
             self._full = True
-            self._event(f"\r\n[stint: more was printed; the recording ends here, at {self._cap} bytes]\r\n")
+            self._event(f"\r\n[stint: more was printed; the recording ends here: {self._room.limit}]\r\n")
 
     def flush(self) -> None:
         """Let readers of the file see what was printed so far. Raises OSError."""
@@ -79,7 +87,7 @@ class Recorder:
                 self._event(text)
         self._file.flush()
         self._file.close()
-        return Recording(self._path, self._hash.hexdigest(), self._printed)
+        return Recording(self._path, self._hash.hexdigest(), self._written, self._printed)
 
     def _event(self, text: str) -> None:
         self._line([round(time.monotonic() - self._began, 6), "o", text])

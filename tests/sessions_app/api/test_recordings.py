@@ -86,3 +86,11 @@ def test_what_is_not_ones_own_or_has_none_is_not_there_and_nothing_is_recorded(a
     for gone in ("gone.cast", "../outside"):
         CommandRun.objects.update(recording=gone)
         assert api("alice").get(f"/runs/{run.pk}/{tail}").status_code == 404
+
+
+def test_one_that_was_purged_is_said_to_be(api, recorded, world):
+    run = recorded(HEAD, [0.1, "o", "one"])
+    CommandRun.objects.filter(pk=run.pk).update(recording="gone.cast", recording_purged_at=world.now)
+    answer = api("bob").get(f"/runs/{run.pk}/recording")
+    assert answer.status_code == 404
+    assert f"It was purged on {world.now:%Y-%m-%d}. Its digest is in the record." in str(answer.json())

@@ -260,3 +260,19 @@ def test_a_session_of_which_the_gateway_never_heard_is_closed_and_those_in_use_a
         assert client.poll() is None
         revoke(grant)
         eventually(lambda: ended(grant))
+
+
+@ONE_WAY
+def test_a_grant_whose_recordings_are_full_goes_on_and_its_recordings_say_why_they_end(place):
+    place.start(STINT_RECORDINGS_MIB_PER_GRANT="1")
+    try:
+        grant = place.grant()
+        for _ in range(2):
+            assert len(place.ssh("stint-act big 3000000").stdout) == 3_000_000
+        eventually(lambda: grant.runs.filter(state="done").count() == 2)
+        full, empty = grant.runs.order_by("pk")
+        assert full.recording_bytes > 2**20 > 10_000 > empty.recording_bytes > 0
+        said = (place.folder / "state" / "recordings" / empty.recording).read_text()
+        assert "the recording ends here: this grant's recordings have 1 MiB" in said
+    finally:
+        place.stop()

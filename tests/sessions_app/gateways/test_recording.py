@@ -9,12 +9,14 @@ import json
 import pytest
 
 from sessions_app.gateways.ssh.recording import Recorder
+from sessions_app.queries.recordings import Room
 
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
 def record(folder, *chunks, cap=1_000_000):
-    recorder = Recorder(folder, "GR-1/7.cast", title="echo", started=START, cap=cap)
+    room = Room(cap, "a command has 16 MiB")
+    recorder = Recorder(folder, "GR-1/7.cast", title="echo", started=START, room=room)
     for data, error in chunks:
         recorder.output(data, error=error)
     made = recorder.close()

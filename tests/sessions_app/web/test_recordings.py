@@ -123,3 +123,12 @@ def test_what_is_rare_is_found_page_by_page_and_no_page_looks_through_everything
     assert (first.rows, first.before) == ([], newer[-1].pk - 1)
     second = recordings(world.bob, text="restart", span=2, before=str(first.before))
     assert second.rows == [recorded]
+
+
+def test_one_that_was_purged_is_said_to_be_with_its_digest(recorded, grant, as_bob, now):
+    (settings.RECORDINGS_DIR / recorded.recording).unlink()
+    CommandRun.objects.filter(pk=recorded.pk).update(recording_purged_at=now)
+    page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
+    assert "The recording was purged" in page
+    assert recorded.recording_digest in page
+    assert "Its recording was purged" in as_bob.get(f"/grants/{grant.ref}/").content.decode()

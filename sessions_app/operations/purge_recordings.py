@@ -1,0 +1,103 @@
+"""Delete recordings when their time is over; the record keeps their digests."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import structlog
+from django.db import transaction
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import AccessPolicy, CommandRun, Notice
+from sessions_app.operations.tell import tell
+from sessions_app.queries.recordings import recordings_trouble, too_old
+
+PURGER = Actor.system("recordings")
+# So many files go in one round for each policy, and so many stand in one entry.
+BATCH = 500
+# Who administers is told again after so long.
+AGAIN = dt.timedelta(days=1)
+
+log = structlog.get_logger(__name__)
+
+
+def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
+    """Delete recordings in ``folder`` that are older than their policies keep them, and return how many files went.
+
+    What is to go is written down first, so that a crash leaves no file that nobody knows of. Tells administrators, once a
+    day, when there is little room left. Does nothing where the folder is not there: another machine has it.
+    """
+    if not folder.is_dir():
+        return 0
+    for policy in AccessPolicy.objects.all():
+        _mark(policy, now)
+    _warn(now)
+    return sum(_delete(run, folder) for run in _marked())
+
+
+@transaction.atomic
+def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
+    old = CommandRun.objects.filter(
+        recording_bytes__gt=0,
+        recording_purged_at__isnull=True,
+        grant__policy=policy,
+        ended_at__lt=too_old(policy, now),
+    )
+    found = list(
+        old.order_by("ended_at")[:BATCH]
+        .select_related("grant")
+        .select_for_update(of=("self",), skip_locked=True)
+    )
+    CommandRun.objects.filter(pk__in=[run.pk for run in found]).update(recording_purged_at=now)
+    for ref, runs in groupby(sorted(found, key=lambda run: run.grant.ref), key=lambda run: run.grant.ref):
+        _record(ref, list(runs), now)
+
+
+def _record(ref: str, runs: Sequence[CommandRun], now: dt.datetime) -> None:
+    gone = [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs]
+    record(
+        event=Event.RECORDING_PURGED,
+        actor=PURGER,
+        object_type="grant",
+        object_ref=ref,
+        now=now,
+        data={"runs": gone},
+    )
+
+
+def _marked() -> Sequence[CommandRun]:
+    return list(
+        CommandRun.objects.filter(recording_bytes__gt=0, recording_purged_at__isnull=False)[: 10 * BATCH]
+    )
+
+
+def _delete(run: CommandRun, folder: Path) -> bool:
+    try:
+        (folder / run.recording).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("recording.not_deleted", run=run.pk, error=error.strerror)
+        return False
+    return bool(CommandRun.objects.filter(pk=run.pk).update(recording_bytes=0))
+
+
+def _warn(now: dt.datetime) -> None:
+    trouble = recordings_trouble()
+    told = Notice.objects.filter(event=Event.RECORDINGS_NEARLY_FULL.value, created_at__gt=now - AGAIN)
+    if not trouble or told.exists():
+        return
+    administrators = Identity.objects.filter(is_superuser=True, is_active=True)
+    with transaction.atomic():
+        tell(
+            people=administrators, event=Event.RECORDINGS_NEARLY_FULL, subject="Little room is left for recordings",
+            body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
+        )  # fmt: skip
+        record(
+            event=Event.RECORDINGS_NEARLY_FULL, actor=PURGER, object_type="system", object_ref="recordings", now=now,
+            data={"why": trouble},
+        )  # fmt: skip
