@@ -19,10 +19,10 @@ up: ## Start all of Stint; Ctrl-C stops it
 	@.ci/bootstrap run
 	@$(PYTHON) manage.py up
 
-test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone
+test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
-	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder)
+	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
 
 lint: ## Check style, types, directions of imports and templates
 	@.ci/bootstrap test

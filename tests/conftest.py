@@ -41,8 +41,10 @@ _LONG = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes long before the rest; files and their tests stay in order otherwise."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what takes long before the rest; files and their tests stay in order otherwise, unless they are shuffled."""
+    if config.getoption("--random-order", default=None):
+        return
     files = {item.path: item.path.relative_to(ROOT / "tests").as_posix() for item in items}
     ranks: dict[Path, tuple[int, int, int]] = {}
     for number, lists in enumerate(_LONG):
