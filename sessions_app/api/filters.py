@@ -82,6 +82,19 @@ class OfSearch(Query):
     )
 
 
+class OfDifference(Query):
+    """Which two versions."""
+
+    since_version = Whole(min_value=0, help_text="The older one; 0: nothing.")
+    to_version = Whole(min_value=1, help_text="The newer one.")
+
+
+class OfRights(Query):
+    """At which moment."""
+
+    at = Moment(required=False, help_text="Now, where it is left out.")
+
+
 class OfIdentities(ByName):
     """Which identities."""
 

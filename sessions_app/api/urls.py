@@ -16,6 +16,7 @@ from sessions_app.api.views import (
     webhooks,
     workflows,
 )
+from sessions_app.api.views.history import Difference, History, Rights
 from sessions_app.api.views.nowhere import Nowhere
 from sessions_app.api.views.record import Record
 from sessions_app.api.views.search import Search
@@ -110,6 +111,9 @@ urlpatterns = [
     path("v1/identities", include(IDENTITIES)),
     path("v1/ssh-gateway", gateways.SshGateway.as_view()),
     path("v1/record", Record.as_view()),
+    path("v1/history/<api_name:kind>/<api_user:name>", History.as_view()),
+    path("v1/history/<api_name:kind>/<api_user:name>/difference", Difference.as_view()),
+    path("v1/rights", Rights.as_view()),
     path("v1/search", Search.as_view()),
     path("schema/", docs.schema, name="api_schema"),
     path("docs/", docs.page, name="api_docs"),

@@ -14,6 +14,7 @@ from sessions_app.models.catalogue import (
     Target,
 )
 from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
+from sessions_app.models.document_version import DocumentVersion
 from sessions_app.models.grant import BEFORE_END, EndReason, Grant, GrantQuerySet, GrantState, Lease
 from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
@@ -73,6 +74,7 @@ __all__ = [
     "CommandSetVersion",
     "Comment",
     "DeliveryState",
+    "DocumentVersion",
     "Drift",
     "DriftKind",
     "EndReason",

@@ -18,6 +18,7 @@ from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
 from sessions_app.models import Grant
 from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.keep_versions import keep_versions
 from sessions_app.operations.lock_descendants import lock_descendants
 
 # Each change has its own entry; the entry of the whole names so many.
@@ -28,13 +29,16 @@ Action = Literal["create", "change", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that is made, changed or removed; ``diff`` in unified lines, ``ends`` the grants that end with it."""
+    """One thing that is made, changed or removed; ``diff`` in unified lines, ``ends`` the grants that end with it,
+    ``document`` what it says then, secrets masked.
+    """
 
     action: Action
     type: str
     name: str
     diff: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
+    document: Any = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -106,13 +110,16 @@ def _check_told(plan: Plan, told: Collection[str] | None) -> None:
 
 
 def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Record the changes of one transaction together, where there are any."""
+    """Record the changes of one transaction together, where there are any, and keep what everything says from now on."""
     if plan.changes:
+        documents = ((change.type, change.name, change.document) for change in plan.changes)
+        kept = keep_versions(documents=documents, actor=actor, now=now)
         record(
             event=Event.CATALOGUE_APPLIED, actor=actor, object_type="catalogue", object_ref="catalogue", now=now,
             data={
                 "count": len(plan.changes),
                 "changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]],
+                "versions": [f"{each.number} {each.digest}" for each in kept[:MOST_TOLD]],
             },
         )  # fmt: skip
 
@@ -122,7 +129,7 @@ def note(
 ) -> None:
     """Add a change to the plan, with the lines in which it differs from what was before."""
     lines = difflib.unified_diff(_lines(before), _lines(after), "now", "then", lineterm="", n=2)
-    plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends)))
+    plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends), after))
 
 
 def _lines(data: Any) -> list[str]:

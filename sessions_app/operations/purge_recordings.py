@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
+from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice
 from sessions_app.operations.tell import tell
 from sessions_app.queries.recordings import recordings_trouble, too_old
@@ -60,7 +60,7 @@ def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
 
 
 def _record(ref: str, runs: Sequence[CommandRun], now: dt.datetime) -> None:
-    gone = [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs]
+    gone: list[Json] = [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs]
     record(
         event=Event.RECORDING_PURGED,
         actor=PURGER,

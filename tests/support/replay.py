@@ -17,6 +17,7 @@ _TABLES = (
     "sessions_app_accesspolicy_clusters", "sessions_app_accesspolicy_command_sets",
     "sessions_app_clusteruserobjectpermission", "sessions_app_clustergroupobjectpermission",
     "sessions_app_accesspolicyuserobjectpermission", "sessions_app_accesspolicygroupobjectpermission",
+    "sessions_app_documentversion",
 )  # fmt: skip
 _PEOPLE = ("alice", "bob", "dora", "charlie", "admin", "robot", "deployer")
 # Stands for the time at which the world is made, in rows that are kept.

@@ -56,6 +56,8 @@ def things(world, api, settings, tmp_path) -> dict[str, str]:
         "<api_id:notice_id>": str(Notice.objects.latest("pk").pk),
         "<api_id:number>": "1",
         "<api_user:username>": "alice",
+        "<api_name:kind>": "policy",
+        "<api_user:name>": "web-work",
         "NAMES": "",
     }
 

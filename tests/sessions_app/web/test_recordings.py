@@ -131,4 +131,6 @@ def test_one_that_was_purged_is_said_to_be_with_its_digest(recorded, grant, as_b
     page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
     assert "The recording was purged" in page
     assert recorded.recording_digest in page
-    assert "Its recording was purged" in as_bob.get(f"/grants/{grant.ref}/").content.decode()
+    assert (
+        "Its recording was purged" in as_bob.get(f"/grants/{grant.ref}/?open={recorded.pk}").content.decode()
+    )

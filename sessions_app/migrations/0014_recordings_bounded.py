@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Two columns, and the index by which what is kept is counted and found."""
 
-    dependencies = [("sessions_app", "0008_target_account_is_said")]
+    dependencies = [("sessions_app", "0013_lease_before")]
 
     operations = [
         migrations.AddField("commandrun", "recording_bytes", models.BigIntegerField(db_default=0, default=0)),

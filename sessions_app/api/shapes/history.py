@@ -1,0 +1,45 @@
+"""Versions of the catalogue, differences, and rights."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from sessions_app.api.fields import Moment, Shape
+
+
+class DocumentVersionShape(Shape):
+    """What one thing said from a moment on."""
+
+    number = serializers.IntegerField()
+    at = Moment()
+    by = serializers.CharField(help_text="Who changed it: a user name, or `system:` and a part of Stint.")
+    digest = serializers.CharField(help_text="SHA-256 of the document in hex; empty where it was removed.")
+    document = serializers.DictField(allow_null=True, help_text="Secrets are masked; null: it was removed.")
+
+
+class HistoryShape(Shape):
+    """Every version, the newest first."""
+
+    versions = DocumentVersionShape(many=True)
+
+
+class DifferenceShape(Shape):
+    """What changed."""
+
+    lines = serializers.ListField(child=serializers.CharField(allow_blank=True))
+
+
+class RightShape(Shape):
+    """One right of somebody."""
+
+    identity = serializers.CharField()
+    right = serializers.CharField()
+    type = serializers.CharField()
+    name = serializers.CharField(help_text="Empty: all of Stint.")
+    group = serializers.CharField(help_text="The group by which; empty: by name.")
+
+
+class RightsShape(Shape):
+    """Everybody's rights at a moment."""
+
+    rights = RightShape(many=True)

@@ -1,0 +1,58 @@
+"""What the catalogue said in the past, and who had which rights."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from broker.kernel import clock
+from broker.kernel.errors import NotFound
+from sessions_app.api.endpoint import Endpoint
+from sessions_app.api.filters import OfDifference, OfRights
+from sessions_app.api.schema import described
+from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, RightsShape
+from sessions_app.models import DocumentVersion
+from sessions_app.queries.history import difference, rights_at, versions_of
+
+
+class History(Endpoint):
+    """Every version of one thing of the catalogue."""
+
+    @described(HistoryShape)
+    def get(self, request: Request, kind: str, name: str) -> Response:
+        """Every version of a policy, cluster, command set, group, webhook, workflow source or trust policy, the newest first,
+        secrets masked, with who and when. For those who administer or decide on a policy or cluster, and for administrators.
+        """
+        return self.answer(
+            HistoryShape, {"versions": versions_of(kind.replace("-", " "), name, self.identity)}
+        )
+
+
+class Difference(Endpoint):
+    """What changed between two versions."""
+
+    @described(DifferenceShape, query=OfDifference)
+    def get(self, request: Request, kind: str, name: str) -> Response:
+        """The lines of a unified diff of YAML from one version to another; from 0 is from nothing."""
+        query = self.query(OfDifference)
+        known = {one.number: one for one in versions_of(kind.replace("-", " "), name, self.identity)}
+        before, after = (_of(known, query[end]) for end in ("since_version", "to_version"))
+        if after is None:
+            raise NotFound("There is no version 0.", hint="Versions are numbered from 1.")
+        return self.answer(DifferenceShape, {"lines": difference(before, after)})
+
+
+def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | None:
+    if number and number not in known:
+        raise NotFound(f"There is no version {number}.", hint=f"There are {len(known)}.")
+    return known.get(number)
+
+
+class Rights(Endpoint):
+    """Who had which rights at a moment."""
+
+    @described(RightsShape, query=OfRights)
+    def get(self, request: Request) -> Response:
+        """Who may request, view, approve and administer what, now or at a moment of the past. Administrators only."""
+        self.administrators_only()
+        return self.answer(RightsShape, {"rights": rights_at(self.query(OfRights).get("at") or clock.now())})

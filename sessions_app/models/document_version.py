@@ -1,0 +1,32 @@
+"""What the catalogue said, at every moment."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+
+
+class DocumentVersion(models.Model):
+    """What one thing of the catalogue said from a moment on, secrets masked; None: it was taken out. The database refuses
+    every change of a version; the entry that was written with it has its digest.
+    """
+
+    # As plans name it: `policy`, `workflow source`.
+    type = models.CharField(max_length=20)
+    name = models.CharField(max_length=150)
+    number = models.PositiveIntegerField()
+    document: models.JSONField[Any, Any] = models.JSONField(null=True)
+    digest = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField()
+    by = models.CharField(max_length=255)
+    by_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["type", "name", "number"], name="document_version_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}, version {self.number}"

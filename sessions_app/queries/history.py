@@ -1,0 +1,140 @@
+"""What the catalogue said in the past, what changed, and who had which rights at any moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
+from broker.kernel.errors import NotFound
+from sessions_app.models import AccessPolicy, Cluster, DocumentVersion
+
+TYPES = ("policy", "cluster", "command set", "group", "webhook", "workflow source", "trust policy")
+# Rights that stand in a document under these keys, as people know them.
+_PARTS = {"requesters": "request", "viewers": "view", "approvers": "approve", "administrators": "administer"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """Somebody's right at a moment: to do what, on what, and by which group (empty: by name)."""
+
+    identity: str
+    right: str
+    type: str
+    name: str
+    group: str
+
+
+def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVersion]:
+    """Return every version of one thing, the newest first. Raises NotFound where there is none, or it is not for the reader.
+
+    Those who administer or decide read the history of a policy or cluster; the rest is for administrators of Stint.
+    """
+    found = list(DocumentVersion.objects.filter(type=type_, name=name).order_by("-number"))
+    if not found or not (reader.is_superuser or _answers_for(type_, name, reader)):
+        raise NotFound("There is no history of that.", hint=f"It is kept of: {', '.join(TYPES)}.")
+    return found
+
+
+def _answers_for(type_: str, name: str, reader: Identity) -> bool:
+    if reader.bound_to:
+        return False
+    held = {"policy": AccessPolicy.objects.held_by, "cluster": Cluster.objects.held_by}.get(type_)
+    return held is not None and held(reader, "approve", "administer").filter(name=name).exists()
+
+
+def difference(before: DocumentVersion | None, after: DocumentVersion) -> Sequence[str]:
+    """Return what changed from one version to another, as lines of a unified diff of YAML; None: there was nothing before."""
+    names = (f"version {before.number}" if before else "nothing", f"version {after.number}")
+    old, new = _lines(before.document if before else None), _lines(after.document)
+    return list(difflib.unified_diff(old, new, *names, lineterm=""))
+
+
+def _lines(document: Any) -> list[str]:
+    return (
+        yaml.safe_dump(document, sort_keys=True, allow_unicode=True, width=200).splitlines()
+        if document
+        else []
+    )
+
+
+def rights_at(moment: dt.datetime) -> Sequence[Right]:
+    """Return who had which rights at a moment, by the versions of the catalogue and the record's entries up to it, sorted.
+
+    Whoever was disabled then had none. Administrators of Stint have one on everything.
+    """
+    stood = [row for row in _standing(moment) if row.document]
+    people = _people(moment)
+    members = _members([row for row in stood if row.type == "group"], people.values())
+    found = {
+        Right(person.name, "administer", "stint", "", "")
+        for person in people.values()
+        if person.administrator
+    }
+    for row in stood:
+        for right, group, username in _named(row.document, members):
+            found.add(Right(username, right, row.type, row.name, group))
+    return sorted(right for right in found if right.identity not in people or people[right.identity].active)
+
+
+def _standing(moment: dt.datetime) -> Iterator[DocumentVersion]:
+    past = DocumentVersion.objects.filter(at__lte=moment, type__in=("policy", "cluster", "group"))
+    return past.order_by("type", "name", "-number").distinct("type", "name").iterator()
+
+
+def _members(groups: Iterable[DocumentVersion], people: Iterable[_Person]) -> dict[str, set[str]]:
+    """Return who was in each group: as it was last written, and who has been made in it since."""
+    written = {group.name: group for group in groups}
+    members = {name: set(group.document["members"]) for name, group in written.items()}
+    for person in people:
+        for name in person.first_groups:
+            if name not in written or person.made_at >= written[name].at:
+                members.setdefault(name, set()).add(person.name)
+    return members
+
+
+def _named(document: dict[str, Any], members: dict[str, set[str]]) -> Iterator[tuple[str, str, str]]:
+    for key, right in _PARTS.items():
+        who = document.get(key) or {}
+        yield from ((right, "", canonical_username(name)) for name in who.get("identities", ()))
+        yield from (
+            (right, group, each) for group in who.get("groups", ()) for each in members.get(group, ())
+        )
+    clauses = document.get("approvals")
+    for clause in clauses if isinstance(clauses, list) else ():
+        yield from (("approve", group, each) for group in clause["from"] for each in members.get(group, ()))
+
+
+@dataclass(slots=True)
+class _Person:
+    name: str
+    administrator: bool
+    first_groups: Sequence[str]
+    made_at: dt.datetime
+    active: bool = True
+
+
+def _people(moment: dt.datetime) -> dict[str, _Person]:
+    """Return everybody who had been made by then, by name."""
+    told = AuditEntry.objects.filter(
+        object_type="identity", at__lte=moment,
+        event__in=[event.value for event in (Event.IDENTITY_CREATED, Event.IDENTITY_DISABLED, Event.IDENTITY_ENABLED)],
+    )  # fmt: skip
+    people: dict[str, _Person] = {}
+    for entry in told.order_by("seq").iterator():
+        if entry.event == Event.IDENTITY_CREATED.value:
+            groups = entry.data.get("groups") or []
+            people[entry.object_ref] = _Person(
+                entry.object_ref, bool(entry.data.get("administrator")), groups, entry.at
+            )
+        elif entry.object_ref in people:
+            people[entry.object_ref].active = entry.event == Event.IDENTITY_ENABLED.value
+    return people
