@@ -51,9 +51,6 @@ READS = {
     "a challenge, kept in the browser's own session; what is answered to it is recorded": """
         /sign-in/provider/ /sign-in/passkey/ask/
         sessions_app.operations.begin_provider_sign_in.begin_provider_sign_in""",
-    "the question at each use; what is done with the answer is recorded": """
-        sessions_app.operations.authorize_call.authorize_call sessions_app.operations.authorize_request.authorize_request
-        sessions_app.operations.authorize_use.authorize_use""",
     "part of verbs that are recorded": """
         sessions_app.operations.each_free.each_free sessions_app.operations.lock_descendants.lock_descendants
         accounts.operations.find_device.find_device""",
@@ -62,6 +59,9 @@ READS = {
 }
 # What writes rows that give nobody anything and take nothing away.
 NO_ACTS = {
+    "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
+        sessions_app.operations.authorize_call.authorize_call sessions_app.operations.authorize_request.authorize_request
+        sessions_app.operations.authorize_use.authorize_use sessions_app.operations.open_session.lock_live""",
     "one's own notices, searches and their marks, which nobody else sees": """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
