@@ -109,12 +109,12 @@ def appeared(
         return {"compared": "nothing: it was never ready to be used"}, []
     roles: dict[int, str] = {oid: name for name, oid in before["roles"].items()}
     found = _things(server, roles, budget)
-    known = before["databases"]
+    known = {database: frozenset(digests) for database, digests in before["databases"].items()}
     new = [
         one
         for database, things in found.items()
         for one in things
-        if one.digest not in set(known.get(database, ()))
+        if one.digest not in known.get(database, frozenset())
     ]
     new += _risen(server, before, budget)
     told: dict[str, Json] = {
