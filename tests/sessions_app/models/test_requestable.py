@@ -33,7 +33,7 @@ ASK = {
     "command_set": "restart-web", "duration": 3600, "reason": "Nightly restart", "parameters": {"unit": "nginx"},
 }  # fmt: skip
 FORM = {
-    "kind": "planned", "command_set": "restart-web", "duration": "3600", "reason": "Nightly restart", "p.unit": "nginx",
+    "kind": "planned", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart", "p.unit": "nginx",
     "send": "1",
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ ASK = {
     "cluster": "web", "command_set": "restart-web", "duration": 3600, "parameters": {"unit": "nginx"}, "kind": "incident"
 }  # fmt: skip
 FORM = {
-    "kind": "incident", "cluster": "web", "command_set": "restart-web", "duration": "3600", "p.unit": "nginx", "send": "1",
+    "kind": "incident", "cluster": "web", "command_set": "restart-web", "duration": "1h", "p.unit": "nginx", "send": "1",
 }  # fmt: skip
 INCIDENT = {"on_call": ["on-call"], "max_duration": "2h"}
 
