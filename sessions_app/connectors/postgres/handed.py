@@ -25,6 +25,7 @@ from sessions_app.connectors.postgres.reach import (
     asking,
     databases_of,
     defaults,
+    given_by,
     grant_word,
     grantee_word,
 )
@@ -194,7 +195,7 @@ def _in_database(there: Server, roles: Mapping[int, str], *, triggers: bool) -> 
     database = there.connection.info.dbname
     keeper = sql.Identifier(parameters_of(there.place).reassign_to).as_string()
     if roles:
-        values = asking(there, list(roles))
+        values = {**asking(there, list(roles)), "like": given_by(list(roles.values()))}
         for oid, type_, identity in there.rows_by_names(_OWNED, values):
             fix = f"ALTER {type_.upper()} {identity} OWNER TO {keeper};"
             yield Thing(database, f"{roles[oid]} owns {type_} {identity}", fix)

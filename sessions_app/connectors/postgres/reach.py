@@ -9,8 +9,9 @@ Sources: PostgreSQL's pg_shdepend, aclexplode, pg_auth_members, and GRANT.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -21,6 +22,8 @@ from sessions_app.connectors.postgres.connection import Budget, Server, connecte
 from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.policy.commands.postgres.roles import SCHEDULERS, role_fault
 
+# What a privilege as text has without quotes.
+_PLAIN = re.compile(r"[a-zA-Z0-9_]+")
 # So many faults of one database are told; one is enough to refuse a role.
 MOST = 5
 
@@ -41,31 +44,41 @@ _WHERE: LiteralString = """
 SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE d.datname = %(always)s OR d.oid IN (
     SELECT dbid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)) ORDER BY 1
 """
-# Of tables all columns are looked at: what an owner gave of one is not written down as the owner's.
+# Of tables that are owned all columns are looked at: what an owner gave of one is not written down as the owner's. ``like`` leaves
+# out, of what there may be very much of, privileges whose text can't be of interest.
 # The objects that belong to one of the roles or name it, with their privileges; those that all databases share only in one of them.
 ACLS: LiteralString = """
 mine AS MATERIALIZED (
     SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)
     AND (dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) OR (dbid = 0 AND %(shared)s))),
-named AS MATERIALIZED (SELECT DISTINCT classid, objid, objsubid FROM mine WHERE deptype IN ('o', 'a')),
+named AS (SELECT classid, objid, objsubid, deptype FROM mine WHERE deptype IN ('o', 'a')),
 acls(classid, objid, objsubid, acl) AS (
-    SELECT n.*, o.relacl FROM named n JOIN pg_class o ON n.classid = 'pg_class'::regclass AND o.oid = n.objid AND n.objsubid = 0
-    UNION ALL SELECT DISTINCT n.classid, n.objid, o.attnum::int, o.attacl FROM named n JOIN pg_attribute o
-        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attacl IS NOT NULL
-    UNION ALL SELECT n.*, o.proacl FROM named n JOIN pg_proc o ON n.classid = 'pg_proc'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.nspacl FROM named n JOIN pg_namespace o ON n.classid = 'pg_namespace'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.typacl FROM named n JOIN pg_type o ON n.classid = 'pg_type'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.lanacl FROM named n JOIN pg_language o ON n.classid = 'pg_language'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.fdwacl FROM named n JOIN pg_foreign_data_wrapper o
+    SELECT n.classid, n.objid, n.objsubid, o.relacl FROM named n JOIN pg_class o
+        ON n.classid = 'pg_class'::regclass AND o.oid = n.objid AND n.objsubid = 0 WHERE o.relacl::text LIKE ANY (%(like)s)
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.attacl FROM named n JOIN pg_attribute o
+        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attnum = n.objsubid WHERE n.objsubid <> 0
+    UNION ALL SELECT n.classid, n.objid, o.attnum::int, o.attacl FROM named n JOIN pg_attribute o
+        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attacl IS NOT NULL WHERE n.deptype = 'o'
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.proacl FROM named n JOIN pg_proc o
+        ON n.classid = 'pg_proc'::regclass AND o.oid = n.objid WHERE o.proacl::text LIKE ANY (%(like)s)
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.typacl FROM named n JOIN pg_type o
+        ON n.classid = 'pg_type'::regclass AND o.oid = n.objid WHERE o.typacl::text LIKE ANY (%(like)s)
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.lomacl FROM named n JOIN pg_largeobject_metadata o
+        ON n.classid = 'pg_largeobject'::regclass AND o.oid = n.objid WHERE o.lomacl::text LIKE ANY (%(like)s)
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.nspacl FROM named n JOIN pg_namespace o
+        ON n.classid = 'pg_namespace'::regclass AND o.oid = n.objid
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.lanacl FROM named n JOIN pg_language o
+        ON n.classid = 'pg_language'::regclass AND o.oid = n.objid
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.fdwacl FROM named n JOIN pg_foreign_data_wrapper o
         ON n.classid = 'pg_foreign_data_wrapper'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.srvacl FROM named n JOIN pg_foreign_server o
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.srvacl FROM named n JOIN pg_foreign_server o
         ON n.classid = 'pg_foreign_server'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.lomacl FROM named n JOIN pg_largeobject_metadata o
-        ON n.classid = 'pg_largeobject'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.datacl FROM named n JOIN pg_database o ON n.classid = 'pg_database'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.spcacl FROM named n JOIN pg_tablespace o ON n.classid = 'pg_tablespace'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.*, o.paracl FROM named n JOIN pg_parameter_acl o
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.datacl FROM named n JOIN pg_database o
+        ON n.classid = 'pg_database'::regclass AND o.oid = n.objid
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.spcacl FROM named n JOIN pg_tablespace o
+        ON n.classid = 'pg_tablespace'::regclass AND o.oid = n.objid
+    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.paracl FROM named n JOIN pg_parameter_acl o
         ON n.classid = 'pg_parameter_acl'::regclass AND o.oid = n.objid)
 """
 # A column is named by its table: what is taken from a table is taken from its columns.
@@ -186,6 +199,12 @@ def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
     return {"oids": list(oids), "shared": there.connection.info.dbname == parameters_of(there.place).database}
 
 
+def given_by(names: Collection[str]) -> list[str]:
+    """Patterns that privileges match, as text, when one of the roles gave some of them; others may match as well."""
+    plain = [name.replace("_", r"\_") for name in names if _PLAIN.fullmatch(name)]
+    return [f"%/{name}%" for name in plain] if len(plain) == len(names) else ["%"]
+
+
 def databases_of(server: Server, oids: Sequence[int], always: str = "") -> dict[str, bool]:
     """The databases in which something belongs to the roles or names them, and ``always``; each with whether it takes
     connections.
@@ -246,7 +265,8 @@ def _in_database(
 
 def _faults_here(there: Server, known: Mapping[int, Sequence[Above]]) -> list[Fault]:
     rows = there.rows_by_names(
-        _FAULTS, {**asking(there, list(known)), "most": MOST, "schedulers": sorted(SCHEDULERS)}
+        _FAULTS,
+        {**asking(there, list(known)), "like": ["%*%"], "most": MOST, "schedulers": sorted(SCHEDULERS)},
     )
     found = [_fault(there, role, *row) for oid, *row in rows for role in known[oid]]
     later = [one for one in defaults(there, list(known)) if one.grantee_oid in known]

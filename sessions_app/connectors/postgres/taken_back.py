@@ -66,7 +66,9 @@ def take_back(there: Server, oids: Sequence[int]) -> list[str]:
 
 def _privileges(there: Server, oids: Sequence[int]) -> Iterator[str]:
     given: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for type_, identity, grantee in there.rows_by_names(_GIVEN, {"oids": list(oids), "shared": True}):
+    for type_, identity, grantee in there.rows_by_names(
+        _GIVEN, {"oids": list(oids), "shared": True, "like": ["%"]}
+    ):
         given[grant_word(type_), grantee].append(identity)
     for (word, grantee), identities in given.items():
         for start in range(0, len(identities), BATCH):
