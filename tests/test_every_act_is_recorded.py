@@ -27,7 +27,9 @@ READS = {
         /grants/<gr:ref>/live/ /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/ /policies/<slug:name>/ /webhooks/
         /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/ /people/
-        /people/<username:username>/ /who-can/ /timeline/ /record/
+        /people/<username:username>/ /who-can/ /timeline/ /record/ /history/<slug:type_>/<str:name>/ /rights/
+        GET:/api/v1/history/<api_name:kind>/<api_user:name> GET:/api/v1/rights
+        GET:/api/v1/history/<api_name:kind>/<api_user:name>/difference
         GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices GET:/api/v1/clusters
         GET:/api/v1/clusters/<api_name:name> GET:/api/v1/command-sets GET:/api/v1/command-sets/<api_name:name>
         GET:/api/v1/command-sets/<api_name:name>/versions/<api_id:number> GET:/api/v1/policies
@@ -88,7 +90,8 @@ NO_ACTS = {
         accounts.operations.forget_sessions.forget_sessions sessions_app.operations.forget_webhooks.forget_webhooks""",
     "part of verbs that are recorded": """
         sessions_app.operations.change_factors.end_sign_ins sessions_app.operations.finish_run.cut_unfinished
-        sessions_app.operations.save_draft.write_draft sessions_app.operations.webhook_endpoint.set_owners""",
+        sessions_app.operations.save_draft.write_draft sessions_app.operations.keep_versions.keep_versions
+        sessions_app.operations.webhook_endpoint.set_owners""",
 }
 # What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.
 BY_OTHERS: dict[str, Place | None] = {

@@ -156,9 +156,11 @@ def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> P
     """Return a program that `account` may run: `found`, else a copy below the folder `copies`."""
     if may_enter(found, account):
         return found
-    target = copies / f"valkey-{_fingerprint(found)}"
+    # By its own name, by which it is known in a list of processes.
+    target = copies / f"valkey-{_fingerprint(found)}" / found.name
     if not target.is_file():
         _open(copies)
+        _open(target.parent)
         temporary = target.with_suffix(".new")
         shutil.copyfile(found, temporary)
         temporary.chmod(0o755)

@@ -72,7 +72,7 @@ def test_a_page_that_is_far_behind_looks_at_everything(world, as_bob, now):
     session = acts.session(used, now=now)
     before = seen(as_bob)
     for _ in range(501):
-        acts.run(used, session, "echo restart sshd", now=now)
+        acts.run(used, session, "echo restart nginx", now=now)
     assert len(told(as_bob.get("/pulse/", before))["families"]) > 10
 
 
