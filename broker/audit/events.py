@@ -78,7 +78,7 @@ class Event(StrEnum):
     # Recordings of a grant were deleted when their time was over; the data has each run's and the file's SHA-256 digest.
     RECORDING_PURGED = "recording.purged"
     # Little room is left for recordings; administrators were told, and the data says of what.
-    RECORDINGS_NEARLY_FULL = "recording.nearly_full"
+    RECORDING_NEARLY_FULL = "recording.nearly_full"
 
     # Something may be made on a target for a grant from now on.
     LEASE_MADE = "lease.made"

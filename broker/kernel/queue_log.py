@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 EVERY_S = 60.0
 # Where Celery meets its queue. What tasks do is told by other loggers.
-_LOGGERS = ("celery.beat", "celery.worker.consumer", "kombu")
+_LOGGERS = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
 
 
 class OneLineAMinute(logging.Filter):

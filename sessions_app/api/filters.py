@@ -85,8 +85,10 @@ class OfSearch(Query):
 class OfDifference(Query):
     """Which two versions."""
 
-    since_version = Whole(min_value=0, help_text="The older one; 0: nothing.")
-    to_version = Whole(min_value=1, help_text="The newer one.")
+    since_version = Whole(
+        required=False, min_value=0, help_text="The older one; 0: nothing. Left out: the one before."
+    )
+    to_version = Whole(required=False, min_value=1, help_text="The newer one. Left out: the newest.")
 
 
 class OfRights(Query):

@@ -30,12 +30,12 @@ CREATE OR REPLACE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS te
         CASE WHEN EXISTS (SELECT FROM sessions_app_commandrun
             WHERE state = 'held' AND hold_lapses_at <= p_now) THEN 'holds' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
-            WHERE break_glass AND reviewed_at IS NULL AND review_due_at <= p_now
+            WHERE reviewed_at IS NULL AND review_due_at <= p_now
               AND review_escalated_at IS NULL) THEN 'reviews' END
     ], NULL)
 $body$;
 """
-BEFORE = import_module("sessions_app.migrations.0007_notice_given_up").LOOK
+BEFORE = import_module("sessions_app.migrations.0011_reviews").LOOK
 
 
 class Migration(migrations.Migration):

@@ -88,16 +88,16 @@ def _delete(run: CommandRun, folder: Path) -> bool:
 
 def _warn(now: dt.datetime) -> None:
     trouble = recordings_trouble()
-    told = Notice.objects.filter(event=Event.RECORDINGS_NEARLY_FULL.value, created_at__gt=now - AGAIN)
+    told = Notice.objects.filter(event=Event.RECORDING_NEARLY_FULL.value, created_at__gt=now - AGAIN)
     if not trouble or told.exists():
         return
     administrators = Identity.objects.filter(is_superuser=True, is_active=True)
     with transaction.atomic():
         tell(
-            people=administrators, event=Event.RECORDINGS_NEARLY_FULL, subject="Little room is left for recordings",
+            people=administrators, event=Event.RECORDING_NEARLY_FULL, subject="Little room is left for recordings",
             body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
         )  # fmt: skip
         record(
-            event=Event.RECORDINGS_NEARLY_FULL, actor=PURGER, object_type="system", object_ref="recordings", now=now,
+            event=Event.RECORDING_NEARLY_FULL, actor=PURGER, object_type="system", object_ref="recordings", now=now,
             data={"why": trouble},
         )  # fmt: skip

@@ -274,7 +274,7 @@ _ACTS: dict[str, Act] = {
     Event.RECORDING_PURGED: lambda ref, data: (
         f"purged {_many(len(data.get('runs') or []), 'recording')} of {ref}; their digests stay in the record"
     ),
-    Event.RECORDINGS_NEARLY_FULL: lambda ref, data: f"found little room left for {ref}{_why(data, 'why')}",
+    Event.RECORDING_NEARLY_FULL: lambda ref, data: f"found little room left for {ref}{_why(data, 'why')}",
     Event.COMMAND_OBSERVED: lambda ref, data: (
         f"ran {_statement(data)}{_on(data)} under {ref}, as the target tells"
     ),

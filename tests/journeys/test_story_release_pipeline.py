@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.db import connection
 
 from tests.conftest import fresh_database
 from tests.support.acts import awake, last
@@ -313,4 +314,8 @@ def test_a_pull_request_another_repository_and_a_token_that_was_used_get_nothing
     ]  # fmt: skip
     assert {status for status, _ in answers} == {400}
     assert len({json.dumps(body) for _, body in answers}) == 1
-    assert last("identity.token_refused").data["unmet"] == ["payments-deploy: environment"]
+    # The first is told at once, the others of the minute together.
+    assert last("identity.token_refused").data["unmet"] == ["payments-deploy: used before"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(times) FROM audit_attempt")
+        assert cursor.fetchone()[0] >= 3

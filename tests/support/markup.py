@@ -16,7 +16,7 @@ EVIL = (
 KEPT = {
     "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
     "grant.ref", "grant.token", "identity.username", "identity.password", "identity.time_zone", "notice.path",
-    "commandrun.recording", "commandrun.recording_digest", "workflow.ref", "workflow.outside_id", "bookmark.query", "signingkey.public_key",
+    "commandrun.recording", "commandrun.recording_digest", "documentversion.type", "documentversion.name", "documentversion.digest", "workflow.ref", "workflow.outside_id", "bookmark.query", "signingkey.public_key",
     "signingkey.private_key", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
 }  # fmt: skip
 

@@ -36,7 +36,8 @@ class Difference(Endpoint):
         """The lines of a unified diff of YAML from one version to another; from 0 is from nothing."""
         query = self.query(OfDifference)
         known = {one.number: one for one in versions_of(kind.replace("-", " "), name, self.identity)}
-        before, after = (_of(known, query[end]) for end in ("since_version", "to_version"))
+        to = query.get("to_version", max(known))
+        before, after = _of(known, query.get("since_version", to - 1)), _of(known, to)
         if after is None:
             raise NotFound("There is no version 0.", hint="Versions are numbered from 1.")
         return self.answer(DifferenceShape, {"lines": difference(before, after)})

@@ -130,7 +130,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         messages.success(request, said(outcome, saved))
         return redirect("cluster", saved)
     context = {
-        "cluster": cluster, "form": form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
+        "cluster": cluster, "form": form if as_text else form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
         "typed": Typed(source, outcome.problems), "environments": Environment.choices, "risks": Risk.choices,
         "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
         "may_aim": who(request).is_superuser, "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),

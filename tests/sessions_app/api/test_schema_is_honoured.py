@@ -33,7 +33,7 @@ PARTS = {
         "workflows",
         "ssh-gateway",
     ),
-    "admin": ("identities", "catalogue", "command-sets", "record", "webhooks"),
+    "admin": ("identities", "catalogue", "command-sets", "record", "webhooks", "history", "rights"),
 }
 # Alice's run goes on beside it.
 HURTS_ALICE = ("postIdentityDisable",)

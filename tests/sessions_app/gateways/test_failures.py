@@ -145,7 +145,7 @@ def test_without_its_database_a_gateway_drops_everything_after_ten_seconds(place
 
 
 def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
-    grant = place.grant(duration=4)
+    grant = place.grant(duration=4, most=8)
     with place.running("nohup") as (client, tag):
         hole.freeze()
         eventually(lambda: not on_target(tag), within=2 - seconds_over(grant))
@@ -156,13 +156,14 @@ def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
 
 
 def test_without_its_database_a_gateway_asks_the_target_itself_to_kill_what_was_left_behind(place, hole):
-    grant, tag = place.grant(duration=10), new_tag()
-    place.ssh("stint-act", "leave", str(tag))
+    grant, tag = place.grant(duration=8, most=8), new_tag()
+    place.ssh("test", "leave", str(tag))
     assert bool(on_target(tag)) == (place.contain == "group"), "a namespace takes it along at once"
     hole.freeze()
     eventually(lambda: seconds_over(grant) > -0.5, within=15)
-    eventually(lambda: not on_target(tag), within=allow(2.5))
-    assert seconds_over(grant) < allow(2)
+    # Some of its commands may finish for ten seconds, and what these leave is found by the same mark.
+    eventually(lambda: not on_target(tag), within=12.5)
+    assert seconds_over(grant) < 10 + allow(2)
     hole.thaw()
     eventually(lambda: ended(grant))
 
@@ -268,7 +269,7 @@ def test_a_grant_whose_recordings_are_full_goes_on_and_its_recordings_say_why_th
     try:
         grant = place.grant()
         for _ in range(2):
-            assert len(place.ssh("stint-act big 3000000").stdout) == 3_000_000
+            assert len(place.ssh("test big 3000000").stdout) == 3_000_000
         eventually(lambda: grant.runs.filter(state="done").count() == 2)
         full, empty = grant.runs.order_by("pk")
         assert full.recording_bytes > 2**20 > 10_000 > empty.recording_bytes > 0

@@ -13,6 +13,8 @@ from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.check_target import check_target
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from tests.support.acts import after, at_once, events, intact, last
+from tests.support.gateway import eventually
+from tests.support.world import make_world
 
 
 def ask(world) -> TargetCheck:
@@ -88,21 +90,25 @@ def test_two_workers_do_not_do_it_twice(live_world, fake_targets):
         assert cursor.fetchone() == (0,)
 
 
-def test_one_whose_message_was_lost_is_found_after_a_moment(world, fake_targets):
+def finished(check) -> bool:
+    check.refresh_from_db()
+    return check.finished_at is not None
+
+
+def test_one_whose_message_was_lost_is_found_after_a_moment(stint_db, fake_targets):
+    world = make_world(clock.now())
     check = ask(world)
     assert lost_checks(now=after(world, seconds=1)) == []
     assert lost_checks(now=after(world, seconds=4)) == [check.pk]
     TargetCheck.objects.update(asked_at=after(world, minutes=-1))
     clock.sync()
     tasks.check_lost()
-    check.refresh_from_db()
-    assert check.finished_at
+    eventually(lambda: finished(check))
     assert lost_checks(now=after(world, hours=1)) == []
 
 
 @pytest.mark.parametrize("extra", [{}, {"something_new": 1}])
-def test_the_task_takes_the_id_alone(world, fake_targets, extra):
-    check = ask(world)
+def test_the_task_takes_the_id_alone(stint_db, fake_targets, extra):
+    check = ask(make_world(clock.now()))
     tasks.check(check_id=check.pk, **extra)
-    check.refresh_from_db()
-    assert check.finished_at
+    eventually(lambda: finished(check))

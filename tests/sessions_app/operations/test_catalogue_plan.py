@@ -8,6 +8,7 @@ from django.db import IntegrityError
 
 from broker.audit.models import AuditEntry
 from sessions_app.operations.catalogue_plan import MOST_TOLD, Change, MoreWouldEnd, note, one_change
+from sessions_app.policy.policies import digest_of
 from tests.support.acts import Started, last, wait_for_waiters
 from tests.support.world import SETUP
 
@@ -27,7 +28,8 @@ def test_what_is_done_inside_stays_with_one_entry_for_the_whole(world):
         make("new-2", plan)
     assert names() == {"new-1", "new-2"}
     entry = last("catalogue.applied")
-    assert entry.data == {"count": 2, "changes": ["create group new-1", "create group new-2"]}
+    changes = ["create group new-1", "create group new-2"]
+    assert entry.data == {"count": 2, "changes": changes, "versions": [f"1 {digest_of({'members': []})}"] * 2}
 
 
 def test_where_nothing_changes_nothing_is_recorded(world):
