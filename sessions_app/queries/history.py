@@ -66,6 +66,19 @@ def _lines(document: Any) -> list[str]:
     )
 
 
+def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
+    """Return the rights at a moment that the reader may see: all for administrators, else their own and those of their
+    machines; none with a token that is bound to a piece of work.
+    """
+    found = rights_at(moment)
+    if reader.is_superuser:
+        return found
+    theirs = (
+        set() if reader.bound_to else {reader.username, *reader.machines.values_list("username", flat=True)}
+    )
+    return [right for right in found if right.identity in theirs]
+
+
 def rights_at(moment: dt.datetime) -> Sequence[Right]:
     """Return who had which rights at a moment, by the versions of the catalogue and the record's entries up to it, sorted.
 

@@ -12,7 +12,7 @@ from sessions_app.api.filters import OfDifference, OfRights
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, RightsShape
 from sessions_app.models import DocumentVersion
-from sessions_app.queries.history import difference, rights_at, versions_of
+from sessions_app.queries.history import difference, rights_seen_by, versions_of
 
 
 class History(Endpoint):
@@ -54,6 +54,8 @@ class Rights(Endpoint):
 
     @described(RightsShape, query=OfRights)
     def get(self, request: Request) -> Response:
-        """Who may request, view, approve and administer what, now or at a moment of the past. Administrators only."""
-        self.administrators_only()
-        return self.answer(RightsShape, {"rights": rights_at(self.query(OfRights).get("at") or clock.now())})
+        """Who may request, view, approve and administer what, now or at a moment of the past: you and your machines; everybody
+        for administrators.
+        """
+        moment = self.query(OfRights).get("at") or clock.now()
+        return self.answer(RightsShape, {"rights": rights_seen_by(self.identity, moment)})

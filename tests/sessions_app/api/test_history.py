@@ -30,7 +30,7 @@ def test_types_of_two_words_are_written_with_a_hyphen(api, world):
     assert api("admin").get("/history/nonsense/restart-web").status_code == 404
 
 
-def test_rights_at_a_moment_are_for_administrators(api, world):
+def test_rights_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, world):
     found = api("admin").get("/rights").body["rights"]
     assert {
         "identity": "bob",
@@ -40,4 +40,10 @@ def test_rights_at_a_moment_are_for_administrators(api, world):
         "group": "approvers",
     } in found
     assert api("admin").get("/rights?at=2020-01-01T12:00:00Z").body["rights"] == []
-    assert api("bob").get("/rights").status_code == 403
+    assert {one["identity"] for one in api("alice").get("/rights").body["rights"]} == {
+        "alice",
+        "robot",
+        "deployer",
+    }
+    assert {one["identity"] for one in api("bob").get("/rights").body["rights"]} == {"bob"}
+    assert api("charlie").get("/rights").body["rights"] == []
