@@ -13,16 +13,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
 from broker.audit.standing import standing
 from broker.kernel import clock
-from sessions_app.models import CommandRun
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
-from sessions_app.queries.recordings import free_disk, kept_bytes, recordings_trouble
+from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
 # What is done each minute, and each second, has stopped when it is behind for so long.
 LATE_S = 300.0
+# Anybody may ask, so that counting all recordings is for once a minute.
+_rooms = Rooms()
 
 
 class HealthMiddleware:
@@ -106,7 +107,7 @@ def _targets(now: dt.datetime) -> str:
 
 def _recordings() -> str:
     full = "little room is left for recordings: the notices of administrators say of what"
-    return full if recordings_trouble() else ""
+    return full if recordings_trouble(_rooms.in_all()) else ""
 
 
 def _age(since: dt.datetime | None, now: dt.datetime) -> float:
@@ -163,7 +164,7 @@ def metrics() -> HttpResponse:
     GIVEN_UP.set(given_up_mail(now - dt.timedelta(days=1)))
     UNRECONCILED.set(_age(longest_unreconciled(), now))
     disk = free_disk()
-    RECORDINGS.set(kept_bytes(CommandRun.objects.all()))
+    RECORDINGS.set(_rooms.in_all())
     RECORDINGS_FREE.set(disk.free if disk else -1)
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)

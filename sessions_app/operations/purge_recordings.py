@@ -16,7 +16,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice
 from sessions_app.operations.tell import tell
-from sessions_app.queries.recordings import recordings_trouble, too_old
+from sessions_app.queries.recordings import kept_bytes, recordings_trouble, too_old
 
 PURGER = Actor.system("recordings")
 # So many files go in one round for each policy, and so many stand in one entry.
@@ -87,7 +87,7 @@ def _delete(run: CommandRun, folder: Path) -> bool:
 
 
 def _warn(now: dt.datetime) -> None:
-    trouble = recordings_trouble()
+    trouble = recordings_trouble(kept_bytes(CommandRun.objects.all()))
     told = Notice.objects.filter(event=Event.RECORDING_NEARLY_FULL.value, created_at__gt=now - AGAIN)
     if not trouble or told.exists():
         return

@@ -46,11 +46,12 @@ class Rooms:
         return min(
             Room(settings.RECORDING_BYTES, f"a command has {_mib(settings.RECORDING_BYTES)}"),
             _left(settings.RECORDINGS_BYTES_PER_GRANT, kept, "this grant's recordings have {}"),
-            _left(settings.RECORDINGS_BYTES, self._in_all(), "all recordings have {}"),
+            _left(settings.RECORDINGS_BYTES, self.in_all(), "all recordings have {}"),
             key=lambda room: room.bytes,
         )
 
-    def _in_all(self) -> int:
+    def in_all(self) -> int:
+        """Return the size of all recordings that are kept, as it was within the last minute: to count them reads every one."""
         if time.monotonic() - self._asked > _TOTAL_HOLDS_S:
             self._total, self._asked = kept_bytes(CommandRun.objects.all()), time.monotonic()
         return self._total
@@ -69,9 +70,9 @@ def kept_bytes(runs: QuerySet[CommandRun]) -> int:
     return runs.filter(recording_bytes__gt=0).aggregate(kept=Sum("recording_bytes"))["kept"] or 0
 
 
-def recordings_trouble() -> str:
-    """Say what will soon keep recordings from being made; empty when nothing will."""
-    kept, most = kept_bytes(CommandRun.objects.all()), settings.RECORDINGS_BYTES
+def recordings_trouble(kept: int) -> str:
+    """Say what will soon keep recordings from being made, when all that are kept have ``kept`` bytes; empty when nothing will."""
+    most = settings.RECORDINGS_BYTES
     if kept >= most * _NEARLY_FULL:
         return (
             f"recordings take {_mib(kept)} of {_mib(most)}; what is printed beyond is not kept: "
