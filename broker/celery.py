@@ -52,8 +52,8 @@ _QUEUES = {
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
     "upkeep": ["clusters.reconcile_all", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
-        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "sessions.forget", "statements.read_all", "targets.check",
-        "targets.check_lost", "webhooks.forget", "webhooks.send",
+        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "sessions.forget",
+        "statements.read_all", "targets.check", "targets.check_lost", "webhooks.forget", "webhooks.send",
     ],
 }  # fmt: skip
 QUEUES = tuple(_QUEUES)
@@ -76,6 +76,7 @@ app.conf.beat_schedule = {
     "webhooks_forget": {"task": "webhooks.forget", "schedule": 3600.0, "options": {"expires": 600}},
     "sessions_forget": {"task": "sessions.forget", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_purge": {"task": "recordings.purge", "schedule": 600.0, "options": {"expires": 300}},
+    "recordings_reconcile": {"task": "recordings.reconcile", "schedule": 3600.0, "options": {"expires": 600}},
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }

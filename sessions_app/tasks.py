@@ -35,6 +35,7 @@ from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.purge_recordings import purge_recordings
 from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import reconcile_all
+from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.send_notices import mail_is_due, send_notices
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.warn_holders import warn_holders
@@ -242,7 +243,13 @@ def forget_signed_out(**_: Any) -> None:
 @shared_task(name="recordings.purge", acks_late=True)
 def purge(**_: Any) -> None:
     """Delete recordings whose time is over, and say when little room is left."""
-    purge_recordings(folder=settings.RECORDINGS_DIR, now=clock.now())
+    _clerks.start("purge", lambda: purge_recordings(folder=settings.RECORDINGS_DIR, now=clock.now()))
+
+
+@shared_task(name="recordings.reconcile", acks_late=True)
+def reconcile_files(**_: Any) -> None:
+    """Compare the files of recordings with the runs that they are of."""
+    _clerks.start("files", lambda: reconcile_recordings(folder=settings.RECORDINGS_DIR, now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)

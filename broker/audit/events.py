@@ -75,7 +75,10 @@ class Event(StrEnum):
     COMMAND_OBSERVED = "command.observed"
     # Somebody watched a recording, or read its output in full; the data says which.
     RECORDING_WATCHED = "recording.watched"
-    # Recordings of a grant were deleted when their time was over; the data has each run's and the file's SHA-256 digest.
+    # The recording of a run whose gateway was lost was found and taken in; the data has its SHA-256 digest and size.
+    RECORDING_RECOVERED = "recording.recovered"
+    # Recordings of a grant, or one that no run knows, were deleted when their time was over; the data has the files' SHA-256
+    # digests.
     RECORDING_PURGED = "recording.purged"
     # Little room is left for recordings; administrators were told, and the data says of what.
     RECORDING_NEARLY_FULL = "recording.nearly_full"

@@ -100,6 +100,12 @@ class CommandRunQuerySet(models.QuerySet["CommandRun"]):
         """Those of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
+    def unreported(self) -> CommandRunQuerySet:
+        """Those that ran and are over without a word of their recording; there may be a file."""
+        return self.filter(
+            recording="", recording_purged_at__isnull=True, started_at__isnull=False, ended_at__isnull=False
+        )
+
 
 class CommandRun(models.Model):
     """One command tried in a session: allowed, held or refused; its argv, target, exit status, output recording."""
@@ -145,6 +151,10 @@ class CommandRun(models.Model):
                 include=["recording_bytes"],
                 condition=Q(recording_bytes__gt=0),
                 name="run_kept",
+            ),
+            # Those whose gateway was lost are among them.
+            models.Index(
+                fields=["ended_at"], condition=Q(state=RunState.CUT, recording=""), name="run_cut_unreported"
             ),
         ]
 

@@ -11,18 +11,19 @@ import structlog
 from django.db import transaction
 
 from accounts.models import Identity
-from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from sessions_app.models import AccessPolicy, CommandRun, Notice
+from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState
+from sessions_app.operations.recover_recording import FINDER, recover_recording
 from sessions_app.operations.tell import tell
-from sessions_app.queries.recordings import kept_bytes, recordings_trouble, too_old
+from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
 
-PURGER = Actor.system("recordings")
 # So many files go in one round for each policy, and so many stand in one entry.
 BATCH = 500
 # Who administers is told again after so long.
 AGAIN = dt.timedelta(days=1)
+# For so long a run that was cut is asked for its recording here; what comes later, `reconcile_recordings` finds.
+LATELY = dt.timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +31,28 @@ log = structlog.get_logger(__name__)
 def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
     """Delete recordings in ``folder`` that are older than their policies keep them, and return how many files went.
 
-    What is to go is written down first, so that a crash leaves no file that nobody knows of. Tells administrators, once a
-    day, when there is little room left. Does nothing where the folder is not there: another machine has it.
+    Takes in those first whose gateway was lost, so that limits count them and their time ends as well. What is to go is
+    written down first, so that a crash leaves no file that nobody knows of. Tells administrators, once a day, when there is
+    little room left. Does nothing where the folder is not there: another machine has it.
     """
     if not folder.is_dir():
         return 0
+    _recover(folder, now)
     for policy in AccessPolicy.objects.all():
         _mark(policy, now)
     _warn(now)
     return sum(_delete(run, folder) for run in _marked())
+
+
+def _recover(folder: Path, now: dt.datetime) -> None:
+    cut = CommandRun.objects.unreported().filter(
+        state=RunState.CUT, ended_at__gt=now - LATELY, ended_at__lte=now - QUIET
+    )
+    for run in cut.select_related("grant"):
+        try:
+            recover_recording(run=run, folder=folder, now=now)
+        except OSError as error:
+            log.warning("recording.not_recovered", run=run.pk, error=error.strerror)
 
 
 @transaction.atomic
@@ -63,7 +77,7 @@ def _record(ref: str, runs: Sequence[CommandRun], now: dt.datetime) -> None:
     gone: list[Json] = [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs]
     record(
         event=Event.RECORDING_PURGED,
-        actor=PURGER,
+        actor=FINDER,
         object_type="grant",
         object_ref=ref,
         now=now,
@@ -98,6 +112,6 @@ def _warn(now: dt.datetime) -> None:
             body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
         )  # fmt: skip
         record(
-            event=Event.RECORDING_NEARLY_FULL, actor=PURGER, object_type="system", object_ref="recordings", now=now,
+            event=Event.RECORDING_NEARLY_FULL, actor=FINDER, object_type="system", object_ref="recordings", now=now,
             data={"why": trouble},
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,12 @@ def recording_file(recording: str) -> Path | None:
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording).resolve()
     return path if recording and path.is_file() and path.is_relative_to(root) else None
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hex. Raises OSError."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def output_from(path: Path, start: int) -> tuple[str, int | None]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,9 @@ _TOTAL_HOLDS_S = 60.0
 # From then on people are told: of what may be kept, and of what the disk has left.
 _NEARLY_FULL = 0.8
 _DISK_LEFT, _DISK_LEFT_BYTES = 0.05, 2**30
+# A file that nobody reported and that has not changed for so long is written no more.
+QUIET = dt.timedelta(minutes=1)
+_GRANT, _FILE = re.compile(r"GR-[0-9A-Z]{4,13}"), re.compile(r"([1-9][0-9]{0,17})\.cast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,29 @@ class Room:
 def recording_path(grant_ref: str, run_id: int) -> str:
     """Return where the gateway writes the recording of a run, below the recordings' folder."""
     return f"{grant_ref}/{run_id}.cast"
+
+
+def run_of(path: str) -> int:
+    """Return the id of the run that a recording's path names."""
+    return int(path.rpartition("/")[2].partition(".")[0])
+
+
+def recording_files(folder: Path) -> Iterator[str]:
+    """Return the paths below ``folder`` of all that is named as a recording is. Raises OSError."""
+    with os.scandir(folder) as grants:
+        for grant in grants:
+            if _GRANT.fullmatch(grant.name) and grant.is_dir(follow_symlinks=False):
+                with os.scandir(grant) as files:
+                    yield from (
+                        f"{grant.name}/{file.name}"
+                        for file in files
+                        if _FILE.fullmatch(file.name) and file.is_file(follow_symlinks=False)
+                    )
+
+
+def changed_at(file: Path) -> dt.datetime:
+    """Return when a file was last written. Raises OSError."""
+    return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
 
 
 class Rooms:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,12 +112,6 @@ def _lines(path: Path) -> Iterator[tuple[float, str]]:
                     line, began = other, at
     if line:
         yield began, line
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def length_of(path: Path) -> float:

@@ -32,6 +32,7 @@ _PARTS = {
     "hooks": "The door for webhooks",
     "exchange": "The exchange of tokens",
     "record": "The record",
+    "recordings": "Stint",
     "provider": "The identity provider",
 }
 
@@ -159,6 +160,12 @@ def _finished(ref: str, data: Data) -> str:
     return f"saw command {data.get('run', '')}{_on(data)} under {ref}: {how}{_why(data)}"
 
 
+def _purged(ref: str, data: Data) -> str:
+    if "runs" not in data:
+        return f"purged {ref}, a file that no run knows; its digest stays in the record"
+    return f"purged {_many(len(data['runs']), 'recording')} of {ref}; their digests stay in the record"
+
+
 def _verified(_ref: str, data: Data) -> str:
     first = data.get("first_seq")
     since = f" from entry {first:,} on" if isinstance(first, int) else ""
@@ -271,9 +278,10 @@ _ACTS: dict[str, Act] = {
     Event.COMMAND_HOLD_DECIDED: _held,
     Event.COMMAND_FINISHED: _finished,
     Event.RECORDING_WATCHED: "watched a recording of {ref}",
-    Event.RECORDING_PURGED: lambda ref, data: (
-        f"purged {_many(len(data.get('runs') or []), 'recording')} of {ref}; their digests stay in the record"
+    Event.RECORDING_RECOVERED: lambda ref, data: (
+        f"recovered a recording{_on(data)} under {ref}: its gateway was lost"
     ),
+    Event.RECORDING_PURGED: _purged,
     Event.RECORDING_NEARLY_FULL: lambda ref, data: f"found little room left for {ref}{_why(data, 'why')}",
     Event.COMMAND_OBSERVED: lambda ref, data: (
         f"ran {_statement(data)}{_on(data)} under {ref}, as the target tells"

@@ -62,6 +62,8 @@ class Recorder:
             "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
             "title": title, "env": {"TERM": "dumb"},
         })  # fmt: skip
+        # Whatever becomes of this process, the file says what it is.
+        self._file.flush()
 
     def output(self, data: bytes, *, error: bool) -> None:
         """Add what was printed. Raises OSError."""

@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import CommandRun
+from sessions_app.queries.recorded import digest_of
 from sessions_app.web.reads.pages import SIZE, Page
 from sessions_app.web.recording import (
     Hit,
     Output,
-    digest_of,
     file_of,
     hits,
     length_of,

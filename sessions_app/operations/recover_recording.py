@@ -1,0 +1,68 @@
+"""The recording of a run whose gateway never reported it: the file says what it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from sessions_app.models import CommandRun
+from sessions_app.queries.recorded import digest_of, output_from
+from sessions_app.queries.recordings import QUIET, changed_at, recording_path
+
+FINDER = Actor.system("recordings")
+
+
+def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> bool:
+    """Put the recording's digest and size into the run and the record, and return whether there was something to put there.
+
+    Leaves a file that may still be written, or that somebody has taken in already. One that is empty says nothing, and is
+    removed. Raises OSError.
+    """
+    path = recording_path(run.grant.ref, run.pk)
+    file = folder / path
+    if not file.is_file() or changed_at(file) > now - QUIET:
+        return False
+    if not file.stat().st_size:
+        file.unlink()
+        return False
+    digest, size = digest_of(file), file.stat().st_size
+    with transaction.atomic():
+        found = CommandRun.objects.unreported().select_for_update(of=("self",), skip_locked=True)
+        waiting = found.filter(pk=run.pk).select_related("grant", "target").first()
+        if waiting is None:
+            return False
+        take_recording(
+            run=waiting, path=path, digest=digest, file_bytes=size, output_bytes=_printed(file), now=now,
+        )  # fmt: skip
+    return True
+
+
+def take_recording(
+    *, run: CommandRun, path: str, digest: str, file_bytes: int, output_bytes: int, now: dt.datetime
+) -> None:
+    """Put a recording into a run that was over without it, in the caller's transaction: from then on limits count it."""
+    run.recording, run.recording_digest = path, digest
+    run.recording_bytes, run.output_bytes = file_bytes, output_bytes
+    run.save(update_fields=["recording", "recording_digest", "recording_bytes", "output_bytes"])
+    record_end(
+        event=Event.RECORDING_RECOVERED, actor=FINDER, object_type="grant", object_ref=run.grant.ref, now=now,
+        data={
+            "run": run.pk, "target": run.target.name, "state": run.state, "recording": path,
+            "recording_sha256": digest, "recording_bytes": file_bytes,
+        },
+    )  # fmt: skip
+
+
+def _printed(file: Path) -> int:
+    """How many bytes the command printed: the recording has carriage returns before line ends that it did not print."""
+    size = 0
+    start: int | None = 0
+    while start is not None:
+        text, start = output_from(file, start)
+        size += len(text.replace("\r\n", "\n").encode())
+    return size

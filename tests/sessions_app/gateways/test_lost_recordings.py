@@ -1,0 +1,74 @@
+"""What a gateway had recorded when it was killed is counted, sealed and purged like everything else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import signal
+
+import pytest
+
+from tests.support import acts
+from tests.support.gateway import eventually
+
+MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
+
+
+@pytest.fixture
+def printed(place):
+    """A run that prints much, whose gateway is killed in the middle; a file of it, its grant, and where files are."""
+    grant = place.grant()
+    folder = place.folder / "state" / "recordings"
+    with place.running("flood") as (client, _):
+        file = folder / grant.ref / f"{grant.runs.get().pk}.cast"
+        eventually(lambda: file.exists() and file.stat().st_size > 1000)
+        place.stop(signal.SIGKILL)
+        client.wait(30)
+    yield grant, folder, file
+    if place.gateway is None:
+        place.start()
+
+
+def settled(grant, folder, file, *, now):
+    """The purge at a moment; what the run says then, and what the file is."""
+    from sessions_app.operations.purge_recordings import purge_recordings
+
+    purge_recordings(folder=folder, now=now + 2 * MINUTE)
+    run = grant.runs.get()
+    return run, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
+
+
+def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(place, printed):
+    from broker.kernel import clock
+    from sessions_app.queries.recordings import Rooms, kept_bytes
+
+    grant, folder, file = printed
+    place.start()
+    # The new process of that name has closed what the old one had open.
+    eventually(lambda: grant.runs.get().state == "cut")
+    assert kept_bytes(grant.runs.all()) == 0
+    run, digest, size = settled(grant, folder, file, now=clock.now())
+    assert (run.state, run.recording_digest, run.recording_bytes) == ("cut", digest, size)
+    assert kept_bytes(grant.runs.all()) == size
+    assert Rooms().in_all() >= size
+    assert acts.last("recording.recovered", grant.ref).data["recording_sha256"] == digest
+
+
+def test_the_recording_of_a_gateway_that_never_comes_back_is_purged_in_its_time(place, printed):
+    from broker.kernel import clock
+    from sessions_app.operations.purge_recordings import purge_recordings
+    from sessions_app.operations.sweep import end_baseless
+
+    grant, folder, file = printed
+    now = clock.now()
+    # Somebody else's sweep finds that it has not been heard of.
+    end_baseless(now=now + dt.timedelta(seconds=15))
+    run, digest, _ = settled(grant, folder, file, now=now)
+    assert (run.state, run.reason, run.recording_digest) == ("cut", "gateway lost", digest)
+    purge_recordings(folder=folder, now=now + 400 * DAY)
+    assert not file.exists()
+    run.refresh_from_db()
+    assert (run.recording_digest, run.recording_bytes) == (digest, 0)
+    gone = acts.last("recording.purged", grant.ref).data["runs"]
+    assert gone == [{"run": run.pk, "recording_sha256": digest}]
+    assert acts.intact()
