@@ -8,8 +8,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 import select
-import threading
 from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
@@ -31,7 +32,8 @@ class Statement:
     def __init__(self, name: str, sql: str) -> None:
         self.sql = sql
         self._name, self._prepared = name.encode(), sql.encode()
-        self._thread = _Thread()
+        # Connections on which it is prepared, and how each is waited for.
+        self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
     def __call__(self, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run it in the open transaction, if there is one, with values as text; the answer's columns are binary.
@@ -43,47 +45,40 @@ class Statement:
         if django.connection is None:
             django.ensure_connection()
         try:
-            return self._answer(django.connection.pgconn, values)
+            return self._answer(django.connection, values)
         except psycopg.Error as error:
-            self._thread.prepared_on = None
             raise DatabaseSilent(str(error)) from error
 
-    def _answer(self, pgconn: pq.abc.PGconn, values: Sequence[bytes | None]) -> pq.abc.PGresult:
-        thread = self._thread
-        if thread.prepared_on is not pgconn:
-            thread.poll = select.poll()
-            thread.poll.register(pgconn.socket, select.POLLIN)
+    def _answer(self, connection: psycopg.Connection[Any], values: Sequence[bytes | None]) -> pq.abc.PGresult:
+        pgconn = connection.pgconn
+        poll = self._polls.get(connection)
+        if poll is None:
+            poll = select.poll()
+            poll.register(pgconn.socket, select.POLLIN)
             pgconn.send_prepare(self._name, self._prepared)
-            self._result(pgconn, pq.ExecStatus.COMMAND_OK)
-            thread.prepared_on = pgconn
+            _result(pgconn, poll, pq.ExecStatus.COMMAND_OK)
+            self._polls[connection] = poll
         pgconn.send_query_prepared(self._name, values, result_format=_BINARY)
-        return self._result(pgconn, pq.ExecStatus.TUPLES_OK)
-
-    def _result(self, pgconn: pq.abc.PGconn, wanted: int) -> pq.abc.PGresult:
-        """Return the one result of what was sent. What is sent fits into the socket's buffer, so that it need not be waited for."""
-        pgconn.flush()
-        poll = self._thread.poll
-        found = None
-        while True:
-            while pgconn.is_busy():
-                if not poll or not poll.poll(PATIENCE_MS):
-                    connections[DEFAULT_DB_ALIAS].close()
-                    raise DatabaseSilent("The database does not answer.")
-                pgconn.consume_input()
-            result = pgconn.get_result()
-            if result is None:
-                break
-            found = result
-        if found is None or found.status != wanted:
-            raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
-        return found
+        return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK)
 
 
-class _Thread(threading.local):
-    """The connection of libpq on which this thread has prepared the statement, and how it is waited for."""
-
-    prepared_on: pq.abc.PGconn | None = None
-    poll: select.poll | None = None
+def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int) -> pq.abc.PGresult:
+    """Return the one result of what was sent. What is sent fits into the socket's buffer, so that it need not be waited for."""
+    pgconn.flush()
+    found = None
+    while True:
+        while pgconn.is_busy():
+            if not poll.poll(PATIENCE_MS):
+                connections[DEFAULT_DB_ALIAS].close()
+                raise DatabaseSilent("The database does not answer.")
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            break
+        found = result
+    if found is None or found.status != wanted:
+        raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
+    return found
 
 
 def number(value: bytes | None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
+from django.db.transaction import atomic
 
 from broker.kernel.statement import DatabaseSilent, Statement, moment, number, text
 
@@ -44,6 +45,23 @@ def test_it_sees_what_its_own_transaction_wrote(stint_db, django_user_model):
 def test_a_new_connection_is_asked_like_the_first(stint_db):
     assert ASKED([b"1", b"", b"2026-01-01"]).ntuples == 1
     connection.close()
+    assert ASKED([b"1", b"", b"2026-01-01"]).ntuples == 1
+
+
+def test_two_connections_of_one_thread_are_asked_by_turns(stint_db):
+    first, second = connections["default"], connections.create_connection("default")
+    try:
+        for by_turns in (first, second, first, second):
+            connections["default"] = by_turns
+            assert ASKED([b"1", b"", b"2026-01-01"]).ntuples == 1
+    finally:
+        connections["default"] = first
+        second.close()
+
+
+def test_after_an_error_in_a_savepoint_the_same_connection_is_asked_again(stint_db):
+    with pytest.raises(DatabaseSilent), atomic():
+        ASKED([b"none", b"", b"2026-01-01"])
     assert ASKED([b"1", b"", b"2026-01-01"]).ntuples == 1
 
 
