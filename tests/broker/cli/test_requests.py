@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -272,7 +273,11 @@ def test_where_the_target_tells_nothing_log_and_receipt_say_not_observed(laptops
     more = {name: FILES[name].replace(", read_statements: true", "") for name in names}
     now = clock.now()
     apply_catalogue(files={**laptops.world.catalogue, **more}, actor=SETUP, now=now)
-    grant = laptops.world.grant(now=now, cluster="orders", command_set="read-orders", parameters={})
+    # It does not start: there is no such database, and its end could never be proven.
+    tomorrow = now + dt.timedelta(days=1)
+    grant = laptops.world.grant(
+        now=now, start=False, cluster="orders", command_set="read-orders", parameters={}, starts_at=tomorrow
+    )
     alice = laptops["alice"]
     assert "What is run is not observed here." in alice("log", grant.ref).stderr
     assert alice.json("log", grant.ref) == {"observed": "nothing", "results": []}
