@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.document import EFFECT_RANK, Effect
 from sessions_app.policy.commands.findings import Severity
 from sessions_app.policy.commands.parameters import Duration, Int
 from sessions_app.policy.commands.ssh.lint_values import WRITABLE, below
+from sessions_app.policy.commands.ssh.modes import mode_code
 from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
 from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, REST, Option, Shape, Table
 from sessions_app.policy.commands.ssh.words import Place, Spoken
@@ -32,8 +33,6 @@ _FOLDERS = (
     "/usr/lib/",
 )
 _INIT = ("/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/")
-_SUID_MODE = re.compile(r"0*[2-7][0-7]{3}|.*[+=][rwxXtugo]*s.*")
-_OPEN_MODE = re.compile(r"[0-7]*[2367]|(.*,)?[ug]*[oa][ugoa]*[+=][rwxXst]*w.*")
 _COUNT = re.compile(r"[0-9][0-9A-Fa-fx.,:-]*[smhd]?")
 _DASHED = re.compile(r"-[^0-9]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
@@ -95,10 +94,13 @@ class _Judge:
 
     def _named(self, path: str, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         name = path.rpartition("/")[2]
+        yield from self._place(path)
         if path.startswith(_INIT):
             path, name, words = "service", "service", [Spoken((name,), name), *words]
         shape = self._table.shape_of(name)
-        yield from self._place(path)
+        if shape is not None and [word.text for word in words] == ["--version"]:
+            yield _effect(name, "read")
+            return
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
             yield self._unknown("unknown_program", path, "is not a program the linter knows: it may do anything",
@@ -148,8 +150,16 @@ class _Judge:
 
     def _environment(self, text: str) -> Iterator[Hit]:
         name, equals, _ = text.partition("=")
-        if equals and any(fnmatchcase(name.removesuffix("+"), glob) for glob in self._table.environment):
+        if equals and _is_one_of(name.removesuffix("+"), self._table.environment):
             yield self._danger("environment", f"{name}=")
+
+    def _assigned(self, word: Spoken) -> Iterator[Hit]:
+        """A variable for the program behind it. Only what decides language, time zone and looks does no harm to any."""
+        name = word.text.partition("=")[0]
+        yield from (known := list(self._environment(word.text)))
+        if not known and not _is_one_of(name, self._table.harmless_environment):
+            yield self._unknown("unknown_variable", f"{name}=", "is a variable the linter does not know: it may decide what a program loads or starts",
+                                "leave it out, or check what it does and accept it with that as the reason")  # fmt: skip
 
     def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         """Read options and operands of a program, or of a verb, up to its end or to the program behind it."""
@@ -217,7 +227,7 @@ class _Judge:
     def _wrapper(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         shape = at.shapes[0]
         while shape.assigns and words and _ASSIGNMENT.match(words[0].head):
-            yield from self._environment(words[0].text)
+            yield from self._assigned(words[0])
             words = words[1:]
         skipped, inner = words[: shape.wraps], words[shape.wraps :]
         if shape.operands == ("text",) and not all(map(_is_count, skipped)):
@@ -339,10 +349,8 @@ class _Judge:
 
     def _mode(self, shown: str, word: Spoken) -> Iterator[Hit]:
         for text in word.texts or ():
-            if _SUID_MODE.fullmatch(text):
-                yield self._danger("suid", f"{shown} {text}")
-            elif _OPEN_MODE.fullmatch(text):
-                yield self._danger("world_writable", f"{shown} {text}")
+            if code := mode_code(text):
+                yield self._danger(code, f"{shown} {text}")
 
 
 def _is_count(word: Spoken) -> bool:
@@ -352,6 +360,10 @@ def _is_count(word: Spoken) -> bool:
             not isinstance(piece, Place) or isinstance(piece.type_, Int | Duration) for piece in word.pieces
         )
     return all(_COUNT.fullmatch(text) for text in word.texts)
+
+
+def _is_one_of(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:
@@ -371,11 +383,11 @@ def _find(shapes: Sequence[Shape], name: str) -> Option | None:
 
 
 def _abbreviated(shapes: Sequence[Shape], name: str) -> Option | None:
-    """The option that a beginning stands for, as GNU programs take it; a dangerous one where it could be one."""
+    """The option that a beginning stands for, as GNU programs take it; the worst that it could be."""
     if not name.startswith("--") or len(name) < 3:
         return None
     found = [option for shape in shapes for option in shape.known.values() if option.name.startswith(name)]
-    return min(found, key=lambda option: option.danger is None, default=None)
+    return min(found, key=lambda option: (option.danger is None, EFFECT_RANK[option.effect]), default=None)
 
 
 def _kinds(kinds: Sequence[str], count: int) -> list[str]:

@@ -13,6 +13,7 @@ from sessions_app.policy.commands.ssh.command import Command
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
 from sessions_app.policy.commands.ssh.judge import Hit, judge
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
+from sessions_app.policy.commands.ssh.places import is_secret
 from sessions_app.policy.commands.ssh.table import table
 from sessions_app.policy.commands.ssh.templates import Slot, Word
 
@@ -46,8 +47,9 @@ def _command_findings(command: Command) -> Iterator[Finding]:
             "the command holds letters that can look like others",
             "check that each letter is the one it seems to be",
         )
-    for text in command.texts[1:]:
-        if any(secret in text for secret in table().places.secrets):
+    for word in command.spoken[1:]:
+        secrets = (text for text in word.texts or (word.text,) if is_secret(table().places, text))
+        if (text := next(secrets, None)) is not None:
             yield command.found(
                 "warning",
                 "secret",

@@ -1,12 +1,34 @@
-"""Files by their places: which a command may read, and where it may write, without a word."""
+"""Files by their places: which a command may read, and where it may write, without a word.
+
+A path is looked at as the system follows it: `//etc/./x` is /etc/x, and one that does not begin with `/` lies in the
+login account's home folder, where a session begins.
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from sessions_app.policy.commands.ssh.table import Places
 from sessions_app.policy.commands.ssh.words import Spoken
+
+_ROOT_AGAIN = re.compile(r"^(/proc/[^/]+(/task/[^/]+)?/root)+(?=/|$)")
+_HERE = "."
+
+
+def located(text: str) -> str:
+    """Where a path leads, as far as its text tells."""
+    path = re.sub(r"^//+", "/", posixpath.normpath(text))
+    path = _ROOT_AGAIN.sub("", path) or "/"
+    return re.sub(r"^/var/run(?=/|$)", "/run", path)
+
+
+def is_secret(places: Places, text: str) -> bool:
+    """Whether a word names a file with passwords or keys, also behind `--option=`."""
+    candidates = (text, *(f"/{located(part)}/" for part in {text, text.rpartition("=")[2]}))
+    return any(secret in one for secret in places.secrets for one in candidates)
 
 
 def file_codes(places: Places, word: Spoken, *, writes: bool) -> Iterator[str]:
@@ -14,39 +36,52 @@ def file_codes(places: Places, word: Spoken, *, writes: bool) -> Iterator[str]:
     if word.texts is None:
         yield from _open(places, word.below, writes=writes)
         return
-    for text in word.texts:
-        path = posixpath.normpath(text)
-        if not writes and holds(places.raw, path):
-            yield "raw"
-        elif writes and not holds(places.not_written, path):
+    for path in map(located, word.texts):
+        if writes and not holds(places.not_written, path):
             yield from _written(places, path)
+        elif not writes:
+            yield from _read(places, path)
 
 
 def _written(places: Places, path: str) -> Iterator[str]:
     if path.startswith("..") or _reaches(places.decisive, path):
         yield "writes_decisive"
+    elif _reaches(places.traces, path):
+        yield "erases_logs"
     elif holds(places.settings, path):
         yield "writes_settings"
+    elif _is_home(places, path):
+        yield "writes_home"
+
+
+def _read(places: Places, path: str) -> Iterator[str]:
+    if holds(places.raw, path) and not holds(places.not_written, path):
+        yield "raw"
+    elif _is_home(places, path) or _above((*places.secrets, *places.raw), path):
+        yield "secrets_below"
 
 
 def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
     """Dangers of any file below a folder. A folder above a place reaches it as well."""
     if folder is None:
         return
+    folder = located(folder)
     if not writes:
         if _reaches(places.raw, folder):
             yield "raw"
+        if is_secret(places, folder) or _above(places.secrets, folder) or _is_home(places, folder):
+            yield "secrets_below"
     elif _reaches(places.decisive, folder) or holds(places.homes, folder):
         yield "writes_decisive"
+    elif _reaches(places.traces, folder):
+        yield "erases_logs"
     elif _reaches(places.settings, folder):
         yield "writes_settings"
 
 
 def keeps_nothing(places: Places, word: Spoken) -> bool:
     """Whether a word can only be a place where nothing that is written stays: `/dev/null`."""
-    return word.texts is not None and all(
-        holds(places.not_written, posixpath.normpath(text)) for text in word.texts
-    )
+    return word.texts is not None and all(holds(places.not_written, located(text)) for text in word.texts)
 
 
 def holds(listed: Sequence[str], path: str) -> bool:
@@ -55,12 +90,22 @@ def holds(listed: Sequence[str], path: str) -> bool:
 
 
 def _is_in(place: str, path: str) -> bool:
-    """`/a` is a file or folder, `/a*` whatever begins so, and `a/b` part of a path wherever it is."""
-    if place.endswith("*"):
-        return path.startswith(place[:-1])
+    """`/a` is a file or folder, with `*` for anything in it, and `a/b` part of a path wherever it is."""
+    if "*" in place:
+        return fnmatchcase(path, place) or fnmatchcase(path, f"{place}/*")
     return f"{path}/".startswith(f"{place}/") if place.startswith("/") else f"/{place}/" in f"/{path}/"
 
 
 def _reaches(listed: Sequence[str], folder: str) -> bool:
+    return holds(listed, folder) or _above(listed, folder)
+
+
+def _above(listed: Sequence[str], folder: str) -> bool:
+    """Whether one of the places lies in this folder."""
     above = folder.rstrip("/") + "/"
-    return holds(listed, folder) or any(place.startswith(above) for place in listed)
+    return any(place.startswith(above) for place in listed)
+
+
+def _is_home(places: Places, path: str) -> bool:
+    """Whether a path is a home folder itself, or the one that holds them all."""
+    return path in (_HERE, *places.homes) or posixpath.dirname(path).endswith("/home")

