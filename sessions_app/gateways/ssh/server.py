@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import asyncssh
@@ -29,6 +30,8 @@ AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
 # Kept for addresses that have none yet, so that a few can't shut out all others.
 KEPT_FREE = UNPROVEN // 4
+# How many keys that are not registered, and whose holders proved another one, are remembered.
+BESIDE = 10_000
 CHANNELS = 8
 # Without a session, a connection is let go: at first soon, and a control master that has served one a little later.
 IDLE_FIRST, IDLE_LATER = 15.0, 300.0
@@ -69,6 +72,8 @@ class Doorkeeper:
         self.closed_because = ""
         self.connections: set[Connection] = set()
         self._unproven: Counter[str] = Counter()
+        # Oldest first.
+        self._beside: dict[str, None] = {}
 
     def arrive(self, address: str) -> str:
         """Count a new connection; return nothing, or why it is refused and not counted."""
@@ -87,6 +92,16 @@ class Doorkeeper:
         self._unproven[place] -= 1
         if self._unproven[place] <= 0:
             del self._unproven[place]
+
+    def knows_holder_of(self, fingerprint: str) -> bool:
+        """Whether who offered this key, which is not registered, has proven another one before."""
+        return fingerprint in self._beside
+
+    def note_beside(self, fingerprints: Iterable[str]) -> None:
+        """Remember keys that are not registered, of somebody who has one that is."""
+        self._beside.update(dict.fromkeys(fingerprints))
+        while len(self._beside) > BESIDE:
+            del self._beside[next(iter(self._beside))]
 
 
 class Connection(asyncssh.SSHServer):
@@ -150,22 +165,34 @@ class Connection(asyncssh.SSHServer):
         fingerprint = key.get_fingerprint()
         holder = await self._holder(fingerprint)
         if holder is None:
+            self._tell_unregistered(fingerprint)
             return False
         self._candidate = Proof(holder.id, holder.username, fingerprint, username)
         return True
+
+    def _tell_unregistered(self, fingerprint: str) -> None:
+        """Say where keys are registered: a client that asks nobody leaves when none of its keys has let it in, and says no more
+        before. One that goes on to a registered key is told so once, and never again with this one.
+        """
+        if not self._door.knows_holder_of(fingerprint):
+            more = "If no other key of yours is, add it, then try again"
+            self._tell(f"Your key {fingerprint} is not registered. {more}: {self._where}")
+
+    @property
+    def _where(self) -> str:
+        return f"{self._door.public_url}/account/#public_key"
 
     def kbdint_auth_supported(self) -> bool:
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> bool:
-        """Say where keys are registered: clients ask for this when none of theirs has let them in. It never lets in."""
+        """Say where keys are registered: clients without any key ask for this. It never lets in."""
         del username, lang, submethods
         self._tries += 1
         if self._tries > AUTH_TRIES:
             self._refuse("too many keys")
             return False
-        where = f"{self._door.public_url}/account/#public_key"
-        self._tell(f"No SSH key that you offered is registered. Add yours, then try again: {where}")
+        self._tell(f"No registered SSH key was offered. Add yours, then try again: {self._where}")
         return False
 
     def auth_completed(self) -> None:
@@ -178,6 +205,7 @@ class Connection(asyncssh.SSHServer):
             self._refuse("no proof")
             return
         self._proof = proof
+        self._door.note_beside(key for key, holder in self._known.items() if holder is None)
         del conn.data_received
         self._wait_idle(IDLE_FIRST)
         log.info("connection.proven", holder=proof.username, key=proof.fingerprint, address=self._address)

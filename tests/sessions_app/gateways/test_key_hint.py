@@ -1,4 +1,4 @@
-"""Plain ssh without a registered key: it is said where to register one, and only to who has none."""
+"""Plain ssh without a registered key: it is said where to register one, to programs as well, and not for ever to who has one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,33 @@ def plain(place, *options: str, who: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-HINT = b"stint: No SSH key that you offered is registered. Add yours, then try again: "
+def in_a_batch(place, *options: str, who: str) -> subprocess.CompletedProcess[bytes]:
+    """The client as scripts and ansible run it: it asks nobody, and leaves when it has no key left."""
+    words = place.command("true", who=who, options=(*options, "-o", "LogLevel=INFO"))
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
 
 
-def test_plain_ssh_without_a_registered_key_says_where_to_register_it(place, grant):
-    done = plain(place, who="stranger")
+def fingerprint(place, who: str) -> bytes:
+    key = place.key(who).with_suffix(".pub")
+    return subprocess.run(["ssh-keygen", "-lf", key], capture_output=True, check=True).stdout.split()[1]
+
+
+HINT = b"stint: No registered SSH key was offered. Add yours, then try again: "
+WHERE = b"/account/#public_key"
+
+
+@pytest.mark.parametrize("run", [plain, in_a_batch])
+def test_ssh_without_a_registered_key_says_which_key_and_where_to_register_it(place, grant, run):
+    done = run(place, who="stranger")
     assert done.returncode == 255
-    assert done.stderr.count(HINT) == 1
-    assert b"/account/#public_key" in done.stderr
+    assert done.stderr.count(b"stint: ") == done.stderr.count(WHERE) == 1
+    assert b"stint: Your key " + fingerprint(place, "stranger") + b" is not registered." in done.stderr
+
+
+@pytest.mark.parametrize("run", [plain, in_a_batch])
+def test_with_several_keys_that_are_not_registered_it_is_said_once(place, grant, run):
+    done = run(place, "-i", str(place.key("other")), who="stranger")
+    assert (done.returncode, done.stderr.count(b"stint: ")) == (255, 1)
 
 
 def test_plain_ssh_without_any_key_is_told_as_well(place, grant):
@@ -38,7 +57,15 @@ def test_plain_ssh_without_any_key_is_told_as_well(place, grant):
     assert done.stderr.count(HINT) == 1
 
 
-def test_who_has_a_registered_key_is_told_nothing_even_when_another_is_offered_first(place, grant):
-    stranger = str(place.key("stranger"))
-    done = plain(place, "-i", stranger, who="alice")
-    assert (done.returncode, HINT in done.stderr) == (0, False)
+@pytest.mark.parametrize("run", [plain, in_a_batch])
+def test_who_has_a_registered_key_is_told_nothing(place, grant, run):
+    done = run(place, who="alice")
+    assert (done.returncode, b"stint: " in done.stderr) == (0, False)
+
+
+def test_who_offers_another_key_before_the_registered_one_is_told_once_and_never_again(place, grant):
+    registered = ("-i", str(place.key("alice")))
+    told = [in_a_batch(place, *registered, who="beside") for _ in range(3)]
+    assert [done.returncode for done in told] == [0, 0, 0]
+    assert [done.stderr.count(WHERE) for done in told] == [1, 0, 0]
+    assert b"If no other key of yours is, add it" in told[0].stderr
