@@ -30,16 +30,31 @@ _INTO = {
     "pods/proxy": "reaches any port of a pod through the API server",
     "services/proxy": "reaches any service through the API server",
     "nodes/proxy": "runs programs in every pod of a node, past admission and audit",
-    "certificatesigningrequests/approval": "lets anybody's certificate become good, which stays good after the grant",
+    "nodes/log": "reads the logs of a node, of whatever runs there",
 }
-# What changes more than itself: what it decides, by resource of the core.
+# What changes more than itself: what it decides, by resource.
 _DECIDES = {
     "serviceaccounts": "what is bound to an account, or trusts it, trusts whoever makes it, also after the grant",
     "persistentvolumes": "a volume of a node's own disk is any file of that node",
     "persistentvolumeclaims": "what a claim is filled from, and who else uses it, is not for RBAC to tell",
     "namespaces": "labels of a namespace decide what its pods may do and which network reaches them",
     "nodes": "labels and taints of a node decide which pods, and so which secrets, come to it",
+    "services": "what is sent to a name goes to whatever its selector and its addresses say",
+    "endpoints": "what is sent to a service goes to whatever address stands there",
+    "endpointslices": "what is sent to a service goes to whatever address stands there",
+    "ingresses": "what comes from outside goes wherever it says, and by some controllers' annotations runs there",
+    "networkpolicies": "it decides who reaches the pods",
+    "apiservices": "requests to a part of the API, and who sends them, go to a server of its choice",
+    "customresourcedefinitions": "objects of its kind go through a webhook of its choice, and are gone with it",
+    "validatingadmissionpolicies": "it decides what the API server lets in",
+    "storageclasses": "it decides which program makes volumes, and with which secrets",
+    "csidrivers": "it decides which tokens of pods are handed to a program on the node",
+    "priorityclasses": "pods that have it put others off their nodes",
 }
+# Subresources whose change comes to what they say and no more.
+_PLAIN_PARTS = frozenset(
+    ("scale", "log", "eviction", "exec", "attach", "portforward", "proxy", "ephemeralcontainers")
+)
 _RUN_PODS = frozenset(
     ("argoproj.io", "tekton.dev", "triggers.tekton.dev", "batch.volcano.sh", "kubeflow.org", "sparkoperator.k8s.io",
      "ray.io", "serving.knative.dev", "sources.knative.dev", "flink.apache.org", "jobset.x-k8s.io",
@@ -170,13 +185,14 @@ def _doors(place: _Place) -> Iterator[Finding]:
 def _decides(place: _Place) -> Iterator[Finding]:
     if not place.may(_MAKES):
         return
-    for resource in sorted(_DECIDES.keys() & place.plain) if "" in place.right.groups else ():
+    for resource in sorted(_DECIDES.keys() & place.plain):
         yield place.found(
             "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
             "leave it out, or name one object with `names`; accept it with a reason",
         )  # fmt: skip
     for group in place.right.groups:
         unknown = [one for one in sorted(place.plain) if known_resource(group, one).namespaced is None]
+        unknown += [one for one in place.right.resources if _part(one) not in _PLAIN_PARTS]
         if group in _RUN_PODS:
             yield place.found(
                 "warning", "workload", f"{group} runs pods from what is written in {', '.join(sorted(place.plain))}, with any image and any account of the namespace",
@@ -187,6 +203,11 @@ def _decides(place: _Place) -> Iterator[Finding]:
                 "warning", "unknown_resource", f"what {', '.join(unknown)} of {group or 'the core'} does to the cluster is not known here: it may run pods or hand out rights",
                 "look at what its controller does with it, and accept it with that as the reason",
             )  # fmt: skip
+
+
+def _part(resource: str) -> str:
+    """The subresource of a resource; the plainest where there is none."""
+    return resource.partition("/")[2] or "scale"
 
 
 def _workloads(place: _Place) -> Iterator[Finding]:
@@ -205,7 +226,7 @@ def _reach(place: _Place) -> Iterator[Finding]:
     right = place.right
     if not right.namespaces and (right.names or place.may(frozenset(("none",)))):
         return
-    if not right.namespaces and not place.plain <= {
+    if not right.namespaces and not {resource.partition("/")[0] for resource in right.resources} <= {
         "nodes",
         "namespaces",
         "persistentvolumes",

@@ -1,8 +1,8 @@
-"""What no grant may hold on any cluster: rights in Stint's own namespaces, and rights to make tokens that outlive it.
+"""What no grant may hold on any cluster: rights in Stint's own namespaces, and rights to make what outlives it.
 
 Whoever may read or make something in the namespace of Stint's account has Stint's own rights, and in that of the
-accounts of grants those of every other holder. A token of a service account, asked for or kept in a secret, stays good
-after the grant's bindings are gone.
+accounts of grants those of every other holder. A token of a service account, asked for or kept in a secret, and a
+certificate that was approved stay good after the grant's bindings are gone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.parameters import ParameterType
 OWN_NAMESPACE, ACCOUNTS = "stint-system", "stint-grants"
 OWN = frozenset((OWN_NAMESPACE, ACCOUNTS))
 _READ = frozenset(("get", "list", "watch"))
-_CORE = ""
+_CORE, _CERTIFICATES = "", "certificates.k8s.io"
 
 
 def off_limits(
@@ -30,14 +30,12 @@ def off_limits(
     """
     if _makes_tokens(rule):
         return "makes tokens of service accounts, which stay good after the grant has ended"
+    if _approves_certificates(rule):
+        return "approves certificates, which stay good after the grant has ended"
     if namespace:
-        hit = next(
-            (one for one in sorted(own) if match(parse_slots(namespace), one, types, {}) is not None), None
-        )
-        if hit is None:
-            return None
-        said = f"reaches {hit}" if hit == namespace else f"reaches {hit}, which `{namespace}` can be"
-        return f"{said}: a namespace of Stint's own, where its rights and those of every holder are kept"
+        return _reaches_own((namespace,), types, own)
+    if _changes_namespaces(rule) and (why := _reaches_own(rule.names, types, own)):
+        return why
     if any(_is_own_everywhere(group, resource, rule.verbs) for group, resource in _pairs(rule)):
         return f"reaches every namespace, {' and '.join(sorted(own))} of Stint's own among them"
     return None
@@ -63,6 +61,36 @@ def _makes_tokens(rule: PolicyRule) -> bool:
         and word_listed(_CORE, rule.groups)
         and not made.isdisjoint(rule.resources)
     )
+
+
+def _approves_certificates(rule: PolicyRule) -> bool:
+    changed = {"certificatesigningrequests/approval", "certificatesigningrequests/status", "certificatesigningrequests/*", "*/approval", "*/status"}  # fmt: skip
+    return word_listed(_CERTIFICATES, rule.groups) and (
+        (not _READ.issuperset(rule.verbs) and not changed.isdisjoint(rule.resources))
+        or any(word_listed(verb, rule.verbs) for verb in ("approve", "sign"))
+    )
+
+
+def _changes_namespaces(rule: PolicyRule) -> bool:
+    """Whether a rule changes or deletes namespaces themselves. To create one that is there changes nothing."""
+    listed = word_listed(_CORE, rule.groups) and any(
+        resource.partition("/")[0] in ("namespaces", ANY) for resource in rule.resources
+    )
+    return listed and not (_READ | {"create"}).issuperset(rule.verbs)
+
+
+def _reaches_own(
+    names: Collection[str], types: Mapping[str, ParameterType], own: Collection[str]
+) -> str | None:
+    """Why one of the names, or any name where there are none, is a namespace of Stint's own; None where none can be."""
+    for name in names or (ANY,):
+        for one in sorted(own):
+            if name == ANY or match(parse_slots(name), one, types, {}) is not None:
+                said = f"reaches {one}" if one == name else f"reaches {one}, which `{name}` can be"
+                return (
+                    f"{said}: a namespace of Stint's own, where its rights and those of every holder are kept"
+                )
+    return None
 
 
 def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> bool:

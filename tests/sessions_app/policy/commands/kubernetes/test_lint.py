@@ -58,13 +58,21 @@ def test_what_gives_away_everything_can_not_be_published(command, code):
         (rule(["create"], ["serviceaccounts"]), "decides_more"), (rule(["patch"], ["serviceaccounts"]), "decides_more"),
         (rule(["create"], ["persistentvolumes"], cluster=True), "decides_more"),
         (rule(["create"], ["persistentvolumeclaims"]), "decides_more"),
-        (rule(["patch"], ["namespaces"], cluster=True), "decides_more"), (rule(["patch"], ["nodes"], cluster=True), "decides_more"),
+        (rule(["patch"], ["namespaces"], cluster=True, names=["web"]), "decides_more"), (rule(["patch"], ["nodes"], cluster=True), "decides_more"),
         ("cordon node-1", "decides_more"), ("label nodes node-1", "decides_more"),
         (rule(["create"], ["pods/eviction"]), "into_pods"), (rule(["create"], ["pods/eviction"]), "any_object"),
         ("create workflows.argoproj.io -n web", "workload"), ("create pipelineruns.tekton.dev -n web", "workload"),
         ("patch scaledjobs.keda.sh -n web", "workload"), ("create jobs.batch.volcano.sh -n web", "workload"),
         ("patch widgets.example.com -n web", "unknown_resource"),
         (rule(["update"], ["mutatingwebhookconfigurations"], ["admissionregistration.k8s.io"], cluster=True), "past_rbac"),
+        (rule(["update"], ["apiservices"], ["apiregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["update"], ["customresourcedefinitions"], ["apiextensions.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["update"], ["validatingadmissionpolicies"], ["admissionregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["patch"], ["services"]), "decides_more"), (rule(["patch"], ["endpoints"]), "decides_more"),
+        (rule(["patch"], ["endpointslices"], ["discovery.k8s.io"]), "decides_more"), (rule(["patch"], ["ingresses"], ["networking.k8s.io"]), "decides_more"),
+        (rule(["delete", "patch"], ["networkpolicies"], ["networking.k8s.io"], names=["a"], namespaces=["web"]), "decides_more"),
+        (rule(["update"], ["nodes/status"], cluster=True), "unknown_resource"), (rule(["create"], ["pods/binding"]), "unknown_resource"),
+        (rule(["get"], ["pods/log"], cluster=True), "whole_cluster"), (rule(["get"], ["nodes/log"], cluster=True), "past_rbac"),
     ],
 )  # fmt: skip
 def test_what_rbac_can_not_hold_back_has_to_be_accepted_with_a_reason(command, code):
@@ -103,6 +111,28 @@ OPEN = [
 def test_namespaces_of_stints_own_can_not_be_published(verb, namespace):
     assert ("error", "off_limits") in found(f"{verb} -n {namespace}")
     assert ("error", "off_limits") in found(f"{verb} -n web,{namespace}")
+
+
+@pytest.mark.parametrize("verb", ["delete", "patch", "update", "deletecollection"])
+@pytest.mark.parametrize(
+    "more", [{"names": ["stint-system"]}, {"names": ["web", "stint-grants"]}, {"names": ["{ns}"]}, {}]
+)
+def test_namespaces_of_stints_own_are_not_changed_as_objects_either(verb, more):
+    parameters = {"ns": {"name": 63}} if more.get("names") == ["{ns}"] else {}
+    command = rule([verb], ["namespaces"], cluster=True, **(more if verb != "deletecollection" else {}))
+    used = parameters if "{ns}" in str(command) else {}
+    assert ("error", "off_limits") in found(command, parameters=used)
+    assert ("error", "off_limits") not in found(rule(["delete"], ["namespaces"], cluster=True, names=["web"]))
+
+
+@pytest.mark.parametrize(
+    ("verbs", "resource"),
+    [(["update"], "certificatesigningrequests/approval"), (["patch"], "certificatesigningrequests/approval"),
+     (["patch"], "certificatesigningrequests/status"), (["approve"], "signers"), (["sign"], "signers")],
+)  # fmt: skip
+def test_a_certificate_that_outlives_the_grant_is_approved_by_nobody(verbs, resource):
+    command = rule(verbs, [resource], ["certificates.k8s.io"], cluster=True, names=["a"])
+    assert ("error", "off_limits") in found(command)
 
 
 @pytest.mark.parametrize("type_", OPEN)
