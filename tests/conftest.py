@@ -120,21 +120,29 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def own_database(name: str) -> Iterator[None]:
+    """A copy of the template, in which commits are real; Django uses it meanwhile, and then again what it used before."""
+    before = settings.DATABASES["default"]["NAME"]
+    _owner(f"CREATE DATABASE {name} TEMPLATE stint")
+    _use(name)
+    try:
+        yield
+    finally:
+        _use(before)
+        drop_database(name)
+
+
+@contextlib.contextmanager
 def fresh_database(blocker) -> Iterator[Database]:
-    """A database of one's own in which commits are real, for threads and other processes; Django uses it meanwhile."""
+    """A database of one's own, for threads and other processes."""
     name = f"stint_{next(_numbers)}"
-    with blocker.unblock():
-        _use("stint_shared")
-        _owner(f"CREATE DATABASE {name} TEMPLATE stint")
-        _use(name)
+    with blocker.unblock(), own_database(name):
         env = {
             **os.environ,
             "DATABASE_URL": POSTGRES.url("stint_app", name),
             "DATABASE_OWNER_URL": POSTGRES.url("stint_owner", name),
         }
         yield Database(name, env)
-        _use("stint_shared")
-        drop_database(name)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.demo.sshd import SshTarget
-from tests.conftest import _owner, _use, drop_database
+from tests.conftest import own_database
 from tests.environment import POSTGRES
 from tests.support.gateway import Place, write_act
 from tests.support.world import make_world
@@ -21,29 +21,25 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
 
     folder = tmp_path_factory.mktemp("place")
     name = f"stint_place_{os.getpid()}_{folder.name.removeprefix('place')}"
-    _use("stint_shared")
-    _owner(f"CREATE DATABASE {name} TEMPLATE stint")
-    _use(name)
     state = folder / "state"
     state.mkdir(mode=0o700)
     env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": str(state)}
-    clock.sync()
-    ca = ensure_ssh_ca(now=clock.now())
-    options = [write_act(folder)]
-    with (
-        SshTarget([ca.public_key], ["web"], options=options) as one,
-        SshTarget([ca.public_key], ["web"], options=options) as two,
-    ):
-        place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
-        place.world.apply(place.catalogue(), now=clock.now())
-        try:
-            if start:
-                place.start()
-            yield place
-        finally:
-            place.stop()
-            _use("stint_shared")
-            drop_database(name)
+    with own_database(name):
+        clock.sync()
+        ca = ensure_ssh_ca(now=clock.now())
+        options = [write_act(folder)]
+        with (
+            SshTarget([ca.public_key], ["web"], options=options) as one,
+            SshTarget([ca.public_key], ["web"], options=options) as two,
+        ):
+            place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
+            place.world.apply(place.catalogue(), now=clock.now())
+            try:
+                if start:
+                    place.start()
+                yield place
+            finally:
+                place.stop()
 
 
 @pytest.fixture(scope="module")
