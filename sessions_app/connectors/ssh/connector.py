@@ -102,10 +102,10 @@ class SSHConnector:
         return Dialer(lambda: self._key, source_addresses=self._sources, clock=self._clock)
 
 
-async def sweep_target(dialer: Dialer, place: Place, label: str, mark: Mark) -> Evidence:
-    """Kill what carries the mark and return what the target saw. Raises ConnectorError."""
+async def sweep_target(dialer: Dialer, place: Place, label: str, *marks: Mark) -> Evidence:
+    """Kill what carries one of the marks and return what the target saw. Raises ConnectorError."""
     asked = _now()
-    swept = _swept(place.target, await _ask(dialer, place, f"{label} sweep", sweep_command(mark)))
+    swept = _swept(place.target, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)))
     return Evidence(
         gone=swept.left == 0,
         detail={

@@ -24,7 +24,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # sshd gone before the death signal was armed: the parent is process 1 by now, and nothing may start any more.
 _CHECK = '[ "$PPID" != 1 ] || exit 125; '
 _GUARD = _CHECK + 'exec "$@"'
-_FIND = 'grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null'
+# The mark, or several with bars between: what a mark is made of means nothing else in a pattern.
+_FIND = 'grep -lzxE -- "$1" /proc/[0-9]*/environ 2>/dev/null'
 _PID = "pid=${file#/proc/}; pid=${pid%/environ}; "
 _KILL = _PID + 'kill -KILL "$pid" 2>/dev/null; '
 # Stays above the command and carries no mark itself. When sshd goes, or the command's time is over, it kills the group
@@ -134,7 +135,7 @@ _MARKED = f"^({GRANT_MARK}|{RUN_MARK})="
 _KILL_FORGER = (
     'kill -STOP "$pid" 2>/dev/null; up=0; while read -r key value; do [ "$key" != PPid: ] || up=$value; done '
     '2>/dev/null <"/proc/$pid/status"; if [ "$up" -gt 1 ] && '
-    f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxF -- "$1" "/proc/$up/environ" 2>/dev/null; '
+    f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxE -- "$1" "/proc/$up/environ" 2>/dev/null; '
     'then kill -KILL "$up" 2>/dev/null && forgers=$((forgers + 1)); fi; '
 )
 # Environments are read as they were at the start of each program, so a command can't shed its mark by changing its own.
@@ -157,9 +158,9 @@ _MARKS = (
 )
 
 
-def sweep_command(mark: Mark) -> str:
-    """Return the command line that kills every process with the mark until two looks find none, six looks at most."""
-    return "exec " + _script(_SWEEP, str(mark))
+def sweep_command(*marks: Mark) -> str:
+    """Return the command line that kills every process with one of the marks until two looks find none, six looks at most."""
+    return "exec " + _script(_SWEEP, "|".join(map(str, marks)))
 
 
 def count_command(mark: Mark) -> str:

@@ -1,23 +1,29 @@
 """What a gateway does that is cut off from its database: at the end of a grant it asks the targets itself.
 
 A command dies with its connection. What it left running in the background is killed by whoever undoes the grant, which takes
-the database; a gateway that has lost it may be the only one that knows of the grant, and goes by the deadline.
+the database; a gateway that has lost it may be the only one that knows of the grant, and goes by the deadline. Commands that
+may finish, here or through another gateway, are left alone for as long as they may; what the others left is not.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connection import Dialer
 from sessions_app.connectors.ssh.connector import sweep_target
-from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark
+from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.deprovision_grant import UNSEEN
+from sessions_app.operations.try_command import Tried
+from sessions_app.policy.commands.answers import Allowed
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +32,24 @@ EVERY, AGAIN = 0.25, 1.0
 # With the database there, others have undone a grant long before.
 FORGOTTEN = 30.0
 PLACES = 8
+# Runs of a grant that one question to a target can name; older ones are killed with all others, when nothing may finish any more.
+RUNS = 500
 
 Key = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Used:
+    """A grant on a target, and the newest runs in it that are cut at the end."""
+
+    use: Use
+    cut: deque[int] = field(default_factory=lambda: deque(maxlen=RUNS))
+
+    def marks(self, since: float) -> Sequence[Mark]:
+        """Return what may not run any more, so many seconds after the grant's end."""
+        if since >= self.use.finish_seconds:
+            return [Mark(GRANT_MARK, self.use.token)]
+        return [run_mark(self.use.token, run_id) for run_id in self.cut] if since >= 0 else []
 
 
 class Alone:
@@ -35,14 +57,17 @@ class Alone:
 
     def __init__(self, registry: Registry, dialer: Dialer, clock: LoopClock) -> None:
         self._registry, self._dialer, self._clock = registry, dialer, clock
-        self._used: dict[Key, Use] = {}
+        self._used: dict[Key, _Used] = {}
         self._asking: dict[Key, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._renewed = self._loop.time()
 
-    def used(self, use: Use) -> None:
+    def used(self, use: Use, tried: Tried) -> None:
         """Note that something is about to run on a target."""
-        self._used[use.grant_id, use.target.id] = use
+        noted = self._used.setdefault((use.grant_id, use.target.id), _Used(use))
+        noted.use = use
+        if not (isinstance(tried.decision, Allowed) and tried.decision.finish_seconds):
+            noted.cut.append(tried.run_id)
 
     def renewed(self) -> None:
         """Note that the database has just answered."""
@@ -53,33 +78,35 @@ class Alone:
         while True:
             await asyncio.sleep(EVERY)
             cut_off = self._loop.time() - self._renewed >= UNSEEN.total_seconds()
-            for key, use in list(self._used.items()):
-                since = -self._left(use)
-                if cut_off and since >= 0:
-                    self._ask(key, use)
-                elif since >= FORGOTTEN:
+            for key, used in list(self._used.items()):
+                since = self._since_end(used.use)
+                if cut_off and (marks := used.marks(since)):
+                    self._ask(key, used, marks)
+                elif since >= used.use.finish_seconds + FORGOTTEN:
                     del self._used[key]
 
-    def _left(self, use: Use) -> float:
-        """Return for how many seconds something of the grant may still run."""
+    def _since_end(self, use: Use) -> float:
+        """Return for how many seconds the grant has been over; negative while it is not."""
         grant = self._registry.grants.get(use.grant_id)
         expires_at = max(use.expires_at, grant.expires_at) if grant else use.expires_at
-        return self._clock.until(expires_at) + use.finish_seconds
+        return -self._clock.until(expires_at)
 
-    def _ask(self, key: Key, use: Use) -> None:
+    def _ask(self, key: Key, used: _Used, marks: Sequence[Mark]) -> None:
         if key not in self._asking and len(self._asking) < PLACES:
-            task = self._asking[key] = self._loop.create_task(self._kill(key, use))
+            task = self._asking[key] = self._loop.create_task(self._kill(key, used, marks))
             task.add_done_callback(lambda _: self._asking.pop(key, None))
 
-    async def _kill(self, key: Key, use: Use) -> None:
+    async def _kill(self, key: Key, used: _Used, marks: Sequence[Mark]) -> None:
         """Kill what is left of a grant on a target; what that proves is asked for once more when the database is back."""
+        use = used.use
         try:
-            mark = Mark(GRANT_MARK, use.token)
-            found = await sweep_target(self._dialer, use.place, f"{use.grant_ref} alone", mark)
+            found = await sweep_target(self._dialer, use.place, f"{use.grant_ref} alone", *marks)
         except ConnectorError as error:
             log.warning("alone.not_swept", grant=use.grant_ref, target=use.target.name, error=error.message)
         else:
             if found.gone:
-                self._used.pop(key, None)
+                used.cut.clear()
+                if marks[0].name == GRANT_MARK:
+                    self._used.pop(key, None)
                 return
         await asyncio.sleep(AGAIN)

@@ -201,7 +201,7 @@ class Command:
             recorder = await self._record(tried)
             self._check()
             begun.set_result(self._errand(tried))
-            self._parts.alone.used(self._use)
+            self._parts.alone.used(self._use, tried)
             if self._waiting is None:
                 self._waiting = asyncio.create_task(self._dial(begun))
             connection = await self._waiting

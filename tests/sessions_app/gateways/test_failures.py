@@ -156,15 +156,32 @@ def test_without_its_database_a_gateway_still_ends_at_the_deadline(place, hole):
 
 
 def test_without_its_database_a_gateway_asks_the_target_itself_to_kill_what_was_left_behind(place, hole):
+    """At once, although other commands of its set may finish for ten seconds."""
     grant, tag = place.grant(duration=8, most=8), new_tag()
     place.ssh("test", "leave", str(tag))
     assert bool(on_target(tag)) == (place.contain == "group"), "a namespace takes it along at once"
     hole.freeze()
     eventually(lambda: seconds_over(grant) > -0.5, within=15)
-    # Some of its commands may finish for ten seconds, and what these leave is found by the same mark.
-    eventually(lambda: not on_target(tag), within=12.5)
-    assert seconds_over(grant) < 10 + allow(2)
+    eventually(lambda: not on_target(tag), within=0.5 + allow(2))
+    assert seconds_over(grant) < allow(2)
     hole.thaw()
+    eventually(lambda: ended(grant))
+
+
+def test_without_its_database_a_gateway_kills_what_was_cut_and_leaves_what_may_finish(place, hole):
+    grant, tag = place.grant(duration=12, most=12), new_tag()
+    with place.running("sleep", finish=True) as (client, finishing):
+        place.ssh("test", "leave", str(tag))
+        # Ten seconds without the database end everything, and this has to be later than what is looked at.
+        eventually(lambda: seconds_over(grant) > -2.5, within=15)
+        hole.freeze()
+        eventually(lambda: seconds_over(grant) > -0.1, within=5)
+        eventually(lambda: not on_target(tag), within=allow(2))
+        assert seconds_over(grant) < allow(2)
+        assert on_target(finishing)
+        assert client.poll() is None
+        eventually(lambda: not on_target(finishing), within=10 + allow(2))
+        hole.thaw()
     eventually(lambda: ended(grant))
 
 

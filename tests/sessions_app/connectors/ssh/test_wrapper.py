@@ -135,6 +135,21 @@ def test_a_command_that_ends_by_itself_may_leave_a_daemon_until_the_grant_ends()
     eventually(lambda: not on_target(tag), within=1)
 
 
+def test_the_commands_that_are_named_are_swept_and_those_beside_them_live_on():
+    tags = {run_id: new_tag() for run_id in (1, 2, 12)}
+    for run_id, tag in tags.items():
+        line = wrapped("setsid", "-f", "sleep", str(tag), run_id=run_id)
+        subprocess.run(["sh", "-c", line], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)  # fmt: skip
+    named = sweep_command(run_mark("token-of-grant", 1), run_mark("token-of-grant", 2))
+    swept = subprocess.run(["sh", "-c", named], capture_output=True, check=True)
+    assert parse_sweep(swept.stdout.decode()).found == 2
+    assert [len(on_target(tag)) for tag in tags.values()] == [0, 0, 1]
+    everything = sweep_command(Mark(GRANT_MARK, "token-of-grant"))
+    subprocess.run(["sh", "-c", everything], capture_output=True, check=True)
+    eventually(lambda: not on_target(tags[12]))
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("command", [sweep_command, count_command])
 def test_a_look_that_can_not_see_says_nothing(shell, command, tmp_path):
