@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
-from broker.audit.standing import standing
 from broker.kernel import clock
-from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
-from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble
+from sessions_app.queries.recordings import free_disk
+from sessions_app.queries.troubles import age, rooms, troubles
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
-# What is done each minute, and each second, has stopped when it is behind for so long.
-LATE_S = 300.0
-# Anybody may ask, so that counting all recordings is for once a minute.
-_rooms = Rooms()
 
 
 class HealthMiddleware:
@@ -54,7 +49,7 @@ def readyz() -> HttpResponse:
             cursor.execute("SELECT to_regclass('sessions_app_grant') IS NOT NULL")
             row = cursor.fetchone()
         if row[0]:
-            warnings += _warnings()
+            warnings += troubles(clock.now())
         else:
             problems.append("the database is not migrated: run `manage.py migrate`")
         if abs(skew) > MAX_SKEW:
@@ -63,56 +58,6 @@ def readyz() -> HttpResponse:
         problems.append(f"the database does not answer: {type(error).__name__}")
     answer = {"ready": not problems, "problems": problems, "warnings": warnings}
     return JsonResponse(answer, status=503 if problems else 200)
-
-
-def _warnings() -> list[str]:
-    now = clock.now()
-    return [
-        text for text in (_sweepers(now), *_record(now), _mail(now), _targets(now), _recordings()) if text
-    ]
-
-
-def _sweepers(now: dt.datetime) -> str:
-    silence = sweeper_silence(now)
-    if silence is not None and silence <= SWEEPER_SILENCE:
-        return ""
-    since = " yet" if silence is None else f" for {silence:.0f} s"
-    return f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
-
-
-def _record(now: dt.datetime) -> Iterator[str]:
-    if standing().contradiction:
-        yield (
-            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer database, or run "
-            "`manage.py restored`"
-        )
-    if trouble := checkpoint_trouble():
-        since = f"{_age(trouble.since, now):.0f} s"
-        yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
-    if (age := _age(oldest_unsigned(), now)) > LATE_S:
-        yield f"an entry of the record has not been signed for {age:.0f} s: start the worker"
-
-
-def _mail(now: dt.datetime) -> str:
-    age = _age(oldest_unmailed(), now)
-    late = f"a notice has waited to be mailed for {age:.0f} s: look at the worker and at the mail server"
-    return late if age > LATE_S else ""
-
-
-def _targets(now: dt.datetime) -> str:
-    age = _age(longest_unreconciled(), now)
-    late = f"the targets of a cluster have not been reconciled for {age:.0f} s: its page says why"
-    return late if age > LATE_S else ""
-
-
-def _recordings() -> str:
-    full = "little room is left for recordings: the notices of administrators say of what"
-    return full if recordings_trouble(_rooms.in_all()) else ""
-
-
-def _age(since: dt.datetime | None, now: dt.datetime) -> float:
-    """Return the seconds since a moment; 0.0 for none."""
-    return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
 OVERDUE = Gauge(
@@ -158,13 +103,13 @@ def metrics() -> HttpResponse:
     silence = sweeper_silence(now)
     SILENCE.set(math.inf if silence is None else silence)
     trouble = checkpoint_trouble()
-    CHECKPOINTS.set(_age(trouble.since if trouble else None, now))
-    UNSIGNED.set(_age(oldest_unsigned(), now))
-    UNMAILED.set(_age(oldest_unmailed(), now))
+    CHECKPOINTS.set(age(trouble.since if trouble else None, now))
+    UNSIGNED.set(age(oldest_unsigned(), now))
+    UNMAILED.set(age(oldest_unmailed(), now))
     GIVEN_UP.set(given_up_mail(now - dt.timedelta(days=1)))
-    UNRECONCILED.set(_age(longest_unreconciled(), now))
+    UNRECONCILED.set(age(longest_unreconciled(), now))
     disk = free_disk()
-    RECORDINGS.set(_rooms.in_all())
+    RECORDINGS.set(rooms.in_all())
     RECORDINGS_FREE.set(disk.free if disk else -1)
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)

@@ -210,6 +210,12 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
+  // Of a choice and the field that stands for another one, what was touched last counts.
+  document.addEventListener('input', ({ target: el }) => {
+    if (el.dataset.or && el.value) all(`[name="${el.dataset.or}"]:checked`, el.form).forEach(one => { one.checked = false; });
+    if (el.type === 'radio' && el.form) all(`[data-or="${el.name}"]`, el.form).forEach(one => { one.value = ''; });
+  }, true);
+
   document.addEventListener('change', event => {
     if (!event.target.matches('[data-keys]')) return;
     try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* Kept for this page. */ }

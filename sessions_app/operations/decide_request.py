@@ -32,6 +32,7 @@ from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
+from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.queries import facts
@@ -275,7 +276,25 @@ def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
         return what
     later = later_start(request, now)
     start = say.moment(later) if later else "at once"
-    return what if request.extends else f"{what}\nIt starts {start} by itself, and ends by itself."
+    less = _less(request)
+    what = f"{what}\n{less}" if less else what
+    return what if request.extends else f"{what}\nIt starts {start} and ends automatically."
+
+
+def _less(request: AccessRequest) -> str:
+    """Say what approvers left of a request, where that is less than was asked for."""
+    whole, left = extent_of(request), left_of(request)
+    parts = [
+        f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}" if left.duration != whole.duration else "",
+        *(
+            f"{len(kept)} of {len(asked)} {name}" if kept != asked else ""
+            for name, kept, asked in (
+                ("commands", left.commands, whole.commands), ("targets", left.targets, whole.targets)
+            )
+        ),
+    ]  # fmt: skip
+    said = ", ".join(filter(None, parts))
+    return f"Less than you asked for: {said}." if said else ""
 
 
 def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:

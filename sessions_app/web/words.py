@@ -49,6 +49,8 @@ RUN: dict[str, Look] = {
     RunState.CUT: Look("bad", "stop", "Cut off"),
     RunState.FAILED: Look("bad", "alert", "Could not start"),
 }
+# It ran to its end, with an exit status other than 0 or by a signal; what that means only the program knows.
+DONE_BADLY = Look("warn", "alert", "Done")
 
 WORK: dict[str, Look] = {
     WorkflowKind.INCIDENT: Look("glass", "flame", "Incident"),

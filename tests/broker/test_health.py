@@ -13,7 +13,7 @@ from broker.audit.checkpoint import make_checkpoint
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import clock
-from sessions_app.models import Cluster, Notice, Observation, Sweeper, Target
+from sessions_app.models import Cluster, GatewayNode, Notice, Observation, Sweeper, Target
 from tests.conftest import _use
 from tests.support.acts import awake
 from tests.support.world import SETUP
@@ -145,3 +145,14 @@ def test_metrics_say_how_ending_stands(world, prober):
     assert "stint_oldest_overdue_revocation_seconds 0.0" in text
     assert grant.ref not in text
     assert "alice" not in text
+
+
+def test_an_ssh_gateway_that_is_gone_is_said_for_a_day(world, prober):
+    now = clock.now()
+    node = GatewayNode.objects.create(name="gateway-1", host_key="ssh-ed25519 AAAA", seen_at=now)
+    assert prober.get("/readyz").json()["warnings"] == []
+    GatewayNode.objects.filter(pk=node.pk).update(seen_at=now - dt.timedelta(seconds=40))
+    (warning,) = prober.get("/readyz").json()["warnings"]
+    assert warning.startswith("no SSH gateway has been seen for 40 s")
+    GatewayNode.objects.filter(pk=node.pk).update(seen_at=now - dt.timedelta(days=2))
+    assert prober.get("/readyz").json()["warnings"] == []

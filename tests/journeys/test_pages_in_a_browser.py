@@ -137,7 +137,19 @@ def test_light_and_dark_and_the_search_key(visit):
     expect(alice.locator("#find")).to_be_focused()
     alice.keyboard.type("restart-web")
     alice.keyboard.press("Enter")
-    expect(alice.locator("h1")).to_contain_text("What fits “restart-web”")
+    expect(alice.locator("h1")).to_contain_text("Results for “restart-web”")
+
+
+def test_of_a_time_that_is_chosen_and_one_that_is_typed_the_last_counts(live_world, visit):
+    alice = visit("alice")
+    alice.goto("/requests/new/")
+    chosen = alice.get_by_label("30 min", exact=True)
+    typed = alice.get_by_label("Another duration")
+    typed.fill("45m")
+    expect(alice.locator("[name=duration]:checked")).to_have_count(0)
+    alice.locator(".seg label", has_text="30 min").click()
+    expect(chosen).to_be_checked()
+    expect(typed).to_have_value("")
 
 
 def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_once(live_world, visit):

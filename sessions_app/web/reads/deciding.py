@@ -74,7 +74,7 @@ class Needed(NamedTuple):
 
 
 class PastRecord(NamedTuple):
-    """What the requester did on the cluster in the last 90 days; ``more``: there were more grants than were looked at.
+    """What the requester did on the cluster in the 90 days before it was decided; ``more``: there were more grants than were looked at.
 
     ``refused`` is None where refusals are not observed; ``compared`` says what was used of the ``last`` grant of the same command
     set.
@@ -224,7 +224,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
         past=_past(request, reader, now),
-        incidents=_other_incidents(request, reader),
+        incidents=_other_incidents(request, reader) if waits else [],
         behind=_behind(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
         left=left,
@@ -346,9 +346,18 @@ def _overlapping(
 
 
 def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    grants = Grant.objects.filter(
-        holder=request.requester, cluster=request.cluster, created_at__gt=now - PAST
-    ).order_by("-created_at")
+    # What was granted then, and what came after it, was no past yet.
+    until = request.decided_at or now
+    grants = (
+        Grant.objects.filter(
+            holder=request.requester,
+            cluster=request.cluster,
+            created_at__gt=until - PAST,
+            created_at__lt=until,
+        )
+        .exclude(request=request)
+        .order_by("-created_at")
+    )
     newest = list(grants.values_list("pk", flat=True)[: NEWEST + 1])
     looked_at = newest[:NEWEST]
     ended = Grant.objects.filter(pk__in=looked_at, state=GrantState.ENDED).aggregate(

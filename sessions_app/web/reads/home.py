@@ -29,6 +29,7 @@ from sessions_app.operations.remind_request import PAUSE
 from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
+from sessions_app.queries.troubles import troubles
 from sessions_app.web import timeline
 from sessions_app.web.reads import waiting
 
@@ -93,6 +94,8 @@ class Home:
     chart: timeline.Chart
     again: Sequence[Again]
     failing: Sequence[Grant]
+    # What of Stint itself does not do its work, for administrators.
+    troubles: Sequence[str]
     remindable: set[int]
 
     @property
@@ -151,6 +154,7 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         chart=_chart(identity, [*requests, *asked], now),
         again=again(identity),
         failing=list(failing(identity)[:MOST]),
+        troubles=troubles(now) if identity.is_superuser else [],
         remindable={one.pk for one in asked if one.reminded_at is None or now - one.reminded_at >= PAUSE},
     )
 

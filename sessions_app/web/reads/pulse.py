@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.queries import families_after, last_number
@@ -40,7 +42,9 @@ def newest_notice(identity: Identity) -> int:
 
 def count_unread(identity: Identity, now: dt.datetime) -> int:
     """Return how many notices that are not read yet still need an identity; more than 99 are 99."""
-    asking = unread_of(identity, now).exclude(asks=Asks.NOTHING)
+    # One's own access that was approved is there to be used; nobody waits for anything.
+    told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
+    asking = unread_of(identity, now).exclude(told)
     return len(asking.values_list("pk", flat=True)[:MOST_UNREAD])
 
 

@@ -31,7 +31,7 @@ OBJECTS = (
 )  # fmt: skip
 LABELS = {
     "event": "Event", "actor": "By", "type": "About a", "object": "About", "grant": "Grant", "cluster": "On the cluster",
-    "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Holds",
+    "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Contains",
 }  # fmt: skip
 # Entries stand in the order in which they were appended, which is not exactly that of their times: a transaction may have
 # waited, and ends are appended later when the record could not take them. So much around a date is searched as well.

@@ -93,6 +93,8 @@ def run_look(run: CommandRun) -> words.Look:
         return words.RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.CUT and run.reason == WITHDRAWN:
         return words.WITHDRAWN
+    if run.state == RunState.DONE and (run.signal or run.exit_status):
+        return words.DONE_BADLY
     return words.RUN.get(run.state, words.UNKNOWN)
 
 

@@ -299,6 +299,15 @@ def test_an_approver_makes_it_smaller_and_the_grant_is_that(world):
     }  # fmt: skip
 
 
+def test_the_requester_is_told_what_was_left_out(world):
+    web_1 = Target.objects.get(name="web-1")
+    world.decide(world.request(), narrowing={"duration": 600, "commands": [1], "targets": [web_1.pk]})
+    told = Notice.objects.get(identity=world.alice)
+    assert "Less than you asked for: 10 min instead of 1 h, 1 of 5 commands, 1 of 2 targets." in told.body
+    world.decide(world.request())
+    assert "Less than" not in Notice.objects.filter(identity=world.alice).latest("pk").body
+
+
 def test_the_grant_is_what_every_approver_left(world):
     change(world, policy(world, approvals=TWO))
     request = world.request()

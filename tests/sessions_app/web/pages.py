@@ -255,7 +255,7 @@ STATES = {
     "cluster_new": ["kind=http"],
     "command_set_new": ["start=http-ticket"],
     "history": ["from=0&to=1"],
-    "rights": ["q=web", "at=2020-01-01T12:00", "at=soon"],
+    "rights": ["q=web", "day=2020-01-01&hour=12:00", "day=2020-01-01"],
     "people": ["q=nobody-has-this-name", "state=unused", "state=password"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],

@@ -444,6 +444,31 @@ def test_the_record_of_the_asker_leads_to_the_last_recording(world, as_bob, now)
     assert f'href="/grants/{grant.ref}/?open={tried.run_id}#run-{tried.run_id}">Last recording</a>' in page
 
 
+def test_what_came_of_a_request_is_no_past_of_it_and_an_incident_of_today_no_reason_for_it(
+    world, as_bob, now
+):
+    grant = world.grant()
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    acts.undo(grant, now=now)
+    incident = world.incident()
+    page = as_bob.get(f"/approvals/{grant.request.ref}/").content.decode()
+    assert "Never here in 90 days" in page
+    assert incident.ref not in page
+    waits = as_bob.get(f"/approvals/{world.request().ref}/").content.decode()
+    assert "1 time here in 90 days" in waits
+    assert incident.ref in waits
+
+
+def test_whoever_approved_already_is_not_told_to_reduce_it_further(world, as_bob, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    world.decide(request, narrowing={"duration": 600})
+    assert "You can only reduce it further" not in as_bob.get(f"/approvals/{request.ref}/").content.decode()
+    assert (
+        "You can only reduce it further" in browser("dora").get(f"/approvals/{request.ref}/").content.decode()
+    )
+
+
 def test_an_incident_is_named_where_there_is_one(world, as_bob):
     world.apply(acts.policy(world, incident={"on_call": ["on-call"], "approvals": "same"}))
     incident = world.incident()

@@ -83,6 +83,18 @@ def test_the_log_shows_allowed_held_and_refused(grant, opened, as_alice, now):
     assert "<b>Done</b>" not in refused
 
 
+@pytest.mark.parametrize(
+    ("status", "signal", "tone"), [(0, "", "ok"), (5, "", "warn"), (None, "KILL", "warn")]
+)
+def test_what_ended_badly_does_not_look_as_if_it_went_well(
+    grant, opened, as_alice, now, status, signal, tone
+):
+    run = acts.run(*opened, "echo restart nginx", now=now)
+    finish_run(run_id=run.run_id, state="done", exit_status=status, signal=signal, now=now)
+    page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
+    assert f'<li class="t-{tone}" id="run-{run.run_id}">' in page
+
+
 def test_output_is_shown_as_text_and_nothing_in_it_is_alive(grant, opened, as_alice, now):
     run = acts.run(*opened, "echo restart nginx", now=now)
     finish(run.run_id, "\x1b[31mred\x1b[0m <script>alert(1)</script>\x1b]0;title\x07\r\ndone", now)

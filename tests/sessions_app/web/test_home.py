@@ -6,7 +6,7 @@ import datetime as dt
 
 from django.utils import timezone
 
-from sessions_app.models import AccessRequest, EndReason, Grant, Notice
+from sessions_app.models import AccessRequest, EndReason, GatewayNode, Grant, Notice
 from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.end_grant import end_grant
 from tests.support import acts
@@ -59,6 +59,18 @@ def test_an_end_that_a_target_does_not_confirm_is_shown_to_administrators(
         assert said in page
     for client in (as_alice, as_bob):
         assert "does not confirm the end" not in home(client)
+
+
+def test_what_of_stint_itself_does_not_work_is_said_to_administrators_alone(world, browser, as_alice, now):
+    acts.awake(now - dt.timedelta(seconds=60))
+    GatewayNode.objects.create(
+        name="gateway-1", host_key="ssh-ed25519 AAAA", seen_at=now - dt.timedelta(seconds=40)
+    )
+    page = home(browser("admin"))
+    assert "Stint needs attention" in page
+    assert "Nothing that ends access has run for" in page
+    assert "No SSH gateway has been seen for" in page
+    assert "No SSH gateway" not in home(as_alice)
 
 
 def test_from_home_an_approver_is_one_click_from_the_page_and_one_from_approving(world, as_bob):

@@ -189,11 +189,10 @@ def test_an_approval_settles_with_the_end_of_its_grant_and_a_denial_when_it_is_a
 ):
     grant = world.grant()
     assert list(settled(world.alice, now).values()) == [""]
-    assert bell(as_alice) == 1
+    assert bell(as_alice) == 0
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     acts.undo(grant, now=now)
     assert list(settled(world.alice, now).values()) == ["Ended by Alice"]
-    assert bell(as_alice) == 0
     Notice.objects.all().delete()
     world.decide(world.request(), verdict="deny", comment="Not today")
     assert (list(settled(world.alice, now).values()), bell(as_alice)) == ([""], 1)
@@ -211,3 +210,10 @@ def test_what_only_tells_is_new_until_it_is_read_and_not_at_the_bell(world, as_a
     assert bell(as_alice) == 0
     as_alice.post(f"/notices/{told.pk}/read/")
     assert "Nothing new" in as_alice.get("/notices/").content.decode()
+
+
+def test_whoever_is_all_caught_up_has_no_number_at_the_bell(world, as_alice):
+    world.grant()
+    page = as_alice.get("/").content.decode()
+    assert "You&#x27;re all caught up" in page or "You're all caught up" in page
+    assert bell(as_alice) == 0

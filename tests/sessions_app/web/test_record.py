@@ -178,7 +178,7 @@ def test_filters_are_in_the_address_and_each_can_be_taken_out(world, as_bob):
     assert [(chip.label, chip.value) for chip in page.context["chips"]] == [
         ("Event", "grant"),
         ("Grant", grant.ref),
-        ("Holds", "nginx"),
+        ("Contains", "nginx"),
     ]
     assert page.context["chips"][1].without == "event=grant&text=nginx"
     assert shown(as_bob, f"?event=grant&grant={grant.ref}&text=NGINX") == [("grant.scheduled", grant.ref)]

@@ -1,0 +1,82 @@
+"""What of Stint itself does not do its work, for probers and for administrators."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from django.db.models import Max
+
+from broker.audit.queries import checkpoint_trouble, oldest_unsigned
+from broker.audit.standing import standing
+from sessions_app.models import GatewayNode
+from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.queries.facts import sweeper_silence
+from sessions_app.queries.recordings import Rooms, recordings_trouble
+from sessions_app.queries.upkeep import longest_unreconciled, oldest_unmailed
+
+# What is done each minute, and each second, has stopped when it is behind for so long.
+LATE_S = 300.0
+# A gateway renews each second; one that is gone for a day was taken down.
+GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
+# Anybody may ask, so that counting all recordings is for once a minute.
+rooms = Rooms()
+
+
+def troubles(now: dt.datetime) -> list[str]:
+    """Return what does not work, each with what to do; without paths, addresses and errors of the system."""
+    found = (_sweepers(now), _gateways(now), *_record(now), _mail(now), _targets(now), _recordings())
+    return [text for text in found if text]
+
+
+def age(since: dt.datetime | None, now: dt.datetime) -> float:
+    """Return the seconds since a moment; 0.0 for none."""
+    return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+
+def _sweepers(now: dt.datetime) -> str:
+    silence = sweeper_silence(now)
+    if silence is not None and silence <= SWEEPER_SILENCE:
+        return ""
+    since = " yet" if silence is None else f" for {silence:.0f} s"
+    return f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
+
+
+def _gateways(now: dt.datetime) -> str:
+    nodes = GatewayNode.objects.exclude(host_key="").filter(seen_at__gt=now - GATEWAY_GONE)
+    last = nodes.aggregate(last=Max("seen_at"))["last"]
+    if last is None or now - last <= GATEWAY_SILENCE:
+        return ""
+    return (
+        f"no SSH gateway has been seen for {age(last, now):.0f} s, so nothing can be run over SSH: start one"
+    )
+
+
+def _record(now: dt.datetime) -> Iterator[str]:
+    if standing().contradiction:
+        yield (
+            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer database, or run "
+            "`manage.py restored`"
+        )
+    if trouble := checkpoint_trouble():
+        since = f"{age(trouble.since, now):.0f} s"
+        yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
+    if (unsigned := age(oldest_unsigned(), now)) > LATE_S:
+        yield f"an entry of the record has not been signed for {unsigned:.0f} s: start the worker"
+
+
+def _mail(now: dt.datetime) -> str:
+    waits = age(oldest_unmailed(), now)
+    late = f"a notice has waited to be mailed for {waits:.0f} s: look at the worker and at the mail server"
+    return late if waits > LATE_S else ""
+
+
+def _targets(now: dt.datetime) -> str:
+    behind = age(longest_unreconciled(), now)
+    late = f"the targets of a cluster have not been reconciled for {behind:.0f} s: its page says why"
+    return late if behind > LATE_S else ""
+
+
+def _recordings() -> str:
+    full = "little room is left for recordings: the notices of administrators say of what"
+    return full if recordings_trouble(rooms.in_all()) else ""
