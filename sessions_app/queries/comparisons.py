@@ -119,8 +119,11 @@ def sentence(
         count = sum(1 for times in commands if times)
         parts.append(f"{count} of {_many(len(commands), 'command')} {'was' if count == 1 else 'were'} used")
     on = sum(1 for times in targets if times)
-    where = f"on {on} of {_many(len(targets), 'target')}"
-    parts.append(where if parts else f"Something was seen {where}")
+    of = _many(len(targets), "target")
+    if parts or on:
+        parts.append(f"{'' if parts else 'Something was seen '}on {on} of {of}")
+    else:
+        parts.append(f"Nothing was seen on {of}")
     return f"{', '.join(parts)}, for {time}; {_refusals(refused)}."
 
 

@@ -34,11 +34,19 @@ def age(since: dt.datetime | None, now: dt.datetime) -> float:
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
+def _long(seconds: float) -> str:
+    """Return how long something is late, as roughly as it matters."""
+    for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
+        if seconds >= least * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _sweepers(now: dt.datetime) -> str:
     silence = sweeper_silence(now)
     if silence is not None and silence <= SWEEPER_SILENCE:
         return ""
-    since = " yet" if silence is None else f" for {silence:.0f} s"
+    since = " yet" if silence is None else f" for {_long(silence)}"
     return f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
 
 
@@ -48,7 +56,7 @@ def _gateways(now: dt.datetime) -> str:
     if last is None or now - last <= GATEWAY_SILENCE:
         return ""
     return (
-        f"no SSH gateway has been seen for {age(last, now):.0f} s, so nothing can be run over SSH: start one"
+        f"no SSH gateway has been seen for {_long(age(last, now))}, so nothing can be run over SSH: start one"
     )
 
 
@@ -59,21 +67,21 @@ def _record(now: dt.datetime) -> Iterator[str]:
             "`manage.py restored`"
         )
     if trouble := checkpoint_trouble():
-        since = f"{age(trouble.since, now):.0f} s"
+        since = _long(age(trouble.since, now))
         yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
     if (unsigned := age(oldest_unsigned(), now)) > LATE_S:
-        yield f"an entry of the record has not been signed for {unsigned:.0f} s: start the worker"
+        yield f"an entry of the record has not been signed for {_long(unsigned)}: start the worker"
 
 
 def _mail(now: dt.datetime) -> str:
     waits = age(oldest_unmailed(), now)
-    late = f"a notice has waited to be mailed for {waits:.0f} s: look at the worker and at the mail server"
+    late = f"a notice has waited to be mailed for {_long(waits)}: look at the worker and at the mail server"
     return late if waits > LATE_S else ""
 
 
 def _targets(now: dt.datetime) -> str:
     behind = age(longest_unreconciled(), now)
-    late = f"the targets of a cluster have not been reconciled for {behind:.0f} s: its page says why"
+    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: its page says why"
     return late if behind > LATE_S else ""
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
+from sessions_app.models import DocumentVersion
 from sessions_app.queries.history import difference, rights_at, versions_of
 from sessions_app.web.doors import page, who
 from sessions_app.web.forms import parse_start
@@ -70,7 +71,15 @@ def rights(request: HttpRequest) -> HttpResponse:
         for right in rights_at(moment or now)
         if asked["q"].lower() in f"{right.identity} {right.name} {right.group}"
     ]
-    context: dict[str, Any] = {"asked": asked, "moment": moment, "error": error, "rights": found}
+    # Of a group that was made with its first member there is no version until it changes.
+    kept = set(DocumentVersion.objects.filter(type="group").values_list("name", flat=True))
+    context: dict[str, Any] = {
+        "asked": asked,
+        "moment": moment,
+        "error": error,
+        "rights": found,
+        "kept": kept,
+    }
     return render(request, "accounts/rights.html", context)
 
 

@@ -118,6 +118,9 @@ def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
     assert sentence(commands=[None, None], targets=[3, 0], approved=3600, used=60, refused=None) == (
         "Something was seen on 1 of 2 targets, for 1 of 60 minutes; refusals are not observed here."
     )
+    assert sentence(commands=[None], targets=[0, 0], approved=3600, used=60, refused=None) == (
+        "Nothing was seen on 2 targets, for 1 of 60 minutes; refusals are not observed here."
+    )
     assert sentence(commands=[1], targets=[1], approved=60, used=1, refused=1) == (
         "1 of 1 command was used, on 1 of 1 target, for 1 of 60 seconds; 1 thing was refused."
     )
