@@ -14,11 +14,13 @@ from broker.audit.queries import checkpoint_trouble, oldest_unsigned
 from broker.kernel import clock
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue_revocation_seconds, revoke_quantiles
-from sessions_app.queries.recordings import free_disk
-from sessions_app.queries.troubles import age, rooms, troubles
+from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble
+from sessions_app.queries.troubles import age, troubles
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
+# Anybody may ask, so that counting all recordings is for once a minute.
+_rooms = Rooms()
 
 
 class HealthMiddleware:
@@ -49,7 +51,7 @@ def readyz() -> HttpResponse:
             cursor.execute("SELECT to_regclass('sessions_app_grant') IS NOT NULL")
             row = cursor.fetchone()
         if row[0]:
-            warnings += troubles(clock.now())
+            warnings += [*troubles(clock.now()), *_recordings()]
         else:
             problems.append("the database is not migrated: run `manage.py migrate`")
         if abs(skew) > MAX_SKEW:
@@ -58,6 +60,11 @@ def readyz() -> HttpResponse:
         problems.append(f"the database does not answer: {type(error).__name__}")
     answer = {"ready": not problems, "problems": problems, "warnings": warnings}
     return JsonResponse(answer, status=503 if problems else 200)
+
+
+def _recordings() -> list[str]:
+    full = "little room is left for recordings: the notices of administrators say of what"
+    return [full] if recordings_trouble(_rooms.in_all()) else []
 
 
 OVERDUE = Gauge(
@@ -109,7 +116,7 @@ def metrics() -> HttpResponse:
     GIVEN_UP.set(given_up_mail(now - dt.timedelta(days=1)))
     UNRECONCILED.set(age(longest_unreconciled(), now))
     disk = free_disk()
-    RECORDINGS.set(rooms.in_all())
+    RECORDINGS.set(_rooms.in_all())
     RECORDINGS_FREE.set(disk.free if disk else -1)
     for state, count in live_grants().items():
         LIVE.labels(state).set(count)

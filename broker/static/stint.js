@@ -3,6 +3,7 @@
   const root = document.documentElement;
   root.classList.add('js');
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const hear = document.addEventListener.bind(document);
   const two = n => String(n).padStart(2, '0');
   const show = s => s >= 3600
     ? `${Math.floor(s / 3600)}:${two(Math.floor(s % 3600 / 60))}:${two(s % 60)}`
@@ -55,7 +56,7 @@
     constructor(url) {
       super();
       this.url = url;
-      document.addEventListener('visibilitychange', () => document.hidden ? this.close() : this.open(true));
+      hear('visibilitychange', () => document.hidden ? this.close() : this.open(true));
       if (!document.hidden) this.open(false);
     }
 
@@ -78,7 +79,7 @@
 
     wait() {
       clearTimeout(this.timer);
-      const open = this.source && this.source.readyState === EventSource.OPEN;
+      const open = this.source?.readyState === EventSource.OPEN;
       this.timer = setTimeout(() => this.next(), open ? SLOW : QUICK);
     }
 
@@ -89,7 +90,7 @@
 
     close() {
       clearTimeout(this.timer);
-      if (this.source) this.source.close();
+      this.source?.close();
     }
   }
 
@@ -107,7 +108,7 @@
     icon.href = icon.dataset[waiting ? 'waiting' : 'calm'];
   };
 
-  document.addEventListener('stint:changed', event => {
+  hear('stint:changed', event => {
     showCounts();
     if (event.detail.say) say(event.detail.say);
     all('[data-live]').forEach(el => {
@@ -119,10 +120,7 @@
   // A page that changes under somebody's hands keeps what they typed, chose and opened.
   const touched = el => el.type !== 'hidden' && (el === document.activeElement || el.value !== el.defaultValue
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
-  const keep = (name, el) => {
-    if (name === 'open') return false;
-    return !(['value', 'checked', 'selected'].includes(name) && touched(el));
-  };
+  const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
 
   const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
   const isLive = el => el.closest('#pulse, [data-live]');
@@ -136,21 +134,21 @@
       : 'This is not up to date. Try again.';
     part.prepend(note);
   };
-  document.addEventListener('htmx:beforeRequest', event => {
+  hear('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
   const failed = event => { if (isLive(event.target)) lost(true); else stale(event.detail.target, event.detail.xhr?.status); };
-  ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => document.addEventListener(name, failed));
-  document.addEventListener('htmx:afterRequest', event => {
+  ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => hear(name, failed));
+  hear('htmx:afterRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, false);
     else if (event.detail.successful) lost(false);
   });
   // What its reader has read goes along, where the page can say what changed since then.
-  document.addEventListener('htmx:configRequest', event => {
+  hear('htmx:configRequest', event => {
     const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
     if (read) event.detail.parameters.set('read', read.value);
   });
-  document.addEventListener('htmx:afterSwap', tick);
+  hear('htmx:afterSwap', tick);
 
   // --- Keys ---
 
@@ -178,7 +176,7 @@
 
   const search = () => {
     const find = document.getElementById('find');
-    if (find && find.offsetParent) find.focus();
+    if (find?.offsetParent) find.focus();
   };
 
   const KEYS = { '/': search, '?': help, j: () => step(1), k: () => step(-1), g: () => { leader = performance.now() + 1500; } };
@@ -195,8 +193,8 @@
     event.preventDefault();
   };
 
-  document.addEventListener('keydown', onKey);
-  document.addEventListener('click', event => {
+  hear('keydown', onKey);
+  hear('click', event => {
     const on = selector => event.target.closest(selector);
     if (on('[data-copy]')) copy(on('[data-copy]'));
     if (on('[data-theme-switch]')) switchTheme();
@@ -205,23 +203,22 @@
   });
   // A second click sends nothing twice.
   let sent = null;
-  document.addEventListener('submit', event => {
+  hear('submit', event => {
     if (event.target === sent) event.preventDefault();
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  // Of a choice and the field that stands for another one, what was touched last counts.
-  document.addEventListener('input', ({ target: el }) => {
-    if (el.dataset.or && el.value) all(`[name="${el.dataset.or}"]:checked`, el.form).forEach(one => { one.checked = false; });
-    if (el.type === 'radio' && el.form) all(`[data-or="${el.name}"]`, el.form).forEach(one => { one.value = ''; });
+  // Of a time that is chosen and one that is typed, the last counts.
+  hear('input', ({ target: { name, form } }) => {
+    if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
+    else if (name === 'duration' && form.other_duration) form.other_duration.value = '';
   }, true);
-
-  document.addEventListener('change', event => {
+  hear('change', event => {
     if (!event.target.matches('[data-keys]')) return;
     try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* Kept for this page. */ }
   });
 
-  document.addEventListener('DOMContentLoaded', () => {
+  hear('DOMContentLoaded', () => {
     if (window.htmx) window.htmx.createEventSource = url => { stream = new Stream(url); return stream; };
     if (window.Idiomorph) window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = keep;
     tick();

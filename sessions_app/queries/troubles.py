@@ -12,20 +12,20 @@ from broker.audit.standing import standing
 from sessions_app.models import GatewayNode
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
-from sessions_app.queries.recordings import Rooms, recordings_trouble
 from sessions_app.queries.upkeep import longest_unreconciled, oldest_unmailed
 
 # What is done each minute, and each second, has stopped when it is behind for so long.
 LATE_S = 300.0
 # A gateway renews each second; one that is gone for a day was taken down.
 GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
-# Anybody may ask, so that counting all recordings is for once a minute.
-rooms = Rooms()
 
 
 def troubles(now: dt.datetime) -> list[str]:
-    """Return what does not work, each with what to do; without paths, addresses and errors of the system."""
-    found = (_sweepers(now), _gateways(now), *_record(now), _mail(now), _targets(now), _recordings())
+    """Return what does not work, each with what to do; without paths, addresses and errors of the system.
+
+    Of recordings it says nothing: to count them reads every one.
+    """
+    found = (_sweepers(now), _gateways(now), *_record(now), _mail(now), _targets(now))
     return [text for text in found if text]
 
 
@@ -83,8 +83,3 @@ def _targets(now: dt.datetime) -> str:
     behind = age(longest_unreconciled(), now)
     late = f"the targets of a cluster have not been reconciled for {_long(behind)}: its page says why"
     return late if behind > LATE_S else ""
-
-
-def _recordings() -> str:
-    full = "little room is left for recordings: the notices of administrators say of what"
-    return full if recordings_trouble(rooms.in_all()) else ""
