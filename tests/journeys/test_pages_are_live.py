@@ -175,7 +175,7 @@ def test_what_is_typed_to_close_an_incident_stays_when_somebody_acts(live_world,
     bob.locator("summary", has_text="Close").click()
     bob.locator("#note").fill("The disk was full")
     live_world.respond(incident, now=now())
-    expect(bob.locator("aside", has_text="Access because of it")).to_contain_text("Alice", timeout=10_000)
+    expect(bob.locator("aside", has_text="Access for this incident")).to_contain_text("Alice", timeout=10_000)
     expect(bob.locator("#note")).to_be_visible()
     expect(bob.locator("#note")).to_have_value("The disk was full")
     expect(bob.locator("#note")).to_be_focused()

@@ -136,7 +136,7 @@ def zone(request: HttpRequest) -> HttpResponse:
         )
     except StintError as error:
         return _account(request, error, "zone")
-    messages.success(request, "Pages speak in your time zone now.")
+    messages.success(request, "Your time zone is saved.")
     return redirect("account")
 
 

@@ -28,7 +28,7 @@ def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
     assert "Alice asks to run <em>restart-web</em> on <em>web</em> for 4 h" in page
     for said in (
         "Needs 1 approval",
-        "yours settles it",
+        "yours is the final approval",
         "CHG-2291",
         "echo restart nginx",
         "Nightly restart",

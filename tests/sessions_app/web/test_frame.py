@@ -229,7 +229,7 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/policies/", "No policy that you may see"),
         ("/requests/new/", "You cannot ask for any cluster yet"),
         ("/work/", "You may see no cluster"),
-        ("/incidents/", "Nothing is on fire"),
+        ("/incidents/", "No open incidents"),
         ("/sources/", "No source that you administer"),
         ("/webhooks/", "No webhook that you look after"),
         ("/trust-policies/", "No trust policy"),
