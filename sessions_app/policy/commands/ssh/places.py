@@ -107,5 +107,7 @@ def _above(listed: Sequence[str], folder: str) -> bool:
 
 
 def _is_home(places: Places, path: str) -> bool:
-    """Whether a path is a home folder itself, or the one that holds them all."""
-    return path in (_HERE, *places.homes) or posixpath.dirname(path).endswith("/home")
+    """Whether a path is a home folder itself or may be another's, or is the one that holds them all."""
+    return (
+        path in (_HERE, *places.homes) or path.startswith("..") or posixpath.dirname(path).endswith("/home")
+    )
