@@ -288,7 +288,7 @@ def test_nobody_else_adds_anybody_or_changes_a_group(world, browser):
     assert bob.get("/new/identity/").status_code == 404
     assert bob.post("/people/bob/groups/", {"group": "operators"}).status_code == 404
     assert "/new/identity/" not in bob.get("/people/").content.decode()
-    assert "Add</button>" not in bob.get("/people/bob/").content.decode()
+    assert "Add to group</button>" not in bob.get("/people/bob/").content.decode()
 
 
 # Name and address
