@@ -21,8 +21,10 @@ _SIZES = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def parse_duration(text: object) -> int:
     """Return whole seconds. Raises ValueError, which says what to write, for anything else; a number alone is asked for its unit."""
+    if text is None or isinstance(text, list | dict | bool):
+        raise ValueError("must be a duration like 30m, 4h or 1h 30m")
     said = " ".join(str(text).lower().split())
-    if not isinstance(text, bool) and _NUMBER.fullmatch(said):
+    if _NUMBER.fullmatch(said):
         raise ValueError(f"{said} of what? Write {said}m for minutes or {said}h for hours")
     parts = _PART.finditer(said) if isinstance(text, str) and _WHOLE.fullmatch(said) else ()
     seconds = sum(Fraction(part["number"]) * _SIZES[part["unit"]] for part in parts)

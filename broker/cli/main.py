@@ -107,7 +107,9 @@ def _said(shell: Shell, error: CliError) -> int:
         # What the message says already is not said again.
         if all(text in f"{error.message} {error.hint}" for text in complaints):
             continue
-        screen.say(f"  {screen.plain(name)}: {_lines(' '.join(complaints))}", err=True)
+        screen.say(
+            f"  {screen.plain(name.removeprefix('parameters.'))}: {_lines(' '.join(complaints))}", err=True
+        )
     if error.rules and not error.hint:
         error.hint = _refusals(error.rules)
     if error.hint:

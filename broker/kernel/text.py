@@ -66,15 +66,9 @@ def _digest(key: re.Match[str]) -> str:
 def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
     """Return the text without outer spaces and private keys. Raises InvalidInput, which names ``field``, when it can't be kept."""
     if len(text) > longest:
-        raise InvalidInput(
-            f"The {field} is longer than {longest} characters.",
-            hint="Make it shorter, or link to the long version.",
-            fields={field: [f"At most {longest} characters."]},
-        )
+        says = f"The {field} is longer than {longest} characters."
+        raise InvalidInput(says, hint="Make it shorter, or link to the long version.", fields={field: [says]})
     if not is_storable(text):
-        raise InvalidInput(
-            f"The {field} has a character that can't be stored.",
-            hint="Type it again instead of pasting it.",
-            fields={field: ["Has a NUL or half a character."]},
-        )
+        says = f"The {field} has a character that can't be stored."
+        raise InvalidInput(says, hint="Type it again instead of pasting it.", fields={field: [says]})
     return without_keys(text).strip()

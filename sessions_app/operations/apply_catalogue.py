@@ -52,7 +52,7 @@ def apply_catalogue(
     except DocumentError as error:
         raise InvalidInput(
             "The catalogue can't be read; nothing was changed.",
-            hint=str(error),
+            hint="\n".join(problem.said for problem in error.problems),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
     findings = _lint(catalogue)

@@ -113,8 +113,11 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     cluster = Cluster.objects.live().filter(name=ask.cluster).first()
     policies = _policies(requester, ask, cluster) if cluster else []
     if cluster is None or not policies:
+        if not ask.cluster or not ask.command_set:
+            field, noun = ("command_set", "command set") if ask.cluster else ("cluster", "cluster")
+            raise NothingToAskFor(f"Choose a {noun}.", fields={field: [f"Choose a {noun}."]})
         raise NothingToAskFor(
-            f"You can't ask for {ask.command_set or 'anything'} on {ask.cluster or 'no cluster'}.",
+            f"You can't ask for {ask.command_set} on {ask.cluster}.",
             hint="Choose a cluster and command set from those that you are offered, or ask an administrator for access.",
         )
     version = _version(ask.command_set)

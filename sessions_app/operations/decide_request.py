@@ -181,7 +181,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
             raise InvalidInput(
                 "A denial needs a comment.",
                 hint="Say why, so that the asker knows what to change.",
-                fields={"comment": ["Needed for a denial."]},
+                fields={"comment": ["A denial needs a comment."]},
             )
         return {}
     kept = {name: value for name, value in narrowing.items() if value is not None}
@@ -193,7 +193,11 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
     try:
         given = extent_of(request).narrowed(narrowing)
     except CannotWiden as error:
-        raise InvalidInput(str(error), hint="An approver may only make a request smaller.") from error
+        raise InvalidInput(
+            str(error),
+            hint="An approver may only make a request smaller.",
+            fields={key: [str(error)] for key, kept in narrowing.items() if not kept},
+        ) from error
     try:
         left_of(request).meet([given])
     except CannotWiden as error:

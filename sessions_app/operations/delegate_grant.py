@@ -32,6 +32,7 @@ from sessions_app.operations.tell import tell
 from sessions_app.policy.commands.answers import CompileError
 from sessions_app.policy.commands.kinds import covers
 from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
@@ -81,7 +82,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
             raise NotItsHolder("Only its holder hands on a part of a grant.")
         delegate = Identity.objects.active().filter(username=canonical_username(part.identity)).first()
         if why := why_not_on(parent, delegate, now):
-            raise NotWithin(why, hint="The policy says to whom, and how often.")
+            raise NotWithin(why, hint="The policy says to whom, and how often.", fields={"identity": [why]})
         if delegate is None:
             raise NotFound("There is no such identity.")
         request = _request(parent, delegate, part, now)
@@ -167,8 +168,9 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
     duration = left if part.duration is None else part.duration
     if type(duration) is not int or not 0 < duration <= left:
         raise NotWithin(
-            f"{parent.ref} itself goes on for {left} seconds.", hint="Hand it on for no longer than that."
-        )
+            f"{parent.ref} itself goes on for {say_duration(max(0, left))}.", hint="Hand it on for no longer than that.",
+            fields={"duration": ["Longer than what it is a part of."]},
+        )  # fmt: skip
     request = AccessRequest(
         number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
         policy=parent.policy, policy_version=parent.policy.version, command_set_version=version, parent=parent,

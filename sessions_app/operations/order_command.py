@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 
 from django.db import connection, transaction
@@ -72,8 +73,9 @@ def order_command(
         )  # fmt: skip
     if refused and isinstance(decision, Refused):
         raise LineRefused(
-            f"Not allowed: {explain(decision)}", hint="Nothing reached the target. It is in the log."
-        )
+            f"Not allowed: {explain(decision)}", hint="Nothing reached the target. It is in the log.",
+            fields={name: [f"{decision.reason}."] for name in values if decision.reason.startswith((f"{name} ", f"{name}:"))},
+        )  # fmt: skip
     return order
 
 
@@ -97,11 +99,15 @@ def _line(use: Use, index: int, values: Mapping[str, str]) -> str:
     try:
         line = line_of(use.compiled, index, values)
     except QuoteRefused as error:
-        raise InvalidInput("A value holds a line break or NUL.", hint="Type it again.") from error
+        odd = [name for name, value in values.items() if re.search("[\r\n\0]", value)]
+        raise InvalidInput(
+            "A value holds a line break or NUL.", hint="Type it again.", fields={name: ["Holds one."] for name in odd}
+        ) from error  # fmt: skip
     if line is None:
         raise InvalidInput(
-            "A value is missing, or that command is not in the grant.", hint="Fill in every field."
-        )
+            "A value is missing, or that command is not in the grant.", hint="Fill in every field.",
+            fields={name: ["Is missing."] for name, value in values.items() if not value},
+        )  # fmt: skip
     return line
 
 

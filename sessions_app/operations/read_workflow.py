@@ -87,7 +87,9 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
             raise NotAnId("An id is shorter.")
         status = adapter_of(source).status(outside_id)
     except NotAnId as error:
-        raise UnknownWork(f"{source.name} has no such work.", hint=str(error)) from error
+        raise UnknownWork(
+            f"{source.name} has no such work.", hint=str(error), fields={"ref": ["Names no work there."]}
+        ) from error
     except OddAnswer as error:
         # Anybody may ask for any id: the source is not left alone for that, and nobody else's work goes unread.
         return Status(standing=Standing.UNKNOWN, reason=str(error))

@@ -40,7 +40,7 @@ def replay_webhooks(
     Each keeps its id, so that a receiver which has it already knows. Raises NotFound, InvalidInput, TooMuchToReplay.
     """
     if (message_id is None) == (since is None):
-        raise InvalidInput("Say which message, or since when.")
+        raise InvalidInput("Say which message, or since when.", fields={"since": ["Choose one of these."]})
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         count = _again(endpoint, now, pk=message_id) if since is None else _since(endpoint, since, now)

@@ -49,7 +49,7 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             raise AlreadyDecided("It was reviewed already.")
         note = checked_text(note, field="note")
         if not note:
-            raise InvalidInput("Say what you found.", fields={"note": ["Needed."]})
+            raise InvalidInput("Say what you found.", fields={"note": ["Write it in a sentence."]})
         grant.reviewed_at, grant.reviewed_by, grant.review_note = now, reviewer, note
         grant.save(update_fields=["reviewed_at", "reviewed_by", "review_note"])
         record(

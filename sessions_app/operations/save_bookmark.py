@@ -28,6 +28,10 @@ def save_bookmark(*, identity: Identity, page: str, name: str, query: str, now: 
     It gives nothing and is seen by nobody else, so it is not recorded. Raises InvalidInput, TooManyBookmarks.
     """
     name = checked_text(name, field="name", longest=LONGEST_NAME)
+    if len(query) > LONGEST_QUERY:
+        raise InvalidInput(
+            "What it holds is too much to keep.", fields={"query": ["Shorten it, then save it."]}
+        )
     query = checked_text(query, field="query", longest=LONGEST_QUERY)
     if not name:
         raise InvalidInput("Give it a name.", fields={"name": ["Needed."]})

@@ -37,7 +37,14 @@ from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflow_sources import shown_document
 from sessions_app.operations.write_trust_policy import write_trust_policy
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one
-from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
+from sessions_app.policy.documents import (
+    MAX_PROBLEMS,
+    DocumentError,
+    Problem,
+    line_of,
+    load_yaml_with_lines,
+    path_text,
+)
 from sessions_app.policy.policies import PolicyDocument, digest_of
 from sessions_app.queries import facts
 
@@ -164,17 +171,23 @@ def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) 
 def _check_names(kind: Kind, source: str, catalogue: Catalogue) -> None:
     unknown = unknown_names(catalogue)
     if unknown:
-        problems = [Problem("", one.message, _line_of(source, one.name)) for one in unknown]
+        places = _places_of_texts(source)
+        problems = [
+            Problem(path, one.message, line)
+            for one in unknown[:MAX_PROBLEMS]
+            for path, line in [places.get(one.name, ("", None))]
+        ]
         raise CannotBeRead(NOUN[kind], sorted(problems, key=lambda problem: problem.line or 0))
 
 
-def _line_of(source: str, name: str) -> int | None:
-    """Return the first line on which a list of the text names it."""
+def _places_of_texts(source: str) -> dict[str, tuple[str, int | None]]:
+    """Return for each text inside of the document where it stands first: its path and line."""
     data, lines = load_yaml_with_lines(source)
+    found: dict[str, tuple[str, int | None]] = {}
     for path, line in lines.items():
-        if len(path) > 1 and _at(data, path) == name:
-            return line
-    return None
+        if len(path) > 1 and isinstance(value := _at(data, path), str):
+            found.setdefault(value, (path_text(path), line))
+    return found
 
 
 def _at(data: Any, path: tuple[str | int, ...]) -> Any:

@@ -42,8 +42,8 @@ class CannotBeRead(InvalidInput):
     def __init__(self, what: str, problems: Sequence[Problem]) -> None:
         super().__init__(
             f"The {what} can't be read.",
-            hint="\n".join(map(str, problems)),
-            fields={"source": [str(problem) for problem in problems]},
+            hint="\n".join(problem.said for problem in problems),
+            fields={"source": [problem.said for problem in problems]},
         )
         self.problems = tuple(problems)
 

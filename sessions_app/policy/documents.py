@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sessions_app.policy.durations import show_duration
 from sessions_app.policy.samples import sample_of
 
 MAX_BYTES = 256 * 1024
@@ -45,6 +46,26 @@ class Problem:
     message: str
     line: int | None = None
 
+    @property
+    def said(self) -> str:
+        """The whole as one reads it: ``Line 4: `max_duration` must be a whole number, without quotes.`` with its end."""
+        file, _, path = self.path.rpartition(": ")
+        place = ", ".join(
+            part for part in (file, f"{'line' if file else 'Line'} {self.line}" if self.line else "") if part
+        )
+        return f"{place}: {self._of(path)}" if place else self._of(path)
+
+    @property
+    def of_key(self) -> str:
+        """As ``said``, without the line: what stands beside it."""
+        return self._of(self.path.rpartition(": ")[2])
+
+    def _of(self, path: str) -> str:
+        key, message = _key_in_words(path), self.message.rstrip(".")
+        if not key or key in message:
+            return f"{message[:1].upper()}{message[1:]}."
+        return f"{key} {message}." if message.startswith(_PREDICATES) else f"{key}: {message}."
+
     def __str__(self) -> str:
         place = ", ".join(part for part in (f"line {self.line}" if self.line else "", self.path) if part)
         return f"{place}: {self.message}" if place else self.message
@@ -56,6 +77,21 @@ class DocumentError(ValueError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+# How what is said of a key begins, where its name can stand before it.
+_PREDICATES = (
+    "is ", "are ", "needs ", "need ", "has ", "have ", "holds ", "begins ", "must ", "may ", "can ", "can't ", "cannot ",
+    "names ", "uses ", "lists ", "allows ", "takes ",
+)  # fmt: skip
+
+
+def _key_in_words(path: str) -> str:
+    """The last key of a path as people know it: `max_duration`, or entry 2 of `clusters`."""
+    found = re.search(r"([^.\[\]]*)((?:\[\d+\])*)$", path)
+    name, places = (found[1], re.findall(r"\d+", found[2])) if found else ("", [])
+    entry = f"entry {int(places[-1]) + 1}" if places else ""
+    return " of ".join(part for part in (entry, f"`{name}`" if name else "") if part)
 
 
 def path_text(path: Sequence[str | int]) -> str:
@@ -189,6 +225,30 @@ class _Builder:
 
 
 _PLAIN_WORDS: Mapping[str, str] = {
+    "string_unicode": "must be text that is valid UTF-8",
+    "bool_parsing": "must be true or false, without quotes",
+    "int_parsing": "must be a whole number, without quotes",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "float_parsing": "must be a number, without quotes",
+    "finite_number": "must be a number that ends",
+    "set_type": "must be a list",
+    "frozen_set_type": "must be a list",
+    "none_required": "must be empty",
+    "is_instance_of": "has the wrong form: see its description",
+    "union_tag_not_found": "does not say which kind it is: see its description",
+    "union_tag_invalid": "names a kind that there is not: see its description",
+    "date_type": "must be a day, like 2026-11-28",
+    "date_parsing": "must be a day, like 2026-11-28",
+    "date_from_datetime_parsing": "must be a day, like 2026-11-28",
+    "datetime_type": "must be a moment, like 2026-12-20T00:00:00+01:00",
+    "datetime_parsing": "must be a moment, like 2026-12-20T00:00:00+01:00",
+    "datetime_from_date_parsing": "must be a moment, like 2026-12-20T00:00:00+01:00",
+    "datetime_object_invalid": "must be a moment, like 2026-12-20T00:00:00+01:00",
+    "timezone_aware": "needs a zone, like 2026-12-20T00:00:00+01:00",
+    "time_type": 'must be a time of day in quotes, like "02:00"',
+    "time_parsing": 'must be a time of day in quotes, like "02:00"',
     "missing": "is missing: add it",
     "extra_forbidden": "is not a key that can stand here: check its spelling or remove it",
     "string_type": "must be text: put it in quotes",
@@ -202,6 +262,14 @@ _PLAIN_WORDS: Mapping[str, str] = {
 }
 
 
+_LIMITS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+    "multiple_of": ("a multiple of", "multiple_of"),
+}
+
 # What patterns want, by how they begin, where an example alone would not say enough.
 _FORMS = {
     "^[a-z0-9][a-z0-9_-]": "small letters, digits, hyphens and underscores, like web-eu",
@@ -213,7 +281,8 @@ _FORMS = {
 }
 
 
-def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
+def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) -> str:
+    """``written`` is the value as it stands in the document: a duration is text there, and its limits are told as such."""
     if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
@@ -226,6 +295,10 @@ def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
         )
     if kind in ("too_long", "string_too_long"):
         return f"is longer than {context['max_length']}: shorten it"
+    if kind in _LIMITS:
+        word, name = _LIMITS[kind]
+        limit = context[name]
+        return f"must be {word} {show_duration(limit) if isinstance(written, str) else limit}"
     return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
 
 
@@ -241,7 +314,7 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
-        message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}))
+        message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
     return found
 
@@ -258,9 +331,19 @@ def _written_path(loc: Sequence[str | int], data: Any) -> Path:
         if inside:
             data = data[part] if not isinstance(data, list) or int(part) < len(data) else None
             path.append(part)
-        elif position == len(loc) - 1 and isinstance(data, dict):
+        elif position == len(loc) - 1 and isinstance(data, dict) and str(part).replace("_", "").isalnum():
             path.append(part)
     return tuple(path)
+
+
+def _written(data: Any, path: Path) -> Any:
+    """The value at a path; None where nothing is."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def _line_of(path: Path, lines: Lines) -> int | None:

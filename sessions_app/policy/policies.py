@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from sessions_app.policy.commands.parameters import compile_pattern
 from sessions_app.policy.durations import Duration
 from sessions_app.policy.windows import Freeze, Window
 
@@ -21,10 +21,7 @@ Person = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 def _pattern(text: str) -> str:
-    try:
-        re2.compile(text)
-    except re2.error as error:
-        raise ValueError(f"{text!r} is not a pattern: {error}") from error
+    compile_pattern(text)
     return text
 
 

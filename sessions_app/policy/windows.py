@@ -39,7 +39,7 @@ def _clock_time(value: object) -> dt.time:
     # YAML 1.1 reads 02:00 without quotes as a number in base sixty.
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f'{value!r} is not a time of day; write it in quotes like "02:00"')
+        raise ValueError('must be a time of day in quotes, like "02:00"')
     return dt.time(int(match[1]), int(match[2]))
 
 

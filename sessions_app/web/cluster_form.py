@@ -36,7 +36,7 @@ class TargetRow:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was typed that would be missed."""
-        return not (self.name or self.address or self.host_key)
+        return not (self.name or self.address or self.port or self.account or self.host_key)
 
     @property
     def fingerprint(self) -> str:
@@ -103,15 +103,28 @@ class ClusterForm:
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
         """Return the form with each fault at its field, in the order of the fields; what has none is said above."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, dict[str, None]] = {}
         for problem in problems:
-            found.setdefault(_field_of(problem.path), []).append(
-                problem.message[:1].upper() + problem.message[1:] + "."
-            )
+            text = problem.message[:1].upper() + problem.message[1:] + "."
+            found.setdefault(self._field_of(problem), {})[text] = None
         names = [name for name in self._names() if name in found]
         at = {name: " ".join(found.pop(name)) for name in names}
         above = " ".join(text for texts in found.values() for text in texts)
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
+
+    def _field_of(self, problem: Problem) -> str:
+        """Return the field of a problem. One of several targets together has no path, and names them."""
+        if problem.path:
+            return _field_of(problem.path)
+        names = [row.name for row in self.targets]
+        if "the same name" in problem.message:
+            return next((f"t{at}.name" for at, name in enumerate(names) if name in names[:at]), "")
+        named = (
+            f"t{at}.host_key"
+            for at, name in enumerate(names)
+            if problem.message.startswith((f"{name}:", f"{name},"))
+        )
+        return next(named, "")
 
     def _names(self) -> list[str]:
         targets = [f"t{at}.{name}" for at in range(len(self.targets)) for name in _TARGET_FIELDS]

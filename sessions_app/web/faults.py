@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.kernel.errors import StintError
+from broker.kernel.errors import InvalidInput, StintError
+from sessions_app.policy.documents import Problem
 from sessions_app.web.templatetags.stint import in_zone
 
 
@@ -17,6 +19,11 @@ class Faults:
     above: tuple[str, ...] = ()
     # What the error calls those that are said at a field.
     said: frozenset[str] = frozenset()
+
+    @property
+    def texts(self) -> str:
+        """All that is said at fields."""
+        return " ".join(self.at.values())
 
 
 def faults_of(error: StintError | None, names: str) -> Faults:
@@ -32,6 +39,9 @@ def faults_of(error: StintError | None, names: str) -> Faults:
             at[shown] = _once(texts)
     said = frozenset(error.fields) - frozenset(left)
     message, hint = in_zone(error.message, error), in_zone(error.hint, error)
+    # Of what two rules say with the same words, one stands at its field.
+    said_at = " ".join(at.values())
+    left = {name: texts for name, texts in left.items() if any(text not in said_at for text in texts)}
     if left or not at:
         more = (text for texts in left.values() for text in texts if text not in f"{message} {hint}")
         return Faults(at, (message, _once([hint, *more])), said)
@@ -44,6 +54,17 @@ def faults_of(error: StintError | None, names: str) -> Faults:
         )
     above = count_of(at) if message in " ".join(at.values()) else (message, *count_of(at))
     return Faults(at, above, said)
+
+
+def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
+    """Return where the faults of a document are said on a form that it is made of; ``names`` as for ``faults_of``, by the
+    document's first keys.
+    """
+    fields: dict[str, list[str]] = {}
+    for problem in problems:
+        key = re.split(r"[.\[]", problem.path)[0]
+        fields.setdefault(key, []).append(f"{problem.message[:1].upper()}{problem.message[1:]}.")
+    return faults_of(InvalidInput("Nothing was saved.", fields=fields), names)
 
 
 def count_of(at: Mapping[str, str]) -> tuple[str, ...]:

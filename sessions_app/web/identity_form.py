@@ -76,11 +76,19 @@ def group_names(text: str) -> list[str]:
     return names
 
 
+def group_name(text: str) -> str:
+    """Return the one group that a field names. Raises InvalidInput for none, for several, and as ``group_names``."""
+    names = group_names(text.strip().replace(" ", "-"))
+    if len(names) != 1:
+        raise InvalidInput("Name one group.", fields={"groups": ["Write its name, like on-call."]})
+    return names[0]
+
+
 def press_group(request: HttpRequest, username: str) -> Outcome:
     """Put somebody into the group that a form names, or with ``out`` take them out of it. Where grants would end that
     were not named before, nothing is changed. Raises InvalidInput.
     """
-    (name,) = group_names(request.POST.get("group", "").strip().replace(" ", "-")) or ("",)
+    name = group_name(request.POST.get("group", ""))
     based_on = state_of("groups", name)
     found = {*members(name)}
     found = found - {username} if request.POST.get("out") == "1" else found | {username}

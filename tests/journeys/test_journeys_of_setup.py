@@ -44,7 +44,7 @@ def test_simulate_then_replay_then_change_the_policy_knowing_what_ends(live_worl
     before = text.input_value()
     text.fill(before.replace("max_duration: 4h", "max_duration: soon"))
     line = next(n for n, one in enumerate(before.splitlines(), 1) if one.startswith("max_duration"))
-    expect(admin.locator("#faults")).to_contain_text(f"line {line}")
+    expect(admin.locator("#faults")).to_contain_text(f"Line {line}")
     expect(admin.locator(f"#L{line}")).to_have_class("wrong")
     text.fill(before.replace("max_duration: 4h", "max_duration: 30m"))
     expect(admin.locator("#faults")).to_be_empty()

@@ -123,7 +123,7 @@ def test_a_question_is_answered_and_then_it_is_denied_with_a_reason(live_world, 
     bob.reload()
     expect(bob.locator(".thread")).to_contain_text("web-1")
     bob.locator(".decide").get_by_role("button", name="Deny").click()
-    expect(bob.locator("main")).to_contain_text("Needed for a denial")
+    expect(bob.locator("main")).to_contain_text("A denial needs a comment")
     bob.get_by_label("Comment").fill("Not before the backup")
     bob.locator(".decide").get_by_role("button", name="Deny").click()
     expect(bob.locator(".messages")).to_contain_text("is denied")

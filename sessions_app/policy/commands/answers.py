@@ -66,11 +66,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FreeParameter:
-    """A value that is free at each run. `limits` is in words; `choices`, `low` and `high` are for a form's field."""
+    """A value that is free at each run. `limits` says exactly what it may be, `wanted` so that whoever fills it in knows; `choices`,
+    `low` and `high` are for a form's field.
+    """
 
     name: str
     kind: str
     limits: str
+    wanted: str
     choices: tuple[str, ...] = ()
     low: str | None = None
     high: str | None = None
@@ -122,4 +125,4 @@ def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
     """A parameter as a form shows it."""
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
-    return FreeParameter(name, type_.kind, type_.limits, choices, low, high)
+    return FreeParameter(name, type_.kind, type_.limits, type_.wanted, choices, low, high)

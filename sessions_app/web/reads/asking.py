@@ -146,11 +146,13 @@ class AskPage:
         )
         work = "other_work" if self.draft.other_work else "incident" if listed else ""
         shown = (
+            "cluster" if self.clusters else "",
             f"{work}:{_OF_WORK}" if work else "",
+            "command_set" if self.sets else "",
             *(f"p.{field.name}:parameters.{field.name}" for field in self.parameters),
             "target:targets,has_targets" if len(self.targets) > 1 else "",
             f"day:{_OF_START} hour" if self.draft.kind == RequestKind.PLANNED else "",
-            "other_duration:duration,max_duration ticket reason bookmark:name",
+            "other_duration:duration,max_duration ticket reason bookmark:name,query",
         )
         return " ".join(shown)
 
@@ -445,7 +447,7 @@ def _field(name: str, type_: ParameterType, draft: Draft, work: Workflow | None)
     from_work = work.fact(type_.source.removeprefix("workflow.")) if work and type_.source else ""
     usual = choices[0] if len(choices) == 1 else ""
     return ParameterField(
-        name=name, kind=type_.kind, limits=type_.limits, choices=choices, low=low, high=high,
+        name=name, kind=type_.kind, limits=type_.wanted, choices=choices, low=low, high=high,
         value=from_work if type_.source else draft.parameters.get(name, "") or usual,
         from_work=bool(type_.source),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
 from sessions_app.web.reads.log import Asked, Log, log_of
+from sessions_app.web.templatetags.stint import extensions, is_running
 from sessions_app.web.words import in_order
 
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
@@ -51,6 +52,11 @@ class Runnable:
     fields: Sequence[RunField]
     line: str
     copy: str
+
+    @property
+    def names(self) -> str:
+        """Its fields, as what is wrong with them is said of: `v.2.lines:lines`."""
+        return " ".join(f"{field.name}:{field.free.name}" for field in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,23 @@ class GrantPage:
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
     seen: str
+
+    def has_form(self, form: str, which: int | None) -> bool:
+        """Whether one of its forms is on the page now: of a command the one of its number, of longer access that by so many
+        seconds.
+        """
+        holds = self.own and self.grant.state not in OVER
+        return {
+            "run": self.may_run and which in {one.view.index for one in self.runnable},
+            "end": self.may_end,
+            "extend": self.may_end
+            and not self.pending_extension
+            and which in {offer.seconds for offer in extensions(self.grant)},
+            "delegate": bool(self.delegates),
+            "credential": holds and self.issues and not self.by_gateway and is_running(self.grant),
+            "release": self.may_release and self.grant.held_at is not None,
+            "review": self.may_not_review == "",
+        }.get(form, False)
 
     @property
     def by_gateway(self) -> bool:

@@ -71,9 +71,13 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     # A page that looks again says what its reader has read, and goes on saying what changed since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     changes = changes_since(asked, read) if read else []
+    shown = request_page(asked, who(request), clock.now())
     context = {
-        **request_page(asked, who(request), clock.now()),
+        **shown,
         "error": error,
+        # A form that is not there any more can't say what is wrong with it.
+        "decidable": not (shown["lapsed"] or shown["may_not"] or shown["facts"].changed)
+        and asked.state == RequestState.PENDING,
         "changes": changes,
         "read": read if changes and not error else signed_summary(asked),
         "left": left_digest(asked),

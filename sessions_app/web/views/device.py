@@ -30,9 +30,7 @@ def device(request: HttpRequest) -> HttpResponse:
     try:
         found = _act(request, code, answer=answer)
     except StintError as error:
-        return render(
-            request, "accounts/device.html", {"code": code[:50], "error": error}, status=error.status
-        )
+        return render(request, "accounts/device.html", {"code": code, "error": error}, status=error.status)
     context = {
         "device": found,
         "client": client_of(found.client_id),

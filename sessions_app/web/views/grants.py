@@ -106,13 +106,16 @@ def _detail(
     failed: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """``form`` is what was sent, ``failed`` the command whose form it was; ``issued`` is shown and kept nowhere."""
+    """``form`` is what was sent, ``failed`` the command whose form it was; ``issued`` is shown and kept nowhere. Of a form
+    that is not there any more, the page says above all what is wrong.
+    """
     grant = find_grant(request, ref)
+    live = _page(request, grant)
     context = {
-        "live": _page(request, grant),
+        "live": live,
         "grant": grant,
         "error": error,
-        "form": form,
+        "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
         "failed": failed,
         "typed": request.POST,
         "issued": issued,
@@ -216,13 +219,18 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
 def end(request: HttpRequest, ref: str) -> HttpResponse:
     """End a grant; with ``kill`` running commands are cut even where they might finish."""
     kill = request.POST.get("kill") == "1"
-    grant = stop_grant(
-        grant_id=find_grant(request, ref).pk,
-        actor=who(request),
-        now=clock.now(),
-        note=request.POST.get("note", ""),
-        kill=kill,
-    )
+    try:
+        grant = stop_grant(
+            grant_id=find_grant(request, ref).pk,
+            actor=who(request),
+            now=clock.now(),
+            note=request.POST.get("note", ""),
+            kill=kill,
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "end")
     messages.success(
         request, f"{grant.ref} is ending: {'everything is cut' if kill else 'nothing new runs from now on'}."
     )

@@ -93,15 +93,21 @@ def person(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _person(
-    request: HttpRequest, found: Identity, outcome: Outcome | None = None, refused: StintError | None = None
+    request: HttpRequest,
+    found: Identity,
+    outcome: Outcome | None = None,
+    refused: StintError | None = None,
+    form: str = "change",
 ) -> HttpResponse:
-    """``outcome`` is what came of a change of its groups, ``refused`` why its name and address were not changed."""
+    """``outcome`` is what came of a change of its groups, ``refused`` why what another form wanted was not done."""
     shown = reads.person_page(found, who(request), clock.now())
     error = outcome.error if outcome else None
+    changing = refused is not None and form == "change"
     context = {
         "shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries], "outcome": outcome, "error": error,
         "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
-        "refused": refused, "typed": request.POST if refused else {"name": found.name, "email": found.email},
+        "refused": refused, "form": form if refused else "", "note": request.POST.get("note", ""), "reason": request.POST.get("reason", ""),
+        "typed": request.POST if changing else {"name": found.name, "email": found.email},
         "would_join": isinstance(refused, WouldBeOnePerson),
     }  # fmt: skip
     wrong = error or refused
@@ -162,9 +168,14 @@ def unlink(request: HttpRequest, username: str) -> HttpResponse:
 def end_all(request: HttpRequest, username: str) -> HttpResponse:
     """End all that one identity holds and the reader may end."""
     found = _find(request, username)
-    ended = end_all_of(
-        identity_id=found.pk, actor=who(request), now=clock.now(), note=request.POST.get("note", "")
-    )
+    try:
+        ended = end_all_of(
+            identity_id=found.pk, actor=who(request), now=clock.now(), note=request.POST.get("note", "")
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error, form="end")
     count = f"{len(ended)} grant{'s' if len(ended) != 1 else ''}"
     messages.success(request, f"{count} of {found} ended: nothing new runs from now on.")
     return redirect("person", username)
@@ -177,7 +188,12 @@ def take_factors(request: HttpRequest, username: str) -> HttpResponse:
         raise Http404
     found = _find(request, username)
     reason = request.POST.get("reason", "")
-    reset_factors(identity_id=found.pk, reason=reason, actor=who(request), now=clock.now())
+    try:
+        reset_factors(identity_id=found.pk, reason=reason, actor=who(request), now=clock.now())
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error, form="factors")
     messages.success(request, f"{found} has no second factor any more, and is signed out everywhere.")
     return redirect("person", username)
 

@@ -29,12 +29,17 @@ MAX_QUERY = 100
 def record(request: HttpRequest) -> HttpResponseBase:
     """The entries about what the reader may see, the latest first, as a page or as a file."""
     question = _question(request.GET)
-    me, now = who(request), clock.now()
+    me = who(request)
     wanted = request.GET.get("format")
     if wanted == "csv":
         return csv_file("record.csv", reads.COLUMNS, reads.lines(reads.exported(question, me)))
     if wanted == "json":
         return json_file("record.jsonl", map(reads.as_json, reads.exported(question, me)))
+    return _record(request, question)
+
+
+def _record(request: HttpRequest, question: Question, error: StintError | None = None) -> HttpResponse:
+    me = who(request)
     found = reads.answer(question, me, _before(request.GET.get("before", "")))
     context = {
         "page": found,
@@ -44,10 +49,12 @@ def record(request: HttpRequest) -> HttpResponseBase:
         "families": reads.EVENTS,
         "types": reads.OBJECTS,
         "saved": reads.saved_by(me),
-        "everybodys": reads.everybodys(now),
+        "everybodys": reads.everybodys(clock.now()),
         "integrity": reads.integrity(),
+        "error": error,
+        "name": request.POST.get("name", ""),
     }
-    return render(request, "audit/record.html", context)
+    return render(request, "audit/record.html", context, status=error.status if error else 200)
 
 
 def _question(query: QueryDict) -> Question:
@@ -74,7 +81,7 @@ def save(request: HttpRequest) -> HttpResponseBase:
             now=clock.now(),
         )  # fmt: skip
     except StintError as error:
-        return said(request, error)
+        return _record(request, question, error)
     messages.success(request, f"The question “{saved.name}” is saved.")
     return redirect(f"{reverse('record')}?{question.query}")
 

@@ -47,7 +47,11 @@ def _administered(request: HttpRequest, name: str) -> TrustPolicy:
 
 
 def _editor(
-    request: HttpRequest, policy: TrustPolicy | None, *, found: list[Condition] | None = None, fault: str = ""
+    request: HttpRequest,
+    policy: TrustPolicy | None,
+    *,
+    found: list[Condition] | None = None,
+    fault: StintError | None = None,
 ) -> HttpResponse:
     name = policy.name if policy else None
     source = policy.source if policy else reads.START
@@ -64,7 +68,8 @@ def _editor(
         "here": request.path, "conditions": found, "fault": fault,
         "based_on": request.POST.get("based_on") or (state_of("trust-policies", name) if name else ""),
     }  # fmt: skip
-    return render(request, "sessions/trust_policy_edit.html", context, status=outcome.status)
+    status = fault.status if fault else outcome.status
+    return render(request, "sessions/trust_policy_edit.html", context, status=status)
 
 
 @sensitive_post_parameters("token")
@@ -75,7 +80,7 @@ def try_token(request: HttpRequest, name: str) -> HttpResponse:
     try:
         found = _tried(policy, request.POST.get("token", "").strip())
     except StintError as error:
-        return _editor(request, policy, fault=str(error))
+        return _editor(request, policy, fault=error)
     return _editor(request, policy, found=found)
 
 
@@ -84,7 +89,10 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
         document = facts.trust_document(policy)
         return prove_token(document=document, token=token, now=clock.now(), all_of_them=True)
     except NoToken as error:
-        raise InvalidInput(f"This is no signed token: {error}.") from error
+        raise InvalidInput(
+            f"This is no signed token: {error}.",
+            fields={"token": ["Paste the three parts that the issuer signed, as they are."]},
+        ) from error
 
 
 @page(ACT)

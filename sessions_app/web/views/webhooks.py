@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from broker.kernel import clock
+from broker.kernel.errors import NotFound, StintError
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.pause_webhook import pause_webhook
 from sessions_app.operations.replay_webhooks import replay_webhooks
@@ -40,10 +41,10 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     return _page(request, name)
 
 
-def _page(request: HttpRequest, name: str, **more: Any) -> HttpResponse:
+def _page(request: HttpRequest, name: str, *, status: int = 200, **more: Any) -> HttpResponse:
     found = _own(request, name)
     shown = reads.endpoint_page(found, who(request), before=request.GET.get("before", ""), now=clock.now())
-    return render(request, "sessions/webhook.html", {"shown": shown, "spans": SPANS, **more})
+    return render(request, "sessions/webhook.html", {"shown": shown, "spans": SPANS, **more}, status=status)
 
 
 def _own(request: HttpRequest, name: str) -> WebhookEndpoint:
@@ -138,9 +139,14 @@ def replay(request: HttpRequest, name: str) -> HttpResponse:
     now = clock.now()
     message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
     since = now - dt.timedelta(hours=int(hours)) if hours in map(str, SPANS) else None
-    count = replay_webhooks(
-        endpoint_id=_own(request, name).pk, actor=who(request), now=now, since=since,
-        message_id=int(message) if message.isdecimal() and len(message) < 19 else None,
-    )  # fmt: skip
+    try:
+        count = replay_webhooks(
+            endpoint_id=_own(request, name).pk, actor=who(request), now=now, since=since,
+            message_id=int(message) if message.isdecimal() and len(message) < 19 else None,
+        )  # fmt: skip
+    except NotFound:
+        raise
+    except StintError as error:
+        return _page(request, name, status=error.status, error=error)
     messages.success(request, f"{count} message{' goes' if count == 1 else 's go'} again.")
     return redirect("webhook", name)

@@ -19,7 +19,8 @@ from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.doors import FORM, page, who
-from sessions_app.web.identity_form import add_identity, group_names
+from sessions_app.web.faults import Faults, faults_of, faults_of_document
+from sessions_app.web.identity_form import add_identity, group_name
 from sessions_app.web.reads import clusters, command_sets
 from sessions_app.web.reads import welcome as reads
 from sessions_app.web.reads.editor import Typed, sent
@@ -58,7 +59,7 @@ def _people(request: HttpRequest) -> Answer:
         if act == "person":
             context |= _person(request)
         elif act == "group":
-            (name,) = group_names(request.POST.get("group", "").replace(" ", "-")) or ("",)
+            name = group_name(request.POST.get("group", ""))
             username = request.POST.get("member", "")
             document = {"name": name, "members": sorted({*reads.members(name), username})}
             save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
@@ -133,9 +134,17 @@ def _policy(request: HttpRequest) -> Answer:
     if outcome.saved:
         return redirect("welcome_step", "done")
     return {
-        "outcome": outcome, "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": HOURS,
+        "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": HOURS,
         "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": reads.groups(),
     }  # fmt: skip
+
+
+def _at_fields(outcome: Outcome) -> Faults:
+    """Return what is wrong with the policy at the fields that it is made of."""
+    names = "name cluster:clusters command_set:command_sets requesters approvers:approvals hours:max_duration"
+    if not outcome.problems:
+        return faults_of(outcome.error, names)
+    return faults_of_document(outcome.problems, names)
 
 
 def _done(_: HttpRequest) -> Answer:

@@ -146,7 +146,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(world, as_a
     )
     page = answer.content.decode()
     assert answer.status_code == 400
-    assert "less than or equal to 65535" in page
+    assert "Must be at most 65535" in page
     assert 'value="70000"' in page
     assert 'value="ssh-rsa &lt;b&gt;"' in page
     assert not Cluster.objects.filter(name="db").exists()
@@ -192,7 +192,7 @@ def test_a_cluster_is_edited_as_text_with_faults_at_their_lines(world, as_admin)
     source = "name: web\nkind: ssh\nenvironment: moon\nrisk: medium\ntargets: []\n"
     answer = as_admin.post("/clusters/web/edit/?as=text", {"act": "save", "source": source})
     assert answer.status_code == 400
-    assert '<a href="#L3">line 3</a>' in answer.content.decode()
+    assert '<a href="#L3">Line 3</a>' in answer.content.decode()
     assert "environment: moon" in answer.content.decode()
 
 

@@ -33,7 +33,7 @@ def test_a_fault_is_told_at_its_line_and_what_was_typed_stays(world, as_admin):
     page = answer.content.decode()
     assert answer.status_code == 400
     line = next(n for n, text in enumerate(typed.splitlines(), 1) if text.startswith("risk"))
-    assert f'<a href="#L{line}">line {line}</a>, <code>risk</code>' in page
+    assert f'<a href="#L{line}">Line {line}</a>: <code>risk</code>' in page
     assert f'<span id="L{line}" data-n="{line}" class="wrong"></span>' in page
     assert "risk: huge &lt;b&gt;" in page
     assert not CommandSetVersion.objects.filter(published_at__isnull=True).exists()

@@ -67,7 +67,7 @@ def test_a_decided_request_is_told_as_it_was_and_not_as_if_it_began_now(world, a
 def test_a_denial_without_a_comment_leads_to_the_comment_and_says_once_what_is_missing(asked, as_bob):
     page = verdict(as_bob, asked, "deny").content.decode()
     assert re.search(r'<textarea[^>]* id="comment"[^>]* autofocus', page)
-    assert page.count("Needed for a denial.") == 1
+    assert page.count("A denial needs a comment.") == 1
 
 
 def test_targets_stand_as_people_count_them(world, as_bob, as_alice):
@@ -174,7 +174,7 @@ def test_a_time_that_can_not_be_read_does_not_mean_all_of_it(asked, as_bob):
 def test_denying_needs_a_comment_that_the_asker_sees(asked, as_bob, as_alice):
     refused = verdict(as_bob, asked, "deny")
     assert refused.status_code == 400
-    assert "Needed for a denial" in refused.content.decode()
+    assert "A denial needs a comment" in refused.content.decode()
     verdict(as_bob, asked, "deny", comment="Not in the freeze")
     asked.refresh_from_db()
     assert asked.state == RequestState.DENIED

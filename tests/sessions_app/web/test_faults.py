@@ -9,7 +9,7 @@ import pytest
 from django.core.cache import caches
 
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import AccessRequest
+from sessions_app.models import AccessRequest, Grant
 from sessions_app.web.faults import Faults, faults_of
 from tests.sessions_app.web.test_asking import FORM
 from tests.support.acts import policy
@@ -179,3 +179,89 @@ def test_a_cluster_without_a_target_says_so_at_the_first(browser):
     form = {"act": "save", "name": "fresh", "environment": "production", "risk": "high", "rows": "1"}
     page = browser("admin").post("/new/cluster/", form).content.decode()
     assert list(said(page)) == ["t0-name"]
+
+
+LONG = "x" * 4_001
+
+
+@pytest.mark.parametrize(
+    ("act", "form", "fields"),
+    [
+        ("end", {"note": LONG}, ["note"]),
+        ("extend", {"seconds": "1800", "reason": LONG}, ["reason"]),
+        ("delegate", {"identity": "charlie", "duration": "90", "reason": "Take over"}, ["duration"]),
+        ("delegate", {"identity": "charlie", "duration": "90d", "reason": "Take over"}, ["duration"]),
+        ("delegate", {"identity": "dora", "duration": "", "reason": "Take over"}, ["identity"]),
+        ("delegate", {"identity": "charlie", "duration": "10m", "reason": LONG}, ["reason"]),
+    ],
+)
+def test_a_form_of_a_grant_says_it_at_the_field_and_keeps_what_was_typed(world, as_alice, act, form, fields):
+    world.apply(policy(world, delegation={"to": {"identities": ["charlie"]}}))
+    page = as_alice.post(f"/grants/{world.grant().ref}/{act}/", form).content.decode()
+    assert list(said(page)) == fields
+    assert all(f'value="{text}"' in page for text in form.values() if text not in ("", "dora"))
+
+
+def test_what_an_approver_found_of_a_held_grant_is_said_at_its_field(world, as_bob):
+    grant = world.grant()
+    Grant.objects.filter(pk=grant.pk).update(held_at=world.now)
+    page = as_bob.post(f"/grants/{grant.ref}/release/", {"note": LONG}).content.decode()
+    assert list(said(page)) == ["note"]
+    assert LONG in page
+
+
+def test_a_form_that_is_gone_is_answered_above(world, as_alice):
+    grant = world.grant()
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    page = as_alice.post(
+        f"/grants/{grant.ref}/extend/", {"seconds": "1800", "reason": "Slow"}
+    ).content.decode()
+    assert page.count("is over, so it can&#x27;t be extended.") == 1
+    assert said(page) == {}
+
+
+def test_a_denial_without_a_comment_has_the_focus_at_the_comment(world, as_bob):
+    asked = world.request()
+    form = {"verdict": "deny", "digest": asked.digest}
+    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
+    assert said(page) == {
+        "comment": "A denial needs a comment. Say why, so that the asker knows what to change."
+    }
+
+
+def test_an_approval_that_leaves_no_target_says_it_at_the_targets(world, as_bob):
+    asked = world.request()
+    form = {"verdict": "approve", "digest": asked.digest, "without_target": asked.targets}
+    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
+    assert list(said(page)) == ["without_target"]
+
+
+def test_an_editor_says_the_line_and_the_key_in_words_with_the_focus_in_the_text(world, browser):
+    (source,) = policy(world, max_duration=90).values()
+    line = source.splitlines().index("max_duration: 90") + 1
+    answer = browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    says = "<code>max_duration</code>: 90 of what? Write 90m for minutes or 90h for hours."
+    assert f'<a href="#L{line}">Line {line}</a>: {says}' in page
+    assert page.count("90 of what?") == 1
+    assert re.search(
+        r'<textarea [^>]*id="source"[^>]* aria-describedby="faults" aria-invalid="true" autofocus>', page
+    )
+    assert page.count(" autofocus") == 1
+    assert "max_duration: 90\n" in page
+
+
+def test_a_cluster_that_is_named_in_a_policy_and_is_not_there_is_said_with_its_line(world, browser):
+    (source,) = policy(world, clusters=["web", "dbb"]).values()
+    page = (
+        browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"}).content.decode()
+    )
+    assert "</a>: entry 2 of <code>clusters</code>: there is no cluster dbb." in page
+
+
+def test_a_policy_of_the_first_steps_says_it_at_its_field(world, browser):
+    form = {"act": "save", "name": "Not A Name", "cluster": "web", "command_set": "restart-web", "hours": "4"}
+    page = browser("admin").post("/welcome/policy/", form).content.decode()
+    assert list(said(page)) == ["name", "requesters"]
+    assert "2 fields need fixing." in page

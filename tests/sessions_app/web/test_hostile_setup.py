@@ -62,7 +62,7 @@ def test_a_nul_that_is_written_out_is_refused_at_its_line(world, browser):
     source = 'name: web\nkind: ssh\nsummary: "a\\0b"\n'
     answer = browser("admin").post("/clusters/web/edit/?as=text", {"act": "save", "source": source})
     assert answer.status_code == 400
-    assert '<a href="#L3">line 3</a>' in answer.content.decode()
+    assert '<a href="#L3">Line 3</a>' in answer.content.decode()
 
 
 def test_new_lines_of_browsers_are_one_character(world, browser):
