@@ -133,7 +133,7 @@ def test_a_policy_says_what_is_missing_for_it(client):
     client.post("/welcome/commands/", {"act": "save", "source": starter("restart").source})
     answer = client.post("/welcome/policy/", {**POLICY, "requesters": []})
     assert answer.status_code == 400
-    assert "name at least one group" in answer.content.decode()
+    assert "Name at least one group" in answer.content.decode()
     evil = client.post("/welcome/policy/", {**POLICY, "name": 'x\napprovals: none # "'})
     assert evil.status_code == 400
     assert not AccessPolicy.objects.exists()
