@@ -222,7 +222,7 @@ def test_faults_stand_at_their_lines_while_one_types(world, as_admin):
     text = source(world, max_duration="soon")
     answer = as_admin.post(EDIT, {"act": "check", "source": text}, headers={"HX-Request": "true"})
     line = next(n for n, one in enumerate(text.splitlines(), 1) if one.startswith("max_duration"))
-    assert f'<a href="#L{line}">line {line}</a>' in answer.content.decode()
+    assert f'<a href="#L{line}">Line {line}</a>' in answer.content.decode()
 
 
 def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
