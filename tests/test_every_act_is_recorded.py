@@ -112,7 +112,7 @@ def declared(lists: dict[str, str]) -> dict[str, str]:
 
 def operations() -> Iterator[tuple[str, Place]]:
     """The verb of each file; of its other public functions those that write."""
-    for path in sorted(path for room in ROOMS for path in (ROOT / room).glob("operations/[!_]*.py")):
+    for path in sorted(path for room in ROOMS for path in (ROOT / room).glob("operations/**/[!_]*.py")):
         module = SOURCE.modules[".".join(path.relative_to(ROOT).with_suffix("").parts)]
         for name, node in module.functions.items():
             place = (module.name, name)
