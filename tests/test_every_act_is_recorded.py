@@ -43,7 +43,7 @@ READS = {
         tool:my_grants tool:request_status""",
     "says what would be, and does nothing of it": """
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
-        sessions_app.operations.check_request.check_request sessions_app.operations.prove_token.prove_token""",
+        sessions_app.operations.requests.check_request.check_request sessions_app.operations.prove_token.prove_token""",
     "the same for everybody, and nobody's secret": """
         /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/ /streams/changes
         /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway""",
@@ -68,7 +68,7 @@ NO_ACTS = {
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
         sessions_app.operations.read_notice.read_notice sessions_app.operations.read_all_notices.read_all_notices
-        sessions_app.operations.save_bookmark.save_bookmark sessions_app.operations.delete_bookmark.delete_bookmark""",
+        sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark""",
     "the answer is kept for whoever sends the same again; nothing else is written": """
         POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
@@ -214,4 +214,4 @@ def test_the_walk_sees_a_door_that_would_write_and_record_nothing():
     assert SOURCE.writes(("sessions_app.operations.read_notice", "read_notice"))
     assert not SOURCE.records(("sessions_app.operations.read_notice", "read_notice"))
     assert SOURCE.records(("sessions_app.management.commands.ssh_check", "Command.handle"))
-    assert not SOURCE.writes(("sessions_app.operations.check_request", "check_request"))
+    assert not SOURCE.writes(("sessions_app.operations.requests.check_request", "check_request"))

@@ -27,7 +27,7 @@ from sessions_app.api.fields import (
 )
 from sessions_app.models import RequestKind, Severity, Verdict, WorkflowKind
 from sessions_app.operations.open_workflow import PREFIX
-from sessions_app.operations.request_access import MAX_TEXT
+from sessions_app.operations.requests.request_access import MAX_TEXT
 
 _LARGEST = 2**31 - 1
 # Leaves room for the rest of the body.

@@ -19,7 +19,7 @@ from accounts.passwords import TooManyTries
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
 from sessions_app.api.parsers import TooLarge
-from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.requests.request_access import RequestRefused
 
 log = structlog.get_logger(__name__)
 

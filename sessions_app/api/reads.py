@@ -25,7 +25,7 @@ from sessions_app.models import (
     WebhookEndpoint,
     Workflow,
 )
-from sessions_app.operations.check_request import Preview
+from sessions_app.operations.requests.check_request import Preview
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe

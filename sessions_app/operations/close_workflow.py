@@ -24,8 +24,8 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.lapse_request import lapse_request
 from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.tell import tell
 from sessions_app.operations.transition import end_together
 

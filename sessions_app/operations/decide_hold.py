@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, GrantState, RunState
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.deciders import may_not_decide_in
 
 

@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.queries.grants import WITHDRAWN
 
 

@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_time
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, RequestKind
-from sessions_app.operations.check_request import NewRequest
+from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.policy.durations import parse_duration, show_duration
 
 KINDS = (RequestKind.PLANNED, RequestKind.INCIDENT, RequestKind.QUICK, RequestKind.BREAK_GLASS)

@@ -81,7 +81,7 @@ def respond(place, who=None):
     """Ask for access for the incident, as somebody who is woken up does: no reason, no parameters."""
     from broker.kernel import clock
     from sessions_app.models import Grant, Sweeper
-    from sessions_app.operations.request_access import request_access
+    from sessions_app.operations.requests.request_access import request_access
 
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
@@ -106,7 +106,7 @@ def deliver(site: str, body: bytes, headers: dict[str, str]) -> int:
 
 
 def test_only_who_pagerduty_says_is_on_call_gets_in(place, pagerduty):
-    from sessions_app.operations.request_access import RequestRefused
+    from sessions_app.operations.requests.request_access import RequestRefused
 
     with pytest.raises(RequestRefused, match="dora is not on call for"):
         respond(place, place.world.dora)
@@ -125,7 +125,7 @@ def test_a_forged_or_unsigned_delivery_ends_nothing(place, pagerduty, site):
 def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_resolved(
     place, pagerduty, site
 ):
-    from sessions_app.operations.request_access import RequestRefused
+    from sessions_app.operations.requests.request_access import RequestRefused
 
     grant = respond(place)
     user = f"{grant.ref}.web-1"

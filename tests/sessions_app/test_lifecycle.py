@@ -250,14 +250,14 @@ class Lifecycle(RuleBasedStateMachine):
             provision_grant(grant_id=grant.pk, now=self.now)
 
     def withdraw(self, pick, who) -> None:
-        from sessions_app.operations.withdraw_request import withdraw_request
+        from sessions_app.operations.requests.withdraw_request import withdraw_request
 
         if request := self._one("AccessRequest", pick, **PENDING):
             with contextlib.suppress(StintError):
                 withdraw_request(request_id=request.pk, actor=self._person(who), now=self.now)
 
     def extend(self, pick, who, seconds) -> None:
-        from sessions_app.operations.extend_grant import extend_grant
+        from sessions_app.operations.requests.extend_grant import extend_grant
 
         if grant := self._one("Grant", pick, **LIVE):
             with contextlib.suppress(StintError):

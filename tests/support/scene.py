@@ -277,7 +277,7 @@ def _over(scene: Scene, grant: Any, at: dt.datetime, *, actor: Any = None, reaso
 
 def _history(scene: Scene) -> None:
     """The days before: what ended by itself, what was ended, and what never was."""
-    from sessions_app.operations.review_break_glass import review_break_glass
+    from sessions_app.operations.requests.review_break_glass import review_break_glass
     from sessions_app.operations.sweep import sweep
 
     world, people = scene.world, scene.people
@@ -479,8 +479,8 @@ def _desk(scene: Scene) -> None:
 def _waiting(scene: Scene) -> None:
     """What waits for a decision."""
     from sessions_app.models import Comment, Notice
-    from sessions_app.operations.extend_grant import extend_grant
-    from sessions_app.operations.withdraw_request import withdraw_request
+    from sessions_app.operations.requests.extend_grant import extend_grant
+    from sessions_app.operations.requests.withdraw_request import withdraw_request
 
     world, people, now = scene.world, scene.people, scene.now
     scene.request = world.request(

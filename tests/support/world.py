@@ -85,7 +85,7 @@ class World:
 
     def ask(self, **changes):
         """A request that the policy allows, unless changed."""
-        from sessions_app.operations.check_request import NewRequest
+        from sessions_app.operations.requests.check_request import NewRequest
 
         ask = NewRequest(
             cluster="web", command_set="restart-web", duration=3600, reason="Nightly restart",
@@ -95,13 +95,13 @@ class World:
 
     def request(self, who=None, *, now=None, **changes):
         """Alice, or who is given, asks."""
-        from sessions_app.operations.request_access import request_access
+        from sessions_app.operations.requests.request_access import request_access
 
         return request_access(requester=who or self.alice, ask=self.ask(**changes), now=now or self.now)
 
     def decide(self, request, who=None, verdict="approve", *, now=None, **more):
         """Bob, or who is given, decides what he read."""
-        from sessions_app.operations.decide_request import decide_request
+        from sessions_app.operations.requests.decide_request import decide_request
 
         return decide_request(
             request_id=request.pk, approver=who or self.bob, verdict=verdict, now=now or self.now,

@@ -18,10 +18,10 @@ from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.requests import OffersShape, PreviewShape, RequestDetailShape, RequestShape
 from sessions_app.models import AccessRequest
-from sessions_app.operations import check_request as dry_run
-from sessions_app.operations.decide_request import decide_request
-from sessions_app.operations.request_access import request_access
-from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.operations.requests import check_request as dry_run
+from sessions_app.operations.requests.decide_request import decide_request
+from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.queries import deciders
 from sessions_app.queries.offers import offers
 

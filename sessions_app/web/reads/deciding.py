@@ -27,8 +27,8 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
-from sessions_app.operations.comment_request import MOST as THREAD
-from sessions_app.operations.remind_request import PAUSE
+from sessions_app.operations.requests.comment_request import MOST as THREAD
+from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe

@@ -25,7 +25,7 @@ from sessions_app.models import (
     RunState,
     Verdict,
 )
-from sessions_app.operations.remind_request import PAUSE
+from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.queries.endings import Ending, endings
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run

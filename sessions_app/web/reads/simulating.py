@@ -22,7 +22,7 @@ from sessions_app.models import (
     Severity,
     WorkflowKind,
 )
-from sessions_app.operations.check_request import FARTHEST
+from sessions_app.operations.requests.check_request import FARTHEST
 from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import parse_duration, show_duration
 from sessions_app.policy.evaluate import evaluate

@@ -13,7 +13,7 @@ from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
-from sessions_app.operations.decide_request import decide_request
+from sessions_app.operations.requests.decide_request import decide_request
 from sessions_app.queries.extents import left_digest, left_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, page, who

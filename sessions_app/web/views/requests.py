@@ -14,14 +14,14 @@ from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestKind, RequestState, WorkflowState
-from sessions_app.operations.check_request import NewRequest, check_request
-from sessions_app.operations.comment_request import comment_request
-from sessions_app.operations.delete_bookmark import delete_bookmark
 from sessions_app.operations.read_named_work import read_named_work
-from sessions_app.operations.remind_request import remind_request
-from sessions_app.operations.request_access import request_access
-from sessions_app.operations.save_bookmark import save_bookmark
-from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.operations.requests.check_request import NewRequest, check_request
+from sessions_app.operations.requests.comment_request import comment_request
+from sessions_app.operations.requests.delete_bookmark import delete_bookmark
+from sessions_app.operations.requests.remind_request import remind_request
+from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.requests.save_bookmark import save_bookmark
+from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, FORM, back, page, who

@@ -113,7 +113,7 @@ def _nothing_is_left_over(request) -> Iterator[None]:
     from broker.kernel import clock
     from sessions_app.models import AccessRequest, EndReason, Grant, GrantState
     from sessions_app.operations.end_grant import end_grant
-    from sessions_app.operations.withdraw_request import withdraw_request
+    from sessions_app.operations.requests.withdraw_request import withdraw_request
 
     for asked in AccessRequest.objects.filter(state="pending"):
         withdraw_request(request_id=asked.pk, actor=asked.requester, now=clock.now())

@@ -73,7 +73,7 @@ def test_a_holder_who_goes_away_takes_the_command_along(place, grant):
     with waiting(place, grant) as (client, run):
         client.kill()
         eventually(lambda: grant.runs.get().state == "cut", within=3)
-        from sessions_app.operations.decide_request import AlreadyDecided
+        from sessions_app.operations.requests.decide_request import AlreadyDecided
 
         with pytest.raises(AlreadyDecided):
             decide(place, run, allow=True)

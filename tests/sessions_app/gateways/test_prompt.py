@@ -194,7 +194,7 @@ def test_several_grants_must_be_told_apart_before_the_prompt(place, grant):
 
 def test_an_extension_drops_no_session(place):
     from broker.kernel import clock
-    from sessions_app.operations.extend_grant import extend_grant
+    from sessions_app.operations.requests.extend_grant import extend_grant
 
     grant = place.grant(duration=5)
     terminal = Terminal(place.command(options=("-tt",)))

@@ -15,7 +15,7 @@ from accounts.models import APIToken, Identity
 from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
-from sessions_app.operations.check_request import NothingToAskFor, check_request
+from sessions_app.operations.requests.check_request import NothingToAskFor, check_request
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.queries import facts
 from sessions_app.queries.offers import offers

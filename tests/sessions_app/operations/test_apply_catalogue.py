@@ -21,7 +21,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.apply_catalogue import apply_catalogue
 from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import (
     Started,
     after,
@@ -317,7 +317,7 @@ def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
     other = policy(world, name="other")["policies/web-work.yaml"]
     change(world, {"policies/other.yaml": other})
     Grant.objects.filter(pk=bad.pk)
-    from sessions_app.operations.request_access import request_access
+    from sessions_app.operations.requests.request_access import request_access
 
     request = request_access(requester=world.alice, ask=world.ask(policy="other"), now=world.now)
     world.decide(request)

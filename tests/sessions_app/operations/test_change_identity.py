@@ -15,8 +15,8 @@ from sessions_app.operations.change_identity import (
     WouldBeTwoPeople,
     change_identity,
 )
-from sessions_app.operations.decide_request import MayNotDecide
 from sessions_app.operations.disable_identity import OnlyAdministrators
+from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.send_notices import send_notices
 from tests.support.acts import events, last
 from tests.support.world import SETUP

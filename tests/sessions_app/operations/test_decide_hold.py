@@ -7,8 +7,8 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, RunState
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.grants import hold_of
 from tests.support.acts import after, at_once, change, events, last, run, session, use
 

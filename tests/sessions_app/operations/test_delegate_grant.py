@@ -13,8 +13,8 @@ from sessions_app.operations.delegate_grant import NotItsHolder, NotWithin, Part
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.end_all_of import end_all_of
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.sweep import sweep
 from sessions_app.queries.deciders import deciders_in
 from tests.support.acts import TRIAGE, after, change, last, policy, run, session, use

@@ -8,7 +8,7 @@ from sessions_app.models import EndReason, Escalation, Notice
 from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.escalate import escalate
-from sessions_app.operations.review_break_glass import review_break_glass
+from sessions_app.operations.requests.review_break_glass import review_break_glass
 from tests.support.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
 STEPS = [
@@ -53,7 +53,7 @@ def test_what_was_answered_is_told_to_nobody(world):
 
 
 def test_an_extension_is_escalated_like_a_request(world):
-    from sessions_app.operations.extend_grant import extend_grant
+    from sessions_app.operations.requests.extend_grant import extend_grant
 
     escalating(world, extension={"times": 1, "by": "1h", "approvals": "same"})
     grant = world.grant()

@@ -16,9 +16,9 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.deprovision_grant import CLAIM, deprovision_grant
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.extend_grant import extend_grant
 from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, maker_of, prepare_grant
 from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving

@@ -165,7 +165,7 @@ def test_while_nothing_that_ends_access_runs_a_grant_waits_and_is_not_lost(world
 
 def test_one_unreadable_row_is_isolated_and_reported_and_the_others_start(world):
     fine = [start_later(world), start_later(world)]
-    from sessions_app.operations.request_access import request_access
+    from sessions_app.operations.requests.request_access import request_access
 
     other = policy(world, name="other")["policies/web-work.yaml"]
     change(world, {"policies/other.yaml": other})

@@ -11,7 +11,7 @@ from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
-from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, events, intact, last, policy
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for

@@ -7,8 +7,8 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.decide_request import AlreadyDecided
 from sessions_app.operations.remind_hold import RemindedAlready, remind_hold
+from sessions_app.operations.requests.decide_request import AlreadyDecided
 from tests.support import acts
 
 

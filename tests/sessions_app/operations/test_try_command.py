@@ -139,7 +139,7 @@ def test_a_session_of_another_grant_or_target_runs_nothing(world, used, opened):
 
 
 def test_an_extended_grant_gives_the_new_deadline_although_the_use_is_old(world, used, opened):
-    from sessions_app.operations.extend_grant import extend_grant
+    from sessions_app.operations.requests.extend_grant import extend_grant
 
     extend_grant(grant_id=used.grant_id, requester=world.alice, seconds=600, now=world.now)
     assert run(used, opened, now=after(world, minutes=65)).deadline == after(world, minutes=70)

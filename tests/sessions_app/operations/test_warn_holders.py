@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Notice
-from sessions_app.operations.extend_grant import extend_grant
+from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.warn_holders import warn_holders
 from tests.support.acts import after
 

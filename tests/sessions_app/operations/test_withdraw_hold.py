@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.withdraw_hold import withdraw_hold
 from sessions_app.queries.grants import hold_of
 from tests.support import acts

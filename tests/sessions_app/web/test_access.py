@@ -25,7 +25,7 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.operations.gather_webhooks import gather_webhooks
-from sessions_app.operations.save_bookmark import save_bookmark
+from sessions_app.operations.requests.save_bookmark import save_bookmark
 from tests.sessions_app.web.pages import (
     ACTS,
     ACTS_WITHOUT_AN_OBJECT,

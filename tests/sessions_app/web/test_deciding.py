@@ -246,7 +246,7 @@ def test_an_extension_is_decided_here_too(world, as_bob, now):
     world.apply(acts.policy(world, extension={"times": 1, "by": "30m", "approvals": "same"}))
     grant = world.grant()
     until = grant.expires_at
-    from sessions_app.operations.extend_grant import extend_grant
+    from sessions_app.operations.requests.extend_grant import extend_grant
 
     request = extend_grant(
         grant_id=grant.pk, requester=world.alice, seconds=1800, reason="Slow disk", now=now

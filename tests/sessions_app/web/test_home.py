@@ -7,8 +7,8 @@ import datetime as dt
 from django.utils import timezone
 
 from sessions_app.models import AccessRequest, EndReason, GatewayNode, Grant, Notice
-from sessions_app.operations.comment_request import comment_request
 from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.requests.comment_request import comment_request
 from tests.support import acts
 
 

@@ -58,7 +58,7 @@ def test_the_simulator_gives_each_rules_yes_or_no(world, as_bob):
 
 
 def test_the_simulator_answers_what_the_real_request_would(world, as_bob):
-    from sessions_app.operations.check_request import check_request
+    from sessions_app.operations.requests.check_request import check_request
 
     for duration in (3600, 5 * 3600):
         real = check_request(requester=world.alice, ask=world.ask(duration=duration), now=world.now).decision

@@ -174,8 +174,8 @@ def test_a_refusal_says_what_to_ask_for(door, token, site):
     import json
 
     assert json.loads(answer.headers["stintdenial"]) == answer.json
-    from sessions_app.operations.check_request import NewRequest
-    from sessions_app.operations.request_access import request_access
+    from sessions_app.operations.requests.check_request import NewRequest
+    from sessions_app.operations.requests.request_access import request_access
 
     ask = NewRequest(**{**offer["request"], "targets": tuple(offer["request"]["targets"])})
     assert request_access(requester=site.alice, ask=ask, now=site.now).state == "pending"

@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Bookmark
-from sessions_app.operations.delete_bookmark import delete_bookmark
-from sessions_app.operations.save_bookmark import save_bookmark
+from sessions_app.operations.requests.delete_bookmark import delete_bookmark
+from sessions_app.operations.requests.save_bookmark import save_bookmark
 
 
 def test_one_deletes_ones_own_and_nobody_elses(world):

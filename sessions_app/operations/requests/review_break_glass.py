@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.deciders import may_not_review
 
 

@@ -7,8 +7,8 @@ from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import Comment, Notice
-from sessions_app.operations import comment_request as operation
-from sessions_app.operations.comment_request import ThreadIsFull, comment_request
+from sessions_app.operations.requests import comment_request as operation
+from sessions_app.operations.requests.comment_request import ThreadIsFull, comment_request
 from tests.support.acts import events, last
 
 

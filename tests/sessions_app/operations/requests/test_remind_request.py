@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.decide_request import AlreadyDecided
-from sessions_app.operations.remind_request import MayNotRemind, remind_request
+from sessions_app.operations.requests.decide_request import AlreadyDecided
+from sessions_app.operations.requests.remind_request import MayNotRemind, remind_request
 from tests.support.acts import after, at_once, events, last, policy
 
 

@@ -9,11 +9,11 @@ import pytest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Target
 from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.extend_grant import MayNotExtend, extend_grant
-from sessions_app.operations.request_access import RequestRefused
-from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
+from sessions_app.operations.requests.request_access import RequestRefused
+from sessions_app.operations.requests.withdraw_request import withdraw_request
 from tests.support.acts import (
     Started,
     after,
@@ -216,7 +216,7 @@ def test_the_policy_is_asked_again_when_an_extension_is_approved(world, changes)
 
 
 def test_a_target_that_changed_voids_a_waiting_extension(world):
-    from sessions_app.operations.decide_request import ScopeChanged
+    from sessions_app.operations.requests.decide_request import ScopeChanged
 
     change(world, policy(world, **ASKED))
     request = extend(world, world.grant())

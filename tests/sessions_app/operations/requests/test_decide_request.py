@@ -7,8 +7,8 @@ import pytest
 from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
-from sessions_app.operations.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
-from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
+from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.queries.extents import left_digest
 from tests.support.acts import after, at_once, change, events, intact, last, policy
 from tests.support.world import SETUP, make_world

@@ -13,7 +13,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, RequestState
-from sessions_app.operations.decide_request import AlreadyDecided
+from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.tell import tell
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Bookmark
-from sessions_app.operations.save_bookmark import MOST, TooManyBookmarks, save_bookmark
+from sessions_app.operations.requests.save_bookmark import MOST, TooManyBookmarks, save_bookmark
 
 
 def save(world, name="Nightly", query="cluster=web&set=restart-web", who=None, page="request"):

@@ -7,7 +7,7 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
-from sessions_app.operations.check_request import BoundToOtherWork, NothingToAskFor, check_request
+from sessions_app.operations.requests.check_request import BoundToOtherWork, NothingToAskFor, check_request
 from sessions_app.policy.decision import Outcome
 from tests.support.acts import after, policy
 

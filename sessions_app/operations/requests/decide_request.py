@@ -25,9 +25,9 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.operations.apply_extension import apply_extension
-from sessions_app.operations.extend_grant import check_extension, read_work_of
 from sessions_app.operations.make_grant import make_grant
-from sessions_app.operations.request_access import RequestRefused
+from sessions_app.operations.requests.extend_grant import check_extension, read_work_of
+from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve

@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Grant, RequestState
-from sessions_app.operations.decide_request import AlreadyDecided
-from sessions_app.operations.withdraw_request import withdraw_request
+from sessions_app.operations.requests.decide_request import AlreadyDecided
+from sessions_app.operations.requests.withdraw_request import withdraw_request
 from tests.support.acts import at_once, events, last
 
 
