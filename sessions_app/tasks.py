@@ -24,14 +24,14 @@ from broker.kernel.crew import Crew
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.deliver_webhooks import deliver_webhooks, due_endpoints
-from sessions_app.operations.deprovision_grant import deprovision_grant
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.forget_webhooks import forget_webhooks
 from sessions_app.operations.gather_webhooks import endpoints_behind, gather_webhooks
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.operations.prepare_grant import prepare_grant
-from sessions_app.operations.provision_grant import provision_grant
 from sessions_app.operations.purge_recordings import purge_recordings
 from sessions_app.operations.read_statements import leases_to_read, read_statements
 from sessions_app.operations.reconcile_cluster import reconcile_all

@@ -54,7 +54,7 @@ READS = {
         /sign-in/provider/ /sign-in/passkey/ask/
         sessions_app.operations.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
-        sessions_app.operations.each_free.each_free sessions_app.operations.lock_descendants.lock_descendants
+        sessions_app.operations.each_free.each_free sessions_app.operations.grants.lock_descendants.lock_descendants
         accounts.operations.find_device.find_device""",
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
@@ -72,7 +72,7 @@ NO_ACTS = {
     "the answer is kept for whoever sends the same again; nothing else is written": """
         POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
-        POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.beat.beat
+        POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.beat.beat
         sessions_app.operations.renew_gateway.renew_gateway""",
     "a program shows a code, which opens nothing; that somebody allows it is recorded": """
         /oauth/device_authorization accounts.operations.start_device.start_device""",
@@ -82,7 +82,7 @@ NO_ACTS = {
         sessions_app.operations.tell_of_start.tell_of_start sessions_app.operations.warn_holders.warn_holders
         sessions_app.operations.await_answer.await_answer
         sessions_app.operations.gather_webhooks.gather_webhooks sessions_app.operations.gather_webhooks.queue""",
-    "once used, it is good no second time; its use is recorded": "sessions_app.operations.use_proof.use_proof",
+    "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",
     "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",
     "a gateway takes what was ordered with an entry, and what becomes of it has one": """
         sessions_app.operations.claim_order.claim_order""",

@@ -22,7 +22,7 @@ from broker.audit.standing import contradiction, standing, write_standing
 from broker.kernel.errors import Conflict, InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 
 
 class NothingWasRestored(Conflict):

@@ -10,8 +10,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.record_refused_request import record_dead_token
 from sessions_app.operations.try_command import MAX_REASON, MAX_STORED

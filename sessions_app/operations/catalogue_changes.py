@@ -41,8 +41,8 @@ from sessions_app.operations.cluster_connection import (
     settled,
     shown_connection,
 )
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.provision_grant import why_not_start
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import why_not_start
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish
 from sessions_app.operations.save_draft import write_draft
 from sessions_app.operations.take_back_given import take_back_given

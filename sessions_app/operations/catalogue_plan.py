@@ -18,8 +18,8 @@ from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
 from sessions_app.models import Grant
 from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.keep_versions import keep_versions
-from sessions_app.operations.lock_descendants import lock_descendants
 
 # Each change has its own entry; the entry of the whole names so many.
 MOST_TOLD = 200

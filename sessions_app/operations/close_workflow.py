@@ -23,11 +23,11 @@ from sessions_app.models import (
     Workflow,
     WorkflowState,
 )
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.operations.grants.transition import end_together
 from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.tell import tell
-from sessions_app.operations.transition import end_together
 
 SOURCE = Actor.system("workflows")
 

@@ -14,8 +14,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import AccessRequest, EndReason, Grant, RequestState
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.lock_descendants import lock_descendants
 
 
 class OnlyAdministrators(Forbidden):

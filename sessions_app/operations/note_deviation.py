@@ -10,8 +10,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import Asks, CommandRun, EndReason, Grant, GrantState, RunState
 from sessions_app.models.session import CommandRunQuerySet
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.tell import tell
 from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts

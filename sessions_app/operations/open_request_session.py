@@ -10,8 +10,8 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Lease, Session, Target
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_request import GrantFacts, RequestUse
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.queries.facts import lease_columns
 
 # Requests hold no connection, so that nothing has to be dropped when a process that answers them is gone.

@@ -15,8 +15,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 
 
 def holder_of(use: AnyUse) -> Actor:

@@ -16,9 +16,9 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import Use, authorize_use
 from sessions_app.operations.finish_run import UNFINISHED
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.try_command import MAX_STORED, explain
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.ssh.decide import decide, line_of, lines_for

@@ -34,8 +34,8 @@ from sessions_app.models import (
 )
 from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.each_free import BATCH, each_free, for_a_while
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.stop_gateway import stop_lost_gateways
 from sessions_app.operations.tell import tell

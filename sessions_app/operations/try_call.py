@@ -6,8 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import CallUse
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.record_refused_request import record_dead_token
 from sessions_app.operations.release_held import StillHeld, release_held
 from sessions_app.operations.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command

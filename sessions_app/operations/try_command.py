@@ -12,8 +12,8 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import AnyUse
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.tell_of_hold import tell_of_hold

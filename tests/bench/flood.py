@@ -96,7 +96,7 @@ def _end(ids: tuple[int, ...]) -> list[float]:
     """End grants one by one and return how long each took, in milliseconds."""
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     took = []
     for pk in ids:

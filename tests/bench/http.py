@@ -147,7 +147,7 @@ def _workers(folder: Path) -> list[int]:
 def _while_ending(report: Report, world: object, url: str) -> None:
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     late = []
     for number in range(10):

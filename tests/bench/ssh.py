@@ -150,7 +150,7 @@ def _grant(place: Place, **changes):
 def _click_kill(place: Place, grant) -> float:
     """Kill a grant as its approver; return the moment of the click."""
     from broker.kernel import clock
-    from sessions_app.operations.stop_grant import stop_grant
+    from sessions_app.operations.grants.stop_grant import stop_grant
 
     clicked = time.monotonic()
     stop_grant(grant_id=grant.pk, actor=place.world.bob, now=clock.now(), kill=True)

@@ -26,7 +26,7 @@ def started(ref: str):
     """What the worker does: start a grant."""
     from broker.kernel import clock
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     return provision_grant(grant_id=Grant.objects.get(ref=ref).pk, now=clock.now())
 

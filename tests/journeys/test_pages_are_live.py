@@ -183,7 +183,7 @@ def test_what_is_typed_to_close_an_incident_stays_when_somebody_acts(live_world,
 
 def test_buttons_that_run_commands_come_with_the_start_of_incident_and_break_glass_access(live_world, visit):
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     alice = visit("alice")
     begun = live_world.respond(live_world.incident(now=now()), now=now(), start=False)

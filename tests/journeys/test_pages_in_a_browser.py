@@ -23,7 +23,7 @@ def _start(world) -> object:
     """What the worker does: start the newest grant."""
     from broker.kernel import clock
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     return provision_grant(grant_id=Grant.objects.latest("pk").pk, now=clock.now())
 

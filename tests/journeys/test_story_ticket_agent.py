@@ -59,8 +59,8 @@ def place(django_db_setup, django_db_blocker, tmp_path):
 
 def worker(grant):
     """What the worker does when a grant is due."""
-    from sessions_app.operations.prepare_grant import prepare_grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     provision_grant(grant_id=grant.pk, now=now())
     return prepare_grant(grant_id=grant.pk, now=now)
@@ -128,8 +128,8 @@ async def work(place, token, ticket, close):
 def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(place):
     from sessions_app.models import AccessRequest
     from sessions_app.operations.close_workflow import close_workflow
-    from sessions_app.operations.deprovision_grant import deprovision_grant
-    from sessions_app.operations.issue_credential import issue_credential
+    from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+    from sessions_app.operations.grants.issue_credential import issue_credential
 
     world = place.world
     ticket = world.work(clusters=["desk"], title="A customer can't open a link", now=now())

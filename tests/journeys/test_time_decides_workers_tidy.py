@@ -240,7 +240,7 @@ def revoke(grant_id: int) -> None:
     """End a grant now."""
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     end_grant(grant_id=grant_id, actor=None, reason=EndReason.REVOKED, now=clock.now())
 

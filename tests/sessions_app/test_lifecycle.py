@@ -240,7 +240,7 @@ class Lifecycle(RuleBasedStateMachine):
     def hold_a_grant(self, duration, who, narrowing) -> None:
         """The usual road, so that there is something to use and to end."""
         from sessions_app.models import Grant
-        from sessions_app.operations.provision_grant import provision_grant
+        from sessions_app.operations.grants.provision_grant import provision_grant
 
         with contextlib.suppress(StintError):
             request = self.world.request(self._person(who), now=self.now, duration=duration)
@@ -264,7 +264,7 @@ class Lifecycle(RuleBasedStateMachine):
                 extend_grant(grant_id=grant.pk, requester=self._person(who), seconds=seconds, now=self.now)
 
     def end(self, pick, who, kill) -> None:
-        from sessions_app.operations.stop_grant import stop_grant
+        from sessions_app.operations.grants.stop_grant import stop_grant
 
         if grant := self._one("Grant", pick, **LIVE):
             with contextlib.suppress(StintError):
@@ -344,14 +344,14 @@ class Lifecycle(RuleBasedStateMachine):
     # What workers do, and how they fail.
 
     def start_message(self, pick) -> None:
-        from sessions_app.operations.provision_grant import provision_grant
+        from sessions_app.operations.grants.provision_grant import provision_grant
 
         if grant := self._one("Grant", pick, **LIVE):
             provision_grant(grant_id=grant.pk, now=self.now)
 
     def start_and_die_half_way(self, pick) -> None:
         from sessions_app.models import GrantState
-        from sessions_app.operations.transition import transition
+        from sessions_app.operations.grants.transition import transition
 
         grant = self._one("Grant", pick, state={"scheduled"})
         if grant is not None and grant.state == "scheduled" and grant.starts_at <= self.now:
@@ -363,7 +363,7 @@ class Lifecycle(RuleBasedStateMachine):
             self._undo(grant, down, skew)
 
     def _undo(self, grant, down, skew) -> None:
-        from sessions_app.operations.deprovision_grant import deprovision_grant
+        from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 
         self.fake.down = down
         at = self.now + dt.timedelta(seconds=skew)

@@ -29,17 +29,17 @@ from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.close_session import close_session
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.delegate_grant import Part, delegate_grant
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.exchange_token import exchange_token
-from sessions_app.operations.issue_credential import issue_credential
-from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.issue_credential import issue_credential
+from sessions_app.operations.grants.issue_http_token import issue_http_token
+from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.grants.release_grant import release_grant
+from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.order_command import order_command
-from sessions_app.operations.prepare_grant import prepare_grant
-from sessions_app.operations.provision_grant import provision_grant
-from sessions_app.operations.release_grant import release_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
-from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.operations.sweep import sweep
 from sessions_app.operations.try_call import try_call
 from tests.sessions_app.operations.test_note_deviation import tries

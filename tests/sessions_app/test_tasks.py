@@ -9,7 +9,7 @@ from broker.celery import QUEUES, app
 from broker.up import worker_argv
 from sessions_app import tasks
 from sessions_app.models import EndReason, GrantState, Observation
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.gateway import eventually
 from tests.support.receiver import receiver, webhook_file
 

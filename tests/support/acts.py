@@ -67,7 +67,7 @@ def run(use_, session_id: int, line: str = "echo restart nginx", *, now: dt.date
 
 def undo(grant, *, now: dt.datetime):
     """Carry out the end of a grant."""
-    from sessions_app.operations.deprovision_grant import deprovision_grant
+    from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 
     return deprovision_grant(grant_id=grant.pk, now=lambda: now)
 

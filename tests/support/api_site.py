@@ -83,7 +83,7 @@ def grant_on_site(world, *, who=None, ticket="T-42", **changes):
 
 def token_of(grant, world, *, jkt="", actor=None):
     """The text of a fresh token."""
-    from sessions_app.operations.issue_http_token import issue_http_token
+    from sessions_app.operations.grants.issue_http_token import issue_http_token
 
     return issue_http_token(grant_id=grant.pk, actor=actor or world.alice, jkt=jkt, now=world.now)[1]
 

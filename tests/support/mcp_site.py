@@ -81,7 +81,7 @@ def add_desk(world: Any, port: int, more: dict[str, str] | None = None) -> None:
 
 def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
     """A live grant for one ticket, of the robot or who is given; its tools have been looked at."""
-    from sessions_app.operations.prepare_grant import prepare_grant
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
 
     now = changes.pop("now", None) or world.now
     asked = {
@@ -99,7 +99,7 @@ def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: A
     from django.db import transaction
 
     from sessions_app.models import Lease
-    from sessions_app.operations.provision_grant import activate
+    from sessions_app.operations.grants.provision_grant import activate
 
     asked = {
         "cluster": "desk",
@@ -118,7 +118,7 @@ def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: A
 
 def token_of(grant: Any, world: Any, *, now: Any = None, **of_its_own: Any) -> str:
     """The text of a fresh token; the one before it is over."""
-    from sessions_app.operations.issue_http_token import issue_http_token
+    from sessions_app.operations.grants.issue_http_token import issue_http_token
 
     return issue_http_token(grant_id=grant.pk, actor=world.alice, now=now or world.now, **of_its_own)[1]
 

@@ -267,7 +267,7 @@ def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> A
 def _over(scene: Scene, grant: Any, at: dt.datetime, *, actor: Any = None, reason: str = "expired") -> Any:
     from sessions_app.models import EndReason
     from sessions_app.operations.close_session import close_session
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     end_grant(grant_id=grant.pk, actor=actor, reason=EndReason(reason), now=at)
     if opened := getattr(grant, "opened", None):
@@ -325,7 +325,7 @@ def _history(scene: Scene) -> None:
 
 
 def _start(grant: Any, at: dt.datetime) -> Any:
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     return provision_grant(grant_id=grant.pk, now=at)
 
@@ -398,7 +398,7 @@ def _database(scene: Scene) -> None:
     """A database: one who reads it now, what was read and is over, and a server that is not as it should be."""
     from sessions_app.connectors.fake import FakeConnector
     from sessions_app.models import Cluster
-    from sessions_app.operations.prepare_grant import prepare_grant
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
     from sessions_app.operations.reconcile_cluster import reconcile_cluster
     from tests.support.fakes import serving
 

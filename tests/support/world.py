@@ -111,7 +111,7 @@ class World:
     def grant(self, *, now=None, start=True, **changes):
         """Alice asked, Bob approved, and, unless told otherwise, the grant is active."""
         from sessions_app.models import Grant
-        from sessions_app.operations.provision_grant import provision_grant
+        from sessions_app.operations.grants.provision_grant import provision_grant
 
         request = self.decide(self.request(now=now, **changes), now=now)
         grant = Grant.objects.get(request=request)
@@ -143,7 +143,7 @@ class World:
     def respond(self, incident, who=None, *, now=None, start=True, **changes):
         """Alice, or who is given, has access for the incident."""
         from sessions_app.models import Grant
-        from sessions_app.operations.provision_grant import provision_grant
+        from sessions_app.operations.grants.provision_grant import provision_grant
 
         request = self.request(who, now=now, kind="incident", workflow=incident.ref, **changes)
         grant = Grant.objects.get(request=request)

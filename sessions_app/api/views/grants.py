@@ -26,15 +26,15 @@ from sessions_app.api.shapes.grants import (
 )
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
-from sessions_app.operations.beat import beat
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.delegate_grant import Part, delegate_grant
-from sessions_app.operations.issue_credential import issue_credential
-from sessions_app.operations.release_grant import release_grant
+from sessions_app.operations.grants.beat import beat
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.issue_credential import issue_credential
+from sessions_app.operations.grants.release_grant import release_grant
+from sessions_app.operations.grants.retry_revoke import retry_revoke
+from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
-from sessions_app.operations.retry_revoke import retry_revoke
-from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.queries.receipts import receipt
 
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
-from sessions_app.operations.use_proof import use_proof
+from sessions_app.operations.grants.use_proof import use_proof
 
 # RFC 9864 names the curve; the older EdDSA does not.
 ALGORITHMS = ("ES256", "Ed25519")

@@ -18,9 +18,9 @@ from accounts.models import APIToken, Identity, Scope
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.models import AccessRequest, Grant
+from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.operations.requests.request_access import request_access
-from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
 from sessions_app.queries.gateways import mcp_address

@@ -21,7 +21,7 @@ from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.operations.authorize_use import Use
-from sessions_app.operations.deprovision_grant import UNSEEN
+from sessions_app.operations.grants.deprovision_grant import UNSEEN
 from sessions_app.operations.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed
 

@@ -24,8 +24,8 @@ from sessions_app.models import (
     Verdict,
     Workflow,
 )
-from sessions_app.operations.apply_extension import apply_extension
-from sessions_app.operations.make_grant import make_grant
+from sessions_app.operations.grants.apply_extension import apply_extension
+from sessions_app.operations.grants.make_grant import make_grant
 from sessions_app.operations.requests.extend_grant import check_extension, read_work_of
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.tell import tell

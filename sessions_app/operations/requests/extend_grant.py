@@ -14,9 +14,9 @@ from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Grant, GrantState, RequestKind, RequestState
-from sessions_app.operations.apply_extension import GrantIsOver, apply_extension
 from sessions_app.operations.await_answer import await_answer
-from sessions_app.operations.provision_grant import refusal
+from sessions_app.operations.grants.apply_extension import GrantIsOver, apply_extension
+from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.operations.requests.request_access import next_number
 from sessions_app.operations.tell import first_told, tell

@@ -15,7 +15,7 @@ from django.conf import settings
 from accounts.models import Identity
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
-from sessions_app.operations.delegate_grant import delegates_of
+from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.commands.ssh.quoting import quote

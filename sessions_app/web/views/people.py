@@ -13,7 +13,7 @@ from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
 from sessions_app.operations.disable_identity import disable_identity, enable_identity
-from sessions_app.operations.end_all_of import end_all_of
+from sessions_app.operations.grants.end_all_of import end_all_of
 from sessions_app.operations.reset_factors import reset_factors
 from sessions_app.operations.unlink_provider import unlink_provider
 from sessions_app.queries.people import known_people

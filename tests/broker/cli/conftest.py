@@ -112,7 +112,7 @@ def _nothing_is_left_over(request) -> Iterator[None]:
         return
     from broker.kernel import clock
     from sessions_app.models import AccessRequest, EndReason, Grant, GrantState
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
     from sessions_app.operations.requests.withdraw_request import withdraw_request
 
     for asked in AccessRequest.objects.filter(state="pending"):

@@ -33,7 +33,7 @@ examples: {allow: ["SELECT ON app.orders"], refuse: ["DELETE ON app.orders"]}
 def given(laptops, **ask):
     """An active grant of Alice's. No worker runs here, so the test asks for what one would try again."""
     from broker.kernel import clock
-    from sessions_app.operations.prepare_grant import prepare_grant
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
 
     grant = laptops.world.grant(now=clock.now(), **ask)
 

@@ -24,7 +24,7 @@ def held(world, grant):
 
 @pytest.fixture
 def broken_glass(world):
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     world.request(kind="break_glass", reason="The site is down")
     return provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
@@ -254,7 +254,7 @@ def test_after_the_proof_the_grant_is_ended_and_its_receipt_says_how_long_it_too
 
 @pytest.fixture
 def made(world, making):
-    from sessions_app.operations.prepare_grant import prepare_grant
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
 
     return prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
 

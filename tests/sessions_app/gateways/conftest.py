@@ -57,7 +57,7 @@ def _nothing_is_left_over(request) -> Iterator[None]:
         return
     from broker.kernel import clock
     from sessions_app.models import EndReason, Grant
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     for pk in Grant.objects.filter(state="active").values_list("pk", flat=True):
         end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())

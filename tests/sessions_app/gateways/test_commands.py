@@ -24,7 +24,7 @@ def grant(place):
 def end(grant):
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
     return grant

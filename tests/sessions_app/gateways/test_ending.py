@@ -36,7 +36,7 @@ def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iter
 def revoke(grant, *, cut: bool = True) -> None:
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
 

@@ -42,7 +42,7 @@ def undoers(stint_db, live_world, idle) -> Iterator[Bulkhead]:
 def revoking(live_world):
     """Grants of one cluster that are ending."""
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     grants = [live_world.grant() for _ in range(MANY)]
     for grant in grants:
@@ -143,7 +143,7 @@ def ending(world, cluster: str, target: str) -> int:
     """A grant that was used on a target, left, and was revoked."""
     from sessions_app.models import EndReason
     from sessions_app.operations.close_session import close_session
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     grant = world.grant(cluster=cluster)
     one = use(grant, target, now=world.now)

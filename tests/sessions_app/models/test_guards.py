@@ -16,8 +16,8 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
 )
-from sessions_app.operations.give_up_http_token import give_up_http_token
-from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.grants.give_up_http_token import give_up_http_token
+from sessions_app.operations.grants.issue_http_token import issue_http_token
 from tests.support.acts import after
 from tests.support.api_site import add_site, grant_on_site
 

@@ -135,7 +135,7 @@ def test_what_was_got_by_a_right_on_another_cluster_does_not_start(shared):
     with_prod(shared)
     grant = Grant.objects.get(request=shared.request(shared.charlie, cluster="prod"))
     shared.apply()
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     ended = provision_grant(grant_id=grant.pk, now=shared.now)
     assert (ended.state, ended.end_note) == ("ended", "charlie may not ask under web-work.")

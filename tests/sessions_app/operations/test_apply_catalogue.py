@@ -20,7 +20,7 @@ from sessions_app.models import (
     Target,
 )
 from sessions_app.operations.apply_catalogue import apply_catalogue
-from sessions_app.operations.apply_extension import GrantIsOver
+from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import (
     Started,
@@ -321,7 +321,7 @@ def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
 
     request = request_access(requester=world.alice, ask=world.ask(policy="other"), now=world.now)
     world.decide(request)
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     odd = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
     AccessPolicy.objects.filter(name="other").update(document={})

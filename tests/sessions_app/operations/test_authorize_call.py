@@ -9,7 +9,7 @@ from broker.audit.standing import RecordContradicted, write_standing
 from broker.kernel.crypto import token_digest
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Lease, Target
 from sessions_app.operations.authorize_call import authorize_call
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.mcp_desk import DESK_TOKEN
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 

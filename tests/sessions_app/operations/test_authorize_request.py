@@ -11,7 +11,7 @@ from django.db import connection
 from broker.audit.standing import RecordContradicted, write_standing
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Target
 from sessions_app.operations.authorize_request import authorize_request
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
@@ -110,7 +110,7 @@ def test_a_machines_token_dies_with_its_owners_account(site):
     request = site.decide(
         site.request(site.robot, cluster="tickets", command_set="close-ticket", parameters={"ticket": "T-1"})
     )
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     grant = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=site.now)
     token = token_of(grant, site)

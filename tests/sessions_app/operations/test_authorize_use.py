@@ -9,7 +9,7 @@ from django.db.models import F
 
 from sessions_app.models import Cluster, CommandSetVersion, EndReason, Grant, Target
 from sessions_app.operations.authorize_use import authorize_use
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 from tests.support.acts import after
@@ -106,7 +106,7 @@ def test_several_grants_that_fit_are_all_told_the_longest_first(world):
 def test_commands_that_approvers_took_out_are_not_there(world):
     request = world.request()
     world.decide(request, narrowing={"commands": [1]})
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
     (found,) = uses(world)

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import EndReason, Escalation
 from sessions_app.operations.await_answer import await_answer
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.queries import facts
 from tests.support.acts import after, at_once, change, policy, run, session, undo, use
 
@@ -35,7 +35,7 @@ def a_held_command(world):
 
 def a_due_review(world):
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     request = world.request(kind="break_glass", reason="It burns")
     grant = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)

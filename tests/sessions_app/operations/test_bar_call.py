@@ -6,10 +6,10 @@ import pytest
 
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.bar_call import bar_call
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.note_deviation import refused_runs
 from sessions_app.operations.open_session import TokenIsOver
 from tests.support.acts import last, session

@@ -132,7 +132,7 @@ def test_the_address_of_somebody_else_is_taken_only_by_who_says_that_they_are_on
 
 
 def test_an_approval_that_was_given_by_who_is_one_person_now_counts_no_more(world):
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     grant = world.grant(start=False)
     change(world, world.bob, email="alice@example.com", one_person=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.models import CommandRun, EndReason, RunState, Session
 from sessions_app.operations.close_session import close_session
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.acts import after, at_once, events, last, run, session, use
 
 

@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, RunState
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.grants import hold_of
 from tests.support.acts import after, at_once, change, events, last, run, session, use
@@ -70,7 +70,7 @@ def test_the_owner_does_not_allow_what_the_machine_wants(world):
     change(world, {"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob]\n"})
     world.decide(world.request(world.robot))
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     used = use(provision_grant(grant_id=Grant.objects.get().pk, now=world.now), now=world.now)
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)

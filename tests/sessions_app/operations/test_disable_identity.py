@@ -7,10 +7,10 @@ import pytest
 from accounts.models import Identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, RequestState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.disable_identity import OnlyAdministrators, disable_identity, enable_identity
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
 
 
@@ -65,7 +65,7 @@ def test_a_use_that_was_authorised_before_runs_nothing_after(world):
 
 def test_a_disabled_flag_alone_opens_nothing_also_before_any_grant_was_ended(world):
     world.decide(world.request(world.robot))
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
     used = use(grant, now=world.now)

@@ -6,8 +6,8 @@ import pytest
 
 from sessions_app.models import EndReason, Escalation, Notice
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.escalate import escalate
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from tests.support.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
@@ -93,7 +93,7 @@ def test_a_review_that_is_due_is_escalated_until_somebody_reviews(world):
 
 def _glass(world):
     from sessions_app.models import Grant
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     request = world.request(kind="break_glass", reason="It burns")
     return provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)

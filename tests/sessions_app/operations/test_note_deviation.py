@@ -8,8 +8,8 @@ from django.db import transaction
 from broker.audit.models import AuditBacklog
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Notice
 from sessions_app.operations.authorize_use import authorize_use
-from sessions_app.operations.delegate_grant import Part, delegate_grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.open_session import GrantIsHeld, GrantIsOver
 from tests.support.acts import (
     Started,

@@ -7,10 +7,10 @@ import hashlib
 import pytest
 
 from sessions_app.models import EndReason, GatewayNode, Lease, Session
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_request import authorize_request
-from sessions_app.operations.deprovision_grant import deprovision_grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.open_request_session import open_request_session
 from sessions_app.operations.stop_gateway import stop_lost_gateways
 from tests.support.acts import events, last

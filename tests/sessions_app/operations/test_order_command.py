@@ -8,10 +8,10 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import CommandOrder
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.claim_order import claim_order
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.order_command import AT_ONCE, LAPSES, LineRefused, TooManyOrders, order_command
-from sessions_app.operations.stop_grant import stop_grant
 from tests.support import acts
 
 RESTART, LOG = 0, 1
@@ -56,7 +56,7 @@ def test_only_the_holder_may(world, grant, now):
 def test_nobody_starts_a_machines_commands_but_the_machine(world, now):
     grant = world.decide(world.request(world.robot)).grant
     acts.awake(now)
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     provision_grant(grant_id=grant.pk, now=now)
     with pytest.raises(NotFound):

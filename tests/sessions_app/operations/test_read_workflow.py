@@ -9,7 +9,7 @@ import pytest
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.workflows.base import Standing, Status

@@ -8,8 +8,8 @@ import pytest
 
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Lease, Observation
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.reconcile_cluster import (
     _ROUND,
     SETTLED,

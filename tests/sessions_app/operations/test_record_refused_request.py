@@ -12,8 +12,8 @@ from broker.audit.models import AuditAttempt
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Target
 from sessions_app.operations.disable_identity import disable_identity
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.record_refused_request import (
     DeadToken,
     record_dead_token,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Lease, RunState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.close_session import close_session
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.release_held import StillHeld, release_held
 from tests.support.acts import after, at_once, events, run, session, use
 

@@ -19,7 +19,7 @@ from sessions_app.models import (
     WorkflowSource,
 )
 from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.queries.grants import next_due, overdue_revocation_seconds
@@ -94,7 +94,7 @@ def test_a_start_whose_message_was_lost_is_found(world):
 
 
 def test_a_start_that_a_dead_process_left_half_way_is_finished(world):
-    from sessions_app.operations.transition import transition
+    from sessions_app.operations.grants.transition import transition
     from tests.support.world import SETUP
 
     grant = world.grant(start=False)
@@ -187,7 +187,7 @@ def test_for_how_long_a_revoke_has_been_overdue_is_known(world):
 )  # fmt: skip
 def test_the_net_below_ends_what_has_lost_its_ground(world, gone, reason):
     from sessions_app.models import AccessPolicy, Cluster, CommandSet
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     world.decide(world.request(world.robot if gone == "owner" else world.alice))
     grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)

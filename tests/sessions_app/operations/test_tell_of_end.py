@@ -8,11 +8,11 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.models import EndReason, Notice
-from sessions_app.operations.deprovision_grant import TOLD_AFTER
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.grants.deprovision_grant import TOLD_AFTER
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from sessions_app.operations.stop_grant import stop_grant
 from sessions_app.operations.try_command import lease
 from sessions_app.queries.deciders import reviewers
 from tests.support.acts import after, awake, undo, use

@@ -8,10 +8,10 @@ import pytest
 
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.authorize_call import authorize_call
 from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.open_session import TokenIsOver
 from sessions_app.operations.try_call import TOO_LONG, Waiting, try_call
 from tests.support.acts import after, last, session

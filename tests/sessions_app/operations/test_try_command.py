@@ -7,9 +7,9 @@ import datetime as dt
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
-from sessions_app.operations.apply_extension import GrantIsOver
 from sessions_app.operations.close_session import close_session
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.acts import (
     Started,
     after,

@@ -18,10 +18,10 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
 from sessions_app.models import AccessPolicy, AccessRequest, EndReason, Grant, Notice, Workflow
 from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.delegate_grant import NotWithin, Part, delegate_grant, delegates_of
-from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.escalate import escalate
-from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.grants.delegate_grant import NotWithin, Part, delegate_grant, delegates_of
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused

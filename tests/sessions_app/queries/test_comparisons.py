@@ -6,8 +6,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import CommandRun, EndReason, RunState, Target
-from sessions_app.operations.end_grant import end_grant
 from sessions_app.operations.finish_run import finish_run
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.queries.comparisons import comparison, sentence
 from tests.support.acts import after, run, session, use

@@ -9,7 +9,7 @@ from django.test import Client
 
 from broker.cli import wording
 from sessions_app.models import AccessRequest, EndReason
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.factors import just_signed_in
 

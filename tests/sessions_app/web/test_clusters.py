@@ -15,7 +15,7 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
 from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.reconcile_cluster import reconcile_cluster
 from tests.sessions_app.web.test_queries import count
 from tests.support.fakes import serving

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState, Workflow
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support import acts
 from tests.support.world import HOST_KEY
 

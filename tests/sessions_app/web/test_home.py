@@ -7,7 +7,7 @@ import datetime as dt
 from django.utils import timezone
 
 from sessions_app.models import AccessRequest, EndReason, GatewayNode, Grant, Notice
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
 from tests.support import acts
 
@@ -99,7 +99,7 @@ def test_a_policy_with_windows_puts_asking_again_into_the_next_one(world, as_ali
 
 
 def test_machines_stand_apart_from_people_and_can_be_ended_from_here(world, as_bob):
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     person = world.grant()
     machine = Grant.objects.get(request=world.decide(world.request(world.robot)))

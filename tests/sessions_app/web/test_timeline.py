@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import EndReason, Grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.web.files import plain
 from sessions_app.web.reads.timeline import By, Question, Zoom, span_of
 from sessions_app.web.timeline import Group, Span, Stretch, draw_board

@@ -8,7 +8,7 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Cluster, CommandSetVersion, Drift, Observation
 from sessions_app.operations.apply_catalogue import apply_catalogue
-from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.publish_command_set import NotFitToPublish, publish_command_set
 from sessions_app.operations.reconcile_cluster import reconcile_cluster
 from sessions_app.operations.save_document import save_document

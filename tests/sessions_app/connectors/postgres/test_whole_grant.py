@@ -10,10 +10,10 @@ import pytest
 from broker.kernel import clock
 from sessions_app.models import EndReason, GrantState
 from sessions_app.operations.apply_catalogue import apply_catalogue
-from sessions_app.operations.deprovision_grant import deprovision_grant
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.issue_credential import issue_credential
-from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.issue_credential import issue_credential
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
 from tests.support.acts import awake, intact

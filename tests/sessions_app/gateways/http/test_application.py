@@ -7,7 +7,7 @@ from django.db import DatabaseError
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Lease, RequestCount, Session
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.acts import last
 from tests.support.api_site import PROXY_KEY, token_of
 

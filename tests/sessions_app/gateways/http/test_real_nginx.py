@@ -18,7 +18,7 @@ from broker.direct import direct
 from broker.kernel import clock
 from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.models import EndReason
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
 from tests.support.acts import Started, events, wait_for_waiters
@@ -339,7 +339,7 @@ def test_it_ends_with_the_grant(scene):
     """Nothing is allowed later than 50 ms after the end is committed."""
     from broker.kernel import clock
     from sessions_app.models import EndReason
-    from sessions_app.operations.end_grant import end_grant
+    from sessions_app.operations.grants.end_grant import end_grant
 
     grant = grant_on_site(scene.world, ticket="T-7")
     token = token_of(grant, scene.world)

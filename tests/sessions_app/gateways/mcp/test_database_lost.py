@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sessions_app.models import Session
-from sessions_app.operations.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep import sweep
 from tests.sessions_app.gateways.mcp.test_ending import Watching
 from tests.support.gateway import eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Session
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.acts import last
 from tests.support.mcp_site import Raw
 

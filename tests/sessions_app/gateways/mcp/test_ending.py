@@ -17,9 +17,9 @@ import pytest
 
 from sessions_app.gateways.mcp.asked import BODY_S
 from sessions_app.models import CommandRun, EndReason, Grant, Session
-from sessions_app.operations.deprovision_grant import deprovision_grant
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.give_up_http_token import give_up_http_token
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.give_up_http_token import give_up_http_token
 from tests.support.acts import Started, last
 from tests.support.gateway import eventually
 from tests.support.mcp_place import now

@@ -8,8 +8,8 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Target
-from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
@@ -134,7 +134,7 @@ def test_a_policy_without_extensions_and_broken_glass_have_none(world):
     with pytest.raises(MayNotExtend):
         extend(world, world.grant())
     change(world, policy(world, extension={"times": 1, "by": "1h", "approvals": "none"}))
-    from sessions_app.operations.provision_grant import provision_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
 
     world.request(kind="break_glass")
     glass = provision_grant(grant_id=Grant.objects.get(break_glass=True).pk, now=world.now)

@@ -6,7 +6,7 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.requests.review_break_glass import StillInUse, review_break_glass
 from tests.support.acts import after, at_once, awake, change, last

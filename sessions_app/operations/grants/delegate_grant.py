@@ -25,8 +25,8 @@ from sessions_app.models import (
     RequestState,
     Target,
 )
-from sessions_app.operations.apply_extension import GrantIsOver
-from sessions_app.operations.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
 from sessions_app.operations.requests.request_access import next_number
 from sessions_app.operations.tell import tell
 from sessions_app.policy.commands.answers import CompileError

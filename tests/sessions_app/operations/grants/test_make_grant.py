@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Grant, GrantState, Target
-from sessions_app.operations.make_grant import make_grant
+from sessions_app.operations.grants.make_grant import make_grant
 from sessions_app.policy.scope import Extent
 from tests.support.acts import after, awake, last
 from tests.support.world import SETUP

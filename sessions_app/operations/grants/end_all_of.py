@@ -13,8 +13,8 @@ from broker.audit.events import Event
 from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text, recordable
 from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.lock_descendants import lock_descendants
 
 
 class NothingToEnd(NotFound):

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from broker.audit.record import NotInTransaction
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.transition import StaleGrant, transition
+from sessions_app.operations.grants.transition import StaleGrant, transition
 from tests.support.acts import events, last
 from tests.support.world import SETUP
 

@@ -15,9 +15,9 @@ from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.lock_descendants import lock_descendants
+from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.operations.grants.transition import transition
 from sessions_app.operations.tell_of_end import tell_of_end
-from sessions_app.operations.transition import transition
 
 
 def end_grant(

@@ -6,7 +6,7 @@ import datetime as dt
 import threading
 
 from sessions_app.models import ProofUsed
-from sessions_app.operations.use_proof import use_proof
+from sessions_app.operations.grants.use_proof import use_proof
 
 
 def use(now, jti="j", jkt="k", lasts=60):

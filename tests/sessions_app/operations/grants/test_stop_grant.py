@@ -6,7 +6,7 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import GrantState
-from sessions_app.operations.stop_grant import stop_grant
+from sessions_app.operations.grants.stop_grant import stop_grant
 from tests.support.acts import after, change, last
 
 

@@ -8,7 +8,7 @@ from accounts.models import Identity
 from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.end_grant import end_grant
 
 
 def stop_grant(

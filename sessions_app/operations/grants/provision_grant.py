@@ -14,12 +14,12 @@ from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
-from sessions_app.operations.beat import beat_before
 from sessions_app.operations.catalogue_lock import catalogue_stands
-from sessions_app.operations.delegate_grant import why_not_within
-from sessions_app.operations.end_grant import end_grant
+from sessions_app.operations.grants.beat import beat_before
+from sessions_app.operations.grants.delegate_grant import why_not_within
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.tell import tell
-from sessions_app.operations.transition import StaleGrant, transition
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate

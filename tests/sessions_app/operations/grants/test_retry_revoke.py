@@ -6,9 +6,9 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.prepare_grant import prepare_grant
-from sessions_app.operations.retry_revoke import retry_revoke
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.grants.retry_revoke import retry_revoke
 from tests.support.acts import events, last, undo
 
 

@@ -14,12 +14,18 @@ from broker.kernel.lock import is_shown
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.deprovision_grant import CLAIM, deprovision_grant
-from sessions_app.operations.end_grant import end_grant
-from sessions_app.operations.prepare_grant import MAKING, PLACES_IN_CLUSTER, TRIES, maker_of, prepare_grant
-from sessions_app.operations.provision_grant import provision_grant
+from sessions_app.operations.grants.deprovision_grant import CLAIM, deprovision_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.prepare_grant import (
+    MAKING,
+    PLACES_IN_CLUSTER,
+    TRIES,
+    maker_of,
+    prepare_grant,
+)
+from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.requests.extend_grant import extend_grant
-from sessions_app.operations.transition import StaleGrant
 from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving
 from tests.support.gateway import eventually
@@ -230,7 +236,7 @@ import django; django.setup()
 import os, sys, time
 from broker.kernel import clock
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.operations.prepare_grant import prepare_grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from tests.support.fakes import serving
 def hang():
     # Both targets' threads come here, and a line must stay whole.

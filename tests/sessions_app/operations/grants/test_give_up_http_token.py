@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import GrantState
-from sessions_app.operations.give_up_http_token import give_up_http_token
-from sessions_app.operations.issue_http_token import issue_http_token
+from sessions_app.operations.grants.give_up_http_token import give_up_http_token
+from sessions_app.operations.grants.issue_http_token import issue_http_token
 from tests.support.acts import last
 from tests.support.api_site import add_site, grant_on_site
 
