@@ -62,8 +62,8 @@ READS = {
 # What writes rows that give nobody anything and take nothing away.
 NO_ACTS = {
     "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
-        sessions_app.operations.authorize_call.authorize_call sessions_app.operations.authorize_request.authorize_request
-        sessions_app.operations.authorize_use.authorize_use sessions_app.operations.open_session.lock_live""",
+        sessions_app.operations.sessions.authorize_call.authorize_call sessions_app.operations.sessions.authorize_request.authorize_request
+        sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live""",
     "one's own notices, searches and their marks, which nobody else sees": """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
@@ -73,7 +73,7 @@ NO_ACTS = {
         POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
         POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.beat.beat
-        sessions_app.operations.renew_gateway.renew_gateway""",
+        sessions_app.operations.sessions.renew_gateway.renew_gateway""",
     "a program shows a code, which opens nothing; that somebody allows it is recorded": """
         /oauth/device_authorization accounts.operations.start_device.start_device""",
     "tells people, or queues what tells them, of what has an entry": """
@@ -85,11 +85,11 @@ NO_ACTS = {
     "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",
     "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",
     "a gateway takes what was ordered with an entry, and what becomes of it has one": """
-        sessions_app.operations.claim_order.claim_order""",
+        sessions_app.operations.sessions.claim_order.claim_order""",
     "throws away what is over": """
         accounts.operations.forget_sessions.forget_sessions sessions_app.operations.forget_webhooks.forget_webhooks""",
     "part of verbs that are recorded": """
-        sessions_app.operations.change_factors.end_sign_ins sessions_app.operations.finish_run.cut_unfinished
+        sessions_app.operations.change_factors.end_sign_ins sessions_app.operations.sessions.finish_run.cut_unfinished
         sessions_app.operations.save_draft.write_draft sessions_app.operations.keep_versions.keep_versions
         sessions_app.operations.webhook_endpoint.set_owners""",
 }

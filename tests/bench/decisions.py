@@ -27,7 +27,7 @@ def _measure(report: Report, count: int) -> tuple[float, float]:
     from accounts.models import Identity
     from broker.kernel import clock
     from sessions_app.models import Cluster, Grant
-    from sessions_app.operations.authorize_use import authorize_use
+    from sessions_app.operations.sessions.authorize_use import authorize_use
 
     with database() as (name, _):
         fill_people(name, count)

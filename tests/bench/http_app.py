@@ -35,7 +35,7 @@ from broker.kernel.garbage import keep_for_good
 from sessions_app.gateways.http.application import HTTPGateway
 from sessions_app.gateways.http.tally import Tally
 from sessions_app.models import Grant
-from sessions_app.operations import authorize_request as authorizing
+from sessions_app.operations.sessions import authorize_request as authorizing
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.decide import decide_request
 

@@ -227,7 +227,7 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
 def used(place: Place) -> int:
     """A grant that is active now and may have left something on web-1."""
     from broker.kernel import clock
-    from sessions_app.operations.close_session import close_session
+    from sessions_app.operations.sessions.close_session import close_session
 
     grant, now = place.grant(), clock.now()
     opened = session(use(grant, now=now), now=now)

@@ -274,9 +274,9 @@ class Lifecycle(RuleBasedStateMachine):
 
     def use(self, host, who, line) -> None:
         from sessions_app.models import Session
-        from sessions_app.operations.authorize_use import authorize_use
-        from sessions_app.operations.open_session import open_session
-        from sessions_app.operations.renew_gateway import renew_gateway
+        from sessions_app.operations.sessions.authorize_use import authorize_use
+        from sessions_app.operations.sessions.open_session import open_session
+        from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
         node = renew_gateway(name="gateway-1", version="1", now=self.now)
         found = authorize_use(holder_id=self._person(who).pk, target_name=host, grant_ref=None, now=self.now)
@@ -293,7 +293,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _try(self, use, session_id: int, line: str) -> None:
         from sessions_app.models import Grant
-        from sessions_app.operations.try_command import try_command
+        from sessions_app.operations.sessions.try_command import try_command
 
         try:
             tried = try_command(use=use, session_id=session_id, line=line, now=self.now)
@@ -312,8 +312,8 @@ class Lifecycle(RuleBasedStateMachine):
 
     def decide_a_hold_and_release_it(self, pick, who, allow) -> None:
         from sessions_app.models import CommandRun
-        from sessions_app.operations.decide_hold import decide_hold
-        from sessions_app.operations.release_held import release_held
+        from sessions_app.operations.sessions.decide_hold import decide_hold
+        from sessions_app.operations.sessions.release_held import release_held
 
         run = CommandRun.objects.filter(state="held").order_by("pk").first()
         if run is None:
@@ -331,13 +331,13 @@ class Lifecycle(RuleBasedStateMachine):
                     self.fake.left[place_of(use.target), use.token] = 1
 
     def close_a_session(self, pick) -> None:
-        from sessions_app.operations.close_session import close_session
+        from sessions_app.operations.sessions.close_session import close_session
 
         if session := self._one("Session", pick):
             close_session(session_id=session.pk, reason="left", now=self.now)
 
     def lose_the_gateway(self) -> None:
-        from sessions_app.operations.stop_gateway import stop_gateway
+        from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
         stop_gateway(name="gateway-1", now=self.now, reason="gateway lost")
 
@@ -371,7 +371,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def report_and_undo(self, pick) -> None:
         """The usual end: the gateway reports its sessions closed, and the targets are asked."""
-        from sessions_app.operations.close_session import close_session
+        from sessions_app.operations.sessions.close_session import close_session
 
         if grant := self._one("Grant", pick, **ENDING):
             if grant.state == "revoking":
@@ -444,7 +444,7 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def nothing_over_opens_anything(self) -> None:
         from sessions_app.models import Grant
-        from sessions_app.operations.authorize_use import authorize_use
+        from sessions_app.operations.sessions.authorize_use import authorize_use
 
         for holder_id in {life.holder_id for life in self.lives.values()}:
             for target in ("web-1", "web-2"):

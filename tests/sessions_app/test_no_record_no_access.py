@@ -25,10 +25,6 @@ from sessions_app.models import (
     Notice,
     Session,
 )
-from sessions_app.operations.authorize_call import authorize_call
-from sessions_app.operations.authorize_use import authorize_use
-from sessions_app.operations.close_session import close_session
-from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.exchange_token import exchange_token
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
@@ -38,11 +34,15 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
-from sessions_app.operations.order_command import order_command
 from sessions_app.operations.requests.extend_grant import extend_grant
+from sessions_app.operations.sessions.authorize_call import authorize_call
+from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.order_command import order_command
+from sessions_app.operations.sessions.try_call import try_call
 from sessions_app.operations.sweep import sweep
-from sessions_app.operations.try_call import try_call
-from tests.sessions_app.operations.test_note_deviation import tries
+from tests.sessions_app.operations.sessions.test_note_deviation import tries
 from tests.support.acts import after, change, events, intact, last, policy, run, session, undo, use
 from tests.support.api_site import add_site, grant_on_site
 from tests.support.issuer import issuer_on_loopback

@@ -43,7 +43,7 @@ def intact() -> bool:
 
 def use(grant, target: str = "web-1", *, now: dt.datetime):
     """The one use of a grant on a target."""
-    from sessions_app.operations.authorize_use import authorize_use
+    from sessions_app.operations.sessions.authorize_use import authorize_use
 
     (found,) = authorize_use(holder_id=grant.holder_id, target_name=target, grant_ref=grant.ref, now=now)
     return found
@@ -51,8 +51,8 @@ def use(grant, target: str = "web-1", *, now: dt.datetime):
 
 def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
     """Open a session at a gateway that is there."""
-    from sessions_app.operations.open_session import open_session
-    from sessions_app.operations.renew_gateway import renew_gateway
+    from sessions_app.operations.sessions.open_session import open_session
+    from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
     node = renew_gateway(name=gateway, version="1", now=now)
     return open_session(use=use_, gateway_id=node, client_address="192.0.2.1", proof="SHA256:key", now=now)
@@ -60,7 +60,7 @@ def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
 
 def run(use_, session_id: int, line: str = "echo restart nginx", *, now: dt.datetime):
     """Try a line."""
-    from sessions_app.operations.try_command import try_command
+    from sessions_app.operations.sessions.try_command import try_command
 
     return try_command(use=use_, session_id=session_id, line=line, now=now)
 

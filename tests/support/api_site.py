@@ -92,8 +92,8 @@ def used(world):
     """Alice's grant on it in use: what the proxy is told, with its session open."""
     import hashlib
 
-    from sessions_app.operations.authorize_request import authorize_request
-    from sessions_app.operations.open_request_session import open_request_session
+    from sessions_app.operations.sessions.authorize_request import authorize_request
+    from sessions_app.operations.sessions.open_request_session import open_request_session
 
     add_site(world)
     token = token_of(grant_on_site(world), world)

@@ -227,7 +227,7 @@ def _life(
 def _use(grant: Any, target: Any) -> Any:
     """The use of a grant at a time that may have passed, when the gateway's own question answers no more."""
     from accounts.actors import actor_of
-    from sessions_app.operations.authorize_use import Use
+    from sessions_app.operations.sessions.authorize_use import Use
     from sessions_app.queries import commands, facts
 
     return Use(
@@ -240,7 +240,7 @@ def _use(grant: Any, target: Any) -> Any:
 
 
 def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
-    from sessions_app.operations.finish_run import finish_run
+    from sessions_app.operations.sessions.finish_run import finish_run
 
     text, status = (LOG, 0) if "journalctl" in line else (STATUS, 0) if "status" in line else ("", 0)
     if "haproxy" in line:
@@ -266,8 +266,8 @@ def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> A
 
 def _over(scene: Scene, grant: Any, at: dt.datetime, *, actor: Any = None, reason: str = "expired") -> Any:
     from sessions_app.models import EndReason
-    from sessions_app.operations.close_session import close_session
     from sessions_app.operations.grants.end_grant import end_grant
+    from sessions_app.operations.sessions.close_session import close_session
 
     end_grant(grant_id=grant.pk, actor=actor, reason=EndReason(reason), now=at)
     if opened := getattr(grant, "opened", None):
@@ -333,7 +333,7 @@ def _start(grant: Any, at: dt.datetime) -> Any:
 def _afternoon(scene: Scene) -> None:
     """What is in use now: with time left, ending soon, behind broken glass, by a machine, and not begun yet."""
     from sessions_app.models import CommandRun
-    from sessions_app.operations.decide_hold import decide_hold
+    from sessions_app.operations.sessions.decide_hold import decide_hold
 
     world, people = scene.world, scene.people
     scene.grant = _life(
@@ -423,9 +423,9 @@ def _database(scene: Scene) -> None:
 def _tools(scene: Scene) -> None:
     """An MCP server: an agent has called a tool, tried another ticket, and waits for a second person."""
     from broker.kernel.crypto import token_digest
-    from sessions_app.operations.authorize_call import authorize_call
-    from sessions_app.operations.finish_run import finish_run
-    from sessions_app.operations.try_call import try_call
+    from sessions_app.operations.sessions.authorize_call import authorize_call
+    from sessions_app.operations.sessions.finish_run import finish_run
+    from sessions_app.operations.sessions.try_call import try_call
     from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
     add_desk(scene.world, 9000)

@@ -26,7 +26,6 @@ from sessions_app.api.shapes.grants import (
 )
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
-from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.grants.beat import beat
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
@@ -35,6 +34,7 @@ from sessions_app.operations.grants.retry_revoke import retry_revoke
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries.receipts import receipt
 
 

@@ -14,7 +14,7 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfOutput
 from sessions_app.api.schema import described, described_file
 from sessions_app.api.shapes.grants import OutputShape
-from sessions_app.operations.watch_recording import watch_recording
+from sessions_app.operations.sessions.watch_recording import watch_recording
 from sessions_app.queries.recorded import output_from, recording_file
 
 ASCIICAST = "application/x-asciicast"

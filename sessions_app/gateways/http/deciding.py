@@ -16,10 +16,10 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.http.denials import Denial, deny, held
 from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.tally import Tally
-from sessions_app.operations.authorize_request import GrantFacts, RequestUse, authorize_request
-from sessions_app.operations.open_request_session import open_request_session
-from sessions_app.operations.record_allowed_request import record_allowed_request
-from sessions_app.operations.record_refused_request import record_dead_token, record_refused_request
+from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse, authorize_request
+from sessions_app.operations.sessions.open_request_session import open_request_session
+from sessions_app.operations.sessions.record_allowed_request import record_allowed_request
+from sessions_app.operations.sessions.record_refused_request import record_dead_token, record_refused_request
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.http.decide import UNSEEN, Unseen, decide_request

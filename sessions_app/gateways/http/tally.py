@@ -20,8 +20,8 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.authorize_request import GrantFacts
-from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.sessions.authorize_request import GrantFacts
+from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.policy.commands.answers import Allowed
 
 log = structlog.get_logger(__name__)

@@ -25,13 +25,13 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
-from sessions_app.operations.authorize_call import CallUse, authorize_call
-from sessions_app.operations.bar_call import bar_call
-from sessions_app.operations.finish_run import finish_run
 from sessions_app.operations.grants.apply_extension import GrantIsOver
-from sessions_app.operations.record_refused_request import DeadToken, record_dead_token
-from sessions_app.operations.try_call import Waiting, try_call
-from sessions_app.operations.try_command import NOBODY_MAY_ALLOW, Tried
+from sessions_app.operations.sessions.authorize_call import CallUse, authorize_call
+from sessions_app.operations.sessions.bar_call import bar_call
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.record_refused_request import DeadToken, record_dead_token
+from sessions_app.operations.sessions.try_call import Waiting, try_call
+from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import decide_call, line_of

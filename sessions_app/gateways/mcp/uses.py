@@ -29,11 +29,11 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.listener import cancelled, listen
 from sessions_app.gateways.ssh.reports import Reports
-from sessions_app.operations.authorize_call import CallUse
-from sessions_app.operations.close_session import close_session
-from sessions_app.operations.open_session import open_session
-from sessions_app.operations.renew_gateway import LEASE, renew_gateway
-from sessions_app.operations.stop_gateway import stop_gateway
+from sessions_app.operations.sessions.authorize_call import CallUse
+from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.open_session import open_session
+from sessions_app.operations.sessions.renew_gateway import LEASE, renew_gateway
+from sessions_app.operations.sessions.stop_gateway import stop_gateway
 from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
 from sessions_app.queries.grant_tokens import RAN_OUT, TIME_OVER, UNKNOWN, TokenNow, tokens_now
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import StintError
-from sessions_app.operations.authorize_use import Use, authorize_use
+from sessions_app.operations.sessions.authorize_use import Use, authorize_use
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
 
 _REFERENCE = re.compile(r"GR-[0-9A-Z]{1,12}", re.IGNORECASE)

@@ -20,9 +20,9 @@ from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.registry import Registry
-from sessions_app.operations.authorize_use import Use
 from sessions_app.operations.grants.deprovision_grant import UNSEEN
-from sessions_app.operations.try_command import Tried
+from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed
 
 log = structlog.get_logger(__name__)

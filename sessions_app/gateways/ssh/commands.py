@@ -21,10 +21,10 @@ from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.recording import Recorder, Recording
 from sessions_app.gateways.ssh.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
-from sessions_app.operations.finish_run import finish_run
-from sessions_app.operations.open_session import open_session
-from sessions_app.operations.release_held import release_held
-from sessions_app.operations.try_command import Tried, try_command
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.open_session import open_session
+from sessions_app.operations.sessions.release_held import release_held
+from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
 from sessions_app.queries.grants import hold_of
 from sessions_app.queries.recordings import recording_path

@@ -17,7 +17,7 @@ from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.database import Database
 from sessions_app.gateways.ssh.enders import Enders
 from sessions_app.gateways.ssh.registry import Registry
-from sessions_app.operations.renew_gateway import LEASE, renew_gateway
+from sessions_app.operations.sessions.renew_gateway import LEASE, renew_gateway
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
 from sessions_app.queries.grants import GrantNow, grants_now

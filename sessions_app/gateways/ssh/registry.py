@@ -11,8 +11,8 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh import metrics
 from sessions_app.gateways.ssh.clock import LoopClock
 from sessions_app.gateways.ssh.reports import Reports
-from sessions_app.operations.authorize_use import Use
-from sessions_app.operations.close_session import close_session
+from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.queries.gateways import OpenAtGateway
 
 NOT_HELD = "the gateway does not hold it"

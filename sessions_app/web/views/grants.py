@@ -20,9 +20,9 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.retry_revoke import retry_revoke
 from sessions_app.operations.grants.stop_grant import stop_grant
-from sessions_app.operations.order_command import order_command
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
+from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt

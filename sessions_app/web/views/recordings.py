@@ -11,7 +11,7 @@ from django.shortcuts import render
 
 from broker.kernel import clock
 from sessions_app.models import CommandRun
-from sessions_app.operations.watch_recording import watch_recording
+from sessions_app.operations.sessions.watch_recording import watch_recording
 from sessions_app.web.doors import page, who
 from sessions_app.web.reads.recordings import recordings, replay
 from sessions_app.web.recording import file_of

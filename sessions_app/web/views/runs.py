@@ -8,9 +8,9 @@ from django.shortcuts import render
 
 from broker.kernel import clock
 from sessions_app.models import CommandRun
-from sessions_app.operations.decide_hold import decide_hold
-from sessions_app.operations.remind_hold import remind_hold
-from sessions_app.operations.withdraw_hold import withdraw_hold
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.remind_hold import remind_hold
+from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.web.doors import ACT, back, page, who
 from sessions_app.web.recording import output_of_run
 

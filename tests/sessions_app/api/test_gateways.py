@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sessions_app.operations.renew_gateway import renew_gateway
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
 ONE, TWO = "ssh-ed25519 AAAAone", "ssh-ed25519 AAAAtwo"
 

@@ -325,7 +325,7 @@ def test_a_target_that_hangs_delays_no_other(place):
 def used(place, *targets: str):
     """A grant that was used on targets, by a gateway that has closed its sessions."""
     from broker.kernel import clock
-    from sessions_app.operations.close_session import close_session
+    from sessions_app.operations.sessions.close_session import close_session
 
     grant, now = place.grant(), clock.now()
     for target in targets:

@@ -37,7 +37,7 @@ def waiting(place, grant) -> Iterator[tuple[subprocess.Popen[bytes], object]]:
 
 def decide(place, run, *, allow: bool) -> None:
     from broker.kernel import clock
-    from sessions_app.operations.decide_hold import decide_hold
+    from sessions_app.operations.sessions.decide_hold import decide_hold
 
     decide_hold(run_id=run.pk, actor=place.world.bob, allow=allow, now=clock.now())
 

@@ -31,7 +31,7 @@ def printed(place):
 
 def settled(grant, folder, file, *, now):
     """The purge at a moment; what the run says then, and what the file is."""
-    from sessions_app.operations.purge_recordings import purge_recordings
+    from sessions_app.operations.sessions.purge_recordings import purge_recordings
 
     purge_recordings(folder=folder, now=now + 2 * MINUTE)
     run = grant.runs.get()
@@ -56,7 +56,7 @@ def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(p
 
 def test_the_recording_of_a_gateway_that_never_comes_back_is_purged_in_its_time(place, printed):
     from broker.kernel import clock
-    from sessions_app.operations.purge_recordings import purge_recordings
+    from sessions_app.operations.sessions.purge_recordings import purge_recordings
     from sessions_app.operations.sweep import end_baseless
 
     grant, folder, file = printed

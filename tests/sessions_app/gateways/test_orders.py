@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from sessions_app.models import CommandOrder, CommandRun, Session
-from sessions_app.operations.order_command import LAPSES, LineRefused, order_command
+from sessions_app.operations.sessions.order_command import LAPSES, LineRefused, order_command
 from tests.sessions_app.gateways.test_ending import LIMIT, ended, revoke, seconds_over
 from tests.support.gateway import eventually, free_port, new_tag, on_target
 from tests.support.pace import allow
@@ -125,7 +125,7 @@ def test_a_marker_of_a_private_key_hides_no_attempt_from_a_page(place):
 
 def test_a_held_command_waits_and_runs_once_it_is_allowed(place):
     from broker.kernel import clock
-    from sessions_app.operations.decide_hold import decide_hold
+    from sessions_app.operations.sessions.decide_hold import decide_hold
 
     grant = place.grant()
     run = run_of(order(place, grant, HELD), "held")
@@ -136,7 +136,7 @@ def test_a_held_command_waits_and_runs_once_it_is_allowed(place):
 
 def test_a_held_command_that_is_withdrawn_never_runs(place):
     from broker.kernel import clock
-    from sessions_app.operations.withdraw_hold import withdraw_hold
+    from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 
     grant = place.grant()
     run = run_of(order(place, grant, HELD), "held")

@@ -92,8 +92,8 @@ def test_the_last_report_of_a_session_is_told_until_it_is_taken(stint_db, monkey
 
 def test_nothing_that_a_target_says_about_an_end_is_refused(world):
     from sessions_app.models import CommandRun, Session
-    from sessions_app.operations.close_session import close_session
-    from sessions_app.operations.finish_run import finish_run
+    from sessions_app.operations.sessions.close_session import close_session
+    from sessions_app.operations.sessions.finish_run import finish_run
 
     used = use(world.grant(), now=world.now)
     opened = session(used, now=world.now)

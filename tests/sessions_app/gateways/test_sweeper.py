@@ -142,8 +142,8 @@ def add_clusters(world, names: list[str]) -> None:
 def ending(world, cluster: str, target: str) -> int:
     """A grant that was used on a target, left, and was revoked."""
     from sessions_app.models import EndReason
-    from sessions_app.operations.close_session import close_session
     from sessions_app.operations.grants.end_grant import end_grant
+    from sessions_app.operations.sessions.close_session import close_session
 
     grant = world.grant(cluster=cluster)
     one = use(grant, target, now=world.now)

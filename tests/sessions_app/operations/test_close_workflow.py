@@ -202,7 +202,7 @@ def test_it_ends_at_its_time_at_the_latest(world):
     assert grant.expires_at == after(world, hours=2)
     assert use(grant, now=after(world, minutes=119))
     awake(after(world, hours=2))
-    from sessions_app.operations.authorize_use import authorize_use
+    from sessions_app.operations.sessions.authorize_use import authorize_use
 
     assert not authorize_use(
         holder_id=world.alice.pk, target_name="web-1", grant_ref=grant.ref, now=after(world, hours=2)

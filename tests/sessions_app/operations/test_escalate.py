@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import EndReason, Escalation, Notice
-from sessions_app.operations.decide_hold import decide_hold
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from tests.support.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
 STEPS = [

@@ -7,8 +7,8 @@ import hashlib
 
 import pytest
 
-from sessions_app.operations.purge_recordings import purge_recordings
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
+from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, file_of, folder, lost, touch
 from tests.support import acts
 

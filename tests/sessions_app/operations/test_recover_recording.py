@@ -11,10 +11,10 @@ import pytest
 from broker.audit.models import AuditEntry
 from sessions_app.gateways.ssh.recording import Recorder
 from sessions_app.models import CommandRun
-from sessions_app.operations.close_session import close_session
-from sessions_app.operations.finish_run import finish_run
-from sessions_app.operations.purge_recordings import purge_recordings
 from sessions_app.operations.recover_recording import recover_recording
+from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.queries.recordings import Room, Rooms, kept_bytes, recording_path
 from tests.support import acts
 

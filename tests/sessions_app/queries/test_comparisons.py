@@ -6,9 +6,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import CommandRun, EndReason, RunState, Target
-from sessions_app.operations.finish_run import finish_run
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.queries.comparisons import comparison, sentence
 from tests.support.acts import after, run, session, use
 from tests.support.api_site import add_site, grant_on_site
@@ -77,7 +77,7 @@ def test_what_approvers_took_out_is_not_held_against_its_holder(world):
 
 
 def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
-    from sessions_app.operations.authorize_request import _read
+    from sessions_app.operations.sessions.authorize_request import _read
     from sessions_app.policy.commands.kinds import decide
 
     add_site(world)
@@ -106,7 +106,7 @@ def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_co
 
 def _session(world, grant) -> int:
     from sessions_app.models import Session
-    from sessions_app.operations.renew_gateway import renew_gateway
+    from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
     node = renew_gateway(name="web", version="1", now=world.now)
     return Session.objects.create(

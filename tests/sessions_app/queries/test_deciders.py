@@ -28,7 +28,7 @@ from sessions_app.models import (
     Session,
     Target,
 )
-from sessions_app.operations.renew_gateway import renew_gateway
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries import deciders
 from sessions_app.web.reads import count_waiting
 

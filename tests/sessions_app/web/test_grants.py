@@ -10,9 +10,9 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant, GrantState
-from sessions_app.operations.finish_run import finish_run
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.sessions.finish_run import finish_run
 from tests.support import acts
 
 

@@ -9,9 +9,9 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import CommandOrder, CommandRun, Grant
-from sessions_app.operations.fail_order import fail_order
-from sessions_app.operations.order_command import LAPSES
-from sessions_app.operations.try_command import try_command
+from sessions_app.operations.sessions.fail_order import fail_order
+from sessions_app.operations.sessions.order_command import LAPSES
+from sessions_app.operations.sessions.try_command import try_command
 from sessions_app.queries.recordings import recording_path
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts

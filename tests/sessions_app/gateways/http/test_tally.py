@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from broker.kernel import clock
 from sessions_app.gateways.http.tally import MOST, Tally
-from sessions_app.operations.authorize_request import GrantFacts
+from sessions_app.operations.sessions.authorize_request import GrantFacts
 from sessions_app.policy.commands.answers import Allowed
 from tests.support.gateway import eventually
 from tests.support.pace import allow

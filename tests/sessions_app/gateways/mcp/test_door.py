@@ -259,7 +259,7 @@ def test_what_nobody_decided_about_does_not_go_along_with_a_call(door, client, e
 
 def test_a_held_call_is_answered_at_once_and_made_once_when_a_second_person_allowed_it(door):
     from broker.kernel import clock
-    from sessions_app.operations.decide_hold import decide_hold
+    from sessions_app.operations.sessions.decide_hold import decide_hold
 
     grant, client = door.client()
     door.desk.closed.clear()

@@ -14,10 +14,10 @@ from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError, Evidence
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
-from sessions_app.operations.close_session import close_session
 from sessions_app.operations.grants.deprovision_grant import CLAIM, LONGEST, deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.transition import StaleGrant
+from sessions_app.operations.sessions.close_session import close_session
 from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
 from tests.support.fakes import serving
 from tests.support.gateway import eventually

@@ -6,9 +6,9 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import EndReason, Grant
-from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.grants.end_all_of import NothingToEnd, end_all_of
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_use import authorize_use
 from tests.support.acts import after, events, intact, last
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.authorize_use import authorize_use
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_use import authorize_use
 from tests.support.acts import after, at_once, events, intact, last
 
 

@@ -1,0 +1,49 @@
+"""A call that is not made: the tool is another one by now, its server does not answer, or its client gave it up before."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.text import recordable
+from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.sessions.authorize_call import CallUse
+from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.sessions.record_refused_request import record_dead_token
+from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
+
+
+def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
+    """Write down an attempt of which nothing was sent, and return its run's id. It is nobody's deviation.
+
+    Raises GrantIsOver; the attempt is in the record then.
+    """
+    try:
+        return _bar(use, session_id, line, reason, now)
+    except GrantIsOver:
+        record_dead_token(
+            token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now, note=reason
+        )
+        raise
+
+
+def _bar(use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
+    with transaction.atomic():
+        lock_live(use, now)
+        lock_open(use, session_id)
+        run = CommandRun.objects.create(
+            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, line=recordable(line[:MAX_STORED]),
+            state=RunState.FAILED, reason=recordable(reason[:MAX_REASON]), tried_at=now, ended_at=now,
+        )  # fmt: skip
+        record(
+            event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            data={
+                "run": run.pk, "session": session_id, "target": use.target.name, "line": run.line, "why": run.reason,
+                "code": "barred",
+            },
+        )  # fmt: skip
+    return run.pk

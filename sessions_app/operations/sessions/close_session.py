@@ -1,0 +1,51 @@
+"""A use of a grant is over."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.kernel.enqueue import enqueue
+from broker.kernel.text import recordable
+from sessions_app.models import Grant, GrantState, Session
+from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
+
+
+def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
+    """Register that nothing of a session is connected any more. A session that is closed already stays as it is.
+
+    When the grant is ending and this was its last session, undoing it goes on at once.
+    """
+    reason = recordable(reason)
+    with transaction.atomic():
+        session = (
+            Session.objects.select_for_update(of=("self",))
+            .select_related("grant", "target")
+            .filter(pk=session_id, closed_at__isnull=True)
+            .first()
+        )
+        if session is None:
+            return
+        session.closed_at, session.close_reason = now, reason[:40]
+        session.save(update_fields=["closed_at", "close_reason"])
+        # A command whose end nobody reported went with its connection.
+        cut = cut_unfinished(runs=session.runs.all(), reason=reason, now=now)
+        _hurry_end(session.grant, now)
+        for run in cut:
+            record_finished(run=run, now=now)
+        record_end(
+            event=Event.SESSION_CLOSED, actor=Actor.system("gateway"), object_type="grant",
+            object_ref=session.grant.ref, now=now,
+            data={"session": session.pk, "target": session.target.name, "reason": reason},
+        )  # fmt: skip
+
+
+def _hurry_end(grant: Grant, now: dt.datetime) -> None:
+    if Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
+        return
+    if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(next_attempt_at=now):
+        enqueue("grants.deprovision", grant_id=grant.pk)

@@ -1,0 +1,77 @@
+"""The first request with a token: the use of its grant begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Lease, Session, Target
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse
+from sessions_app.queries.facts import lease_columns
+
+# Requests hold no connection, so that nothing has to be dropped when a process that answers them is gone.
+NODE = "http"
+
+
+def holder_of(facts: GrantFacts) -> Actor:
+    """Return the actor that the record names for a request."""
+    return Actor(name=facts.holder, id=facts.holder_id, kind=facts.holder_kind)
+
+
+def open_request_session(*, use: RequestUse, client_address: str, now: dt.datetime) -> int:
+    """Register that a token is used, and that its target is to be asked at the end; return the session's id.
+
+    One for each token: a second call returns the first one's. It counts as closed, because each request is decided anew.
+    Raises GrantIsOver.
+    """
+    facts = use.facts
+    with transaction.atomic():
+        live = Grant.objects.select_for_update(no_key=True, of=("self",)).filter(
+            pk=facts.grant_id, state=GrantState.ACTIVE, expires_at__gt=now
+        )
+        if not live.exists():
+            raise GrantIsOver(f"{facts.grant_ref} is over.", hint="Ask for a new one.")
+        credential = GrantCredential.objects.select_for_update().get(pk=use.credential_id)
+        if credential.session_id is not None:
+            return credential.session_id
+        session = Session.objects.create(
+            grant_id=facts.grant_id, target_id=facts.target_id, gateway=_node(now), client_address=client_address[:64],
+            proof=f"token {credential.pk}", opened_at=now, closed_at=now, close_reason="no connection is held",
+        )  # fmt: skip
+        GrantCredential.objects.filter(pk=credential.pk).update(session=session)
+        made = _lease(facts, now)
+        if made:
+            record(
+                event=Event.LEASE_MADE, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
+                data={"target": facts.target},
+            )  # fmt: skip
+        record(
+            event=Event.SESSION_OPENED, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
+            data={"session": session.pk, "target": facts.target, "from": client_address[:64], "proof": session.proof},
+        )  # fmt: skip
+    return session.pk
+
+
+def _node(now: dt.datetime) -> GatewayNode:
+    node, _ = GatewayNode.objects.get_or_create(
+        name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}
+    )
+    return node
+
+
+def _lease(facts: GrantFacts, now: dt.datetime) -> bool:
+    """Write down that the target is to be asked, where it is now; return whether that is new."""
+    target = Target.objects.select_related("cluster").get(pk=facts.target_id)
+    row, made = Lease.objects.get_or_create(
+        grant_id=facts.grant_id,
+        target_id=target.pk,
+        defaults={"made_at": now, **lease_columns(target)},
+    )
+    if row.gone_at is not None:
+        Lease.objects.filter(pk=row.pk).update(gone_at=None)
+    return made

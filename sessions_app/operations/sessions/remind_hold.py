@@ -1,0 +1,46 @@
+"""Tell those who may allow a held command once more."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict
+from sessions_app.models import CommandRun, Notice
+from sessions_app.operations.sessions.withdraw_hold import lock_own_hold
+from sessions_app.operations.tell_of_hold import hold_subject, tell_people_of_hold
+from sessions_app.queries.deciders import deciders_in
+
+EVERY = dt.timedelta(minutes=1)
+
+
+class RemindedAlready(Conflict):
+    """They were told less than a minute ago."""
+
+    code = "reminded_already"
+
+
+def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
+    """Tell everybody who may allow an own held command again, at most once a minute.
+
+    Raises NotFound (not one's own), AlreadyDecided (it does not wait any more), RemindedAlready.
+    """
+    with transaction.atomic():
+        run = lock_own_hold(run_id, actor, now)
+        people = deciders_in(run.grant)
+        told = Notice.objects.filter(
+            identity__in=people, event=Event.COMMAND_HELD.value, subject=hold_subject(run), created_at__gt=now - EVERY
+        )  # fmt: skip
+        if told.exists():
+            raise RemindedAlready("They were told less than a minute ago.", hint="Try again in a minute.")
+        tell_people_of_hold(run, people, now)
+        record(
+            event=Event.COMMAND_REMINDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref, now=now,
+            data={"run": run.pk, "target": run.target.name, "told": len(people)},
+        )  # fmt: skip
+    return run

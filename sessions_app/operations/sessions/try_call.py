@@ -1,0 +1,81 @@
+"""One call of a tool: allowed, held or refused, and written down before anything is sent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.sessions.authorize_call import CallUse
+from sessions_app.operations.sessions.record_refused_request import record_dead_token
+from sessions_app.operations.sessions.release_held import StillHeld, release_held
+from sessions_app.operations.sessions.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.mcp.decide import decide_call, line_of
+
+TOO_LONG = "its arguments are too long for a second person to read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A call that waits for a second person, or that one has denied; ``by`` is who did, empty while it waits."""
+
+    run_id: int
+    by: str
+
+
+def try_call(
+    *, use: CallUse, session_id: int, name: str, arguments: Json, now: dt.datetime
+) -> Tried | Waiting:
+    """Decide one call and write the attempt down. Nothing may be sent before this has returned `allowed`.
+
+    A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
+    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the
+    attempt is in the record then.
+    """
+    line = line_of(name, arguments)
+    try:
+        return _try(use, session_id, name, arguments, line, now)
+    except GrantIsOver:
+        record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
+        raise
+
+
+def _try(
+    use: CallUse, session_id: int, name: str, arguments: Json, line: str, now: dt.datetime
+) -> Tried | Waiting:
+    decision = decide_call(use.compiled, name, arguments)
+    if isinstance(decision, Allowed) and decision.hold:
+        if len(line) > MAX_STORED:
+            return try_command(
+                use=use, session_id=session_id, line=line, now=now, barred=Refused(TOO_LONG, None, "value")
+            )
+        before = _before(use, decision, now)
+        if before is not None:
+            return _again(use, before, now)
+    return try_command(use=use, session_id=session_id, line=line, now=now)
+
+
+def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:
+    """Return the newest run of the same call that is still of weight."""
+    runs = CommandRun.objects.filter(
+        grant=use.grant_id, target=use.target.id, argv=list(decision.argv), tried_at__gt=now - 2 * HOLD_LASTS
+    )
+    newest = runs.select_related("decided_by").order_by("-pk").first()
+    if newest is None:
+        return None
+    waits = newest.state == RunState.HELD and newest.hold_lapses_at and newest.hold_lapses_at > now
+    denied = newest.state == RunState.HOLD_DENIED and newest.ended_at and newest.ended_at > now - HOLD_LASTS
+    return newest if waits or denied else None
+
+
+def _again(use: CallUse, run: CommandRun, now: dt.datetime) -> Tried | Waiting:
+    if run.state == RunState.HELD and run.decided_at is not None:
+        try:
+            return release_held(use=use, run_id=run.pk, now=now)
+        except StillHeld:
+            # Another call of the same was first: an allowance is good for one.
+            return Waiting(run_id=run.pk, by="")
+    return Waiting(run_id=run.pk, by=str(run.decided_by) if run.state == RunState.HOLD_DENIED else "")

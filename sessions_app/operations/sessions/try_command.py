@@ -1,0 +1,180 @@
+"""One command line in a session: allowed, held or refused, and recorded before anything runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db import transaction
+
+from broker.audit.events import Event
+from broker.audit.record import Json, record
+from broker.kernel.text import has_redaction, recordable, recordable_words
+from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
+from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.tell_of_hold import tell_of_hold
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.kinds import decide
+
+HOLD_LASTS = dt.timedelta(minutes=5)
+WAITS = "This command waits for a second person, for 5 minutes at most."
+NOBODY_MAY_ALLOW = (
+    "This command waits for a second person, and nobody is there who may allow it. Ask an administrator to name "
+    "approvers for the cluster."
+)
+# A line longer than this is stored cut; none of that length can be allowed.
+MAX_STORED = 8000
+# A reason may quote the line; both have to fit in one entry.
+MAX_REASON = 1000
+UNSHOWN = "it holds a private key, which is not kept, so that a second person can't read what they allow"
+UNKEPT = "it held a private key, which is not kept, so that it can't run from a page"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What became of a line. ``deadline`` is when the command is dead at the latest; ``serial`` marks its certificate."""
+
+    run_id: int
+    verdict: Literal["allowed", "held", "refused"]
+    decision: Allowed | Refused
+    message: str
+    deadline: dt.datetime | None
+
+    @property
+    def serial(self) -> int:
+        """The serial number of the command's certificate, so that a target's log leads to the record."""
+        return self.run_id
+
+
+def try_command(
+    *,
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    order_id: int | None = None,
+    barred: Refused | None = None,
+    now: dt.datetime,
+) -> Tried:
+    """Decide a line and write down the attempt, and the lease on the target, in one transaction.
+
+    ``order_id`` is the order that the attempt answers; it gets the run. ``barred`` refuses it, whatever it is. Nothing may be sent to the target before this
+    has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
+    """
+    decision = barred or _decide(use, line, order_id)
+    with transaction.atomic():
+        grant = lock_live(use, now)
+        lock_open(use, session_id)
+        if isinstance(decision, Refused):
+            lock_watched(grant_id=use.grant_id)
+            run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
+            _answer(order_id, run)
+            _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
+            note_deviation(grant_id=use.grant_id, now=now)
+            return Tried(
+                run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
+            )
+        if decision.hold:
+            run = _hold(use, session_id, line, decision, now, order_id)
+            told = tell_of_hold(run=run, now=now)
+            return Tried(
+                run_id=run.pk, verdict="held", decision=decision, deadline=None,
+                message=WAITS if told else NOBODY_MAY_ALLOW,
+            )  # fmt: skip
+        deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
+        run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+        _answer(order_id, run)
+        lease(use, now)
+        _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": run.argv, "index": decision.index})
+    return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
+
+
+def _decide(use: AnyUse, line: str, order_id: int | None) -> Allowed | Refused:
+    """Decide a line. What has to be kept until it runs can't run with something taken out of it."""
+    decision = decide(use.compiled, line)
+    if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
+        return Refused(UNSHOWN, None, "value")
+    if isinstance(decision, Allowed) and order_id is not None and has_redaction(line):
+        return Refused(UNKEPT, None, "value")
+    return decision
+
+
+def explain(refused: Refused) -> str:
+    """Return a refusal as people read it, with the allowed command that comes nearest."""
+    nearest = f" Nearest: {refused.nearest}" if refused.nearest else ""
+    return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
+
+
+def lease(use: AnyUse, now: dt.datetime) -> None:
+    """Write down that something of the grant may be on the target, and where that is. A lease that was proven gone counts
+    again. Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
+    """
+    there = {
+        "address": use.target.address, "port": use.target.port, "account": use.target.account,
+        "host_key": use.target.host_key, "host_ca": use.host_ca,
+    }  # fmt: skip
+    row, made = Lease.objects.get_or_create(
+        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now, **there}
+    )
+    if any(getattr(row, name) != value for name, value in there.items()):
+        raise GrantIsOver(f"{use.target.name} is not where it was.", hint="Ask for a new grant.")
+    if row.gone_at is not None:
+        Lease.objects.filter(pk=row.pk).update(gone_at=None)
+    if made:
+        record(
+            event=Event.LEASE_MADE, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            data={"target": use.target.name},
+        )  # fmt: skip
+
+
+def _answer(order_id: int | None, run: CommandRun) -> None:
+    if order_id is not None:
+        CommandOrder.objects.filter(pk=order_id, run__isnull=True).update(run=run)
+
+
+def _hold(
+    use: AnyUse, session_id: int, line: str, decision: Allowed, now: dt.datetime, order_id: int | None
+) -> CommandRun:
+    run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
+    run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
+    run.save(update_fields=["hold_lapses_at"])
+    _answer(order_id, run)
+    _record(Event.COMMAND_HELD, use, run, now, {"argv": run.argv, "index": decision.index})
+    return run
+
+
+def _save(
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    state: RunState,
+    now: dt.datetime,
+    *,
+    decision: Allowed | None = None,
+    deadline: dt.datetime | None = None,
+    reason: str = "",
+) -> CommandRun:
+    return CommandRun.objects.create(
+        grant_id=use.grant_id,
+        session_id=session_id,
+        target_id=use.target.id,
+        line=recordable(line[:MAX_STORED]),
+        argv=recordable_words(decision.argv) if decision else [],
+        command_index=decision.index if decision else None,
+        effect=decision.effect if decision else "",
+        state=state,
+        reason=recordable(reason[:MAX_REASON]),
+        tried_at=now,
+        started_at=now if state == RunState.RUNNING else None,
+        deadline=deadline,
+    )
+
+
+def _record(event: Event, use: AnyUse, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
+    record(
+        event=event, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+        data={"run": run.pk, "session": run.session_id, "target": use.target.name, **data},
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""What a token lets its holder do at an MCP gateway, asked at each message."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Identity
+from broker.audit.standing import RecordContradicted, write_standing
+from broker.kernel.crypto import token_digest
+from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Lease, Target
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_call import authorize_call
+from tests.support.mcp_desk import DESK_TOKEN
+from tests.support.mcp_site import add_desk, grant_unseen, token_of
+
+
+@pytest.fixture
+def site(world):
+    add_desk(world, 9000)
+    return world
+
+
+@pytest.fixture
+def grant(site):
+    return grant_unseen(site)
+
+
+@pytest.fixture
+def token(grant, site):
+    return token_of(grant, site)
+
+
+def ask(token, cluster="desk"):
+    return authorize_call(token_digest=token_digest(token), cluster=cluster)
+
+
+def test_a_token_opens_what_was_approved_and_nothing_is_shown_of_the_servers_own_token(token, grant):
+    use = ask(token)
+    assert (use.grant_id, use.holder, use.cluster, use.target.name) == (grant.pk, "robot", "desk", "desk")
+    assert use.pins == {"read_ticket": "0" * 64}
+    assert use.compiled.bindings == {"ticket": "T-42"}
+    assert use.expires_at == grant.expires_at
+    assert not use.held
+    assert use.place.parameters.token.get_secret_value() == DESK_TOKEN
+    assert DESK_TOKEN not in repr(use)
+
+
+def test_another_cluster_another_token_and_a_replaced_one_open_nothing(token, grant, site):
+    assert ask(token, "web") is None
+    assert ask(token, "desk\0") is None
+    assert ask("sgt_" + "a" * 43) is None
+    token_of(grant, site)
+    assert ask(token) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda grant: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=grant.starts_at),
+        lambda grant: Identity.objects.filter(username="robot").update(is_active=False),
+        lambda grant: Identity.objects.filter(username="alice").update(is_active=False),
+        lambda grant: Cluster.objects.filter(name="desk").update(removed_at=grant.starts_at),
+        lambda grant: Cluster.objects.filter(name="desk").update(connection={"path": "/other", "tls": False}),
+        lambda grant: Cluster.objects.filter(name="desk").update(sealed_connection=b"x" * 40),
+        lambda grant: Target.objects.filter(name="desk").update(removed_at=grant.starts_at),
+        lambda grant: Target.objects.filter(name="desk").update(port=9001),
+        lambda grant: Lease.objects.filter(grant=grant).update(gone_at=grant.starts_at),
+        lambda grant: Lease.objects.filter(grant=grant).update(made={}),
+        lambda grant: GrantCredential.objects.filter(grant=grant).update(expires_at=grant.starts_at),
+        lambda grant: Grant.objects.filter(pk=grant.pk).update(beat_before=grant.starts_at),
+    ],
+    ids=[
+        "ended", "holder disabled", "owner disabled", "cluster removed", "path changed", "secret altered", "target removed",
+        "target moved", "lease gone", "tools unknown", "token over",
+        "holder silent",
+    ],
+)  # fmt: skip
+def test_what_takes_the_ground_away_takes_the_use_away(token, grant, change):
+    assert ask(token) is not None
+    change(grant)
+    assert ask(token) is None
+
+
+def test_a_grant_that_is_held_says_so(token, grant, site):
+    Grant.objects.filter(pk=grant.pk).update(held_at=site.now)
+    assert ask(token).held
+
+
+def test_a_token_for_http_or_ssh_opens_no_tools(site):
+    assert ask("stint_" + "a" * 43) is None
+
+
+def test_a_record_that_contradicts_its_checkpoints_lets_nothing_be_called(token):
+    assert ask(token)
+    write_standing("An older backup was restored.")
+    with pytest.raises(RecordContradicted):
+        ask(token)

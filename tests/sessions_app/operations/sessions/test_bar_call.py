@@ -1,0 +1,59 @@
+"""A call that can't be made is written down, and held against nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.crypto import token_digest
+from sessions_app.models import CommandRun, EndReason
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_call import authorize_call
+from sessions_app.operations.sessions.bar_call import bar_call
+from sessions_app.operations.sessions.note_deviation import refused_runs
+from sessions_app.operations.sessions.open_session import TokenIsOver
+from tests.support.acts import last, session
+from tests.support.mcp_site import add_desk, grant_unseen, token_of
+
+
+@pytest.fixture
+def grant(world):
+    add_desk(world, 9000)
+    return grant_unseen(world)
+
+
+@pytest.fixture
+def use(grant, world):
+    return authorize_call(token_digest=token_digest(token_of(grant, world)), cluster="desk")
+
+
+def bar(use, world, session_id):
+    line = 'read_ticket {"id":"T-42"}'
+    return bar_call(use=use, session_id=session_id, line=line, reason="the tool has changed", now=world.now)
+
+
+def test_it_is_recorded_with_its_reason_and_counts_as_no_deviation(use, world, grant):
+    run = CommandRun.objects.get(pk=bar(use, world, session(use, now=world.now)))
+    assert (run.state, run.reason) == ("failed", "the tool has changed")
+    entry = last("command.refused", grant.ref)
+    assert (entry.data["run"], entry.data["code"], entry.data["why"]) == (
+        run.pk,
+        "barred",
+        "the tool has changed",
+    )
+    assert not refused_runs(grant).exists()
+
+
+def test_it_is_no_attempt_of_a_token_that_is_over(use, world, grant):
+    opened = session(use, now=world.now)
+    token_of(grant, world)
+    with pytest.raises(TokenIsOver):
+        bar(use, world, opened)
+    assert not CommandRun.objects.filter(grant=grant).exists()
+
+
+def test_it_is_not_recorded_for_a_grant_that_is_over(use, world, grant):
+    opened = session(use, now=world.now)
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    with pytest.raises(GrantIsOver):
+        bar(use, world, opened)

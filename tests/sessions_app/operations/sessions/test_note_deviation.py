@@ -1,0 +1,174 @@
+"""Too much else is tried with a grant."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from broker.audit.models import AuditBacklog
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Notice
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
+from tests.support.acts import (
+    Started,
+    change,
+    events,
+    last,
+    policy,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
+
+
+@pytest.fixture
+def limited(world):
+    change(world, policy(world, deviations={"limit": 3}))
+    return world
+
+
+def tries(world, grant, count: int):
+    used = use(grant, now=world.now)
+    opened = session(used, now=world.now)
+    for number in range(count):
+        run(used, opened, f"echo restart sshd{number}", now=world.now)
+    return used, opened
+
+
+def test_a_person_s_grant_is_held_and_nothing_more_runs(limited):
+    grant = limited.grant()
+    used, opened = tries(limited, grant, 3)
+    grant.refresh_from_db()
+    assert (grant.state, grant.held_at) == (GrantState.ACTIVE, limited.now)
+    with pytest.raises(GrantIsHeld, match="too much else was tried"):
+        run(used, opened, "echo restart nginx", now=limited.now)
+    assert (
+        authorize_use(holder_id=limited.alice.pk, target_name="web-1", grant_ref=None, now=limited.now) == []
+    )
+    assert last("grant.held", grant.ref).data["tried"] == [f"echo restart sshd{n}" for n in range(3)]
+
+
+def test_its_approvers_are_told_what_was_tried_and_its_holder_is_not(limited):
+    grant = limited.grant()
+    tries(limited, grant, 3)
+    told = Notice.objects.filter(event="grant.held")
+    assert sorted(notice.identity.username for notice in told) == ["bob", "dora"]
+    assert "echo restart sshd2" in told[0].body
+
+
+def test_fewer_tries_change_nothing(limited):
+    grant = limited.grant()
+    used, opened = tries(limited, grant, 2)
+    assert run(used, opened, "echo restart nginx", now=limited.now).verdict == "allowed"
+    assert Grant.objects.get(pk=grant.pk).held_at is None
+
+
+def test_a_machine_s_grant_ends(limited):
+    grant = limited.grant(who=limited.robot)
+    tries(limited, grant, 3)
+    grant.refresh_from_db()
+    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.DEVIATION)
+    assert "echo restart sshd2" in grant.end_note
+
+
+def test_where_the_policy_is_silent_a_machine_s_grant_ends_after_50_and_a_person_s_is_held_after_500(world):
+    machines, people = world.grant(who=world.robot), world.grant()
+    tries(world, machines, 49)
+    assert Grant.objects.get(pk=machines.pk).state == GrantState.ACTIVE
+    tries(world, machines, 1)
+    assert Grant.objects.get(pk=machines.pk).end_reason == EndReason.DEVIATION
+    used, opened = tries(world, people, 1)
+    one = CommandRun.objects.get(grant=people)
+    CommandRun.objects.bulk_create(
+        CommandRun(
+            grant=people, session_id=opened, target=one.target, line="x", state="refused", tried_at=world.now
+        )
+        for _ in range(498)
+    )
+    assert Grant.objects.get(pk=people.pk).held_at is None
+    run(used, opened, "id", now=world.now)
+    assert Grant.objects.get(pk=people.pk).held_at == world.now
+
+
+def test_a_policy_may_end_a_person_s_as_well(world):
+    change(world, policy(world, deviations={"limit": 1, "people": "end"}))
+    grant = world.grant()
+    used, opened = tries(world, grant, 1)
+    assert Grant.objects.get(pk=grant.pk).end_reason == EndReason.DEVIATION
+    assert "The grant has ended." in Notice.objects.filter(event="grant.held")[0].body
+    with pytest.raises(GrantIsOver):
+        run(used, opened, "echo restart nginx", now=world.now)
+
+
+def test_without_a_limit_refusals_are_only_counted(world):
+    grant = world.grant()
+    tries(world, grant, 30)
+    assert "grant.held" not in events(grant.ref)
+
+
+@pytest.fixture
+def handed_on(live_world):
+    """A grant that one more refusal holds, and what was handed on of it."""
+    terms = {"deviations": {"limit": 1}, "delegation": {"depth": 1, "to": {"identities": ["deployer"]}}}
+    change(live_world, policy(live_world, **terms))
+    grant = live_world.grant()
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    return grant, delegate_grant(grant_id=grant.pk, actor=live_world.alice, part=part, now=live_world.now)
+
+
+def test_a_refusal_that_ends_something_and_its_end_by_a_person_do_not_wait_for_each_other(
+    live_world, handed_on, owner_connection
+):
+    grant, child = handed_on
+    used = use(grant, now=live_world.now)
+    opened = session(used, now=live_world.now)
+    with transaction.atomic():
+        Grant.objects.select_for_update().get(pk=child.pk)
+        worker = Started(lambda: run(used, opened, "echo restart sshd", now=live_world.now))
+        wait_for_waiters(owner_connection, 1)
+        # It waits with the record in nobody's hands, which an end needs.
+        end_grant(grant_id=child.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=live_world.now)
+    assert worker.result().verdict == "refused"
+    child.refresh_from_db()
+    assert child.end_reason == EndReason.REVOKED
+    assert Grant.objects.get(pk=grant.pk).held_at is not None
+    assert AuditBacklog.objects.count() == 0
+
+
+def test_what_was_handed_on_of_a_grant_ends_when_the_grant_is_held(world):
+    change(
+        world,
+        policy(world, deviations={"limit": 3}, delegation={"depth": 1, "to": {"identities": ["deployer"]}}),
+    )
+    grant = world.grant()
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    child = delegate_grant(grant_id=grant.pk, actor=world.alice, part=part, now=world.now)
+    tries(world, grant, 3)
+    grant.refresh_from_db()
+    child.refresh_from_db()
+    assert grant.held_at is not None
+    assert (child.state, child.end_reason) == (GrantState.ENDED, EndReason.DEVIATION)
+    assert grant.ref in child.end_note
+
+
+MARKER = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "line", [f"rm -rf / # {MARKER}", f"{MARKER} rm -rf /", "rm -rf / \0", "rm -rf / " + "\U0001f600" * 9000]
+)
+def test_no_text_in_an_attempt_keeps_it_from_being_recorded_and_counted(limited, line):
+    grant = limited.grant()
+    used = use(grant, now=limited.now)
+    opened = session(used, now=limited.now)
+    for _ in range(3):
+        assert run(used, opened, line, now=limited.now).verdict == "refused"
+    grant.refresh_from_db()
+    assert grant.held_at == limited.now
+    tried = [*grant.runs.values_list("line", flat=True), *last("grant.held", grant.ref).data["tried"]]
+    assert len(tried) == 6
+    assert all("rm -rf /" in one and MARKER not in one for one in tried)
+    assert events(grant.ref).count("command.refused") == 3

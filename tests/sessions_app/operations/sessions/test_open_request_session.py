@@ -1,0 +1,94 @@
+"""The use of a grant begins with the first request."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from sessions_app.models import EndReason, GatewayNode, Lease, Session
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.authorize_request import authorize_request
+from sessions_app.operations.sessions.open_request_session import open_request_session
+from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
+from tests.support.acts import events, last
+from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+
+
+@pytest.fixture
+def site(world):
+    add_site(world)
+    return world
+
+
+def use_of(token):
+    return authorize_request(
+        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
+        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
+    )  # fmt: skip
+
+
+def test_one_for_each_token_with_the_target_that_is_to_be_asked(site):
+    grant = grant_on_site(site)
+    use = use_of(token_of(grant, site))
+    first = open_request_session(use=use, client_address="10.0.0.1", now=site.now)
+    assert open_request_session(use=use, client_address="10.0.0.2", now=site.now) == first
+    assert Session.objects.get(grant=grant).client_address == "10.0.0.1"
+    lease = Lease.objects.get(grant=grant)
+    assert (lease.address, lease.port, lease.gone_at) == ("127.0.0.1", 8080, None)
+    assert {"lease.made", "session.opened"} <= set(events(grant.ref))
+    assert last("session.opened", grant.ref).actor == "alice"
+    again = use_of(token_of(grant, site))
+    assert open_request_session(use=again, client_address="", now=site.now) != first
+    assert Lease.objects.filter(grant=grant).count() == 1
+
+
+def test_it_holds_nothing_open_and_its_process_is_never_lost(site):
+    grant = grant_on_site(site)
+    open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
+    assert not Session.objects.filter(closed_at__isnull=True).exists()
+    stop_lost_gateways(now=site.now)
+    assert GatewayNode.objects.get(name="http").stopped_at == site.now
+
+
+def test_nothing_begins_in_a_grant_that_is_over(site):
+    grant = grant_on_site(site)
+    use = use_of(token_of(grant, site))
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+    with pytest.raises(GrantIsOver):
+        open_request_session(use=use, client_address="", now=site.now)
+    assert not Lease.objects.filter(grant=grant).exists()
+
+
+def test_at_the_end_the_proxy_is_asked_and_says_that_the_door_is_shut(site):
+    from tests.support.nginx import nginx
+
+    with nginx("location / { return 401; }") as proxy:
+        site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(
+            "8080", str(proxy.port)
+        )
+        site.apply()
+        grant = grant_on_site(site)
+        open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+        ended = deprovision_grant(grant_id=grant.pk, now=lambda: site.now)
+    assert ended.state == "ended"
+    evidence = Lease.objects.get(grant=grant).evidence
+    assert evidence["door"] == "shut"
+    assert evidence["statuses"] == {"without_token": 401, "with_unknown_token": 401}
+
+
+def test_a_door_that_is_open_keeps_the_grant_from_being_ended(site):
+    from tests.support.nginx import nginx
+
+    with nginx("location / { return 200; }") as proxy:
+        site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(
+            "8080", str(proxy.port)
+        )
+        site.apply()
+        grant = grant_on_site(site)
+        open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+        assert deprovision_grant(grant_id=grant.pk, now=lambda: site.now).state == "revoking"

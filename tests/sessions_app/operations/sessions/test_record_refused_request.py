@@ -1,0 +1,196 @@
+"""A request that was refused, written down before it is answered."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.db import DatabaseError
+
+from broker.audit.attempts import tell_attempts
+from broker.audit.models import AuditAttempt
+from broker.kernel.crypto import token_digest
+from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Target
+from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.issue_http_token import issue_http_token
+from sessions_app.operations.sessions.record_refused_request import (
+    DeadToken,
+    record_dead_token,
+    record_refused_request,
+)
+from tests.support import mcp_site
+from tests.support.acts import after, events, intact, last
+from tests.support.api_site import FILES, add_site, grant_on_site, token_of, used
+
+
+@pytest.fixture
+def use(world):
+    return used(world)
+
+
+def refuse(
+    use, now, line="DELETE /tickets/T-42", reason="a command set says no", code="denied"
+) -> CommandRun:
+    pk = record_refused_request(
+        facts=use.facts, session_id=use.session_id, line=line, reason=reason, code=code, now=now
+    )
+    return CommandRun.objects.get(pk=pk)
+
+
+def test_it_is_a_run_that_never_began_and_its_holders_own_entry(use, world):
+    run = refuse(use, world.now)
+    assert (run.state, run.line, run.reason, run.started_at) == (
+        "refused",
+        "DELETE /tickets/T-42",
+        "a command set says no",
+        None,
+    )
+    entry = last("command.refused", use.facts.grant_ref)
+    assert entry.actor == "alice"
+    assert entry.data == {
+        "run": run.pk, "session": use.session_id, "target": "tickets-api", "line": "DELETE /tickets/T-42",
+        "why": "a command set says no", "code": "denied",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["GET /\0", "GET /\udcff", "GET /" + "x" * 20_000, "GET /\u202e"])
+def test_it_is_kept_as_it_came_whatever_it_holds(use, world, line):
+    assert len(refuse(use, world.now, line, code="syntax").line) <= 8010
+    assert last("command.refused", use.facts.grant_ref).data["code"] == "syntax"
+    assert intact()
+
+
+def test_nothing_of_it_stays_where_the_record_refuses(live_world, owner_connection):
+    use = used(live_world)
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    with pytest.raises(DatabaseError):
+        refuse(use, live_world.now)
+    assert not CommandRun.objects.exists()
+
+
+def test_too_many_hold_the_grant_in_the_same_transaction(world):
+    use = used(world)
+    terms = FILES["policies/ticket-work.yaml"] + "deviations: {limit: 2, people: hold}\n"
+    add_site(world, {"policies/ticket-work.yaml": terms})
+    refuse(use, world.now)
+    assert Grant.objects.get(pk=use.facts.grant_id).held_at is None
+    refuse(use, world.now)
+    assert Grant.objects.get(pk=use.facts.grant_id).held_at == world.now
+
+
+@pytest.fixture
+def token(world):
+    """That of alice's grant on the site."""
+    add_site(world)
+    return token_of(grant_on_site(world), world)
+
+
+def dead(token, now, target="tickets-api") -> DeadToken | None:
+    return record_dead_token(
+        token_digest=token_digest(token), target_name=target, line="GET /tickets/T-42", now=now
+    )
+
+
+def why(token, now, **more) -> str:
+    """What the record says of somebody who comes with a token that opens nothing."""
+    grant = Grant.objects.get()
+    # Each is the first of its minute, and so an entry at once.
+    AuditAttempt.objects.all().delete()
+    assert dead(token, now, **more) == DeadToken(grant.ref, held=False)
+    entry = last("command.refused", grant.ref)
+    assert (entry.actor, entry.data["code"], entry.data["line"]) == (
+        grant.holder.username,
+        "over",
+        "GET /tickets/T-42",
+    )
+    return entry.data["why"]
+
+
+def test_who_calls_for_ever_with_a_token_that_is_over_gets_two_entries_a_minute(token, world):
+    end_grant(grant_id=Grant.objects.get().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    for _ in range(200):
+        dead(token, world.now)
+    assert events(Grant.objects.get().ref).count("command.refused") == 1
+    assert tell_attempts(after(world, minutes=1)) == 1
+    entry = last("command.refused", Grant.objects.get().ref)
+    assert (entry.actor, entry.data["count"], entry.data["line"]) == ("alice", 200, "GET /tickets/T-42")
+
+
+def test_a_token_that_never_was_is_nobodys(token, world):
+    assert dead("sgt_guessed", world.now) is None
+
+
+def test_one_that_was_replaced_is_said_to_be(token, world):
+    token_of(Grant.objects.get(), world)
+    assert why(token, world.now) == "the token was replaced"
+
+
+def test_one_whose_time_is_over_before_its_grants_is_said_to_be(world, token):
+    _, short = issue_http_token(
+        grant_id=Grant.objects.get().pk, actor=world.alice, lifetime=dt.timedelta(minutes=5), now=world.now
+    )
+    assert why(short, after(world, minutes=5)) == "the time of the token is over"
+
+
+def test_a_grant_that_has_ended_is_said_to_have(world, token):
+    end_grant(grant_id=Grant.objects.get().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+    assert why(token, world.now) == "the grant is revoking"
+
+
+def test_a_grant_whose_time_is_over_is_said_to_be_so_before_any_sweep_has_been_there(world, token):
+    assert Grant.objects.get().state == "active"
+    assert why(token, after(world, hours=1)) == "the time of the grant is over"
+
+
+def test_a_grant_whose_holder_was_silent_is_said_to_be_over(world, token):
+    Grant.objects.update(beat_before=after(world, minutes=1))
+    assert why(token, after(world, minutes=1)) == "its holder has not been heard of"
+
+
+def test_a_target_that_is_not_the_grants_is_said_to_be_none_of_it(world, token):
+    assert why(token, world.now, target="tickets-api-2") == "the grant is not for this target"
+
+
+def test_what_else_is_in_the_way_is_not_made_up(world, token):
+    """The proxy's key was not the cluster's, say: nothing is wrong with the token."""
+    assert why(token, world.now) == "it may not be used so"
+
+
+def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, token):
+    grant = Grant.objects.get()
+    Grant.objects.update(held_at=world.now)
+    assert dead(token, world.now) == DeadToken(grant.ref, held=True)
+    entry = last("command.refused", grant.ref)
+    assert (entry.data["code"], entry.data["why"]) == (
+        "held",
+        "the grant is held, because too much else was tried",
+    )
+    for later, target in ((after(world, hours=1), "tickets-api"), (world.now, "tickets-api-2")):
+        assert dead(token, later, target) == DeadToken(grant.ref, held=False)
+    GrantCredential.objects.update(revoked_at=world.now)
+    assert dead(token, world.now) == DeadToken(grant.ref, held=False)
+
+
+def test_who_is_disabled_is_told_nothing_of_a_hold(world, token):
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    assert why(token, world.now) == "the grant is revoking"
+
+
+def test_a_server_of_mcp_goes_by_the_name_of_its_cluster_as_well(world):
+    mcp_site.add_desk(world, 9000)
+    token = mcp_site.token_of(mcp_site.grant_unseen(world), world)
+    Target.objects.filter(cluster__name="desk").update(name="another-name")
+    for name in ("desk", "another-name"):
+        assert why(token, world.now, target=name) == "it may not be used so"
+    assert why(token, world.now, target="tickets") == "the grant is not for this target"
+
+
+def test_whatever_stands_in_the_request_is_kept(world, token):
+    record_dead_token(
+        token_digest=token_digest(token),
+        target_name="\0" * 500,
+        line="GET /\0\udcff" + "x" * 20_000,
+        now=world.now,
+    )
+    assert intact()

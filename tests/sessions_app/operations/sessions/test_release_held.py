@@ -1,0 +1,118 @@
+"""A held command starts, once, when a second person has allowed it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.models import CommandRun, EndReason, Lease, RunState
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.release_held import StillHeld, release_held
+from tests.support.acts import after, at_once, events, run, session, use
+
+
+@pytest.fixture
+def used(world):
+    return use(world.grant(), now=world.now)
+
+
+@pytest.fixture
+def held(world, used):
+    return run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
+
+
+def allow(world, held, *, yes=True):
+    return decide_hold(run_id=held.run_id, actor=world.bob, allow=yes, now=world.now)
+
+
+def release(world, used, held, *, now=None):
+    return release_held(use=used, run_id=held.run_id, now=now or world.now)
+
+
+def test_an_allowed_command_runs_once_with_the_deadline_of_the_grant(world, used, held):
+    allow(world, held)
+    released = release(world, used, held)
+    assert (released.verdict, released.deadline) == ("allowed", used.expires_at)
+    assert released.decision.argv == ("echo", "stop", "nginx")
+    assert CommandRun.objects.get(pk=held.run_id).state == RunState.RUNNING
+    assert Lease.objects.exists()
+    assert events(used.grant_ref)[-1] == "command.allowed"
+    with pytest.raises(StillHeld):
+        release(world, used, held)
+
+
+def test_a_key_that_was_removed_meanwhile_releases_nothing(world, used, held):
+    from accounts.models import SSHPublicKey
+    from sessions_app.models import Session
+    from sessions_app.operations.sessions.open_session import SessionIsOver
+
+    key = SSHPublicKey.objects.create(
+        identity=world.alice, algorithm="x", public_key="x", fingerprint="SHA256:gone", removed_at=world.now
+    )
+    allow(world, held)
+    Session.objects.update(proof=key.fingerprint)
+    with pytest.raises(SessionIsOver, match="removed"):
+        release(world, used, held)
+    assert CommandRun.objects.get(pk=held.run_id).state == RunState.HELD
+
+
+def test_a_session_that_was_closed_meanwhile_releases_nothing(world, used, held):
+    from sessions_app.models import Session
+    from sessions_app.operations.sessions.open_session import SessionIsOver
+
+    allow(world, held)
+    Session.objects.update(closed_at=world.now)
+    with pytest.raises(SessionIsOver):
+        release(world, used, held)
+
+
+def test_what_nobody_allowed_or_somebody_denied_does_not_run(world, used, held):
+    with pytest.raises(StillHeld):
+        release(world, used, held)
+    allow(world, held, yes=False)
+    with pytest.raises(StillHeld):
+        release(world, used, held)
+    assert not Lease.objects.exists()
+
+
+def test_an_allowance_is_worth_nothing_after_the_wait_is_over(world, used, held):
+    allow(world, held)
+    with pytest.raises(StillHeld):
+        release(world, used, held, now=after(world, minutes=5))
+
+
+def test_an_allowance_is_worth_nothing_after_the_end(world, used, held):
+    allow(world, held)
+    end_grant(grant_id=used.grant_id, actor=None, reason=EndReason.REVOKED, now=world.now)
+    with pytest.raises(GrantIsOver):
+        release(world, used, held)
+
+
+def test_an_allowance_goes_with_its_session(world, used, held):
+    allow(world, held)
+    close_session(session_id=CommandRun.objects.get(pk=held.run_id).session_id, reason="left", now=world.now)
+    with pytest.raises(StillHeld):
+        release(world, used, held)
+
+
+def test_another_grant_does_not_run_it(world, held):
+    allow(world, held)
+    with pytest.raises(StillHeld):
+        release(world, use(world.grant(), now=world.now), held)
+
+
+def test_a_line_that_was_altered_after_the_allowance_does_not_run(world, used, held):
+    allow(world, held)
+    CommandRun.objects.filter(pk=held.run_id).update(line="echo restart nginx")
+    with pytest.raises(StillHeld):
+        release(world, used, held)
+
+
+def test_released_by_two_at_once_it_runs_once(live_world):
+    used = use(live_world.grant(), now=live_world.now)
+    held = run(used, session(used, now=live_world.now), "echo stop nginx", now=live_world.now)
+    allow(live_world, held)
+    results = at_once(*[lambda: release(live_world, used, held)] * 3)
+    assert sum(isinstance(result, StillHeld) for result in results) == 2

@@ -1,0 +1,188 @@
+"""One line: allowed, held or refused, and written down before anything runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
+from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.close_session import close_session
+from tests.support.acts import (
+    Started,
+    after,
+    at_once,
+    events,
+    intact,
+    last,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
+
+
+@pytest.fixture
+def used(world):
+    return use(world.grant(), now=world.now)
+
+
+@pytest.fixture
+def opened(world, used):
+    return session(used, now=world.now)
+
+
+def row(tried) -> CommandRun:
+    return CommandRun.objects.get(pk=tried.run_id)
+
+
+def test_an_allowed_command_is_recorded_with_its_words_and_its_lease_before_it_runs(world, used, opened):
+    tried = run(used, opened, "echo  restart 'nginx'", now=world.now)
+    assert (tried.verdict, tried.deadline, tried.serial) == ("allowed", used.expires_at, tried.run_id)
+    assert tried.decision.argv == ("echo", "restart", "nginx")
+    assert (row(tried).state, row(tried).argv) == (RunState.RUNNING, ["echo", "restart", "nginx"])
+    lease = Lease.objects.get()
+    assert (lease.grant_id, lease.target_id, lease.gone_at) == (used.grant_id, used.target.id, None)
+    assert events(used.grant_ref)[-2:] == ["lease.made", "command.allowed"]
+    assert last("command.allowed").data["argv"] == ["echo", "restart", "nginx"]
+    assert last("command.allowed").actor == "alice"
+
+
+def test_a_command_that_may_finish_gets_that_much_past_the_deadline_and_no_other_does(world, used, opened):
+    assert run(used, opened, "sleep 5 nightly", now=world.now).deadline == used.expires_at + dt.timedelta(
+        minutes=5
+    )
+    assert run(used, opened, "sleep 5", now=world.now).deadline == used.expires_at
+
+
+REFUSED = [
+    "echo restart sshd",
+    "echo restart nginx; id",
+    "echo restart nginx\nid",
+    "$(id)",
+    "",
+    " ",
+    "\0",
+    "echo restart nginx\0",
+    "\udc80\udcff",
+    "echo restart \u202enginx",
+    "x" * 100_000,
+    "\0" * 100_000,
+    '"' * 9_000,
+    "\x01" * 9_000,
+    "😀" * 9_000,
+    "echo restart {unit}",
+]
+
+
+def test_every_other_line_is_refused_with_a_reason_and_recorded_and_leaves_no_lease(world, used, opened):
+    for line in REFUSED:
+        tried = run(used, opened, line, now=world.now)
+        assert (tried.verdict, tried.deadline) == ("refused", None)
+        assert tried.message.strip()
+        assert row(tried).state == RunState.REFUSED
+        assert last("command.refused").data["run"] == tried.run_id
+        assert not Lease.objects.exists()
+        assert intact()
+
+
+def test_a_refusal_names_the_nearest_allowed_command(world, used, opened):
+    assert "echo restart nginx" in run(used, opened, "echo restart sshd", now=world.now).message
+
+
+def test_a_held_command_waits_and_approvers_are_told(world, used, opened):
+    tried = run(used, opened, "echo stop nginx", now=world.now)
+    assert (tried.verdict, tried.deadline) == ("held", None)
+    assert (row(tried).state, row(tried).hold_lapses_at) == (RunState.HELD, after(world, minutes=5))
+    told = set(Notice.objects.filter(event="command.held").values_list("identity__username", flat=True))
+    assert told == {"bob", "dora"}
+    assert not Lease.objects.exists()
+
+
+def test_a_hold_never_waits_past_the_deadline(world, used, opened):
+    tried = run(used, opened, "echo stop nginx", now=after(world, minutes=58))
+    assert row(tried).hold_lapses_at == used.expires_at
+
+
+def test_after_the_end_nothing_is_tried_and_nothing_recorded_as_tried(world, used, opened):
+    end_grant(grant_id=used.grant_id, actor=None, reason=EndReason.REVOKED, now=world.now, cut=False)
+    for line in ("echo restart nginx", "sleep 5 nightly", "echo stop nginx", "id"):
+        with pytest.raises(GrantIsOver):
+            run(used, opened, line, now=world.now)
+    assert not CommandRun.objects.exists()
+
+
+def test_at_the_deadline_nothing_new_starts_not_even_what_may_finish(world, used, opened):
+    with pytest.raises(GrantIsOver):
+        run(used, opened, "sleep 5 nightly", now=used.expires_at)
+
+
+def test_a_session_that_was_closed_runs_nothing(world, used, opened):
+    """A gateway that slept while its sessions were closed for it would start what no end waits for."""
+    close_session(session_id=opened, reason="gateway lost", now=world.now)
+    for line in ("echo restart nginx", "echo stop nginx"):
+        with pytest.raises(GrantIsOver):
+            run(used, opened, line, now=world.now)
+    assert not Lease.objects.exists()
+
+
+def test_a_session_of_another_grant_or_target_runs_nothing(world, used, opened):
+    other = use(world.grant(), now=world.now)
+    elsewhere = use(world.grant(), "web-2", now=world.now)
+    for wrong in (other, elsewhere):
+        with pytest.raises(GrantIsOver):
+            run(wrong, opened, now=world.now)
+    with pytest.raises(GrantIsOver):
+        run(used, 0, now=world.now)
+
+
+def test_an_extended_grant_gives_the_new_deadline_although_the_use_is_old(world, used, opened):
+    from sessions_app.operations.requests.extend_grant import extend_grant
+
+    extend_grant(grant_id=used.grant_id, requester=world.alice, seconds=600, now=world.now)
+    assert run(used, opened, now=after(world, minutes=65)).deadline == after(world, minutes=70)
+
+
+def test_a_lease_that_was_proven_gone_counts_again(world, used, opened):
+    run(used, opened, now=world.now)
+    Lease.objects.update(gone_at=world.now)
+    run(used, opened, now=world.now)
+    assert Lease.objects.get().gone_at is None
+
+
+def test_an_end_and_a_command_at_once_leave_no_command_that_the_end_does_not_see(live_world):
+    for _ in range(6):
+        grant = live_world.grant()
+        used = use(grant, now=live_world.now)
+        opened = session(used, now=live_world.now)
+        tried, ended = at_once(
+            lambda used=used, opened=opened: run(used, opened, now=live_world.now),
+            lambda grant=grant: end_grant(
+                grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=live_world.now
+            ),
+        )
+        assert ended.state == "revoking"
+        assert isinstance(tried, GrantIsOver) or grant.leases.exists()
+        order = events(grant.ref)
+        if "command.allowed" in order:
+            assert order.index("command.allowed") < order.index("grant.revoking")
+    assert intact()
+
+
+def test_closing_a_session_and_a_command_in_it_at_once_leave_no_command_unfinished(
+    live_world, owner_connection
+):
+    grant = live_world.grant()
+    used = use(grant, now=live_world.now)
+    opened = session(used, now=live_world.now)
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        closing = Started(lambda: close_session(session_id=opened, reason="gateway lost", now=live_world.now))
+        wait_for_waiters(owner_connection, 1)
+        typed = Started(lambda: run(used, opened, now=live_world.now))
+        wait_for_waiters(owner_connection, 2)
+    assert closing.result() is None
+    assert isinstance(typed.result(), GrantIsOver)
+    assert not CommandRun.objects.filter(state=RunState.RUNNING).exists()

@@ -1,0 +1,51 @@
+"""A holder takes a held command back."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.kernel.errors import NotFound
+from sessions_app.models import CommandRun
+from sessions_app.operations.requests.decide_request import AlreadyDecided
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
+from sessions_app.queries.grants import hold_of
+from tests.support import acts
+
+
+@pytest.fixture
+def run(world, now):
+    used = acts.use(world.grant(), now=now)
+    tried = acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
+    return CommandRun.objects.get(pk=tried.run_id)
+
+
+def test_nobody_can_allow_it_any_more(world, run, now):
+    withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.ended_at) == ("cut", "its holder withdrew it", now)
+    with pytest.raises(AlreadyDecided):
+        decide_hold(run_id=run.pk, actor=world.bob, allow=True, now=now)
+    assert acts.last("command.hold_decided", run.grant.ref).data["withdrawn"] is True
+
+
+def test_whoever_waits_for_it_is_told(world, run, now):
+    withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
+    assert hold_of(run.pk, now).message == "It was withdrawn."
+
+
+def test_only_its_holder_may(world, run, now):
+    for other in (world.bob, world.charlie, world.admin):
+        with pytest.raises(NotFound):
+            withdraw_hold(run_id=run.pk, actor=other, now=now)
+
+
+def test_one_that_is_decided_or_withdrawn_stays(world, run, now):
+    withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
+    with pytest.raises(AlreadyDecided):
+        withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
+
+
+def test_one_that_has_lapsed_stays(world, run):
+    with pytest.raises(AlreadyDecided):
+        withdraw_hold(run_id=run.pk, actor=world.alice, now=run.hold_lapses_at)
