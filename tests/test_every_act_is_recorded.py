@@ -90,7 +90,7 @@ NO_ACTS = {
         accounts.operations.forget_sessions.forget_sessions sessions_app.operations.forget_webhooks.forget_webhooks""",
     "part of verbs that are recorded": """
         sessions_app.operations.change_factors.end_sign_ins sessions_app.operations.sessions.finish_run.cut_unfinished
-        sessions_app.operations.save_draft.write_draft sessions_app.operations.keep_versions.keep_versions
+        sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions
         sessions_app.operations.webhook_endpoint.set_owners""",
 }
 # What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.

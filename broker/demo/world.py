@@ -16,7 +16,7 @@ from broker.audit.actor import Actor
 from broker.demo.api import Api
 from broker.demo.catalogue import AGENT, PEOPLE, Host, Login, files
 from broker.kernel import clock
-from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import trusted_ssh_cas
 

@@ -16,7 +16,7 @@ from accounts.operations.create_identity import create_identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
-from sessions_app.operations.save_document import state_of
+from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.web.doors import who
 from sessions_app.web.reads.welcome import members
 from sessions_app.web.saving import Outcome, press

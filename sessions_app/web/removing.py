@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from broker.kernel import clock
-from sessions_app.operations.remove_document import Kind, remove_document
+from sessions_app.operations.catalogue.remove_document import Kind, remove_document
 from sessions_app.web.doors import who
 from sessions_app.web.saving import ending
 

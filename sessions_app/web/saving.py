@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import Grant
-from sessions_app.operations.catalogue_plan import MoreWouldEnd, Plan
-from sessions_app.operations.save_document import Kind, save_document
-from sessions_app.operations.save_draft import CannotBeRead
+from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd, Plan
+from sessions_app.operations.catalogue.save_document import Kind, save_document
+from sessions_app.operations.catalogue.save_draft import CannotBeRead
 from sessions_app.policy.documents import Problem
 from sessions_app.web.doors import who
 

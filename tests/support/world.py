@@ -151,7 +151,7 @@ class World:
 
     def apply(self, files: dict[str, str] | None = None, *, now=None, **more):
         """Make the catalogue what the files say, on top of what the world began with."""
-        from sessions_app.operations.apply_catalogue import apply_catalogue
+        from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 
         return apply_catalogue(
             files={**self.catalogue, **(files or {})}, actor=SETUP, now=now or self.now, **more

@@ -26,9 +26,9 @@ from sessions_app.api.shapes.catalogue import (
     VersionShape,
 )
 from sessions_app.models import CommandSetVersion
-from sessions_app.operations.apply_catalogue import Plan, apply_catalogue
-from sessions_app.operations.publish_command_set import key_of, publish_command_set
-from sessions_app.operations.save_draft import save_draft
+from sessions_app.operations.catalogue.apply_catalogue import Plan, apply_catalogue
+from sessions_app.operations.catalogue.publish_command_set import key_of, publish_command_set
+from sessions_app.operations.catalogue.save_draft import save_draft
 from sessions_app.policy.commands.answers import CompileError, Refused
 from sessions_app.policy.commands.kinds import compile_open, decide
 from sessions_app.queries.commands import compiled, document_of

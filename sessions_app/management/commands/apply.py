@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from broker.audit.actor import Actor
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.apply_catalogue import Plan, apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import Plan, apply_catalogue
 from sessions_app.policy.catalogue import FOLDERS
 
 MARKS = {"create": "+", "change": "~", "remove": "-"}

@@ -14,7 +14,7 @@ from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
-from sessions_app.operations.catalogue_lock import catalogue_stands
+from sessions_app.operations.catalogue.catalogue_lock import catalogue_stands
 from sessions_app.operations.grants.beat import beat_before
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant

@@ -17,7 +17,7 @@ from sessions_app.models import (
     Grant,
     RequestState,
 )
-from sessions_app.operations.publish_command_set import key_of
+from sessions_app.operations.catalogue.publish_command_set import key_of
 from sessions_app.policy.catalogue import read_command_set
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused
 from sessions_app.policy.commands.diff import Change, diff_documents

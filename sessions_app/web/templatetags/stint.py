@@ -28,7 +28,7 @@ from sessions_app.models import (
     RunState,
     Verdict,
 )
-from sessions_app.operations.publish_command_set import accepted_findings, key_of
+from sessions_app.operations.catalogue.publish_command_set import accepted_findings, key_of
 from sessions_app.operations.requests.check_request import Preview
 from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.policy.durations import say_duration

@@ -11,8 +11,8 @@ from django.urls import reverse
 from broker.kernel import clock
 from broker.kernel.errors import Conflict, StintError
 from sessions_app.models import CommandSet, CommandSetVersion
-from sessions_app.operations.publish_command_set import publish_command_set
-from sessions_app.operations.save_draft import CannotBeRead, save_draft
+from sessions_app.operations.catalogue.publish_command_set import publish_command_set
+from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
 from sessions_app.policy.commands.kinds import kinds, starter
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import PARAMETER

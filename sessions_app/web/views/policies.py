@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet
-from sessions_app.operations.save_document import state_of
+from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.queries import facts

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import Environment, Risk
-from sessions_app.operations.save_document import save_document
+from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source

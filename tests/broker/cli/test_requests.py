@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from broker.kernel import clock
-from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from tests.support.acts import policy
 from tests.support.catalogue import FILES
 from tests.support.gateway import eventually

@@ -11,13 +11,13 @@ from django.core.management import call_command
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import EndReason, Grant, GrantState, Lease
+from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
+from sessions_app.operations.catalogue.save_draft import save_draft
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.publish_command_set import NotFitToPublish, key_of, publish_command_set
 from sessions_app.operations.requests.check_request import check_request
-from sessions_app.operations.save_draft import save_draft
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.kubernetes.cluster import Cluster, in_process
 from tests.support.kubernetes.server import ApiServer

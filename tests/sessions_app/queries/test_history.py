@@ -46,7 +46,7 @@ def test_the_record_has_the_digest_of_every_version(world):
 
 
 def test_a_plan_that_is_not_carried_out_keeps_nothing(world):
-    from sessions_app.operations.apply_catalogue import apply_catalogue
+    from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 
     apply_catalogue(
         files=acts.policy(world, max_duration="2h"), actor=Actor.system("test"), plan_only=True, now=world.now
@@ -55,7 +55,7 @@ def test_a_plan_that_is_not_carried_out_keeps_nothing(world):
 
 
 def test_what_is_removed_stays_readable(world):
-    from sessions_app.operations.remove_document import remove_document
+    from sessions_app.operations.catalogue.remove_document import remove_document
 
     remove_document(kind="policies", name="web-work", actor=world.admin, now=world.now + HOUR)
     gone, stood = versions_of("policy", "web-work", world.admin)

@@ -13,13 +13,13 @@ from django.test import Client
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState
+from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import RequestRefused
-from sessions_app.operations.save_document import save_document
 from sessions_app.queries import deciders
 from sessions_app.web.reads import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for

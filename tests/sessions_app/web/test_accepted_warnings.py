@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import StintError
-from sessions_app.operations.publish_command_set import NotFitToPublish, key_of, publish_command_set
-from sessions_app.operations.save_draft import save_draft
+from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
+from sessions_app.operations.catalogue.save_draft import save_draft
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import after
 

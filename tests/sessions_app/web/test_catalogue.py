@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import CommandSet
-from sessions_app.operations.save_draft import save_draft
+from sessions_app.operations.catalogue.save_draft import save_draft
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.reads.policies import sentences
 from tests.support import acts

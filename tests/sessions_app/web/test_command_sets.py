@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sessions_app.models import CommandSet, CommandSetVersion
-from sessions_app.operations.save_draft import save_draft
+from sessions_app.operations.catalogue.save_draft import save_draft
 from tests.support.acts import change, policy
 from tests.support.mcp_site import files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from tests.support import acts
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from broker.kernel import clock
 from sessions_app.models import EndReason, GrantState
-from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential

@@ -82,7 +82,7 @@ def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
         world_files = {name: text for name, text in world.catalogue.items() if name != gone}
         from django.db import transaction
 
-        from sessions_app.operations.apply_catalogue import apply_catalogue
+        from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
         from tests.support.world import SETUP
 
         step = transaction.savepoint()

@@ -16,8 +16,8 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound, StintError
 from broker.kernel.text import checked_text
 from sessions_app.models import CommandSet, CommandSetVersion
-from sessions_app.operations.catalogue_lock import lock_catalogue
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, may_set_up
+from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
+from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 from sessions_app.queries.unfit import unfit_where_used

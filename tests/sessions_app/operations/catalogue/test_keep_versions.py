@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.audit.actor import Actor
 from sessions_app.models import DocumentVersion
-from sessions_app.operations.keep_versions import keep_versions
+from sessions_app.operations.catalogue.keep_versions import keep_versions
 
 ROBOT = Actor.system("test")
 

@@ -7,9 +7,9 @@ from guardian.shortcuts import assign_perm
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, GrantState
-from sessions_app.operations.catalogue_plan import MoreWouldEnd
-from sessions_app.operations.remove_document import remove_document
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp
+from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
+from sessions_app.operations.catalogue.remove_document import remove_document
+from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
 from tests.support.acts import intact, last
 
 THINGS = [

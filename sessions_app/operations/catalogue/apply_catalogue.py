@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet
-from sessions_app.operations.catalogue_changes import (
+from sessions_app.operations.catalogue.catalogue_changes import (
     check_names,
     is_published,
     live_rows,
@@ -23,8 +23,8 @@ from sessions_app.operations.catalogue_changes import (
     write_source,
     write_webhook,
 )
-from sessions_app.operations.catalogue_plan import Change, Plan, one_change
-from sessions_app.operations.write_trust_policy import write_trust_policy
+from sessions_app.operations.catalogue.catalogue_plan import Change, Plan, one_change
+from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
 from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.kinds import lint

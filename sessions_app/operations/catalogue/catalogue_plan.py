@@ -17,9 +17,9 @@ from broker.audit.events import Event
 from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
 from sessions_app.models import Grant
-from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
+from sessions_app.operations.catalogue.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
-from sessions_app.operations.keep_versions import keep_versions
 
 # Each change has its own entry; the entry of the whole names so many.
 MOST_TOLD = 200

@@ -8,7 +8,7 @@ import yaml
 from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Cluster, CommandSet, Target, WebhookEndpoint, WorkflowSource
-from sessions_app.operations.catalogue_changes import (
+from sessions_app.operations.catalogue.catalogue_changes import (
     check_names,
     cluster_data,
     cluster_document,

@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandSetVersion
-from sessions_app.operations.publish_command_set import NotFitToPublish, key_of, publish_command_set
-from sessions_app.operations.save_draft import OnlyAdministratorsSetUp, save_draft
+from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
+from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, save_draft
 from tests.support.acts import at_once, last
 
 

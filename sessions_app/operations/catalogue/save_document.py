@@ -18,7 +18,7 @@ from sessions_app.models import (
     WebhookEndpoint,
     WorkflowSource,
 )
-from sessions_app.operations.catalogue_changes import (
+from sessions_app.operations.catalogue.catalogue_changes import (
     cluster_data,
     cluster_document,
     plain,
@@ -30,12 +30,17 @@ from sessions_app.operations.catalogue_changes import (
     write_source,
     write_webhook,
 )
-from sessions_app.operations.catalogue_plan import Plan, one_change
+from sessions_app.operations.catalogue.catalogue_plan import Plan, one_change
+from sessions_app.operations.catalogue.save_draft import (
+    CannotBeRead,
+    OnlyAdministratorsSetUp,
+    keep_name,
+    may_set_up,
+)
+from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
 from sessions_app.operations.cluster_connection import aimed_elsewhere
-from sessions_app.operations.save_draft import CannotBeRead, OnlyAdministratorsSetUp, keep_name, may_set_up
 from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflow_sources import shown_document
-from sessions_app.operations.write_trust_policy import write_trust_policy
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one
 from sessions_app.policy.documents import (
     MAX_PROBLEMS,

@@ -6,9 +6,9 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
-from sessions_app.operations.publish_command_set import publish_command_set
+from sessions_app.operations.catalogue.publish_command_set import publish_command_set
+from sessions_app.operations.catalogue.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
 from sessions_app.operations.requests.check_request import NothingToAskFor
-from sessions_app.operations.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
 from tests.support.acts import change, last, policy
 
 

@@ -16,7 +16,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.models.catalogue import CommandSetQuerySet
-from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
 from sessions_app.policy.catalogue import CommandSetFile, read_command_set
 from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.findings import Finding

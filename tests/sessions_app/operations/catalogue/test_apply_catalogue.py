@@ -19,7 +19,7 @@ from sessions_app.models import (
     GrantState,
     Target,
 )
-from sessions_app.operations.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import (

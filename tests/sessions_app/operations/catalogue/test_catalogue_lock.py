@@ -6,7 +6,7 @@ from django.db import transaction
 
 from broker.kernel import clock
 from sessions_app.models import GrantState
-from sessions_app.operations.catalogue_lock import lock_catalogue
+from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
 from sessions_app.operations.grants.provision_grant import provision_grant
 from tests.support.threads import in_thread
 
