@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from broker import health
-from sessions_app.operations.cluster_connection import catalogue_schemas
+from sessions_app.operations.targets.cluster_connection import catalogue_schemas
 from sessions_app.policy.webhooks import message_schema
 
 

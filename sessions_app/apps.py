@@ -17,6 +17,6 @@ class SessionsAppConfig(AppConfig):
 
 
 def _register() -> None:
-    from sessions_app.operations import connect  # noqa: PLC0415  # it needs the models, and much memory
+    from sessions_app.operations.targets import connect  # noqa: PLC0415  # it needs the models, and much memory
 
     connect.register_all()

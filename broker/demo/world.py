@@ -17,7 +17,7 @@ from broker.demo.api import Api
 from broker.demo.catalogue import AGENT, PEOPLE, Host, Login, files
 from broker.kernel import clock
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import trusted_ssh_cas
 
 DEMO = Actor.system("demo")

@@ -18,7 +18,7 @@ from broker.kernel.errors import NotFound
 from broker.kernel.networks import Network
 from sessions_app.models import WebhookEndpoint
 from sessions_app.notifications.webhook import Forbidden, check_url
-from sessions_app.operations.cluster_connection import STORED, secret_of_server
+from sessions_app.operations.targets.cluster_connection import STORED, secret_of_server
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import Who
 from sessions_app.policy.webhooks import WebhookDocument, key_of_secret, secret_of_key

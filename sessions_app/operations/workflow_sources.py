@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
 from broker.kernel.errors import Unavailable
 from sessions_app.models import WorkflowSource
-from sessions_app.operations.cluster_connection import STORED, secret_of
+from sessions_app.operations.targets.cluster_connection import STORED, secret_of
 from sessions_app.policy.catalogue import SourceDocument
 from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields

@@ -11,7 +11,7 @@ from typing import Any
 from django.http import QueryDict
 
 from sessions_app.connectors.registry import ConnectorType, type_of
-from sessions_app.operations.cluster_connection import STORED
+from sessions_app.operations.targets.cluster_connection import STORED
 from sessions_app.policy.catalogue import ClusterDocument, fingerprint_of
 from sessions_app.policy.documents import Problem
 from sessions_app.web.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from sessions_app.connectors.base import secret_fields
 from sessions_app.connectors.registry import ConnectorType
-from sessions_app.operations.cluster_connection import STORED
+from sessions_app.operations.targets.cluster_connection import STORED
 
 PREFIX = "connection."
 

@@ -41,7 +41,7 @@ _LATE_MS = 50
 
 def run(report: Report) -> None:
     """Measure."""
-    importlib.import_module("sessions_app.operations.connect")  # it registers the kinds of cluster
+    importlib.import_module("sessions_app.operations.targets.connect")  # it registers the kinds of cluster
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as name:
         folder = Path(name)
         few = _few(folder)

@@ -34,7 +34,7 @@ def bare_place() -> Iterator[tuple[str, Place]]:
 def place_with_targets(**env: str) -> Iterator[Place]:
     """A gateway with two targets."""
     from broker.kernel import clock
-    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+    from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 
     with database() as (name, world), _folder() as folder:
         options = [environment(folder)]

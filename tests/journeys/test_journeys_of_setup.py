@@ -13,7 +13,7 @@ def work() -> None:
     """What the worker does: carry out the checks that wait. In a thread, for the browser's loop runs in this one."""
     from broker.kernel import clock
     from sessions_app.models import TargetCheck
-    from sessions_app.operations.carry_out_check import carry_out_check
+    from sessions_app.operations.targets.carry_out_check import carry_out_check
 
     def carry_out() -> None:
         for pk in list(TargetCheck.objects.filter(finished_at__isnull=True).values_list("pk", flat=True)):
@@ -84,7 +84,7 @@ def test_commands_are_written_tried_and_published(live_world, visit):
 
 def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
     from sessions_app.models import Target
-    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+    from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 
     ca = ensure_ssh_ca(now=live_world.now)
     with SshTarget([], ["web"]) as sshd:

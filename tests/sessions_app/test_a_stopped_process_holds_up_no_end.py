@@ -18,8 +18,8 @@ from sessions_app.models import EndReason, GatewayNode, GrantState, Observation,
 from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.reconcile_cluster import SILENT, reconcile_all
 from sessions_app.operations.sweep import end_baseless, sweep
+from sessions_app.operations.targets.reconcile_cluster import SILENT, reconcile_all
 from tests.support.acts import Started, after, events, intact, policy, session, use
 from tests.support.gateway import eventually
 from tests.support.pace import allow
@@ -258,7 +258,7 @@ GOING_ROUND = """
 import django; django.setup()
 import os, signal
 from broker.kernel import clock
-from sessions_app.operations.reconcile_cluster import reconcile_all
+from sessions_app.operations.targets.reconcile_cluster import reconcile_all
 def now():
     print("going round", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -19,8 +19,8 @@ from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError
 from sessions_app import tasks
 from sessions_app.models import Grant
-from sessions_app.operations.connect import connector_for
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.connect import connector_for
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import ssh_ca_private_key
 from sessions_app.queries.receipts import receipt
 from tests.environment import CANARY

@@ -18,7 +18,7 @@ from sessions_app.operations.catalogue.catalogue_changes import cluster_data
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
-from sessions_app.operations.cluster_connection import STORED, stored_secrets
+from sessions_app.operations.targets.cluster_connection import STORED, stored_secrets
 from tests.support.world import HOST_KEY
 
 DORA = {"administrators": {"identities": ["dora"]}}

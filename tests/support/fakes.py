@@ -9,7 +9,7 @@ from typing import Any
 
 from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector
-from sessions_app.operations import connect
+from sessions_app.operations.targets import connect
 
 
 @contextmanager

@@ -399,7 +399,7 @@ def _database(scene: Scene) -> None:
     from sessions_app.connectors.fake import FakeConnector
     from sessions_app.models import Cluster
     from sessions_app.operations.grants.prepare_grant import prepare_grant
-    from sessions_app.operations.reconcile_cluster import reconcile_cluster
+    from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
     from tests.support.fakes import serving
 
     fake = FakeConnector(kind="postgres")

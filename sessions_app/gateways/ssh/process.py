@@ -31,8 +31,8 @@ from sessions_app.gateways.ssh.registry import Registry
 from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
 from sessions_app.gateways.ssh.sweeper import Sweeper
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.recordings import Rooms
 
 log = structlog.get_logger(__name__)

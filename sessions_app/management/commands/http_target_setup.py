@@ -12,8 +12,8 @@ from broker.kernel.crypto import new_token
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.http.snippets import PROXIES, snippet
 from sessions_app.models import Cluster
-from sessions_app.operations.note_setup_shown import note_setup_shown
-from sessions_app.operations.target_setup import UPSTREAM, http_sites
+from sessions_app.operations.targets.note_setup_shown import note_setup_shown
+from sessions_app.operations.targets.target_setup import UPSTREAM, http_sites
 
 
 class Command(BaseCommand):

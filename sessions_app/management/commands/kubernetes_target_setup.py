@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from broker.kernel import clock
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.models import Cluster, CommandSet
-from sessions_app.operations.note_setup_shown import note_setup_shown
+from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.queries.commands import compiled_open

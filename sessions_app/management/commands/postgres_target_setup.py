@@ -11,7 +11,7 @@ from broker.kernel import clock
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger, target_setup
 from sessions_app.models import Cluster
-from sessions_app.operations.note_setup_shown import note_setup_shown
+from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 
 
 class Command(BaseCommand):

@@ -11,10 +11,10 @@ from broker.audit.actor import Actor
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import SigningKey
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.prepare_ssh_ca import prepare_ssh_ca
-from sessions_app.operations.retire_ssh_ca import retire_ssh_ca
-from sessions_app.operations.rotate_ssh_ca import rotate_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.prepare_ssh_ca import prepare_ssh_ca
+from sessions_app.operations.targets.retire_ssh_ca import retire_ssh_ca
+from sessions_app.operations.targets.rotate_ssh_ca import rotate_ssh_ca
 from sessions_app.queries.authority import trusted_ssh_cas
 
 ADMINISTRATOR = Actor.system("command-line")

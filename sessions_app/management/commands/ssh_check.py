@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from broker.audit.actor import Actor
 from broker.kernel import clock
 from sessions_app.models import Target
-from sessions_app.operations.look_at_target import is_right, look_at_target
+from sessions_app.operations.targets.look_at_target import is_right, look_at_target
 
 
 class Command(BaseCommand):

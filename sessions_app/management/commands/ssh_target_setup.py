@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 from broker.kernel import clock
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import Target
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.note_setup_shown import note_setup_shown
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 from sessions_app.queries.authority import trusted_ssh_cas
 
 

@@ -38,7 +38,7 @@ from sessions_app.operations.catalogue.save_draft import (
     may_set_up,
 )
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
-from sessions_app.operations.cluster_connection import aimed_elsewhere
+from sessions_app.operations.targets.cluster_connection import aimed_elsewhere
 from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflow_sources import shown_document
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one

@@ -21,10 +21,10 @@ from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
-from sessions_app.operations.connect import connector_for, lease_of
 from sessions_app.operations.grants.prepare_grant import maker_of, recorded
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
+from sessions_app.operations.targets.connect import connector_for, lease_of
 from sessions_app.operations.tell import tell
 from sessions_app.operations.tell_of_end import tell_of_end
 

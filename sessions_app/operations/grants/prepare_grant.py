@@ -21,9 +21,9 @@ from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
 from sessions_app.connectors.base import Lease as Made
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.connect import connector_for, spec_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import activate
+from sessions_app.operations.targets.connect import connector_for, spec_of
 from sessions_app.queries.undoing import to_make
 
 log = structlog.get_logger(__name__)

@@ -20,8 +20,8 @@ from broker.audit.standing import settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Statement, moment, number, text
 from sessions_app.connectors.base import ConnectorError, Place
-from sessions_app.operations.cluster_connection import parameters_of
 from sessions_app.operations.sessions.authorize_use import AnyUse, _bound, _kept
+from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.mcp.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest

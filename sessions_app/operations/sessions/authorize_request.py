@@ -22,8 +22,8 @@ from broker.audit.actor import ActorKind
 from broker.audit.standing import settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Statement, number, text
-from sessions_app.operations.cluster_connection import stored_secrets
 from sessions_app.operations.sessions.authorize_use import _bound, _kept
+from sessions_app.operations.targets.cluster_connection import stored_secrets
 from sessions_app.policy.commands.http.decide import CompiledSet
 from sessions_app.queries.commands import compiled_by_digest
 

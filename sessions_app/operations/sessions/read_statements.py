@@ -23,7 +23,7 @@ from sessions_app.models import (
     RunState,
     Session,
 )
-from sessions_app.operations.connect import lease_of
+from sessions_app.operations.targets.connect import lease_of
 
 NODE = "postgres"
 # The server's log is read once more after the end: what ran last was not in it yet.

@@ -12,8 +12,8 @@ from broker.kernel import clock
 from sessions_app.connectors.registry import find, types
 from sessions_app.models import Cluster, Environment, Risk
 from sessions_app.operations.catalogue.save_document import state_of
-from sessions_app.operations.check_target import check_target
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.check_target import check_target
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.facts import Unreadable
 from sessions_app.web.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post

@@ -17,7 +17,7 @@ from tests.support.world import make_world
 def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) -> Iterator[Place]:
     """Database, people, targets, gateway."""
     from broker.kernel import clock
-    from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+    from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 
     folder = tmp_path_factory.mktemp("place")
     name = f"stint_place_{os.getpid()}_{folder.name.removeprefix('place')}"

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sessions_app.connectors.http.connector import HTTPParameters
-from tests.sessions_app.operations.test_target_setup import KEY, cluster
+from tests.sessions_app.operations.targets.test_target_setup import KEY, cluster
 
 
 def printed(*words: str, **options: str) -> str:

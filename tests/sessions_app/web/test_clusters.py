@@ -13,10 +13,10 @@ from broker.audit.models import AuditEntry
 from sessions_app.connectors.base import ConnectionParameters
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
-from sessions_app.operations.cluster_connection import stored_secrets
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.cluster_connection import stored_secrets
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from tests.sessions_app.web.test_queries import count
 from tests.support.fakes import serving
 from tests.support.world import HOST_KEY

@@ -10,7 +10,7 @@ from django.test import Client
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, Target, TargetCheck
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.policy.commands.kinds import starter
 from tests.support.world import HOST_KEY, SETUP
 

@@ -12,7 +12,7 @@ from sessions_app.operations.catalogue.publish_command_set import NotFitToPublis
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue

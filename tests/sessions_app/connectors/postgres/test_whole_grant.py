@@ -14,7 +14,7 @@ from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
 from tests.support.acts import awake, intact
 from tests.support.world import SETUP

@@ -11,7 +11,7 @@ from accounts.actors import actor_of
 from broker.kernel.lock import held
 from sessions_app.connectors.base import CALL_SECONDS, CheckStep
 from sessions_app.models import TargetCheck
-from sessions_app.operations.look_at_target import is_right, kept, record_look, steps_of
+from sessions_app.operations.targets.look_at_target import is_right, kept, record_look, steps_of
 
 # Messages are given this long before a row counts as lost.
 PATIENCE = dt.timedelta(seconds=3)

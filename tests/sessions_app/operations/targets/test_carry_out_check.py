@@ -9,9 +9,9 @@ from broker.demo.sshd import SshTarget
 from broker.kernel import clock
 from sessions_app import tasks
 from sessions_app.models import Target, TargetCheck
-from sessions_app.operations.carry_out_check import carry_out_check, lost_checks
-from sessions_app.operations.check_target import check_target
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
+from sessions_app.operations.targets.check_target import check_target
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from tests.support.acts import after, at_once, events, intact, last
 from tests.support.gateway import eventually
 from tests.support.world import make_world

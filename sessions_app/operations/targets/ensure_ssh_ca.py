@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from broker.audit.actor import Actor
 from sessions_app.models import SigningKey
-from sessions_app.operations.prepare_ssh_ca import make_key
+from sessions_app.operations.targets.prepare_ssh_ca import make_key
 from sessions_app.queries.authority import active_ssh_ca
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import SigningKey
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 from tests.support.acts import at_once, last
 

@@ -10,7 +10,7 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Lease, Observation
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.reconcile_cluster import (
+from sessions_app.operations.targets.reconcile_cluster import (
     _ROUND,
     SETTLED,
     reconcile_all,

@@ -11,7 +11,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import SigningKey
-from sessions_app.operations.prepare_ssh_ca import prepared_ssh_ca
+from sessions_app.operations.targets.prepare_ssh_ca import prepared_ssh_ca
 from sessions_app.queries.authority import SSH_USER_CA
 
 

@@ -14,7 +14,7 @@ from broker.audit.record import Json, record
 from broker.kernel.text import recordable
 from sessions_app.connectors.base import CheckStep, CommandChecker, ConnectorError
 from sessions_app.models import Target
-from sessions_app.operations.connect import connector_for, place_of_target
+from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.queries.commands import published_sets
 
 # What an answer says of a target may be long; a page and the record need no more of it.

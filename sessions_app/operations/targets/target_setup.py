@@ -18,7 +18,7 @@ from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger
 from sessions_app.connectors.postgres.setup import target_setup as postgres_setup
 from sessions_app.models import Cluster
-from sessions_app.operations.connect import place_of_target
+from sessions_app.operations.targets.connect import place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet

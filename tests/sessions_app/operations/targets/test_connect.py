@@ -9,8 +9,8 @@ from django.db import connection
 
 from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.operations.connect import connector_for
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.connect import connector_for
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 
 
 def test_an_unknown_kind_has_no_connector(db):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import SigningKey
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.prepare_ssh_ca import prepare_ssh_ca
-from sessions_app.operations.rotate_ssh_ca import NotPrepared, rotate_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.prepare_ssh_ca import prepare_ssh_ca
+from sessions_app.operations.targets.rotate_ssh_ca import NotPrepared, rotate_ssh_ca
 from sessions_app.queries.authority import active_ssh_ca, trusted_ssh_cas
 from tests.support.acts import at_once, last
 from tests.support.world import SETUP

@@ -20,7 +20,7 @@ from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.connectors.ssh.setup import ACCOUNT
 from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
-from sessions_app.operations.cluster_connection import parameters_of
+from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 from sessions_app.queries.commands import compiled

@@ -7,10 +7,10 @@ from django.db import IntegrityError, transaction
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import SigningKey
-from sessions_app.operations.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.operations.prepare_ssh_ca import prepare_ssh_ca
-from sessions_app.operations.retire_ssh_ca import StillSigns, retire_ssh_ca
-from sessions_app.operations.rotate_ssh_ca import rotate_ssh_ca
+from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.prepare_ssh_ca import prepare_ssh_ca
+from sessions_app.operations.targets.retire_ssh_ca import StillSigns, retire_ssh_ca
+from sessions_app.operations.targets.rotate_ssh_ca import rotate_ssh_ca
 from sessions_app.queries.authority import trusted_ssh_cas
 from tests.support.acts import events
 from tests.support.world import SETUP

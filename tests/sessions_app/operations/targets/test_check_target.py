@@ -9,7 +9,7 @@ from guardian.shortcuts import assign_perm
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Cluster, Target, TargetCheck
-from sessions_app.operations.check_target import OnlyAdministratorsCheck, check_target
+from sessions_app.operations.targets.check_target import OnlyAdministratorsCheck, check_target
 from tests.support.acts import after
 
 
