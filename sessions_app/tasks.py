@@ -29,8 +29,6 @@ from sessions_app.operations.gather_webhooks import endpoints_behind, gather_web
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.handle_delivery import handle_lost_deliveries
-from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.send_notices import mail_is_due, send_notices
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
@@ -39,6 +37,8 @@ from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.reconcile_cluster import reconcile_all
 from sessions_app.operations.warn_holders import warn_holders
+from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
+from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants import next_due
 from sessions_app.queries.undoing import clusters_of, clusters_of_leases, clusters_to_make
 

@@ -26,8 +26,8 @@ from sessions_app.api.fields import (
     WorkflowRef,
 )
 from sessions_app.models import RequestKind, Severity, Verdict, WorkflowKind
-from sessions_app.operations.open_workflow import PREFIX
 from sessions_app.operations.requests.request_access import MAX_TEXT
+from sessions_app.operations.workflows.open_workflow import PREFIX
 
 _LARGEST = 2**31 - 1
 # Leaves room for the rest of the body.

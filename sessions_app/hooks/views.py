@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from broker.kernel.problems import CONTENT_TYPE, from_error
-from sessions_app.operations.receive_delivery import receive_delivery
+from sessions_app.operations.workflows.receive_delivery import receive_delivery
 from sessions_app.workflows.base import MAX_DELIVERY
 
 

@@ -51,7 +51,7 @@ def planned(place: Place, *, begins: float, lasts: float):
 
 def close(place: Place, change) -> None:
     from broker.kernel import clock
-    from sessions_app.operations.close_workflow import close_workflow
+    from sessions_app.operations.workflows.close_workflow import close_workflow
 
     close_workflow(workflow_id=change.pk, actor=place.world.bob, now=clock.now(), note="Rolled back.")
 

@@ -189,7 +189,7 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
 
 def test_the_task_is_done_and_so_is_the_assistant(office):
     from broker.kernel import clock
-    from sessions_app.operations.close_workflow import close_workflow
+    from sessions_app.operations.workflows.close_workflow import close_workflow
 
     task = office.task("Toner")
     grant = office.assistant(task)

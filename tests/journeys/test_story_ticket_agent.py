@@ -127,9 +127,9 @@ async def work(place, token, ticket, close):
 
 def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(place):
     from sessions_app.models import AccessRequest
-    from sessions_app.operations.close_workflow import close_workflow
     from sessions_app.operations.grants.deprovision_grant import deprovision_grant
     from sessions_app.operations.grants.issue_credential import issue_credential
+    from sessions_app.operations.workflows.close_workflow import close_workflow
 
     world = place.world
     ticket = world.work(clusters=["desk"], title="A customer can't open a link", now=now())

@@ -447,7 +447,7 @@ def _desk(scene: Scene) -> None:
     from broker.audit.verify import verify
     from sessions_app.models import Bookmark
     from sessions_app.operations.catalogue.save_draft import save_draft
-    from sessions_app.operations.open_workflow import open_workflow
+    from sessions_app.operations.workflows.open_workflow import open_workflow
 
     world, now = scene.world, scene.now
     scene.key = add_ssh_key(

@@ -119,7 +119,7 @@ class World:
 
     def incident(self, who=None, *, now=None, **changes):
         """Bob, or who is given, opens an incident on the web servers."""
-        from sessions_app.operations.open_workflow import open_workflow
+        from sessions_app.operations.workflows.open_workflow import open_workflow
 
         what = {
             "kind": "incident",
@@ -132,7 +132,7 @@ class World:
 
     def work(self, kind="ticket", who=None, *, now=None, **changes):
         """Bob, or who is given, opens a ticket, or other work, on the web servers."""
-        from sessions_app.operations.open_workflow import open_workflow
+        from sessions_app.operations.workflows.open_workflow import open_workflow
 
         now = now or self.now
         what = {"title": "Restart the web servers", "clusters": ["web"]}

@@ -16,9 +16,9 @@ from sessions_app.api.filters import OfWorkflows
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.workflows import WorkflowShape
-from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.join_workflow import join_workflow
-from sessions_app.operations.open_workflow import open_workflow
+from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.join_workflow import join_workflow
+from sessions_app.operations.workflows.open_workflow import open_workflow
 
 
 class Workflows(Endpoint):

@@ -47,7 +47,7 @@ from sessions_app.operations.targets.cluster_connection import (
     shown_connection,
 )
 from sessions_app.operations.webhook_endpoint import check_address, endpoint_data, read_secret, set_owners
-from sessions_app.operations.workflow_sources import read_secrets, shown_document
+from sessions_app.operations.workflows.workflow_sources import read_secrets, shown_document
 from sessions_app.policy.catalogue import (
     Catalogue,
     ClusterDocument,

@@ -29,7 +29,7 @@ from sessions_app.models import (
     WorkflowKind,
     requestable,
 )
-from sessions_app.operations.open_workflow import PREFIX
+from sessions_app.operations.workflows.open_workflow import PREFIX
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.durations import say_duration, show_duration
 from sessions_app.policy.evaluate import clauses_for

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource, WorkflowState
-from sessions_app.operations.workflow_sources import shown_document
+from sessions_app.operations.workflows.workflow_sources import shown_document
 from sessions_app.web.reads.pages import Page, page_of
 from sessions_app.web.words import Look
 from sessions_app.workflows.registry import types

@@ -20,9 +20,9 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
-from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.open_workflow import open_workflow
 from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.open_workflow import open_workflow
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import Draft
 from sessions_app.web.reads import incidents as reads

@@ -14,7 +14,6 @@ from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestKind, RequestState, WorkflowState
-from sessions_app.operations.read_named_work import read_named_work
 from sessions_app.operations.requests.check_request import NewRequest, check_request
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.delete_bookmark import delete_bookmark
@@ -22,6 +21,7 @@ from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
+from sessions_app.operations.workflows.read_named_work import read_named_work
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.doors import ACT, FORM, back, page, who

@@ -13,8 +13,8 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.catalogue.save_document import state_of
-from sessions_app.operations.read_workflow import read_workflow
-from sessions_app.operations.rotate_source_secret import rotate_source_secret
+from sessions_app.operations.workflows.read_workflow import read_workflow
+from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import sources as reads
 from sessions_app.web.reads.editor import Typed, sent

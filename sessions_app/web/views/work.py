@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind, WorkflowState
-from sessions_app.operations.join_workflow import join_workflow
-from sessions_app.operations.open_workflow import PREFIX, open_workflow
+from sessions_app.operations.workflows.join_workflow import join_workflow
+from sessions_app.operations.workflows.open_workflow import PREFIX, open_workflow
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.forms import parse_start
 from sessions_app.web.reads import incidents as reads

@@ -11,7 +11,7 @@ from accounts.operations.create_token import create_token
 from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import AccessRequest, Grant, IdempotencyKey
-from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.acts import Started, at_once, events

@@ -9,7 +9,7 @@ from django.test import Client
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessRequest, Grant, InboundDelivery, Workflow, WorkflowSource
-from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.support.acts import after, intact, last
 from tests.support.outside import (
     outside,

@@ -17,7 +17,6 @@ from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import StintError
 from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
 from sessions_app.models import AccessPolicy, AccessRequest, EndReason, Grant, Notice, Workflow
-from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.escalate import escalate
 from sessions_app.operations.grants.delegate_grant import NotWithin, Part, delegate_grant, delegates_of
 from sessions_app.operations.grants.end_grant import end_grant
@@ -27,6 +26,7 @@ from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_g
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sweep import sweep
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.catalogue import schemas
 from sessions_app.queries import deciders
 from sessions_app.web.reads import count_waiting

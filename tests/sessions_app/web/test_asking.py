@@ -298,7 +298,7 @@ def test_an_incident_is_chosen_among_those_open_where_one_is_on_call(world, as_a
 
 
 def test_an_incident_that_was_closed_while_the_form_was_filled_gives_nothing(world, as_alice):
-    from sessions_app.operations.close_workflow import close_workflow
+    from sessions_app.operations.workflows.close_workflow import close_workflow
 
     incident = world.incident()
     close_workflow(workflow_id=incident.pk, actor=world.bob, now=world.now)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target, TargetCheck
-from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.save_bookmark import save_bookmark
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 

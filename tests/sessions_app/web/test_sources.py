@@ -83,7 +83,7 @@ def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
     with speaking_for() as adapter:
         adapter.work["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
-        from sessions_app.operations.read_workflow import read_workflow
+        from sessions_app.operations.workflows.read_workflow import read_workflow
 
         grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
         page = as_admin.post("/sources/pager/remove/").content.decode()

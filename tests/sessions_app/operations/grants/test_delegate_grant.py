@@ -164,7 +164,7 @@ def test_however_the_first_ends_nothing_is_left_below(world, grant, how):
     elif how == "all of it":
         end_all_of(identity_id=world.alice.pk, actor=world.admin, now=world.now)
     elif how == "work":
-        from sessions_app.operations.close_workflow import close_workflow
+        from sessions_app.operations.workflows.close_workflow import close_workflow
 
         assert child.workflow == incident
         close_workflow(workflow_id=incident.pk, actor=world.bob, now=world.now)

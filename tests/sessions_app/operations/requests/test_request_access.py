@@ -9,10 +9,10 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
-from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.check_request import BoundToOtherWork
 from sessions_app.operations.requests.request_access import RequestRefused
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.acts import after, at_once, awake, change, events, last, policy
 
 

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from sessions_app.models import Grant, GrantState, Workflow, WorkflowSource
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.read_workflow import (
+from sessions_app.operations.workflows.read_workflow import (
     SourceUnreadable,
     UnknownWork,
     WorkUnreadable,

@@ -8,9 +8,9 @@ from broker.audit.models import AuditEntry
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import NotFound
 from sessions_app.models import WorkflowSource
-from sessions_app.operations.receive_delivery import NotFromSource, receive_delivery
-from sessions_app.operations.rotate_source_secret import rotate_source_secret
-from sessions_app.operations.workflow_sources import secrets_of
+from sessions_app.operations.workflows.receive_delivery import NotFromSource, receive_delivery
+from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
+from sessions_app.operations.workflows.workflow_sources import secrets_of
 from tests.support.acts import Started, after, change, last, wait_for_waiters
 from tests.support.outside import signed_by_standard
 from tests.support.sources import DESK, delivery

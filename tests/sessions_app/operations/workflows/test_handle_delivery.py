@@ -8,8 +8,8 @@ import pytest
 from django.db import transaction
 
 from sessions_app.models import InboundDelivery, Workflow, WorkflowSource
-from sessions_app.operations.handle_delivery import KEPT, handle_delivery, handle_lost_deliveries
-from sessions_app.operations.read_workflow import read_workflow
+from sessions_app.operations.workflows.handle_delivery import KEPT, handle_delivery, handle_lost_deliveries
+from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.support.acts import Started, after, at_once, change, events, last
 from tests.support.sources import SOURCE, is_open, speaking_for
 

@@ -14,7 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import WorkflowSource
-from sessions_app.operations.workflow_sources import Secrets, sealed, secrets_of
+from sessions_app.operations.workflows.workflow_sources import Secrets, sealed, secrets_of
 
 # The new one and the one before: the source is told of the new one meanwhile.
 KEPT = 2

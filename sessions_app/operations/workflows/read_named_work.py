@@ -6,7 +6,7 @@ import datetime as dt
 
 from accounts.models import Identity
 from sessions_app.models import Workflow
-from sessions_app.operations.read_workflow import UnknownWork, read_workflow
+from sessions_app.operations.workflows.read_workflow import UnknownWork, read_workflow
 from sessions_app.queries.work import source_for, split_ref, work_for
 
 

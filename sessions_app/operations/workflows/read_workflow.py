@@ -13,9 +13,9 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import Cluster, EndReason, Grant, Workflow, WorkflowSource, WorkflowState
 from sessions_app.models.workflow import LONGEST_REF
-from sessions_app.operations.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.workflow_sources import SourceUnreadable, adapter_of, kind_of
+from sessions_app.operations.workflows.close_workflow import SOURCE, close_workflow
+from sessions_app.operations.workflows.workflow_sources import SourceUnreadable, adapter_of, kind_of
 from sessions_app.queries.work import split_ref, work_named
 from sessions_app.workflows.base import (
     LONGEST_ID,

@@ -7,8 +7,8 @@ from django.db import transaction
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Workflow
-from sessions_app.operations.close_workflow import close_workflow
-from sessions_app.operations.join_workflow import WorkClosed, join_workflow
+from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.join_workflow import WorkClosed, join_workflow
 from tests.support.acts import Started, at_once, events, intact, last, wait_for_waiters
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.operations.read_named_work import read_named_work
-from sessions_app.operations.read_workflow import UnknownWork
-from sessions_app.operations.workflow_sources import SourceUnreadable
+from sessions_app.operations.workflows.read_named_work import read_named_work
+from sessions_app.operations.workflows.read_workflow import UnknownWork
+from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from tests.support.acts import after, change
 from tests.support.sources import SOURCE, is_open, speaking_for
 

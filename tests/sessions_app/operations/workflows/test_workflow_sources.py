@@ -6,7 +6,7 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import WorkflowSource
-from sessions_app.operations.workflow_sources import (
+from sessions_app.operations.workflows.workflow_sources import (
     Secrets,
     SourceUnreadable,
     adapter_of,

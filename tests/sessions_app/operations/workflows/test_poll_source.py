@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 
 from sessions_app.models import Grant, Workflow, WorkflowSource
-from sessions_app.operations.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.operations.read_workflow import RESPITE, WorkUnreadable, read_workflow
 from sessions_app.operations.sweep import end_baseless
+from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
+from sessions_app.operations.workflows.read_workflow import RESPITE, WorkUnreadable, read_workflow
 from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, policy
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for

@@ -7,15 +7,15 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import InboundDelivery, Workflow, WorkflowSource
-from sessions_app.operations.handle_delivery import handle_lost_deliveries
-from sessions_app.operations.read_workflow import read_workflow
-from sessions_app.operations.receive_delivery import (
+from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
+from sessions_app.operations.workflows.read_workflow import read_workflow
+from sessions_app.operations.workflows.receive_delivery import (
     RECORDED_EVERY,
     DeliveryTooLarge,
     NotFromSource,
     receive_delivery,
 )
-from sessions_app.operations.workflow_sources import SourceUnreadable
+from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from sessions_app.workflows import registry
 from sessions_app.workflows.base import MAX_DELIVERY
 from tests.support.acts import after, at_once, change, events, intact, last

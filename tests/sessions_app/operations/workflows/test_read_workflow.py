@@ -8,10 +8,10 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Grant, Workflow, WorkflowSource
-from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.operations.requests.request_access import RequestRefused
+from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, events, intact, last, policy
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for

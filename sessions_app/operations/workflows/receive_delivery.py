@@ -14,8 +14,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource
-from sessions_app.operations.handle_delivery import handle_delivery
-from sessions_app.operations.workflow_sources import adapter_of, secrets_of
+from sessions_app.operations.workflows.handle_delivery import handle_delivery
+from sessions_app.operations.workflows.workflow_sources import adapter_of, secrets_of
 from sessions_app.workflows.base import MAX_DELIVERY, Delivery, DeliveryRefused, Hint
 
 log = structlog.get_logger(__name__)

@@ -7,11 +7,11 @@ from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import AccessPolicy, Grant, GrantState, Notice, RequestState, Workflow
-from sessions_app.operations.close_workflow import close_workflow
 from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.acts import after, at_once, awake, events, intact, last, policy, run, session, use
 
 SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
