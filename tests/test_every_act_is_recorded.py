@@ -43,7 +43,7 @@ READS = {
         tool:my_grants tool:request_status""",
     "says what would be, and does nothing of it": """
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
-        sessions_app.operations.requests.check_request.check_request sessions_app.operations.prove_token.prove_token""",
+        sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token""",
     "the same for everybody, and nobody's secret": """
         /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/ /streams/changes
         /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway""",
@@ -52,7 +52,7 @@ READS = {
         /grants/<gr:ref>/runs/<int:run>/output/""",
     "a challenge, kept in the browser's own session; what is answered to it is recorded": """
         /sign-in/provider/ /sign-in/passkey/ask/
-        sessions_app.operations.begin_provider_sign_in.begin_provider_sign_in""",
+        sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
         sessions_app.operations.each_free.each_free sessions_app.operations.grants.lock_descendants.lock_descendants
         accounts.operations.find_device.find_device""",
@@ -89,7 +89,7 @@ NO_ACTS = {
     "throws away what is over": """
         accounts.operations.forget_sessions.forget_sessions sessions_app.operations.forget_webhooks.forget_webhooks""",
     "part of verbs that are recorded": """
-        sessions_app.operations.change_factors.end_sign_ins sessions_app.operations.sessions.finish_run.cut_unfinished
+        sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.sessions.finish_run.cut_unfinished
         sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions
         sessions_app.operations.webhook_endpoint.set_owners""",
 }

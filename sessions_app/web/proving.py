@@ -22,8 +22,8 @@ from accounts.passkeys import State, possible
 from accounts.passwords import TooManyTries, check_password
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.prove_code import prove_code
-from sessions_app.operations.prove_passkey import prove_passkey
+from sessions_app.operations.identities.prove_code import prove_code
+from sessions_app.operations.identities.prove_passkey import prove_passkey
 from sessions_app.web.doors import who
 
 P = ParamSpec("P")

@@ -92,7 +92,7 @@ def test_the_pages_of_second_factors_are_accessible_and_fit(live_world, serve, c
 
 
 def _renew(world) -> list[str]:
-    from sessions_app.operations.renew_codes import renew_codes
+    from sessions_app.operations.identities.renew_codes import renew_codes
 
     return renew_codes(actor=world.alice, now=clock.now())
 

@@ -407,7 +407,7 @@ class Lifecycle(RuleBasedStateMachine):
             self._alive()
 
     def switch_alice(self, off) -> None:
-        from sessions_app.operations.disable_identity import disable_identity, enable_identity
+        from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 
         verb = disable_identity if off else enable_identity
         verb(identity_id=self.world.alice.pk, actor=self.world.admin, now=self.now)

@@ -25,8 +25,6 @@ from sessions_app.models import (
     Notice,
     Session,
 )
-from sessions_app.operations.disable_identity import disable_identity
-from sessions_app.operations.exchange_token import exchange_token
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.issue_http_token import issue_http_token
@@ -34,6 +32,8 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
+from sessions_app.operations.identities.disable_identity import disable_identity
+from sessions_app.operations.identities.exchange_token import exchange_token
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.authorize_call import authorize_call
 from sessions_app.operations.sessions.authorize_use import authorize_use

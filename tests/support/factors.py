@@ -34,7 +34,7 @@ def wrong_code(secret: str, at: dt.datetime) -> str:
 
 def give_app(identity: Any, now: dt.datetime, secret: str = SECRET) -> list[str]:
     """Set up an authenticator app a while ago; return the recovery codes."""
-    from sessions_app.operations.add_totp import add_totp
+    from sessions_app.operations.identities.add_totp import add_totp
 
     codes = add_totp(secret=secret, code=code_of(secret, now - 9 * STEP), actor=identity, now=now - 9 * STEP)
     identity.refresh_from_db()

@@ -74,7 +74,7 @@ class Device:
 def give_passkey(identity: Any, now: Any, name: str = "Laptop", **more: Any) -> Device:
     """Add a passkey to somebody's sign-in."""
     from accounts.passkeys import ask_to_add
-    from sessions_app.operations.add_passkey import add_passkey
+    from sessions_app.operations.identities.add_passkey import add_passkey
 
     device = Device(**more)
     asked, state = ask_to_add(identity)

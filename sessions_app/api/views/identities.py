@@ -20,7 +20,7 @@ from sessions_app.api.filters import ByNumber, OfIdentities
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.people import FreshTokenShape, IdentityShape, KeyShape, TokenShape
-from sessions_app.operations.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 
 
 class Identities(Endpoint):

@@ -12,7 +12,7 @@ from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.reset_factors import reset_factors
+from sessions_app.operations.identities.reset_factors import reset_factors
 
 
 class Command(BaseCommand):

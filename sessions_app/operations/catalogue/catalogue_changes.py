@@ -40,7 +40,7 @@ from sessions_app.operations.catalogue.publish_command_set import NotFitToPublis
 from sessions_app.operations.catalogue.save_draft import write_draft
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import why_not_start
-from sessions_app.operations.take_back_given import take_back_given
+from sessions_app.operations.identities.take_back_given import take_back_given
 from sessions_app.operations.targets.cluster_connection import (
     read_connection,
     settled,

@@ -17,10 +17,10 @@ from accounts.middleware import before_second_factor
 from accounts.passkeys import ask_to_add, possible
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.add_passkey import add_passkey
-from sessions_app.operations.add_totp import add_totp
-from sessions_app.operations.remove_factor import own_factor, remove_factor
-from sessions_app.operations.renew_codes import renew_codes
+from sessions_app.operations.identities.add_passkey import add_passkey
+from sessions_app.operations.identities.add_totp import add_totp
+from sessions_app.operations.identities.remove_factor import own_factor, remove_factor
+from sessions_app.operations.identities.renew_codes import renew_codes
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.proving import ask_again, keep_asked, prove_again, recently, take_asked
 from sessions_app.web.qr import qr_path, setup_address

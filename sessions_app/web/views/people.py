@@ -11,11 +11,11 @@ from django.shortcuts import redirect, render
 from accounts.models import Identity, Kind
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
-from sessions_app.operations.change_identity import WouldBeOnePerson, change_identity
-from sessions_app.operations.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.grants.end_all_of import end_all_of
-from sessions_app.operations.reset_factors import reset_factors
-from sessions_app.operations.unlink_provider import unlink_provider
+from sessions_app.operations.identities.change_identity import WouldBeOnePerson, change_identity
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.identities.reset_factors import reset_factors
+from sessions_app.operations.identities.unlink_provider import unlink_provider
 from sessions_app.queries.people import known_people
 from sessions_app.web.doors import ACT, FORM, back, page, who
 from sessions_app.web.identity_form import add_identity, press_group

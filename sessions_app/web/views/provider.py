@@ -20,8 +20,8 @@ from accounts.passkeys import possible
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.provider import Asked
-from sessions_app.operations.begin_provider_sign_in import begin_provider_sign_in
-from sessions_app.operations.sign_in_by_provider import sign_in_by_provider
+from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
+from sessions_app.operations.identities.sign_in_by_provider import sign_in_by_provider
 
 # What a browser's session keeps of the sign-ins that it began: those of a few tabs, for as long as one may take.
 KEPT = "provider_sign_ins"

@@ -23,7 +23,7 @@ from accounts.models import Identity
 from accounts.passkeys import ask_to_show, possible
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.prove_passkey import prove_passkey
+from sessions_app.operations.identities.prove_passkey import prove_passkey
 from sessions_app.web.doors import FORM
 from sessions_app.web.proving import keep_asked, prove_factor, take_asked
 

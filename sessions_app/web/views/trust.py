@@ -12,7 +12,7 @@ from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.tokens import NoToken
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.catalogue.save_document import state_of
-from sessions_app.operations.prove_token import prove_token
+from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import Condition
 from sessions_app.queries import facts
 from sessions_app.web.doors import ACT, FORM, page, who

@@ -8,7 +8,7 @@ from accounts.models import Identity
 from accounts.operations.confirm_email import AddressChanged, confirm_email
 from accounts.operations.link_provider import NotLinked, link_provider
 from broker.kernel.errors import NotFound
-from sessions_app.operations.change_identity import change_identity
+from sessions_app.operations.identities.change_identity import change_identity
 from tests.support.acts import events, last
 
 NEW = "bob@elsewhere.example"

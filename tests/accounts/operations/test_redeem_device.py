@@ -15,7 +15,7 @@ from accounts.operations.redeem_device import (
     TooLate,
     redeem_device,
 )
-from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.identities.disable_identity import disable_identity
 from tests.accounts.operations.test_decide_device import decide
 from tests.accounts.operations.test_start_device import start
 from tests.support.acts import after

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import APIToken
 from accounts.operations.revoke_token import revoke_token
-from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.identities.disable_identity import disable_identity
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 
 DENIALS = [

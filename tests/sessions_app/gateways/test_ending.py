@@ -265,7 +265,7 @@ def test_what_left_a_cut_command_is_found_while_another_finishes(place):
 
 def test_a_disabled_holder_is_cut(place):
     from broker.kernel import clock
-    from sessions_app.operations.disable_identity import disable_identity, enable_identity
+    from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 
     grant = place.grant()
     world = place.world

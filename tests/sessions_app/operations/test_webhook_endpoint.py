@@ -8,7 +8,7 @@ from django.db import transaction
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import NotFound
 from sessions_app.models import WebhookEndpoint
-from sessions_app.operations.disable_identity import disable_identity
+from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
 from sessions_app.operations.webhook_endpoint import (
     check_address,

@@ -13,7 +13,7 @@ from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import NotFound
 from sessions_app.models import DocumentVersion
-from sessions_app.operations.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.policy.policies import digest_of
 from sessions_app.queries.history import difference, rights_at, versions_of
 from tests.support import acts

@@ -150,7 +150,7 @@ def test_where_there_is_a_factor_the_password_alone_changes_none(client, world):
 
 
 def give_codes(world) -> list[str]:
-    from sessions_app.operations.renew_codes import renew_codes
+    from sessions_app.operations.identities.renew_codes import renew_codes
 
     return renew_codes(actor=world.alice, now=clock.now())
 

@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import Identity
 from accounts.operations.set_password import set_password
 from broker.kernel import clock
-from sessions_app.operations.reset_factors import reset_factors
+from sessions_app.operations.identities.reset_factors import reset_factors
 from tests.sessions_app.web.pages import ACTS, READABLE
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about

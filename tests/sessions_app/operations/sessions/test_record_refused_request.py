@@ -11,9 +11,9 @@ from broker.audit.attempts import tell_attempts
 from broker.audit.models import AuditAttempt
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Target
-from sessions_app.operations.disable_identity import disable_identity
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_http_token import issue_http_token
+from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.sessions.record_refused_request import (
     DeadToken,
     record_dead_token,

@@ -11,7 +11,7 @@ from accounts.queries import valid_token
 from broker.audit.models import AuditEntry
 from broker.kernel.crypto import new_token, token_digest
 from sessions_app.models import TrustPolicy
-from sessions_app.operations.take_back_given import take_back_given
+from sessions_app.operations.identities.take_back_given import take_back_given
 from tests.support.acts import Started, after, change, wait_for_waiters
 from tests.support.issuer import trust_file
 from tests.support.world import SETUP

@@ -20,7 +20,7 @@ from broker.kernel.text import is_storable
 from sessions_app.issuers.tokens import NoToken, Unproven, read_unproven
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.grants.use_proof import use_proof
-from sessions_app.operations.prove_token import prove_token
+from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import AHEAD, OLDEST, TrustPolicyDocument, text_of, workflow_key
 from sessions_app.queries import facts
 

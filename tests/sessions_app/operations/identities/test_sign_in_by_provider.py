@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from accounts.operations.link_provider import NotLinked
-from sessions_app.operations.begin_provider_sign_in import begin_provider_sign_in
-from sessions_app.operations.sign_in_by_provider import NotSignedIn, sign_in_by_provider
+from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
+from sessions_app.operations.identities.sign_in_by_provider import NotSignedIn, sign_in_by_provider
 from tests.support.acts import last
 from tests.support.identity_provider import provider_on_loopback, settings_of
 

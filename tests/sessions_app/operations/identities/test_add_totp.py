@@ -7,8 +7,8 @@ from allauth.mfa.models import Authenticator
 
 from broker.kernel.errors import Forbidden
 from sessions_app.models import Notice
-from sessions_app.operations.add_totp import AppThere, add_totp
-from sessions_app.operations.prove_code import WrongCode, prove_code
+from sessions_app.operations.identities.add_totp import AppThere, add_totp
+from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from tests.support.acts import events, intact, last
 from tests.support.factors import SECRET, STEP, code_of, wrong_code
 

@@ -13,7 +13,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput
 from broker.kernel.text import checked_text
-from sessions_app.operations.change_factors import end_sign_ins, lock_person, note_change
+from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person, note_change
 
 
 class NoFactor(Conflict):

@@ -13,7 +13,7 @@ from accounts.factors import REAL, facts_of, said
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict, NotFound
-from sessions_app.operations.change_factors import end_sign_ins, lock_person, note_change
+from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person, note_change
 
 
 class LastFactor(Conflict):

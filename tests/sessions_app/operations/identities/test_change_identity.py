@@ -10,12 +10,12 @@ from accounts.operations.create_identity import create_identity
 from accounts.queries import same_person
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.change_identity import (
+from sessions_app.operations.identities.change_identity import (
     WouldBeOnePerson,
     WouldBeTwoPeople,
     change_identity,
 )
-from sessions_app.operations.disable_identity import OnlyAdministrators
+from sessions_app.operations.identities.disable_identity import OnlyAdministrators
 from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.send_notices import send_notices
 from tests.support.acts import events, last

@@ -10,7 +10,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.change_factors import (
+from sessions_app.operations.identities.change_factors import (
     NOT_YOU,
     end_sign_ins,
     first_codes,

@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from accounts.factors import factors_of
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.remove_factor import LastFactor, remove_factor
+from sessions_app.operations.identities.remove_factor import LastFactor, remove_factor
 from tests.support.acts import events, intact, last
 from tests.support.factors import give_app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import Group
 
 from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.follow_provider_groups import follow_provider_groups
+from sessions_app.operations.identities.follow_provider_groups import follow_provider_groups
 from tests.support.acts import events, last
 
 

@@ -7,8 +7,8 @@ import pytest
 from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden
 from sessions_app.models import Notice
-from sessions_app.operations.prove_code import WrongCode, prove_code
-from sessions_app.operations.renew_codes import NothingToRecover, renew_codes
+from sessions_app.operations.identities.prove_code import WrongCode, prove_code
+from sessions_app.operations.identities.renew_codes import NothingToRecover, renew_codes
 from tests.support.acts import last
 from tests.support.factors import give_app
 

@@ -12,8 +12,13 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict
-from sessions_app.operations.change_factors import end_sign_ins, first_codes, lock_person, note_change
-from sessions_app.operations.prove_code import WrongCode, step_of
+from sessions_app.operations.identities.change_factors import (
+    end_sign_ins,
+    first_codes,
+    lock_person,
+    note_change,
+)
+from sessions_app.operations.identities.prove_code import WrongCode, step_of
 
 
 class AppThere(Conflict):

@@ -11,7 +11,7 @@ from accounts.models import Identity, ProviderLink
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import Forbidden, NotFound
-from sessions_app.operations.change_factors import end_sign_ins, lock_person
+from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person
 from sessions_app.operations.tell import tell
 
 

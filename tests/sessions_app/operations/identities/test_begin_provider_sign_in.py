@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import NotFound
-from sessions_app.operations.begin_provider_sign_in import ProviderDoesNotAnswer, begin_provider_sign_in
+from sessions_app.operations.identities.begin_provider_sign_in import (
+    ProviderDoesNotAnswer,
+    begin_provider_sign_in,
+)
 from tests.support.identity_provider import provider_on_loopback, settings_of
 
 

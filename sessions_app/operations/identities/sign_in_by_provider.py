@@ -16,8 +16,8 @@ from accounts.operations.note_sign_in import note_failed_sign_in
 from broker.kernel.errors import Forbidden, StintError
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.provider import Asked, NotProven
-from sessions_app.operations.begin_provider_sign_in import no_answer, provider
-from sessions_app.operations.follow_provider_groups import follow_provider_groups
+from sessions_app.operations.identities.begin_provider_sign_in import no_answer, provider
+from sessions_app.operations.identities.follow_provider_groups import follow_provider_groups
 
 _LONGEST_ADDRESS = 254
 _ERROR = re.compile(r"[a-z_]{1,40}")

@@ -14,7 +14,12 @@ from accounts.passkeys import State, check_added, passkeys_of
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict, InvalidInput
 from broker.kernel.text import checked_text
-from sessions_app.operations.change_factors import end_sign_ins, first_codes, lock_person, note_change
+from sessions_app.operations.identities.change_factors import (
+    end_sign_ins,
+    first_codes,
+    lock_person,
+    note_change,
+)
 
 MOST = 20
 

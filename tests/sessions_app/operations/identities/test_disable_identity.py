@@ -7,9 +7,13 @@ import pytest
 from accounts.models import Identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, RequestState
-from sessions_app.operations.disable_identity import OnlyAdministrators, disable_identity, enable_identity
 from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.identities.disable_identity import (
+    OnlyAdministrators,
+    disable_identity,
+    enable_identity,
+)
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from tests.support.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
 

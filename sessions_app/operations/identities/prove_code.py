@@ -17,7 +17,7 @@ from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in
 from broker.audit.events import Event
 from broker.kernel.errors import InvalidInput
-from sessions_app.operations.change_factors import NOT_YOU, lock_person, note_change
+from sessions_app.operations.identities.change_factors import NOT_YOU, lock_person, note_change
 
 
 class WrongCode(InvalidInput):

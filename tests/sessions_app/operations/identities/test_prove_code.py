@@ -12,7 +12,7 @@ from django.db import connection
 from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.prove_code import WrongCode, prove_code
+from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from tests.support.acts import events, last
 from tests.support.factors import SECRET, STEP, code_of, give_app, wrong_code
 from tests.support.pace import allow

@@ -9,7 +9,7 @@ import pytest
 from accounts.factors import factors_of
 from accounts.models import Identity
 from accounts.passkeys import BadPasskey, ask_to_show
-from sessions_app.operations.prove_passkey import prove_passkey
+from sessions_app.operations.identities.prove_passkey import prove_passkey
 from tests.support.acts import events, last
 from tests.support.passkeys import ORIGIN, Device, give_passkey
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.issuers.tokens import NoToken
-from sessions_app.operations.prove_token import keyring, prove_token
+from sessions_app.operations.identities.prove_token import keyring, prove_token
 from sessions_app.policy.trust import TrustPolicyDocument
 from tests.support.issuer import issuer_on_loopback, rsa_key
 

@@ -11,13 +11,13 @@ from accounts.queries import valid_token
 from broker.audit.attempts import tell_attempts
 from broker.audit.models import AuditAttempt, AuditEntry
 from sessions_app.models import TrustPolicy
-from sessions_app.operations.disable_identity import disable_identity
-from sessions_app.operations.exchange_token import (
+from sessions_app.operations.identities.disable_identity import disable_identity
+from sessions_app.operations.identities.exchange_token import (
     ScopeNotGiven,
     TokenNotAccepted,
     exchange_token,
 )
-from sessions_app.operations.prove_token import keyring
+from sessions_app.operations.identities.prove_token import keyring
 from tests.support import acts
 from tests.support.issuer import issuer_on_loopback
 

@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.reset_factors import NoFactor, reset_factors
+from sessions_app.operations.identities.reset_factors import NoFactor, reset_factors
 from tests.support.acts import events, intact, last
 from tests.support.factors import give_app
 from tests.support.world import SETUP

@@ -12,7 +12,7 @@ from accounts.factors import REAL
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict
-from sessions_app.operations.change_factors import first_codes, lock_person, note_change
+from sessions_app.operations.identities.change_factors import first_codes, lock_person, note_change
 
 
 class NothingToRecover(Conflict):
