@@ -22,21 +22,21 @@ from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.crew import Crew
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.operations.deliver_webhooks import deliver_webhooks, due_endpoints
-from sessions_app.operations.escalate import escalate
-from sessions_app.operations.forget_webhooks import forget_webhooks
-from sessions_app.operations.gather_webhooks import endpoints_behind, gather_webhooks
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks, due_endpoints
+from sessions_app.operations.notifications.escalate import escalate
+from sessions_app.operations.notifications.forget_webhooks import forget_webhooks
+from sessions_app.operations.notifications.gather_webhooks import endpoints_behind, gather_webhooks
+from sessions_app.operations.notifications.send_notices import mail_is_due, send_notices
+from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
-from sessions_app.operations.send_notices import mail_is_due, send_notices
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
 from sessions_app.operations.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.reconcile_cluster import reconcile_all
-from sessions_app.operations.warn_holders import warn_holders
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants import next_due

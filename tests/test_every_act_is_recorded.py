@@ -67,7 +67,7 @@ NO_ACTS = {
     "one's own notices, searches and their marks, which nobody else sees": """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
-        sessions_app.operations.read_notice.read_notice sessions_app.operations.read_all_notices.read_all_notices
+        sessions_app.operations.notifications.read_notice.read_notice sessions_app.operations.notifications.read_all_notices.read_all_notices
         sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark""",
     "the answer is kept for whoever sends the same again; nothing else is written": """
         POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
@@ -77,21 +77,21 @@ NO_ACTS = {
     "a program shows a code, which opens nothing; that somebody allows it is recorded": """
         /oauth/device_authorization accounts.operations.start_device.start_device""",
     "tells people, or queues what tells them, of what has an entry": """
-        sessions_app.operations.tell.tell sessions_app.operations.tell_of_end.tell_of_end
-        sessions_app.operations.tell_of_hold.tell_of_hold sessions_app.operations.tell_of_hold.tell_people_of_hold
-        sessions_app.operations.tell_of_start.tell_of_start sessions_app.operations.warn_holders.warn_holders
-        sessions_app.operations.await_answer.await_answer
-        sessions_app.operations.gather_webhooks.gather_webhooks sessions_app.operations.gather_webhooks.queue""",
+        sessions_app.operations.notifications.tell.tell sessions_app.operations.notifications.tell_of_end.tell_of_end
+        sessions_app.operations.notifications.tell_of_hold.tell_of_hold sessions_app.operations.notifications.tell_of_hold.tell_people_of_hold
+        sessions_app.operations.notifications.tell_of_start.tell_of_start sessions_app.operations.notifications.warn_holders.warn_holders
+        sessions_app.operations.notifications.await_answer.await_answer
+        sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue""",
     "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",
     "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",
     "a gateway takes what was ordered with an entry, and what becomes of it has one": """
         sessions_app.operations.sessions.claim_order.claim_order""",
     "throws away what is over": """
-        accounts.operations.forget_sessions.forget_sessions sessions_app.operations.forget_webhooks.forget_webhooks""",
+        accounts.operations.forget_sessions.forget_sessions sessions_app.operations.notifications.forget_webhooks.forget_webhooks""",
     "part of verbs that are recorded": """
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.sessions.finish_run.cut_unfinished
         sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions
-        sessions_app.operations.webhook_endpoint.set_owners""",
+        sessions_app.operations.notifications.webhook_endpoint.set_owners""",
 }
 # What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.
 BY_OTHERS: dict[str, Place | None] = {
@@ -211,7 +211,7 @@ def test_what_others_code_answers_is_recorded_where_this_file_says():
 
 def test_the_walk_sees_a_door_that_would_write_and_record_nothing():
     """The walk itself: what it reads from the source is what stands there."""
-    assert SOURCE.writes(("sessions_app.operations.read_notice", "read_notice"))
-    assert not SOURCE.records(("sessions_app.operations.read_notice", "read_notice"))
+    assert SOURCE.writes(("sessions_app.operations.notifications.read_notice", "read_notice"))
+    assert not SOURCE.records(("sessions_app.operations.notifications.read_notice", "read_notice"))
     assert SOURCE.records(("sessions_app.management.commands.ssh_check", "Command.handle"))
     assert not SOURCE.writes(("sessions_app.operations.requests.check_request", "check_request"))

@@ -127,9 +127,9 @@ def office(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Off
 def tell_all() -> None:
     """What the worker does each second: notices are mailed, webhooks sent."""
     from broker.kernel import clock
-    from sessions_app.operations.deliver_webhooks import deliver_webhooks
-    from sessions_app.operations.gather_webhooks import gather_webhooks
-    from sessions_app.operations.send_notices import send_notices
+    from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
+    from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
+    from sessions_app.operations.notifications.send_notices import send_notices
 
     gather_webhooks(now=clock.now())
     deliver_webhooks(endpoint_id=endpoint("purchasing").pk, now=clock.now)

@@ -232,7 +232,7 @@ def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, setting
     import socket
 
     from sessions_app.models import Notice
-    from sessions_app.operations.send_notices import send_notices
+    from sessions_app.operations.notifications.send_notices import send_notices
 
     world.request()
     notice = Notice.objects.get(identity=world.bob)

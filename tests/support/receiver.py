@@ -140,8 +140,8 @@ def endpoint(name: str = "chat"):
 
 def send_all(now, name: str = "chat") -> int:
     """Queue what has happened, and send what is due to one endpoint."""
-    from sessions_app.operations.deliver_webhooks import deliver_webhooks
-    from sessions_app.operations.gather_webhooks import gather_webhooks
+    from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
+    from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 
     gather_webhooks(now=now)
     return deliver_webhooks(endpoint_id=endpoint(name).pk, now=lambda: now)

@@ -149,7 +149,7 @@ def _work(scene: Scene) -> None:
 def _webhooks(scene: Scene) -> None:
     """Some were taken, one was not."""
     from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
-    from sessions_app.operations.gather_webhooks import gather_webhooks
+    from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 
     gather_webhooks(now=scene.now)
     newest = WebhookMessage.objects.order_by("-pk")

@@ -21,11 +21,11 @@ from sessions_app.api.shapes.webhooks import (
     WebhookMessageShape,
     WebhookShape,
 )
-from sessions_app.operations.pause_webhook import pause_webhook
-from sessions_app.operations.replay_webhooks import replay_webhooks
-from sessions_app.operations.resume_webhook import resume_webhook
-from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
-from sessions_app.operations.try_webhook import try_webhook
+from sessions_app.operations.notifications.pause_webhook import pause_webhook
+from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
+from sessions_app.operations.notifications.resume_webhook import resume_webhook
+from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.notifications.try_webhook import try_webhook
 
 
 class Webhooks(Endpoint):

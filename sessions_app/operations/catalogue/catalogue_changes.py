@@ -41,12 +41,17 @@ from sessions_app.operations.catalogue.save_draft import write_draft
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import why_not_start
 from sessions_app.operations.identities.take_back_given import take_back_given
+from sessions_app.operations.notifications.webhook_endpoint import (
+    check_address,
+    endpoint_data,
+    read_secret,
+    set_owners,
+)
 from sessions_app.operations.targets.cluster_connection import (
     read_connection,
     settled,
     shown_connection,
 )
-from sessions_app.operations.webhook_endpoint import check_address, endpoint_data, read_secret, set_owners
 from sessions_app.operations.workflows.workflow_sources import read_secrets, shown_document
 from sessions_app.policy.catalogue import (
     Catalogue,

@@ -38,8 +38,8 @@ from sessions_app.operations.catalogue.save_draft import (
     may_set_up,
 )
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
+from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.operations.targets.cluster_connection import aimed_elsewhere
-from sessions_app.operations.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflows.workflow_sources import shown_document
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one
 from sessions_app.policy.documents import (

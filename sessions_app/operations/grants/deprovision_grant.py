@@ -23,10 +23,10 @@ from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.grants.prepare_grant import maker_of, recorded
 from sessions_app.operations.grants.transition import StaleGrant, transition
+from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.tell_of_end import tell_of_end
 from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
 from sessions_app.operations.targets.connect import connector_for, lease_of
-from sessions_app.operations.tell import tell
-from sessions_app.operations.tell_of_end import tell_of_end
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.transition import transition
-from sessions_app.operations.tell_of_end import tell_of_end
+from sessions_app.operations.notifications.tell_of_end import tell_of_end
 
 
 def end_grant(

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.beat import beat_before
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.transition import StaleGrant, transition
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate

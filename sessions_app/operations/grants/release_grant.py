@@ -14,7 +14,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.queries.deciders import may_not_decide_in
 
 

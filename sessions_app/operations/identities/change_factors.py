@@ -13,7 +13,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.errors import Forbidden, NotFound
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 
 NOT_YOU = "If that was not you, change your password and tell your administrators."
 

@@ -17,7 +17,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.operations.identities.disable_identity import OnlyAdministrators
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 
 LONGEST_NAME, LONGEST_EMAIL = 200, 254
 _WORDS = {"name": "name", "email": "mail address"}

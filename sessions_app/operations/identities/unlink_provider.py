@@ -12,7 +12,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 
 
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:

@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Comment
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.queries.deciders import deciders_of
 
 LONGEST = 2000

@@ -26,10 +26,10 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.make_grant import make_grant
+from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.tell_of_start import tell_of_start
 from sessions_app.operations.requests.extend_grant import check_extension, read_work_of
 from sessions_app.operations.requests.request_access import RequestRefused
-from sessions_app.operations.tell import tell
-from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.durations import say_duration

@@ -9,7 +9,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, RequestState, Workflow
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_of
 

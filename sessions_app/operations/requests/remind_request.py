@@ -13,8 +13,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import AccessRequest, Asks, RequestState
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.requests.decide_request import AlreadyDecided
-from sessions_app.operations.tell import tell
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import deciders_of
 

@@ -15,11 +15,11 @@ from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, Workflow
-from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.notifications.await_answer import await_answer
+from sessions_app.operations.notifications.tell import first_told, tell
+from sessions_app.operations.notifications.tell_of_start import tell_of_start
 from sessions_app.operations.requests.check_request import NewRequest, Preview, check_request, for_its_work
-from sessions_app.operations.tell import first_told, tell
-from sessions_app.operations.tell_of_start import tell_of_start
 from sessions_app.operations.workflows.read_named_work import read_named_work
 from sessions_app.operations.workflows.read_workflow import UnknownWork
 from sessions_app.policy.decision import Decision, Outcome

@@ -13,8 +13,8 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, RequestState
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.requests.decide_request import AlreadyDecided
-from sessions_app.operations.tell import tell
 
 
 def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:

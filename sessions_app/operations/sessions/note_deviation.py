@@ -12,7 +12,7 @@ from sessions_app.models import Asks, CommandRun, EndReason, Grant, GrantState, 
 from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_in

@@ -14,8 +14,8 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.recover_recording import FINDER, recover_recording
-from sessions_app.operations.tell import tell
 from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
 
 # So many files go in one round for each policy, and so many stand in one entry.

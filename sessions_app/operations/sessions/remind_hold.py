@@ -12,8 +12,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, Notice
+from sessions_app.operations.notifications.tell_of_hold import hold_subject, tell_people_of_hold
 from sessions_app.operations.sessions.withdraw_hold import lock_own_hold
-from sessions_app.operations.tell_of_hold import hold_subject, tell_people_of_hold
 from sessions_app.queries.deciders import deciders_in
 
 EVERY = dt.timedelta(minutes=1)

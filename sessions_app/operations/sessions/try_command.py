@@ -13,10 +13,10 @@ from broker.audit.record import Json, record
 from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.notifications.tell_of_hold import tell_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
-from sessions_app.operations.tell_of_hold import tell_of_hold
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 

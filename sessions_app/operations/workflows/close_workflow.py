@@ -26,8 +26,8 @@ from sessions_app.models import (
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.transition import end_together
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.requests.lapse_request import lapse_request
-from sessions_app.operations.tell import tell
 
 SOURCE = Actor.system("workflows")
 

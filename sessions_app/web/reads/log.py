@@ -19,7 +19,7 @@ from sessions_app.models import (
     Grant,
     RunState,
 )
-from sessions_app.operations.tell import first_told
+from sessions_app.operations.notifications.tell import first_told
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of

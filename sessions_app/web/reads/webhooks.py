@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, WebhookEndpoint, WebhookMessage, WebhookState
-from sessions_app.operations.webhook_endpoint import endpoint_data
+from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.queries import facts
 from sessions_app.web.reads.pages import Page, page_of

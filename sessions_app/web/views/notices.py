@@ -8,8 +8,8 @@ from django.shortcuts import redirect, render
 
 from broker.kernel import clock
 from sessions_app.models import Notice
-from sessions_app.operations.read_all_notices import read_all_notices
-from sessions_app.operations.read_notice import read_notice
+from sessions_app.operations.notifications.read_all_notices import read_all_notices
+from sessions_app.operations.notifications.read_notice import read_notice
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
 from sessions_app.web.doors import ACT, page, who
 from sessions_app.web.reads.pages import page_of

@@ -13,11 +13,11 @@ from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.catalogue.save_document import state_of
-from sessions_app.operations.pause_webhook import pause_webhook
-from sessions_app.operations.replay_webhooks import replay_webhooks
-from sessions_app.operations.resume_webhook import resume_webhook
-from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
-from sessions_app.operations.try_webhook import try_webhook
+from sessions_app.operations.notifications.pause_webhook import pause_webhook
+from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
+from sessions_app.operations.notifications.resume_webhook import resume_webhook
+from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.doors import ACT, FORM, page, who
 from sessions_app.web.reads import webhooks as reads

@@ -11,7 +11,7 @@ from django.urls import get_resolver
 
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import CommandRun, Notice
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.api.test_me import TOKEN, public_key
 from tests.support.acts import run, session, use

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import WebhookEndpoint
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.support.receiver import SECRET, endpoint, webhook_file
 
 

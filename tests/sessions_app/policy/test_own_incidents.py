@@ -17,10 +17,10 @@ from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import StintError
 from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
 from sessions_app.models import AccessPolicy, AccessRequest, EndReason, Grant, Notice, Workflow
-from sessions_app.operations.escalate import escalate
 from sessions_app.operations.grants.delegate_grant import NotWithin, Part, delegate_grant, delegates_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.notifications.escalate import escalate
 from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused

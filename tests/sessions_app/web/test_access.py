@@ -24,7 +24,7 @@ from sessions_app.models import (
     RunState,
     Workflow,
 )
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from tests.sessions_app.web.pages import (
     ACTS,

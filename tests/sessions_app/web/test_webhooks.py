@@ -8,7 +8,7 @@ import re
 import pytest
 
 from sessions_app.models import WebhookEndpoint, WebhookMessage
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.support.acts import change, events, policy
 from tests.support.receiver import SECRET, endpoint, webhook_file
 

@@ -16,8 +16,8 @@ from sessions_app.operations.identities.change_identity import (
     change_identity,
 )
 from sessions_app.operations.identities.disable_identity import OnlyAdministrators
+from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.requests.decide_request import MayNotDecide
-from sessions_app.operations.send_notices import send_notices
 from tests.support.acts import events, last
 from tests.support.world import SETUP
 

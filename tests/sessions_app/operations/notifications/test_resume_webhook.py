@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import NotFound
-from sessions_app.operations.pause_webhook import pause_webhook
-from sessions_app.operations.resume_webhook import NotPaused, resume_webhook
+from sessions_app.operations.notifications.pause_webhook import pause_webhook
+from sessions_app.operations.notifications.resume_webhook import NotPaused, resume_webhook
 from tests.support.acts import after, last
 from tests.support.receiver import endpoint, receiver, send_all, webhook_file
 

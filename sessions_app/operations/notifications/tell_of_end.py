@@ -6,9 +6,9 @@ import datetime as dt
 
 from broker.audit.events import Event
 from sessions_app.models import Asks, EndReason, Grant, Observed
-from sessions_app.operations.await_answer import await_answer
-from sessions_app.operations.tell import tell
-from sessions_app.operations.tell_of_start import how_it_began
+from sessions_app.operations.notifications.await_answer import await_answer
+from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.tell_of_start import how_it_began
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import reviewers
 

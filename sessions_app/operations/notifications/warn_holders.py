@@ -9,7 +9,7 @@ from django.db.models import F
 
 from broker.audit.events import Event
 from sessions_app.models import Asks, Grant, GrantState
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 
 # So long before the end, where the whole is long; who has a short access knows it.
 SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)

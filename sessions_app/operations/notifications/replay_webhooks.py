@@ -14,8 +14,8 @@ from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
-from sessions_app.operations.gather_webhooks import BATCH, queue
-from sessions_app.operations.webhook_endpoint import lock_endpoint
+from sessions_app.operations.notifications.gather_webhooks import BATCH, queue
+from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint
 
 LONGEST_BACK = dt.timedelta(days=30)
 MOST = 10_000

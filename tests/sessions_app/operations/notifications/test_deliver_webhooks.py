@@ -10,14 +10,14 @@ from django.db import connection
 
 from broker.kernel.crew import Crew
 from sessions_app.models import Notice, WebhookMessage, WebhookState
-from sessions_app.operations.deliver_webhooks import (
+from sessions_app.operations.notifications.deliver_webhooks import (
     CLAIM,
     DEAD_AFTER,
     WAITS,
     deliver_webhooks,
     due_endpoints,
 )
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.support.acts import after, at_once, events, last
 from tests.support.receiver import (
     SECRET,

@@ -25,7 +25,7 @@ from sessions_app.models import (
     RequestState,
     RunState,
 )
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
 from sessions_app.queries import facts

@@ -11,7 +11,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
-from sessions_app.operations.webhook_endpoint import lock_endpoint, new_secret, sealed
+from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint, new_secret, sealed
 
 OVERLAP = dt.timedelta(hours=24)
 LONGEST_OVERLAP = dt.timedelta(days=7)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import EndReason, Escalation
-from sessions_app.operations.await_answer import await_answer
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.queries import facts
 from tests.support.acts import after, at_once, change, policy, run, session, undo, use
 

@@ -7,8 +7,8 @@ import datetime as dt
 from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Notice
-from sessions_app.operations.tell import tell
-from sessions_app.operations.warn_holders import warn_holders
+from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.warn_holders import warn_holders
 from tests.support.acts import after
 
 

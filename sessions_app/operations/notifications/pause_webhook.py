@@ -13,8 +13,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import WebhookEndpoint
-from sessions_app.operations.tell import tell
-from sessions_app.operations.webhook_endpoint import lock_endpoint, owners_of
+from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint, owners_of
 
 LONGEST = 200
 

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from broker.kernel.errors import NotFound
-from sessions_app.operations.try_webhook import try_webhook
+from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import message_schema
 from tests.support.acts import last
 from tests.support.receiver import SECRET, endpoint, receiver, send_all, webhook_file

@@ -9,8 +9,8 @@ from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import NotFound
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.identities.disable_identity import disable_identity
-from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
-from sessions_app.operations.webhook_endpoint import (
+from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.notifications.webhook_endpoint import (
     check_address,
     endpoint_data,
     lock_endpoint,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Notice
-from sessions_app.operations.read_all_notices import read_all_notices
+from sessions_app.operations.notifications.read_all_notices import read_all_notices
 
 
 def notice(person) -> Notice:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sessions_app.models import Notice
+from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.requests.extend_grant import extend_grant
-from sessions_app.operations.warn_holders import warn_holders
 from tests.support.acts import after
 
 

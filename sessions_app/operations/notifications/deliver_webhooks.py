@@ -16,8 +16,8 @@ from broker.audit.actor import Actor
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
 from sessions_app.notifications.webhook import Answer, NotTaken, Post, Webhook
-from sessions_app.operations.pause_webhook import pause
-from sessions_app.operations.webhook_endpoint import inner_networks, signing_keys
+from sessions_app.operations.notifications.pause_webhook import pause
+from sessions_app.operations.notifications.webhook_endpoint import inner_networks, signing_keys
 
 # After each failed attempt, as Standard Webhooks proposes: about three days in all, each wait a little longer or shorter.
 WAITS = tuple(

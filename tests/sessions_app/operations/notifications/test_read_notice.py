@@ -6,7 +6,7 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
-from sessions_app.operations.read_notice import read_notice
+from sessions_app.operations.notifications.read_notice import read_notice
 from tests.support.acts import after
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 from accounts.queries import each_person, people_in
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, Grant
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.policies import PolicyDocument
 
 

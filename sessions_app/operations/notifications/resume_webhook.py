@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Conflict
 from sessions_app.models import WebhookEndpoint, WebhookState
-from sessions_app.operations.webhook_endpoint import lock_endpoint
+from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint
 
 
 class NotPaused(Conflict):

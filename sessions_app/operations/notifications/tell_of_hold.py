@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Asks, CommandRun
-from sessions_app.operations.await_answer import await_answer
-from sessions_app.operations.tell import first_told, tell
+from sessions_app.operations.notifications.await_answer import await_answer
+from sessions_app.operations.notifications.tell import first_told, tell
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_in
 

@@ -19,7 +19,7 @@ from broker.kernel.text import recordable
 from sessions_app.models import Notice
 from sessions_app.notifications.base import Message, NotReached, NotTold
 from sessions_app.notifications.email import Email
-from sessions_app.operations.tell import tell
+from sessions_app.operations.notifications.tell import tell
 
 log = structlog.get_logger(__name__)
 

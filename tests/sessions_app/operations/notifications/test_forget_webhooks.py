@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sessions_app.models import WebhookMessage
-from sessions_app.operations.forget_webhooks import forget_webhooks
-from sessions_app.operations.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.forget_webhooks import forget_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.support.acts import after
 from tests.support.receiver import webhook_file
 

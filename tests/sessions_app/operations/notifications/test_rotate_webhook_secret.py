@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.operations.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
 from tests.support.acts import after, last
 from tests.support.receiver import SECRET, endpoint, receiver, send_all, webhook_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import NotFound
-from sessions_app.operations.pause_webhook import PausedAlready, pause_webhook
+from sessions_app.operations.notifications.pause_webhook import PausedAlready, pause_webhook
 from tests.support.acts import last
 from tests.support.receiver import endpoint, receiver, send_all, webhook_file
 

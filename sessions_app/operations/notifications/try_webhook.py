@@ -14,7 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import WebhookMessage
-from sessions_app.operations.webhook_endpoint import lock_endpoint
+from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint
 from sessions_app.policy.webhooks import TEST_EVENT, Subject, message
 
 
