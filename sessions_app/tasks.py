@@ -34,7 +34,7 @@ from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
-from sessions_app.operations.sweep import end_baseless, sweep
+from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.reconcile_cluster import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries

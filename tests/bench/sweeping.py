@@ -36,7 +36,7 @@ def _history(size: int):
 
 def _round(name: str, number: int) -> float:
     from broker.kernel import clock
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     fill_grants(name, DUE, state="active", expires="now() + interval '1 hour'", first=10_000_000 * number)
     _set(name, "expires_at = now() WHERE state = 'active'")
@@ -52,7 +52,7 @@ def _round(name: str, number: int) -> float:
 
 def _idle(report: Report, name: str) -> None:
     from broker.kernel import clock
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     use(name)
     looks = []

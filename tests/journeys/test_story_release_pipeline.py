@@ -210,7 +210,7 @@ def send(url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, An
 def carry_out() -> None:
     """What the worker does each second: what is due starts and ends."""
     from broker.kernel import clock
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     sweep(now=clock.now, name="test")
     awake(clock.now())
@@ -279,7 +279,7 @@ def test_however_the_job_ends_its_access_ends_with_it(pipeline, conclusion):
 
 def test_a_job_that_falls_silent_loses_its_access_and_one_that_is_heard_keeps_it(pipeline):
     from sessions_app.models import Grant
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     heard, silent = Job(pipeline, "v3.0.0").begin(), Job(pipeline, "v3.0.1").begin()
     status, beaten = heard.api(f"/grants/{heard.grant['ref']}/heartbeat", {})

@@ -392,7 +392,7 @@ class Lifecycle(RuleBasedStateMachine):
                     self.fake.left.pop((place_of(lease_facts(lease)), grant.token), None)
 
     def sweep(self, baseless) -> None:
-        from sessions_app.operations.sweep import end_baseless, sweep
+        from sessions_app.operations.sweep.sweep import end_baseless, sweep
 
         report = sweep(now=self._clock, name="machine")
         assert report.failed == {}

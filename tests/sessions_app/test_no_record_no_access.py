@@ -41,7 +41,7 @@ from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.try_call import try_call
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
 from tests.support.acts import after, change, events, intact, last, policy, run, session, undo, use
 from tests.support.api_site import add_site, grant_on_site

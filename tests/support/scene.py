@@ -278,7 +278,7 @@ def _over(scene: Scene, grant: Any, at: dt.datetime, *, actor: Any = None, reaso
 def _history(scene: Scene) -> None:
     """The days before: what ended by itself, what was ended, and what never was."""
     from sessions_app.operations.requests.review_break_glass import review_break_glass
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     world, people = scene.world, scene.people
     scene.past = _life(

@@ -20,7 +20,7 @@ from sessions_app.gateways.ssh import metrics
 from sessions_app.gateways.ssh.database import guarded
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
-from sessions_app.operations.sweep import SweepReport, end_baseless, sweep
+from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
 from sessions_app.queries.grants import next_due
 from sessions_app.queries.undoing import clusters_of
 

@@ -57,7 +57,7 @@ def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(p
 def test_the_recording_of_a_gateway_that_never_comes_back_is_purged_in_its_time(place, printed):
     from broker.kernel import clock
     from sessions_app.operations.sessions.purge_recordings import purge_recordings
-    from sessions_app.operations.sweep import end_baseless
+    from sessions_app.operations.sweep.sweep import end_baseless
 
     grant, folder, file = printed
     now = clock.now()

@@ -22,7 +22,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import open_session
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from tests.conftest import _owner, drop_database
 from tests.environment import POSTGRES
 from tests.support.acts import awake, events, intact, last, run, session, use

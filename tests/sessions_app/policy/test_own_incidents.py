@@ -25,7 +25,7 @@ from sessions_app.operations.requests.decide_request import MayNotDecide
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.requests.review_break_glass import review_break_glass
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.catalogue import schemas
 from sessions_app.queries import deciders

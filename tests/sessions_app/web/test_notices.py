@@ -11,7 +11,7 @@ from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
 from tests.support import acts
 

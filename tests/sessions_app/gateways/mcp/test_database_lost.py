@@ -13,7 +13,7 @@ import pytest
 
 from sessions_app.models import Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from tests.sessions_app.gateways.mcp.test_ending import Watching
 from tests.support.gateway import eventually
 from tests.support.mcp_place import Door, mcp_place, now

@@ -15,7 +15,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.deciders import deciders_in
 from tests.support.acts import TRIAGE, after, change, last, policy, run, session, use
 

@@ -10,7 +10,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, AccessRequest, EndReason, Grant, GrantState, Target
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.sweep import sweep
+from sessions_app.operations.sweep.sweep import sweep
 from tests.support.acts import after, at_once, awake, change, events, intact, last, policy
 
 

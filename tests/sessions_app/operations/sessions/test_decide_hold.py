@@ -142,7 +142,7 @@ def test_gateways_hear_of_it_at_once(live_world, app_connection):
 
 
 def test_a_hold_that_lapses_is_recorded(world, held):
-    from sessions_app.operations.sweep import sweep
+    from sessions_app.operations.sweep.sweep import sweep
 
     late = after(world, minutes=5)
     assert sweep(now=lambda: late, name="test").lapsed == 1

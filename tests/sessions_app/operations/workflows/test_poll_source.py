@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from sessions_app.models import Grant, Workflow, WorkflowSource
-from sessions_app.operations.sweep import end_baseless
+from sessions_app.operations.sweep.sweep import end_baseless
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.workflows.read_workflow import RESPITE, WorkUnreadable, read_workflow
 from sessions_app.workflows.base import Standing, Status

@@ -32,13 +32,13 @@ from sessions_app.models import (
     Workflow,
     WorkflowState,
 )
-from sessions_app.operations.each_free import BATCH, each_free, for_a_while
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.notifications.tell_of_start import how_it_began
 from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
+from sessions_app.operations.sweep.each_free import BATCH, each_free, for_a_while
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import administrators, holders_of

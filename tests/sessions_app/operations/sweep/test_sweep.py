@@ -20,7 +20,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
-from sessions_app.operations.sweep import end_baseless, sweep
+from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.queries.grants import next_due, overdue_revocation_seconds
 from tests.support.acts import after, at_once, change, events, intact, last, policy, session, use

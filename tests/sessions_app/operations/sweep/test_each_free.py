@@ -10,7 +10,7 @@ from django.db import connection
 
 from broker.kernel.errors import Conflict
 from sessions_app.models import Notice
-from sessions_app.operations.each_free import AWHILE, each_free, for_a_while
+from sessions_app.operations.sweep.each_free import AWHILE, each_free, for_a_while
 
 
 @pytest.fixture
