@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.accept_restore import Restored, accept_restore
+from sessions_app.operations.record.accept_restore import Restored, accept_restore
 
 
 class Command(BaseCommand):

@@ -13,9 +13,9 @@ from broker.audit.verify import Verdict
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import BookmarkPage, Grant, Workflow
+from sessions_app.operations.record.verify_record import CheckpointsUnreadable, verify_record
 from sessions_app.operations.requests.delete_bookmark import delete_bookmark
 from sessions_app.operations.requests.save_bookmark import save_bookmark
-from sessions_app.operations.verify_record import CheckpointsUnreadable, verify_record
 from sessions_app.queries.search import exact, search
 from sessions_app.web.doors import ACT, page, said, who
 from sessions_app.web.files import csv_file, json_file

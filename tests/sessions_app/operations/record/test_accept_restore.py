@@ -16,9 +16,9 @@ from broker.audit.standing import RecordContradicted, stands
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import EndReason, Grant, GrantState, RequestState
-from sessions_app.operations.accept_restore import NothingWasRestored, accept_restore
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.record.accept_restore import NothingWasRestored, accept_restore
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import open_session
