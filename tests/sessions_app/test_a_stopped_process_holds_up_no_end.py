@@ -13,7 +13,7 @@ from django.db import connection
 
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
-from sessions_app.gateways.ssh.sweeper import Sweeper
+from sessions_app.gateways.core.sweeper import Sweeper
 from sessions_app.models import EndReason, GatewayNode, GrantState, Observation, Session, Workflow
 from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.grants.end_grant import end_grant

@@ -13,8 +13,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import StintError
+from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.denials import Denial, deny, held
-from sessions_app.gateways.http.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.tally import Tally
 from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse, authorize_request
 from sessions_app.operations.sessions.open_request_session import open_request_session

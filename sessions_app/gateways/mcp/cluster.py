@@ -19,7 +19,7 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.conversation import Conversation, SessionLost
 from sessions_app.connectors.mcp.wire import Message
-from sessions_app.gateways.http.proofs import ProofRefused, check_proof
+from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
 from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting

@@ -15,11 +15,11 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer, text_result
 from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.own_tools import TOOLS, Did, Tool, use_tool
 from sessions_app.gateways.mcp.service import Caller, challenge
-from sessions_app.gateways.ssh.database import Database
 
 _TOKEN = re.compile(r"Bearer (stint_[\x21-\x7e]{1,200})", re.IGNORECASE)
 MOST_STREAMS = 200

@@ -25,10 +25,10 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.connectors.mcp.conversation import Conversation
 from sessions_app.connectors.mcp.reach import conversation_with
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.database import Database
-from sessions_app.gateways.ssh.listener import cancelled, listen
-from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.listener import cancelled, listen
+from sessions_app.gateways.core.reports import Reports
 from sessions_app.operations.sessions.authorize_call import CallUse
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.open_session import open_session

@@ -18,8 +18,8 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connection import Dialer
 from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.registry import Registry
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.registry import Registry
 from sessions_app.operations.grants.deprovision_grant import UNSEEN
 from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.try_command import Tried

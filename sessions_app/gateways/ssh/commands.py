@@ -15,11 +15,11 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
-from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.enders import TIME_OVER
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.enders import TIME_OVER
+from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.recording import Recorder, Recording
-from sessions_app.gateways.ssh.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.open_session import open_session

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import structlog
 
 from broker.kernel.errors import StintError, Unavailable
+from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Parts
-from sessions_app.gateways.ssh.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.relay import Feed
 from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.claim_order import Claimed, claim_order

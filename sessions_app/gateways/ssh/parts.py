@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.holds import Holds
+from sessions_app.gateways.core.reports import Reports
 from sessions_app.gateways.ssh.alone import Alone
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.database import Database
-from sessions_app.gateways.ssh.holds import Holds
-from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.queries.recordings import Rooms
 
 State = Literal["done", "cut", "failed", "refused"]

@@ -17,20 +17,20 @@ from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.enders import Enders
+from sessions_app.gateways.core.holds import Holds
+from sessions_app.gateways.core.lease import Lease
+from sessions_app.gateways.core.listener import cancelled, listen
+from sessions_app.gateways.core.registry import Registry
+from sessions_app.gateways.core.reports import Reports
+from sessions_app.gateways.core.sweeper import Sweeper
 from sessions_app.gateways.ssh.alone import Alone
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.database import Database
-from sessions_app.gateways.ssh.enders import Enders
-from sessions_app.gateways.ssh.holds import Holds
 from sessions_app.gateways.ssh.hostkey import host_key, public_line
-from sessions_app.gateways.ssh.lease import Lease
-from sessions_app.gateways.ssh.listener import cancelled, listen
 from sessions_app.gateways.ssh.orders import Orders
 from sessions_app.gateways.ssh.parts import Parts
-from sessions_app.gateways.ssh.registry import Registry
-from sessions_app.gateways.ssh.reports import Reports
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
-from sessions_app.gateways.ssh.sweeper import Sweeper
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.queries.recordings import Rooms

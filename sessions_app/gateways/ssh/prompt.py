@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from broker.kernel.errors import StintError
+from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Outcome, Parts
-from sessions_app.gateways.ssh.registry import OpenSession
 from sessions_app.gateways.ssh.relay import Feed
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.ssh.decide import describe

@@ -16,11 +16,11 @@ from accounts.queries import KeyHolder, identity_by_fingerprint
 from broker.kernel.errors import Unavailable
 from broker.kernel.networks import source_of
 from sessions_app.connectors.ssh.options import CLOSED
-from sessions_app.gateways.ssh import metrics
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
-from sessions_app.gateways.ssh.registry import OpenSession, Registry
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 
 from sessions_app.models import CommandOrder, CommandRun, Session
 from sessions_app.operations.sessions.order_command import LAPSES, LineRefused, order_command
-from tests.sessions_app.gateways.test_ending import LIMIT, ended, revoke, seconds_over
+from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke, seconds_over
 from tests.support.gateway import eventually, free_port, new_tag, on_target
 from tests.support.pace import allow
 

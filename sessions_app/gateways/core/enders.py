@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.registry import OpenGrant, Registry, User
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.registry import OpenGrant, Registry, User
 from sessions_app.queries.grants import GrantNow
 
 log = structlog.get_logger(__name__)

@@ -8,9 +8,9 @@ import pytest
 from django.db import DataError, IntegrityError, ProgrammingError, connection
 
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.ssh import reports
-from sessions_app.gateways.ssh.database import Database, NotTaken, guarded
-from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.gateways.core import reports
+from sessions_app.gateways.core.database import Database, NotTaken, guarded
+from sessions_app.gateways.core.reports import Reports
 from tests.support.acts import events, run, session, use
 
 

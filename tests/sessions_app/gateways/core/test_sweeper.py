@@ -11,7 +11,7 @@ import pytest
 
 from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.gateways.ssh.sweeper import undoers as make_undoers
+from sessions_app.gateways.core.sweeper import undoers as make_undoers
 from tests.support.acts import policy, run, session, use
 from tests.support.fakes import serving
 from tests.support.gateway import eventually

@@ -12,7 +12,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from sessions_app.gateways.http.proofs import ProofRefused, check_proof
+from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.models import CommandRun
 from tests.support.api_site import token_of
 

@@ -12,11 +12,11 @@ import structlog
 from accounts.queries import removed_keys
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.database import Database
-from sessions_app.gateways.ssh.enders import Enders
-from sessions_app.gateways.ssh.registry import Registry
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.enders import Enders
+from sessions_app.gateways.core.registry import Registry
 from sessions_app.operations.sessions.renew_gateway import LEASE, renew_gateway
 from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.sessions_app.gateways.test_ending import ONE_WAY, ended, revoke, seconds_over
+from tests.sessions_app.gateways.ssh.test_ending import ONE_WAY, ended, revoke, seconds_over
 from tests.support.acts import intact
 from tests.support.gateway import ROOT, Place, eventually, free_port, new_tag, on_target
 from tests.support.pace import allow

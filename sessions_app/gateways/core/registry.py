@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from broker.kernel.errors import StintError
-from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.reports import Reports
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.reports import Reports
 from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.queries.gateways import OpenAtGateway

@@ -16,8 +16,8 @@ import structlog
 from broker.kernel import clock
 from broker.kernel.bulkhead import THREADS, Bulkhead
 from broker.kernel.errors import StintError, Unavailable
-from sessions_app.gateways.ssh import metrics
-from sessions_app.gateways.ssh.database import guarded
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.database import guarded
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep

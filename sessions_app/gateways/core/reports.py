@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.ssh.database import Database, NotTaken
+from sessions_app.gateways.core.database import Database, NotTaken
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sessions_app.gateways.test_ending import revoke
+from tests.sessions_app.gateways.ssh.test_ending import revoke
 from tests.support.gateway import eventually
 
 

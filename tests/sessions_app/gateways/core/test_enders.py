@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sessions_app.gateways.ssh.clock import LoopClock
-from sessions_app.gateways.ssh.enders import Enders
-from sessions_app.gateways.ssh.registry import Ended, OpenSession, Registry
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.enders import Enders
+from sessions_app.gateways.core.registry import Ended, OpenSession, Registry
 from sessions_app.queries.grants import GrantNow
 
 START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)
