@@ -12,7 +12,7 @@ from django.core.management import execute_from_command_line
 from broker.demo.main import main as demo
 from broker.embedded.errors import EmbeddedError
 from broker.env import EnvError
-from broker.up import main as up
+from broker.processes.up import main as up
 
 
 def main(argv: list[str]) -> int:

@@ -23,7 +23,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 class StintTask(Task):  # type: ignore[type-arg]
     """What a worker does. Named and not imported: only a worker needs all that stands behind it."""
 
-    Request = "broker.on_time:OnTime"
+    Request = "broker.processes.on_time:OnTime"
 
 
 def now() -> dt.datetime:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from broker.demo.sshd import SshTarget
 from broker.embedded.valkey import EmbeddedValkey
-from broker.up import worker_argv
+from broker.processes.up import worker_argv
 from tests.bench.database import database
 from tests.environment import POSTGRES
 from tests.support.gateway import ROOT, Place, eventually, write_act

@@ -89,7 +89,7 @@ def _name(pid: int) -> str:
         "stint-streams",
         "stint-worker",
         "stint-gateway",
-        "broker.nursery",
+        "broker.processes.nursery",
         "guard.py",
         "valkey",
         "postgres",

@@ -15,7 +15,7 @@ from kombu import Connection, Message
 from broker import celery
 from broker.celery import app
 from broker.kernel import clock
-from broker.on_time import OnTime
+from broker.processes.on_time import OnTime
 
 HOUR = dt.timedelta(hours=1)
 

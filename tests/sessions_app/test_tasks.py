@@ -6,7 +6,7 @@ from celery import current_app
 
 from broker.audit.models import AuditVerification
 from broker.celery import QUEUES, app
-from broker.up import worker_argv
+from broker.processes.up import worker_argv
 from sessions_app import tasks
 from sessions_app.models import EndReason, GrantState, Observation
 from sessions_app.operations.grants.end_grant import end_grant

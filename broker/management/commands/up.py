@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from broker.up import main
+from broker.processes.up import main
 
 
 class Command(BaseCommand):

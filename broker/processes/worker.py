@@ -1,4 +1,4 @@
-"""The worker's process: `celery -A broker.worker:app worker --ticks`."""
+"""The worker's process: `celery -A broker.processes.worker:app worker --ticks`."""
 
 from __future__ import annotations
 

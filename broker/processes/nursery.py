@@ -1,7 +1,7 @@
 """A process that has loaded all of Stint once, and from which the processes of a group are forked.
 
 What is loaded is then in memory once instead of once for each process, and is loaded once instead of on every processor at
-the same time. Run as `python -m broker.nursery FD`, where FD is a socket (SOCK_SEQPACKET) whose other end `Nursery` has. An
+the same time. Run as `python -m broker.processes.nursery FD`, where FD is a socket (SOCK_SEQPACKET) whose other end `Nursery` has. An
 order is a JSON object with the descriptor for the new process's output beside it; the answer is its process id.
 
 The new process is a grandchild whose parent ends at once, so that the kernel gives it to the supervisor, which is the
@@ -36,7 +36,7 @@ _PATIENCE_S = 5.0
 _LOADED = b"loaded"
 # What the processes begin with; what these import comes along.
 _MODULES = (
-    "broker.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
+    "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
     "sessions_app.gateways.ssh.process", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
 )  # fmt: skip
 
@@ -84,7 +84,7 @@ class Nursery:
     @property
     def argv(self) -> list[str]:
         """What it is started with."""
-        return [sys.executable, "-m", "broker.nursery", str(self._theirs.fileno())]
+        return [sys.executable, "-m", "broker.processes.nursery", str(self._theirs.fileno())]
 
     @property
     def inherited_fd(self) -> int:

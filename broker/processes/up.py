@@ -28,9 +28,9 @@ from broker.embedded.state import (
 )
 from broker.embedded.valkey import EmbeddedValkey
 from broker.env import EnvError, envint, envsecret, envstr
-from broker.nursery import Nursery
-from broker.nursery import possible as nursery_possible
-from broker.supervisor import Process, Supervisor
+from broker.processes.nursery import Nursery
+from broker.processes.nursery import possible as nursery_possible
+from broker.processes.supervisor import Process, Supervisor
 
 # Names the file by which the worker says that it takes messages.
 WORKER_READY = "STINT_WORKER_READY"
@@ -239,7 +239,15 @@ def _streams(options: Options) -> list[str]:
 def worker_argv() -> list[str]:
     """Return what Python is called with for the worker and its schedule."""
     # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
-    python = ["-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "broker.worker:app"]
+    python = [
+        "-W",
+        "ignore:You're running the worker",
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "broker.processes.worker:app",
+    ]
     quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
     return [
         *python,

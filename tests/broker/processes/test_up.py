@@ -21,10 +21,10 @@ import redis
 from broker.embedded.postgres import OWNER, EmbeddedPostgres
 from broker.embedded.state import running_urls, temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
-from broker.up import _environment, main, parse
+from broker.processes.up import _environment, main, parse
 from tests.support.pace import allow
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIGURED = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STINT_SECRET_KEY", "STINT_SECRET_KEY_FILE")
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.nursery import Nursery, NurseryGone
-from broker.supervisor import Process, Supervisor
+from broker.processes.nursery import Nursery, NurseryGone
+from broker.processes.supervisor import Process, Supervisor
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_nursery_that_is_not_there_is_said_to_be_loading(nursery, tmp_path):
 
 
 def _nursery_pid(nursery: Nursery) -> int:
-    wanted = f"broker.nursery\0{nursery.inherited_fd}\0".encode()
+    wanted = f"broker.processes.nursery\0{nursery.inherited_fd}\0".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -26,9 +26,9 @@ from typing import TextIO
 
 from broker.embedded.account import launch_argv
 from broker.embedded.guard import signal_group
-from broker.nursery import Forked, Nursery, NurseryGone
+from broker.processes.nursery import Forked, Nursery, NurseryGone
 
-_GUARD = Path(__file__).parent / "embedded" / "guard.py"
+_GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
 # All together stop within 5 s: the first stage (databases) is asked last and gets what is left.

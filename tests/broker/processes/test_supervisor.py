@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.supervisor import Process, Supervisor
+from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
 
 # Ignores polite requests, and so does its child.
@@ -172,7 +172,7 @@ def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again() -> No
 
 SUPERVISE = """
 import sys
-from broker.supervisor import Process, Supervisor
+from broker.processes.supervisor import Process, Supervisor
 processes = [Process(name=f"p{n}", argv=["sh", "-c", script]) for n, script in enumerate(sys.argv[1:])]
 sys.exit(Supervisor(processes).run())
 """
