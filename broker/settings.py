@@ -213,7 +213,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "sessions_app.web.context.shell",
+                "sessions_app.web.shell.context.shell",
             ],
             "builtins": [
                 f"sessions_app.web.templatetags.{name}"
@@ -318,7 +318,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 CSRF_COOKIE_NAME = "stint_csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-CSRF_FAILURE_VIEW = "sessions_app.web.errors.csrf_failed"
+CSRF_FAILURE_VIEW = "sessions_app.web.shell.errors.csrf_failed"
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 SECURE_SSL_REDIRECT = False
 SECURE_REFERRER_POLICY = "same-origin"

@@ -6,34 +6,14 @@ from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
 from accounts.middleware import before_own_password, before_second_factor
-from sessions_app.web.views import (
-    account,
-    approvals,
-    clusters,
-    command_sets,
-    device,
-    factors,
-    grants,
-    history,
-    home,
-    incidents,
-    live,
-    notices,
-    people,
-    policies,
-    provider,
-    record,
-    recordings,
-    requests,
-    runs,
-    sign_in,
-    sources,
-    timeline,
-    trust,
-    webhooks,
-    welcome,
-    work,
-)
+from sessions_app.web.catalogue import clusters, command_sets, history, policies, trust, webhooks
+from sessions_app.web.grants import grants, runs
+from sessions_app.web.home import home, welcome
+from sessions_app.web.identities import account, device, factors, people, provider, sign_in
+from sessions_app.web.record import record, recordings, timeline
+from sessions_app.web.requests import approvals, requests
+from sessions_app.web.shell import live, notices
+from sessions_app.web.workflows import incidents, sources, work
 
 
 class RequestRef(StringConverter):

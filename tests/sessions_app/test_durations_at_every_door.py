@@ -12,7 +12,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest
 from sessions_app.policy.documents import DocumentError, load_yaml, validate
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.web.forms import draft_of_link
+from sessions_app.web.shell.forms import draft_of_link
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.factors import just_signed_in
 

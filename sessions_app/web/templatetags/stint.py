@@ -36,9 +36,9 @@ from sessions_app.queries.extents import left_duration
 from sessions_app.queries.facts import clauses_of, readable_document
 from sessions_app.queries.grants import WITHDRAWN
 from sessions_app.queries.starts import later_start
-from sessions_app.web import words
-from sessions_app.web.reads.asking import AskPage, SetOption
-from sessions_app.web.reads.clusters import Health
+from sessions_app.web.catalogue.clusters_page import Health
+from sessions_app.web.requests.asking_page import AskPage, SetOption
+from sessions_app.web.shell import words
 from sessions_app.web.templatetags.times import say_both, say_moment, say_rough
 
 register = template.Library()

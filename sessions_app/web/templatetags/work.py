@@ -11,7 +11,7 @@ from broker.kernel import clock
 from sessions_app.models import CommandRun, Grant, Workflow
 from sessions_app.operations.requests.check_request import Preview
 from sessions_app.policy.commands.ssh.quoting import readable
-from sessions_app.web import words
+from sessions_app.web.shell import words
 from sessions_app.web.templatetags.times import say_rough
 
 register = template.Library()

@@ -21,10 +21,11 @@ from sessions_app.queries import facts
 from sessions_app.queries.offers import offers
 from sessions_app.queries.past import past_requests
 from sessions_app.queries.ways import who_may
-from sessions_app.web.reads import asking, waiting
-from sessions_app.web.reads.log import askable_sets
-from sessions_app.web.reads.simulating import Question, simulate
-from sessions_app.web.reads.who_can import who_can
+from sessions_app.web.catalogue.simulator_page import Question, simulate
+from sessions_app.web.grants.log import askable_sets
+from sessions_app.web.identities.who_can_page import who_can
+from sessions_app.web.requests import asking_page as asking
+from sessions_app.web.shell import waiting
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import policy
 from tests.support.world import CATALOGUE

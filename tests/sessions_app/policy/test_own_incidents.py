@@ -29,7 +29,7 @@ from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.catalogue import schemas
 from sessions_app.queries import deciders
-from sessions_app.web.reads import count_waiting
+from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import after, awake, change, events, last, policy, undo
 from tests.support.world import SETUP

@@ -30,7 +30,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries import deciders
-from sessions_app.web.reads import count_waiting
+from sessions_app.web.shell.waiting import count_waiting
 
 # Few enough that people share them, in spellings of which some mean the same.
 MAILS = (

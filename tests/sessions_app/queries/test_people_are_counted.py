@@ -21,7 +21,7 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.queries import deciders
-from sessions_app.web.reads import count_waiting
+from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import change, last, policy, run, session, undo, use
 from tests.support.world import SETUP

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper, Workflow
-from sessions_app.web.forms import draft_of_form, draft_of_link, parse_start
+from sessions_app.web.shell.forms import draft_of_form, draft_of_link, parse_start
 from tests.support import acts
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessions_app.models import CommandSet
 from sessions_app.operations.catalogue.save_draft import save_draft
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.web.reads.policies import sentences
+from sessions_app.web.catalogue.policies_page import sentences
 from tests.support import acts
 
 TRY = "/command-sets/restart-web/try/"

@@ -198,7 +198,7 @@ def test_error_pages_say_what_to_do(as_alice, settings):
 
 
 def test_a_page_that_breaks_is_said_and_tells_nothing(browser, monkeypatch):
-    from sessions_app.web.views import home
+    from sessions_app.web.home import home
 
     def broken(*args):
         raise RuntimeError("the secret detail")

@@ -8,7 +8,7 @@ import pytest
 
 from sessions_app.models import AccessPolicy, GrantState
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.web.reads.policies import sentences
+from sessions_app.web.catalogue.policies_page import sentences
 from tests.support.acts import change
 from tests.support.acts import policy as policy_file
 

@@ -22,7 +22,7 @@ from broker.audit.models import AuditEntry
 from sessions_app.issuers import provider as adapter
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.identities.begin_provider_sign_in import ANSWER_PATH
-from sessions_app.web.views.provider import LONGEST
+from sessions_app.web.identities.provider import LONGEST
 from tests.support.acts import events, last
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback, settings_of
 from tests.support.world import PASSWORD

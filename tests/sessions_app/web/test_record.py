@@ -21,7 +21,7 @@ from broker.settings import BASE_DIR
 from sessions_app.operations.catalogue.save_document import NOUN
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.tasks import _verify as verify_record
-from sessions_app.web.reads.record import OBJECTS
+from sessions_app.web.record.record_page import OBJECTS
 from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file

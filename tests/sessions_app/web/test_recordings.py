@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import CommandRun
-from sessions_app.web.reads.recordings import recordings
+from sessions_app.web.record.recordings_page import recordings
 from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 

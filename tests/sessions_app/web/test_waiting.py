@@ -9,7 +9,7 @@ from broker.kernel import clock
 from sessions_app.models import Approval, EndReason, Grant, Verdict
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
-from sessions_app.web.reads import waiting
+from sessions_app.web.shell import waiting
 from tests.support.scene import make_scene
 
 

@@ -1,0 +1,269 @@
+"""Clusters, as those who may see them read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from django.conf import settings
+from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+
+from accounts.models import Identity
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.registry import ConnectorType, find
+from sessions_app.connectors.ssh.setup import NoSetup, Setup
+from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
+from sessions_app.operations.catalogue.catalogue_changes import cluster_document, cluster_row
+from sessions_app.operations.targets.cluster_connection import shown_connection
+from sessions_app.operations.targets.target_setup import SetupText, setup_texts
+from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.queries.authority import trusted_ssh_cas
+from sessions_app.queries.named import with_names
+from sessions_app.web.shell.home_page import LIVE, how_many_live
+from sessions_app.web.shell.words import in_order
+
+# The slowest check takes half a minute; one that takes longer waits for a worker.
+LATE = dt.timedelta(seconds=40)
+# A check that has not come back after this long is not waited for any more.
+PATIENCE = dt.timedelta(minutes=2)
+
+
+def clusters(identity: Identity) -> QuerySet[Cluster]:
+    """Return the live clusters that the identity may see, with how many targets they have and grants are in use there."""
+    return (
+        Cluster.objects.live()
+        .visible_to(identity)
+        .annotate(
+            target_count=Count("targets", filter=Q(targets__removed_at__isnull=True)),
+            live_count=how_many_live("cluster"),
+        )
+        .order_by("name")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the latest checks of a cluster's targets found."""
+
+    targets: int = 0
+    failing: int = 0
+    unchecked: int = 0
+    at: dt.datetime | None = None
+
+
+def health_of(cluster_ids: Iterable[int]) -> dict[int, Health]:
+    """Return the health of clusters by id, in one query."""
+    latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
+    rows = (
+        Target.objects.live()
+        .filter(cluster__in=list(cluster_ids))
+        .annotate(
+            right=Subquery(latest.values("ok")[:1]), looked_at=Subquery(latest.values("finished_at")[:1])
+        )
+        .values("cluster_id")
+        .annotate(
+            targets=Count("pk"),
+            failing=Count("pk", filter=Q(right=False)),
+            unchecked=Count("pk", filter=Q(right__isnull=True)),
+            at=Max("looked_at"),
+        )
+        .order_by()
+    )
+    return {
+        row["cluster_id"]: Health(row["targets"], row["failing"], row["unchecked"], row["at"]) for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCluster:
+    """One row of the list."""
+
+    cluster: Cluster
+    health: Health
+
+
+def listed(identity: Identity) -> list[ListedCluster]:
+    """Return the clusters that the identity may see, each with its health."""
+    found = list(clusters(identity))
+    health = health_of(cluster.pk for cluster in found)
+    return [ListedCluster(cluster, health.get(cluster.pk, Health())) for cluster in found]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTarget:
+    """A target with its latest check that is over, and the one that is under way; ``is_late`` when nobody seems to be at it."""
+
+    target: Target
+    check: TargetCheck | None
+    running: TargetCheck | None
+    is_late: bool = False
+
+    @property
+    def wrong(self) -> int:
+        """How many steps have to be mended."""
+        return sum(1 for step in self.check.steps if not step["ok"]) if self.check else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The connection checks of one cluster."""
+
+    cluster: Cluster
+    rows: Sequence[CheckedTarget]
+    has_authority: bool
+
+    @property
+    def running(self) -> bool:
+        """Whether any is under way."""
+        return any(row.running for row in self.rows)
+
+
+def _targets_of(cluster: Cluster) -> list[Target]:
+    return sorted(cluster.targets.filter(removed_at__isnull=True), key=lambda one: in_order(one.name))
+
+
+def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
+    """Return each target of a cluster with its latest check."""
+    targets = _targets_of(cluster)
+    ids = [target.pk for target in targets]
+    own = TargetCheck.objects.filter(target__in=ids)
+    newest = own.filter(finished_at__isnull=False).order_by("target_id", "-pk").distinct("target_id")
+    waiting = own.filter(finished_at__isnull=True, asked_at__gt=now - PATIENCE)
+    done = {check.target_id: check for check in newest}
+    under_way = {check.target_id: check for check in waiting}
+    return Checks(
+        cluster,
+        [
+            CheckedTarget(
+                target,
+                done.get(target.pk),
+                waits := under_way.get(target.pk),
+                bool(waits and waits.asked_at < now - LATE),
+            )
+            for target in targets
+        ],
+        not _is_ssh(cluster) or bool(trusted_ssh_cas()),
+    )
+
+
+def _is_ssh(cluster: Cluster) -> bool:
+    kind = find(cluster.kind)
+    return kind is not None and kind.runs
+
+
+@dataclass(frozen=True, slots=True)
+class SetupLines:
+    """What the administrator of a target pastes there, or what is ``missing`` before there is anything to paste."""
+
+    lines: Setup | None
+    missing: str = ""
+
+
+def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
+    """Return the set-up of a cluster's targets with these login accounts; None without any target."""
+    names = sorted(set(accounts))
+    if not names:
+        return None
+    keys = [key.public_key for key in trusted_ssh_cas()]
+    try:
+        return SetupLines(
+            Setup(cluster=cluster, accounts=names, ca_keys=keys, gateways=settings.SSH_SOURCE_ADDRESS)
+        )
+    except NoSetup as error:
+        return SetupLines(None, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPage:
+    """One cluster for one reader. ``checks`` and ``setup`` are for those who administer it."""
+
+    cluster: Cluster
+    targets: Sequence[Target]
+    policies: Sequence[AccessPolicy]
+    live: Sequence[Grant]
+    may_ask: bool
+    health: Health
+    checks: Checks | None
+    setup: SetupLines | None
+    texts: Sequence[SetupText]
+    seen: Sequence[Observation]
+    drift: Sequence[Drift]
+
+    @property
+    def kind(self) -> ConnectorType | None:
+        """What serves it; None when nothing does any more."""
+        return find(self.cluster.kind)
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How it is logged in to, without any secret."""
+        return shown_connection(self.cluster)
+
+    @property
+    def unseen(self) -> list[Observation]:
+        """The targets that did not answer at the last look."""
+        return [one for one in self.seen if one.error]
+
+
+def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
+    """Return a cluster with its targets, the policies that cover it and who has access there now."""
+    policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
+    targets = _targets_of(cluster)
+    may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
+    return ClusterPage(
+        cluster=cluster,
+        targets=targets,
+        policies=list(policies.distinct().prefetch_related("command_sets").order_by("name")),
+        live=list(
+            with_names(Grant.objects.visible_to(reader))
+            .filter(cluster=cluster, state__in=LIVE)
+            .order_by("expires_at")[:50]
+        ),
+        may_ask=AccessPolicy.objects.requestable_by(reader, cluster).exists(),
+        health=health_of([cluster.pk]).get(cluster.pk, Health()),
+        checks=checks_of(cluster, now) if may_set_up else None,
+        setup=setup_lines(cluster.name, (target.account for target in targets))
+        if may_set_up and _is_ssh(cluster)
+        else None,
+        texts=_texts(cluster) if may_set_up else [],
+        seen=sorted(
+            Observation.objects.filter(target__in=targets).select_related("target"),
+            key=lambda one: in_order(one.target.name),
+        ),
+        drift=drift_of(cluster, now),
+    )
+
+
+def _texts(cluster: Cluster) -> list[SetupText]:
+    """A cluster that can't be read has a page all the same: it says how to mend it."""
+    try:
+        return setup_texts(cluster)
+    except ConnectorError:
+        return []
+
+
+def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:
+    """Return where targets differ from what should be there, and where they did in the last day; the open ones first."""
+    since = now - dt.timedelta(days=1)
+    found = Drift.objects.filter(Q(gone_at__isnull=True) | Q(gone_at__gt=since), target__cluster=cluster)
+    return list(found.select_related("target").order_by(F("gone_at").desc(nulls_first=True), "-pk")[:20])
+
+
+def document_of(cluster: Cluster) -> ClusterDocument:
+    """Return a stored cluster as the document that its file would hold. Raises Unreadable."""
+    return cluster_document(cluster)
+
+
+def text_of_row(cluster: Cluster) -> str:
+    """Return what the rows of a cluster say as YAML, so that what can't be read can be mended."""
+    data = {name: value for name, value in cluster_row(cluster).items() if value}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
+
+
+def text_of(document: ClusterDocument) -> str:
+    """Return a cluster as YAML, as people write it."""
+    data = document.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)

@@ -1,0 +1,178 @@
+"""Command sets."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import F
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from broker.kernel import clock
+from broker.kernel.errors import Conflict, StintError
+from sessions_app.models import CommandSet, CommandSetVersion
+from sessions_app.operations.catalogue.publish_command_set import publish_command_set
+from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
+from sessions_app.policy.commands.kinds import kinds, starter
+from sessions_app.web.catalogue import command_sets_page as reads
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.editor import Typed, sent
+from sessions_app.web.shell.forms import PARAMETER
+from sessions_app.web.shell.removing import Removal, press_remove
+
+ACCEPT = "accept."
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """The command sets that the reader may see."""
+    return render(request, "sessions/command_sets.html", {"command_sets": reads.command_sets(who(request))})
+
+
+@page()
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One version of a command set: the newest published one, or the one asked for."""
+    found, version = _version(request, name, request.GET.get("version", ""))
+    return render(
+        request,
+        "sessions/command_set.html",
+        {"shown": reads.command_set_page(found, version, who(request)), "values": {}},
+    )
+
+
+def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, CommandSetVersion]:
+    """Return a command set and one of its versions. Drafts are for those who may write them."""
+    me = who(request)
+    found = get_object_or_404(CommandSet.objects.live().visible_to(me).distinct(), name=name)
+    versions = found.versions.all()
+    if not reads.may_write(found, me):
+        versions = versions.filter(published_at__isnull=False)
+    if number:
+        versions = (
+            versions.filter(number=int(number)) if number.isdecimal() and len(number) < 9 else versions.none()
+        )
+    version = versions.order_by(F("published_at").desc(nulls_last=True)).first()
+    if version is None:
+        raise Http404
+    return found, version
+
+
+@page(ACT)
+def try_command(request: HttpRequest, name: str) -> HttpResponse:
+    """What the gateways would say to a line; nothing runs."""
+    found, version = _version(request, name, request.POST.get("version", ""))
+    line, values = _tried(request)
+    result = reads.try_line(version, line, values) if line.strip() else None
+    context = {"result": result, "line": line, "values": values}
+    if getattr(request, "htmx", None):
+        return render(request, "sessions/_tried.html", context)
+    shown = reads.command_set_page(found, version, who(request))
+    return render(request, "sessions/command_set.html", {"shown": shown, **context})
+
+
+def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
+    """Return the line to try, and the values of parameters."""
+    given = {
+        key.removeprefix(PARAMETER): request.POST[key] for key in request.POST if key.startswith(PARAMETER)
+    }
+    return request.POST.get("line", ""), given
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Write a new command set, from one to begin with."""
+    if not who(request).is_superuser:
+        raise Http404
+    return _editor(request, None)
+
+
+@page(FORM)
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Write a draft: check it, try it, save it."""
+    return _editor(request, _mine(request, name))
+
+
+def _mine(request: HttpRequest, name: str) -> CommandSet:
+    """Return a command set that the reader may write; any other is not there."""
+    return get_object_or_404(CommandSet.objects.live().administered_by(who(request)), name=name)
+
+
+def _editor(
+    request: HttpRequest, command_set: CommandSet | None, error: StintError | None = None
+) -> HttpResponse:
+    draft = command_set.versions.filter(published_at__isnull=True).first() if command_set else None
+    before = reads.newest_published(command_set) if command_set else None
+    source = sent(request.POST) if "source" in request.POST else _begin(request, draft or before)
+    line, values = _tried(request)
+    act = request.POST.get("act", "")
+    based_on = request.POST.get("based_on", str(draft.pk if draft else 0))
+    if act == "save":
+        try:
+            saved = save_draft(
+                source=source,
+                actor=who(request),
+                now=clock.now(),
+                name=command_set.name if command_set else None,
+                based_on=int(based_on) if based_on.isdecimal() and len(based_on) < 19 else None,
+            )
+        except StintError as refused:
+            error = refused
+        else:
+            messages.success(
+                request, f"The draft of {saved.command_set} is saved. Nobody can ask for it yet."
+            )
+            return redirect("command_set_edit", saved.command_set.name)
+    tried = reads.try_text(source, line, values) if line.strip() else None
+    if act == "try" and getattr(request, "htmx", None):
+        return render(request, "sessions/_tried.html", {"result": tried})
+    checked = reads.check_source(source, before)
+    problems = error.problems if isinstance(error, CannotBeRead) else checked.problems
+    context = {
+        "command_set": command_set, "draft": draft, "before": before, "typed": Typed(source, problems), "checked": checked,
+        "saved": bool(draft and draft.source == source), "based_on": based_on, "error": error, "starters": kinds(), "result": tried, "line": line,
+        "values": values, "here": reverse("command_set_edit", args=[command_set.name]) if command_set else request.get_full_path(),
+        "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
+    }  # fmt: skip
+    if getattr(request, "htmx", None):
+        return render(request, "sessions/_checked.html", {**context, "swap": True})
+    return render(request, "sessions/command_set_edit.html", context, status=error.status if error else 200)
+
+
+def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
+    """Return the text that an editor opens with: the draft, what is published, or one to begin with."""
+    return version.source if version else starter(request.GET.get("start", "")).source
+
+
+@page(ACT)
+def publish(request: HttpRequest, name: str) -> HttpResponse:
+    """Publish the draft that was shown, with the reasons for its warnings."""
+    found = _mine(request, name)
+    shown = request.POST.get("version", "")
+    version = found.versions.filter(pk=int(shown) if shown.isdecimal() and len(shown) < 19 else 0).first()
+    if version is None:
+        raise Conflict(
+            "That draft was replaced since you looked. Nothing was published.", hint="Look at the new one."
+        )
+    accepted = {
+        key.removeprefix(ACCEPT): request.POST[key].strip()
+        for key in request.POST
+        if key.startswith(ACCEPT) and request.POST[key].strip()
+    }
+    try:
+        published = publish_command_set(
+            version_id=version.pk, actor=who(request), accepted=accepted, now=clock.now()
+        )
+    except StintError as error:
+        return _editor(request, found, error)
+    messages.success(request, f"{published} is published. Whoever asks from now on asks for it.")
+    return redirect("command_set", name)
+
+
+@page(ACT)
+def remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Say which grants end when a command set is removed; with ``confirm`` remove it."""
+    policies = reads.use_of(_mine(request, name)).policies
+    removal = Removal(
+        "command-sets", "command set", "What was granted by it ends.", "command_set", "command_sets"
+    )
+    return press_remove(request, removal, name, policies=policies)

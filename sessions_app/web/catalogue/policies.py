@@ -1,0 +1,142 @@
+"""Policies: read, simulate, replay, set up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import AccessPolicy, Cluster, CommandSet
+from sessions_app.operations.catalogue.save_document import state_of
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.starter_policy import policy_source
+from sessions_app.queries import facts
+from sessions_app.web.catalogue import policies_page as reads
+from sessions_app.web.catalogue import simulator_page as simulating
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.editor import Typed, sent
+from sessions_app.web.shell.removing import Removal, press_remove
+from sessions_app.web.shell.saving import Outcome, press, said
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """The policies that the reader may see."""
+    found = AccessPolicy.objects.live().visible_to(who(request)).distinct()
+    context = {"policies": found.prefetch_related("clusters", "command_sets").order_by("name")}
+    return render(request, "sessions/policies.html", context)
+
+
+@page()
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One policy in plain sentences."""
+    found = get_object_or_404(AccessPolicy.objects.live().visible_to(who(request)).distinct(), name=name)
+    return render(
+        request, "sessions/policy.html", {"shown": reads.policy_page(found, who(request), clock.now())}
+    )
+
+
+@page()
+def simulate(request: HttpRequest, name: str) -> HttpResponse:
+    """What the policy would answer, for somebody, somewhere, at some time."""
+    found = get_object_or_404(reads.simulated_by(who(request)), name=name)
+    document = facts.policy_document(found)
+    context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}
+    if getattr(request, "htmx", None):
+        return render(request, "sessions/_simulated.html", context)
+    return render(request, "sessions/policy_simulate.html", context)
+
+
+def _simulation(
+    request: HttpRequest, document: PolicyDocument | None, policy: AccessPolicy | None, *, asked: bool
+) -> dict[str, Any]:
+    """Return the simulator's form and, when something was asked, the answer or why there is none."""
+    question = simulating.question_of(request.POST if request.method == "POST" else request.GET)
+    context: dict[str, Any] = {"question": question, "options": simulating.options(document)}
+    if document and asked and question.person:
+        try:
+            context["simulated"] = simulating.simulate(question, document, policy, clock.now())
+        except StintError as error:
+            context["simulation_error"] = error
+    return context
+
+
+def _mine(request: HttpRequest, name: str) -> AccessPolicy:
+    """Return a policy that the reader administers; any other is not there."""
+    return get_object_or_404(AccessPolicy.objects.live().administered_by(who(request)), name=name)
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Write a new policy."""
+    if not who(request).is_superuser:
+        raise Http404
+    return _editor(request, None)
+
+
+@page(FORM)
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Change a policy: check it, simulate it, replay the past on it, save it."""
+    return _editor(request, _mine(request, name))
+
+
+def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
+    name = policy.name if policy else None
+    source = sent(request.POST) if request.method == "POST" else _begin(policy)
+    act = request.POST.get("act", "")
+    outcome = (
+        press(request, kind="policies", source=source, name=name) if act in ("save", "look") else Outcome()
+    )
+    checked = reads.check_source(source, clock.now())
+    if outcome.saved:
+        saved = name or (checked.document.name if checked.document else "")
+        messages.success(request, said(outcome, saved))
+        for warning in outcome.plan.warnings if outcome.plan else ():
+            messages.warning(request, warning)
+        return redirect("policy", saved)
+    context = {
+        "policy": policy, "typed": Typed(source, outcome.problems or checked.problems), "checked": checked,
+        "outcome": outcome, "here": request.path, "error": outcome.error,
+        "based_on": request.POST.get("based_on") or (state_of("policies", name) if name else ""),
+        **_simulation(request, checked.document, None, asked=act == "simulate"),
+        **(_replayed(policy, checked.document) if act == "replay" else {}),
+    }  # fmt: skip
+    if getattr(request, "htmx", None):
+        fragment = {"simulate": "_simulated", "replay": "_replayed"}.get(act, "_policy_checked")
+        return render(request, f"sessions/{fragment}.html", {**context, "swap": True})
+    return render(request, "sessions/policy_edit.html", context, status=outcome.status)
+
+
+def _begin(policy: AccessPolicy | None) -> str:
+    """Return the text that an editor opens with: the policy's own, or one to begin with."""
+    if policy:
+        return reads.text_of(policy)
+    clusters = Cluster.objects.live().order_by("name").values_list("name", flat=True)[:1]
+    sets = CommandSet.objects.live().filter(versions__published_at__isnull=False).order_by("name")
+    names = sets.distinct().values_list("name", flat=True)[:1]
+    return policy_source(
+        name="new-policy", clusters=list(clusters) or ["a-cluster"], command_sets=list(names) or ["a-command-set"],
+        requesters=["operators"], approvers=["approvers"],
+    )  # fmt: skip
+
+
+def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:
+    """Return what the draft would change of the past; nothing was ever asked under a policy that is not there yet."""
+    if policy is None or document is None:
+        return {"replay_missing": "saved" if document else "readable"}
+    try:
+        return {"replayed": simulating.replay_past(policy, document, clock.now())}
+    except StintError as error:
+        return {"replay_error": error}
+
+
+@page(ACT)
+def remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Say which grants end when a policy is removed; with ``confirm`` remove it."""
+    _mine(request, name)
+    removal = Removal("policies", "policy", "What was granted under it ends.", "policy", "policies")
+    return press_remove(request, removal, name)

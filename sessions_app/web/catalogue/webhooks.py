@@ -1,0 +1,152 @@
+"""Webhooks: where messages go, what became of them, and what is done about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from broker.kernel import clock
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.models import WebhookEndpoint
+from sessions_app.operations.catalogue.save_document import state_of
+from sessions_app.operations.notifications.pause_webhook import pause_webhook
+from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
+from sessions_app.operations.notifications.resume_webhook import resume_webhook
+from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
+from sessions_app.operations.notifications.try_webhook import try_webhook
+from sessions_app.policy.webhooks import EVENTS
+from sessions_app.web.catalogue import webhooks_page as reads
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.editor import Typed, sent
+from sessions_app.web.shell.removing import Removal, press_remove
+from sessions_app.web.shell.saving import Outcome, press, said
+
+# Hours back that one press sends again.
+SPANS = (1, 24, 168)
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """The endpoints that the reader looks after."""
+    return render(request, "sessions/webhooks.html", {"rows": reads.endpoints(who(request))})
+
+
+@page()
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One endpoint and its messages."""
+    return _page(request, name)
+
+
+def _page(request: HttpRequest, name: str, *, status: int = 200, **more: Any) -> HttpResponse:
+    found = _own(request, name)
+    shown = reads.endpoint_page(found, who(request), before=request.GET.get("before", ""), now=clock.now())
+    return render(request, "sessions/webhook.html", {"shown": shown, "spans": SPANS, **more}, status=status)
+
+
+def _own(request: HttpRequest, name: str) -> WebhookEndpoint:
+    """Return an endpoint that the reader looks after; any other is not there."""
+    return get_object_or_404(WebhookEndpoint.objects.live().visible_to(who(request)), name=name)
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Make an endpoint."""
+    if not who(request).is_superuser:
+        raise Http404
+    return _editor(request, None)
+
+
+@page(FORM)
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Change an endpoint."""
+    return _editor(
+        request,
+        get_object_or_404(WebhookEndpoint.objects.live().administered_by(who(request)), name=name),
+    )
+
+
+def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpResponse:
+    name = endpoint.name if endpoint else None
+    source = reads.text_of(endpoint) if endpoint else reads.START
+    outcome = Outcome()
+    if request.method == "POST":
+        source = sent(request.POST)
+        outcome = press(request, kind="webhooks", source=source, name=name)
+    if outcome.saved and outcome.plan:
+        saved = name or next((change.name for change in outcome.plan.changes), "")
+        messages.success(request, said(outcome, saved))
+        return redirect("webhook", saved) if saved else redirect("webhooks")
+    context = {
+        "endpoint": endpoint, "typed": Typed(source, outcome.problems), "outcome": outcome, "error": outcome.error,
+        "here": request.path, "events": [(event, sent_.summary) for event, sent_ in EVENTS.items()],
+        "based_on": request.POST.get("based_on") or (state_of("webhooks", name) if name else ""),
+    }  # fmt: skip
+    return render(request, "sessions/webhook_edit.html", context, status=outcome.status)
+
+
+@page(ACT)
+def remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Say what removing an endpoint means; with ``confirm`` remove it."""
+    _own(request, name)
+    removal = Removal(
+        "webhooks", "webhook", "Nothing more is sent there.", "webhook", "webhooks",
+        "Nothing more is sent there, not even what waits. What was done stays in the record.",
+    )  # fmt: skip
+    return press_remove(request, removal, name)
+
+
+@page(ACT)
+def try_it(request: HttpRequest, name: str) -> HttpResponse:
+    """Send a test message."""
+    try_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
+    messages.success(request, "A test message is on its way. What becomes of it stands below.")
+    return redirect("webhook", name)
+
+
+@page(ACT)
+def pause(request: HttpRequest, name: str) -> HttpResponse:
+    """Send nothing more for now."""
+    pause_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{name} is paused. What happens meanwhile waits.")
+    return redirect("webhook", name)
+
+
+@page(ACT)
+def resume(request: HttpRequest, name: str) -> HttpResponse:
+    """Send again, with all that waited."""
+    resume_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{name} is sent to again.")
+    return redirect("webhook", name)
+
+
+@page(ACT)
+def rotate(request: HttpRequest, name: str) -> HttpResponse:
+    """Make a new secret; the answer shows it, this once."""
+    overlap = dt.timedelta() if request.POST.get("at_once") == "1" else dt.timedelta(hours=24)
+    secret = rotate_webhook_secret(
+        endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now(), overlap=overlap
+    )
+    return _page(request, name, secret=secret)
+
+
+@page(ACT)
+def replay(request: HttpRequest, name: str) -> HttpResponse:
+    """Send one message again, or all of the last hours."""
+    now = clock.now()
+    message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
+    since = now - dt.timedelta(hours=int(hours)) if hours in map(str, SPANS) else None
+    try:
+        count = replay_webhooks(
+            endpoint_id=_own(request, name).pk, actor=who(request), now=now, since=since,
+            message_id=int(message) if message.isdecimal() and len(message) < 19 else None,
+        )  # fmt: skip
+    except NotFound:
+        raise
+    except StintError as error:
+        return _page(request, name, status=error.status, error=error)
+    messages.success(request, f"{count} message{' goes' if count == 1 else 's go'} again.")
+    return redirect("webhook", name)

@@ -1,0 +1,146 @@
+"""Webhooks, as those who look after them read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+from django.db.models import Count
+
+from accounts.models import Identity
+from sessions_app.models import AccessPolicy, WebhookEndpoint, WebhookMessage, WebhookState
+from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
+from sessions_app.policy.webhooks import EVENTS
+from sessions_app.queries import facts
+from sessions_app.web.shell.pages import Page, page_of
+from sessions_app.web.shell.words import Look
+
+# Messages on a page.
+SHOWN = 20
+# A message that is to be sent within so long is waited for; a later one is not.
+SOON = dt.timedelta(seconds=10)
+START = """\
+name: chat
+summary: What the people on call want to know
+url: https://hooks.example.com/stint
+scope: policies
+events:
+  - request.created
+  - request.escalated
+  - grant.held
+  - grant.revoking
+"""
+
+
+def endpoint_look(endpoint: WebhookEndpoint) -> Look:
+    """How an endpoint fares: a tone, an icon and a word."""
+    if endpoint.paused_at:
+        return Look("warn", "pause", "Paused")
+    if endpoint.failing_since:
+        return Look("bad", "alert", "Failing")
+    return Look("ok", "check", "Taking") if endpoint.sent_at else Look("mute", "clock", "Nothing sent yet")
+
+
+def message_look(message: WebhookMessage) -> Look:
+    """How a message fares."""
+    if message.state == WebhookState.SENT:
+        return Look("ok", "check", "Taken")
+    if message.state == WebhookState.FAILED:
+        return Look("bad", "x", "Given up")
+    return Look("warn", "clock", "Tried again" if message.attempts else "Waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRow:
+    """One endpoint of a list. ``waiting`` and ``failed`` count its messages."""
+
+    endpoint: WebhookEndpoint
+    look: Look
+    waiting: int
+    failed: int
+
+
+def endpoints(reader: Identity) -> list[EndpointRow]:
+    """Return the endpoints that the reader looks after, by name."""
+    mine = WebhookEndpoint.objects.live().visible_to(reader).order_by("name")
+    counted = WebhookMessage.objects.filter(endpoint__in=mine).exclude(state=WebhookState.SENT)
+    counts = {
+        (pk, state): count
+        for pk, state, count in counted.order_by().values_list("endpoint", "state").annotate(Count("pk"))
+    }
+    return [
+        EndpointRow(
+            one, endpoint_look(one), counts.get((one.pk, WebhookState.PENDING), 0),
+            counts.get((one.pk, WebhookState.FAILED), 0),
+        )
+        for one in mine
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message of a list."""
+
+    message: WebhookMessage
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPage:
+    """One endpoint with what was sent to it. ``events`` are those that it wants, each with what it means; ``moving``: the
+    page is the newest, and something on it is about to be sent.
+    """
+
+    endpoint: WebhookEndpoint
+    look: Look
+    events: Sequence[tuple[str, str]]
+    owners: Sequence[str]
+    policies: Sequence[str]
+    page: Page[WebhookMessage]
+    rows: Sequence[MessageRow]
+    both_until: dt.datetime | None
+    may_set_up: bool
+    moving: bool
+
+
+def endpoint_page(
+    endpoint: WebhookEndpoint, reader: Identity, *, before: str, now: dt.datetime
+) -> EndpointPage:
+    """Return an endpoint and its newest messages."""
+    page = page_of(endpoint.messages.all(), key="pk", before=before, size=SHOWN)
+    until = endpoint.previous_until
+    return EndpointPage(
+        endpoint=endpoint,
+        look=endpoint_look(endpoint),
+        events=[(name, EVENTS[name].summary) for name in endpoint.events if name in EVENTS],
+        owners=[
+            *endpoint.owner_groups.order_by("name").values_list("name", flat=True),
+            *endpoint.owner_people.order_by("username").values_list("username", flat=True),
+        ],
+        policies=_policies(endpoint, reader),
+        page=page,
+        rows=[MessageRow(message, message_look(message)) for message in page.rows],
+        both_until=until if until and until > now else None,
+        may_set_up=reader.is_superuser,
+        moving=not page.newer and not endpoint.paused_at and any(_is_due(one, now) for one in page.rows),
+    )
+
+
+def _is_due(message: WebhookMessage, now: dt.datetime) -> bool:
+    if message.state != WebhookState.PENDING:
+        return False
+    return message.next_attempt_at is None or message.next_attempt_at <= now + SOON
+
+
+def _policies(endpoint: WebhookEndpoint, reader: Identity) -> list[str]:
+    """Return the policies, of those that the reader may see, that name the endpoint."""
+    found = AccessPolicy.objects.live().visible_to(reader).order_by("name").distinct()
+    documents = ((policy.name, facts.readable_document(policy)) for policy in found)
+    return [name for name, document in documents if document and endpoint.name in document.webhooks]
+
+
+def text_of(endpoint: WebhookEndpoint) -> str:
+    """Return an endpoint as its file would say it; the secret as ``(stored)``."""
+    return yaml.safe_dump(endpoint_data(endpoint), sort_keys=False, allow_unicode=True, width=200)

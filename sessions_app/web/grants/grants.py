@@ -1,0 +1,303 @@
+"""Grants: what they allow, run it, what was run, extend, end, review, receipt."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from accounts.addresses import address_of
+from broker.kernel import clock
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.connectors.base import Credential
+from sessions_app.models import Grant, GrantState, RequestState
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.issue_credential import issue_credential
+from sessions_app.operations.grants.release_grant import release_grant
+from sessions_app.operations.grants.retry_revoke import retry_revoke
+from sessions_app.operations.grants.stop_grant import stop_grant
+from sessions_app.operations.requests.extend_grant import extend_grant
+from sessions_app.operations.requests.review_break_glass import review_break_glass
+from sessions_app.operations.sessions.order_command import order_command
+from sessions_app.policy.durations import say_duration
+from sessions_app.queries.named import with_names
+from sessions_app.queries.receipts import receipt
+from sessions_app.web.grants.grant_page import GrantPage, field_name, grant_page
+from sessions_app.web.grants.log import Asked
+from sessions_app.web.shell.doors import ACT, back, page, who
+from sessions_app.web.shell.forms import typed_duration
+from sessions_app.web.shell.home_page import LIVE, run_counts
+from sessions_app.web.shell.pages import page_of
+
+SHOW = ("mine", "now", "all")
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """One's own grants, those in use now, or all that one may see."""
+    show = request.GET.get("show", "mine")
+    found = with_names(_visible(request))
+    if show == "now":
+        found = found.filter(state__in=LIVE)
+    elif show != "all":
+        found = found.filter(holder=who(request))
+    listed = page_of(found, key="pk", before=request.GET.get("before", ""))
+    context = {"page": listed, "show": show, "counts": run_counts([grant.pk for grant in listed.rows])}
+    return render(request, "sessions/grants.html", context)
+
+
+def _visible(request: HttpRequest) -> QuerySet[Grant]:
+    return Grant.objects.visible_to(who(request))
+
+
+def find_grant(request: HttpRequest, ref: str) -> Grant:
+    """Return a grant that the reader may see, with the rows that name it. Raises Http404."""
+    grant = (
+        with_names(_visible(request))
+        .select_related(
+            "request__requester__owner",
+            "request__policy",
+            "holder__owner",
+            "ended_by",
+            "reviewed_by",
+            "workflow",
+            "parent__holder",
+        )
+        .defer(None)
+        .filter(ref=ref)
+        .first()
+    )
+    if grant is None:
+        raise Http404
+    return grant
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 18 else None
+
+
+def _page(request: HttpRequest, grant: Grant) -> GrantPage:
+    query = request.GET
+    asked = Asked(
+        show=query.get("show", ""),
+        before=query.get("before", ""),
+        opened=_number(query.get("open", "")),
+        order=_number(query.get("order", "")),
+    )
+    target = request.POST.get("target") or query.get("target", "")
+    return grant_page(grant, who(request), clock.now(), asked=asked, target=target, typed=request.POST.dict())
+
+
+@page()
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One grant: live while it lasts, its receipt after that."""
+    return _detail(request, ref)
+
+
+def _detail(
+    request: HttpRequest,
+    ref: str,
+    error: StintError | None = None,
+    form: str = "",
+    failed: str = "",
+    issued: Credential | None = None,
+) -> HttpResponse:
+    """``form`` is what was sent, ``failed`` the command whose form it was; ``issued`` is shown and kept nowhere. Of a form
+    that is not there any more, the page says above all what is wrong.
+    """
+    grant = find_grant(request, ref)
+    live = _page(request, grant)
+    context = {
+        "live": live,
+        "grant": grant,
+        "error": error,
+        "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
+        "failed": failed,
+        "typed": request.POST,
+        "issued": issued,
+    }
+    return render(request, "sessions/grant.html", context, status=error.status if error else 200)
+
+
+@page()
+def live(request: HttpRequest, ref: str) -> HttpResponse:
+    """The parts that change; 204 when nothing did since ``seen``."""
+    grant = find_grant(request, ref)
+    shown = _page(request, grant)
+    if request.GET.get("seen") == shown.seen:
+        return HttpResponse(status=204)
+    return render(request, "sessions/_grant_live.html", {"live": shown, "grant": grant})
+
+
+@page()
+def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
+    """The receipt as a file: what was approved, run and refused, how it ended, and what was checked."""
+    grant = find_grant(request, ref)
+    answer = JsonResponse(receipt(grant, clock.now()), json_dumps_params={"indent": 2})
+    answer["Content-Disposition"] = f'attachment; filename="{grant.ref}-receipt.json"'
+    return answer
+
+
+@page(ACT)
+def run(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask that a gateway runs one allowed command, and go where its output will be."""
+    grant = find_grant(request, ref)
+    index = _number(request.POST.get("index", ""))
+    prefix = field_name(index if index is not None else -1, "")
+    values = {
+        name.removeprefix(prefix): value
+        for name, value in request.POST.items()
+        if name.startswith(prefix) and isinstance(value, str)
+    }
+    try:
+        order = order_command(
+            grant_id=grant.pk,
+            actor=who(request),
+            target=request.POST.get("target", ""),
+            index=index if index is not None else -1,
+            values=values,
+            client_address=address_of(request),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "run", failed=request.POST.get("index", ""))
+    query = urlencode({"order": order.pk, "target": request.POST.get("target", "")})
+    return redirect(f"{reverse('grant', args=[ref])}?{query}#log")
+
+
+@page(ACT)
+def credential(request: HttpRequest, ref: str) -> HttpResponse:
+    """Show, this once, what a grant is used with on a target."""
+    try:
+        issued = issue_credential(
+            grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
+            now=clock.now(),
+        )  # fmt: skip
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "credential")
+    return _detail(request, ref, issued=issued)
+
+
+@page(ACT)
+def release(request: HttpRequest, ref: str) -> HttpResponse:
+    """Let a held grant go on."""
+    try:
+        release_grant(
+            grant_id=find_grant(request, ref).pk,
+            actor=who(request),
+            note=request.POST.get("note", ""),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "release")
+    messages.success(request, f"{ref} may go on.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def retry(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask the targets of a grant that is ending again now."""
+    grant = retry_revoke(grant_id=find_grant(request, ref).pk, actor=who(request), now=clock.now())
+    if grant.state == GrantState.ENDED:
+        messages.success(request, f"{ref} has ended meanwhile.")
+    else:
+        messages.success(request, f"The targets of {ref} are asked again now.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def end(request: HttpRequest, ref: str) -> HttpResponse:
+    """End a grant; with ``kill`` running commands are cut even where they might finish."""
+    kill = request.POST.get("kill") == "1"
+    try:
+        grant = stop_grant(
+            grant_id=find_grant(request, ref).pk,
+            actor=who(request),
+            now=clock.now(),
+            note=request.POST.get("note", ""),
+            kill=kill,
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "end")
+    messages.success(
+        request, f"{grant.ref} is ending: {'everything is cut' if kill else 'nothing new runs from now on'}."
+    )
+    return back(request, "grant", grant.ref)
+
+
+@page(ACT)
+def extend(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask that an own grant ends later."""
+    text = request.POST.get("seconds", "")
+    seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
+    try:
+        asked = extend_grant(
+            grant_id=find_grant(request, ref).pk, requester=who(request), seconds=seconds,
+            reason=request.POST.get("reason", ""), now=clock.now(),
+        )  # fmt: skip
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "extend")
+    if asked.state == RequestState.APPROVED:
+        messages.success(request, f"{ref} ends {say_duration(seconds)} later.")
+    else:
+        messages.success(request, f"{asked.ref} is sent. Until it is approved, {ref} ends as planned.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def delegate(request: HttpRequest, ref: str) -> HttpResponse:
+    """Hand on what an own grant allows, for no longer than it lasts."""
+    grant = find_grant(request, ref)
+    try:
+        made = delegate_grant(
+            grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now()
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "delegate")
+    messages.success(request, f"{made.holder} has {made.ref} now. It ends with {ref} at the latest.")
+    return back(request, "grant", ref)
+
+
+def _part(request: HttpRequest, grant: Grant) -> Part:
+    span = request.POST.get("duration", "").strip()
+    return Part(
+        identity=request.POST.get("identity", ""),
+        command_set=request.POST.get("command_set") or grant.command_set_version.command_set.name,
+        parameters={},
+        duration=typed_duration(span) if span else None,
+        reason=request.POST.get("reason", ""),
+    )
+
+
+@page(ACT)
+def review(request: HttpRequest, ref: str) -> HttpResponse:
+    """Say what was found behind broken glass."""
+    try:
+        review_break_glass(
+            grant_id=find_grant(request, ref).pk,
+            reviewer=who(request),
+            note=request.POST.get("note", ""),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, ref, error, "review")
+    messages.success(request, f"{ref} is reviewed.")
+    return back(request, "grant", ref)

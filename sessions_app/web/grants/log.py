@@ -1,0 +1,245 @@
+"""What was tried in a grant, entry by entry, and what was ordered and did not become a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessPolicy,
+    CommandOrder,
+    CommandRun,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    RunState,
+)
+from sessions_app.operations.notifications.tell import first_told
+from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.kinds import decide
+from sessions_app.queries.commands import compiled_open, document_of
+from sessions_app.queries.deciders import deciders_in, holds_for
+from sessions_app.queries.facts import readable_document
+from sessions_app.web.shell.forms import PARAMETER
+from sessions_app.web.shell.pages import Page, page_of
+from sessions_app.web.shell.recording import Output, output_of_run
+from sessions_app.web.shell.words import Look
+
+SIZE = 50
+FILTERS: dict[str, Q] = {
+    "held": Q(state__in=[RunState.HELD, RunState.HOLD_DENIED, RunState.HOLD_LAPSED]),
+    "refused": Q(state__in=[RunState.REFUSED, RunState.HOLD_DENIED]),
+    "changes": ~Q(effect__in=["read", ""]),
+}
+# Of a longer log the latest are counted.
+COUNTED = 1000
+# Orders that came to nothing are shown for so long.
+RECENT = dt.timedelta(minutes=10)
+# Longer than this, and the gateway that claimed an order has gone away with it.
+BEGINS_WITHIN = dt.timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the address of the page asks for. ``opened`` 0 opens nothing; None opens what runs."""
+
+    show: str = ""
+    before: str = ""
+    opened: int | None = None
+    order: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """One command tried, with its output when it is shown. ``ask`` is the query of a form that asks for it, if one may."""
+
+    run: CommandRun
+    output: Output | None
+    open: bool
+    may_decide: bool
+    may_withdraw: bool
+    ask: str
+    watch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEntry:
+    """One command that was started here and has no run, and how that looks."""
+
+    order: CommandOrder
+    look: Look
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many entries there are of each kind. ``more``: only the latest were counted."""
+
+    by_kind: dict[str, int]
+    more: bool
+
+    def __getitem__(self, kind: str) -> str:
+        """Return a count as it is shown: `41`, or `1,000+`."""
+        count = min(self.by_kind[kind], COUNTED)
+        return f"{count:,}+" if self.more else f"{count:,}"
+
+    @property
+    def any(self) -> bool:
+        """Whether there is an entry at all."""
+        return self.by_kind["all"] > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One page of the log, the latest first. ``told`` are the people who were asked first about what is held now."""
+
+    entries: Sequence[RunEntry]
+    orders: Sequence[OrderEntry]
+    counts: Counts
+    before: int | None
+    newer: bool
+    show: str
+    asked: Asked
+    told: Sequence[Identity]
+
+    @property
+    def filters(self) -> list[tuple[str, str, str]]:
+        """The filters: what the address says, the word, how many entries."""
+        words = (("", "All"), ("held", "Held"), ("refused", "Refused"), ("changes", "Changes"))
+        return [(name, word, self.counts[name or "all"]) for name, word in words]
+
+
+def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Log:
+    """Return a page of the log of a grant for a reader."""
+    show = asked.show if asked.show in FILTERS else ""
+    runs = grant.runs.select_related("target", "decided_by", "session")
+    page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
+    orders = _recent(grant, now, asked.order)
+    for run in page.rows:
+        run.grant = grant
+    opened = _opened(asked, page, orders)
+    return Log(
+        entries=_entries(page.rows, grant, reader, now, opened),
+        orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
+        counts=_counts(grant),
+        before=page.before,
+        newer=page.newer,
+        show=show,
+        asked=asked,
+        told=_told(grant) if any(waits(run, now) for run in page.rows) else [],
+    )
+
+
+def _told(grant: Grant) -> list[Identity]:
+    document = readable_document(grant.policy)
+    people = deciders_in(grant) if document else []
+    return sorted(first_told(people, document), key=str) if document else []
+
+
+def _opened(asked: Asked, page: Page[CommandRun], orders: Sequence[CommandOrder]) -> int | None:
+    """Return the run whose output is shown: the one asked for, that of the order asked for, or the latest that runs."""
+    if asked.opened is not None:
+        return asked.opened
+    if asked.order is not None:
+        return next((order.run_id for order in orders if order.pk == asked.order), None)
+    return next((run.pk for run in page.rows if run.state == RunState.RUNNING), None)
+
+
+def _entries(
+    runs: Sequence[CommandRun], grant: Grant, reader: Identity, now: dt.datetime, opened: int | None
+) -> list[RunEntry]:
+    held = [run.pk for run in runs if run.state == RunState.HELD]
+    decidable = set(holds_for(reader, now).filter(pk__in=held).values_list("pk", flat=True))
+    own = reader.pk in (grant.holder_id, grant.holder.owner_id)
+    sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
+    return [
+        RunEntry(
+            run=run,
+            output=output_of_run(run) if run.pk == opened else None,
+            open=run.pk == opened,
+            may_decide=run.pk in decidable,
+            may_withdraw=own and waits(run, now),
+            ask=_ask(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
+            watch=bool(run.recording),
+        )
+        for run in runs
+    ]
+
+
+def waits(run: CommandRun, now: dt.datetime) -> bool:
+    """Whether a run waits for a second person."""
+    return (
+        run.state == RunState.HELD
+        and run.decided_at is None
+        and run.hold_lapses_at is not None
+        and run.hold_lapses_at > now
+    )
+
+
+def _counts(grant: Grant) -> Counts:
+    latest = grant.runs.order_by("-pk").values("pk")[: COUNTED + 1]
+    wanted = {name: Count("pk", filter=condition) for name, condition in FILTERS.items()}
+    found = CommandRun.objects.filter(pk__in=latest).aggregate(all=Count("pk"), **wanted)
+    return Counts(found, more=found["all"] > COUNTED)
+
+
+def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
+    """Return the orders without a run that are recent, and the one wanted."""
+    recent = Q(run__isnull=True, created_at__gt=now - RECENT)
+    found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
+    return list(found.select_related("target").order_by("-pk")[:20])
+
+
+def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
+    if order.error:
+        return OrderEntry(order, Look("bad", "alert", "Not run"), order.error)
+    if order.claimed_at is None and order.lapses_at <= now:
+        why = "no gateway took it in time. Nothing was run; start it again when one is there."
+        return OrderEntry(order, Look("bad", "clock", "Lapsed"), why)
+    if order.claimed_at is not None and order.claimed_at + BEGINS_WITHIN <= now:
+        return OrderEntry(
+            order, Look("bad", "alert", "Not run"), "the gateway that took it went away before it began."
+        )
+    word = "Waiting for a gateway" if order.claimed_at is None else "Starting"
+    return OrderEntry(order, Look("info", "", word), "")
+
+
+# Asking for what was refused.
+
+
+def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
+    """Return the published command sets that the reader may ask for on the cluster of a grant."""
+    policies = AccessPolicy.objects.requestable_by(reader, grant.cluster)
+    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
+    sets: QuerySet[CommandSet] = (
+        CommandSet.objects.live()
+        .filter(policies__in=policies)
+        .distinct()
+        .order_by("name")
+        .prefetch_related(Prefetch("versions", published))
+    )
+    return [version for one in sets if (version := one.published) is not None]
+
+
+def _ask(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersion]) -> str:
+    query = {"cluster": grant.cluster.name, "target": run.target.name}
+    for version in sets:
+        matched = _bindings(version, run.line)
+        if matched is not None:
+            bound = {f"{PARAMETER}{name}": value for name, value in matched.items()}
+            return urlencode({**query, "set": version.document["name"], **bound})
+    return urlencode(query)
+
+
+def _bindings(version: CommandSetVersion, line: str) -> dict[str, str] | None:
+    """Return the parameters under which a set allows a line; None when it does so under none."""
+    verdict = decide(compiled_open(version), line)
+    if not isinstance(verdict, Allowed):
+        return None
+    parameters = document_of(version).parameters
+    return {name: value for name, value in verdict.matched.items() if name in parameters}

@@ -1,0 +1,66 @@
+"""Single commands of a grant: their output, and those that are held."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from broker.kernel import clock
+from sessions_app.models import CommandRun
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.remind_hold import remind_hold
+from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
+from sessions_app.web.shell.doors import ACT, back, page, who
+from sessions_app.web.shell.recording import output_of_run
+
+
+def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
+    found = (
+        CommandRun.objects.visible_to(who(request))
+        .select_related("grant", "target")
+        .filter(pk=run, grant__ref=ref)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    return found
+
+
+@page()
+def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """What a command has printed so far; 204 when that is no more than ``size`` bytes of its recording."""
+    found = _find(request, ref, run)
+    shown = output_of_run(found)
+    if request.GET.get("size") == str(shown.size if shown else 0):
+        return HttpResponse(status=204)
+    return render(request, "sessions/_run_output.html", {"run": found, "output": shown, "grant": found.grant})
+
+
+@page(ACT)
+def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """Allow one held command once, or deny it."""
+    found = _find(request, ref, run)
+    verdict = request.POST.get("verdict", "")
+    if verdict not in ("allow", "deny"):
+        raise Http404
+    decided = decide_hold(run_id=found.pk, actor=who(request), allow=verdict == "allow", now=clock.now())
+    word = "allowed once" if verdict == "allow" else "denied"
+    messages.success(request, f"{decided.line} on {decided.target} is {word}.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """Tell those who may allow an own held command again."""
+    found = remind_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"Those who may allow {found.line} were told again.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def withdraw(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """Take an own held command back."""
+    found = withdraw_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{found.line} on {found.target} is withdrawn.")
+    return back(request, "grant", ref)

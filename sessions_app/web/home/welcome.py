@@ -1,0 +1,157 @@
+"""The first steps, for administrators: people, a cluster, its connection, commands, a policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import Environment, Risk
+from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.policy.commands.ssh.starters import STARTERS
+from sessions_app.policy.commands.starters import Starter
+from sessions_app.policy.starter_policy import policy_source
+from sessions_app.web.catalogue import clusters_page as clusters
+from sessions_app.web.catalogue import command_sets_page as command_sets
+from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
+from sessions_app.web.home import welcome_page as reads
+from sessions_app.web.identities.identity_form import add_identity, group_name
+from sessions_app.web.shell.doors import FORM, page, who
+from sessions_app.web.shell.editor import Typed, sent
+from sessions_app.web.shell.faults import Faults, faults_of, faults_of_document
+from sessions_app.web.shell.saving import Outcome, press
+
+HOURS = (1, 2, 4, 8)
+
+
+@page(FORM)
+def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
+    """One step; without a name, the first that is not done."""
+    if not who(request).is_superuser or (step and step not in reads.KEYS):
+        raise Http404
+    states = reads.steps()
+    current = step or next((one.key for one in states if not one.done), "done")
+    answer = STEPS[current](request)
+    if isinstance(answer, HttpResponse):
+        return answer
+    outcome = answer.get("outcome")
+    error = answer.get("error") or (outcome.error if isinstance(outcome, Outcome) else None)
+    at = reads.KEYS.index(current)
+    context = {
+        "steps": reads.steps(), "current": current, "next": reads.KEYS[min(at + 1, len(reads.KEYS) - 1)],
+        "is_done": all(one.done for one in states if one.key == current), **answer,
+    }  # fmt: skip
+    return render(request, "sessions/welcome.html", context, status=error.status if error else 200)
+
+
+Answer = HttpResponse | dict[str, Any]
+
+
+def _people(request: HttpRequest) -> Answer:
+    context: dict[str, Any] = {"typed": request.POST}
+    act = request.POST.get("act", "")
+    try:
+        if act == "person":
+            context |= _person(request)
+        elif act == "group":
+            name = group_name(request.POST.get("group", ""))
+            username = request.POST.get("member", "")
+            document = {"name": name, "members": sorted({*reads.members(name), username})}
+            save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
+            messages.success(request, f"{username} is in {name} now.")
+            return redirect("welcome_step", "people")
+    except StintError as error:
+        context |= {"error": error, "form": act}
+    return {**context, "people": reads.people(), "groups": reads.groups()}
+
+
+def _person(request: HttpRequest) -> dict[str, Any]:
+    """Make a person with a first password, which the answer shows this once."""
+    made, password = add_identity(request)
+    return {"made": made, "password": password, "typed": {}}
+
+
+def _cluster(request: HttpRequest) -> Answer:
+    form, outcome = ClusterForm(), Outcome()
+    if request.method == "POST":
+        form = form_of_post(request.POST)
+        if request.POST.get("act") == "add":
+            form = form.with_another_target()
+        else:
+            outcome = press(request, kind="clusters", source=form.source(), name=None)
+    if outcome.saved:
+        return redirect("welcome_step", "check")
+    return {
+        "form": form.with_problems(outcome.problems), "outcome": outcome, "environments": Environment.choices,
+        "risks": Risk.choices, "may_aim": True, "most": MOST_TARGETS, "clusters": reads.cluster_names(),
+    }  # fmt: skip
+
+
+def _check(_: HttpRequest) -> Answer:
+    cluster = reads.first_cluster()
+    if cluster is None:
+        return {}
+    checks = clusters.checks_of(cluster, clock.now())
+    return {
+        "checks": checks,
+        "setup": clusters.setup_lines(cluster.name, (row.target.account for row in checks.rows)),
+    }
+
+
+def _starter(key: str) -> Starter:
+    return next((one for one in STARTERS if one.key == key), STARTERS[0])
+
+
+def _commands(request: HttpRequest) -> Answer:
+    source = sent(request.POST) or _starter(request.GET.get("start", "")).source
+    outcome = Outcome()
+    if request.POST.get("act") == "save":
+        outcome = press(request, kind="command-sets", source=source, name=None)
+    if outcome.saved:
+        messages.success(request, "The command set is published.")
+        return redirect("welcome_step", "policy")
+    checked = command_sets.check_source(source, None)
+    return {
+        "typed": Typed(source, outcome.problems or checked.problems), "checked": checked, "outcome": outcome,
+        "starters": STARTERS, "published": reads.command_set_names(), "start": request.GET.get("start", STARTERS[0].key),
+    }  # fmt: skip
+
+
+def _policy(request: HttpRequest) -> Answer:
+    outcome, typed = Outcome(), request.POST
+    if request.method == "POST":
+        hours = typed.get("hours", "")
+        source = policy_source(
+            name=typed.get("name", "").strip(), clusters=typed.getlist("cluster"), hours=int(hours) if hours in map(str, HOURS) else 4,
+            command_sets=typed.getlist("command_set"), requesters=typed.getlist("requesters"), approvers=typed.getlist("approvers"),
+        )  # fmt: skip
+        outcome = press(request, kind="policies", source=source, name=None)
+    if outcome.saved:
+        return redirect("welcome_step", "done")
+    return {
+        "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": HOURS,
+        "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": reads.groups(),
+    }  # fmt: skip
+
+
+def _at_fields(outcome: Outcome) -> Faults:
+    """Return what is wrong with the policy at the fields that it is made of."""
+    names = "name cluster:clusters command_set:command_sets requesters approvers:approvals hours:max_duration"
+    if not outcome.problems:
+        return faults_of(outcome.error, names)
+    return faults_of_document(outcome.problems, names)
+
+
+def _done(_: HttpRequest) -> Answer:
+    return {"policy": reads.newest_policy()}
+
+
+STEPS: dict[str, Callable[[HttpRequest], Answer]] = {
+    "people": _people, "cluster": _cluster, "check": _check, "commands": _commands, "policy": _policy, "done": _done,
+}  # fmt: skip

@@ -1,0 +1,176 @@
+"""One's own account."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts.factors import factors_of
+from accounts.middleware import before_own_password
+from accounts.models import APIToken, Identity, Scope, SSHPublicKey
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.confirm_email import confirm_email
+from accounts.operations.create_token import create_token
+from accounts.operations.remove_ssh_key import remove_ssh_key
+from accounts.operations.revoke_token import revoke_token
+from accounts.operations.set_password import set_password
+from accounts.operations.set_time_zone import set_time_zone
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, StintError
+from sessions_app.web.identities.proving import recently
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+
+LIFETIMES = (1, 7, 30, 90)
+
+
+@page()
+def account(request: HttpRequest) -> HttpResponse:
+    """Keys, tokens, time zone."""
+    return _account(request)
+
+
+def _account(
+    request: HttpRequest, error: StintError | None = None, form: str = "", token: str = ""
+) -> HttpResponse:
+    me = who(request)
+    own = Q(identity=me) | Q(identity__owner=me)
+    context = {
+        "me": me,
+        "keys": SSHPublicKey.objects.filter(own, removed_at__isnull=True)
+        .select_related("identity")
+        .order_by("pk"),
+        "tokens": APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
+        .select_related("identity")
+        .order_by("pk"),
+        "links": me.provider_links.order_by("pk"),
+        "groups": me.groups.order_by("name"),
+        "factors": factors_of(me),
+        "machines": me.machines.order_by("username"),
+        "scopes": Scope.choices,
+        "lifetimes": LIFETIMES,
+        "zones": sorted(zoneinfo.available_timezones()),
+        "error": error,
+        "form": form,
+        "typed": request.POST,
+        "typed_scopes": request.POST.getlist("scope"),
+        "token": token,
+    }
+    return render(request, "accounts/account.html", context, status=error.status if error else 200)
+
+
+def _whose(request: HttpRequest) -> int:
+    """Return whom the form is for: oneself, or a machine that one owns. Anybody else is not there."""
+    me = who(request)
+    wanted = request.POST.get("identity") or str(me.pk)
+    own = {str(me.pk): me.pk, **{str(pk): pk for pk in me.machines.values_list("pk", flat=True)}}
+    if wanted not in own:
+        raise Http404
+    return own[wanted]
+
+
+@page(ACT)
+@recently
+def key_add(request: HttpRequest) -> HttpResponse:
+    """Register a public key of one's own, or of a machine that one owns."""
+    me = who(request)
+    try:
+        key = add_ssh_key(
+            identity_id=_whose(request), public_key=request.POST.get("public_key", ""), label=request.POST.get("label", ""),
+            actor=me, now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _account(request, error, "key")
+    messages.success(request, f"{key.fingerprint} is registered.")
+    return redirect("account")
+
+
+@page(ACT)
+def key_remove(request: HttpRequest, key: int) -> HttpResponse:
+    """Take a public key back."""
+    removed = remove_ssh_key(key_id=key, actor=who(request), now=clock.now())
+    messages.success(request, f"{removed.fingerprint} opens nothing any more.")
+    return redirect("account")
+
+
+@page(ACT)
+@recently
+def token_add(request: HttpRequest) -> HttpResponse:
+    """Make an API token; the answer shows it, this once."""
+    me = who(request)
+    days = request.POST.get("days", "")
+    try:
+        _, text = create_token(
+            identity_id=_whose(request), label=request.POST.get("label", ""), scopes=request.POST.getlist("scope"),
+            lifetime=dt.timedelta(days=int(days) if days.isdecimal() and len(days) < 6 else 0), actor=me,
+            now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _account(request, error, "token")
+    return _account(request, token=text)
+
+
+@page(ACT)
+def token_revoke(request: HttpRequest, token: int) -> HttpResponse:
+    """Take an API token back."""
+    revoked = revoke_token(token_id=token, actor=who(request), now=clock.now())
+    messages.success(request, f"The token {revoked.label} opens nothing any more.")
+    return redirect("account")
+
+
+@page(ACT)
+def zone(request: HttpRequest) -> HttpResponse:
+    """Choose the time zone that pages speak in."""
+    try:
+        set_time_zone(
+            identity_id=who(request).pk,
+            time_zone=request.POST.get("time_zone", ""),
+            actor=who(request),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _account(request, error, "zone")
+    messages.success(request, "Your time zone is saved.")
+    return redirect("account")
+
+
+@page(ACT)
+def confirm_address(request: HttpRequest) -> HttpResponse:
+    """Say that the mail address which an administrator set is one's own."""
+    me = who(request)
+    confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
+    messages.success(request, f"{me.email} is confirmed.")
+    return redirect("account")
+
+
+@before_own_password
+@sensitive_post_parameters()
+@page(FORM)
+def password(request: HttpRequest) -> HttpResponse:
+    """Choose another password; this browser stays signed in, and all others do not."""
+    if request.method != "POST":
+        return render(request, "accounts/password.html")
+    try:
+        changed = _set_password(request)
+    except StintError as error:
+        return render(request, "accounts/password.html", {"error": error}, status=error.status)
+    update_session_auth_hash(request, changed)
+    messages.success(request, "Your password is changed, and your other sessions are over.")
+    return redirect("account")
+
+
+def _set_password(request: HttpRequest) -> Identity:
+    me = who(request)
+    new = request.POST.get("new", "")
+    if request.POST.get("again", "") != new:
+        raise InvalidInput(
+            "The two new passwords are different.", fields={"again": ["Write the new password again."]}
+        )
+    current = request.POST.get("current", "")
+    return set_password(identity_id=me.pk, current=current, new=new, actor=me, now=clock.now())

@@ -1,0 +1,47 @@
+"""A person lets a program that shows a code act as them."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts.addresses import address_of
+from accounts.clients import client_of
+from accounts.codes import typed_code
+from accounts.models import DeviceAuthorization
+from accounts.operations.decide_device import decide_device
+from accounts.operations.find_device import find_device
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.web.identities.proving import recently
+from sessions_app.web.shell.doors import FORM, page, who
+
+ANSWERS = {"allow": True, "deny": False}
+
+
+@page(FORM)
+@recently
+def device(request: HttpRequest) -> HttpResponse:
+    """Type the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
+    code = (request.POST or request.GET).get("user_code", "")
+    if request.method != "POST":
+        return render(request, "accounts/device.html", {"code": typed_code(code)})
+    answer = ANSWERS.get(request.POST.get("answer", ""))
+    try:
+        found = _act(request, code, answer=answer)
+    except StintError as error:
+        return render(request, "accounts/device.html", {"code": code, "error": error}, status=error.status)
+    context = {
+        "device": found,
+        "client": client_of(found.client_id),
+        "code": typed_code(code),
+        "answer": answer,
+        "here": address_of(request),
+    }
+    return render(request, "accounts/device.html", context)
+
+
+def _act(request: HttpRequest, code: str, *, answer: bool | None) -> DeviceAuthorization:
+    if answer is None:
+        return find_device(user_code=code, identity=who(request), now=clock.now())
+    return decide_device(user_code=code, allow=answer, identity=who(request), now=clock.now())

@@ -1,0 +1,96 @@
+"""The forms by which administrators add people and machines, and change who is in which group."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+
+from django.conf import settings
+from django.http import HttpRequest, QueryDict
+
+from accounts.actors import actor_of
+from accounts.models import Identity, Kind
+from accounts.names import canonical_username
+from accounts.operations.create_identity import create_identity
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput
+from broker.kernel.text import checked_text
+from sessions_app.operations.catalogue.save_document import state_of
+from sessions_app.web.home.welcome_page import members
+from sessions_app.web.shell.doors import who
+from sessions_app.web.shell.saving import Outcome, press
+
+# As policies name groups.
+_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
+    """Make who a form describes; a person with a first password, which the answer shows this once. Where passwords are
+    left to administrators, with an address by which the identity provider knows them instead.
+
+    Raises InvalidInput, NameTaken.
+    """
+    sent = request.POST
+    kind = sent.get("kind", Kind.PERSON)
+    password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
+    if kind == Kind.PERSON and not password and not sent.get("email", "").strip():
+        raise InvalidInput(
+            f"{settings.OIDC_NAME} knows people by their mail address.",
+            fields={"email": ["Give it here as well."]},
+        )
+    made = create_identity(
+        username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
+        name=checked_text(sent.get("name", ""), field="name", longest=200), owner=_owner(sent, kind),
+        groups=group_names(sent.get("groups", "")), actor=actor_of(who(request)), now=clock.now(),
+    )  # fmt: skip
+    return made, password
+
+
+def _owner(sent: QueryDict, kind: str) -> Identity | None:
+    """Return who answers for a machine. Raises InvalidInput without one, and for a person's."""
+    if kind not in Kind.values:
+        raise InvalidInput("Choose what it is.", fields={"kind": ["A person, a service or an agent."]})
+    name = canonical_username(sent.get("owner", ""))
+    if kind == Kind.PERSON:
+        if name:
+            raise InvalidInput("A person has no owner.", fields={"owner": ["Leave it empty."]})
+        return None
+    owner = Identity.objects.active().filter(username=name, kind=Kind.PERSON).first()
+    if owner is None:
+        raise InvalidInput(
+            "Somebody has to answer for it.", fields={"owner": ["Name a person who is enabled."]}
+        )
+    return owner
+
+
+def group_names(text: str) -> list[str]:
+    """Return the groups that a field names. Raises InvalidInput for a name that no policy could say."""
+    names = [word for word in re.split(r"[\s,]+", text) if word]
+    if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
+        raise InvalidInput(
+            f"{wrong[0][:100]} can't be the name of a group.",
+            hint="Use small letters, digits, hyphens and underlines, like on-call.",
+            fields={"groups": ["Small letters, digits, hyphens and underlines."]},
+        )
+    return names
+
+
+def group_name(text: str) -> str:
+    """Return the one group that a field names. Raises InvalidInput for none, for several, and as ``group_names``."""
+    names = group_names(text.strip().replace(" ", "-"))
+    if len(names) != 1:
+        raise InvalidInput("Name one group.", fields={"groups": ["Write its name, like on-call."]})
+    return names[0]
+
+
+def press_group(request: HttpRequest, username: str) -> Outcome:
+    """Put somebody into the group that a form names, or with ``out`` take them out of it. Where grants would end that
+    were not named before, nothing is changed. Raises InvalidInput.
+    """
+    name = group_name(request.POST.get("group", ""))
+    based_on = state_of("groups", name)
+    found = {*members(name)}
+    found = found - {username} if request.POST.get("out") == "1" else found | {username}
+    document = json.dumps({"name": name, "members": sorted(found)})
+    return press(request, kind="groups", source=document, name=None, based_on=based_on)

@@ -1,0 +1,230 @@
+"""People and machines, and who can run what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from accounts.models import Identity, Kind
+from broker.kernel import clock
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.operations.grants.end_all_of import end_all_of
+from sessions_app.operations.identities.change_identity import WouldBeOnePerson, change_identity
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.identities.reset_factors import reset_factors
+from sessions_app.operations.identities.unlink_provider import unlink_provider
+from sessions_app.queries.people import known_people
+from sessions_app.web.home.welcome_page import groups
+from sessions_app.web.identities import people_page as reads
+from sessions_app.web.identities.identity_form import add_identity, press_group
+from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form
+from sessions_app.web.shell.doors import ACT, FORM, back, page, who
+from sessions_app.web.shell.saving import Outcome
+from sessions_app.web.shell.sentences import sentence
+
+LONGEST = 100
+LONGEST_LINE = 2000
+
+
+@page()
+def people(request: HttpRequest) -> HttpResponse:
+    """Those whom the reader may see."""
+    asked = {name: _text(request, name) for name in ("q", "kind", "state")}
+    found = reads.people(
+        who(request),
+        now=clock.now(),
+        text=asked["q"],
+        kind=asked["kind"],
+        state=asked["state"],
+        before=request.GET.get("before", ""),
+    )
+    context = {
+        "page": found,
+        "asked": asked,
+        "kinds": Kind.choices,
+        "states": reads.states(who(request)),
+        "filtered": any(asked.values()),
+    }
+    return render(request, "accounts/people.html", context)
+
+
+def _text(request: HttpRequest, name: str, longest: int = LONGEST) -> str:
+    return request.GET.get(name, "").replace("\0", "").strip()[:longest]
+
+
+def _find(request: HttpRequest, username: str) -> Identity:
+    """Return an identity that the reader may see. Not there and not for them are the same answer."""
+    found = known_people(who(request)).select_related("owner").prefetch_related("groups")
+    person = found.filter(username=username).first()
+    if person is None:
+        raise Http404
+    return person
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """Add a person, a service or an agent."""
+    if not who(request).is_superuser:
+        raise Http404
+    if request.method != "POST":
+        return _new(request)
+    try:
+        made, password = add_identity(request)
+    except StintError as error:
+        return _new(request, error=error, typed=request.POST)
+    if made.is_person:
+        return _new(request, made=made, password=password)
+    messages.success(request, f"{made} is there. {made.owner} gives it keys and tokens.")
+    return redirect("person", made.username)
+
+
+def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
+    context = {"kinds": Kind.choices, "groups": groups(), "people": reads.owners(), "error": error, **more}
+    return render(request, "accounts/person_new.html", context, status=error.status if error else 200)
+
+
+@page()
+def person(request: HttpRequest, username: str) -> HttpResponse:
+    """One person, service or agent."""
+    return _person(request, _find(request, username))
+
+
+def _person(
+    request: HttpRequest,
+    found: Identity,
+    outcome: Outcome | None = None,
+    refused: StintError | None = None,
+    form: str = "change",
+) -> HttpResponse:
+    """``outcome`` is what came of a change of its groups, ``refused`` why what another form wanted was not done."""
+    shown = reads.person_page(found, who(request), clock.now())
+    error = outcome.error if outcome else None
+    changing = refused is not None and form == "change"
+    context = {
+        "shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries], "outcome": outcome, "error": error,
+        "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
+        "refused": refused, "form": form if refused else "", "note": request.POST.get("note", ""), "reason": request.POST.get("reason", ""),
+        "typed": request.POST if changing else {"name": found.name, "email": found.email},
+        "would_join": isinstance(refused, WouldBeOnePerson),
+    }  # fmt: skip
+    wrong = error or refused
+    return render(request, "accounts/person.html", context, status=wrong.status if wrong else 200)
+
+
+@page(ACT)
+def change(request: HttpRequest, username: str) -> HttpResponse:
+    """Change somebody's name and mail address."""
+    if not who(request).is_superuser:
+        raise Http404
+    found, sent = _find(request, username), request.POST
+    try:
+        changed = change_identity(
+            identity_id=found.pk,
+            name=sent.get("name", ""),
+            email=sent.get("email", found.email),
+            one_person=sent.get("one_person") == "1",
+            actor=who(request),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error)
+    messages.success(request, f"{changed} is changed, and told of it.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def change_groups(request: HttpRequest, username: str) -> HttpResponse:
+    """Put somebody into a group or take them out; where grants would end, say which first."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = _find(request, username)
+    try:
+        outcome = press_group(request, found.username)
+    except StintError as error:
+        outcome = Outcome(error=error)
+    if not outcome.saved:
+        return _person(request, found, outcome)
+    word = "taken out of" if request.POST.get("out") == "1" else "put into"
+    messages.success(request, f"{found} is {word} {request.POST['group'].strip().replace(' ', '-')}.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def unlink(request: HttpRequest, username: str) -> HttpResponse:
+    """Forget whom of the identity provider somebody is, and sign them out."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = unlink_provider(identity_id=_find(request, username).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{found} is unlinked, and signed out everywhere.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def end_all(request: HttpRequest, username: str) -> HttpResponse:
+    """End all that one identity holds and the reader may end."""
+    found = _find(request, username)
+    try:
+        ended = end_all_of(
+            identity_id=found.pk, actor=who(request), now=clock.now(), note=request.POST.get("note", "")
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error, form="end")
+    count = f"{len(ended)} grant{'s' if len(ended) != 1 else ''}"
+    messages.success(request, f"{count} of {found} ended: nothing new runs from now on.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def take_factors(request: HttpRequest, username: str) -> HttpResponse:
+    """Take the second factors of somebody away who lost them."""
+    if not who(request).is_superuser:
+        raise Http404
+    found = _find(request, username)
+    reason = request.POST.get("reason", "")
+    try:
+        reset_factors(identity_id=found.pk, reason=reason, actor=who(request), now=clock.now())
+    except NotFound:
+        raise
+    except StintError as error:
+        return _person(request, found, refused=error, form="factors")
+    messages.success(request, f"{found} has no second factor any more, and is signed out everywhere.")
+    return redirect("person", username)
+
+
+@page(ACT)
+def switch(request: HttpRequest, identity: int) -> HttpResponse:
+    """Disable an identity, which ends all that it holds, or enable it again."""
+    if not who(request).is_superuser:
+        raise Http404
+    change = enable_identity if request.POST.get("enable") == "1" else disable_identity
+    changed = change(identity_id=identity, actor=who(request), now=clock.now())
+    word = "enabled" if changed.is_active else "disabled, and all that it held is ending"
+    messages.success(request, f"{changed} is {word}.")
+    return back(request, "people")
+
+
+@page()
+def can(request: HttpRequest) -> HttpResponse:
+    """Who can run a command on a cluster, now or by asking."""
+    me = who(request)
+    asked = {name: _text(request, name) for name in ("cluster", "target", "set")}
+    asked["line"] = _text(request, "line", LONGEST_LINE)
+    form = who_can_form(me, asked["cluster"])
+    answer: WhoCan | None = None
+    if form.cluster and (asked["line"] or asked["set"]):
+        answer = who_can(
+            form.cluster,
+            me,
+            clock.now(),
+            target=asked["target"],
+            line=asked["line"],
+            command_set=asked["set"],
+        )
+    return render(request, "sessions/who_can.html", {"asked": asked, "form": form, "answer": answer})

@@ -1,0 +1,180 @@
+"""People and machines: what each holds, may ask for, may approve and did, as far as the reader may see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+
+from accounts.factors import Factors, factors_of, let_in_by_password_alone
+from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
+from accounts.queries import may_give_credentials
+from broker.audit.models import AuditEntry
+from broker.audit.queries import entries
+from sessions_app.models import (
+    AccessPolicy,
+    CommandRun,
+    Grant,
+    GrantState,
+    Notice,
+    RunState,
+    TrustPolicy,
+)
+from sessions_app.queries.named import with_names
+from sessions_app.queries.people import known_people, sees_others
+from sessions_app.queries.record import newest_visible
+from sessions_app.queries.upkeep import last_given_up
+from sessions_app.queries.ways import Way, ways_of
+from sessions_app.web.shell.home_page import LIVE
+from sessions_app.web.shell.pages import Page, page_of
+
+MOST = 50
+RECENT = 10
+STATES = (
+    ("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"), ("unused", "machines that are not used"),
+)  # fmt: skip
+# Only administrators see the factors of everybody.
+PASSWORD_ALONE = ("password", "a password alone")
+# A machine that nothing was done with for so long is somebody's forgotten key.
+UNUSED_AFTER = dt.timedelta(days=30)
+
+
+def may_look(identity: Identity) -> bool:
+    """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
+    return identity.is_superuser or identity.machines.exists() or sees_others(identity)
+
+
+def states(reader: Identity) -> Sequence[tuple[str, str]]:
+    """Return the states by which the reader may filter, each with its words."""
+    return (*STATES, PASSWORD_ALONE) if reader.is_superuser else STATES
+
+
+def people(
+    reader: Identity, *, now: dt.datetime, text: str = "", kind: str = "", state: str = "", before: str = ""
+) -> Page[Identity]:
+    """Return those that the reader may see and that fit, with what each holds now and when it last did something.
+
+    ``idle`` says of a machine why it should perhaps not be there; it is empty for those that are used, and for people.
+    """
+    seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
+    held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
+    # Of whichever log: with its name, PostgreSQL would walk the log back in the hope of meeting the actor.
+    latest = AuditEntry.objects.filter(actor=OuterRef("username")).order_by("-seq").values("at")
+    found = known_people(reader).select_related("owner").prefetch_related("groups")
+    if text:
+        found = found.filter(
+            Q(name__icontains=text)
+            | Q(username__icontains=text)
+            | Q(pk__in=Identity.groups.through.objects.filter(group__name__icontains=text).values("identity"))
+        )
+    if kind in Kind.values:
+        found = found.filter(kind=kind)
+    if state in ("enabled", "disabled"):
+        found = found.filter(is_active=state == "enabled")
+    elif state == "holding":
+        found = found.filter(Exists(seen))
+    elif state == PASSWORD_ALONE[0] and reader.is_superuser:
+        found = found.filter(let_in_by_password_alone())
+    found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]), idle=_idle(now))
+    if state == "unused":
+        found = found.exclude(idle="")
+    return page_of(found, key="pk", before=before)
+
+
+def _idle(now: dt.datetime) -> Case:
+    """Return why a machine that is enabled is of no use: nothing lets it in, or nothing did for thirty days."""
+    own, lately = {"identity": OuterRef("pk")}, {"last_used_at__gte": now - UNUSED_AFTER}
+    tokens = APIToken.objects.filter(revoked_at__isnull=True, expires_at__gt=now, **own)
+    keys = SSHPublicKey.objects.filter(removed_at__isnull=True, **own)
+    trust = TrustPolicy.objects.live().filter(**own)
+    used = (
+        Exists(APIToken.objects.filter(**own, **lately))
+        | Exists(SSHPublicKey.objects.filter(**own, **lately))
+        | Exists(trust.filter(used_at__gte=now - UNUSED_AFTER))
+    )
+    return Case(
+        When(Q(kind=Kind.PERSON) | Q(is_active=False), then=Value("")),
+        When(~Exists(tokens) & ~Exists(keys) & ~Exists(trust), then=Value("Nothing lets it in")),
+        When(Q(created_at__lt=now - UNUSED_AFTER) & ~used, then=Value("Not used for 30 days")),
+        default=Value(""),
+        output_field=CharField(),
+    )
+
+
+def owners() -> Sequence[Identity]:
+    """Return the first people by name, of whom a machine may have one as its owner."""
+    return list(Identity.objects.active().filter(kind=Kind.PERSON).order_by("username")[:200])
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A policy that an identity holds a permission on, and by which ways."""
+
+    policy: AccessPolicy
+    ways: Sequence[Way]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage:
+    """One identity for one reader. Keys, tokens and second factors are None for readers who may not see them."""
+
+    person: Identity
+    own: bool
+    holds: Sequence[Grant]
+    endable: int
+    asks: Sequence[Covered]
+    approves: Sequence[Covered]
+    machines: Sequence[Identity]
+    keys: Sequence[SSHPublicKey] | None
+    tokens: Sequence[APIToken] | None
+    links: Sequence[ProviderLink]
+    factors: Factors | None
+    grants: Sequence[Grant]
+    refused: Sequence[CommandRun]
+    not_mailed: Notice | None
+    entries: Sequence[AuditEntry]
+
+
+def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonPage:
+    """Return one identity, which the reader may see, with as much of it as they may."""
+    visible = with_names(Grant.objects.visible_to(reader).filter(holder=person))
+    policies = list(
+        AccessPolicy.objects.live()
+        .visible_to(reader)
+        .distinct()
+        .order_by("name")
+        .prefetch_related("clusters", "command_sets")
+    )
+    close = reader.is_superuser or may_give_credentials(reader, person)
+    keys = SSHPublicKey.objects.filter(identity=person, removed_at__isnull=True).order_by("pk")
+    tokens = APIToken.objects.filter(identity=person, revoked_at__isnull=True, expires_at__gt=now)
+    refused = CommandRun.objects.filter(grant__in=visible.values("pk"), state=RunState.REFUSED)
+    return PersonPage(
+        person=person,
+        own=reader.pk in (person.pk, person.owner_id),
+        holds=list(visible.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]),
+        endable=live_that_may_be_ended(person, reader).count(),
+        asks=_covered(person, "request", policies),
+        approves=_covered(person, "approve", policies) if person.is_person else [],
+        machines=list(known_people(reader).filter(owner=person).order_by("username")[:MOST]),
+        keys=list(keys) if close else None,
+        tokens=list(tokens.order_by("pk")) if close else None,
+        links=list(person.provider_links.order_by("pk")) if reader.is_superuser else [],
+        factors=factors_of(person) if close and person.is_person else None,
+        grants=list(visible.filter(state=GrantState.ENDED).order_by("-created_at")[:RECENT]),
+        refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
+        not_mailed=last_given_up(person) if reader.is_superuser else None,
+        entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,
+    )
+
+
+def live_that_may_be_ended(person: Identity, reader: Identity) -> QuerySet[Grant]:
+    """Return the grants of one identity that are not over or ending and that the reader may end."""
+    return Grant.objects.endable_by(reader).before_end().filter(holder=person)
+
+
+def _covered(person: Identity, permission: str, policies: Sequence[AccessPolicy]) -> list[Covered]:
+    ways = ways_of(person, permission, policies)
+    return [Covered(policy, ways[policy.pk]) for policy in policies if policy.pk in ways]

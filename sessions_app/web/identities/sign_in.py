@@ -1,0 +1,88 @@
+"""Signing in by a passkey, and the second step after a password."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from allauth.account.internal.flows.login import perform_login
+from allauth.account.models import Login
+from allauth.account.stages import LoginStageController
+from allauth.account.utils import get_next_redirect_url
+from allauth.decorators import rate_limit
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.adapter import still_signing_in
+from accounts.addresses import address_of
+from accounts.factors import factors_of, note_proof
+from accounts.middleware import before_second_factor
+from accounts.models import Identity
+from accounts.passkeys import ask_to_show, possible
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.identities.prove_passkey import prove_passkey
+from sessions_app.web.identities.proving import keep_asked, prove_factor, take_asked
+from sessions_app.web.shell.doors import FORM
+
+
+@never_cache
+@require_http_methods(list(FORM))
+@sensitive_post_parameters()
+def second_step(request: HttpRequest) -> HttpResponse:
+    """Show a second factor after the password, or begin anew. What is wrong is counted, so that an office whose people all
+    come from one address can begin its day.
+    """
+    stage = LoginStageController.enter(request, "mfa_authenticate")
+    if request.user.is_authenticated or stage is None:
+        return redirect("home" if request.user.is_authenticated else "account_login")
+    identity = stage.login.user
+    if "anew" in request.POST or not still_signing_in(request, identity):
+        return cast(HttpResponse, stage.abort())
+    error = None
+    if request.method == "POST":
+        try:
+            note_proof(request, identity, prove_factor(request, identity))
+        except StintError as refused:
+            error = refused
+        else:
+            return cast(HttpResponse, stage.exit())
+    factors = factors_of(identity)
+    context = {"factors": factors, "passkeys": factors.passkeys and possible(), "error": error}
+    return render(request, "accounts/second_step.html", context, status=error.status if error else 200)
+
+
+@before_second_factor
+@never_cache
+@require_POST
+@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+def passkey_ask(request: HttpRequest) -> HttpResponse:
+    """Say what the browser is to ask a device for: a passkey of who is signed in, or half so; else of anybody."""
+    stage = LoginStageController.enter(request, "mfa_authenticate")
+    person = request.user if isinstance(request.user, Identity) else stage.login.user if stage else None
+    asked, state = ask_to_show(person)
+    keep_asked(request, "show" if person else "sign in", state)
+    return JsonResponse(asked["publicKey"])
+
+
+@never_cache
+@require_POST
+@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+def passkey(request: HttpRequest) -> HttpResponse:
+    """Sign in by a passkey alone; that its device made sure of the person is the second factor."""
+    if request.user.is_authenticated:
+        return redirect("home")
+    try:
+        shown = prove_passkey(
+            identity_id=None, answer=request.POST.get("passkey", ""), state=take_asked(request, "sign in"),
+            address=address_of(request), now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return render(request, "accounts/not_signed_in.html", {"error": error}, status=error.status)
+    note_proof(request, shown.user, shown, passwordless=True)
+    return cast(
+        HttpResponse,
+        perform_login(request, Login(user=shown.user, redirect_url=get_next_redirect_url(request))),
+    )

@@ -1,0 +1,136 @@
+"""The record, and finding things."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from broker.audit.verify import Verdict
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import BookmarkPage, Grant, Workflow
+from sessions_app.operations.record.verify_record import CheckpointsUnreadable, verify_record
+from sessions_app.operations.requests.delete_bookmark import delete_bookmark
+from sessions_app.operations.requests.save_bookmark import save_bookmark
+from sessions_app.queries.search import exact, search
+from sessions_app.web.record import record_page as reads
+from sessions_app.web.record.record_page import Question
+from sessions_app.web.shell.doors import ACT, page, said, who
+from sessions_app.web.shell.files import csv_file, json_file
+
+MAX_QUERY = 100
+
+
+@page()
+def record(request: HttpRequest) -> HttpResponseBase:
+    """The entries about what the reader may see, the latest first, as a page or as a file."""
+    question = _question(request.GET)
+    me = who(request)
+    wanted = request.GET.get("format")
+    if wanted == "csv":
+        return csv_file("record.csv", reads.COLUMNS, reads.lines(reads.exported(question, me)))
+    if wanted == "json":
+        return json_file("record.jsonl", map(reads.as_json, reads.exported(question, me)))
+    return _record(request, question)
+
+
+def _record(request: HttpRequest, question: Question, error: StintError | None = None) -> HttpResponse:
+    me = who(request)
+    found = reads.answer(question, me, _before(request.GET.get("before", "")))
+    context = {
+        "page": found,
+        "told": reads.told(found.rows),
+        "asked": question,
+        "chips": reads.chips(question),
+        "families": reads.EVENTS,
+        "types": reads.OBJECTS,
+        "saved": reads.saved_by(me),
+        "everybodys": reads.everybodys(clock.now()),
+        "integrity": reads.integrity(),
+        "error": error,
+        "name": request.POST.get("name", ""),
+    }
+    return render(request, "audit/record.html", context, status=error.status if error else 200)
+
+
+def _question(query: QueryDict) -> Question:
+    """Return what an address asks for."""
+    return Question(
+        **{
+            field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_QUERY]
+            for field in fields(Question)
+        }
+    )
+
+
+def _before(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+@page(ACT)
+def save(request: HttpRequest) -> HttpResponseBase:
+    """Keep the question under a name."""
+    question = _question(QueryDict(request.POST.get("query", "")[:4000]))
+    try:
+        saved = save_bookmark(
+            identity=who(request), page=BookmarkPage.RECORD, name=request.POST.get("name", ""), query=question.query,
+            now=clock.now(),
+        )  # fmt: skip
+    except StintError as error:
+        return _record(request, question, error)
+    messages.success(request, f"The question “{saved.name}” is saved.")
+    return redirect(f"{reverse('record')}?{question.query}")
+
+
+@page(ACT)
+def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+    """Delete a saved question."""
+    delete_bookmark(bookmark_id=bookmark, identity=who(request))
+    messages.success(request, "The question is deleted.")
+    return redirect("record")
+
+
+@page(ACT)
+def verify(request: HttpRequest) -> HttpResponse:
+    """Have the record read, from the last verified entry on at once, and all of it by the worker."""
+    try:
+        verdict = verify_record(actor=who(request), now=clock.now())
+    except CheckpointsUnreadable as error:
+        return said(request, error)
+    text = _said(verdict)
+    (messages.success if verdict is None or verdict.ok else messages.error)(request, text)
+    return redirect("record")
+
+
+def _said(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "The worker reads the whole record now. Load this page again in a moment."
+    if not verdict.ok:
+        return f"Record broken at entry {verdict.first_bad_seq or 0:,}. {verdict.detail}"
+    first = verdict.head_seq - verdict.entries + 1
+    new = f"Entries {first:,} to {verdict.head_seq:,} are" if verdict.entries else "Nothing new: all is"
+    signed = (
+        f"The record is the one of which {verdict.signed:,} entries were signed."
+        if verdict.signed is not None
+        else "No checkpoint was compared with it."
+    )
+    return (
+        f"{new} intact and follow from what was verified before. {signed} The worker reads all of it again."
+    )
+
+
+@page()
+def find(request: HttpRequest) -> HttpResponse:
+    """Go to the request, grant or piece of work with that reference, or list what fits."""
+    text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
+    hit = exact(who(request), text)
+    if hit is not None:
+        names = {Grant: "grant", Workflow: "incident"}
+        return redirect(names.get(type(hit), "request"), hit.ref)
+    return render(
+        request, "ui/search.html", {"q": text, "found": search(who(request), text) if text else None}
+    )

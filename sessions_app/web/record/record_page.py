@@ -1,0 +1,279 @@
+"""The record, as it is asked: filters, saved questions, and what the last verification means."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from accounts.models import Identity
+from broker.audit.checkpoint import newest_checkpoint
+from broker.audit.events import Event
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead, AuditTrouble
+from broker.audit.queries import checkpoint_trouble, entries, latest_verification
+from sessions_app.models import Bookmark, BookmarkPage
+from sessions_app.queries.record import Newest, newest_visible
+from sessions_app.web.shell.forms import at_hour, parse_hour
+from sessions_app.web.shell.sentences import sentence
+
+FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
+EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)
+OBJECTS = (
+    "grant", "request", "identity", "cluster", "policy", "command_set", "workflow", "workflow_source", "webhook",
+    "trust_policy", "group", "catalogue", "ca", "log", "recording", "system",
+)  # fmt: skip
+LABELS = {
+    "event": "Event", "actor": "By", "type": "About a", "object": "About", "grant": "Grant", "cluster": "On the cluster",
+    "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Contains",
+}  # fmt: skip
+# Entries stand in the order in which they were appended, which is not exactly that of their times: a transaction may have
+# waited, and ends are appended later when the record could not take them. So much around a date is searched as well.
+SLACK = dt.timedelta(days=2)
+MOST_EXPORTED = 100_000
+
+# The first entry at or after a moment, by halving: twenty looks at a million entries.
+_FIRST = """
+WITH RECURSIVE look (low, high) AS (
+    SELECT 1::bigint, (SELECT seq + 1 FROM audit_head WHERE log = %(log)s)
+    UNION ALL
+    SELECT CASE WHEN e.at < %(at)s THEN (l.low + l.high) / 2 + 1 ELSE l.low END,
+           CASE WHEN e.at < %(at)s THEN l.high ELSE (l.low + l.high) / 2 END
+      FROM look l JOIN audit_entry e ON e.log = %(log)s AND e.seq = (l.low + l.high) / 2
+     WHERE l.low < l.high
+)
+SELECT low FROM look ORDER BY high - low LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reader asks the record; an empty filter fits every entry. Dates are days in the reader's zone, both included; with
+    times it is from the one up to the other. A time without its date is one of the other date, or of today.
+    """
+
+    event: str = ""
+    actor: str = ""
+    type: str = ""
+    object: str = ""
+    grant: str = ""
+    cluster: str = ""
+    since: str = ""
+    since_time: str = ""
+    until: str = ""
+    until_time: str = ""
+    text: str = ""
+
+    def filters(self) -> dict[str, str]:
+        """Return the filters that are set."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+
+    @property
+    def query(self) -> str:
+        """The filters as a query string, without the question mark."""
+        return urlencode(self.filters())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for everything."""
+        return not self.filters()
+
+
+class Chip(NamedTuple):
+    """One filter that is set, and the query string without it."""
+
+    label: str
+    value: str
+    without: str
+
+
+class Saved(NamedTuple):
+    """A question under a name; ``pk`` is None for those that everybody has."""
+
+    pk: int | None
+    name: str
+    query: str
+
+
+class Told(NamedTuple):
+    """One entry with its sentence."""
+
+    entry: AuditEntry
+    sentence: str
+
+
+def chips(question: Question) -> list[Chip]:
+    """Return the filters that are set, each with the way to take it out."""
+    given = question.filters()
+    return [
+        Chip(LABELS[name], value, urlencode({key: given[key] for key in given if key != name}))
+        for name, value in given.items()
+    ]
+
+
+def answer(question: Question, reader: Identity, before: int | None) -> Newest:
+    """Return a page of the entries that fit and that the reader may see, the newest first."""
+    return newest_visible(
+        narrowed(question), reader, before=before, text=question.text, cluster=question.cluster
+    )
+
+
+def told(rows: Iterable[AuditEntry]) -> list[Told]:
+    """Return each entry with what it tells in plain words."""
+    return [Told(entry, sentence(entry)) for entry in rows]
+
+
+def narrowed(question: Question) -> QuerySet[AuditEntry]:
+    """Return the entries that fit all filters but those for which each has to be read: the text and the cluster."""
+    found = entries()
+    if question.event in FAMILIES:
+        found = found.filter(event__in=[event for event in Event if event.family == question.event])
+    elif question.event:
+        found = found.filter(event=question.event)
+    exact = {
+        "actor": question.actor,
+        "object_type": question.type,
+        "object_ref": question.grant or question.object,
+    }
+    found = found.filter(**{name: value for name, value in exact.items() if value})
+    if question.grant and question.object:
+        found = found.filter(object_ref=question.object)
+    return _between(found, *_stretch(question))
+
+
+def _between(
+    found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
+) -> QuerySet[AuditEntry]:
+    """Keep what happened in [since, until); numbers bound it, so that what is far away is not read."""
+    if since is not None:
+        found = found.filter(at__gte=since, seq__gte=_first_at(since - SLACK))
+    if until is not None:
+        found = found.filter(at__lt=until, seq__lte=_first_at(until + SLACK))
+    return found
+
+
+def _stretch(question: Question) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return from when on, and until when exclusively, in the reader's zone; None is without bound."""
+    since, until = _day(question.since), _day(question.until)
+    from_hour, to_hour = parse_hour(question.since_time), parse_hour(question.until_time)
+    today = timezone.localdate()
+    begin = (since or until or today) if from_hour is not None else since
+    end = (
+        (until or since or today) if to_hour is not None else until + dt.timedelta(days=1) if until else None
+    )
+    return at_hour(begin, from_hour) if begin else None, at_hour(end, to_hour) if end else None
+
+
+def _first_at(moment: dt.datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST, {"log": MAIN_LOG, "at": moment})
+        row = cursor.fetchone()
+    return int(row[0]) if row and row[0] is not None else 1
+
+
+def _day(text: str) -> dt.date | None:
+    try:
+        day = parse_date(text)
+    except ValueError:
+        return None
+    if day is None or not dt.date(1970, 1, 3) <= day <= dt.date(9990, 1, 1):
+        return None
+    return day
+
+
+def exported(question: Question, reader: Identity) -> Iterator[AuditEntry]:
+    """Yield every entry that fits and that the reader may see, the newest first, at most 100,000."""
+    before: int | None = None
+    count = 0
+    while count < MOST_EXPORTED:
+        page = newest_visible(
+            narrowed(question),
+            reader,
+            before=before,
+            size=2000,
+            text=question.text,
+            cluster=question.cluster,
+        )
+        yield from page.rows[: MOST_EXPORTED - count]
+        count += len(page.rows)
+        if page.before is None:
+            return
+        before = page.before
+
+
+COLUMNS = (
+    "seq", "at", "event", "actor", "object_type", "object_ref", "sentence", "body", "previous_hash", "hash",
+)  # fmt: skip
+
+
+def lines(found: Iterable[AuditEntry]) -> Iterator[tuple[object, ...]]:
+    """Yield what a CSV file of the record holds, in the order of COLUMNS."""
+    for entry in found:
+        yield tuple(as_json(entry)[name] for name in COLUMNS)
+
+
+def as_json(entry: AuditEntry) -> dict[str, Any]:
+    """Return an entry for a file: ``body`` is the exact text that was hashed, hashes are in hex."""
+    return {
+        "seq": entry.seq,
+        "at": entry.at.astimezone(dt.UTC).isoformat(),
+        "event": entry.event,
+        "actor": entry.actor,
+        "object_type": entry.object_type,
+        "object_ref": entry.object_ref,
+        "sentence": sentence(entry),
+        "body": entry.body,
+        "previous_hash": bytes(entry.prev_hash).hex(),
+        "hash": bytes(entry.hash).hex(),
+    }
+
+
+def everybodys(now: dt.datetime) -> list[Saved]:
+    """Return the questions that everybody has; days are the reader's."""
+    today = timezone.localtime(now).date()
+    week = today - dt.timedelta(days=7)
+    questions = {
+        "Refused commands today": Question(event=Event.COMMAND_REFUSED, since=f"{today}"),
+        "Break-glass in the last 7 days": Question(event="breakglass", since=f"{week}"),
+        "Held commands in the last 7 days": Question(event=Event.COMMAND_HOLD_DECIDED, since=f"{week}"),
+        "Ends that a target did not confirm": Question(event=Event.GRANT_REVOKE_FAILING),
+        "Who changed policies this month": Question(event="policy", since=f"{today.replace(day=1)}"),
+        "Who changed who is in which group": Question(event=Event.PERMISSION_CHANGED),
+        "Sign-ins that failed this week": Question(event=Event.IDENTITY_SIGN_IN_FAILED, since=f"{week}"),
+        "Verifications of the record": Question(event="record"),
+    }
+    return [Saved(None, name, question.query) for name, question in questions.items()]
+
+
+def saved_by(identity: Identity) -> list[Saved]:
+    """Return the questions that the identity saved, by name."""
+    found = Bookmark.objects.filter(identity=identity, page=BookmarkPage.RECORD).order_by("name")
+    return [Saved(one.pk, one.name, one.query) for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """How the record stands: the last verification, how many entries came since, and the newest checkpoint.
+
+    ``trouble`` says why checkpoints can't be made or kept outside the database, if so.
+    """
+
+    verification: Any
+    head: int
+    since: int
+    checkpoint: AuditCheckpoint | None
+    trouble: AuditTrouble | None
+
+
+def integrity() -> Integrity:
+    """Return what the last verification found, what has come since, and what was signed last."""
+    last = latest_verification()
+    head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
+    since = max(0, head - last.entries) if last else head
+    return Integrity(last, head, since, newest_checkpoint(), checkpoint_trouble())

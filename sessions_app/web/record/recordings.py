@@ -1,0 +1,76 @@
+"""Recordings: the list, the replay, the file. Watching is recorded."""
+
+from __future__ import annotations
+
+import math
+
+from csp.constants import WASM_UNSAFE_EVAL
+from csp.decorators import csp_update
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from broker.kernel import clock
+from sessions_app.models import CommandRun
+from sessions_app.operations.sessions.watch_recording import watch_recording
+from sessions_app.web.record.recordings_page import recordings, replay
+from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.recording import file_of
+
+MAX_QUERY = 100
+# A day; no recording is that long.
+LONGEST = 86400.0
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """The recordings that the reader may see, the latest first."""
+    asked = {
+        name: request.GET.get(name, "").strip()[:MAX_QUERY] for name in ("cluster", "person", "grant", "text")
+    }
+    found = recordings(
+        who(request),
+        before=request.GET.get("before", ""),
+        cluster=asked["cluster"],
+        person=asked["person"],
+        grant=asked["grant"],
+        text=asked["text"],
+    )
+    return render(request, "sessions/recordings.html", {"page": found, "asked": asked})
+
+
+# The player's terminal is WebAssembly.
+@csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
+@page()
+def detail(request: HttpRequest, run: int) -> HttpResponse:
+    """One recording to watch, to read and to search."""
+    found = _watched(request, run)
+    wanted = request.GET.get("q", "").strip()[:MAX_QUERY]
+    shown = replay(found, wanted=wanted, start=_moment(request.GET.get("t", "")))
+    return render(request, "sessions/recording.html", {"replay": shown, "run": found, "grant": found.grant})
+
+
+@page()
+def cast(request: HttpRequest, run: int) -> HttpResponse:
+    """The file, as asciicast v2."""
+    found = _watched(request, run)
+    path = file_of(found.recording)
+    if path is None:
+        raise Http404
+    return FileResponse(  # type: ignore[return-value]  # a door answers with any kind of response
+        path.open("rb"),
+        content_type="application/x-asciicast",
+        filename=f"{found.grant.ref}-{found.pk}.cast",
+    )
+
+
+def _watched(request: HttpRequest, run: int) -> CommandRun:
+    return watch_recording(run_id=run, actor=who(request), now=clock.now())
+
+
+def _moment(text: str) -> float:
+    """Return the seconds of an address; what is no moment is the beginning."""
+    try:
+        seconds = float(text[:20])
+    except ValueError:
+        return 0.0
+    return min(max(0.0, seconds), LONGEST) if math.isfinite(seconds) else 0.0

@@ -1,0 +1,99 @@
+"""Who had what, when."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import TypeVar
+
+from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from broker.kernel import clock
+from sessions_app.web.record import timeline_page as timeline
+from sessions_app.web.record.timeline_page import By, Question, Show, Zoom
+from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.files import csv_file
+from sessions_app.web.shell.forms import parse_hour
+
+Choice = TypeVar("Choice", bound=StrEnum)
+STATES = (
+    (Show.ASKED, "asked"),
+    (Show.LATER, "approved, later"),
+    (Show.ACTIVE, "active"),
+    (Show.ENDED, "ended"),
+    (Show.REFUSED, "refused"),
+    (Show.URGENT, "break-glass or incident"),
+)
+BYS = ((By.CLUSTER, "Cluster"), (By.PERSON, "Person"), (By.MACHINE, "Machine"))
+ZOOMS = ((Zoom.DAY, "Day"), (Zoom.WEEK, "Week"), (Zoom.MONTH, "Month"))
+LONGEST = 100
+# Between the years that dates can have, so that the stretch before and the one after exist too.
+FIRST, LAST = dt.date(1970, 2, 1), dt.date(9990, 1, 1)
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponseBase:
+    """All grants and requests of a day, week or month, as a chart, a table or a file."""
+    now, me = clock.now(), who(request)
+    question = _question(request.GET, timezone.localtime(now).date())
+    if request.GET.get("format") == "csv":
+        return _file(request, question, now)
+    table = request.GET.get("view") == "table"
+    context = {
+        "asked": question,
+        "today": timezone.localtime(now).date(),
+        "table": table,
+        "clusters": timeline.clusters_of(me),
+        "states": STATES,
+        "bys": BYS,
+        "zooms": ZOOMS,
+        "now": now,
+        "board": None if table else timeline.board(question, me, now),
+    }
+    if table:
+        found = timeline.table(question, me, now, request.GET.get("before", ""))
+        context["page"] = found
+        context["rows"] = [
+            (one, timeline.look_of(one, now), *timeline.times_of(one, now)) for one in found.rows
+        ]
+    return render(request, "sessions/timeline.html", context)
+
+
+def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpResponseBase:
+    asked = timeline.named(timeline.asked_in(question, who(request), now))
+    found = asked.order_by("number").iterator(chunk_size=1000)
+    name = f"timeline-{question.first}-{question.zoom}.csv"
+    return csv_file(name, timeline.COLUMNS, timeline.lines(found, now))
+
+
+def _question(query: QueryDict, today: dt.date) -> Question:
+    """Return what an address asks for; what has no meaning is as if it were not there."""
+    return Question(
+        by=_choice(By, query.get("by", "")) or By.CLUSTER,
+        zoom=_choice(Zoom, query.get("zoom", "")) or Zoom.DAY,
+        day=_day(query.get("day", "")) or today,
+        cluster=_text(query.get("cluster", "")),
+        person=_text(query.get("person", "")),
+        state=_choice(Show, query.get("state", "")) or "",
+        since=parse_hour(query.get("since", "")),
+        until=parse_hour(query.get("until", "")),
+    )
+
+
+def _choice(choices: type[Choice], text: str) -> Choice | None:
+    return choices(text) if text in list(choices) else None
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "").strip()[:LONGEST]
+
+
+def _day(text: str) -> dt.date | None:
+    try:
+        day = parse_date(text)
+    except ValueError:
+        return None
+    return min(max(day, FIRST), LAST) if day else None

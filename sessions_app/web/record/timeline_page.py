@@ -1,0 +1,377 @@
+"""Who had what, when: the requests that lie in a stretch of time, with their grants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce, Greatest
+from django.urls import reverse
+
+from accounts.models import Identity, Kind
+from sessions_app.models import (
+    BEFORE_END,
+    AccessPolicy,
+    AccessRequest,
+    Cluster,
+    Grant,
+    GrantState,
+    RequestKind,
+    RequestState,
+)
+from sessions_app.policy.windows import allowed, frozen
+from sessions_app.queries.facts import Unreadable, policy_document
+from sessions_app.queries.named import with_names
+from sessions_app.web.shell import board as timeline
+from sessions_app.web.shell import words
+from sessions_app.web.shell.forms import at_hour
+from sessions_app.web.shell.pages import Page, page_of
+
+MOST_BARS = 80
+MOST_COUNTED = 1_000
+REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
+
+
+class By(StrEnum):
+    """What a row of the chart stands for."""
+
+    CLUSTER = "cluster"
+    PERSON = "person"
+    MACHINE = "machine"
+
+
+class Zoom(StrEnum):
+    """How long the chart is."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Show(StrEnum):
+    """Which bars are shown."""
+
+    ASKED = "asked"
+    LATER = "later"
+    ACTIVE = "active"
+    ENDED = "ended"
+    REFUSED = "refused"
+    URGENT = "urgent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all. Of a single
+    day, hours may be chosen: ``since`` up to ``until``, over midnight where that comes first.
+    """
+
+    by: By = By.CLUSTER
+    zoom: Zoom = Zoom.DAY
+    day: dt.date
+    cluster: str = ""
+    person: str = ""
+    state: str = ""
+    since: dt.time | None = None
+    until: dt.time | None = None
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether it is about some hours of a day."""
+        return self.zoom == Zoom.DAY and (self.since is not None or self.until is not None)
+
+    @property
+    def first(self) -> dt.date:
+        """The first day of the stretch."""
+        if self.zoom == Zoom.MONTH:
+            return self.day.replace(day=1)
+        return self.day - dt.timedelta(days=self.day.weekday()) if self.zoom == Zoom.WEEK else self.day
+
+    @property
+    def after(self) -> dt.date:
+        """The first day that is no longer of the stretch, and begins the next one."""
+        if self.zoom == Zoom.MONTH:
+            return (self.first + dt.timedelta(days=31)).replace(day=1)
+        return self.first + dt.timedelta(days=7 if self.zoom == Zoom.WEEK else 1)
+
+    @property
+    def before(self) -> dt.date:
+        """The last day of the stretch before."""
+        return self.first - dt.timedelta(days=1)
+
+    def stretch(self) -> tuple[dt.datetime, dt.datetime]:
+        """Return its two ends in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
+        if not self.has_hours:
+            return at_hour(self.first), at_hour(self.after)
+        since = self.since or dt.time()
+        last = self.first if self.until is not None and self.until > since else self.after
+        return at_hour(self.first, since), at_hour(last, self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The timeline as a chart. ``left_out`` bars were not drawn; ``at_least`` tells that more may be left out."""
+
+    chart: timeline.Board
+    drawn: int
+    left_out: int
+    at_least: bool
+
+
+def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch."""
+    found = _found(question, reader, now)
+    requests = found.over.values("pk"), found.waiting.values("pk")
+    return AccessRequest.objects.filter(pk__in=found.grants.values("request_id").union(*requests, all=True))
+
+
+def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    """Add to requests all that a bar, a line of the table or of the file needs."""
+    return (
+        with_names(found).select_related("requester__owner", "grant__ended_by").prefetch_related("approvals")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in a stretch, as the reader may see it: grants, requests that led to nothing, and requests that wait."""
+
+    grants: QuerySet[Grant]
+    over: QuerySet[AccessRequest]
+    waiting: QuerySet[AccessRequest]
+
+    def first(self, most: int) -> list[int]:
+        """Return the ids of the requests of those that begin first. They are sorted before they are read in full."""
+        sorts = (
+            self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
+            self.over.order_by(F("wanted"), "pk").values_list(F("wanted"), "pk"),
+            self.waiting.order_by(F("begin"), "pk").values_list(F("begin"), "pk"),
+        )
+        return [pk for _, pk in sorted(pair for sort in sorts for pair in sort[:most])[:most]]
+
+    def count(self, most: int) -> int:
+        """Return how many there are, counted to ``most`` of each sort."""
+        return sum(sort.order_by()[:most].count() for sort in (self.grants, self.over, self.waiting))
+
+
+def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
+    start, end = question.stretch()
+    grants = Grant.objects.visible_to(reader).filter(_whose(question, "holder"))
+    requests = AccessRequest.objects.visible_to(reader).filter(_whose(question, "requester"))
+    found = _Found(
+        _grants(grants, start, end), _over(requests, start, end), _waiting(requests, start, end, now)
+    )
+    return _narrowed(Show(question.state), found, now) if question.state else found
+
+
+def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
+    """Keep the grants that touch the stretch, each state by the index that it has."""
+    return grants.filter(
+        Q(state__in=BEFORE_END, expires_at__gt=start)
+        | Q(state=GrantState.REVOKING)
+        | Q(state=GrantState.ENDED, ended_at__gt=start),
+        starts_at__lt=end,
+    )
+
+
+def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
+    """Keep the requests that led to nothing and that were for a time in the stretch."""
+    # By what was asked for itself, which has an index; the work may begin later than that, not earlier.
+    asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
+    wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
+    past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
+    return past.annotate(till=_till("wanted")).filter(till__gt=start)
+
+
+def _waiting(
+    requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime, now: dt.datetime
+) -> QuerySet[AccessRequest]:
+    """Keep the requests that wait and that would be for a time in the stretch if they were approved now."""
+    coming = requests.filter(state=RequestState.PENDING).annotate(
+        begin=Greatest(
+            Coalesce("extends__expires_at", "starts_at", Value(now)), "workflow__starts_at", Value(now)
+        )
+    )
+    return coming.filter(begin__lt=end).annotate(till=_till("begin")).filter(till__gt=start)
+
+
+def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
+    length = ExpressionWrapper(F("duration") * Value(dt.timedelta(seconds=1)), output_field=DurationField())
+    return ExpressionWrapper(F(begin) + length, output_field=DateTimeField())
+
+
+def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
+    """Reduce what was found to one kind of bar. What lapses by the clock is not asked for any more."""
+    over, waiting = found.over.none(), found.waiting.none()
+    if show == Show.ASKED:
+        return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
+    if show == Show.REFUSED:
+        return _Found(found.grants.none(), found.over, found.waiting.filter(lapses_at__lte=now))
+    if show == Show.URGENT:
+        urgent = [RequestKind.BREAK_GLASS, RequestKind.INCIDENT]
+        return _Found(
+            found.grants.filter(Q(break_glass=True) | Q(request__kind__in=urgent)),
+            found.over.filter(kind__in=urgent),
+            found.waiting.filter(kind__in=urgent),
+        )
+    states = {
+        Show.LATER: [GrantState.SCHEDULED],
+        Show.ACTIVE: [GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING],
+        Show.ENDED: [GrantState.ENDED],
+    }
+    return _Found(found.grants.filter(state__in=states[show]), over, waiting)
+
+
+def _whose(question: Question, whose: str) -> Q:
+    """Return the condition of the filters, where ``whose`` names the identity."""
+    fits = Q()
+    if question.cluster:
+        fits &= Q(cluster__name=question.cluster)
+    if question.person:
+        fits &= Q(**{f"{whose}__username": question.person})
+    if question.by == By.PERSON:
+        fits &= Q(**{f"{whose}__kind": Kind.PERSON})
+    elif question.by == By.MACHINE:
+        fits &= ~Q(**{f"{whose}__kind": Kind.PERSON})
+    return fits
+
+
+def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
+    """Return the chart: a row for each cluster, person or machine, its bars stacked in lanes, windows and freezes behind."""
+    start, end = question.stretch()
+    found = _found(question, reader, now)
+    ids = found.first(MOST_BARS + 1)
+    whole = found.count(MOST_COUNTED) if len(ids) > MOST_BARS else len(ids)
+    rows = list(named(AccessRequest.objects.filter(pk__in=ids[:MOST_BARS])))
+    groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
+    bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)
+    place = question.cluster if question.by != By.CLUSTER else ""
+    groups = [replace(group, bands=bands.get(place or group.key, ())) for group in groups]
+    chart = timeline.draw_board(groups, start=start, end=end, now=now)
+    return Board(chart, len(rows), whole - len(rows), whole >= MOST_COUNTED)
+
+
+def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[timeline.Group]:
+    spans: dict[str, list[timeline.Span]] = {}
+    heads: dict[str, AccessRequest] = {}
+    for request in rows:
+        key = request.cluster.name if by == By.CLUSTER else request.requester.username
+        heads.setdefault(key, request)
+        spans.setdefault(key, []).append(span_of(request, by, now))
+    for key, request in heads.items():
+        if by == By.CLUSTER:
+            place = request.cluster
+            yield timeline.Group(
+                key=key, label=key, note=f"{place.get_environment_display()}, {place.risk} risk",
+                url=reverse("cluster", args=[key]), identity=None, spans=spans[key],
+            )  # fmt: skip
+        else:
+            who = request.requester
+            note = who.username if who.is_person else f"{who.kind} of {who.owner}"
+            yield timeline.Group(
+                key=key, label=str(who), note=note, url=reverse("person", args=[key]), identity=who, spans=spans[key]
+            )  # fmt: skip
+
+
+def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
+    """Return the bar of a request: its grant's, or what it would have been."""
+    what = str(request.command_set_version.command_set)
+    note = f"{request.requester}, {what}" if by == By.CLUSTER else f"{request.cluster}, {what}"
+    grant: Grant | None = getattr(request, "grant", None)
+    if grant is not None:
+        urgent = grant.break_glass or request.kind == RequestKind.INCIDENT
+        span = timeline.span_of_grant(grant, note=note, identity=request.requester, urgent=urgent, now=now)
+    else:
+        span = timeline.span_of_request(request, now, note=note)
+    return replace(span, label=str(request.requester) if by == By.CLUSTER else str(request.cluster))
+
+
+def _bands(
+    question: Question, reader: Identity, names: set[str], start: dt.datetime, end: dt.datetime
+) -> dict[str, Sequence[timeline.Stretch]]:
+    """Return the windows and freezes of the policies on each cluster that is shown, as far as the reader may see them."""
+    if question.by != By.CLUSTER:
+        names = {question.cluster} - {""}
+    policies = (
+        AccessPolicy.objects.live()
+        .visible_to(reader)
+        .filter(clusters__name__in=names)
+        .distinct()
+        .prefetch_related("clusters")
+    )
+    found: dict[str, list[timeline.Stretch]] = {}
+    for policy in policies.order_by("name"):
+        stretches = _stretches_of(policy, start, end)
+        for cluster in policy.clusters.all():
+            found.setdefault(cluster.name, []).extend(stretches)
+    return {name: found[name] for name in names if name in found}
+
+
+def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) -> list[timeline.Stretch]:
+    try:
+        document = policy_document(policy)
+    except Unreadable:
+        return []  # It allows nothing, and forbids nothing that something else allows.
+    windows = [
+        timeline.Stretch(opens, closes, "open", f"Allowed window of {policy.name}")
+        for opens, closes in allowed(document.windows or (), start, end)
+    ]
+    return windows + [
+        timeline.Stretch(begins, ends, "frozen", f"Freeze of {policy.name}: {reason}")
+        for begins, ends, reason in frozen(document.freezes, start, end)
+    ]
+
+
+def table(question: Question, reader: Identity, now: dt.datetime, before: str) -> Page[AccessRequest]:
+    """Return a page of the table, the latest requests first. Which they are is found before they are read in full."""
+    page = page_of(asked_in(question, reader, now).only("number"), key="number", before=before)
+    rows = named(AccessRequest.objects.filter(pk__in=[one.pk for one in page.rows]))
+    return replace(page, rows=list(rows.order_by("-number")))
+
+
+def clusters_of(reader: Identity) -> list[str]:
+    """Return the names of the clusters that the reader may see, to choose from."""
+    return list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
+
+
+def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
+    """Return how a line of the table looks: as its grant, or as the request when it led to none."""
+    grant: Grant | None = getattr(request, "grant", None)
+    if grant is not None:
+        return words.grant_look(grant, now)
+    if request.state == RequestState.PENDING and request.lapses_at <= now:
+        return words.REQUEST[RequestState.LAPSED]
+    return words.REQUEST.get(request.state, words.UNKNOWN)
+
+
+def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return from when to when a line of the table is."""
+    span = span_of(request, By.CLUSTER, now)
+    return span.start, span.end
+
+
+COLUMNS = (
+    "request", "grant", "holder", "username", "kind", "owner", "cluster", "command_set", "state", "starts_at", "ends_at",
+    "asked_at", "decided_at", "end_reason", "ended_by", "break_glass", "ticket", "reason",
+)  # fmt: skip
+
+
+def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
+    """Yield what a file of the timeline holds, in the order of COLUMNS; times are in UTC."""
+    for request in rows:
+        who, grant = request.requester, getattr(request, "grant", None)
+        starts, ends = times_of(request, now)
+        yield (
+            request.ref, grant.ref if grant else "", who.name, who.username, who.kind, who.owner.username if who.owner else "",
+            request.cluster.name, str(request.command_set_version), grant.state if grant else request.state, _utc(starts),
+            _utc(ends), _utc(request.created_at), _utc(request.decided_at), grant.end_reason if grant else "",
+            grant.ended_by.username if grant and grant.ended_by else "", "yes" if grant and grant.break_glass else "no",
+            request.ticket, request.reason,
+        )  # fmt: skip
+
+
+def _utc(moment: dt.datetime | None) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds") if moment else ""

@@ -1,0 +1,148 @@
+"""What waits for a decision, and the decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+
+from accounts.models import Identity
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models import AccessRequest, RequestState, Verdict
+from sessions_app.operations.requests.decide_request import decide_request
+from sessions_app.queries.extents import left_digest, left_of
+from sessions_app.queries.named import with_names
+from sessions_app.web.requests import deciding_page as deciding
+from sessions_app.web.requests.changes import changes_since, signed_summary
+from sessions_app.web.requests.deciding_page import request_page
+from sessions_app.web.requests.requests import find
+from sessions_app.web.shell import waiting
+from sessions_app.web.shell.doors import ACT, page, who
+from sessions_app.web.shell.home_page import pending
+
+MOST, MOST_OTHERS = 50, 20
+SHOW = ("holds", "requests", "reviews", "questions")
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """What waits for me, what waits for others, what I decided."""
+    me, now = who(request), clock.now()
+    show = request.GET.get("show", "")
+    show = show if show in SHOW else ""
+    mine = list(waiting.requests_for(me, now)[:MOST])
+    found: dict[str, list[Any]] = {
+        "holds": list(waiting.holds_for(me, now)[:MOST]),
+        "requests": mine,
+        "reviews": list(waiting.reviews_for(me)[:MOST]),
+        "questions": list(waiting.questions_for(me, now)[:MOST]),
+    }
+    # A held grant waits for the same people as a held command.
+    releases = list(waiting.releases_for(me, now)[:MOST])
+    counts = {name: len(rows) for name, rows in found.items()}
+    context = {
+        **{name: rows if show in ("", name) else [] for name, rows in found.items()},
+        "releases": releases if show in ("", "holds") else [],
+        "counts": {**counts, "holds": counts["holds"] + len(releases)},
+        "show": show,
+        "others": _others(me, [asked.pk for asked in mine])[:MOST_OTHERS],
+        "decided": deciding.decided_by(me),
+        "today": deciding.decided_today(me, now),
+    }
+    return render(request, "sessions/approvals.html", context)
+
+
+def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
+    others = pending(me).exclude(pk__in=mine)
+    return with_names(others, rules=True).prefetch_related("approvals__approver").order_by("lapses_at")
+
+
+@page()
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One request, as an approver reads it."""
+    return _detail(request, find(request, ref))
+
+
+def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
+    typed = request.POST
+    # A page that looks again says what its reader has read, and goes on saying what changed since then.
+    read = typed.get("read", "") if error else request.GET.get("read", "")
+    changes = changes_since(asked, read) if read else []
+    shown = request_page(asked, who(request), clock.now())
+    context = {
+        **shown,
+        "error": error,
+        # A form that is not there any more can't say what is wrong with it.
+        "decidable": not (shown["lapsed"] or shown["may_not"] or shown["facts"].changed)
+        and asked.state == RequestState.PENDING,
+        "changes": changes,
+        "read": read if changes and not error else signed_summary(asked),
+        "left": left_digest(asked),
+        "without_commands": set(typed.getlist("without_command")),
+        "without_targets": set(typed.getlist("without_target")),
+        "comment": typed.get("comment", ""),
+        "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
+    }
+    return render(request, "sessions/approval.html", context, status=error.status if error else 200)
+
+
+@page(ACT)
+def decide(request: HttpRequest, ref: str) -> HttpResponse:
+    """Approve, perhaps for less, or deny."""
+    asked = find(request, ref)
+    try:
+        decided = decide_request(
+            request_id=asked.pk,
+            approver=who(request),
+            verdict=request.POST.get("verdict", ""),
+            digest=request.POST.get("digest", ""),
+            comment=request.POST.get("comment", ""),
+            narrowing=_narrowing(request.POST, asked),
+            left=request.POST.get("left", ""),
+            now=clock.now(),
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, find(request, ref), error)
+    messages.success(request, _said(decided))
+    return redirect("approval", ref)
+
+
+def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
+    """Return what the form leaves in, where that is less than others left so far; a denial narrows nothing."""
+    if typed.get("verdict") != Verdict.APPROVE:
+        return None
+    narrowing: dict[str, Any] = {}
+    for duration in _numbers([text for text in typed.getlist("duration") if text]):
+        if duration != left_of(asked).duration:
+            narrowing["duration"] = duration
+    if left_out := set(_numbers(typed.getlist("without_command"))):
+        every = range(len(asked.command_set_version.document["commands"]))
+        narrowing["commands"] = [index for index in every if index not in left_out]
+    if left_out := set(_numbers(typed.getlist("without_target"))):
+        narrowing["targets"] = [pk for pk in asked.targets if pk not in left_out]
+    return narrowing or None
+
+
+def _numbers(texts: list[str]) -> list[int]:
+    numbers = [_whole(text) for text in texts]
+    if None in numbers:
+        raise InvalidInput("The form was not one of ours.", hint="Reload the page and decide again.")
+    return [number for number in numbers if number is not None]
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 12 else None
+
+
+def _said(asked: AccessRequest) -> str:
+    if asked.state == RequestState.APPROVED:
+        return f"{asked.ref} is approved. It starts by itself and ends by itself."
+    if asked.state == RequestState.DENIED:
+        return f"{asked.ref} is denied. {asked.requester} sees your comment."
+    return f"You approved {asked.ref}. It waits for another approval."

@@ -1,0 +1,263 @@
+"""Ask for access, see what was asked, take it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from accounts.models import Identity
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestKind, RequestState, WorkflowState
+from sessions_app.operations.requests.check_request import NewRequest, check_request
+from sessions_app.operations.requests.comment_request import comment_request
+from sessions_app.operations.requests.delete_bookmark import delete_bookmark
+from sessions_app.operations.requests.remind_request import remind_request
+from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.requests.save_bookmark import save_bookmark
+from sessions_app.operations.requests.withdraw_request import withdraw_request
+from sessions_app.operations.workflows.read_named_work import read_named_work
+from sessions_app.queries.facts import targets_of
+from sessions_app.queries.named import with_names
+from sessions_app.web.requests.asking_page import AskPage, ask_page, usual_wait
+from sessions_app.web.requests.deciding_page import request_page
+from sessions_app.web.shell.doors import ACT, FORM, back, page, who
+from sessions_app.web.shell.forms import Draft, draft_of_form, draft_of_link, draft_of_request
+from sessions_app.web.shell.home_page import again
+from sessions_app.web.shell.pages import page_of
+from sessions_app.web.templatetags.times import say_moment
+
+# What is missing because nobody has typed it yet is said as a question, not as a refusal.
+SOFT = ("reason", "ticket")
+# The rules that don't look at the time.
+UNTIMED = (*SOFT, "has_targets")
+
+
+@page(FORM)
+def new(request: HttpRequest) -> HttpResponse:
+    """The form, and what will happen; sending it asks."""
+    if request.method != "POST":
+        return _form(request, _draft_of(request))
+    draft = draft_of_form(request.POST)
+    if offer := request.POST.get("apply"):
+        return _form(request, draft.applied(offer))
+    if "save" in request.POST:
+        return _save(request, draft)
+    if "read" in request.POST:
+        return _read(request, draft)
+    if "send" not in request.POST:
+        return _form(request, draft)
+    try:
+        ask = replace(_asked(who(request), draft), once=request.POST.get("once", ""))
+        asked = request_access(requester=who(request), ask=ask, now=clock.now())
+    except StintError as error:
+        return _form(request, draft, error)
+    return _after(request, asked)
+
+
+def _asked(me: Identity, draft: Draft) -> NewRequest:
+    """Return what a form asks for. Raises InvalidInput, with all that is wrong, so that nobody mends one thing after the other."""
+    try:
+        return draft.new_request()
+    except InvalidInput as error:
+        rest = replace(draft, duration="1h", day="", hour="").new_request()
+        raise InvalidInput(
+            error.message, hint=error.hint, fields={**_faults(me, rest), **error.fields}
+        ) from error
+
+
+def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
+    """Return what is wrong with a request apart from its time."""
+    try:
+        found = check_request(requester=me, ask=ask, now=clock.now()).decision.faults
+    except StintError as error:
+        found = error.fields
+    return {name: texts for name, texts in found.items() if name in UNTIMED or name.startswith("parameters.")}
+
+
+def _draft_of(request: HttpRequest) -> Draft:
+    """Return the draft of a link. `?from=REQ-…` asks for the same again; where that has a window, for the next one."""
+    ref = request.GET.get("from", "")
+    if not ref:
+        return draft_of_link(request.GET)
+    asked = find(request, ref)
+    draft = draft_of_request(asked, [target.name for target in targets_of(asked)])
+    answer = _outcome(who(request), ask_page(who(request), draft, clock.now()))
+    refusals = answer["preview"].decision.refusals if answer["preview"] else ()
+    starts = [result.offer["starts_at"] for result in refusals if result.offer.get("starts_at")]
+    return draft.applied(f"starts_at={max(starts)}") if starts else draft
+
+
+def _read(request: HttpRequest, draft: Draft) -> HttpResponse:
+    """Ask the source of the work that is named, so that the form says what would happen."""
+    try:
+        work = read_named_work(reader=who(request), ref=draft.work, now=clock.now())
+        if work.state == WorkflowState.CLOSED:
+            raise InvalidInput(f"{work.ref} is closed.", hint="Name work that is open.")
+    except StintError as error:
+        return _form(request, draft, error)
+    return _form(request, replace(draft, incident=work.ref, other_work=""))
+
+
+def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
+    name = request.POST.get("bookmark", "")
+    try:
+        saved = save_bookmark(
+            identity=who(request),
+            page=BookmarkPage.REQUEST,
+            name=name,
+            query=draft.as_query(),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _form(request, draft, error)
+    messages.success(request, f"{saved.name} is saved. Start from it the next time.")
+    return redirect(f"{reverse('request_new')}?{saved.query}")
+
+
+@page(ACT)
+def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+    """Delete a saved request."""
+    delete_bookmark(bookmark_id=bookmark, identity=who(request))
+    messages.success(request, "It is deleted.")
+    return back(request, "request_new")
+
+
+def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
+    if asked.state == RequestState.APPROVED:
+        start, now = asked.grant.starts_at, clock.now()
+        at = f" {say_moment(start, now)}, by itself" if start > now else ""
+        messages.success(request, f"{asked.ref} needed no approval: your access starts{at}.")
+        return redirect("grant", asked.grant.ref)
+    messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
+    return redirect("request", asked.ref)
+
+
+def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -> HttpResponse:
+    me = who(request)
+    ask = ask_page(me, draft, clock.now())
+    context = {
+        **_outcome(me, ask),
+        "ask": ask,
+        "again": again(me),
+        "saved": me.bookmarks.filter(page=BookmarkPage.REQUEST).order_by("name"),
+        "bookmark": request.POST.get("bookmark", ""),
+        "error": error,
+    }
+    return render(request, "sessions/request_new.html", context, status=error.status if error else 200)
+
+
+@page(ACT)
+def preview(request: HttpRequest) -> HttpResponse:
+    """What will happen, for the form as it stands; the fields too, when another cluster, set or kind was chosen."""
+    draft = draft_of_form(request.POST)
+    if draft.kind == RequestKind.PLANNED and draft.work != request.POST.get("shown_incident", draft.work):
+        # Chosen just now: what it needs is proposed, and not what stood there before.
+        draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
+    ask = ask_page(who(request), draft, clock.now())
+    names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
+    shown = tuple(request.POST.get(name, "") for name in names)
+    is_now = (ask.draft.kind, ask.draft.work, ask.draft.cluster, ask.draft.command_set)
+    context = {
+        **_outcome(who(request), ask),
+        "ask": ask,
+        "changed": shown != is_now,
+        "moved": shown[:2] != is_now[:2],
+    }
+    return render(request, "sessions/_preview.html", context)
+
+
+def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
+    """Return the answer of the evaluator, or why it can't answer yet."""
+    context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False, "usual": None}
+    if not ask.sets or ask.still_open or ask.unread:
+        return context
+    try:
+        preview = check_request(requester=identity, ask=ask.draft.new_request(), now=clock.now())
+    except StintError as error:
+        return {**context, "open": error}
+    refused = any(result.rule not in SOFT for result in preview.decision.refusals)
+    usual = usual_wait(preview.policy) if preview.decision.clauses else None
+    overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
+    # What one did in another guise may be somebody else's page.
+    seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
+    return {**context, "preview": preview, "refused": refused, "usual": usual, "to_review": list(seen)}
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """One's own requests, or all that one may see."""
+    show = request.GET.get("show", "mine")
+    seen = AccessRequest.objects.visible_to(who(request)).prefetch_related("approvals")
+    found = with_names(seen).select_related("grant")
+    if show != "all":
+        found = found.filter(requester=who(request))
+    if (state := request.GET.get("state", "")) in RequestState.values:
+        found = found.filter(state=state)
+    listed = page_of(found, key="number", before=request.GET.get("before", ""))
+    context = {"page": listed, "show": show, "state": state, "states": RequestState.choices}
+    return render(request, "sessions/requests.html", context)
+
+
+@page()
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One request and how it stands."""
+    return render(
+        request, "sessions/request.html", request_page(find(request, ref), who(request), clock.now())
+    )
+
+
+def find(request: HttpRequest, ref: str) -> AccessRequest:
+    """Return a request that the reader may see. Not there and not for them are the same answer."""
+    number = ref.removeprefix("REQ-")
+    found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
+        "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
+    )
+    asked = (
+        found.defer(None).filter(number=int(number)).first()
+        if number.isdecimal() and len(number) < 10
+        else None
+    )
+    if asked is None:
+        raise Http404
+    return asked
+
+
+@page(ACT)
+def remind(request: HttpRequest, ref: str) -> HttpResponse:
+    """Tell those who can still decide an own request that it waits."""
+    asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"Those who can decide {asked.ref} are reminded.")
+    return back(request, "request", asked.ref)
+
+
+@page(ACT)
+def comment(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask or answer in the thread of a request."""
+    asked = find(request, ref)
+    for_approvers = request.POST.get("page") == "approval"
+    try:
+        comment_request(
+            request_id=asked.pk, author=who(request), text=request.POST.get("text", ""), now=clock.now()
+        )
+    except NotFound:
+        raise
+    except StintError as error:
+        context = {**request_page(asked, who(request), clock.now()), "thread_error": error,
+                   "text": request.POST.get("text", "")}  # fmt: skip
+        template = "sessions/approval.html" if for_approvers else "sessions/request.html"
+        return render(request, template, context, status=error.status)
+    return redirect(f"{reverse('approval' if for_approvers else 'request', args=[ref])}#thread")
+
+
+@page(ACT)
+def withdraw(request: HttpRequest, ref: str) -> HttpResponse:
+    """Take an own request back."""
+    asked = withdraw_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{asked.ref} is withdrawn.")
+    return back(request, "request", asked.ref)

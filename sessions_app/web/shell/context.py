@@ -1,0 +1,181 @@
+"""What the frame of every page needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Identity
+from broker.audit.models import AuditVerification
+from broker.audit.queries import last_number, latest_verification
+from broker.kernel import clock
+from broker.kernel.origins import at_port
+from sessions_app.web.identities.people_page import may_look
+from sessions_app.web.shell.doors import SEEN
+from sessions_app.web.shell.pulse import count_unread, newest_notice
+from sessions_app.web.shell.setup import setup_of
+from sessions_app.web.shell.waiting import count_waiting, may_break_glass
+
+THEME_COOKIE = "stint_theme"
+STREAM_PATH = "/streams/changes"
+
+
+class Link(NamedTuple):
+    """One entry of the navigation. ``counts`` names the number at it that lives; empty: it has none."""
+
+    url: str
+    icon: str
+    label: str
+    current: bool
+    counts: str = ""
+    waiting: int = 0
+
+
+class Frame:
+    """The frame of one page. Everything is read when a template asks, so fragments cost nothing."""
+
+    def __init__(self, request: HttpRequest, identity: Identity) -> None:
+        self._path = request.path
+        self._request = request
+        self._identity = identity
+
+    @cached_property
+    def now(self) -> dt.datetime:
+        """The database's time in the reader's zone."""
+        return timezone.localtime(clock.now())
+
+    @property
+    def clock(self) -> str:
+        """Hour and minute in the reader's zone."""
+        return f"{self.now:%H:%M}"
+
+    @property
+    def utc_clock(self) -> str:
+        """Hour and minute in UTC, where the reader's zone differs from it."""
+        return f"{self.now.astimezone(dt.UTC):%H:%M}" if self.now.utcoffset() else ""
+
+    @property
+    def zone_name(self) -> str:
+        """The reader's zone, as the time zone database names it."""
+        return timezone.get_current_timezone_name()
+
+    @cached_property
+    def waiting(self) -> int:
+        """How many things wait for this person's decision."""
+        return count_waiting(self._identity, self.now)
+
+    @cached_property
+    def seen(self) -> int:
+        """The number of the record's last entry when the page began to be read."""
+        return self._request.META.get(SEEN) or last_number()
+
+    @cached_property
+    def notice(self) -> int:
+        """The number of the reader's newest notice."""
+        return newest_notice(self._identity)
+
+    @cached_property
+    def unread(self) -> int:
+        """How many notices that the reader has not read yet still need them."""
+        return count_unread(self._identity, self.now)
+
+    @property
+    def stream(self) -> str:
+        """Where the page hears of changes: below its own address, or at the streams' own port of its host."""
+        here = f"{self._request.scheme}://{self._request.get_host()}"
+        if here not in settings.STREAMS_ORIGINS:
+            return STREAM_PATH
+        return at_port(here, settings.STREAMS_DIRECT_PORT) + STREAM_PATH
+
+    @cached_property
+    def may_break_glass(self) -> bool:
+        """Whether a policy lets this person start at once."""
+        return may_break_glass(self._identity)
+
+    @cached_property
+    def may_look(self) -> bool:
+        """Whether this person may see anybody besides themselves."""
+        return may_look(self._identity)
+
+    @cached_property
+    def verification(self) -> AuditVerification | None:
+        """What the latest verification of the record found."""
+        return latest_verification()
+
+    @cached_property
+    def work(self) -> list[Link]:
+        """What one does every day."""
+        return [
+            self._link("home", "home", "Home"),
+            self._link("request_new", "plus", "Request access"),
+            self._link("approvals", "stamp", "Approvals", "waiting", self.waiting),
+            self._link("grants", "term", "Grants"),
+            self._link("requests", "ticket", "Requests"),
+            self._link("incidents", "flame", "Incidents"),
+            self._link("work", "clock", "Work"),
+            self._link("timeline", "gantt", "Timeline"),
+        ]
+
+    @cached_property
+    def assure(self) -> list[Link]:
+        """What shows that all is well."""
+        others = [
+            self._link("people", "people", "People and machines"),
+            self._link("who_can", "whocan", "Who can"),
+        ]
+        return [
+            self._link("record", "shield", "Record"),
+            self._link("recordings", "rec", "Recordings"),
+            *(others if self.may_look else []),
+        ]
+
+    @cached_property
+    def setup(self) -> list[Link]:
+        """The catalogue, and what of the rest the reader has to do with."""
+        theirs = setup_of(self._identity)
+        others = [
+            (theirs.sources, self._link("sources", "plug", "Workflow sources")),
+            (theirs.webhooks, self._link("webhooks", "link", "Webhooks")),
+            (theirs.trust_policies, self._link("trust_policies", "robot", "Trust policies")),
+        ]
+        return [
+            self._link("clusters", "cluster", "Clusters"),
+            self._link("command_sets", "cmd", "Command sets"),
+            self._link("policies", "policy", "Policies"),
+            *(link for shown, link in others if shown),
+        ]
+
+    @cached_property
+    def tabs(self) -> list[Link]:
+        """The bar at the bottom of small screens."""
+        return [
+            self._link("home", "home", "Home"),
+            self._link("request_new", "plus", "Request"),
+            self._link("approvals", "stamp", "Approve", "waiting", self.waiting),
+            self._link("grants", "term", "Grants"),
+            self._link("more", "menu", "More"),
+        ]
+
+    def _link(self, name: str, icon: str, label: str, counts: str = "", count: int = 0) -> Link:
+        url = reverse(name)
+        if name == "requests":
+            current = self._path.startswith(url) and not self._path.startswith(reverse("request_new"))
+        else:
+            current = self._path == url if url == "/" else self._path.startswith(url)
+        return Link(url, icon, label, current, counts, count)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Return the frame for people who are signed in, and the theme they chose."""
+    theme = request.COOKIES.get(THEME_COOKIE, "")
+    values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
+    user = getattr(request, "user", None)
+    if isinstance(user, Identity) and not getattr(request, "unproven", None):
+        values["frame"] = Frame(request, user)
+    return values

@@ -1,0 +1,55 @@
+"""What one was told."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from broker.kernel import clock
+from sessions_app.models import Notice
+from sessions_app.operations.notifications.read_all_notices import read_all_notices
+from sessions_app.operations.notifications.read_notice import read_notice
+from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
+from sessions_app.web.shell.doors import ACT, page, who
+from sessions_app.web.shell.pages import page_of
+
+MOST_NEW = 50
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """One's own notices: those not read yet that still concern one, then the others, a page at a time."""
+    me, now = who(request), clock.now()
+    before = request.GET.get("before", "")
+    unread = unread_of(me, now)
+    new = [] if before else list(unread[: MOST_NEW + 1])
+    others = Notice.objects.filter(identity=me).exclude(pk__in=list(unread.values_list("pk", flat=True)))
+    page = page_of(with_outcomes(others), key="pk", before=before)
+    context = {
+        "new": new[:MOST_NEW],
+        "more": len(new) > MOST_NEW,
+        "page": page,
+        "outcomes": {notice.pk: outcome_of(notice, now) for notice in page.rows},
+    }
+    return render(request, "sessions/notices.html", context)
+
+
+@page(ACT)
+def read(request: HttpRequest, notice: int) -> HttpResponse:
+    """Mark a notice as read; with ``open`` go on to the page that it is about."""
+    found = read_notice(notice_id=notice, actor=who(request), now=clock.now())
+    return redirect(found.path if request.POST.get("open") == "1" else "notices")
+
+
+@page(ACT)
+def read_all(request: HttpRequest) -> HttpResponse:
+    """Mark as read all that the page showed, and nothing that came after it."""
+    newest = request.POST.get("newest", "")
+    count = read_all_notices(
+        newest=int(newest) if newest.isdecimal() and len(newest) < 19 else 0,
+        actor=who(request),
+        now=clock.now(),
+    )
+    messages.success(request, f"{count} {'notice is' if count == 1 else 'notices are'} marked as read.")
+    return redirect("notices")

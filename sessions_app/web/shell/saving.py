@@ -1,0 +1,94 @@
+"""Saving a document of the catalogue from a page: what ends is said before it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import Grant
+from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd, Plan
+from sessions_app.operations.catalogue.save_document import Kind, save_document
+from sessions_app.operations.catalogue.save_draft import CannotBeRead
+from sessions_app.policy.documents import Problem
+from sessions_app.web.shell.doors import who
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a press: saved, or the change that a second press makes, or why not."""
+
+    plan: Plan | None = None
+    saved: bool = False
+    error: StintError | None = None
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """The faults of the document, with lines."""
+        return self.error.problems if isinstance(self.error, CannotBeRead) else ()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of a page that was not saved."""
+        return self.error.status if self.error else 200
+
+    @property
+    def ends(self) -> Sequence[Grant]:
+        """The grants that end with the change."""
+        return ending(self.plan) if self.plan else []
+
+    @property
+    def told(self) -> str:
+        """The references of these, as the second press sends them back."""
+        return " ".join(self.plan.ends) if self.plan else ""
+
+
+def ending(plan: Plan) -> Sequence[Grant]:
+    """Return the grants that end with a change, with their holders."""
+    found = Grant.objects.filter(ref__in=plan.ends).select_related(
+        "holder", "command_set_version__command_set", "cluster"
+    )
+    return list(found.order_by("expires_at")[:200])
+
+
+def press(
+    request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
+) -> Outcome:
+    """Save what was sent. Where grants would end that were not named before, nothing is saved and the change is shown;
+    with ``act=look`` it is shown in any case. Without ``based_on``, the form says what it was written from.
+    """
+    me, now = who(request), clock.now()
+    based_on = request.POST.get("based_on") if based_on is None else based_on
+    try:
+        if request.POST.get("act") != "look":
+            told = request.POST.get("told", "").split()
+            try:
+                plan = save_document(
+                    kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, told=told
+                )
+                return Outcome(plan, saved=True)
+            except MoreWouldEnd:
+                pass
+        return Outcome(
+            save_document(
+                kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, plan_only=True
+            )
+        )
+    except StintError as error:
+        return Outcome(error=error)
+
+
+def said(outcome: Outcome, name: str) -> str:
+    """Return what was saved, in a sentence."""
+    plan = outcome.plan
+    if plan is None or not plan.changes:
+        return f"{name} says that already; nothing was changed."
+    many = len(plan.ends)
+    return (
+        f"{name} is saved."
+        if not many
+        else f"{name} is saved, and {many} grant{'s' if many > 1 else ''} of it end."
+    )

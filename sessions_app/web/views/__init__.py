@@ -1,1 +1,0 @@
-"""Pages: each parses, makes one domain call and renders."""

@@ -1,0 +1,138 @@
+"""Incidents: open one, get access for it, close it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from broker.kernel import clock
+from broker.kernel.errors import NotFound, StintError
+from sessions_app.models import (
+    Cluster,
+    RequestKind,
+    RequestState,
+    Severity,
+    Workflow,
+    WorkflowKind,
+    WorkflowState,
+)
+from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.open_workflow import open_workflow
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.forms import Draft
+from sessions_app.web.shell.pages import page_of
+from sessions_app.web.workflows import incidents_page as reads
+
+
+@page(FORM)
+def index(request: HttpRequest) -> HttpResponse:
+    """The open incidents, those that were, and the form that opens one."""
+    if request.method != "POST":
+        return _index(request)
+    try:
+        opened = open_workflow(
+            kind=WorkflowKind.INCIDENT,
+            title=request.POST.get("title", ""),
+            severity=request.POST.get("severity", ""),
+            clusters=request.POST.getlist("cluster"),
+            actor=who(request),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _index(request, error)
+    messages.success(request, f"{opened.ref} is open. Who is on call can start at once.")
+    return redirect("incident", opened.ref)
+
+
+def _index(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
+    me = who(request)
+    closed = reads.incidents(me).filter(state=WorkflowState.CLOSED)
+    context = {
+        "open": reads.open_ones(me),
+        "calls": {call.incident.pk: call for call in reads.calls_for(me)},
+        "page": page_of(closed, key="pk", before=request.GET.get("before", ""), size=20),
+        "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
+        "severities": Severity.values,
+        "error": error,
+        "typed": {
+            "title": request.POST.get("title", ""),
+            "severity": request.POST.get("severity", ""),
+            "clusters": request.POST.getlist("cluster"),
+        },
+    }
+    return render(request, "sessions/incidents.html", context, status=error.status if error else 200)
+
+
+def _find(request: HttpRequest, ref: str) -> Workflow:
+    incident = reads.work(who(request)).filter(ref=ref).first()
+    if incident is None:
+        raise Http404
+    return incident
+
+
+@page()
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One incident: live while it is open, its record after that."""
+    return _detail(request, _find(request, ref))
+
+
+def _detail(request: HttpRequest, incident: Workflow, error: StintError | None = None) -> HttpResponse:
+    context = {
+        "shown": reads.incident_page(incident, who(request)),
+        "incident": incident,
+        "error": error,
+        "note": request.POST.get("note", ""),
+    }
+    return render(request, "sessions/incident.html", context, status=error.status if error else 200)
+
+
+@page()
+def live(request: HttpRequest, ref: str) -> HttpResponse:
+    """The parts that change; 204 when nothing did since ``seen``."""
+    incident = _find(request, ref)
+    shown = reads.incident_page(incident, who(request))
+    if request.GET.get("seen") == shown.seen:
+        return HttpResponse(status=204)
+    return render(request, "sessions/_incident_live.html", {"shown": shown, "incident": incident})
+
+
+@page(ACT)
+def access(request: HttpRequest, ref: str) -> HttpResponse:
+    """Ask for access with the set that fits best; where something has to be chosen, go to the form.
+
+    What is no incident, or none that one is on call for, is asked for as planned work in its name.
+    """
+    incident = _find(request, ref)
+    call = next((one for one in reads.calls_for(who(request)) if one.incident.pk == incident.pk), None)
+    if call is None or call.offer is None:
+        kind = RequestKind.PLANNED if call is None else RequestKind.INCIDENT
+        return redirect(f"{reverse('request_new')}?{Draft(kind=kind, incident=ref).as_query()}")
+    if not call.offer.ready:
+        return redirect(f"{reverse('request_new')}?{call.offer.draft.as_query()}")
+    ask = replace(call.offer.draft.new_request(), once=request.POST.get("once", ""))
+    asked = request_access(requester=who(request), ask=ask, now=clock.now())
+    if asked.state != RequestState.APPROVED:
+        messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
+        return redirect("request", asked.ref)
+    messages.success(request, f"You have access for {ref}. It ends with the incident.")
+    return redirect("grant", asked.grant.ref)
+
+
+@page(ACT)
+def close(request: HttpRequest, ref: str) -> HttpResponse:
+    """Close an incident for good, which ends all access for it."""
+    incident = _find(request, ref)
+    note = request.POST.get("note", "")
+    try:
+        close_workflow(workflow_id=incident.pk, actor=who(request), now=clock.now(), note=note)
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, incident, error)
+    messages.success(request, f"{ref} is closed, and all access for it is ending.")
+    return redirect("incident", ref)

@@ -1,0 +1,93 @@
+"""Sources of work, as administrators of Stint read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+from django.db.models import Count, Q, QuerySet
+
+from accounts.models import Identity
+from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource, WorkflowState
+from sessions_app.operations.workflows.workflow_sources import shown_document
+from sessions_app.web.shell.pages import Page, page_of
+from sessions_app.web.shell.words import Look
+from sessions_app.workflows.registry import types
+
+START = """\
+name: pagerduty
+provider: pagerduty
+summary: Incidents of the web team
+parameters:
+  token: an API key that may only read
+webhook_secrets:
+  - the secret of the webhook subscription
+services:
+  PIJ90N7: [web]
+"""
+
+
+# What was delivered so long ago and waits still is for its source to answer, and not waited for.
+SOON = dt.timedelta(minutes=1)
+
+
+def source_look(source: WorkflowSource) -> Look:
+    """How a source fares: a tone, an icon and a word."""
+    if source.last_error:
+        return Look("bad", "alert", "Does not answer")
+    return Look("ok", "check", "Answers") if source.read_at else Look("mute", "clock", "Not asked yet")
+
+
+def delivery_look(delivery: InboundDelivery) -> Look:
+    """What became of a delivery."""
+    if delivery.state == DeliveryState.HANDLED:
+        return Look("ok", "check", f"Closed {delivery.closed}" if delivery.closed else "Read")
+    if delivery.state == DeliveryState.IGNORED:
+        return Look("mute", "x", "Means nothing here")
+    return Look("warn", "clock", "Waits")
+
+
+def sources(reader: Identity) -> QuerySet[WorkflowSource]:
+    """Return the sources that the reader administers, by name, each with how much of its work is open."""
+    mine = WorkflowSource.objects.live().administered_by(reader).order_by("name")
+    return mine.annotate(open_work=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """One source with what it delivered. ``moving``: the page is the newest, and something on it is about to be handled."""
+
+    source: WorkflowSource
+    look: Look
+    provider: str
+    clusters: Sequence[str]
+    secrets: int
+    page: Page[InboundDelivery]
+    rows: Sequence[tuple[InboundDelivery, Look]]
+    moving: bool
+
+
+def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> SourcePage:
+    """Return a source and its newest deliveries."""
+    page = page_of(source.deliveries.all(), key="pk", before=before)
+    shown = shown_document(source)
+    by_service = [name for names in shown.get("services", {}).values() for name in names]
+    found = types().get(source.provider)
+    return SourcePage(
+        source=source,
+        look=source_look(source),
+        provider=found.title if found else source.provider,
+        clusters=sorted({*shown.get("clusters", []), *by_service}),
+        secrets=len(shown.get("webhook_secrets", [])),
+        page=page,
+        rows=[(delivery, delivery_look(delivery)) for delivery in page.rows],
+        moving=not page.newer
+        and any(one.state == DeliveryState.RECEIVED and one.received_at > now - SOON for one in page.rows),
+    )
+
+
+def text_of(source: WorkflowSource) -> str:
+    """Return a source as its file would say it; secrets as ``(stored)``."""
+    return yaml.safe_dump(shown_document(source), sort_keys=False, allow_unicode=True, width=200)

@@ -1,0 +1,77 @@
+"""Work that access is bound to, of every kind: what is open, opening some, joining it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind, WorkflowState
+from sessions_app.operations.workflows.join_workflow import join_workflow
+from sessions_app.operations.workflows.open_workflow import PREFIX, open_workflow
+from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.forms import parse_start
+from sessions_app.web.shell.pages import page_of
+from sessions_app.web.workflows import incidents_page as reads
+
+TYPED = ("title", "severity", "assignee", "from_day", "from_hour", "to_day", "to_hour")
+
+
+@page(FORM)
+def index(request: HttpRequest) -> HttpResponse:
+    """The work that the reader may see, and the form that opens some."""
+    if request.method != "POST":
+        return _index(request)
+    post = request.POST
+    try:
+        opened = open_workflow(
+            kind=post.get("kind", ""),
+            title=post.get("title", ""),
+            severity=post.get("severity", ""),
+            clusters=post.getlist("cluster"),
+            starts_at=parse_start(post.get("from_day", ""), post.get("from_hour", ""), "from_"),
+            ends_at=parse_start(post.get("to_day", ""), post.get("to_hour", ""), "to_"),
+            assignee=post.get("assignee", ""),
+            actor=who(request),
+            now=clock.now(),
+        )
+    except StintError as error:
+        return _index(request, error)
+    messages.success(request, f"{opened.ref} is open. Access can be asked for in its name, and ends with it.")
+    return redirect("incident", opened.ref)
+
+
+def _index(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
+    me = who(request)
+    kind, state = request.GET.get("kind", ""), request.GET.get("state", WorkflowState.OPEN)
+    found, source = reads.work(me), request.GET.get("source", "")
+    if source:
+        found = found.filter(source__name=source)
+    if kind in WorkflowKind.values:
+        found = found.filter(kind=kind)
+    if state in WorkflowState.values:
+        found = found.filter(state=state)
+    chosen = request.POST.get("kind") or (kind if kind in PREFIX else WorkflowKind.TICKET.value)
+    context = {
+        "page": page_of(found, key="pk", before=request.GET.get("before", ""), size=30),
+        "kinds": WorkflowKind.choices, "kind": kind, "state": state, "source": source,
+        "filtered": bool(kind or source or request.GET.get("before")) or state != WorkflowState.OPEN,
+        "to_open": [(one.value, one.label) for one in PREFIX], "chosen": chosen,
+        "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
+        "severities": Severity.values, "error": error,
+        "typed": {name: request.POST.get(name, "") for name in TYPED} | {"clusters": request.POST.getlist("cluster")},
+    }  # fmt: skip
+    return render(request, "sessions/work.html", context, status=error.status if error else 200)
+
+
+@page(ACT)
+def join(request: HttpRequest, ref: str) -> HttpResponse:
+    """Join those who work on it."""
+    found: Workflow | None = reads.work(who(request)).filter(ref=ref).first()
+    if found is None:
+        raise Http404
+    join_workflow(workflow_id=found.pk, actor=who(request), now=clock.now())
+    messages.success(request, f"You have joined {ref}.")
+    return redirect("incident", ref)

@@ -1,0 +1,267 @@
+"""What is wrong with a form: in words, once, at its field, with the focus there, and all fields marked."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from django.core.cache import caches
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import AccessRequest, Grant
+from sessions_app.web.shell.faults import Faults, faults_of
+from tests.sessions_app.web.test_asking import FORM
+from tests.support.acts import policy
+from tests.support.world import PASSWORD
+
+ERROR = re.compile(r'<span class="error" id="wrong-([\w-]+)">(.*?)</span>')
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    caches["local"].clear()
+
+
+def said(page: str) -> dict[str, str]:
+    """What a page says is wrong, by field; every field that is named is marked, one has the focus, and nothing is said twice."""
+    page = re.sub("</?code>", "`", page)
+    found = {name: unescape(text) for name, text in ERROR.findall(page)}
+    for name, text in found.items():
+        assert f'wrong-{name}"' in page.replace(f'id="wrong-{name}"', ""), f"{name} is not marked"
+        assert unescape(page).count(text) == 1, f"{text} is said twice"
+    if found:
+        assert page.count(" autofocus") == 1
+        first = re.search(r' autofocus aria-describedby="(?:[\w-]+ )?wrong-([\w-]+)"', page)
+        assert first is not None
+        assert first[1] == next(iter(found)), "the focus is on the first"
+    return found
+
+
+def test_one_fault_is_said_whole_at_its_field_and_nowhere_else():
+    error = InvalidInput("Say for how long.", hint="Write 4h.", fields={"duration": ["Needed."]})
+    assert faults_of(error, "ticket other:duration").at == {"other": "Say for how long. Write 4h."}
+    assert faults_of(error, "ticket other:duration").above == ()
+
+
+def test_several_are_counted_above_and_said_each_at_its_field():
+    error = InvalidInput("It is not complete.", fields={"b": ["Wrong b."], "a": ["Wrong a."]})
+    found = faults_of(error, "a b")
+    assert list(found.at.items()) == [("a", "Wrong a."), ("b", "Wrong b.")]
+    assert found.above == ("It is not complete.", "2 fields need fixing.")
+
+
+def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
+    error = InvalidInput(
+        "It does not fit.", hint="Look.", fields={"gone": ["Gone is bad."], "a": ["A is bad."]}
+    )
+    found = faults_of(error, "a")
+    assert found.at == {"a": "A is bad."}
+    assert found.above == ("It does not fit.", "Look. Gone is bad.")
+    assert faults_of(None, "a") == Faults()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "text"),
+    [
+        ({"p.unit": ""}, "p-unit", "unit is missing: it needs one of nginx, haproxy."),
+        ({"p.unit": "sshd"}, "p-unit", "unit: `sshd` is not one of nginx, haproxy."),
+        ({"target": []}, "target", "No target is chosen. Choose at least one target of web."),
+        ({"reason": ""}, "reason", "A reason is missing. Write in a sentence what you are going to do."),
+        ({"other_duration": "90"}, "other_duration", "Say for how long. 90 of what? Write 90m for minutes or 90h for hours."),
+        ({"other_duration": "soon"}, "other_duration", "Say for how long. 'soon' is not a duration; write it like 30m, 4h or 1h 30m."),
+        ({"day": "2026-12-24"}, "hour", "Add the time."),
+    ],
+)  # fmt: skip
+def test_a_request_says_what_is_wrong_at_the_field(as_alice, changes, field, text):
+    answer = as_alice.post("/requests/new/", {**FORM, **changes, "send": "1"})
+    page = answer.content.decode()
+    assert answer.status_code in (400, 422)
+    assert said(page) == {field: text}
+    assert "parameters." not in page
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_request_with_two_faults_marks_both(as_alice, world):
+    world.apply(policy(world, ticket="^CHG-[0-9]{4,}$"))
+    answer = as_alice.post("/requests/new/", {**FORM, "reason": "", "send": "1"})
+    page = answer.content.decode()
+    assert list(said(page)) == ["ticket", "reason"]
+    assert said(page)["ticket"] == "A ticket is missing. Give one that looks like CHG-1234."
+    assert "2 fields need fixing." in page
+    assert "[0-9]" not in page
+
+
+def test_all_that_is_wrong_with_a_request_is_marked_at_once(as_alice):
+    nothing = {"p.unit": "", "target": [], "reason": "", "other_duration": "90"}
+    page = as_alice.post("/requests/new/", {**FORM, **nothing, "send": "1"}).content.decode()
+    assert list(said(page)) == ["p-unit", "target", "other_duration", "reason"]
+    assert "4 fields need fixing." in page
+    page = as_alice.post(
+        "/requests/new/", {**FORM, **nothing, "other_duration": "9h", "send": "1"}
+    ).content.decode()
+    assert list(said(page)) == ["p-unit", "target", "other_duration", "reason"]
+
+
+def test_no_target_ticked_is_said_in_words_by_the_api_too(api_of_alice):
+    body = {
+        "cluster": "web",
+        "command_set": "restart-web",
+        "duration": 3600,
+        "reason": "x",
+        "parameters": {},
+        "targets": [],
+    }
+    refused = api_of_alice.post("/requests", {**body, "parameters": {"unit": "nginx"}})
+    assert refused.body["title"] == "No target is chosen."
+    missing = api_of_alice.post("/requests", {**body, "targets": ["web-1"]})
+    assert missing.body["title"] == "unit is missing: it needs one of nginx, haproxy."
+
+
+@pytest.fixture
+def api_of_alice(world):
+    from tests.sessions_app.api.conftest import Caller, token_for
+
+    return Caller(world.alice, token_for(world.alice, world.now))
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "fields"),
+    [
+        ("/account/keys/", {"public_key": "x", "label": "mine"}, ["public_key"]),
+        ("/account/tokens/", {"label": "", "scope": ["read"], "days": "7"}, ["label"]),
+        ("/account/tokens/", {"label": "ci", "days": "7"}, ["scope"]),
+        ("/account/time-zone/", {"time_zone": "Mars/Olympus"}, ["time_zone"]),
+        ("/account/password/", {"current": "wrong", "new": "a" * 20, "again": "a" * 20}, ["current"]),
+        ("/account/password/", {"current": PASSWORD, "new": "short", "again": "short"}, ["new"]),
+        ("/account/password/", {"current": PASSWORD, "new": "long enough words", "again": "others"}, ["again"]),
+        ("/incidents/", {"title": "", "severity": "P1", "cluster": ["web"]}, ["title"]),
+        ("/incidents/", {"title": "Slow", "severity": "P9", "cluster": ["web"]}, ["severity"]),
+        ("/incidents/", {"title": "Slow", "severity": "P1"}, ["cluster"]),
+        ("/work/", {"kind": "change", "title": "x", "cluster": ["web"], "from_day": "2026-12-24"}, ["from_hour"]),
+        ("/work/", {"kind": "change", "title": "x", "cluster": ["web"]}, ["from_day"]),
+        ("/work/", {"kind": "ticket", "title": "x", "cluster": ["web"], "assignee": "nobody-here"}, ["assignee"]),
+    ],
+)  # fmt: skip
+def test_every_form_says_it_at_the_field(as_alice, path, form, fields):
+    answer = as_alice.post(path, form)
+    assert answer.status_code == 400
+    assert list(said(answer.content.decode())) == fields
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ({"kind": "person", "username": "Not A Name!"}, ["username"]),
+        ({"kind": "service", "username": "build"}, ["owner"]),
+        ({"kind": "person", "username": "erin", "groups": "Not A Group!"}, ["groups"]),
+        ({"kind": "person", "username": "erin", "email": "nowhere"}, ["email"]),
+    ],
+)
+def test_adding_somebody_says_it_at_the_field(browser, form, fields):
+    answer = browser("admin").post("/new/identity/", form)
+    assert answer.status_code in (400, 409)
+    assert list(said(answer.content.decode())) == fields
+
+
+def test_a_cluster_marks_every_field_that_needs_fixing_and_says_how_many(browser):
+    form = {"act": "save", "name": "Not A Name", "environment": "production", "risk": "high", "rows": "2",
+            "t0.name": "a", "t0.address": "not an address!", "t1.name": "b", "t1.address": "b.example", "t1.port": "no port"}  # fmt: skip
+    page = browser("admin").post("/new/cluster/", form).content.decode()
+    found = said(page)
+    assert {"name", "t0-address", "t1-port"} <= set(found)
+    assert f"{len(found)} fields need fixing." in page
+    assert found["name"] == "Must be small letters, digits, hyphens and underscores, like web-eu."
+    assert "[a-z" not in page.partition("<main")[2].replace("&quot;", "")
+
+
+def test_a_cluster_without_a_target_says_so_at_the_first(browser):
+    form = {"act": "save", "name": "fresh", "environment": "production", "risk": "high", "rows": "1"}
+    page = browser("admin").post("/new/cluster/", form).content.decode()
+    assert list(said(page)) == ["t0-name"]
+
+
+LONG = "x" * 4_001
+
+
+@pytest.mark.parametrize(
+    ("act", "form", "fields"),
+    [
+        ("end", {"note": LONG}, ["note"]),
+        ("extend", {"seconds": "1800", "reason": LONG}, ["reason"]),
+        ("delegate", {"identity": "charlie", "duration": "90", "reason": "Take over"}, ["duration"]),
+        ("delegate", {"identity": "charlie", "duration": "90d", "reason": "Take over"}, ["duration"]),
+        ("delegate", {"identity": "dora", "duration": "", "reason": "Take over"}, ["identity"]),
+        ("delegate", {"identity": "charlie", "duration": "10m", "reason": LONG}, ["reason"]),
+    ],
+)
+def test_a_form_of_a_grant_says_it_at_the_field_and_keeps_what_was_typed(world, as_alice, act, form, fields):
+    world.apply(policy(world, delegation={"to": {"identities": ["charlie"]}}))
+    page = as_alice.post(f"/grants/{world.grant().ref}/{act}/", form).content.decode()
+    assert list(said(page)) == fields
+    assert all(f'value="{text}"' in page for text in form.values() if text not in ("", "dora"))
+
+
+def test_what_an_approver_found_of_a_held_grant_is_said_at_its_field(world, as_bob):
+    grant = world.grant()
+    Grant.objects.filter(pk=grant.pk).update(held_at=world.now)
+    page = as_bob.post(f"/grants/{grant.ref}/release/", {"note": LONG}).content.decode()
+    assert list(said(page)) == ["note"]
+    assert LONG in page
+
+
+def test_a_form_that_is_gone_is_answered_above(world, as_alice):
+    grant = world.grant()
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    page = as_alice.post(
+        f"/grants/{grant.ref}/extend/", {"seconds": "1800", "reason": "Slow"}
+    ).content.decode()
+    assert page.count("is over, so it can&#x27;t be extended.") == 1
+    assert said(page) == {}
+
+
+def test_a_denial_without_a_comment_has_the_focus_at_the_comment(world, as_bob):
+    asked = world.request()
+    form = {"verdict": "deny", "digest": asked.digest}
+    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
+    assert said(page) == {
+        "comment": "A denial needs a comment. Say why, so that the asker knows what to change."
+    }
+
+
+def test_an_approval_that_leaves_no_target_says_it_at_the_targets(world, as_bob):
+    asked = world.request()
+    form = {"verdict": "approve", "digest": asked.digest, "without_target": asked.targets}
+    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
+    assert list(said(page)) == ["without_target"]
+
+
+def test_an_editor_says_the_line_and_the_key_in_words_with_the_focus_in_the_text(world, browser):
+    (source,) = policy(world, max_duration=90).values()
+    line = source.splitlines().index("max_duration: 90") + 1
+    answer = browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    says = "<code>max_duration</code>: 90 of what? Write 90m for minutes or 90h for hours."
+    assert f'<a href="#L{line}">Line {line}</a>: {says}' in page
+    assert page.count("90 of what?") == 1
+    assert re.search(
+        r'<textarea [^>]*id="source"[^>]* aria-describedby="faults" aria-invalid="true" autofocus>', page
+    )
+    assert page.count(" autofocus") == 1
+    assert "max_duration: 90\n" in page
+
+
+def test_a_cluster_that_is_named_in_a_policy_and_is_not_there_is_said_with_its_line(world, browser):
+    (source,) = policy(world, clusters=["web", "dbb"]).values()
+    page = (
+        browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"}).content.decode()
+    )
+    assert "</a>: entry 2 of <code>clusters</code>: there is no cluster dbb." in page
+
+
+def test_a_policy_of_the_first_steps_says_it_at_its_field(world, browser):
+    form = {"act": "save", "name": "Not A Name", "cluster": "web", "command_set": "restart-web", "hours": "4"}
+    page = browser("admin").post("/welcome/policy/", form).content.decode()
+    assert list(said(page)) == ["name", "requesters"]
+    assert "2 fields need fixing." in page

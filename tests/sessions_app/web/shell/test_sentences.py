@@ -1,0 +1,72 @@
+"""Each event in plain words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
+from sessions_app.web.shell.sentences import LONGEST, sentence
+from tests.support import acts
+from tests.support.replay import world_again
+
+
+def told(event: str, ref: str = "GR-7F3K", actor: str = "alice", **data) -> str:
+    body = json.dumps({"data": data})
+    return sentence(AuditEntry(event=event, object_ref=ref, object_type="grant", actor=actor, body=body))
+
+
+@pytest.mark.parametrize("event", list(Event))
+def test_every_event_has_a_sentence_even_without_facts(event):
+    text = told(event)
+    assert text.startswith("alice ")
+    assert text.endswith(".")
+    assert event.value not in text
+    assert "None" not in text
+    assert "{" not in text
+
+
+def test_an_event_that_is_not_known_is_told_as_it_is():
+    assert told("grant.teleported") == "alice: grant.teleported on GR-7F3K."
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "text"),
+    [
+        ("request.created", {"cluster": "web", "command_set": "restart-web v1", "duration": 5400, "reason": "Patch."},
+         "alice asked (GR-7F3K) for restart-web v1 on web for 1 h 30 min: Patch."),
+        ("command.refused", {"line": "id", "target": "web-1", "why": "no command fits"},
+         "alice was refused “id” on web-1 under GR-7F3K: no command fits."),
+        ("command.allowed", {"argv": ["echo", "x"], "target": "web-1"}, "alice ran “echo x” on web-1 under GR-7F3K."),
+        ("grant.revoking", {"reason": "revoked", "note": "Lost laptop"},
+         "alice began to end GR-7F3K, because it was revoked: Lost laptop."),
+        ("request.approved", {"missing": 1, "settled": False}, "alice approved GR-7F3K; 1 approval still missing."),
+        ("record.verified", {"entries": 48211}, "alice read 48,211 entries and found them intact."),
+        ("policy.changed", {"grants_ended": ["GR-A", "GR-B"]}, "alice changed the policy GR-7F3K; 2 grants ended."),
+    ],
+)  # fmt: skip
+def test_what_happened_is_told_with_its_facts(event, data, text):
+    assert told(event, **data) == text
+
+
+def test_stints_own_parts_have_names_and_long_texts_end():
+    assert told("request.lapsed", "REQ-7", actor="system:sweep").startswith("The clock let REQ-7 lapse")
+    assert (
+        told("grant.active", actor="system:new-part") == "Stint (new-part) started GR-7F3K: it may be used."
+    )
+    assert len(told("request.created", reason="x" * 4000)) < LONGEST + 20
+
+
+def test_all_that_really_is_recorded_has_a_sentence(db, now):
+    world = world_again(now)
+    grant = world.grant()
+    used = acts.use(grant, now=now)
+    session = acts.session(used, now=now)
+    for line in ("echo restart nginx", "echo stop nginx", "id"):
+        acts.run(used, session, line, now=now)
+    world.request(kind="break_glass", reason="Down")
+    texts = [sentence(entry) for entry in AuditEntry.objects.order_by("seq")]
+    assert len(texts) > 10
+    assert all(text.endswith(".") and "None" not in text and "{" not in text for text in texts)
