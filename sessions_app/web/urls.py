@@ -67,7 +67,7 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/provider/answer/", provider.answer, name="provider_answer"),
     path(
         "sign-in/disabled/",
-        TemplateView.as_view(template_name="accounts/disabled.html"),
+        TemplateView.as_view(template_name="identities/disabled.html"),
         name="account_inactive",
     ),
     path("sign-in/passkey/", sign_in.passkey, name="passkey_sign_in"),
@@ -75,7 +75,9 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/second-step/", sign_in.second_step, name="mfa_authenticate"),
     path(
         "sign-out/",
-        before_own_password(before_second_factor(LogoutView.as_view(template_name="accounts/sign_out.html"))),
+        before_own_password(
+            before_second_factor(LogoutView.as_view(template_name="identities/sign_out.html"))
+        ),
         name="account_logout",
     ),
     path("device/", device.device, name="device"),

@@ -29,7 +29,7 @@ from sessions_app.web.shell.saving import Outcome, press, said
 def index(request: HttpRequest) -> HttpResponse:
     """The clusters that the reader may see."""
     context = {"clusters": reads.listed(who(request)), "first_steps": unfinished(who(request))}
-    return render(request, "sessions/clusters.html", context)
+    return render(request, "catalogue/clusters.html", context)
 
 
 @page()
@@ -37,7 +37,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One cluster."""
     found = get_object_or_404(reads.clusters(who(request)), name=name)
     return render(
-        request, "sessions/cluster.html", {"shown": reads.cluster_page(found, who(request), clock.now())}
+        request, "catalogue/cluster.html", {"shown": reads.cluster_page(found, who(request), clock.now())}
     )
 
 
@@ -50,7 +50,7 @@ def _mine(request: HttpRequest, name: str) -> Cluster:
 def checks(request: HttpRequest, name: str) -> HttpResponse:
     """How far the connection checks are."""
     found = _mine(request, name)
-    return render(request, "sessions/_checks.html", {"checks": reads.checks_of(found, clock.now())})
+    return render(request, "ui/_checks.html", {"checks": reads.checks_of(found, clock.now())})
 
 
 @page(ACT)
@@ -65,7 +65,7 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
     for target in targets:
         check_target(target_id=target.pk, actor=who(request), now=clock.now())
     if getattr(request, "htmx", None):
-        return render(request, "sessions/_checks.html", {"checks": reads.checks_of(found, clock.now())})
+        return render(request, "ui/_checks.html", {"checks": reads.checks_of(found, clock.now())})
     return back(request, "cluster", name)
 
 
@@ -135,7 +135,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
         "may_aim": who(request).is_superuser, "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),
     }  # fmt: skip
-    return render(request, "sessions/cluster_edit.html", context, status=outcome.status)
+    return render(request, "catalogue/cluster_edit.html", context, status=outcome.status)
 
 
 @page(ACT)

@@ -26,7 +26,7 @@ ACCEPT = "accept."
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The command sets that the reader may see."""
-    return render(request, "sessions/command_sets.html", {"command_sets": reads.command_sets(who(request))})
+    return render(request, "catalogue/command_sets.html", {"command_sets": reads.command_sets(who(request))})
 
 
 @page()
@@ -35,7 +35,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     found, version = _version(request, name, request.GET.get("version", ""))
     return render(
         request,
-        "sessions/command_set.html",
+        "catalogue/command_set.html",
         {"shown": reads.command_set_page(found, version, who(request)), "values": {}},
     )
 
@@ -65,9 +65,9 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
     result = reads.try_line(version, line, values) if line.strip() else None
     context = {"result": result, "line": line, "values": values}
     if getattr(request, "htmx", None):
-        return render(request, "sessions/_tried.html", context)
+        return render(request, "catalogue/_tried.html", context)
     shown = reads.command_set_page(found, version, who(request))
-    return render(request, "sessions/command_set.html", {"shown": shown, **context})
+    return render(request, "catalogue/command_set.html", {"shown": shown, **context})
 
 
 def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
@@ -124,7 +124,7 @@ def _editor(
             return redirect("command_set_edit", saved.command_set.name)
     tried = reads.try_text(source, line, values) if line.strip() else None
     if act == "try" and getattr(request, "htmx", None):
-        return render(request, "sessions/_tried.html", {"result": tried})
+        return render(request, "catalogue/_tried.html", {"result": tried})
     checked = reads.check_source(source, before)
     problems = error.problems if isinstance(error, CannotBeRead) else checked.problems
     context = {
@@ -134,8 +134,8 @@ def _editor(
         "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
     }  # fmt: skip
     if getattr(request, "htmx", None):
-        return render(request, "sessions/_checked.html", {**context, "swap": True})
-    return render(request, "sessions/command_set_edit.html", context, status=error.status if error else 200)
+        return render(request, "ui/_checked.html", {**context, "swap": True})
+    return render(request, "catalogue/command_set_edit.html", context, status=error.status if error else 200)
 
 
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:

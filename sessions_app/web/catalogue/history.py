@@ -45,7 +45,7 @@ def history(request: HttpRequest, type_: str, name: str) -> HttpResponse:
         # Without the names of the two, which the heading says.
         "lines": difference(older, newer)[2:],
     }  # fmt: skip
-    return render(request, "sessions/history.html", context)
+    return render(request, "catalogue/history.html", context)
 
 
 def _number(request: HttpRequest, name: str) -> int:
@@ -80,7 +80,7 @@ def rights(request: HttpRequest) -> HttpResponse:
         "rights": found,
         "kept": kept,
     }
-    return render(request, "accounts/rights.html", context)
+    return render(request, "identities/rights.html", context)
 
 
 def _past(day: str, hour: str, now: dt.datetime) -> dt.datetime | None:

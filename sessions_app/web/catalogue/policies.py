@@ -28,7 +28,7 @@ def index(request: HttpRequest) -> HttpResponse:
     """The policies that the reader may see."""
     found = AccessPolicy.objects.live().visible_to(who(request)).distinct()
     context = {"policies": found.prefetch_related("clusters", "command_sets").order_by("name")}
-    return render(request, "sessions/policies.html", context)
+    return render(request, "catalogue/policies.html", context)
 
 
 @page()
@@ -36,7 +36,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One policy in plain sentences."""
     found = get_object_or_404(AccessPolicy.objects.live().visible_to(who(request)).distinct(), name=name)
     return render(
-        request, "sessions/policy.html", {"shown": reads.policy_page(found, who(request), clock.now())}
+        request, "catalogue/policy.html", {"shown": reads.policy_page(found, who(request), clock.now())}
     )
 
 
@@ -47,8 +47,8 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
     document = facts.policy_document(found)
     context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}
     if getattr(request, "htmx", None):
-        return render(request, "sessions/_simulated.html", context)
-    return render(request, "sessions/policy_simulate.html", context)
+        return render(request, "catalogue/_simulated.html", context)
+    return render(request, "catalogue/policy_simulate.html", context)
 
 
 def _simulation(
@@ -107,8 +107,8 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     }  # fmt: skip
     if getattr(request, "htmx", None):
         fragment = {"simulate": "_simulated", "replay": "_replayed"}.get(act, "_policy_checked")
-        return render(request, f"sessions/{fragment}.html", {**context, "swap": True})
-    return render(request, "sessions/policy_edit.html", context, status=outcome.status)
+        return render(request, f"catalogue/{fragment}.html", {**context, "swap": True})
+    return render(request, "catalogue/policy_edit.html", context, status=outcome.status)
 
 
 def _begin(policy: AccessPolicy | None) -> str:

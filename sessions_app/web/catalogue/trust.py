@@ -25,7 +25,7 @@ from sessions_app.web.shell.saving import Outcome, press, said
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """All for administrators; else those that let the reader's machines in."""
-    return render(request, "sessions/trust_policies.html", {"rows": reads.trust_policies(who(request))})
+    return render(request, "catalogue/trust_policies.html", {"rows": reads.trust_policies(who(request))})
 
 
 @page(FORM)
@@ -69,7 +69,7 @@ def _editor(
         "based_on": request.POST.get("based_on") or (state_of("trust-policies", name) if name else ""),
     }  # fmt: skip
     status = fault.status if fault else outcome.status
-    return render(request, "sessions/trust_policy_edit.html", context, status=status)
+    return render(request, "catalogue/trust_policy_edit.html", context, status=status)
 
 
 @sensitive_post_parameters("token")

@@ -32,7 +32,7 @@ SPANS = (1, 24, 168)
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The endpoints that the reader looks after."""
-    return render(request, "sessions/webhooks.html", {"rows": reads.endpoints(who(request))})
+    return render(request, "catalogue/webhooks.html", {"rows": reads.endpoints(who(request))})
 
 
 @page()
@@ -44,7 +44,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def _page(request: HttpRequest, name: str, *, status: int = 200, **more: Any) -> HttpResponse:
     found = _own(request, name)
     shown = reads.endpoint_page(found, who(request), before=request.GET.get("before", ""), now=clock.now())
-    return render(request, "sessions/webhook.html", {"shown": shown, "spans": SPANS, **more}, status=status)
+    return render(request, "catalogue/webhook.html", {"shown": shown, "spans": SPANS, **more}, status=status)
 
 
 def _own(request: HttpRequest, name: str) -> WebhookEndpoint:
@@ -85,7 +85,7 @@ def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpRespo
         "here": request.path, "events": [(event, sent_.summary) for event, sent_ in EVENTS.items()],
         "based_on": request.POST.get("based_on") or (state_of("webhooks", name) if name else ""),
     }  # fmt: skip
-    return render(request, "sessions/webhook_edit.html", context, status=outcome.status)
+    return render(request, "catalogue/webhook_edit.html", context, status=outcome.status)
 
 
 @page(ACT)

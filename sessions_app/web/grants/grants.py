@@ -47,7 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(holder=who(request))
     listed = page_of(found, key="pk", before=request.GET.get("before", ""))
     context = {"page": listed, "show": show, "counts": run_counts([grant.pk for grant in listed.rows])}
-    return render(request, "sessions/grants.html", context)
+    return render(request, "grants/grants.html", context)
 
 
 def _visible(request: HttpRequest) -> QuerySet[Grant]:
@@ -120,7 +120,7 @@ def _detail(
         "typed": request.POST,
         "issued": issued,
     }
-    return render(request, "sessions/grant.html", context, status=error.status if error else 200)
+    return render(request, "grants/grant.html", context, status=error.status if error else 200)
 
 
 @page()
@@ -130,7 +130,7 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
     shown = _page(request, grant)
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
-    return render(request, "sessions/_grant_live.html", {"live": shown, "grant": grant})
+    return render(request, "grants/_grant_live.html", {"live": shown, "grant": grant})
 
 
 @page()

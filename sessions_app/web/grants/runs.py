@@ -34,7 +34,7 @@ def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     shown = output_of_run(found)
     if request.GET.get("size") == str(shown.size if shown else 0):
         return HttpResponse(status=204)
-    return render(request, "sessions/_run_output.html", {"run": found, "output": shown, "grant": found.grant})
+    return render(request, "grants/_run_output.html", {"run": found, "output": shown, "grant": found.grant})
 
 
 @page(ACT)

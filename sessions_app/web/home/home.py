@@ -18,9 +18,7 @@ def home(request: HttpRequest) -> HttpResponse:
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
-    return render(
-        request, "sessions/home.html", {"home": read_home(me, now), "calls": calls_for(me), "now": now}
-    )
+    return render(request, "home/home.html", {"home": read_home(me, now), "calls": calls_for(me), "now": now})
 
 
 @page()

@@ -47,7 +47,7 @@ def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
         "steps": reads.steps(), "current": current, "next": reads.KEYS[min(at + 1, len(reads.KEYS) - 1)],
         "is_done": all(one.done for one in states if one.key == current), **answer,
     }  # fmt: skip
-    return render(request, "sessions/welcome.html", context, status=error.status if error else 200)
+    return render(request, "home/welcome.html", context, status=error.status if error else 200)
 
 
 Answer = HttpResponse | dict[str, Any]

@@ -62,7 +62,7 @@ def _account(
         "typed_scopes": request.POST.getlist("scope"),
         "token": token,
     }
-    return render(request, "accounts/account.html", context, status=error.status if error else 200)
+    return render(request, "identities/account.html", context, status=error.status if error else 200)
 
 
 def _whose(request: HttpRequest) -> int:
@@ -155,11 +155,11 @@ def confirm_address(request: HttpRequest) -> HttpResponse:
 def password(request: HttpRequest) -> HttpResponse:
     """Choose another password; this browser stays signed in, and all others do not."""
     if request.method != "POST":
-        return render(request, "accounts/password.html")
+        return render(request, "identities/password.html")
     try:
         changed = _set_password(request)
     except StintError as error:
-        return render(request, "accounts/password.html", {"error": error}, status=error.status)
+        return render(request, "identities/password.html", {"error": error}, status=error.status)
     update_session_auth_hash(request, changed)
     messages.success(request, "Your password is changed, and your other sessions are over.")
     return redirect("account")

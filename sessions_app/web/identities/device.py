@@ -25,12 +25,12 @@ def device(request: HttpRequest) -> HttpResponse:
     """Type the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
     code = (request.POST or request.GET).get("user_code", "")
     if request.method != "POST":
-        return render(request, "accounts/device.html", {"code": typed_code(code)})
+        return render(request, "identities/device.html", {"code": typed_code(code)})
     answer = ANSWERS.get(request.POST.get("answer", ""))
     try:
         found = _act(request, code, answer=answer)
     except StintError as error:
-        return render(request, "accounts/device.html", {"code": code, "error": error}, status=error.status)
+        return render(request, "identities/device.html", {"code": code, "error": error}, status=error.status)
     context = {
         "device": found,
         "client": client_of(found.client_id),
@@ -38,7 +38,7 @@ def device(request: HttpRequest) -> HttpResponse:
         "answer": answer,
         "here": address_of(request),
     }
-    return render(request, "accounts/device.html", context)
+    return render(request, "identities/device.html", context)
 
 
 def _act(request: HttpRequest, code: str, *, answer: bool | None) -> DeviceAuthorization:

@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _index(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
     context = {"factors": factors_of(who(request)), "error": error, **more}
-    return render(request, "accounts/factors.html", context, status=error.status if error else 200)
+    return render(request, "identities/factors.html", context, status=error.status if error else 200)
 
 
 @before_second_factor
@@ -70,7 +70,7 @@ def _scan(
         "there": factors_of(me).app, "secret": secret, "ticket": ticket, "error": error,
         "qr": qr_path(setup_address(me.username, secret)),
     }  # fmt: skip
-    return render(request, "accounts/totp_add.html", context, status=error.status if error else 200)
+    return render(request, "identities/totp_add.html", context, status=error.status if error else 200)
 
 
 @before_second_factor
@@ -92,7 +92,7 @@ def add_a_passkey(request: HttpRequest) -> HttpResponse:
 
 def _add_a_passkey(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
     context = {"possible": possible(), "address": settings.PUBLIC_URL, "error": error}
-    return render(request, "accounts/passkey_add.html", context, status=error.status if error else 200)
+    return render(request, "identities/passkey_add.html", context, status=error.status if error else 200)
 
 
 @before_second_factor

@@ -48,7 +48,7 @@ def people(request: HttpRequest) -> HttpResponse:
         "states": reads.states(who(request)),
         "filtered": any(asked.values()),
     }
-    return render(request, "accounts/people.html", context)
+    return render(request, "identities/people.html", context)
 
 
 def _text(request: HttpRequest, name: str, longest: int = LONGEST) -> str:
@@ -83,7 +83,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
     context = {"kinds": Kind.choices, "groups": groups(), "people": reads.owners(), "error": error, **more}
-    return render(request, "accounts/person_new.html", context, status=error.status if error else 200)
+    return render(request, "identities/person_new.html", context, status=error.status if error else 200)
 
 
 @page()
@@ -111,7 +111,7 @@ def _person(
         "would_join": isinstance(refused, WouldBeOnePerson),
     }  # fmt: skip
     wrong = error or refused
-    return render(request, "accounts/person.html", context, status=wrong.status if wrong else 200)
+    return render(request, "identities/person.html", context, status=wrong.status if wrong else 200)
 
 
 @page(ACT)
@@ -227,4 +227,4 @@ def can(request: HttpRequest) -> HttpResponse:
             line=asked["line"],
             command_set=asked["set"],
         )
-    return render(request, "sessions/who_can.html", {"asked": asked, "form": form, "answer": answer})
+    return render(request, "identities/who_can.html", {"asked": asked, "form": form, "answer": answer})

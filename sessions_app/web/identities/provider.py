@@ -32,7 +32,7 @@ LONGEST = 600
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
     """The sign-in page. Where people come by the provider, the form for a password is one link away, for administrators."""
 
-    template_name = "accounts/sign_in.html"
+    template_name = "identities/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what can be chosen."""
@@ -66,7 +66,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         asked.state: {**dataclasses.asdict(asked), "next": there, "at": clock.now().timestamp()},
     }
     request.session[KEPT] = dict(list(kept.items())[-MOST_KEPT:])
-    return render(request, "accounts/to_provider.html", {"there": address, "provider": settings.OIDC_NAME})
+    return render(request, "identities/to_provider.html", {"there": address, "provider": settings.OIDC_NAME})
 
 
 @require_GET
@@ -124,4 +124,4 @@ def _own(request: HttpRequest, wanted: str) -> str:
 
 
 def _refused(request: HttpRequest, error: StintError) -> HttpResponse:
-    return render(request, "accounts/not_signed_in.html", {"error": error}, status=error.status)
+    return render(request, "identities/not_signed_in.html", {"error": error}, status=error.status)

@@ -123,4 +123,4 @@ def ask_again(
         "nothing": not after and not again,
         "error": error,
     }
-    return render(request, "accounts/confirm.html", context, status=status)
+    return render(request, "identities/confirm.html", context, status=status)

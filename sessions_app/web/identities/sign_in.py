@@ -51,7 +51,7 @@ def second_step(request: HttpRequest) -> HttpResponse:
             return cast(HttpResponse, stage.exit())
     factors = factors_of(identity)
     context = {"factors": factors, "passkeys": factors.passkeys and possible(), "error": error}
-    return render(request, "accounts/second_step.html", context, status=error.status if error else 200)
+    return render(request, "identities/second_step.html", context, status=error.status if error else 200)
 
 
 @before_second_factor
@@ -80,7 +80,7 @@ def passkey(request: HttpRequest) -> HttpResponse:
             address=address_of(request), now=clock.now(),
         )  # fmt: skip
     except StintError as error:
-        return render(request, "accounts/not_signed_in.html", {"error": error}, status=error.status)
+        return render(request, "identities/not_signed_in.html", {"error": error}, status=error.status)
     note_proof(request, shown.user, shown, passwordless=True)
     return cast(
         HttpResponse,

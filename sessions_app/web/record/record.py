@@ -54,7 +54,7 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
         "error": error,
         "name": request.POST.get("name", ""),
     }
-    return render(request, "audit/record.html", context, status=error.status if error else 200)
+    return render(request, "record/record.html", context, status=error.status if error else 200)
 
 
 def _question(query: QueryDict) -> Question:

@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
         grant=asked["grant"],
         text=asked["text"],
     )
-    return render(request, "sessions/recordings.html", {"page": found, "asked": asked})
+    return render(request, "record/recordings.html", {"page": found, "asked": asked})
 
 
 # The player's terminal is WebAssembly.
@@ -46,7 +46,7 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
     found = _watched(request, run)
     wanted = request.GET.get("q", "").strip()[:MAX_QUERY]
     shown = replay(found, wanted=wanted, start=_moment(request.GET.get("t", "")))
-    return render(request, "sessions/recording.html", {"replay": shown, "run": found, "grant": found.grant})
+    return render(request, "record/recording.html", {"replay": shown, "run": found, "grant": found.grant})
 
 
 @page()

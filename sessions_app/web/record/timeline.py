@@ -59,7 +59,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         context["rows"] = [
             (one, timeline.look_of(one, now), *timeline.times_of(one, now)) for one in found.rows
         ]
-    return render(request, "sessions/timeline.html", context)
+    return render(request, "record/timeline.html", context)
 
 
 def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpResponseBase:

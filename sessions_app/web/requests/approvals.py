@@ -53,7 +53,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "decided": deciding.decided_by(me),
         "today": deciding.decided_today(me, now),
     }
-    return render(request, "sessions/approvals.html", context)
+    return render(request, "requests/approvals.html", context)
 
 
 def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
@@ -87,7 +87,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
         "comment": typed.get("comment", ""),
         "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
     }
-    return render(request, "sessions/approval.html", context, status=error.status if error else 200)
+    return render(request, "requests/approval.html", context, status=error.status if error else 200)
 
 
 @page(ACT)

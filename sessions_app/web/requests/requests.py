@@ -149,7 +149,7 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
         "bookmark": request.POST.get("bookmark", ""),
         "error": error,
     }
-    return render(request, "sessions/request_new.html", context, status=error.status if error else 200)
+    return render(request, "requests/request_new.html", context, status=error.status if error else 200)
 
 
 @page(ACT)
@@ -169,7 +169,7 @@ def preview(request: HttpRequest) -> HttpResponse:
         "changed": shown != is_now,
         "moved": shown[:2] != is_now[:2],
     }
-    return render(request, "sessions/_preview.html", context)
+    return render(request, "requests/_preview.html", context)
 
 
 def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
@@ -201,14 +201,14 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(state=state)
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
     context = {"page": listed, "show": show, "state": state, "states": RequestState.choices}
-    return render(request, "sessions/requests.html", context)
+    return render(request, "requests/requests.html", context)
 
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """One request and how it stands."""
     return render(
-        request, "sessions/request.html", request_page(find(request, ref), who(request), clock.now())
+        request, "requests/request.html", request_page(find(request, ref), who(request), clock.now())
     )
 
 
@@ -250,7 +250,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
     except StintError as error:
         context = {**request_page(asked, who(request), clock.now()), "thread_error": error,
                    "text": request.POST.get("text", "")}  # fmt: skip
-        template = "sessions/approval.html" if for_approvers else "sessions/request.html"
+        template = "requests/approval.html" if for_approvers else "requests/request.html"
         return render(request, template, context, status=error.status)
     return redirect(f"{reverse('approval' if for_approvers else 'request', args=[ref])}#thread")
 

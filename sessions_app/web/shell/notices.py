@@ -32,7 +32,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "page": page,
         "outcomes": {notice.pk: outcome_of(notice, now) for notice in page.rows},
     }
-    return render(request, "sessions/notices.html", context)
+    return render(request, "shell/notices.html", context)
 
 
 @page(ACT)

@@ -40,4 +40,4 @@ def press_remove(request: HttpRequest, removal: Removal, name: str, **more: Any)
         messages.success(request, f"{name} is removed. {removal.done}")
         return redirect(removal.listed)
     context = {"removal": removal, "name": name, "ends": ending(plan), "told": " ".join(plan.ends), **more}
-    return render(request, "sessions/remove.html", context)
+    return render(request, "catalogue/remove.html", context)

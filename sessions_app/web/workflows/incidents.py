@@ -65,7 +65,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
             "clusters": request.POST.getlist("cluster"),
         },
     }
-    return render(request, "sessions/incidents.html", context, status=error.status if error else 200)
+    return render(request, "workflows/incidents.html", context, status=error.status if error else 200)
 
 
 def _find(request: HttpRequest, ref: str) -> Workflow:
@@ -88,7 +88,7 @@ def _detail(request: HttpRequest, incident: Workflow, error: StintError | None =
         "error": error,
         "note": request.POST.get("note", ""),
     }
-    return render(request, "sessions/incident.html", context, status=error.status if error else 200)
+    return render(request, "workflows/incident.html", context, status=error.status if error else 200)
 
 
 @page()
@@ -98,7 +98,7 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
     shown = reads.incident_page(incident, who(request))
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
-    return render(request, "sessions/_incident_live.html", {"shown": shown, "incident": incident})
+    return render(request, "workflows/_incident_live.html", {"shown": shown, "incident": incident})
 
 
 @page(ACT)

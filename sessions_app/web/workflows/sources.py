@@ -27,7 +27,7 @@ from sessions_app.workflows.registry import types
 def index(request: HttpRequest) -> HttpResponse:
     """The sources that the reader administers."""
     rows = [(one, reads.source_look(one)) for one in reads.sources(who(request))]
-    return render(request, "sessions/sources.html", {"rows": rows})
+    return render(request, "workflows/sources.html", {"rows": rows})
 
 
 @page()
@@ -39,7 +39,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def _page(request: HttpRequest, name: str, status: int = 200, **more: Any) -> HttpResponse:
     shown = reads.source_page(_own(request, name), before=request.GET.get("before", ""), now=clock.now())
     hook = request.build_absolute_uri(reverse("hook", args=[name]))
-    return render(request, "sessions/source.html", {"shown": shown, "hook": hook, **more}, status=status)
+    return render(request, "workflows/source.html", {"shown": shown, "hook": hook, **more}, status=status)
 
 
 def _own(request: HttpRequest, name: str) -> WorkflowSource:
@@ -76,7 +76,7 @@ def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse
         "here": request.path, "providers": [(one.provider, one.title) for one in types().values()],
         "based_on": request.POST.get("based_on") or (state_of("workflow-sources", name) if name else ""),
     }  # fmt: skip
-    return render(request, "sessions/source_edit.html", context, status=outcome.status)
+    return render(request, "workflows/source_edit.html", context, status=outcome.status)
 
 
 @page(ACT)

@@ -63,7 +63,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
         "severities": Severity.values, "error": error,
         "typed": {name: request.POST.get(name, "") for name in TYPED} | {"clusters": request.POST.getlist("cluster")},
     }  # fmt: skip
-    return render(request, "sessions/work.html", context, status=error.status if error else 200)
+    return render(request, "workflows/work.html", context, status=error.status if error else 200)
 
 
 @page(ACT)
