@@ -26,6 +26,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.requests.save_bookmark import save_bookmark
+from tests.sessions_app.web.grants.test_grants import finish
 from tests.sessions_app.web.pages import (
     ACTS,
     ACTS_WITHOUT_AN_OBJECT,
@@ -35,7 +36,6 @@ from tests.sessions_app.web.pages import (
     address,
     page_names,
 )
-from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file

@@ -8,7 +8,7 @@ from sessions_app.models import Cluster, CommandRun, CommandSet, Grant, Target, 
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.sessions_app.web.test_grants import finish
+from tests.sessions_app.web.grants.test_grants import finish
 from tests.support import acts
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7|add:7 }}"

@@ -20,11 +20,11 @@ from sessions_app.models import (
     Workflow,
     WorkflowSource,
 )
+from tests.sessions_app.web.grants.test_grants import finish
 from tests.sessions_app.web.pages import READABLE, STATES
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.sessions_app.web.test_grants import finish
 from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file

@@ -11,7 +11,7 @@ from django.core.cache import caches
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant
 from sessions_app.web.shell.faults import Faults, faults_of
-from tests.sessions_app.web.test_asking import FORM
+from tests.sessions_app.web.requests.test_asking import FORM
 from tests.support.acts import policy
 from tests.support.world import PASSWORD
 

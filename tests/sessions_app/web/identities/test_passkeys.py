@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.factors import factors_of
 from accounts.models import Identity
 from broker.kernel import clock
-from tests.sessions_app.web.test_factors import age
+from tests.sessions_app.web.identities.test_factors import age
 from tests.support.acts import events, last
 from tests.support.factors import codes_on, give_app, sign_in
 from tests.support.passkeys import ORIGIN, Device, give_passkey
