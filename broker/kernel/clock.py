@@ -17,13 +17,15 @@ _RESYNC_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
+    """The database's time at a moment of ``time.monotonic``."""
+
     database: dt.datetime
     monotonic: float
 
 
 _lock = threading.Lock()
-_reading: _Reading | None = None
+_reading: Reading | None = None
 
 
 def now() -> dt.datetime:
@@ -34,7 +36,7 @@ def now() -> dt.datetime:
     return reading.database + dt.timedelta(seconds=time.monotonic() - reading.monotonic)
 
 
-def sync() -> _Reading:
+def sync() -> Reading:
     """Read the database's clock now, as if it had answered at once.
 
     So an answer that is late sets the clock ahead, by the delay at most. Any later moment would set it back, and every
@@ -45,7 +47,7 @@ def sync() -> _Reading:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    reading = _Reading(database=row[0].astimezone(dt.UTC), monotonic=before)
+    reading = Reading(database=row[0].astimezone(dt.UTC), monotonic=before)
     with _lock:
         _reading = reading
     return reading

@@ -6,10 +6,9 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sessions_app.models import EndReason, GrantCredential
-from sessions_app.queries.grants import GrantNow, grants_now
+from sessions_app.models import GrantCredential
+from sessions_app.queries.grants import TIME_OVER, GrantNow, grants_now, why_ended
 
-TIME_OVER = str(EndReason.EXPIRED.label)
 REPLACED = "its token was replaced or given up"
 RAN_OUT = "the time of its token is over"
 UNKNOWN = "it is not known any more"
@@ -41,15 +40,9 @@ def tokens_now(ids: Iterable[int], now: dt.datetime) -> dict[int, TokenNow]:
 
 def _standing(grant: GrantNow, *, revoked: bool, until: dt.datetime | None, now: dt.datetime) -> TokenNow:
     if not grant.live:
-        return TokenNow(live=False, expires_at=grant.expires_at, why=_why(grant))
+        return TokenNow(live=False, expires_at=grant.expires_at, why=why_ended(grant))
     if revoked:
         return TokenNow(live=False, expires_at=grant.expires_at, why=REPLACED)
     if until is None or until >= grant.expires_at:
         return TokenNow(live=True, expires_at=grant.expires_at, why=TIME_OVER)
     return TokenNow(live=until > now, expires_at=until, why=RAN_OUT)
-
-
-def _why(grant: GrantNow) -> str:
-    if grant.end_reason in EndReason.values:
-        return str(EndReason(grant.end_reason).label)
-    return TIME_OVER

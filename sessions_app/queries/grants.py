@@ -10,7 +10,9 @@ from django.db import connection
 from django.db.models import Count, Min
 from django.db.models.functions import Least
 
-from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
+
+TIME_OVER = str(EndReason.EXPIRED.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,13 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
         )
         for pk, ref, state, expires_at, finish_until, end_reason, active, owner_active in rows
     }  # fmt: skip
+
+
+def why_ended(grant: GrantNow) -> str:
+    """Return in words why a grant lets nobody in: by its end, or held."""
+    if grant.end_reason in EndReason.values:
+        return str(EndReason(grant.end_reason).label)
+    return "it is over" if grant.cut else TIME_OVER
 
 
 # The reason of a run that its holder took back while it was held.

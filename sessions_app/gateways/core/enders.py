@@ -5,31 +5,21 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.clock import LoopClock
-from sessions_app.gateways.core.registry import OpenGrant, Registry, User
-from sessions_app.queries.grants import GrantNow
+from sessions_app.gateways.core.registry import OpenGrant, OpenSession, Registry, User
+from sessions_app.queries.grant_tokens import RAN_OUT, UNKNOWN, TokenNow
+from sessions_app.queries.grants import TIME_OVER, GrantNow, why_ended
 
 log = structlog.get_logger(__name__)
 
 WARN_MINUTES = (15, 5, 1)
-TIME_OVER = "its time was over"
-REASONS = {
-    "expired": TIME_OVER,
-    "released": "its holder ended it",
-    "revoked": "it was revoked",
-    "workflow_closed": "the work it was for is closed",
-    "policy_changed": "what it rests on changed",
-    "identity_disabled": "its holder was disabled",
-    "cluster_removed": "its cluster was removed",
-    "deviation": "too much else was tried with it",
-    "silent": "its heartbeat stopped",
-    "parent_ended": "what it is a part of ended",
-    "restored": "an older backup of Stint was restored",
-}
+# Seconds by which a timer may fire before its time.
+_EARLY = 0.001
 
 
 class Enders:
@@ -49,6 +39,32 @@ class Enders:
             if left > minutes * 60:
                 grant.timers.append(self._loop.call_later(left - minutes * 60, self._warn, grant, minutes))
 
+    def watch_token(self, session: OpenSession[Any]) -> None:
+        """Arm the end of the token that a session rests on, in place of the one armed before."""
+        session.disarm()
+        if session.good_until is not None:
+            left = max(0.0, self._clock.until(session.good_until))
+            session.timer = self._loop.call_later(left, self._token_over, session)
+
+    def _token_over(self, session: OpenSession[Any]) -> None:
+        if session.good_until is not None and self._clock.until(session.good_until) > _EARLY:
+            # The clock was set back since the timer was armed, or the token was renewed.
+            self.watch_token(session)
+        else:
+            session.close(RAN_OUT)
+
+    def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
+        """Take in how the tokens of sessions stand. One that the database does not know opens nothing."""
+        for session in asked:
+            state = found.get(session.use.credential_id or 0)
+            if state is None or not state.live:
+                session.close(state.why if state else UNKNOWN)
+                continue
+            good_until = state.expires_at if state.why == RAN_OUT else None
+            if good_until != session.good_until:
+                session.good_until = good_until
+                self.watch_token(session)
+
     def apply(self, asked: Iterable[int], found: Mapping[int, GrantNow]) -> None:
         """Take in how the grants asked for stand. One that the database does not know is over."""
         began = self._loop.time()
@@ -58,10 +74,10 @@ class Enders:
                 continue
             state = found.get(grant_id)
             if state is None:
-                self._over(grant, "it is not known any more", cut=True)
+                self._over(grant, UNKNOWN, cut=True)
             elif not state.live:
                 was_over = bool(grant.over)
-                self._over(grant, _why(state), cut=state.cut, until=state.finish_until)
+                self._over(grant, why_ended(state), cut=state.cut, until=state.finish_until)
                 if not was_over:
                     metrics.CUT.labels("heard").observe(self._loop.time() - began)
             elif state.expires_at != grant.expires_at:
@@ -79,7 +95,7 @@ class Enders:
 
     def _time_over(self, grant: OpenGrant) -> None:
         late = -self._clock.until(grant.expires_at)
-        if late < -0.001:
+        if late < -_EARLY:
             # The clock was set back since the timer was armed.
             self.watch(grant)
             return
@@ -113,7 +129,3 @@ class Enders:
         grant.timers.append(self._loop.call_later(max(0.0, self._clock.until(limit)), user.stop, TIME_OVER))
         if tell:
             user.tell(f"{grant.ref} is over. This command may finish until {limit:%H:%M:%S} UTC.")
-
-
-def _why(state: GrantNow) -> str:
-    return REASONS.get(state.end_reason, TIME_OVER if not state.cut else "it is over")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Collection, Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.reports import Reports
-from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.queries.gateways import OpenAtGateway
+
+U = TypeVar("U", bound=AnyUse)
 
 NOT_HELD = "the gateway does not hold it"
 
@@ -43,13 +45,26 @@ class User(Protocol):
         """Cut everything at once, with the reason in a sentence for the holder."""
 
 
-class OpenSession:
-    """One connection's use of one grant. It is registered with its first command, and reported closed once."""
+class OpenSession(Generic[U]):
+    """One connection's, or one token's, use of one grant. It is registered with its first command, and reported closed once.
 
-    def __init__(self, registry: Registry, use: Use, *, client_address: str, proof: str) -> None:
+    ``good_until`` is when the token that it rests on runs out, None where that is no sooner than its grant.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        use: U,
+        *,
+        client_address: str,
+        proof: str,
+        good_until: dt.datetime | None = None,
+    ) -> None:
         self.use = use
         self.client_address = client_address
         self.proof = proof
+        self.good_until = good_until
+        self.timer: asyncio.TimerHandle | None = None
         self.id: int | None = None
         self.lock = asyncio.Lock()
         self.users: set[User] = set()
@@ -77,15 +92,10 @@ class OpenSession:
         self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
-        """Note that the session is registered."""
-        if self.id is None:
+        """Note that the session is registered; a row that nothing here will close is closed at once."""
+        if self.id is None and not self._closed:
             self.id = session_id
             metrics.SESSIONS.inc()
-
-    def opened_late(self, session_id: int) -> None:
-        """Take in a registration that nobody waited for any more; one that nothing will close is closed at once."""
-        if self.id is None and not self._closed:
-            self.opened(session_id)
         elif self.id != session_id:
             self._report_closed(session_id, "the database answered too late")
 
@@ -113,10 +123,17 @@ class OpenSession:
             user.stop(reason)
         self._settle(reason)
 
+    def disarm(self) -> None:
+        """Cancel the timer of its token."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
     def _settle(self, reason: str) -> None:
         if not reason or self.users or self._closed:
             return
         self._closed = True
+        self.disarm()
         self._registry.closed(self)
         if self.id is not None:
             metrics.SESSIONS.dec()
@@ -132,13 +149,13 @@ class OpenSession:
 class OpenGrant:
     """A grant that has sessions here."""
 
-    def __init__(self, use: Use) -> None:
+    def __init__(self, use: AnyUse) -> None:
         self.id = use.grant_id
         self.ref = use.grant_ref
         self.finish_seconds = use.finish_seconds
         self.expires_at = use.expires_at
         self.over = ""
-        self.sessions: set[OpenSession] = set()
+        self.sessions: set[OpenSession[Any]] = set()
         self.timers: list[asyncio.TimerHandle] = []
 
     def users(self) -> list[User]:
@@ -153,10 +170,13 @@ class OpenGrant:
 
 
 class Watcher(Protocol):
-    """Who keeps the deadlines of open grants."""
+    """Who keeps the deadlines of open grants and of the tokens they are used with."""
 
     def watch(self, grant: OpenGrant) -> None:
         """Arm a grant's timers, in place of those it had."""
+
+    def watch_token(self, session: OpenSession[Any]) -> None:
+        """Arm the timer of a session's token, in place of the one it had."""
 
 
 class Registry:
@@ -172,7 +192,7 @@ class Registry:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def open(self, session: OpenSession) -> OpenGrant:
+    def open(self, session: OpenSession[Any]) -> OpenGrant:
         """Register a session. From now on every end of the grant finds it. Raises Ended."""
         use = session.use
         grant = self.grants.get(use.grant_id)
@@ -185,9 +205,11 @@ class Registry:
         if self.watcher is not None and (len(grant.sessions) == 1 or use.expires_at != grant.expires_at):
             grant.expires_at = use.expires_at
             self.watcher.watch(grant)
+        if self.watcher is not None:
+            self.watcher.watch_token(session)
         return grant
 
-    def closed(self, session: OpenSession) -> None:
+    def closed(self, session: OpenSession[Any]) -> None:
         """Take a session out, and its grant with the last one."""
         grant = session.grant
         grant.sessions.discard(session)
@@ -201,12 +223,25 @@ class Registry:
         """Return when no session is open any more."""
         await self._empty.wait()
 
-    def sessions(self) -> list[OpenSession]:
+    def sessions(self) -> list[OpenSession[Any]]:
         """Return all open sessions."""
         return [session for grant in self.grants.values() for session in grant.sessions]
 
-    def close_unheld(self, found: Iterable[OpenAtGateway]) -> None:
-        """Close rows that nothing here belongs to, as when the answer to their opening was lost."""
+    def registered(self) -> list[OpenSession[Any]]:
+        """Return the open sessions that have a row."""
+        return [session for session in self.sessions() if session.id is not None]
+
+    def compare(self, asked: Iterable[OpenSession[Any]], found: Collection[OpenAtGateway]) -> None:
+        """Close those of the sessions asked for whose rows are closed, and rows that nothing here belongs to, as when the
+        answer to their opening was lost.
+        """
+        rows = {row.session_id for row in found}
+        for session in asked:
+            if session.id not in rows:
+                session.close("its session was closed")
+        self._close_unheld(found)
+
+    def _close_unheld(self, found: Iterable[OpenAtGateway]) -> None:
         telling = self.reports.chains()
         held = {session.id for session in self.sessions()}
         held |= {chain.id for chain in telling if isinstance(chain, OpenSession)}

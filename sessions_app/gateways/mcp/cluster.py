@@ -257,7 +257,7 @@ class ClusterService:
         held.streams += 1
         over = asyncio.create_task(held.over.wait())
         try:
-            with self._uses.busy(held):
+            with held.at_work():
                 await answer.start_stream()
                 while not over.done() and not gone.done():
                     await asyncio.wait(
@@ -276,7 +276,7 @@ class ClusterService:
         held = await self._uses.enter(caller.use, caller.client)
         if held.busy - held.streams >= _MOST_AT_ONCE:
             raise _TooManyAtOnce("Too many calls at once.", hint=f"Make {_MOST_AT_ONCE} at most.")
-        with self._uses.busy(held):
+        with held.at_work():
             yield held
 
     async def _unless_over(self, held: OpenUse, work: Coroutine[Any, Any, T]) -> T:

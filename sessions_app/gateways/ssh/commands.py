@@ -16,17 +16,17 @@ from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
 from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
 from sessions_app.gateways.core import metrics
-from sessions_app.gateways.core.enders import TIME_OVER
 from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.recording import Recorder, Recording
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
+from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.open_session import open_session
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
-from sessions_app.queries.grants import hold_of
+from sessions_app.queries.grants import TIME_OVER, hold_of
 from sessions_app.queries.recordings import recording_path
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,13 @@ class Command:
     """One line tried in a session, and run if it may be. ``stop`` may be called at any moment."""
 
     def __init__(
-        self, parts: Parts, session: OpenSession, line: str, io: CommandIO, *, order_id: int | None = None
+        self,
+        parts: Parts,
+        session: OpenSession[Use],
+        line: str,
+        io: CommandIO,
+        *,
+        order_id: int | None = None,
     ) -> None:
         """``order_id`` is the order of a page that the line answers."""
         self._order_id = order_id
@@ -135,7 +141,7 @@ class Command:
             return
         session_id, tried = work.result()
         self._report(tried, Outcome(state="failed", message="the database answered too late"), None)
-        self._session.opened_late(session_id)
+        self._session.opened(session_id)
 
     async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
         async def errand() -> Errand:
@@ -326,7 +332,7 @@ class Command:
 
 
 def _begin(
-    *, session: OpenSession, gateway_id: int, line: str, order_id: int | None, now: dt.datetime
+    *, session: OpenSession[Use], gateway_id: int, line: str, order_id: int | None, now: dt.datetime
 ) -> tuple[int, Tried]:
     with transaction.atomic():
         session_id = session.id or open_session(

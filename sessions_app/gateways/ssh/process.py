@@ -14,17 +14,12 @@ from django.conf import settings
 from prometheus_client import start_http_server
 
 from broker.kernel import clock
-from broker.kernel.errors import Unavailable
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import Dialer
-from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.holds import Holds
-from sessions_app.gateways.core.lease import Lease
-from sessions_app.gateways.core.listener import cancelled, listen
-from sessions_app.gateways.core.registry import Registry
-from sessions_app.gateways.core.reports import Reports
+from sessions_app.gateways.core.lease import Known, Question
+from sessions_app.gateways.core.node import Node
 from sessions_app.gateways.core.sweeper import Sweeper
 from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.gateways.ssh.hostkey import host_key, public_line
@@ -33,14 +28,13 @@ from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
 from sessions_app.queries.recordings import Rooms
 
 log = structlog.get_logger(__name__)
 
 THREADS = 6
 STOPPING = "the gateway is stopping"
-# All together it is gone within 5 s.
-REPORT_TIMEOUT, SESSION_TIMEOUT = 2.0, 1.5
 _LISTEN_BACKLOG = 512
 
 
@@ -70,7 +64,8 @@ class Gateway:
         self._stop = asyncio.Event()
         self._host_key = host_key(settings.STATE_DIR)
         self._ca: asyncssh.SSHKey | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._ca_fingerprint = ""
+        self._stopping = ""
         self._sweeper = Sweeper(options.name)
 
     async def run(self) -> None:
@@ -99,110 +94,65 @@ class Gateway:
 
     async def _prepare(self) -> None:
         await self._database.run(_set_up, name=self._options.name)
-        reading = await self._database.run(clock.sync)
-        self._clock = LoopClock(reading.database, reading.monotonic)
-        reports = Reports(self._database)
-        self._registry = Registry(reports, self._clock)
+        known = Known(name=self._options.name, version=settings.VERSION, host_key=public_line(self._host_key))
+        authority = Question(ask=self._newer_ca, take=self._take_ca)
+        self._node = node = await Node.begin(known, database=self._database, question=authority)
         dialer = Dialer(
-            self._current_ca, source_addresses=settings.SSH_SOURCE_ADDRESS, clock=self._clock.epoch
+            self._current_ca, source_addresses=settings.SSH_SOURCE_ADDRESS, clock=node.clock.epoch
         )
-        alone = Alone(self._registry, dialer, self._clock)
-        enders = Enders(self._registry, self._clock)
-        self._registry.watcher = enders
-        self._lease = Lease(
-            name=self._options.name,
-            version=settings.VERSION,
-            host_key=public_line(self._host_key),
-            registry=self._registry,
-            enders=enders,
-            loop_clock=self._clock,
-            on_ca=self._take_ca,
-            on_change=self._open_or_close,
-            on_renewed=alone.renewed,
-        )
+        alone = Alone(node.registry, dialer, node.clock)
         holds = Holds()
         parts = Parts(
             database=self._database,
-            clock=self._clock,
+            clock=node.clock,
             dialer=dialer,
             holds=holds,
-            reports=reports,
-            gateway_id=await self._lease.renew(),
+            reports=node.registry.reports,
+            gateway_id=node.id,
             recordings=settings.RECORDINGS_DIR,
             alone=alone,
             rooms=Rooms(),
         )
-        reports.on_delivered = self._sweeper.wake
-        self._door = Doorkeeper(parts, self._registry, settings.PUBLIC_URL)
-        self._orders = Orders(parts, self._registry, is_closed=lambda: bool(self._door.closed_because))
+        self._door = Doorkeeper(parts, node.registry, settings.PUBLIC_URL, self._closed_because)
+        self._orders = Orders(parts, node.registry, is_closed=lambda: bool(self._door.closed_because))
         await self._database.warm()
-        self._tasks = [
-            asyncio.create_task(self._lease.keep(), name="lease"),
-            asyncio.create_task(
-                listen(
-                    on_grants=self._heard,
-                    on_hold=holds.heard,
-                    on_order=self._orders.wake,
-                    on_gap=self._catch_up,
-                ),
-                name="listener",
-            ),
-            asyncio.create_task(self._orders.keep(), name="orders"),
-            asyncio.create_task(alone.keep(), name="alone"),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(self._fell_over)
+        node.registry.reports.on_delivered = node.on_heard = self._sweeper.wake
+        node.lease.on_renewed, node.on_hold, node.on_order = alone.renewed, holds.heard, self._orders.wake
+        node.on_failed = self._stop.set
+        node.start()
+        node.keep(self._orders.keep(), "orders")
+        node.keep(alone.keep(), "alone")
         self._sweeper.start()
 
-    async def _heard(self, grant_ids: list[int]) -> None:
-        # What fails here is caught up by the next renewal.
-        with contextlib.suppress(Unavailable):
-            await self._lease.look(grant_ids)
-        # After the cut, which is the more urgent one.
-        self._sweeper.wake()
-
-    async def _catch_up(self) -> None:
-        """Look at all that notifications may have told while nobody listened."""
-        self._orders.wake()
-        # What fails here is caught up by the next renewal.
-        with contextlib.suppress(Unavailable):
-            await self._lease.renew()
+    def _closed_because(self) -> str:
+        return self._stopping or self._node.lease.lost
 
     def _current_ca(self) -> asyncssh.SSHKey:
         if self._ca is None:
             raise AssertionError
         return self._ca
 
-    def _take_ca(self, fingerprint: str, private_key: bytes) -> None:
-        self._ca = Authority(private_key).key()
-        log.info("ca.in_use", fingerprint=fingerprint)
+    def _newer_ca(self) -> tuple[str, bytes] | None:
+        """Return the signing key's fingerprint and private key when it is another than the one in use."""
+        key = active_ssh_ca()
+        if key is None or key.fingerprint == self._ca_fingerprint:
+            return None
+        return key.fingerprint, ssh_ca_private_key(key)
 
-    def _open_or_close(self, why_closed: str) -> None:
-        self._door.closed_because = why_closed
-
-    def _fell_over(self, task: asyncio.Task[None]) -> None:
-        """A gateway that keeps no lease or hears nothing may not go on as if it did."""
-        if not task.cancelled() and not self._stop.is_set():
-            log.error("gateway.part_failed", part=task.get_name(), error=repr(task.exception()))
-            self._stop.set()
+    def _take_ca(self, found: tuple[str, bytes] | None) -> None:
+        if found is not None:
+            self._ca_fingerprint, private_key = found
+            self._ca = Authority(private_key).key()
+            log.info("ca.in_use", fingerprint=self._ca_fingerprint)
 
     async def _shut_down(self) -> None:
-        self._door.closed_because = STOPPING
+        self._stopping = STOPPING
         self._sweeper.stop()
-        self._registry.stop_all(STOPPING)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SESSION_TIMEOUT):
-                await self._registry.wait_empty()
+        await self._node.close(STOPPING)
         for connection in list(self._door.connections):
             connection.abort()
         await self._orders.stop()
-        self._lease.stop()
-        for task in self._tasks:
-            await cancelled(task)
-        delivered = await self._registry.reports.wait(REPORT_TIMEOUT)
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._database.run(_stop, name=self._options.name)
+        delivered = await self._node.leave()
         self._database.stop()
         log.info("gateway.stopped", delivered=delivered)
 
@@ -212,7 +162,3 @@ def _set_up(*, name: str) -> None:
     ensure_ssh_ca(now=clock.now())
     # Whatever a process of this name had open died with it.
     stop_gateway(name=name, now=clock.now(), reason="gateway restarted")
-
-
-def _stop(*, name: str) -> None:
-    stop_gateway(name=name, now=clock.now())

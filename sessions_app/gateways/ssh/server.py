@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import asyncssh
@@ -21,6 +21,7 @@ from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
+from sessions_app.operations.sessions.authorize_use import Use
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +66,23 @@ SERVER_OPTIONS: dict[str, Any] = {
 class Doorkeeper:
     """Counts connections that have not proven who they are, and knows whether the door is open."""
 
-    def __init__(self, parts: Parts, registry: Registry, public_url: str) -> None:
+    def __init__(
+        self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
+    ) -> None:
+        """``closed_because`` tells why nobody is let in, empty while the door is open."""
         self.parts = parts
         self.registry = registry
         self.public_url = public_url
-        self.closed_because = ""
+        self._closed_because = closed_because
         self.connections: set[Connection] = set()
         self._unproven: Counter[str] = Counter()
         # Oldest first.
         self._beside: dict[str, None] = {}
+
+    @property
+    def closed_because(self) -> str:
+        """Why nobody is let in; empty while the door is open."""
+        return self._closed_because()
 
     def arrive(self, address: str) -> str:
         """Count a new connection; return nothing, or why it is refused and not counted."""
@@ -120,7 +129,7 @@ class Connection(asyncssh.SSHServer):
         # The key that was validated last; after the login it is the one that was proven.
         self._candidate: Proof | None = None
         self._proof: Proof | None = None
-        self._sessions: dict[int, OpenSession] = {}
+        self._sessions: dict[int, OpenSession[Use]] = {}
         self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -251,7 +260,7 @@ class Connection(asyncssh.SSHServer):
         self.channels.add(channel)
         return raw, channel
 
-    async def session_for(self, line: str | None) -> OpenSession:
+    async def session_for(self, line: str | None) -> OpenSession[Use]:
         """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
         if self._proof is None:
             raise AssertionError

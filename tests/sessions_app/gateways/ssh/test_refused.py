@@ -359,12 +359,12 @@ def test_three_addresses_that_flood_leave_room_for_those_who_have_no_connection_
 def test_all_addresses_of_one_ipv6_network_count_as_one():
     from sessions_app.gateways.ssh.server import KEPT_FREE, UNPROVEN, UNPROVEN_PER_ADDRESS, Doorkeeper
 
-    door = Doorkeeper(None, None, "")
+    door = Doorkeeper(None, None, "", closed_because=str)
     came = [door.arrive(f"2001:db8:0:1::{number:x}") for number in range(UNPROVEN_PER_ADDRESS + 1)]
     assert (came[-2], came[-1]) == ("", "too many from there")
     assert door.arrive("2001:db8:0:2::1") == ""
     assert door.arrive("::ffff:192.0.2.1") == door.arrive("192.0.2.1") == ""
-    door = Doorkeeper(None, None, "")
+    door = Doorkeeper(None, None, "", closed_because=str)
     for number in range(UNPROVEN - KEPT_FREE):
         assert door.arrive(f"192.0.2.{number % 3}") == ("" if number < 75 else "too many")
     assert door.arrive("192.0.2.0") == "too many"
