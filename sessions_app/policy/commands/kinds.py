@@ -6,13 +6,14 @@ these functions, so that all of them get the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompiledSet, Refused
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
+from sessions_app.policy.commands.kind import CommandKind
 from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
 from sessions_app.policy.commands.mcp.kind import KIND as MCP
 from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
@@ -28,52 +29,6 @@ from sessions_app.policy.documents import (
 )
 
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
-
-
-class CommandKind(Protocol):
-    """One kind. ``document`` is its model; the functions take documents and compiled sets of this kind alone."""
-
-    @property
-    def name(self) -> str:
-        """The word that documents and clusters have under ``kind``."""
-
-    @property
-    def title(self) -> str:
-        """Its name on pages."""
-
-    @property
-    def document(self) -> type[CommandSetDocument]:
-        """The model of its documents."""
-
-    @property
-    def starters(self) -> Sequence[Starter]:
-        """Documents to begin with, the most useful first."""
-
-    @property
-    def hint(self) -> str:
-        """An example of what people write into the tester: ``systemctl restart nginx``."""
-
-    def compile(
-        self, document: Any, bindings: Mapping[str, str] | None, keep: Collection[int] | None
-    ) -> CompiledSet:
-        """The commands with values in place. No bindings at all: parameters are free inside their types.
-
-        Raises CompileError for a missing, unknown or refused value.
-        """
-
-    def decide(self, compiled: Any, line: str) -> Allowed | Refused:
-        """Whether a command, as people write it, may run, and as what. Never raises for a line."""
-
-    def covers(self, parent: Any, child: Any) -> str | None:
-        """Why the child may allow what the parent does not, or less strictly, in a clause; None only when it is proven that
-        it never does.
-        """
-
-    def describe(self, compiled: Any) -> list[CommandView]:
-        """The commands in the document's order, with bound values and what is free at each run."""
-
-    def lint(self, document: Any) -> list[Finding]:
-        """All findings, errors first."""
 
 
 _KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HTTP, KUBERNETES, MCP)}
@@ -136,12 +91,12 @@ def compile_set(
 
     Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
     """
-    return _KINDS[document.kind].compile(document, bindings, keep)
+    return _KINDS[document.kind].with_values(document, bindings, keep)
 
 
 def compile_open(document: CommandSetDocument) -> CompiledSet:
     """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
-    return _KINDS[document.kind].compile(document, None, None)
+    return _KINDS[document.kind].open(document)
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
