@@ -12,9 +12,9 @@ from django.shortcuts import render
 from broker.kernel import clock
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.watch_recording import watch_recording
+from sessions_app.queries.recorded import recording_file
 from sessions_app.web.record.recordings_page import recordings, replay
 from sessions_app.web.shell.doors import page, who
-from sessions_app.web.shell.recording import file_of
 
 MAX_QUERY = 100
 # A day; no recording is that long.
@@ -53,7 +53,7 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
 def cast(request: HttpRequest, run: int) -> HttpResponse:
     """The file, as asciicast v2."""
     found = _watched(request, run)
-    path = file_of(found.recording)
+    path = recording_file(found.recording)
     if path is None:
         raise Http404
     return FileResponse(  # type: ignore[return-value]  # a door answers with any kind of response

@@ -10,12 +10,11 @@ from django.db.models import QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import CommandRun
-from sessions_app.queries.recorded import digest_of
+from sessions_app.queries.recorded import digest_of, recording_file
 from sessions_app.web.shell.pages import SIZE, Page
 from sessions_app.web.shell.recording import (
     Hit,
     Output,
-    file_of,
     hits,
     length_of,
     output_of,
@@ -98,7 +97,7 @@ def _newest() -> int:
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
     """Return one recording, with the lines in which a text was found and the other recordings of its grant."""
-    path = file_of(run.recording)
+    path = recording_file(run.recording)
     digest = _digest(path)
     earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBOURS])
     later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBOURS])

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
 from django.utils.safestring import SafeString
 
 from sessions_app.models import CommandRun
+from sessions_app.queries.recorded import recording_file
 from sessions_app.queries.recordings import recording_path
 from sessions_app.web.shell.ansi import plain, render
 
@@ -41,7 +41,7 @@ class Hit:
 
 def output_of(recording: str) -> Output | None:
     """Return the last output in a recording, by its path below RECORDINGS_DIR; None when there is none to read."""
-    path = file_of(recording)
+    path = recording_file(recording)
     if path is None:
         return None
     try:
@@ -118,10 +118,3 @@ def length_of(path: Path) -> float:
     """Return when the last output of a recording was printed, in seconds. Raises OSError."""
     _, data = _tail(path)
     return max((at for at, _ in events(data)), default=0.0)
-
-
-def file_of(recording: str) -> Path | None:
-    """Return the file of a recording; None when it is not there, or would be outside the recordings' folder."""
-    root = Path(settings.RECORDINGS_DIR).resolve()
-    path = (root / recording).resolve()
-    return path if recording and path.is_file() and path.is_relative_to(root) else None
