@@ -7,14 +7,15 @@ from typing import Any
 from django.urls import register_converter
 
 from sessions_app.api.fields import WORKFLOW
+from sessions_app.policy import references
 
 DESCRIBED: dict[str, dict[str, Any]] = {
     "api_id": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
     "api_name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$", "examples": ["restart-web"]},
     "api_user": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._@+-]{0,99}$", "examples": ["alice"]},
-    "api_request": {"type": "string", "pattern": "^REQ-[0-9]{1,9}$", "examples": ["REQ-1042"]},
+    "api_request": {"type": "string", "pattern": f"^{references.REQUEST}$", "examples": ["REQ-1042"]},
     "api_workflow": {"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]},
-    "api_grant": {"type": "string", "pattern": "^GR-[0-9A-Z]{4,16}$", "examples": ["GR-7F3K"]},
+    "api_grant": {"type": "string", "pattern": f"^{references.GRANT}$", "examples": ["GR-7F3K"]},
 }
 
 

@@ -17,6 +17,7 @@ from django.db.models.functions import Cast, Collate, Substr
 from accounts.models import Identity
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
+from sessions_app.policy import references
 
 FEW = 2_000
 # How many entries are looked at for one page when each has to be read to tell whether it fits.
@@ -130,7 +131,7 @@ def _looked_up(
     number = Case(
         When(
             object_type="request",
-            object_ref__regex=r"^REQ-[0-9]{1,9}$",
+            object_ref__regex=f"^{references.REQUEST}$",
             then=Cast(Substr("object_ref", 5), BigIntegerField()),
         )
     )

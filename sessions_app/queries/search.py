@@ -23,6 +23,7 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
+from sessions_app.policy import references
 from sessions_app.policy.commands.answers import CommandView, CompileError
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.documents import DocumentError
@@ -36,13 +37,13 @@ MANY = 200
 MOST_WORK = 2000
 # Of all commands that were tried, the newest so many are looked through.
 MOST_RUNS = 5_000
-_REQUEST = re.compile(r"REQ-?([0-9]{1,9})", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
 # Work that a source keeps, as the source calls it.
 _OUTSIDE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124}")
 _BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
-_GRANT = re.compile(r"GR-?([0-9A-Z]{4,12})", re.IGNORECASE)
+# As people write a reference: `gr7f3k`.
+_WRITTEN = re.compile(r"(REQ|GR)-?([0-9A-Z]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,14 @@ class Found:
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
     """Return the request, grant or piece of work whose reference this is, if the reader may see it."""
-    if match := _REQUEST.fullmatch(text):
-        return AccessRequest.objects.visible_to(identity).filter(number=int(match[1])).first()
-    if match := _GRANT.fullmatch(text):
-        return Grant.objects.visible_to(identity).filter(ref=f"GR-{match[1].upper()}").first()
+    written = _WRITTEN.fullmatch(text)
+    short = f"{written[1]}-{written[2]}".upper() if written else ""
+    if re.fullmatch(references.REQUEST, short):
+        return (
+            AccessRequest.objects.visible_to(identity).filter(number=int(short.removeprefix("REQ-"))).first()
+        )
+    if re.fullmatch(references.GRANT, short):
+        return Grant.objects.visible_to(identity).filter(ref=short).first()
     match = _WORK.fullmatch(text)
     ref = f"{match[1].upper()}-{int(match[2])}" if match else text
     if match or _OUTSIDE.fullmatch(text):

@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
 from accounts.middleware import before_own_password, before_second_factor
+from sessions_app.policy import references
 from sessions_app.web.catalogue import clusters, command_sets, history, policies, trust, webhooks
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
@@ -19,13 +20,13 @@ from sessions_app.web.workflows import incidents, sources, work
 class RequestRef(StringConverter):
     """`REQ-1042`."""
 
-    regex = "REQ-[0-9]{1,9}"
+    regex = references.REQUEST
 
 
 class GrantRef(StringConverter):
     """`GR-7F3K`."""
 
-    regex = "GR-[0-9A-Z]{4,12}"
+    regex = references.GRANT
 
 
 class Username(StringConverter):

@@ -21,6 +21,7 @@ from sessions_app.models import AccessRequest, Grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.operations.requests.request_access import request_access
+from sessions_app.policy import references
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
 from sessions_app.queries.gateways import mcp_address
@@ -56,7 +57,7 @@ class Ask(_Arguments):
 class OneRequest(_Arguments):
     """Which request."""
 
-    request: Annotated[StrictStr, Field(pattern=r"^REQ-[0-9]{1,18}$")] = Field(
+    request: Annotated[StrictStr, Field(pattern=f"^{references.REQUEST}$")] = Field(
         description="Its reference, like REQ-1042"
     )
 
@@ -78,7 +79,7 @@ class Nothing(_Arguments):
 class OneGrant(_Arguments):
     """Which grant."""
 
-    grant: Annotated[StrictStr, Field(pattern=r"^GR-[0-9A-Z]{4,13}$")] = Field(
+    grant: Annotated[StrictStr, Field(pattern=f"^{references.GRANT}$")] = Field(
         description="Its reference, like GR-7F3K"
     )
     note: _Text = Field(default="", description="Why it is ended, for the record")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import StintError
 from sessions_app.operations.sessions.authorize_use import Use, authorize_use
+from sessions_app.policy import references
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
 
-_REFERENCE = re.compile(r"GR-[0-9A-Z]{1,12}", re.IGNORECASE)
+_REFERENCE = re.compile(references.GRANT, re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 

@@ -28,6 +28,7 @@ from sessions_app.models import (
     WebhookScope,
     WebhookState,
 )
+from sessions_app.policy import references
 from sessions_app.policy.webhooks import Subject, message
 from sessions_app.queries import facts
 from sessions_app.queries.named import with_names
@@ -35,7 +36,7 @@ from sessions_app.queries.named import with_names
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-_REQUEST = re.compile(r"REQ-[0-9]{1,9}")
+_REQUEST = re.compile(references.REQUEST)
 _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
 
 
