@@ -54,7 +54,7 @@ READS = {
         /sign-in/provider/ /sign-in/passkey/ask/
         sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
-        sessions_app.operations.sweep.each_free.each_free sessions_app.operations.grants.lock_descendants.lock_descendants
+        sessions_app.operations.grants.lock_descendants.lock_descendants
         accounts.operations.find_device.find_device""",
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",

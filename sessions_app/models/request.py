@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
@@ -224,3 +224,11 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+def next_number() -> int:
+    """Return the next number of a request; numbers are never used twice, and some are skipped."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('sessions_app_request_number')")
+        (number,) = cursor.fetchone()
+    return int(number)

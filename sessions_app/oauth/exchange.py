@@ -19,7 +19,7 @@ from sessions_app.models import Grant
 from sessions_app.oauth.forms import Form, OAuthError, answer
 from sessions_app.oauth.metadata import GRANT_DETAILS
 from sessions_app.oauth.tokens import bearer
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import NotOverHTTP, issue_http_token
 from sessions_app.operations.identities.exchange_token import exchange_token
 from sessions_app.policy.durations import parse_duration

@@ -25,7 +25,7 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_call import CallUse, authorize_call
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.finish_run import finish_run

@@ -11,14 +11,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
-from broker.kernel.errors import Conflict
 from sessions_app.models import AccessRequest, Grant, GrantState
-
-
-class GrantIsOver(Conflict):
-    """The grant is not active (any more)."""
-
-    code = "grant_is_over"
+from sessions_app.operations.grants.errors import GrantIsOver
 
 
 def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:

@@ -7,7 +7,7 @@ import datetime as dt
 from accounts.models import Identity
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 
 # So many in a row may be missed before the grant ends.
 MISSED = 3

@@ -25,10 +25,10 @@ from sessions_app.models import (
     RequestState,
     Target,
 )
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.models.request import next_number
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
 from sessions_app.operations.notifications.tell import tell
-from sessions_app.operations.requests.request_access import next_number
 from sessions_app.policy.commands.answers import CompileError
 from sessions_app.policy.commands.kinds import covers
 from sessions_app.policy.documents import DocumentError

@@ -19,7 +19,7 @@ from sessions_app.connectors.base import ConnectorError, Credential, Issuer
 from sessions_app.connectors.http.connector import origin_of
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import KINDS, issue_http_token
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.queries.gateways import mcp_address

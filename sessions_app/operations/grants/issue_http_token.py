@@ -16,7 +16,7 @@ from broker.audit.standing import check_stands
 from broker.kernel.crypto import new_token, token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Grant, GrantCredential, GrantState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 
 PREFIX = "sgt"
 # What is used with a token that Stint itself decides by.

@@ -14,11 +14,12 @@ from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Grant, GrantState, RequestKind, RequestState
-from sessions_app.operations.grants.apply_extension import GrantIsOver, apply_extension
+from sessions_app.models.request import next_number
+from sessions_app.operations.grants.apply_extension import apply_extension
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.tell import first_told, tell
-from sessions_app.operations.requests.request_access import next_number
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWork, read_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -15,6 +15,7 @@ from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, Workflow
+from sessions_app.models.request import next_number
 from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.tell import first_told, tell
@@ -117,14 +118,6 @@ def _hold_work(ask: NewRequest) -> None:
     """Keep the work from being closed between the look at it and the grant: whoever closes it ends what is there."""
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
-
-
-def next_number() -> int:
-    """Return the next number of a request; numbers are never used twice, and some are skipped."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('sessions_app_request_number')")
-        (number,) = cursor.fetchone()
-    return int(number)
 
 
 def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:

@@ -10,7 +10,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_call import CallUse
 from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
 from sessions_app.operations.sessions.record_refused_request import record_dead_token

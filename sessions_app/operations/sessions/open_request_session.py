@@ -10,7 +10,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Lease, Session, Target
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse
 from sessions_app.queries.facts import lease_columns
 

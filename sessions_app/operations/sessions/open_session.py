@@ -15,7 +15,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse
 
 

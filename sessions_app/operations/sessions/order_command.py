@@ -16,7 +16,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import Use, authorize_use
 from sessions_app.operations.sessions.finish_run import UNFINISHED
 from sessions_app.operations.sessions.try_command import MAX_STORED, explain

@@ -7,10 +7,10 @@ from functools import partial
 
 from django.db.models import Exists, OuterRef
 
+from broker.kernel.each_free import each_free
 from sessions_app.models import GatewayNode, Session
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.renew_gateway import LEASE
-from sessions_app.operations.sweep.each_free import each_free
 
 
 def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped") -> int:

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_call import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import StillHeld, release_held

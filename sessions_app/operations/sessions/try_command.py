@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.notifications.tell_of_hold import tell_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation

@@ -17,6 +17,7 @@ from broker.audit.backlog import catch_up
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import stands
+from broker.kernel.each_free import BATCH, each_free, for_a_while
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import types
 from sessions_app.models import (
@@ -38,7 +39,6 @@ from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.notifications.tell_of_start import how_it_began
 from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
-from sessions_app.operations.sweep.each_free import BATCH, each_free, for_a_while
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import administrators, holders_of

@@ -8,9 +8,9 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from broker.kernel.each_free import each_free
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import DeliveryState, InboundDelivery, Workflow, WorkflowSource
-from sessions_app.operations.sweep.each_free import each_free
 from sessions_app.operations.workflows.close_workflow import close_workflow
 
 # A delivery that nobody has handled by then was dropped by a process that died.

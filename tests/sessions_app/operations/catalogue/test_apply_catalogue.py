@@ -20,7 +20,7 @@ from sessions_app.models import (
     Target,
 )
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import (
     Started,

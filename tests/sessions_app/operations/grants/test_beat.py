@@ -7,8 +7,8 @@ import yaml
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, GrantState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.beat import NoHeartbeat, NotItsHolder, beat
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument

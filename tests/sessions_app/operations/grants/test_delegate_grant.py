@@ -8,10 +8,10 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.delegate_grant import NotItsHolder, NotWithin, Part, delegate_grant
 from sessions_app.operations.grants.end_all_of import end_all_of
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant

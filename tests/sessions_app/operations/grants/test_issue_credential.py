@@ -8,8 +8,8 @@ from broker.audit.models import AuditEntry
 from broker.audit.standing import RecordContradicted, write_standing
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_credential import TargetDidNotAnswer, issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from tests.support.acts import last

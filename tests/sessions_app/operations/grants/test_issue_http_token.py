@@ -8,8 +8,8 @@ from broker.audit.models import AuditEntry
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantCredential
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import NotItsHolder, NotOverHTTP, issue_http_token
 from sessions_app.operations.grants.provision_grant import provision_grant
 from tests.support.acts import last

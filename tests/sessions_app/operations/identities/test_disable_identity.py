@@ -7,8 +7,8 @@ import pytest
 from accounts.models import Identity
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, RequestState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.identities.disable_identity import (
     OnlyAdministrators,
     disable_identity,

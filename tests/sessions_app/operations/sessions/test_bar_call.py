@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_call import authorize_call
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.note_deviation import refused_runs

@@ -7,9 +7,9 @@ import hashlib
 import pytest
 
 from sessions_app.models import EndReason, GatewayNode, Lease, Session
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_request import authorize_request
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways

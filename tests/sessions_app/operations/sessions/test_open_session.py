@@ -6,8 +6,8 @@ import pytest
 
 from accounts.models import SSHPublicKey
 from sessions_app.models import EndReason, Session
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from tests.support.acts import Started, after, at_once, last, session, use, wait_for_waiters
 
 

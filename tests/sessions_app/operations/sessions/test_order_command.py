@@ -8,7 +8,7 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import CommandOrder
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.sessions.claim_order import claim_order
 from sessions_app.operations.sessions.order_command import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Lease, RunState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.release_held import StillHeld, release_held

@@ -8,8 +8,8 @@ import pytest
 
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_call import authorize_call
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import TokenIsOver

@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
-from sessions_app.operations.grants.apply_extension import GrantIsOver
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.close_session import close_session
 from tests.support.acts import (
     Started,

@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import AccessPolicy, Grant, GrantState, Notice, RequestState, Workflow
-from sessions_app.operations.grants.apply_extension import GrantIsOver
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused

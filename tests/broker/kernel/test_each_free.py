@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 from django.db import connection
 
+from broker.kernel.each_free import AWHILE, each_free, for_a_while
 from broker.kernel.errors import Conflict
 from sessions_app.models import Notice
-from sessions_app.operations.sweep.each_free import AWHILE, each_free, for_a_while
 
 
 @pytest.fixture
