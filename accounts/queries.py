@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 
 from accounts.models import APIToken, Identity, Kind, SSHPublicKey
@@ -123,3 +124,14 @@ def _marked(text: str) -> APIToken | None:
     if token is not None:
         token.identity.bound_to = token.workflow
     return token
+
+
+def groups() -> list[str]:
+    """Return the names of all groups."""
+    return list(Group.objects.order_by("name").values_list("name", flat=True)[:200])
+
+
+def members(group: str) -> list[str]:
+    """Return the user names of a group's members."""
+    found = Identity.objects.filter(groups__name=group)
+    return list(found.order_by("username").values_list("username", flat=True))

@@ -32,3 +32,8 @@ def sees_others(identity: Identity) -> bool:
         AccessPolicy.objects.held_by(identity, *seeing).exists()
         or Cluster.objects.held_by(identity, *seeing).exists()
     )
+
+
+def may_look(identity: Identity) -> bool:
+    """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
+    return identity.is_superuser or identity.machines.exists() or sees_others(identity)

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from accounts.queries import groups, members
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import Environment, Risk
@@ -62,13 +63,13 @@ def _people(request: HttpRequest) -> Answer:
         elif act == "group":
             name = group_name(request.POST.get("group", ""))
             username = request.POST.get("member", "")
-            document = {"name": name, "members": sorted({*reads.members(name), username})}
+            document = {"name": name, "members": sorted({*members(name), username})}
             save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
             messages.success(request, f"{username} is in {name} now.")
             return redirect("welcome_step", "people")
     except StintError as error:
         context |= {"error": error, "form": act}
-    return {**context, "people": reads.people(), "groups": reads.groups()}
+    return {**context, "people": reads.people(), "groups": groups()}
 
 
 def _person(request: HttpRequest) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _policy(request: HttpRequest) -> Answer:
         return redirect("welcome_step", "done")
     return {
         "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": HOURS,
-        "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": reads.groups(),
+        "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": groups(),
     }  # fmt: skip
 
 

@@ -64,17 +64,6 @@ def people() -> Sequence[Identity]:
     return list(found.order_by("-pk")[:50])
 
 
-def groups() -> list[str]:
-    """Return the names of all groups."""
-    return list(Group.objects.order_by("name").values_list("name", flat=True)[:200])
-
-
-def members(group: str) -> list[str]:
-    """Return the user names of a group's members."""
-    found = Identity.objects.filter(groups__name=group)
-    return list(found.order_by("username").values_list("username", flat=True))
-
-
 def first_cluster() -> Cluster | None:
     """Return the newest cluster that has targets."""
     return Cluster.objects.live().filter(targets__removed_at__isnull=True).order_by("-pk").distinct().first()

@@ -13,11 +13,11 @@ from accounts.actors import actor_of
 from accounts.models import Identity, Kind
 from accounts.names import canonical_username
 from accounts.operations.create_identity import create_identity
+from accounts.queries import members
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.operations.catalogue.save_document import state_of
-from sessions_app.web.home.welcome_page import members
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import Outcome, press
 

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from accounts.models import Identity, Kind
+from accounts.queries import groups
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.operations.grants.end_all_of import end_all_of
@@ -17,7 +18,6 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.identities.reset_factors import reset_factors
 from sessions_app.operations.identities.unlink_provider import unlink_provider
 from sessions_app.queries.people import known_people
-from sessions_app.web.home.welcome_page import groups
 from sessions_app.web.identities import people_page as reads
 from sessions_app.web.identities.identity_form import add_identity, press_group
 from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form

@@ -23,7 +23,7 @@ from sessions_app.models import (
     TrustPolicy,
 )
 from sessions_app.queries.named import with_names
-from sessions_app.queries.people import known_people, sees_others
+from sessions_app.queries.people import known_people
 from sessions_app.queries.record import newest_visible
 from sessions_app.queries.upkeep import last_given_up
 from sessions_app.queries.ways import Way, ways_of
@@ -39,11 +39,6 @@ STATES = (
 PASSWORD_ALONE = ("password", "a password alone")
 # A machine that nothing was done with for so long is somebody's forgotten key.
 UNUSED_AFTER = dt.timedelta(days=30)
-
-
-def may_look(identity: Identity) -> bool:
-    """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
-    return identity.is_superuser or identity.machines.exists() or sees_others(identity)
 
 
 def states(reader: Identity) -> Sequence[tuple[str, str]]:

@@ -16,7 +16,7 @@ from broker.audit.models import AuditVerification
 from broker.audit.queries import last_number, latest_verification
 from broker.kernel import clock
 from broker.kernel.origins import at_port
-from sessions_app.web.identities.people_page import may_look
+from sessions_app.queries.people import may_look
 from sessions_app.web.shell.doors import SEEN
 from sessions_app.web.shell.pulse import count_unread, newest_notice
 from sessions_app.web.shell.setup import setup_of
