@@ -48,6 +48,24 @@ WITH {}
 SELECT m.refobjid::bigint, i.type, i.identity FROM mine m, pg_identify_object(classid, objid, 0) i
 WHERE m.deptype = 'o' AND m.classid <> 'pg_default_acl'::regclass ORDER BY 3
 """).format(sql.SQL(ACLS))
+# What roles of the server's own have: pg_shdepend leaves it out, for they can't be dropped.
+_OWNED_BY_FIXED = sql.SQL("""
+SELECT owner::bigint, i.type, i.identity FROM ({}) o(owner, classid, objid), pg_identify_object(classid, objid, 0) i
+WHERE owner = ANY (%(oids)s) AND NOT EXISTS (
+    SELECT FROM pg_type t WHERE classid = 'pg_type'::regclass AND t.oid = objid AND t.typrelid <> 0) AND i.type NOT IN ('index', 'toast table', 'composite type') AND i.identity !~ '\\[\\]$' ORDER BY 3
+""").format(sql.SQL(" UNION ALL ").join(
+    sql.SQL("SELECT {}, {}::regclass, oid FROM {}").format(sql.Identifier(owner), sql.Literal(catalogue), sql.Identifier(catalogue))
+    for catalogue, owner in {
+        "pg_class": "relowner", "pg_proc": "proowner", "pg_type": "typowner", "pg_namespace": "nspowner", "pg_operator": "oprowner",
+        "pg_largeobject_metadata": "lomowner", "pg_foreign_server": "srvowner", "pg_collation": "collowner", "pg_conversion": "conowner",
+        "pg_ts_config": "cfgowner", "pg_ts_dict": "dictowner", "pg_publication": "pubowner", "pg_extension": "extowner",
+    }.items()
+))  # fmt: skip
+_EVERYWHERE: LiteralString = """
+SELECT datname::text, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database ORDER BY 1
+"""
+# The first number that is not of the server's own.
+_FIRST_OWN = 16384
 # One that the table's owner, or a superuser, says is theirs is left out: nobody else may comment on it.
 _TRIGGERS: LiteralString = """
 SELECT tgname, identity, digest FROM (
@@ -161,7 +179,10 @@ def _things(
     """What the roles could have made, by database; the shared ones under no name."""
     own = parameters_of(server.place).database
     found = {SHARED: list(_shared(server, roles))}
-    for database, connectable in databases_of(server, list(roles), own).items():
+    where = databases_of(server, list(roles), own)
+    if _fixed(server, roles):
+        where |= dict(server.rows(_EVERYWHERE))
+    for database, connectable in where.items():
         if not connectable:
             continue  # nobody, the holder included, gets into it
         if database == server.connection.info.dbname:
@@ -191,12 +212,19 @@ def _shared(server: Server, roles: Mapping[int, str]) -> Iterator[Thing]:
         yield Thing(database, f"{roles[oid]} prepared the transaction {gid}", fix.as_string())
 
 
+def _fixed(server: Server, roles: Mapping[int, str]) -> list[int]:
+    """The roles of the server's own in whose name a member makes things: up to PostgreSQL 15, where no membership is without SET."""
+    return [oid for oid in roles if oid < _FIRST_OWN] if server.version < 16 else []
+
+
 def _in_database(there: Server, roles: Mapping[int, str], *, triggers: bool) -> Iterator[Thing]:
     database = there.connection.info.dbname
     keeper = sql.Identifier(parameters_of(there.place).reassign_to).as_string()
     if roles:
         values = {**asking(there, list(roles)), "like": given_by(list(roles.values()))}
-        for oid, type_, identity in there.rows_by_names(_OWNED, values):
+        fixed = {"oids": _fixed(there, roles)}
+        owned = there.rows_by_names(_OWNED_BY_FIXED, fixed) if fixed["oids"] else []
+        for oid, type_, identity in [*there.rows_by_names(_OWNED, values), *owned]:
             fix = f"ALTER {type_.upper()} {identity} OWNER TO {keeper};"
             yield Thing(database, f"{roles[oid]} owns {type_} {identity}", fix)
         for oid, privilege, type_, identity, grantee in there.rows_by_names(_GIVEN, values):

@@ -82,11 +82,14 @@ def _clean(
 def _clean_there(
     there: Server, roles: Sequence[str], oids: Sequence[int], owned: int, budget: Budget
 ) -> list[Json]:
+    # Anybody may make large objects by the hundred thousand; one statement gives them all away.
+    limit = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(f"{budget.left * 1000:.0f}ms"))
+    # Kept whether or not the rest can be given away: once somebody else has it, nothing tells that a holder had handed it on.
     with there.transaction():
-        # Anybody may make large objects by the hundred thousand; one statement gives them all away.
-        limit = sql.Literal(f"{budget.left * 1000:.0f}ms")
-        there.run(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
+        there.run(limit)
         taken = take_back(there, oids)
+    with there.transaction():
+        there.run(limit)
         _give_away(there, roles, owned)
         there.run(sql.SQL("DROP OWNED BY {}").format(_list(roles)))
     return list(taken[:TOLD])

@@ -1,5 +1,8 @@
-"""What is certain to be the holder's and would stay when the roles go: privileges that the grant's own roles gave others, triggers
-with a function of theirs, and foreign keys from their tables, which keep others from changing rows.
+"""What is certain to be the holder's and would stay when the roles go: privileges that the grant's own roles gave others, code of
+theirs, and foreign keys from their tables, which keep others from changing rows.
+
+Code is functions, procedures, aggregates and operators. What a holder copied is kept, and a function would open it to everybody as
+whoever keeps it; what has the name of something of the server's own runs as whoever comes by it, superusers among them.
 
 All of it is the act of roles that nobody else ever has, and that own what it rests on; so it is undone without a question.
 """
@@ -7,7 +10,7 @@ All of it is the act of roles that nobody else ever has, and that own what it re
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import LiteralString
 
 from psycopg import sql
@@ -18,6 +21,8 @@ from sessions_app.connectors.postgres.reach import ACLS, grant_word, grantee_wor
 
 # Anybody may make large objects, or tables where PUBLIC may, by the ten thousand, and give each away.
 BATCH = 500
+# So much of a holder's code is named where others made something with it.
+TOLD = 5
 
 _GIVEN = sql.SQL(
     """
@@ -27,11 +32,29 @@ FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_ident
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
 """
 ).format(sql.SQL(ACLS))
-_TRIGGER_FUNCTIONS: LiteralString = """
-SELECT DISTINCT i.identity FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid,
-     pg_identify_object('pg_proc'::regclass, p.oid, 0) i
-WHERE p.proowner = ANY (%(oids)s) AND c.relowner <> ALL (%(oids)s) ORDER BY 1
-"""
+# What an extension brought is the extension's.
+_CODE = sql.SQL("""
+WITH {}
+SELECT i.type, i.identity FROM mine m, pg_identify_object(m.classid, m.objid, 0) i
+WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = m.classid AND d.objid = m.objid AND d.deptype = 'e') ORDER BY 1, 2
+""").format(sql.SQL(ACLS))
+# What others made that rests on it, at any remove: it would go as well, columns with their values among it. A trigger may go.
+_RESTING = sql.SQL("""
+WITH RECURSIVE {}, rest(classid, objid) AS (
+    SELECT classid, objid FROM mine WHERE deptype = 'o' AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+    UNION SELECT n.classid, n.objid FROM rest r, LATERAL (
+        SELECT d.classid, d.objid FROM pg_depend d WHERE d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype IN ('n', 'a')
+        UNION ALL SELECT 'pg_class'::regclass, w.ev_class FROM pg_rewrite w WHERE r.classid = 'pg_rewrite'::regclass AND w.oid = r.objid) n),
+owners(classid, objid, owner) AS (
+    SELECT r.classid, r.objid, c.relowner FROM rest r JOIN pg_class c ON c.oid = CASE r.classid
+        WHEN 'pg_class'::regclass THEN r.objid
+        WHEN 'pg_attrdef'::regclass THEN (SELECT adrelid FROM pg_attrdef WHERE oid = r.objid)
+        WHEN 'pg_constraint'::regclass THEN (SELECT conrelid FROM pg_constraint WHERE oid = r.objid)
+        WHEN 'pg_policy'::regclass THEN (SELECT polrelid FROM pg_policy WHERE oid = r.objid) END
+    UNION ALL SELECT r.classid, r.objid, p.proowner FROM rest r JOIN pg_proc p ON r.classid = 'pg_proc'::regclass AND p.oid = r.objid)
+SELECT i.type, i.identity FROM owners, pg_identify_object(classid, objid, 0) i WHERE owner <> ALL (%(oids)s) ORDER BY 2 LIMIT 5
+""").format(sql.SQL(ACLS))
 _KEYS: LiteralString = """
 SELECT i.identity, k.conname::text FROM pg_constraint k JOIN pg_class o ON o.oid = k.conrelid JOIN pg_class c ON c.oid = k.confrelid,
      pg_identify_object('pg_class'::regclass, o.oid, 0) i
@@ -49,11 +72,7 @@ def take_back(there: Server, oids: Sequence[int]) -> list[str]:
 
     Has to come before what they own is given away: only the owner's privileges are enough for it. Raises ConnectorError.
     """
-    done = list(_privileges(there, oids))
-    for (identity,) in there.rows_by_names(_TRIGGER_FUNCTIONS, {"oids": list(oids)}):
-        # A trigger is its table's owner's to drop; with its function it goes whoever owns the table.
-        there.run(sql.SQL("DROP FUNCTION {} CASCADE").format(_spelt(identity)))
-        done.append(f"trigger function {identity}")
+    done = [*_privileges(there, oids), *_code(there, oids)]
     for identity, name in there.rows_by_names(_KEYS, {"oids": list(oids)}):
         there.run(
             sql.SQL("ALTER TABLE {} DROP CONSTRAINT {} CASCADE").format(
@@ -79,6 +98,34 @@ def _privileges(there: Server, oids: Sequence[int]) -> Iterator[str]:
                 )
             )
         yield f"privileges of {grantee} on {len(identities)} × {word.lower()}"
+
+
+def _code(there: Server, oids: Sequence[int]) -> Iterator[str]:
+    """A trigger on somebody else's table is theirs to drop; with its function it goes whoever owns the table."""
+    asked = {"oids": list(oids), "shared": False, "like": ["%"]}
+    dropped: dict[str, list[str]] = defaultdict(list)
+    for type_, identity in there.rows_by_names(_CODE, asked):
+        dropped["OPERATOR" if type_ == "operator" else "ROUTINE"].append(identity)
+        yield f"{type_} {identity}"
+    if dropped and (resting := there.rows_by_names(_RESTING, asked)):
+        raise _rested_on(there, resting, dropped)
+    for word, identities in dropped.items():
+        for start in range(0, len(identities), BATCH):
+            names = sql.SQL(", ").join(map(_spelt, identities[start : start + BATCH]))
+            # With one goes what rests on it, others of these among them.
+            there.run(sql.SQL("DROP {} IF EXISTS {} CASCADE").format(_spelt(word), names))
+
+
+def _rested_on(
+    there: Server, resting: Sequence[tuple[str, str]], code: Mapping[str, Sequence[str]]
+) -> ConnectorError:
+    what = ", ".join(f"{type_} {identity}" for type_, identity in resting)
+    mine = " ".join(f"ALTER {word} {one} OWNER TO …;" for word, names in code.items() for one in names[:TOLD])
+    return ConnectorError(
+        f"{there.place.target.name}: in database {there.connection.info.dbname} others made {what} with code of the grant's holder, "
+        f"and it would go with that. Let an administrator drop it, or give the code to whoever answers for it: {mine}",
+        permanent=True,
+    )
 
 
 def take_back_memberships(server: Server, oids: Sequence[int]) -> list[str]:

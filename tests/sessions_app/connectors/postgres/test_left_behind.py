@@ -1,0 +1,224 @@
+"""Code and doors that a hostile holder leaves for others to run into are gone with the grant, or keep it from ending."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psycopg
+import pytest
+
+from sessions_app.connectors.base import ConnectorError
+
+
+@pytest.fixture(autouse=True)
+def room(shop):
+    """A schema in which a template may make things, on the way of whoever looks there, and somebody who passes by."""
+    shop.admin("CREATE ROLE maker; CREATE ROLE passer LOGIN; GRANT maker TO stint_broker WITH ADMIN OPTION")
+    shop.admin(
+        "CREATE SCHEMA room; GRANT USAGE ON SCHEMA room TO PUBLIC; GRANT CREATE ON SCHEMA room TO maker, stint_kept"
+    )
+    shop.admin("GRANT USAGE ON SCHEMA app TO maker; GRANT SELECT ON app.orders TO maker")
+    yield
+    shop.admin("DROP SCHEMA room CASCADE")
+    shop.admin("REASSIGN OWNED BY maker, passer TO CURRENT_USER; DROP OWNED BY maker, passer CASCADE")
+    shop.admin("DROP ROLE maker, passer")
+
+
+def hold(given, *statements: str) -> None:
+    with given.login() as session:
+        for statement in statements:
+            session.execute(statement)
+
+
+def as_passer(shop, statement: str) -> list[tuple]:
+    with shop.server.admin("shop") as session:
+        session.execute("SET ROLE passer")
+        return session.execute(statement).fetchall()
+
+
+def told(session: psycopg.Connection, query: str) -> object:
+    """What a query answers; the refusal where there is no such thing any more."""
+    try:
+        (answer,) = session.execute(query).fetchall()[0]
+    except psycopg.Error as error:
+        return error
+    return answer
+
+
+def refusal(given) -> str | None:
+    """Why a revoke does not end the grant; None when it does."""
+    try:
+        assert given.revoke().gone
+    except ConnectorError as error:
+        return error.message
+    return None
+
+
+def test_a_function_opens_to_nobody_what_its_maker_copied(shop):
+    """Both would belong to the role that keeps what holders made, and the function runs as that role for everybody."""
+    given = shop.give("ROLE maker")
+    hold(given, "CREATE TABLE room.copy AS SELECT * FROM app.orders",
+         "CREATE FUNCTION room.door() RETURNS SETOF room.copy SECURITY DEFINER LANGUAGE sql AS 'SELECT * FROM room.copy'")  # fmt: skip
+    assert len(as_passer(shop, "SELECT * FROM room.door()")) == 2
+    evidence = given.revoke()
+    assert evidence.gone
+    assert "function room.door()" in evidence.detail["databases"]["shop"]["taken_back"]
+    with pytest.raises(psycopg.Error):
+        as_passer(shop, "SELECT * FROM room.door()")
+    assert shop.admin("SELECT count(*) FROM room.copy") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("made", "runs"),
+    [(["CREATE FUNCTION room.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT ''trap'''"], "SELECT lower('A'::varchar)"),
+     (["CREATE FUNCTION room.same(varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT ''trap'''",
+       "CREATE OPERATOR room.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = room.same)"], "SELECT 'a'::varchar = 'a'::varchar"),
+     (["CREATE OPERATOR room.### (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)"], "SELECT 'tr'::text ### 'ap'::text"),
+     (["CREATE FUNCTION room.step(text, varchar) RETURNS text LANGUAGE sql AS 'SELECT ''trap'''",
+       "CREATE AGGREGATE room.max(varchar) (SFUNC = room.step, STYPE = text)"], "SELECT max('a'::varchar)")],
+    ids=["function", "operator", "operator of the server's own", "aggregate"],
+)  # fmt: skip
+def test_code_that_lies_in_an_administrators_way_is_gone_with_the_grant(shop, made, runs):
+    """A superuser runs it by calling something of the server's own without its schema, whatever its privileges say."""
+    given = shop.give("ROLE maker")
+    hold(given, *made)
+    with shop.server.admin("shop") as admin:
+        admin.execute("SET search_path = pg_catalog, room")
+        assert told(admin, runs) == "trap"
+        assert given.revoke().gone
+        assert told(admin, runs) != "trap"
+    assert shop.admin("SELECT count(*) FROM pg_proc WHERE pronamespace = 'room'::regnamespace") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "others",
+    ["CREATE VIEW app.seen AS SELECT room.f() AS x", "CREATE TABLE app.seen (x int DEFAULT room.f())",
+     "CREATE VIEW app.seen AS SELECT * FROM room.own", "CREATE TABLE app.seen (x int GENERATED ALWAYS AS (room.f()) STORED)"],
+)  # fmt: skip
+def test_what_others_made_with_a_holders_code_is_not_lost_but_told(shop, others):
+    given = shop.give("ROLE maker")
+    hold(
+        given,
+        "CREATE FUNCTION room.f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'",
+        "CREATE VIEW room.own AS SELECT room.f() AS x",
+    )
+    shop.admin(others)
+    try:
+        said = refusal(given)
+        assert said is not None
+        assert "app.seen" in said
+        assert "ALTER ROUTINE room.f() OWNER TO" in said
+        with pytest.raises(psycopg.OperationalError):
+            given.login()
+        shop.admin("ALTER ROUTINE room.f() OWNER TO CURRENT_USER")
+        assert given.revoke().gone
+    finally:
+        shop.admin("DROP VIEW app.seen" if "VIEW" in others.split()[1] else "DROP TABLE app.seen")
+
+
+def test_many_functions_go_together(shop):
+    given = shop.give("ROLE maker")
+    hold(given, "DO $$ BEGIN FOR i IN 1..1200 LOOP EXECUTE format('CREATE FUNCTION room.f%s() RETURNS int LANGUAGE sql AS"
+                " ''SELECT 1''', i); END LOOP; END $$", "CREATE PROCEDURE room.p(int) LANGUAGE sql AS 'SELECT 1'")  # fmt: skip
+    evidence = given.revoke()
+    assert evidence.gone
+    assert shop.admin("SELECT count(*) FROM pg_proc WHERE pronamespace = 'room'::regnamespace") == [(0,)]
+
+
+def test_what_was_given_to_a_role_of_the_servers_own_keeps_the_grant_from_ending(shop):
+    """Up to PostgreSQL 15 a member makes things in such a role's name, and the server does not write down whose they are."""
+    if shop.major >= 16:
+        pytest.skip("a member can't act in the name of the role")
+    shop.admin("GRANT CREATE ON SCHEMA room TO PUBLIC")
+    given = shop.give("ROLE pg_read_all_data")
+    hold(given, "SET ROLE pg_read_all_data",
+         "CREATE FUNCTION room.door() RETURNS SETOF app.invoices SECURITY DEFINER LANGUAGE sql AS 'SELECT * FROM app.invoices'",
+         "CREATE VIEW room.window AS SELECT * FROM app.invoices", "GRANT SELECT ON room.window TO PUBLIC")  # fmt: skip
+    as_passer(shop, "SELECT * FROM room.door()")
+    with pytest.raises(ConnectorError) as caught:
+        given.revoke()
+    assert not shop.connector.verify(given.lease).gone
+    for fix in (
+        'ALTER FUNCTION room.door() OWNER TO "stint_kept";',
+        'ALTER VIEW room."window" OWNER TO "stint_kept";',
+    ):
+        assert fix in caught.value.message
+        shop.admin(fix)
+    assert given.revoke().gone
+
+
+def test_a_server_and_a_mapping_for_others_are_left_to_nobody(shop):
+    """Who keeps what holders made may have no server, so that an administrator has to; nobody can use it meanwhile, or after."""
+    shop.admin("CREATE FOREIGN DATA WRAPPER far; GRANT USAGE ON FOREIGN DATA WRAPPER far TO maker")
+    try:
+        given = shop.give("ROLE maker")
+        hold(given, "CREATE SERVER away FOREIGN DATA WRAPPER far", "CREATE USER MAPPING FOR PUBLIC SERVER away OPTIONS (password 'x')",
+             "CREATE USER MAPPING FOR CURRENT_USER SERVER away", "GRANT USAGE ON FOREIGN SERVER away TO PUBLIC")  # fmt: skip
+        ends_after_whoever_may_has_it(shop, given)
+        assert shop.admin("SELECT count(*) FROM pg_user_mappings WHERE usename ~ '^stint_[0-9a-f]'") == [(0,)]
+        assert shop.admin("SELECT has_server_privilege('passer', 'away', 'USAGE')") == [(False,)]
+    finally:
+        shop.admin("DROP FOREIGN DATA WRAPPER far CASCADE")
+
+
+def test_what_was_handed_on_is_gone_though_something_else_can_not_be_given_away(shop):
+    """Else an administrator, who runs what is told, would make the gift the keeper's own."""
+    shop.admin("GRANT CREATE ON DATABASE shop TO maker")
+    try:
+        given = shop.give("ROLE maker")
+        hold(given, "CREATE PUBLICATION p", "CREATE TABLE room.copy AS SELECT * FROM app.orders", "GRANT SELECT ON room.copy TO PUBLIC",
+             "CREATE FUNCTION room.door() RETURNS SETOF room.copy SECURITY DEFINER LANGUAGE sql AS 'SELECT * FROM room.copy'")  # fmt: skip
+        ends_after_whoever_may_has_it(shop, given)
+        assert shop.admin("SELECT has_table_privilege('passer', 'room.copy', 'SELECT')") == [(False,)]
+        assert shop.admin("SELECT count(*) FROM pg_proc WHERE proname = 'door'") == [(0,)]
+    finally:
+        shop.admin("DROP PUBLICATION IF EXISTS p; REVOKE CREATE ON DATABASE shop FROM maker")
+
+
+def ends_after_whoever_may_has_it(shop, given) -> None:
+    said = refusal(given)
+    assert said is not None
+    told_sql = said[said.index("REASSIGN OWNED BY") :]
+    shop.admin(told_sql)
+    assert given.revoke().gone
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["CREATE SCHEMA den CREATE TABLE t () CREATE VIEW v AS SELECT 1", "CREATE PUBLICATION p", "CREATE DOMAIN room.d AS text CHECK (VALUE <> '')",
+     "CREATE COLLATION room.c (provider = libc, locale = 'C')", "CREATE CONVERSION room.k FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1",
+     "CREATE TEXT SEARCH CONFIGURATION room.s (COPY = simple)", "CREATE TEXT SEARCH DICTIONARY room.w (TEMPLATE = simple)",
+     "CREATE TYPE room.y AS RANGE (subtype = int4)", "CREATE MATERIALIZED VIEW room.m AS SELECT * FROM app.orders",
+     "CREATE TABLE room.q (x app.orders, y int GENERATED ALWAYS AS (1) STORED)", "CREATE EXTENSION hstore SCHEMA room"],
+)  # fmt: skip
+def test_whatever_a_holder_makes_the_grant_ends_or_says_what_to_run(shop, made):
+    shop.admin("GRANT CREATE ON DATABASE shop TO maker")
+    given = shop.give("ROLE maker")
+    try:
+        hold(given, made)
+        if (said := refusal(given)) is not None:
+            assert "Let an administrator run" in said
+            shop.admin("GRANT CREATE ON DATABASE shop TO stint_kept")
+            assert given.revoke().gone
+        assert shop.connector.verify(given.lease).gone
+        assert shop.admin("SELECT count(*) FROM pg_roles WHERE rolname ~ '^stint_[0-9a-f]{32}'") == [(0,)]
+    finally:
+        shop.admin("REVOKE CREATE ON DATABASE shop FROM maker, stint_kept")
+        shop.admin(
+            "DROP PUBLICATION IF EXISTS p; DROP SCHEMA IF EXISTS den CASCADE; DROP EXTENSION IF EXISTS hstore"
+        )
+
+
+def test_rows_and_cursors_and_locks_of_a_session_end_with_it(shop):
+    given = shop.give("ROLE maker")
+    with contextlib.closing(given.login()) as session:
+        session.execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM app.orders")
+        session.execute("SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8)")
+        session.execute("BEGIN")
+        session.execute("LOCK TABLE app.orders IN ACCESS SHARE MODE")
+        session.execute("SELECT pg_notify('news', 'x'), pg_export_snapshot()")
+        assert given.revoke().gone
+    assert shop.admin(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' OR relation = 'app.orders'::regclass"
+    ) == [(0,)]
+    assert shop.admin("SELECT count(*) FROM pg_cursors") == [(0,)]
