@@ -113,7 +113,19 @@ def _code(there: Server, oids: Sequence[int]) -> Iterator[str]:
         for start in range(0, len(identities), BATCH):
             names = sql.SQL(", ").join(map(_spelt, identities[start : start + BATCH]))
             # With one goes what rests on it, others of these among them.
-            there.run(sql.SQL("DROP {} IF EXISTS {} CASCADE").format(_spelt(word), names))
+            _drop(there, sql.SQL("DROP {} IF EXISTS {} CASCADE").format(_spelt(word), names))
+
+
+def _drop(there: Server, statement: sql.Composed) -> None:
+    try:
+        there.run(statement)
+    except ConnectorError as error:
+        if not error.permanent:
+            raise
+        where = there.connection.info.dbname
+        raise ConnectorError(
+            f"{error} Let an administrator run in database {where}: {statement.as_string()};", permanent=True
+        ) from None
 
 
 def _rested_on(

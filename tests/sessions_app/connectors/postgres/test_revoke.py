@@ -97,10 +97,10 @@ def test_what_a_holder_made_in_several_databases_goes_to_a_role_that_can_do_noth
     ) == [(False,)]
 
 
-def test_a_function_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_run(shop):
+def test_a_collation_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_run(shop):
     given = shop.give()
     with given.login() as session:
-        session.execute("CREATE FUNCTION room.trap() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
+        session.execute("CREATE COLLATION room.trap (provider = libc, locale = 'C')")
         shop.admin("REVOKE ALL ON SCHEMA room FROM PUBLIC")
         with pytest.raises(ConnectorError) as caught:
             given.revoke()
@@ -110,9 +110,23 @@ def test_a_function_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_
     assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
     shop.admin("GRANT CREATE ON SCHEMA room TO stint_kept")
     assert given.revoke().gone
-    assert shop.admin("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'trap'") == [
+    assert shop.admin("SELECT collowner::regrole::text FROM pg_collation WHERE collname = 'trap'") == [
         ("stint_kept",)
     ]
+
+
+def test_a_function_that_stint_can_not_reach_fails_the_end_and_says_what_to_run(shop):
+    given = shop.give()
+    with given.login() as session:
+        session.execute("CREATE FUNCTION room.trap() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
+        shop.admin("REVOKE ALL ON SCHEMA room FROM PUBLIC")
+        with pytest.raises(ConnectorError, match="Let an administrator run in database shop: ") as caught:
+            given.revoke()
+        assert dead(session)
+    assert caught.value.permanent
+    told = caught.value.message
+    shop.admin(told[told.index("DROP ROUTINE") :])
+    assert given.revoke().gone
 
 
 def test_prepared_transactions_that_hold_locks_are_rolled_back(shop):
