@@ -93,7 +93,9 @@ def test_what_is_refused_says_why_and_how_to_ask_for_it(place, visit):
     with alice.expect_response(lambda answer: answer.url.endswith("/run/")) as answered:
         row.get_by_role("button", name="Run").click()
     assert answered.value.status == 403
-    expect(row.get_by_role("alert")).to_contain_text("Not allowed")
+    expect(row.get_by_label("word")).to_have_accessible_description(
+        re.compile("Not allowed: word: Not small")
+    )
     expect(row.get_by_label("word")).to_have_value("Not small")
     expect(alice.locator("#log")).to_contain_text("echo say 'Not small'")
     ask = alice.get_by_role("link", name="Ask for this command")

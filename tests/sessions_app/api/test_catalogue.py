@@ -87,7 +87,7 @@ def test_nobody_else_saves_or_publishes(api, who):
 def test_a_draft_that_can_not_be_read_names_its_lines(api):
     answer = api("admin").post("/command-sets", {"source": "name: x\nkind: shell\n"})
     assert answer.status_code == 400
-    assert any("line 2" in text for text in answer.body["fields"]["source"])
+    assert any("Line 2" in text for text in answer.body["fields"]["source"])
 
 
 def test_what_the_linter_says_stops_the_publishing_or_needs_a_reason(api):

@@ -91,7 +91,7 @@ def test_a_secret_may_stand_in_the_environment_or_a_file_of_the_server(world, tm
         ("{password: 7}", "needs the secret itself"),
         (f"{{password: {STORED}}}", "no secret is stored"),
         ("{}", "missing"),
-        ("{password: x, retries: 0}", "greater than or equal to 1"),
+        ("{password: x, retries: 0}", "must be at least 1"),
         ("{password: x, passwort: y}", "passwort"),
     ],
 )

@@ -258,7 +258,7 @@ def test_what_people_are_told_of_the_start_is_when_the_change_begins(world, tomo
         Notice.objects.filter(identity=who).latest("pk").body for who in (world.bob, world.alice)
     )
     assert f"Start: {begins}" in asked
-    assert f"It starts {begins} by itself" in approved
+    assert f"It starts {begins} and ends automatically." in approved
 
 
 def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
