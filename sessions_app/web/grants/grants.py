@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -32,6 +34,8 @@ from sessions_app.web.shell.doors import ACT, back, page, who
 from sessions_app.web.shell.forms import typed_duration
 from sessions_app.web.shell.home_page import LIVE, run_counts
 from sessions_app.web.shell.pages import page_of
+
+View = Callable[[HttpRequest, str], HttpResponse]
 
 SHOW = ("mine", "now", "all")
 
@@ -98,19 +102,37 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
     return _detail(request, ref)
 
 
+def stays_at(form: str) -> Callable[[View], View]:
+    """Return a decorator for what one of the forms of the page asks for: an error stands at that form, with what was typed."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def answer(request: HttpRequest, ref: str) -> HttpResponse:
+            try:
+                return view(request, ref)
+            except NotFound:
+                raise
+            except StintError as error:
+                return _detail(request, ref, error, form)
+
+        return answer
+
+    return decorate
+
+
 def _detail(
     request: HttpRequest,
     ref: str,
     error: StintError | None = None,
     form: str = "",
-    failed: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """``form`` is what was sent, ``failed`` the command whose form it was; ``issued`` is shown and kept nowhere. Of a form
-    that is not there any more, the page says above all what is wrong.
+    """``form`` is what was sent; ``issued`` is shown and kept nowhere. Of a form that is not there any more, the page says above
+    all what is wrong.
     """
     grant = find_grant(request, ref)
     live = _page(request, grant)
+    failed = request.POST.get("index", "") if form == "run" else ""
     context = {
         "live": live,
         "grant": grant,
@@ -143,6 +165,7 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
+@stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
     """Ask that a gateway runs one allowed command, and go where its output will be."""
     grant = find_grant(request, ref)
@@ -153,53 +176,40 @@ def run(request: HttpRequest, ref: str) -> HttpResponse:
         for name, value in request.POST.items()
         if name.startswith(prefix) and isinstance(value, str)
     }
-    try:
-        order = order_command(
-            grant_id=grant.pk,
-            actor=who(request),
-            target=request.POST.get("target", ""),
-            index=index if index is not None else -1,
-            values=values,
-            client_address=address_of(request),
-            now=clock.now(),
-        )
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "run", failed=request.POST.get("index", ""))
+    order = order_command(
+        grant_id=grant.pk,
+        actor=who(request),
+        target=request.POST.get("target", ""),
+        index=index if index is not None else -1,
+        values=values,
+        client_address=address_of(request),
+        now=clock.now(),
+    )
     query = urlencode({"order": order.pk, "target": request.POST.get("target", "")})
     return redirect(f"{reverse('grant', args=[ref])}?{query}#log")
 
 
 @page(ACT)
+@stays_at("credential")
 def credential(request: HttpRequest, ref: str) -> HttpResponse:
     """Show, this once, what a grant is used with on a target."""
-    try:
-        issued = issue_credential(
-            grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
-            now=clock.now(),
-        )  # fmt: skip
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "credential")
+    issued = issue_credential(
+        grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
+        now=clock.now(),
+    )  # fmt: skip
     return _detail(request, ref, issued=issued)
 
 
 @page(ACT)
+@stays_at("release")
 def release(request: HttpRequest, ref: str) -> HttpResponse:
     """Let a held grant go on."""
-    try:
-        release_grant(
-            grant_id=find_grant(request, ref).pk,
-            actor=who(request),
-            note=request.POST.get("note", ""),
-            now=clock.now(),
-        )
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "release")
+    release_grant(
+        grant_id=find_grant(request, ref).pk,
+        actor=who(request),
+        note=request.POST.get("note", ""),
+        now=clock.now(),
+    )
     messages.success(request, f"{ref} may go on.")
     return back(request, "grant", ref)
 
@@ -216,21 +226,17 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
+@stays_at("end")
 def end(request: HttpRequest, ref: str) -> HttpResponse:
     """End a grant; with ``kill`` running commands are cut even where they might finish."""
     kill = request.POST.get("kill") == "1"
-    try:
-        grant = stop_grant(
-            grant_id=find_grant(request, ref).pk,
-            actor=who(request),
-            now=clock.now(),
-            note=request.POST.get("note", ""),
-            kill=kill,
-        )
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "end")
+    grant = stop_grant(
+        grant_id=find_grant(request, ref).pk,
+        actor=who(request),
+        now=clock.now(),
+        note=request.POST.get("note", ""),
+        kill=kill,
+    )
     messages.success(
         request, f"{grant.ref} is ending: {'everything is cut' if kill else 'nothing new runs from now on'}."
     )
@@ -238,19 +244,15 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
+@stays_at("extend")
 def extend(request: HttpRequest, ref: str) -> HttpResponse:
     """Ask that an own grant ends later."""
     text = request.POST.get("seconds", "")
     seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
-    try:
-        asked = extend_grant(
-            grant_id=find_grant(request, ref).pk, requester=who(request), seconds=seconds,
-            reason=request.POST.get("reason", ""), now=clock.now(),
-        )  # fmt: skip
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "extend")
+    asked = extend_grant(
+        grant_id=find_grant(request, ref).pk, requester=who(request), seconds=seconds,
+        reason=request.POST.get("reason", ""), now=clock.now(),
+    )  # fmt: skip
     if asked.state == RequestState.APPROVED:
         messages.success(request, f"{ref} ends {say_duration(seconds)} later.")
     else:
@@ -259,17 +261,11 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
+@stays_at("delegate")
 def delegate(request: HttpRequest, ref: str) -> HttpResponse:
     """Hand on what an own grant allows, for no longer than it lasts."""
     grant = find_grant(request, ref)
-    try:
-        made = delegate_grant(
-            grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now()
-        )
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "delegate")
+    made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
     messages.success(request, f"{made.holder} has {made.ref} now. It ends with {ref} at the latest.")
     return back(request, "grant", ref)
 
@@ -286,18 +282,14 @@ def _part(request: HttpRequest, grant: Grant) -> Part:
 
 
 @page(ACT)
+@stays_at("review")
 def review(request: HttpRequest, ref: str) -> HttpResponse:
     """Say what was found behind broken glass."""
-    try:
-        review_break_glass(
-            grant_id=find_grant(request, ref).pk,
-            reviewer=who(request),
-            note=request.POST.get("note", ""),
-            now=clock.now(),
-        )
-    except NotFound:
-        raise
-    except StintError as error:
-        return _detail(request, ref, error, "review")
+    review_break_glass(
+        grant_id=find_grant(request, ref).pk,
+        reviewer=who(request),
+        note=request.POST.get("note", ""),
+        now=clock.now(),
+    )
     messages.success(request, f"{ref} is reviewed.")
     return back(request, "grant", ref)
