@@ -314,6 +314,9 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
+        if detail["type"] == "too_short" and _written(data, path):
+            # Only because what is in it is wrong, which is said there.
+            continue
         message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
     return found

@@ -106,3 +106,12 @@ def test_a_policy_says_what_may_stand_there(changes, said):
     )
     found = [one.said for one in problems("policies", json.dumps({**load_yaml(text), **changes}))]
     assert any(one.startswith(said) for one in found), found
+
+
+def test_a_list_with_one_wrong_entry_is_not_said_to_be_empty_as_well():
+    text = FILES["clusters/web.yaml"]
+    data = load_yaml(text)
+    data["targets"] = [{**data["targets"][0], "port": "no port"}]
+    with pytest.raises(DocumentError) as caught:
+        read_one("clusters/web.yaml", json.dumps(data))
+    assert [problem.path for problem in caught.value.problems] == ["targets[0].port"]
