@@ -5,6 +5,7 @@ Real OpenSSH, the web process as in production, and PagerDuty on the wire as it 
 
 from __future__ import annotations
 
+import itertools
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -25,11 +26,11 @@ from tests.support.outside import (
 )
 from tests.support.site import serve
 
-ID = "Q1ABCDEF2GHIJK"
-REF = f"pagerduty:{ID}"
+ID = "Q1ABCDEF2GHI"
 SECRET = "secret-of-the-subscription"
 ON_CALL = ("alice@example.com",)
 LONG = 30
+_numbers = itertools.count(10)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,10 @@ def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Plac
 
 @pytest.fixture(scope="module")
 def pagerduty(place) -> Iterator[Outside]:
-    """An open incident of the service nginx, for which alice is on call, and a policy that rests on it."""
+    """PagerDuty, and a policy that rests on its incidents."""
     from broker.kernel import clock
 
     with outside() as system:
-        tell_pagerduty(system, ID, on_call=ON_CALL, service={"id": "PIJ90N7", "summary": "nginx"})
         terms = yaml.safe_load(place.world.catalogue["policies/web-work.yaml"])
         terms |= {
             "incident": {"on_call": ["on-call"], "max_duration": "2h"},
@@ -77,7 +77,15 @@ def site(place, pagerduty, tmp_path_factory) -> Iterator[str]:
         yield address
 
 
-def respond(place, who=None):
+@pytest.fixture
+def incident(pagerduty) -> str:
+    """The id of an open incident of the service nginx, for which alice is on call; each test has its own."""
+    number = f"{ID}{next(_numbers)}"
+    tell_pagerduty(pagerduty, number, on_call=ON_CALL, service={"id": "PIJ90N7", "summary": "nginx"})
+    return number
+
+
+def respond(place, incident, who=None):
     """Ask for access for the incident, as somebody who is woken up does: no reason, no parameters."""
     from broker.kernel import clock
     from sessions_app.models import Grant, Sweeper
@@ -85,7 +93,9 @@ def respond(place, who=None):
 
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
-    ask = replace(place.world.ask(), kind="incident", workflow=REF, reason="", parameters={})
+    ask = replace(
+        place.world.ask(), kind="incident", workflow=f"pagerduty:{incident}", reason="", parameters={}
+    )
     request = request_access(requester=who or place.world.alice, ask=ask, now=now)
     grant = Grant.objects.get(request=request)
     eventually(lambda: grant.refresh_from_db() or grant.state == "active", within=LONG)
@@ -105,16 +115,16 @@ def deliver(site: str, body: bytes, headers: dict[str, str]) -> int:
         return error.code
 
 
-def test_only_who_pagerduty_says_is_on_call_gets_in(place, pagerduty):
+def test_only_who_pagerduty_says_is_on_call_gets_in(place, incident):
     from sessions_app.operations.requests.request_access import RequestRefused
 
     with pytest.raises(RequestRefused, match="dora is not on call for"):
-        respond(place, place.world.dora)
+        respond(place, incident, place.world.dora)
 
 
-def test_a_forged_or_unsigned_delivery_ends_nothing(place, pagerduty, site):
-    grant = respond(place)
-    resolved = pagerduty_event(ID, "incident.resolved", "resolved")
+def test_a_forged_or_unsigned_delivery_ends_nothing(place, incident, site):
+    grant = respond(place, incident)
+    resolved = pagerduty_event(incident, "incident.resolved", "resolved")
     for headers in ({}, signed_by_pagerduty("guessed", resolved)):
         assert deliver(site, resolved, headers) == HTTPStatus.UNAUTHORIZED
     assert place.ssh("true").returncode == 0
@@ -123,11 +133,11 @@ def test_a_forged_or_unsigned_delivery_ends_nothing(place, pagerduty, site):
 
 
 def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_resolved(
-    place, pagerduty, site
+    place, pagerduty, incident, site
 ):
     from sessions_app.operations.requests.request_access import RequestRefused
 
-    grant = respond(place)
+    grant = respond(place, incident)
     user = f"{grant.ref}.web-1"
     assert grant.request.state == "approved"
     assert not grant.request.approvals.exists()
@@ -137,8 +147,8 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     assert neighbour.returncode != 0
     assert b"haproxy" in neighbour.stderr
     with place.running("sleep", user=user) as (client, tag):
-        resolved = pagerduty_event(ID, "incident.resolved", "resolved", "01ABC2")
-        tell_pagerduty(pagerduty, ID, "resolved")
+        resolved = pagerduty_event(incident, "incident.resolved", "resolved", "01ABC2")
+        tell_pagerduty(pagerduty, incident, "resolved")
         assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
         eventually(lambda: not on_target(tag), within=LONG)
         assert client.wait(LONG) == 255
@@ -149,8 +159,8 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     assert all(lease.gone_at for lease in grant.leases.all())
     # Neither asking again nor the same delivery again opens anything.
     with pytest.raises(RequestRefused):
-        respond(place)
+        respond(place, incident)
     assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
-    reopened = pagerduty_event(ID, "incident.reopened", "triggered", "01ABC3")
+    reopened = pagerduty_event(incident, "incident.reopened", "triggered", "01ABC3")
     assert deliver(site, reopened, signed_by_pagerduty(SECRET, reopened)) == HTTPStatus.OK
     assert place.ssh("true", user=user).returncode != 0
