@@ -17,9 +17,13 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-_STANDING = """
-SELECT record_stands(), (SELECT contradiction FROM audit_standing WHERE log = %s AND incarnation = record_incarnation())
-"""
+# The condition that every decision has in its statement. Written out, for a function in SQL would be planned at each of them;
+# it is what `record_incarnation` says.
+STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
+    concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
+_STANDING = f"""
+SELECT {STANDS}, (SELECT contradiction FROM audit_standing WHERE log = %s AND incarnation = record_incarnation())
+"""  # noqa: S608  # fixed text
 _WRITE = """
 INSERT INTO audit_standing AS known (log, incarnation, contradiction, at)
 VALUES (%s, record_incarnation(), %s, clock_timestamp())

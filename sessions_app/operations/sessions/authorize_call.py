@@ -16,7 +16,7 @@ import structlog
 from pydantic import ValidationError
 
 from broker.audit.actor import ActorKind
-from broker.audit.standing import settle
+from broker.audit.standing import STANDS, settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Statement, moment, number, text
 from sessions_app.connectors.base import ConnectorError, Place
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 # when the definitions of its tools were read.
 _LIVE = Statement(
     "stint_authorize_call",
-    """
+    f"""
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
        v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token,
        k.id, k.jkt, CASE WHEN g.held_at IS NULL THEN '' ELSE 'held' END, c.connection::text, c.sealed_connection, l.made::text,
@@ -52,8 +52,8 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
    AND c.kind = 'mcp' AND c.name = $2::text
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
-   AND record_stands()
-""",
+   AND {STANDS}
+""",  # noqa: S608  # fixed text
 )
 
 

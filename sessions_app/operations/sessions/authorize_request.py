@@ -19,7 +19,7 @@ import structlog
 from django.db import OperationalError, connection
 
 from broker.audit.actor import ActorKind
-from broker.audit.standing import settle
+from broker.audit.standing import STANDS, settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Statement, number, text
 from sessions_app.operations.sessions.authorize_use import _bound, _kept
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 _LIVE = Statement(
     "stint_authorize_request",
-    """
+    f"""
 SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
   FROM sessions_app_grantcredential k
   JOIN sessions_app_grant g ON g.id = k.grant_id
@@ -44,8 +44,8 @@ SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
    AND g.state = 'active' AND g.held_at IS NULL AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
    AND (g.beat_before IS NULL OR g.beat_before > clock_timestamp())
    AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
-   AND i.is_active AND (i.owner_id IS NULL OR o.is_active) AND record_stands()
-""",
+   AND i.is_active AND (i.owner_id IS NULL OR o.is_active) AND {STANDS}
+""",  # noqa: S608  # fixed text
 )
 
 

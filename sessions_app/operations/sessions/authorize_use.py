@@ -11,7 +11,7 @@ from typing import Any, cast
 import structlog
 
 from broker.audit.actor import ActorKind
-from broker.audit.standing import settle
+from broker.audit.standing import STANDS, settle
 from broker.kernel.statement import Statement, moment, number, text
 from sessions_app.connectors.base import Place
 from sessions_app.models import CommandSetVersion
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 # One prepared statement over partial indexes, with the deadline in it: the clock decides, not what a worker did so far.
 _LIVE = Statement(
     "stint_authorize_use",
-    """
+    f"""
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
        g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
   FROM sessions_app_grant g
@@ -38,8 +38,8 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
    AND (g.beat_before IS NULL OR g.beat_before > greatest($3::timestamptz, clock_timestamp()))
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
-   AND ($4::text IS NULL OR g.ref = $4::text) AND record_stands()
-""",
+   AND ($4::text IS NULL OR g.ref = $4::text) AND {STANDS}
+""",  # noqa: S608  # fixed text
 )
 
 
