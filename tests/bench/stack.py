@@ -39,8 +39,10 @@ def _memory(report: Report, pid: int) -> None:
     time.sleep(IDLE_AFTER_S)
     sizes: dict[str, float] = {}
     for each in [pid, *_below(pid)]:
-        name = _name(each)
-        sizes[name] = sizes.get(name, 0) + _megabytes(each)
+        # A connection of the database may have been closed meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name, size = _name(each), _megabytes(each)
+            sizes[name] = sizes.get(name, 0) + size
     report.note(", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()))
     report.figure("whole stack, idle, proportional set size", sum(sizes.values()), "MB", most=400)
 
