@@ -57,7 +57,11 @@ class Node:
     async def begin(cls, known: Known, *, database: Database, question: Question[Any] = NOTHING) -> Node:
         """Return a node that has its lease. Raises Unavailable."""
         node = cls(known, database=database, reading=await database.run(clock.sync), question=question)
-        node.id = await node.lease.renew()
+        try:
+            node.id = await node.lease.renew()
+        except BaseException:
+            node.lease.stop()
+            raise
         return node
 
     def start(self) -> None:

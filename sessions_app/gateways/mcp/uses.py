@@ -168,6 +168,9 @@ class Uses:
         """Return this process as a gateway, beginning it with the first use. Raises Unavailable."""
         async with self._starting:
             if self._node is None:
+                if self._leaving is not None:
+                    # It closes all that is open by their common name.
+                    await asyncio.wait([self._leaving])
                 node = await Node.begin(self._known, database=self._ends)
                 node.lease.on_renewed = self._drop_unused
                 node.on_failed = functools.partial(self._fail, node)
