@@ -14,6 +14,7 @@ from celery import Celery, Task
 from celery.signals import before_task_publish, setup_logging
 from django.db import Error, connection
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from broker.kernel import clock
 
@@ -44,6 +45,7 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
         headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()
 
 
+TRANSPORT_ALIASES["redis"] = "broker.processes.transport:Transport"
 app = Celery("stint", task_cls=StintTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # What is bound to time has queues of its own, away from mail, webhooks and housekeeping.

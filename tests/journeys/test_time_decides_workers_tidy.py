@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -88,14 +88,31 @@ def worker(
         log.close()
 
 
-def sweeps(name: str) -> bool:
-    """Whether a sweeper of that name has been there in the last seconds."""
+def sweeps(name: str, since: dt.datetime | None = None) -> bool:
+    """Whether a sweeper of that name has been there since then, or in the last seconds."""
     from broker.kernel import clock
     from sessions_app.models import Sweeper
 
     return Sweeper.objects.filter(
-        name__startswith=name, seen_at__gt=clock.now() - dt.timedelta(seconds=8)
+        name__startswith=name, seen_at__gt=since or clock.now() - dt.timedelta(seconds=8)
     ).exists()
+
+
+@contextlib.contextmanager
+def locked(table: str) -> Iterator[Callable[[], bool]]:
+    """Let nobody else read a table meanwhile, and tell whether somebody waits for it."""
+    from django.db import connection, transaction
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+
+        def waits() -> bool:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = %s::regclass AND NOT granted)", [table]
+            )
+            return bool(cursor.fetchone()[0])
+
+        yield waits
 
 
 def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0) -> list[int]:
@@ -171,6 +188,27 @@ def test_a_queue_that_is_gone_is_one_line_in_the_log_of_each_process_and_no_more
     # Beat is a process of its own here.
     assert written.count("queue does not answer") <= 2, written
     assert "Traceback" not in written
+
+
+def test_a_worker_whose_queue_is_gone_in_the_middle_of_a_task_lives_on_and_works_again_when_the_queue_is_back(
+    place, valkey
+):
+    from broker.kernel import clock
+
+    with worker(place, valkey, "lives") as process:
+        eventually(lambda: sweeps("worker"), within=30)
+        # Beat asks each second which webhooks are due.
+        with locked("sessions_app_webhookendpoint") as somebody_waits:
+            eventually(somebody_waits, within=20)
+            os.kill(valkey.pid, signal.SIGKILL)
+            log = place.folder / "worker-lives.log"
+            eventually(lambda: "queue does not answer" in log.read_text(), within=20)
+        valkey.stop()
+        valkey.start()
+        back = clock.now()
+        eventually(lambda: sweeps("worker", since=back), within=30)
+        assert process.poll() is None, log.read_text()
+        assert "Unrecoverable" not in log.read_text()
 
 
 def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey):
