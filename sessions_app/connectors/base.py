@@ -60,12 +60,12 @@ class Place:
 class GrantSpec:
     """A grant as a connector needs it on one target.
 
-    ``token`` (32 hexadecimal digits) marks what is made for it there and opens nothing: every name on the target derives
-    from it. ``made`` and ``before`` are what an earlier call returned, if they are known.
+    ``mark`` (32 hexadecimal digits) names what is made for the grant there and opens nothing: every name on the target
+    derives from it. ``made`` and ``before`` are what an earlier call returned, if they are known.
     """
 
     grant_ref: str
-    token: str
+    mark: str
     holder: str
     place: Place
     commands: CompiledSet
@@ -82,7 +82,7 @@ class Lease:
     """
 
     grant_ref: str
-    token: str
+    mark: str
     place: Place
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Observed:
     it is and what is wrong with it.
     """
 
-    token: str
+    mark: str
     grant_ref: str = ""
     intact: bool = True
     detail: str = ""
@@ -143,7 +143,7 @@ class Connector(Protocol):
         """Make what the grant needs on one target, or mend it, and return what was made."""
 
     def revoke(self, lease: Lease) -> Evidence:
-        """Unmake everything that derives from the lease's token, read back, and return what was seen."""
+        """Unmake everything that derives from the lease's mark, read back, and return what was seen."""
 
     def verify(self, lease: Lease) -> Evidence:
         """Look for what is left of a grant, and change nothing."""

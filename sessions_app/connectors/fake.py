@@ -26,10 +26,10 @@ def place_of(target: TargetFacts) -> str:
 
 @dataclass
 class FakeConnector:
-    """``left`` maps a place and a grant's token to how many things of the grant are there.
+    """``left`` maps a place and a grant's mark to how many things of the grant are there.
 
     A target in ``down`` answers nothing; what ``stubborn`` names is not removed by a revoke; ``broken`` refuses to have
-    anything made, for good; ``tampered`` holds tokens whose things somebody changed. ``after`` is called once a thing was
+    anything made, for good; ``tampered`` holds marks whose things somebody changed. ``after`` is called once a thing was
     made and before the answer, and may raise.
     """
 
@@ -48,29 +48,29 @@ class FakeConnector:
         if spec.place.target.name in self.broken:
             raise ConnectorError(f"{spec.place.target.name} lets nothing be made.", permanent=True)
         with self._lock:
-            self.left[place_of(spec.place.target), spec.token] = 1
-            self.tampered.discard(spec.token)
+            self.left[place_of(spec.place.target), spec.mark] = 1
+            self.tampered.discard(spec.mark)
         self.after()
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made={"things": 1})
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"things": 1})
 
     def revoke(self, lease: Lease) -> Evidence:
         target = lease.place.target
         self._reach(target, "revoke")
         if target.name not in self.stubborn:
             with self._lock:
-                self.left.pop((place_of(target), lease.token), None)
+                self.left.pop((place_of(target), lease.mark), None)
         return self.verify(lease)
 
     def verify(self, lease: Lease) -> Evidence:
         self._reach(lease.place.target, "verify")
-        left = self.left.get((place_of(lease.place.target), lease.token), 0)
+        left = self.left.get((place_of(lease.place.target), lease.mark), 0)
         return Evidence(gone=left == 0, detail={"left": left})
 
     def observe(self, place: Place) -> list[Observed]:
         self._reach(place.target, "observe")
         return [
-            Observed(token=token, intact=token not in self.tampered, detail=f"{count} things")
-            for (where, token), count in list(self.left.items())
+            Observed(mark=mark, intact=mark not in self.tampered, detail=f"{count} things")
+            for (where, mark), count in list(self.left.items())
             if where == place_of(place.target)
         ]
 

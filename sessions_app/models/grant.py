@@ -152,8 +152,8 @@ class Grant(models.Model):
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
-    # Marks every process of the grant on a target, so that what left its process group can be found and killed.
-    token = models.CharField(max_length=64)
+    # Names every process and object of the grant on its targets, so that all of it can be found and ended. Opens nothing.
+    mark = models.CharField(max_length=64)
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -237,7 +237,7 @@ class Grant(models.Model):
         constraints: ClassVar = [
             # Not `unique=True`, which would add an index for LIKE: every index costs each sweep.
             models.UniqueConstraint(fields=["ref"], name="grant_ref_once"),
-            models.UniqueConstraint(fields=["token"], name="grant_token_once"),
+            models.UniqueConstraint(fields=["mark"], name="grant_mark_once"),
             models.CheckConstraint(condition=Q(expires_at__gt=F("starts_at")), name="grant_ends_after_start"),
             models.CheckConstraint(
                 condition=~Q(state__in=["revoking", "ended"]) | ~Q(end_reason=""), name="grant_end_has_reason"

@@ -51,7 +51,7 @@ class Drift(models.Model):
 
     target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="drift")
     kind = models.CharField(max_length=8, choices=DriftKind.choices)
-    token = models.CharField(max_length=64)
+    mark = models.CharField(max_length=64)
     grant_ref = models.CharField(max_length=12, blank=True)
     detail = models.TextField(blank=True)
     seen_at = models.DateTimeField()
@@ -62,7 +62,7 @@ class Drift(models.Model):
         default_permissions = ()
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["target", "kind", "token"], condition=Q(gone_at__isnull=True), name="drift_once"
+                fields=["target", "kind", "mark"], condition=Q(gone_at__isnull=True), name="drift_once"
             )
         ]
 

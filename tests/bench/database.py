@@ -77,10 +77,10 @@ def fill_grants(name: str, count: int, *, state: str, expires: str, first: int) 
         """,
         f"""
         INSERT INTO sessions_app_grant (ref, request_id, holder_id, cluster_id, policy_id, command_set_version_id,
-            parameters, commands, token, break_glass, starts_at, expires_at, finish_seconds, state, version, created_at,
+            parameters, commands, mark, break_glass, starts_at, expires_at, finish_seconds, state, version, created_at,
             ended_at, end_reason, end_note, attempts, last_error, review_note)
         SELECT 'B-' || r.number, r.id, r.requester_id, r.cluster_id, r.policy_id, r.command_set_version_id, r.parameters,
-            '[0, 1, 2, 3, 4]', 'token-' || r.number, false, now() - interval '1 day', {expires}, 0, '{state}', 1, now(),
+            '[0, 1, 2, 3, 4]', 'mark-' || r.number, false, now() - interval '1 day', {expires}, 0, '{state}', 1, now(),
             {"now()" if ended else "NULL"}, '{"expired" if ended else ""}', '', 0, '', ''
         FROM (SELECT *, number - {first} AS i FROM sessions_app_accessrequest WHERE number > {first}) r
         """,

@@ -271,7 +271,7 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         _copy("accessrequest", f"(SELECT request_id FROM sessions_app_grant WHERE id = {like})", id="m.request",
               number="1000000 + m.i", requester_id="m.holder"),
         _copy("grant", str(like), id="m.grant_id", request_id="m.request", holder_id="m.holder", ref="'B-' || m.i",
-              token="'token-' || m.i", expires_at="now() + interval '1 day'"),
+              mark="'mark-' || m.i", expires_at="now() + interval '1 day'"),
         f"""
         INSERT INTO sessions_app_grant_targets (grant_id, target_id)
         SELECT m.grant_id, gt.target_id FROM made m, sessions_app_grant_targets gt WHERE gt.grant_id = {like}

@@ -171,11 +171,11 @@ def fill(name: str) -> None:
         """,
         """
         INSERT INTO sessions_app_grant (ref, request_id, holder_id, cluster_id, policy_id, command_set_version_id,
-            parameters, commands, token, break_glass, starts_at, expires_at, finish_seconds, state, version, created_at,
+            parameters, commands, mark, break_glass, starts_at, expires_at, finish_seconds, state, version, created_at,
             activated_at, revoking_at, ended_at, end_reason, end_note, attempts, last_error, review_note, review_due_at,
             reviewed_at)
         SELECT 'GR-B' || lpad(i::text, 7, '0'), id, requester_id, cluster_id, policy_id, command_set_version_id, parameters,
-            '[0, 1, 2, 3]', 'token-' || i, i % 500 = 3, created_at,
+            '[0, 1, 2, 3]', 'mark-' || i, i % 500 = 3, created_at,
             CASE WHEN live THEN now() + (i % 200 + 1) * interval '1 minute' ELSE created_at + interval '1 hour' END, 0,
             CASE WHEN NOT live THEN 'ended' WHEN i % 40 = 1 THEN 'revoking' ELSE 'active' END, 1, created_at, created_at,
             CASE WHEN NOT live OR i % 40 = 1 THEN now() END, CASE WHEN NOT live THEN created_at + interval '1 hour' END,
@@ -188,7 +188,7 @@ def fill(name: str) -> None:
         """
         INSERT INTO sessions_app_grant_targets (grant_id, target_id)
         SELECT g.id, t.id FROM sessions_app_grant g JOIN sessions_app_target t ON t.cluster_id = g.cluster_id
-        WHERE g.token LIKE 'token-%' AND t.id % 4 = 0
+        WHERE g.mark LIKE 'mark-%' AND t.id % 4 = 0
         """,
         """
         INSERT INTO sessions_app_session (grant_id, target_id, gateway_id, client_address, proof, opened_at, closed_at,
@@ -196,7 +196,7 @@ def fill(name: str) -> None:
         SELECT g.id, t.id, n.id, '192.0.2.1', 'SHA256:key', g.created_at, g.ended_at, ''
         FROM sessions_app_grant g, (SELECT min(id) AS id FROM sessions_app_target) t,
             (SELECT min(id) AS id FROM sessions_app_gatewaynode) n
-        WHERE g.token LIKE 'token-%'
+        WHERE g.mark LIKE 'mark-%'
         """,
         """
         INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index, effect, state,
@@ -204,7 +204,7 @@ def fill(name: str) -> None:
         SELECT s.grant_id, s.id, s.target_id, 'systemctl restart nginx', '["systemctl", "restart", "nginx"]', 0, 'change',
             CASE WHEN i = 3 THEN 'refused' ELSE 'done' END, '', s.opened_at, s.opened_at, s.opened_at, 0, '', '', '', 0
         FROM sessions_app_session s JOIN sessions_app_grant g ON g.id = s.grant_id, generate_series(1, 3) AS i
-        WHERE g.token LIKE 'token-%'
+        WHERE g.mark LIKE 'mark-%'
         """,
         # What one looks at is large, too: the grant of the scene has many runs.
         """
@@ -213,7 +213,7 @@ def fill(name: str) -> None:
         SELECT grant_id, session_id, target_id, line, argv, command_index, effect, state, reason, tried_at, started_at,
             ended_at, exit_status, signal, '', '', output_bytes
         FROM (SELECT r.* FROM sessions_app_commandrun r JOIN sessions_app_grant g ON g.id = r.grant_id
-            WHERE r.state = 'done' AND g.token NOT LIKE 'token-%' ORDER BY r.id DESC LIMIT 1) r, generate_series(1, 3000)
+            WHERE r.state = 'done' AND g.mark NOT LIKE 'mark-%' ORDER BY r.id DESC LIMIT 1) r, generate_series(1, 3000)
         """,
         f"""
         INSERT INTO audit_entry (log, seq, at, event, actor, actor_id, object_type, object_ref, body, prev_hash, hash)

@@ -134,7 +134,7 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
         request.pk, request.number = None, next(_numbers)
         request.save(force_insert=True)
         template.pk, template.request = None, request
-        template.ref, template.token = f"GR-T{request.number}", f"token-{request.number}"
+        template.ref, template.mark = f"GR-T{request.number}", f"mark-{request.number}"
         template.expires_at = now + dt.timedelta(seconds=seconds + spread * number / count)
         template.save(force_insert=True)
         made.append(template.pk)

@@ -308,7 +308,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert use.target.id in set(grant.targets.values_list("pk", flat=True))
             assert tried.deadline <= grant.expires_at + dt.timedelta(seconds=grant.finish_seconds)
             assert not tried.decision.hold
-            self.fake.left[place_of(use.target), grant.token] = 1
+            self.fake.left[place_of(use.target), grant.mark] = 1
 
     def decide_a_hold_and_release_it(self, pick, who, allow) -> None:
         from sessions_app.models import CommandRun
@@ -328,7 +328,7 @@ class Lifecycle(RuleBasedStateMachine):
                     run.refresh_from_db()
                     assert run.decided_by.username in ("bob", "dora")
                     assert released.verdict == "allowed"
-                    self.fake.left[place_of(use.target), use.token] = 1
+                    self.fake.left[place_of(use.target), use.mark] = 1
 
     def close_a_session(self, pick) -> None:
         from sessions_app.operations.sessions.close_session import close_session
@@ -389,7 +389,7 @@ class Lifecycle(RuleBasedStateMachine):
             )
             if grant.state == "revoking" and not grant.sessions.filter(closed_at__isnull=True).exists():
                 for lease in grant.leases.select_related("target"):
-                    self.fake.left.pop((place_of(lease_facts(lease)), grant.token), None)
+                    self.fake.left.pop((place_of(lease_facts(lease)), grant.mark), None)
 
     def sweep(self, baseless) -> None:
         from sessions_app.operations.sweep.sweep import end_baseless, sweep
@@ -426,7 +426,7 @@ class Lifecycle(RuleBasedStateMachine):
         from sessions_app.models import Grant
 
         for grant in Grant.objects.order_by("pk"):
-            life = self.lives.setdefault(grant.pk, Life(grant.token, grant.holder_id, grant.expires_at))
+            life = self.lives.setdefault(grant.pk, Life(grant.mark, grant.holder_id, grant.expires_at))
             assert RANK[grant.state] >= life.rank
             life.rank = RANK[grant.state]
             life.over = life.over or life.rank >= 3 or grant.expires_at <= self.now
@@ -465,7 +465,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert not grant.leases.filter(gone_at__isnull=True).exists()
             assert not grant.sessions.filter(closed_at__isnull=True).exists()
             assert not grant.runs.filter(state__in=["allowed", "running", "held"]).exists()
-            assert not [place for place in self.fake.left if place[1] == grant.token]
+            assert not [place for place in self.fake.left if place[1] == grant.mark]
 
     @invariant()
     def what_was_approved_is_what_is_held_and_nobody_approved_their_own(self) -> None:

@@ -233,7 +233,7 @@ def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_reco
     used = use(one, now=world.now)
     opened = session(used, now=world.now)
     run(used, opened, now=world.now)
-    fake_targets.left["root@127.0.0.1:2201", one.token] = 1
+    fake_targets.left["root@127.0.0.1:2201", one.mark] = 1
     record_refuses(True)
     stop_grant(grant_id=one.pk, actor=world.bob, now=world.now, kill=True)
     close_session(session_id=opened, reason="it was revoked", now=world.now)

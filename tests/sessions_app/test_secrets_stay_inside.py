@@ -109,7 +109,7 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     }
     assert len(answered) == len(shown) > 50
     secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL, SECRET_OF_APP, *codes,
-               Grant.objects.get(ref=used.grant_ref).token, SECRET, *private.splitlines()[2:-1]]  # fmt: skip
+               Grant.objects.get(ref=used.grant_ref).mark, SECRET, *private.splitlines()[2:-1]]  # fmt: skip
     for secret in secrets:
         assert not [name for name, content in answered.items() if secret in content], (
             f"{secret[:6]}… is shown"

@@ -15,7 +15,7 @@ EVIL = (
 # What Stint itself reads and follows: its words, references, digests, addresses inside the site.
 KEPT = {
     "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
-    "grant.ref", "grant.token", "identity.username", "identity.password", "identity.time_zone", "notice.path",
+    "grant.ref", "grant.mark", "identity.username", "identity.password", "identity.time_zone", "notice.path",
     "commandrun.recording", "commandrun.recording_digest", "documentversion.type", "documentversion.name", "documentversion.digest", "workflow.ref", "workflow.outside_id", "bookmark.query", "signingkey.public_key",
     "signingkey.private_key", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
 }  # fmt: skip

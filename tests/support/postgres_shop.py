@@ -82,13 +82,13 @@ class Shop:
     def spec(
         self,
         *grants: str,
-        token: str | None = None,
+        mark: str | None = None,
         seconds: float = 3600,
         place: Place | None = None,
         **values,
     ) -> GrantSpec:
         return GrantSpec(
-            grant_ref="GR-TEST", token=token or secrets.token_hex(16), holder="alice", place=place or self.place(),
+            grant_ref="GR-TEST", mark=mark or secrets.token_hex(16), holder="alice", place=place or self.place(),
             commands=commands(*(grants or ("SELECT ON app.orders",)), **values),
             expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds),
         )  # fmt: skip
@@ -106,7 +106,7 @@ class Shop:
 
     def intact(self, spec: GrantSpec) -> bool | None:
         """Whether what is there of a grant is as it should be; None when nothing is there."""
-        seen = [one.intact for one in self.connector.observe(spec.place) if one.token == spec.token]
+        seen = [one.intact for one in self.connector.observe(spec.place) if one.mark == spec.mark]
         return seen[0] if seen else None
 
 
@@ -121,7 +121,7 @@ class Given:
 
     @property
     def role(self) -> str:
-        return role_names(self.spec.token).login
+        return role_names(self.spec.mark).login
 
     @property
     def password(self) -> str:

@@ -235,7 +235,7 @@ def _use(grant: Any, target: Any) -> Any:
         holder_kind=actor_of(grant.holder).kind, cluster=grant.cluster.name, host_ca=grant.cluster.host_ca,
         target=facts.target_facts(target),
         compiled=commands.compiled(grant.command_set_version, grant.parameters, grant.commands),
-        expires_at=grant.expires_at, finish_seconds=grant.finish_seconds, token=grant.token,
+        expires_at=grant.expires_at, finish_seconds=grant.finish_seconds, mark=grant.mark,
     )  # fmt: skip
 
 
@@ -415,7 +415,7 @@ def _database(scene: Scene) -> None:
         scene.reading = _life(scene, at, scene.world.alice, (), reason="Another order", minutes=90, **ask)
         scene.reading = prepare_grant(grant_id=scene.reading.pk, now=lambda: at)
         assert scene.reading.state == "active", scene.reading.last_error
-        fake.tampered = {scene.reading.token}
+        fake.tampered = {scene.reading.mark}
         fake.down = {"db-2"}
         reconcile_cluster(cluster_id=Cluster.objects.get(name="orders").pk, now=lambda: scene.now)
 

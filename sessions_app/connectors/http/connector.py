@@ -95,7 +95,7 @@ class HTTPConnector:
 
     def provision(self, spec: GrantSpec) -> Lease:
         """Nothing has to be made."""
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: Lease) -> Evidence:
         """Nothing has to be unmade: see that the door is shut."""

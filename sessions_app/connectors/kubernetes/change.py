@@ -46,7 +46,7 @@ class Removal:
     """Removes what stands for one grant. What fails does not keep the rest from being removed."""
 
     api: Api
-    token: str
+    mark: str
     removed: list[str] = field(default_factory=list)
     _errors: list[ConnectorError] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Removal:
         """Remove the object of the grant's name in each of the namespaces."""
         for namespace in sorted(set(namespaces)):
             with self.trying():
-                path = path_of(plural, namespace, name_of(self.token))
+                path = path_of(plural, namespace, name_of(self.mark))
                 status, _ = self.api.call("DELETE", path, also=(404,))
                 if status != 404:
                     self.removed.append(f"{plural.removesuffix('s')} in {namespace or 'the whole cluster'}")

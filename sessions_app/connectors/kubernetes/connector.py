@@ -67,32 +67,32 @@ class KubernetesConnector:
             met.append(ensure(api, "roles", one.namespace, one.role()))
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
         if any(met):  # something was there before, so there may be more than is wanted
-            _remove_others(api, spec.token, {one.namespace for one in wanted})
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=_made(spec, wanted))
+            _remove_others(api, spec.mark, {one.namespace for one in wanted})
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
     def revoke(self, lease: Lease) -> Evidence:
         """Unbind, ask what the account may do, delete it, and read everything back. Raises ConnectorError."""
         api, asked_at = Api(lease.place), self._stamp()
-        removal = Removal(api, lease.token)
+        removal = Removal(api, lease.mark)
         asks, found = _remembered(lease), Found()
         if not asks:
             with removal.trying():
-                found = look(api, lease.token)
+                found = look(api, lease.mark)
         asks = asks or found.asks
         places = {ask.namespace for ask in asks}
         removal.remove("rolebindings", places | set(found.bindings))
         answers, canary = {}, Canary()
         with removal.trying():
-            answers = ask_all(api, lease.token, asks)
+            answers = ask_all(api, lease.mark, asks)
         with removal.trying():
-            canary = Canary.take(api, lease.token)
+            canary = Canary.take(api, lease.mark)
         removal.remove("serviceaccounts", [api.parameters.accounts])
         deleted = self.now()
         removal.remove("roles", places | set(found.roles))
-        left = look(api, lease.token)
+        left = look(api, lease.mark)
         if left:
             removal.remove_found(left)
-            left = look(api, lease.token)
+            left = look(api, lease.mark)
         removal.finish()
         token = refused(api, canary, settle=self.settle)
         still = [str(ask) for ask, allowed in answers.items() if allowed]
@@ -117,8 +117,8 @@ class KubernetesConnector:
     def verify(self, lease: Lease) -> Evidence:
         """Look for account, roles and bindings, and ask what the account may do. Raises ConnectorError."""
         api, asked_at = Api(lease.place), self._stamp()
-        left = look(api, lease.token)
-        answers = ask_all(api, lease.token, _remembered(lease) or left.asks, patience=0)
+        left = look(api, lease.mark)
+        answers = ask_all(api, lease.mark, _remembered(lease) or left.asks, patience=0)
         return Evidence(
             gone=not left and not any(answers.values()),
             detail={
@@ -147,7 +147,7 @@ class KubernetesConnector:
         del lease
         api = Api(spec.place)
         wanted = _wanted(spec, api)[0]
-        accounts, name = wanted.accounts, name_of(spec.token)
+        accounts, name = wanted.accounts, name_of(spec.mark)
         api.call("DELETE", path_of("serviceaccounts", accounts, name), also=(404,))
         api.call("POST", path_of("serviceaccounts", accounts), wanted.account(), also=(409,))
         made = request_token(api, accounts, name, math.floor((spec.expires_at - self.now()).total_seconds()))
@@ -179,14 +179,14 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
             permanent=True,
         )
     return [
-        Wanted(spec.token, spec.grant_ref, spec.holder, api.parameters.accounts, name, rules[name])
+        Wanted(spec.mark, spec.grant_ref, spec.holder, api.parameters.accounts, name, rules[name])
         for name in rules
     ]
 
 
 def _check_bound(api: Api, wanted: Wanted) -> None:
     """Take the account back if a revoke has removed its binding meanwhile. One that comes later removes both itself."""
-    name = name_of(wanted.token)
+    name = name_of(wanted.mark)
     status, _ = api.call("GET", path_of("rolebindings", wanted.namespace, name), also=(404,))
     if status == 404:
         api.call("DELETE", path_of("serviceaccounts", wanted.accounts, name), also=(404,))
@@ -195,9 +195,9 @@ def _check_bound(api: Api, wanted: Wanted) -> None:
         )
 
 
-def _remove_others(api: Api, token: str, wanted: set[str]) -> None:
+def _remove_others(api: Api, mark: str, wanted: set[str]) -> None:
     """Remove what has the grant's name in a namespace where the grant has nothing."""
-    found, removal = look(api, token), Removal(api, token)
+    found, removal = look(api, mark), Removal(api, mark)
     removal.remove("rolebindings", set(found.bindings) - wanted)
     removal.remove("roles", set(found.roles) - wanted)
     removal.finish()
@@ -210,7 +210,7 @@ def _made(spec: GrantSpec, wanted: Sequence[Wanted]) -> dict[str, Json]:
     asks = [ask_about(one.namespace, one.role()["rules"]) for one in wanted]
     streams = spec.commands.streams() if isinstance(spec.commands, CompiledSet) else ()
     return {
-        "name": name_of(spec.token),
+        "name": name_of(spec.mark),
         "rights": [{key: getattr(ask, key) for key in _KEYS} for ask in asks if ask is not None],
         "streams": list(streams),
     }

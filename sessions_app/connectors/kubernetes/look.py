@@ -10,14 +10,14 @@ from sessions_app.connectors.kubernetes.api import Api, Data
 from sessions_app.connectors.kubernetes.objects import (
     DIGEST,
     GRANT_LABEL,
+    MARK_LABEL,
     RBAC,
-    TOKEN_LABEL,
     Ask,
     ask_about,
     digest_of,
+    mark_in,
     name_of,
     path_of,
-    token_in,
 )
 from sessions_app.policy.commands.kubernetes.rights import STREAMS
 
@@ -70,9 +70,9 @@ def _said(kind: str, namespace: str) -> str:
     return f"{kind} in namespace {namespace}" if namespace else f"cluster{kind}"
 
 
-def look(api: Api, token: str) -> Found:
+def look(api: Api, mark: str) -> Found:
     """Read what stands for a grant, in every namespace. Five calls."""
-    name = name_of(token)
+    name = name_of(mark)
     lists: dict[str, dict[str, Data]] = {plural: {} for plural in _LISTS}
     for plural in _LISTS:
         for path in (f"{RBAC}/{plural}", f"{RBAC}/cluster{plural}"):
@@ -86,14 +86,14 @@ def look_around(api: Api) -> list[Observed]:
     """Read everything of Stint's, whatever grant it is of, and the bindings of others that name its accounts."""
     seen: dict[str, _Seen] = {}
     for account in api.items(path_of("serviceaccounts", api.parameters.accounts)):
-        if token := token_in(account["metadata"]["name"]):
-            one = seen.setdefault(token, _Seen())
+        if mark := mark_in(account["metadata"]["name"]):
+            one = seen.setdefault(mark, _Seen())
             one.account = True
-            one.note(account, token)
+            one.note(account, mark)
     for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings"):
         for made in api.items(f"{RBAC}/{plural}"):
             _take(seen, plural, made, api.parameters.accounts)
-    return [one.observed(token) for token, one in sorted(seen.items())]
+    return [one.observed(mark) for mark, one in sorted(seen.items())]
 
 
 @dataclass
@@ -105,13 +105,13 @@ class _Seen:
     places: dict[str, set[str]] = field(default_factory=lambda: {"role": set(), "rolebinding": set()})
     wrong: list[str] = field(default_factory=list)
 
-    def note(self, made: Data, token: str) -> None:
+    def note(self, made: Data, mark: str) -> None:
         labels = made["metadata"].get("labels") or {}
         self.ref = self.ref or labels.get(GRANT_LABEL, "")
-        if labels.get(TOKEN_LABEL) != token:
+        if labels.get(MARK_LABEL) != mark:
             self.wrong.append(f"{made['metadata']['name']} has lost its labels")
 
-    def observed(self, token: str) -> Observed:
+    def observed(self, mark: str) -> Observed:
         roles, bindings = self.places["role"], self.places["rolebinding"]
         self.wrong += [f"no {_said('role', where)}" for where in sorted(bindings - roles)]
         self.wrong += [f"no {_said('rolebinding', where)}" for where in sorted(roles - bindings)]
@@ -122,12 +122,12 @@ class _Seen:
         there = [*(["serviceaccount"] if self.account else []), *(_said("role", where) for where in sorted(roles)),
                  *(_said("rolebinding", where) for where in sorted(bindings))]  # fmt: skip
         detail = ", ".join(there) + (f"; wrong: {'; '.join(self.wrong)}" if self.wrong else "")
-        return Observed(token=token, grant_ref=self.ref, intact=not self.wrong, detail=detail)
+        return Observed(mark=mark, grant_ref=self.ref, intact=not self.wrong, detail=detail)
 
 
 def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> None:
     where, kind = made["metadata"].get("namespace", ""), plural.removeprefix("cluster").removesuffix("s")
-    own = token_in(made["metadata"]["name"])
+    own = mark_in(made["metadata"]["name"])
     if own:
         one = seen.setdefault(own, _Seen())
         one.places[kind].add(where)
@@ -135,14 +135,14 @@ def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> Non
         noted = (made["metadata"].get("annotations") or {}).get(DIGEST)
         if noted != digest_of(made):
             one.wrong.append(f"{_said(kind, where)} is not as Stint made it")
-    for token in _accounts_in(made, accounts):
-        if token != own:
+    for mark in _accounts_in(made, accounts):
+        if mark != own:
             said = f"{_said(kind, where)} {made['metadata']['name']}, which is not Stint's, names its account"
-            seen.setdefault(token, _Seen()).wrong.append(said)
+            seen.setdefault(mark, _Seen()).wrong.append(said)
 
 
 def _accounts_in(made: Data, accounts: str) -> Iterator[str]:
     for subject in made.get("subjects") or []:
         ours = subject.get("kind") == "ServiceAccount" and subject.get("namespace") == accounts
-        if ours and (token := token_in(subject.get("name", ""))):
-            yield token
+        if ours and (mark := mark_in(subject.get("name", ""))):
+            yield mark

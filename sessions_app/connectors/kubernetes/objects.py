@@ -20,18 +20,18 @@ Data = dict[str, Any]
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "rbac.authorization.k8s.io"
-TOKEN_LABEL, GRANT_LABEL, DIGEST = f"{MARK}/token", f"{MARK}/grant", f"{MARK}/digest"
+MARK_LABEL, GRANT_LABEL, DIGEST = f"{MARK}/mark", f"{MARK}/grant", f"{MARK}/digest"
 MANAGED = "app.kubernetes.io/managed-by"
 _NAME = re.compile(rf"{MARK}-([0-9a-f]{{32}})")
 
 
-def name_of(token: str) -> str:
+def name_of(mark: str) -> str:
     """The one name of everything that stands for a grant."""
-    return f"{MARK}-{token}"
+    return f"{MARK}-{mark}"
 
 
-def token_in(name: str) -> str:
-    """The token in the name of something that Stint makes; empty for any other name."""
+def mark_in(name: str) -> str:
+    """The mark in the name of something that Stint makes; empty for any other name."""
     found = _NAME.fullmatch(name)
     return found[1] if found else ""
 
@@ -40,7 +40,7 @@ def token_in(name: str) -> str:
 class Wanted:
     """What is to stand for a grant in one namespace ("": the whole cluster)."""
 
-    token: str
+    mark: str
     grant_ref: str
     holder: str
     accounts: str
@@ -50,8 +50,8 @@ class Wanted:
     @property
     def metadata(self) -> Data:
         """Name, labels that find it, and who it is for."""
-        labels = {MANAGED: MARK, TOKEN_LABEL: self.token, GRANT_LABEL: self.grant_ref}
-        return {"name": name_of(self.token), "labels": labels, "annotations": {f"{MARK}/holder": self.holder}}
+        labels = {MANAGED: MARK, MARK_LABEL: self.mark, GRANT_LABEL: self.grant_ref}
+        return {"name": name_of(self.mark), "labels": labels, "annotations": {f"{MARK}/holder": self.holder}}
 
     def account(self) -> Data:
         """The ServiceAccount. Nothing mounts it."""
@@ -70,8 +70,8 @@ class Wanted:
     def binding(self) -> Data:
         """The binding of that role to the account alone."""
         kind = "Role" if self.namespace else "ClusterRole"
-        subject = {"kind": "ServiceAccount", "name": name_of(self.token), "namespace": self.accounts}
-        reference = {"apiGroup": GROUP, "kind": kind, "name": name_of(self.token)}
+        subject = {"kind": "ServiceAccount", "name": name_of(self.mark), "namespace": self.accounts}
+        reference = {"apiGroup": GROUP, "kind": kind, "name": name_of(self.mark)}
         return self._rbac(f"{kind}Binding", {"roleRef": reference, "subjects": [subject]})
 
     def _rbac(self, kind: str, content: Data) -> Data:

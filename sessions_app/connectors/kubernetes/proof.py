@@ -30,12 +30,12 @@ def request_token(api: Api, accounts: str, name: str, seconds: int, also: tuple[
     return status if isinstance(status, dict) else {}
 
 
-def ask_all(api: Api, token: str, asks: Iterable[Ask], *, patience: float = PATIENCE) -> dict[Ask, bool]:
+def ask_all(api: Api, mark: str, asks: Iterable[Ask], *, patience: float = PATIENCE) -> dict[Ask, bool]:
     """Whether a grant's account may do each of these. A yes is asked again for as long as ``patience``, in seconds.
 
     Asked for the account's name alone: what every account of the cluster may do is not the grant's.
     """
-    user = f"system:serviceaccount:{api.parameters.accounts}:{name_of(token)}"
+    user = f"system:serviceaccount:{api.parameters.accounts}:{name_of(mark)}"
     ends = time.monotonic() + patience
     answers = {}
     for ask in asks:
@@ -65,9 +65,9 @@ class Canary:
     token: str = field(repr=False, default="")
 
     @classmethod
-    def take(cls, api: Api, token: str) -> Canary:
+    def take(cls, api: Api, mark: str) -> Canary:
         """Ask for one."""
-        made = request_token(api, api.parameters.accounts, name_of(token), LEAST_SECONDS, also=(404,))
+        made = request_token(api, api.parameters.accounts, name_of(mark), LEAST_SECONDS, also=(404,))
         return cls(str(made.get("token") or ""))
 
 

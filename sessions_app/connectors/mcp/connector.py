@@ -80,7 +80,7 @@ class MCPConnector:
             named = ", ".join(sorted(spec.commands.tools)[:5])
             raise ConnectorError(f"{spec.place.target.name} has none of the tools of this grant ({named}).")
         tools: dict[str, Json] = {name: kept.get(name) or there[name] for name in sorted(wanted)}
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made={"tools": tools})
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"tools": tools})
 
     def revoke(self, lease: Lease) -> Evidence:
         """Nothing has to be unmade: see how the server treats strangers."""

@@ -43,7 +43,7 @@ class PostgresConnector:
         except provision.NotIntactError:
             revoke.revoke(
                 Lease(
-                    grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=spec.made, before=spec.before
+                    grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=spec.made, before=spec.before
                 ),
                 budget,
             )  # fmt: skip
@@ -89,7 +89,7 @@ class PostgresConnector:
         VALID UNTIL.
         """
         password = new_password()
-        names = role_names(lease.token)
+        names = role_names(lease.mark)
         with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
             if names.login not in facts.grant_roles(server, names.both):
                 raise ConnectorError(

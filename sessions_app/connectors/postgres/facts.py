@@ -17,9 +17,9 @@ from sessions_app.connectors.postgres.names import (
     PATTERN,
     Comment,
     RoleNames,
+    mark_of,
     read_comment,
     role_names,
-    token_of,
 )
 
 # Memberships are compared as text of JSON, because PostgreSQL 15 has no columns for how they are used.
@@ -134,12 +134,12 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
 
 def observed(found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> list[Observed]:
     """Every grant of which there is a role on the server. ``unfit`` says of template roles why no grant may have them."""
-    tokens = dict.fromkeys(token for name in found if (token := token_of(name)))
-    return [_observed(token, found, unfit) for token in tokens]
+    marks = dict.fromkeys(mark for name in found if (mark := mark_of(name)))
+    return [_observed(mark, found, unfit) for mark in marks]
 
 
-def _observed(token: str, found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> Observed:
-    names = role_names(token)
+def _observed(mark: str, found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> Observed:
+    names = role_names(mark)
     comment = next(
         (found[name].comment for name in names.both if name in found and found[name].comment), None
     )
@@ -147,4 +147,4 @@ def _observed(token: str, found: Mapping[str, RoleFacts], unfit: Mapping[str, st
     wrong = [*faults(names, found), *(unfit[role] for role in templates if role in unfit)]
     grant = comment.grant if comment else ""
     detail = f"role {names.login}" + (f": {'; '.join(wrong)}" if wrong else "")
-    return Observed(token=token, grant_ref=grant, intact=not wrong, detail=detail)
+    return Observed(mark=mark, grant_ref=grant, intact=not wrong, detail=detail)

@@ -1,7 +1,7 @@
 """What the roles of a grant are called, and what their comment says.
 
-A grant has two roles. The holder logs in as ``stint_<token>``, which has no privilege of its own. It is a member of the
-template roles, and of ``stint_<token>_may``, a role without login that has the privileges which the command set names one
+A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privilege of its own. It is a member of the
+template roles, and of ``stint_<mark>_may``, a role without login that has the privileges which the command set names one
 by one. So one REVOKE of a membership takes privileges away in all databases at once, those included that cannot be reached.
 """
 
@@ -33,13 +33,13 @@ class RoleNames:
         return [self.login, self.rights]
 
 
-def role_names(token: str) -> RoleNames:
-    """The names that derive from a grant's token."""
-    return RoleNames(f"{MARK}_{token}", f"{MARK}_{token}_may")
+def role_names(mark: str) -> RoleNames:
+    """The names that derive from a grant's mark."""
+    return RoleNames(f"{MARK}_{mark}", f"{MARK}_{mark}_may")
 
 
-def token_of(role: str) -> str | None:
-    """The token in a role's name; None for a role that is none of Stint's."""
+def mark_of(role: str) -> str | None:
+    """The mark in a role's name; None for a role that is none of Stint's."""
     found = _ROLE.fullmatch(role)
     return found[1] if found else None
 
@@ -51,7 +51,7 @@ class Comment:
     """
 
     grant: str
-    token: str
+    mark: str
     until: str
     connections: int
     roles: tuple[str, ...]
@@ -69,7 +69,7 @@ def read_comment(text: str | None) -> Comment | None:
         said = json.loads(text or "null")
         if not isinstance(said, Mapping) or said.get("stint") != 1:
             return None
-        fields = {name: said[name] for name in ("grant", "token", "until", "connections", "acls")}
+        fields = {name: said[name] for name in ("grant", "mark", "until", "connections", "acls")}
         comment = Comment(**fields, roles=tuple(said["roles"]), slots=tuple(said.get("slots", ())))
         dt.datetime.fromisoformat(comment.until)
     except (ValueError, TypeError, KeyError):

@@ -28,7 +28,7 @@ def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
 
     Raises NotIntactError when they can't be mended, ConnectorError for anything else.
     """
-    names = role_names(spec.token)
+    names = role_names(spec.mark)
     wanted = privileges_of(server, spec)
     templates = [one.plain_names[0] for one in wanted if one.kind == "role"]
     _refuse_over(server, spec.expires_at)
@@ -46,7 +46,7 @@ def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
         "database": parameters_of(spec.place).database, "privileges": len(wanted) - len(templates),
         "template_roles": templates, "logs_statements": logs,
     }  # fmt: skip
-    return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made=made, before=before)
+    return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=made, before=before)
 
 
 def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
@@ -134,7 +134,7 @@ def _log_statements(server: Server, login: str) -> bool:
 def _comment(server: Server, spec: GrantSpec, names: RoleNames, templates: Sequence[str]) -> None:
     comment = Comment(
         grant=spec.grant_ref,
-        token=spec.token,
+        mark=spec.mark,
         until=until_text(spec.expires_at),
         connections=parameters_of(spec.place).connection_limit,
         roles=tuple(templates),

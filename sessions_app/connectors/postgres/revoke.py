@@ -70,7 +70,7 @@ class _Work:
 
     def look(self) -> None:
         """Find the roles. Their numbers are kept: sessions go on under them when the roles are dropped."""
-        self.found = grant_roles(self.server, role_names(self.lease.token).both)
+        self.found = grant_roles(self.server, role_names(self.lease.mark).both)
         self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
 
     @contextlib.contextmanager
@@ -88,7 +88,7 @@ def _known_oids(lease: Lease) -> list[int]:
 def revoke(lease: Lease, budget: Budget) -> Evidence:
     """Unmake everything of a grant and return what was seen. Raises ConnectorError."""
     asked = now_text()
-    names = role_names(lease.token)
+    names = role_names(lease.mark)
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
         work = _Work(server, lease, budget)
         repeated(budget, lambda: _unmake(work))
@@ -107,7 +107,7 @@ def revoke(lease: Lease, budget: Budget) -> Evidence:
 def verify(lease: Lease, budget: Budget) -> Evidence:
     """Look for what is left of a grant. Raises ConnectorError."""
     asked = now_text()
-    names = role_names(lease.token)
+    names = role_names(lease.mark)
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
         oids = [facts.oid for facts in grant_roles(server, names.both).values()] + _known_oids(lease)
         left = left_of(server, names, oids)

@@ -66,7 +66,7 @@ def statements(place: Place, lease: Lease, since: dt.datetime) -> list[RunStatem
     """
     if not parameters_of(place).read_statements:
         return []
-    role = role_names(lease.token).login
+    role = role_names(lease.mark).login
     with connected(place, Budget(), purpose=f"stint {lease.grant_ref}") as server:
         log = _log_file(server)
         found = _logged(server, log, role, since) if log else _active(server, role, since)

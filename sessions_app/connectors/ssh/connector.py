@@ -66,19 +66,19 @@ class SSHConnector:
 
     def provision(self, spec: GrantSpec) -> Lease:
         """Make nothing: each command brings its own certificate."""
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: Lease) -> Evidence:
         """Kill every process that carries the grant's mark, until a look finds none. Raises ConnectorError."""
         place = lease.place
         with _slot(place.target):
             return asyncio.run(
-                sweep_target(self._dialer(), place, lease.grant_ref, Mark(GRANT_MARK, lease.token))
+                sweep_target(self._dialer(), place, lease.grant_ref, Mark(GRANT_MARK, lease.mark))
             )
 
     def verify(self, lease: Lease) -> Evidence:
         """Count the processes that carry the grant's mark. Raises ConnectorError."""
-        command = count_command(Mark(GRANT_MARK, lease.token))
+        command = count_command(Mark(GRANT_MARK, lease.mark))
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} look", command))
         return Evidence(gone=swept.left == 0, detail={"processes_left": swept.left})
 
@@ -88,7 +88,7 @@ class SSHConnector:
         counts = parse_marks(said.answer)
         if counts is None:
             raise _proves_nothing(place.target, said)
-        return [Observed(token=token, detail=f"{count} processes") for token, count in sorted(counts.items())]
+        return [Observed(mark=mark, detail=f"{count} processes") for mark, count in sorted(counts.items())]
 
     def check(self, place: Place) -> list[CheckStep]:
         """Log in and report step by step what is right and what to fix."""

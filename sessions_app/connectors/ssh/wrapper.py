@@ -20,7 +20,7 @@ Contain = Literal["group", "pidns"]
 GRANT_MARK, RUN_MARK = "STINT_GRANT", "STINT_RUN"
 # Carried by a script that looks for marks, so that it can find itself.
 _SEEKER = "STINT_SEEKER"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_VALUE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # sshd gone before the death signal was armed: the parent is process 1 by now, and nothing may start any more.
 _CHECK = '[ "$PPID" != 1 ] || exit 125; '
 _GUARD = _CHECK + 'exec "$@"'
@@ -62,16 +62,16 @@ class Mark:
     value: str
 
     def __post_init__(self) -> None:
-        if not _TOKEN.fullmatch(self.value):
+        if not _VALUE.fullmatch(self.value):
             raise CannotWrap("A mark has 8 to 64 letters, digits, - and _.")
 
     def __str__(self) -> str:
         return f"{self.name}={self.value}"
 
 
-def run_mark(token: str, run_id: int) -> Mark:
+def run_mark(grant_mark: str, run_id: int) -> Mark:
     """Return the mark of one command."""
-    return Mark(RUN_MARK, f"{token[:40]}-{run_id}")
+    return Mark(RUN_MARK, f"{grant_mark[:40]}-{run_id}")
 
 
 def force_command(
@@ -79,7 +79,7 @@ def force_command(
     *,
     contain: Contain,
     account: str,
-    token: str,
+    grant_mark: str,
     run_id: int,
     seconds: float,
 ) -> str:
@@ -90,8 +90,8 @@ def force_command(
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
         raise CannotWrap("There is no command that a target may be asked to run.")
-    mark = str(run_mark(token, run_id))
-    marked = ["env", str(Mark(GRANT_MARK, token)), mark]
+    mark = str(run_mark(grant_mark, run_id))
+    marked = ["env", str(Mark(GRANT_MARK, grant_mark)), mark]
     limit = _limit(seconds)
     if contain == "group":
         words = [*_SUPERVISED, mark, *marked, *_group(argv, limit)]
@@ -199,11 +199,11 @@ def parse_sweep(output: str) -> Swept | None:
     return Swept(*map(int, match.groups())) if match else None
 
 
-_COUNTED = re.compile(rf" *(\d+) {GRANT_MARK}=({_TOKEN.pattern})")
+_COUNTED = re.compile(rf" *(\d+) {GRANT_MARK}=({_VALUE.pattern})")
 
 
 def parse_marks(output: str) -> dict[str, int] | None:
-    """Return how many processes carry each grant's token, as ``marks_command`` printed it; None for anything else.
+    """Return how many processes carry each grant's mark, as ``marks_command`` printed it; None for anything else.
 
     A mark that Stint can't have made is passed over: any process may carry one.
     """

@@ -48,8 +48,8 @@ class _Used:
     def marks(self, since: float) -> Sequence[Mark]:
         """Return what may not run any more, so many seconds after the grant's end."""
         if since >= self.use.finish_seconds:
-            return [Mark(GRANT_MARK, self.use.token)]
-        return [run_mark(self.use.token, run_id) for run_id in self.cut] if since >= 0 else []
+            return [Mark(GRANT_MARK, self.use.mark)]
+        return [run_mark(self.use.mark, run_id) for run_id in self.cut] if since >= 0 else []
 
 
 class Alone:

@@ -157,7 +157,7 @@ class Command:
             tried.decision.argv,
             contain=tried.decision.contain,
             account=use.target.account,
-            token=use.token,
+            grant_mark=use.mark,
             run_id=tried.run_id,
             seconds=self._parts.clock.until(tried.deadline),
         )
@@ -313,7 +313,7 @@ class Command:
         """
         if not any(user.finish_by is not None for user in self._session.grant.users()):
             return
-        mark = run_mark(self._use.token, tried.run_id)
+        mark = run_mark(self._use.mark, tried.run_id)
         try:
             await sweep_target(
                 self._parts.dialer, self._use.place, f"{self._use.grant_ref}/{tried.run_id}", mark

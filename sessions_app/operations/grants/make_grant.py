@@ -50,7 +50,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         heartbeat_seconds=facts.policy_document(request.policy).heartbeat,
         parameters=request.parameters,
         commands=sorted(extent.commands),
-        token=installation_mark() + secrets.token_hex(12),
+        mark=installation_mark() + secrets.token_hex(12),
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         starts_at=starts_at,
         expires_at=expires_at,

@@ -34,7 +34,7 @@ _LIVE = Statement(
     "stint_authorize_call",
     f"""
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token,
+       v.id, v.digest, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.mark,
        k.id, k.jkt, CASE WHEN g.held_at IS NULL THEN '' ELSE 'held' END, c.connection::text, c.sealed_connection, l.made::text,
        least(g.expires_at, k.expires_at), k.digest
   FROM sessions_app_grantcredential k
@@ -109,7 +109,7 @@ def _use(row: tuple[bytes | None, ...]) -> CallUse:
     return CallUse(
         grant_id=number(row[0]), grant_ref=text(row[1]), holder_id=number(row[2]), holder=text(row[3]),
         holder_kind=cast("ActorKind", text(row[4])), cluster=text(row[5]), host_ca=text(row[6]), target=target,
-        compiled=compiled, expires_at=moment(row[17]), finish_seconds=number(row[18]), token=text(row[19]),
+        compiled=compiled, expires_at=moment(row[17]), finish_seconds=number(row[18]), mark=text(row[19]),
         credential_id=number(row[20]), credential_digest=text(row[27]), good_until=moment(row[26]), jkt=text(row[21]),
         held=bool(row[22]),
         place=Place(cluster=text(row[5]), target=target, parameters=parameters), pins=_pins(json.loads(text(row[25]))),

@@ -27,7 +27,7 @@ _LIVE = Statement(
     "stint_authorize_use",
     f"""
 SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.token
+       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.mark
   FROM sessions_app_grant g
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.removed_at IS NULL
@@ -60,7 +60,7 @@ class AnyUse:
     compiled: answers.CompiledSet
     expires_at: dt.datetime
     finish_seconds: int
-    token: str
+    mark: str
     credential_id: int | None = None
 
 
@@ -103,7 +103,7 @@ def _or_null(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 
-# What is permitted is read each time; the same row, read again, only need not be understood again. Its token names the
+# What is permitted is read each time; the same row, read again, only need not be understood again. Its mark names the
 # grant for ever, and the database refuses any change of the version that was approved.
 @functools.lru_cache(maxsize=4096)
 def _use(row: tuple[bytes | None, ...]) -> Use:
@@ -111,7 +111,7 @@ def _use(row: tuple[bytes | None, ...]) -> Use:
     (grant_id, holder_id, target_id, port, version_id, finish_seconds) = (
         number(row[at]) for at in (0, 2, 7, 10, 13, 17)
     )
-    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, token) = (
+    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, mark) = (
         text(row[at]) for at in (1, 3, 4, 5, 6, 8, 9, 11, 12, 18)
     )
     digest = CommandSetVersion.objects.values_list("digest", flat=True).get(pk=version_id)
@@ -134,7 +134,7 @@ def _use(row: tuple[bytes | None, ...]) -> Use:
         compiled=found,
         expires_at=moment(row[16]),
         finish_seconds=finish_seconds,
-        token=token,
+        mark=mark,
     )
 
 

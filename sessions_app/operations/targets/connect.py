@@ -63,7 +63,7 @@ def lease_of(lease: LeaseRow, grant: Grant) -> Lease:
     """Return a stored lease as a connector needs it. Raises ConnectorError."""
     return Lease(
         grant_ref=grant.ref,
-        token=grant.token,
+        mark=grant.mark,
         place=place_of_lease(lease, grant.cluster),
         made=lease.made,
         before=lease.before,
@@ -77,7 +77,7 @@ def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
     except ValueError as error:
         raise ConnectorError(f"Its commands can't be read: {error}", permanent=True) from error
     return GrantSpec(
-        grant_ref=grant.ref, token=grant.token, holder=grant.holder.username,
+        grant_ref=grant.ref, mark=grant.mark, holder=grant.holder.username,
         place=place_of_lease(lease, grant.cluster), commands=commands, expires_at=grant.expires_at,
         made=lease.made, before=lease.before,
     )  # fmt: skip

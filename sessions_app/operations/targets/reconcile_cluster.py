@@ -44,7 +44,7 @@ class Found:
     """One difference: what kind, of which grant, in words."""
 
     kind: DriftKind
-    token: str
+    mark: str
     grant_ref: str = ""
     detail: str = ""
 
@@ -164,7 +164,7 @@ def _compare(connector: Connector, target: Target, seen: Seen, now: Callable[[],
 
 
 def _differences(target: Target, observed: Sequence[Observed], now: dt.datetime) -> list[Found]:
-    there = {one.token: one for one in observed}
+    there = {one.mark: one for one in observed}
     return [*_lacking(target, there, now), *_orphans(there, now)]
 
 
@@ -177,24 +177,24 @@ def _lacking(target: Target, there: Mapping[str, Observed], now: dt.datetime) ->
         grant__state=GrantState.ACTIVE, grant__expires_at__gt=now,
     ).select_related("grant")  # fmt: skip
     for lease in wanted:
-        seen = there.get(lease.grant.token)
+        seen = there.get(lease.grant.mark)
         if seen is None:
-            yield Found(DriftKind.MISSING, lease.grant.token, lease.grant.ref, "nothing of it is there")
+            yield Found(DriftKind.MISSING, lease.grant.mark, lease.grant.ref, "nothing of it is there")
         elif not seen.intact:
-            yield Found(DriftKind.CHANGED, lease.grant.token, lease.grant.ref, recordable(seen.detail))
+            yield Found(DriftKind.CHANGED, lease.grant.mark, lease.grant.ref, recordable(seen.detail))
 
 
 def _orphans(there: Mapping[str, Observed], now: dt.datetime) -> Iterable[Found]:
     """What is there and should not be: of grants that nobody knows, or that are over and were proven gone."""
-    mark = installation_mark()
-    grants = {grant.token: grant for grant in Grant.objects.filter(token__in=list(there))}
-    for token, seen in there.items():
-        grant = grants.get(token)
+    ours = installation_mark()
+    grants = {grant.mark: grant for grant in Grant.objects.filter(mark__in=list(there))}
+    for mark, seen in there.items():
+        grant = grants.get(mark)
         # What another installation made on the same target is none of this one's business.
-        if not _is_over(grant, now) if grant else not token.startswith(mark):
+        if not _is_over(grant, now) if grant else not mark.startswith(ours):
             continue
         yield Found(
-            DriftKind.ORPHAN, token, grant.ref if grant else recordable(seen.grant_ref)[:12], recordable(seen.detail)
+            DriftKind.ORPHAN, mark, grant.ref if grant else recordable(seen.grant_ref)[:12], recordable(seen.detail)
         )  # fmt: skip
 
 
@@ -205,12 +205,12 @@ def _is_over(grant: Grant, now: dt.datetime) -> bool:
 
 def _note(target: Target, found: Sequence[Found], now: dt.datetime) -> None:
     """Write down what is new and what is no more, with an entry in the record for each."""
-    known = {(one.kind, one.token): one for one in Drift.objects.filter(target=target, gone_at__isnull=True)}
+    known = {(one.kind, one.mark): one for one in Drift.objects.filter(target=target, gone_at__isnull=True)}
     with transaction.atomic():
         for one in found:
-            if known.pop((one.kind, one.token), None) is None:
+            if known.pop((one.kind, one.mark), None) is None:
                 Drift.objects.create(
-                    target=target, kind=one.kind, token=one.token, grant_ref=one.grant_ref, detail=one.detail, seen_at=now
+                    target=target, kind=one.kind, mark=one.mark, grant_ref=one.grant_ref, detail=one.detail, seen_at=now
                 )  # fmt: skip
                 _record(Event.DRIFT_SEEN, target, one.kind, one.grant_ref, one.detail, now)
         for gone in known.values():
@@ -231,9 +231,9 @@ def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str
 
 def _mend(target: Target, lacking: Sequence[Found], now: dt.datetime) -> None:
     """Let what grants in use lack be made again."""
-    tokens = [one.token for one in lacking]
+    marks = [one.mark for one in lacking]
     with transaction.atomic():
-        leases = Lease.objects.filter(target=target, grant__token__in=tokens, gone_at__isnull=True)
+        leases = Lease.objects.filter(target=target, grant__mark__in=marks, gone_at__isnull=True)
         grant_ids = list(leases.values_list("grant_id", flat=True))
         leases.update(made_until=None)
         unmade = Grant.objects.filter(state=GrantState.ACTIVE, cluster=target.cluster, expires_at__gt=now)
@@ -257,9 +257,7 @@ def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[
     except Exception as odd:  # the edge of one target
         log.exception("orphan.failed", target=target.name)
         error = recordable(f"It could not be asked: {type(odd).__name__}: {odd}")
-    drift = Drift.objects.filter(
-        target=target, kind=DriftKind.ORPHAN, token=orphan.token, gone_at__isnull=True
-    )
+    drift = Drift.objects.filter(target=target, kind=DriftKind.ORPHAN, mark=orphan.mark, gone_at__isnull=True)
     if error:
         drift.update(error=error)
         return
@@ -269,4 +267,4 @@ def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[
 
 
 def _left(orphan: Found, place: Place) -> Left:
-    return Left(grant_ref=orphan.grant_ref or "unknown", token=orphan.token, place=place)
+    return Left(grant_ref=orphan.grant_ref or "unknown", mark=orphan.mark, place=place)

@@ -45,8 +45,8 @@ def test_a_grant_says_what_it_allows_and_how_to_use_it(api, grant):
     assert [command["hold"] for command in shown["commands"]] == [False, False, True, False, False]
     assert shown["finish_seconds"] == 300
     assert shown["connect"] == [f"ssh -p 2222 {grant.ref}.web-{n}@127.0.0.1" for n in (1, 2)]
-    assert "token" not in shown
-    assert grant.token not in str(shown)
+    assert "mark" not in shown
+    assert grant.mark not in str(shown)
 
 
 @pytest.mark.parametrize("tail", ["", "/receipt", "/runs", "/sessions"])

@@ -92,5 +92,5 @@ def test_a_filter_that_means_nothing_is_refused(api, subtests):
 
 def test_the_token_of_a_grant_stands_nowhere(api, world):
     grant = world.grant()
-    assert grant.token not in api("admin").get("/record?page_size=200").content.decode()
-    assert Grant.objects.get(token=grant.token)
+    assert grant.mark not in api("admin").get("/record?page_size=200").content.decode()
+    assert Grant.objects.get(mark=grant.mark)

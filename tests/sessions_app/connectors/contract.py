@@ -42,16 +42,16 @@ class Case:
     makes: bool = True
 
     def lease(self, place: Place | None = None) -> Lease:
-        return Lease(grant_ref="GR-TEST", token=secrets.token_hex(16), place=place or self.place)
+        return Lease(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=place or self.place)
 
-    def spec(self, place: Place | None = None, token: str | None = None) -> GrantSpec:
+    def spec(self, place: Place | None = None, mark: str | None = None) -> GrantSpec:
         return GrantSpec(
-            grant_ref="GR-TEST", token=token or secrets.token_hex(16), holder="alice", place=place or self.place,
+            grant_ref="GR-TEST", mark=mark or secrets.token_hex(16), holder="alice", place=place or self.place,
             commands=self.commands, expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
         )  # fmt: skip
 
     def seen(self, lease: Lease) -> bool:
-        return lease.token in {one.token for one in self.connector.observe(self.place)}
+        return lease.mark in {one.mark for one in self.connector.observe(self.place)}
 
 
 def test_it_names_its_kind(case):
@@ -70,7 +70,7 @@ def test_what_is_made_is_seen_and_intact_until_it_is_revoked(case):
         return
     lease = case.connector.provision(case.spec())
     assert not case.connector.verify(lease).gone
-    assert [one.intact for one in case.connector.observe(case.place) if one.token == lease.token] == [True]
+    assert [one.intact for one in case.connector.observe(case.place) if one.mark == lease.mark] == [True]
     assert case.connector.revoke(lease).gone
     assert case.connector.verify(lease).gone
     assert not case.seen(lease)
@@ -90,15 +90,15 @@ def test_what_half_made_things_are_left_is_made_whole_and_unmade(case):
     if not case.makes:
         return
     spec = case.spec()
-    case.leave(Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place))
+    case.leave(Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place))
     lease = case.connector.provision(spec)
-    assert [one.intact for one in case.connector.observe(case.place) if one.token == lease.token] == [True]
+    assert [one.intact for one in case.connector.observe(case.place) if one.mark == lease.mark] == [True]
     assert case.connector.revoke(lease).gone
 
 
 def test_a_revoke_needs_nothing_that_a_crash_could_lose(case):
     lease = case.connector.provision(case.spec())
-    forgotten = Lease(grant_ref=lease.grant_ref, token=lease.token, place=lease.place)
+    forgotten = Lease(grant_ref=lease.grant_ref, mark=lease.mark, place=lease.place)
     assert case.connector.revoke(forgotten).gone
     assert case.connector.verify(lease).gone
 

@@ -56,7 +56,7 @@ def case(installed, tmp_path) -> Case:
         return Place(cluster="doors", target=target, parameters=type_.parameters(folder=str(where)))
 
     def leave(lease) -> None:
-        (folder / f"stint-{lease.token}.new").write_text("{")
+        (folder / f"stint-{lease.mark}.new").write_text("{")
 
     def foreign():
         (folder / "somebody-else.json").write_text("theirs")

@@ -26,7 +26,7 @@ def case() -> Case:
     fake = FakeConnector(down={"web-2"})
 
     def leave(lease) -> None:
-        fake.left[place_of(lease.place.target), lease.token] = 1
+        fake.left[place_of(lease.place.target), lease.mark] = 1
 
     def foreign():
         fake.left[place_of(PLACE.target), "not-ours"] = 7
@@ -38,6 +38,6 @@ def case() -> Case:
 def test_what_is_stubborn_stays_and_is_said_to(case):
     case.connector.stubborn.add("web-1")
     made = case.lease()
-    case.connector.left[place_of(made.place.target), made.token] = 3
+    case.connector.left[place_of(made.place.target), made.mark] = 3
     assert case.connector.revoke(made).detail == {"left": 3}
     assert not case.connector.revoke(made).gone

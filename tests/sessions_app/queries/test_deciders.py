@@ -98,7 +98,7 @@ def make_grant(who: Identity, now: dt.datetime, number: int, parent: Grant | Non
     )
     return Grant.objects.create(
         ref=f"GR-{number}", request=asked, holder=who, cluster=asked.cluster, policy=asked.policy,
-        command_set_version=asked.command_set_version, parent=parent, token=str(number), break_glass=over,
+        command_set_version=asked.command_set_version, parent=parent, mark=str(number), break_glass=over,
         starts_at=now, expires_at=now + dt.timedelta(hours=1), review_due_at=now if over else None, **state,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """A connector of a third party, whole: access is a file in a folder, for as long as the file is there.
 
-Its target's address is of no use to it; the folder stands in the connection. Every name derives from the grant's token, so
+Its target's address is of no use to it; the folder stands in the connection. Every name derives from the grant's mark, so
 that each call may come again after a crash at any point.
 """
 
@@ -40,24 +40,24 @@ class FolderConnector:
 
     def provision(self, spec: GrantSpec) -> Lease:
         """Write the file, or write it anew where somebody changed it."""
-        path = _folder(spec.place) / _name(spec.token)
+        path = _folder(spec.place) / _name(spec.mark)
         wanted = _text(spec)
         if not path.exists() or path.read_text() != wanted:
             draft = path.with_suffix(".new")
             draft.write_text(wanted)
             draft.replace(path)
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place, made={"file": str(path)})
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"file": str(path)})
 
     def revoke(self, lease: Lease) -> Evidence:
         """Remove the file, and what a crash left of one, and look."""
-        path = _folder(lease.place) / _name(lease.token)
+        path = _folder(lease.place) / _name(lease.mark)
         for one in (path, path.with_suffix(".new")):
             one.unlink(missing_ok=True)
         return self.verify(lease)
 
     def verify(self, lease: Lease) -> Evidence:
         """Look for the file."""
-        path = _folder(lease.place) / _name(lease.token)
+        path = _folder(lease.place) / _name(lease.mark)
         left = [one.name for one in (path, path.with_suffix(".new")) if one.exists()]
         return Evidence(gone=not left, detail={"looked_in": str(path.parent), "files_left": left})
 
@@ -65,9 +65,9 @@ class FolderConnector:
         """Return every grant that has a file, whole or half written."""
         found = {}
         for path in sorted(_folder(place).glob(f"{MARK}-*")):
-            token = path.stem.removeprefix(f"{MARK}-")
-            whole = path.suffix == ".json" and _is_whole(path, token)
-            found[token] = Observed(token=token, intact=whole, detail=f"the file {path.name}")
+            mark = path.stem.removeprefix(f"{MARK}-")
+            whole = path.suffix == ".json" and _is_whole(path, mark)
+            found[mark] = Observed(mark=mark, intact=whole, detail=f"the file {path.name}")
         return list(found.values())
 
     def check(self, place: Place) -> list[CheckStep]:
@@ -92,18 +92,18 @@ def _folder(place: Place) -> Path:
     return path
 
 
-def _name(token: str) -> str:
-    return f"{MARK}-{token}.json"
+def _name(mark: str) -> str:
+    return f"{MARK}-{mark}.json"
 
 
 def _text(spec: GrantSpec) -> str:
     until = spec.expires_at.astimezone(dt.UTC).isoformat()
-    return json.dumps({"token": spec.token, "grant": spec.grant_ref, "holder": spec.holder, "until": until})
+    return json.dumps({"mark": spec.mark, "grant": spec.grant_ref, "holder": spec.holder, "until": until})
 
 
-def _is_whole(path: Path, token: str) -> bool:
+def _is_whole(path: Path, mark: str) -> bool:
     try:
-        return bool(json.loads(path.read_text())["token"] == token)
+        return bool(json.loads(path.read_text())["mark"] == mark)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -16,7 +16,7 @@ from tests.support.nginx import nginx
 
 
 def lease(place):
-    return Lease(grant_ref="GR-TEST", token="0" * 32, place=place)
+    return Lease(grant_ref="GR-TEST", mark="0" * 32, place=place)
 
 
 def steps(connector, place):

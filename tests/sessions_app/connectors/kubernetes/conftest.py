@@ -113,14 +113,14 @@ class Ground:
     def spec(self, *, keep=None, minutes: float = 60, place: Place | None = None, **values) -> GrantSpec:
         bound = {"ns": "stint-test-web", "name": "shop", **values}
         return GrantSpec(
-            grant_ref="GR-7F3K", token=secrets.token_hex(16), holder="alice", place=place or self.place,
+            grant_ref="GR-7F3K", mark=secrets.token_hex(16), holder="alice", place=place or self.place,
             commands=compile_set(parse_text(SET), bound, keep),
             expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes),
         )  # fmt: skip
 
     def forgotten(self, spec: GrantSpec) -> Lease:
         """The lease of a grant after a crash that lost what was made."""
-        return Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
+        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def credential(self, spec: GrantSpec, lease: Lease) -> str:
         return self.connector.issue(spec, lease).fields["Token"]

@@ -109,7 +109,7 @@ def test_a_watch_outlives_the_revoke_which_is_why_the_receipt_says_so(ground, se
     assert "watch pods" in evidence.detail["not_cut"]
     assert "watch pods" in ground.connector.revoke(lease).detail["not_cut"]
     assert ground.status(token, f"{PODS}?watch=true") in (401, 403)
-    cluster.call("POST", PODS, {"metadata": {"name": f"late-{spec.token[:8]}"}})
+    cluster.call("POST", PODS, {"metadata": {"name": f"late-{spec.mark[:8]}"}})
     assert b"late-" in answer.readline()
     stream.close()
 
@@ -187,7 +187,7 @@ def test_a_dropped_connection_leaves_one_object(ground, server, method, path, ho
     server.faults.append(Fault(method, path, how))
     lease = ground.connector.provision(ground.spec())
     assert server.faults[0].times == 0
-    seen = [one for one in ground.connector.observe(ground.place) if one.token == lease.token]
+    seen = [one for one in ground.connector.observe(ground.place) if one.mark == lease.mark]
     assert [one.intact for one in seen] == [True]
     assert ground.connector.revoke(lease).gone
 
@@ -225,7 +225,7 @@ def test_a_binding_that_can_not_be_removed_does_not_keep_the_account(ground, ser
     server.faults.append(Fault("DELETE", "/rolebindings/", 500, times=2))
     with pytest.raises(ConnectorError, match="500"):
         ground.connector.revoke(lease)
-    path = f"/api/v1/namespaces/stint-grants/serviceaccounts/{name_of(lease.token)}"
+    path = f"/api/v1/namespaces/stint-grants/serviceaccounts/{name_of(lease.mark)}"
     assert cluster.call("GET", path)[0] == 404
     assert ground.connector.revoke(lease).gone
 
@@ -244,7 +244,7 @@ def test_a_provisioner_that_dies_at_any_call_leaves_nothing_that_a_revoke_does_n
         ground.connector.provision(spec)
     server.before = None
     assert ground.connector.revoke(ground.forgotten(spec)).gone
-    assert spec.token not in {one.token for one in ground.connector.observe(ground.place)}
+    assert spec.mark not in {one.mark for one in ground.connector.observe(ground.place)}
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
@@ -264,7 +264,7 @@ def test_a_revoke_that_dies_at_any_call_is_finished_by_the_next(ground, server, 
         assert not ground.connector.revoke(lease).gone
     server.before = None
     assert ground.connector.revoke(lease).gone
-    assert spec.token not in {one.token for one in ground.connector.observe(ground.place)}
+    assert spec.mark not in {one.mark for one in ground.connector.observe(ground.place)}
 
 
 def test_the_binding_goes_first_and_the_account_before_it_is_asked_about_the_token(ground, server):
@@ -278,7 +278,7 @@ def test_the_binding_goes_first_and_the_account_before_it_is_asked_about_the_tok
     assert done == [
         ("DELETE", "rolebindings"), ("POST", "subjectaccessreviews"), ("POST", "token"), ("DELETE", "serviceaccounts"),
         ("DELETE", "roles"), ("GET", "rolebindings"), ("GET", "clusterrolebindings"), ("GET", "roles"),
-        ("GET", "clusterroles"), ("GET", name_of(lease.token)), ("POST", "tokenreviews"),
+        ("GET", "clusterroles"), ("GET", name_of(lease.mark)), ("POST", "tokenreviews"),
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ LOOK = (PolicyRule(("list",), ("",), ("pods",)),)
 def case(cluster, connector, place, hung, closed) -> Case:
     def leave(lease: Lease) -> None:
         """An account and a role that nothing is bound to: a provisioner died between its calls."""
-        wanted = Wanted(lease.token, lease.grant_ref, "alice", "stint-grants", WEB, LOOK)
+        wanted = Wanted(lease.mark, lease.grant_ref, "alice", "stint-grants", WEB, LOOK)
         cluster.call("POST", "/api/v1/namespaces/stint-grants/serviceaccounts", wanted.account())
         cluster.call("POST", f"{RBAC}/namespaces/{WEB}/roles", wanted.role())
 

@@ -19,7 +19,7 @@ def granted(ground):
 
 
 def of(ground, lease):
-    return next(one for one in ground.connector.observe(ground.place) if one.token == lease.token)
+    return next(one for one in ground.connector.observe(ground.place) if one.mark == lease.mark)
 
 
 def widen_role(role):
@@ -43,7 +43,7 @@ def strip(made):
 )  # fmt: skip
 def test_what_was_changed_by_hand_is_not_intact_and_is_mended(ground, cluster, granted, plural, change, says):
     spec, lease = granted
-    path = f"{RBAC}/namespaces/{WEB}/{plural}/{name_of(lease.token)}"
+    path = f"{RBAC}/namespaces/{WEB}/{plural}/{name_of(lease.mark)}"
     _, made = cluster.call("GET", path)
     change(made)
     assert cluster.call("PUT", path, made)[0] == 200
@@ -57,7 +57,7 @@ def test_what_was_changed_by_hand_is_not_intact_and_is_mended(ground, cluster, g
 @pytest.mark.parametrize("plural", ["roles", "rolebindings"])
 def test_what_was_removed_by_hand_is_missed_and_made_again(ground, cluster, granted, plural):
     spec, lease = granted
-    cluster.call("DELETE", f"{RBAC}/namespaces/{WEB}/{plural}/{name_of(lease.token)}")
+    cluster.call("DELETE", f"{RBAC}/namespaces/{WEB}/{plural}/{name_of(lease.mark)}")
     assert not of(ground, lease).intact
     ground.connector.provision(spec)
     assert of(ground, lease).intact
@@ -65,7 +65,7 @@ def test_what_was_removed_by_hand_is_missed_and_made_again(ground, cluster, gran
 
 def test_a_binding_to_another_role_is_made_anew(ground, cluster, granted):
     spec, lease = granted
-    name = name_of(lease.token)
+    name = name_of(lease.mark)
     path = f"{RBAC}/namespaces/{WEB}/rolebindings"
     _, made = cluster.call("GET", f"{path}/{name}")
     cluster.call("DELETE", f"{path}/{name}")
@@ -84,7 +84,7 @@ def test_a_binding_to_another_role_is_made_anew(ground, cluster, granted):
 
 def test_a_copy_of_a_grants_role_in_another_namespace_goes_with_it(ground, cluster, granted):
     spec, lease = granted
-    name = name_of(lease.token)
+    name = name_of(lease.mark)
     for plural in ("roles", "rolebindings"):
         _, made = cluster.call("GET", f"{RBAC}/namespaces/{WEB}/{plural}/{name}")
         made["metadata"] = {"name": name, "labels": made["metadata"]["labels"]}
@@ -97,7 +97,7 @@ def test_a_copy_of_a_grants_role_in_another_namespace_goes_with_it(ground, clust
 
 def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone(ground, cluster, granted):
     _, lease = granted
-    subject = {"kind": "ServiceAccount", "name": name_of(lease.token), "namespace": "stint-grants"}
+    subject = {"kind": "ServiceAccount", "name": name_of(lease.mark), "namespace": "stint-grants"}
     role = {
         "metadata": {"name": "helpful"},
         "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}],

@@ -33,7 +33,7 @@ def spec(place, now, made=None):
     commands = compile_open(parse_text(SET))
     return GrantSpec(
         grant_ref="GR-1",
-        token="0" * 32,
+        mark="0" * 32,
         holder="robot",
         place=place,
         commands=commands,
@@ -228,7 +228,7 @@ def test_what_is_not_for_mcp_is_never_provisioned(connector, place):
     commands = compile_open(parse_text("{name: x, kind: ssh, summary: x, risk: low, commands: []}"))
     wrong = GrantSpec(
         grant_ref="GR-1",
-        token="0" * 32,
+        mark="0" * 32,
         holder="robot",
         place=place,
         commands=commands,

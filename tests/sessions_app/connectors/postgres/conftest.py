@@ -27,4 +27,4 @@ def nothing_left(request) -> Iterator[None]:
     if "shop" in request.fixturenames:
         shop = request.getfixturevalue("shop")
         for one in shop.connector.observe(shop.place()):
-            shop.connector.revoke(Lease(grant_ref="GR-TEST", token=one.token, place=shop.place()))
+            shop.connector.revoke(Lease(grant_ref="GR-TEST", mark=one.mark, place=shop.place()))

@@ -26,7 +26,7 @@ def silent():
 @pytest.fixture
 def case(shop, silent) -> Case:
     def leave(lease) -> None:
-        names = role_names(lease.token)
+        names = role_names(lease.mark)
         if not shop.admin("SELECT 1 FROM pg_roles WHERE rolname = %s", names.login):
             with shop.server.login("stint_broker", shop.broker_password) as broker:
                 broker.execute(f"CREATE ROLE {names.login} LOGIN")

@@ -71,7 +71,7 @@ def test_what_is_decided_is_what_the_server_lets_the_role_do(shop, examples):
     def agrees(lines):
         spec = shop.spec(*lines)
         lease = shop.connector.provision(spec)
-        role = role_names(spec.token).login
+        role = role_names(spec.mark).login
         with shop.server.admin("shop") as admin:
             for line, question, values in LINES:
                 decided = isinstance(decide(spec.commands, line), Allowed)
@@ -89,5 +89,5 @@ def test_lines_together_are_allowed_when_the_server_allows_each(shop):
     )
     refused = decide(spec.commands, "SELECT, UPDATE (id) ON app.orders")
     assert not isinstance(refused, Allowed)
-    role = role_names(spec.token).login
+    role = role_names(spec.mark).login
     assert shop.admin("SELECT has_column_privilege(%s, 'app.orders', 'id', 'UPDATE')", role) == [(False,)]

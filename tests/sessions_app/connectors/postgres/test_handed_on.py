@@ -372,7 +372,7 @@ def test_what_was_handed_on_in_another_database_is_found_as_well(shop):
 
 def test_a_grant_that_was_never_ready_compares_nothing(shop):
     given = give(shop)
-    lost = Lease(grant_ref="GR-TEST", token=given.spec.token, place=given.spec.place)
+    lost = Lease(grant_ref="GR-TEST", mark=given.spec.mark, place=given.spec.place)
     assert shop.connector.revoke(lost).detail["compared"] == "nothing: it was never ready to be used"
 
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.connectors.postgres.names import PATTERN, Comment, read_comment, role_names, token_of
+from sessions_app.connectors.postgres.names import PATTERN, Comment, mark_of, read_comment, role_names
 
-TOKEN = "0123456789abcdef" * 2
+MARK = "0123456789abcdef" * 2
 
 
-def test_a_name_leads_back_to_its_token():
-    names = role_names(TOKEN)
-    assert token_of(names.login) == token_of(names.rights) == TOKEN
+def test_a_name_leads_back_to_its_mark():
+    names = role_names(MARK)
+    assert mark_of(names.login) == mark_of(names.rights) == MARK
     assert all(re.search(PATTERN, name) and len(name) <= 63 for name in names.both)
 
 
@@ -24,21 +24,21 @@ def test_a_name_leads_back_to_its_token():
     [
         "stint_broker",
         "stint_kept",
-        f"stint_{TOKEN[:-1]}",
-        f"stint_{TOKEN.upper()}",
-        f"xstint_{TOKEN}",
-        f"stint_{TOKEN}_maybe",
+        f"stint_{MARK[:-1]}",
+        f"stint_{MARK.upper()}",
+        f"xstint_{MARK}",
+        f"stint_{MARK}_maybe",
         "",
     ],
 )
 def test_other_names_are_not_its_own(name):
-    assert token_of(name) is None
+    assert mark_of(name) is None
     assert not re.search(PATTERN, name)
 
 
 COMMENT = Comment(
     grant="GR-1",
-    token=TOKEN,
+    mark=MARK,
     until="2026-11-25T16:00:00.000000+00:00",
     connections=5,
     roles=("a", "b"),

@@ -19,7 +19,7 @@ def role_of(shop, spec) -> tuple:
         "SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconnlimit,"
         " rolvaliduntil FROM pg_roles WHERE rolname = %s"
     )
-    return shop.admin(asked, role_names(spec.token).login)[0]
+    return shop.admin(asked, role_names(spec.mark).login)[0]
 
 
 def test_a_role_ends_by_itself_has_a_limit_and_says_whose_it_is(shop):
@@ -29,7 +29,7 @@ def test_a_role_ends_by_itself_has_a_limit_and_says_whose_it_is(shop):
         "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", given.role
     )[0]
     assert '"grant": "GR-TEST"' in comment
-    assert given.spec.token in comment
+    assert given.spec.mark in comment
     sessions = [given.login(), given.login()]
     with pytest.raises(psycopg.OperationalError, match="too many connections"):
         given.login()
@@ -41,7 +41,7 @@ def test_nobody_logs_in_before_a_password_is_issued_nor_after_the_end(shop):
     spec = shop.spec(seconds=2)
     shop.connector.provision(spec)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        shop.server.login(role_names(spec.token).login, "guess")
+        shop.server.login(role_names(spec.mark).login, "guess")
     late = shop.give(seconds=1.5)
     late.login().close()
     with late.login() as session:
@@ -90,7 +90,7 @@ def test_a_credential_says_how_to_log_in_and_hides_the_password(shop):
 def test_no_credential_without_a_role(shop):
     spec = shop.spec()
     with pytest.raises(ConnectorError, match="no role for GR-TEST"):
-        shop.connector.issue(spec, Lease(grant_ref="GR-TEST", token=spec.token, place=spec.place))
+        shop.connector.issue(spec, Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place))
 
 
 TAMPERED = [
@@ -108,7 +108,7 @@ def test_a_role_that_was_changed_is_seen_and_mended(shop, tampering):
     shop.admin("CREATE ROLE bystander")
     spec = shop.spec("SELECT ON app.orders", "ROLE reporting_reader")
     shop.connector.provision(spec)
-    names = role_names(spec.token)
+    names = role_names(spec.mark)
     if tampering.startswith("REVOKE"):
         # Only who granted it can take it back.
         with shop.server.login("stint_broker", shop.broker_password, "shop") as broker:
@@ -142,7 +142,7 @@ def test_a_role_that_was_made_more_powerful_than_stint_is_an_error_until_an_admi
 
 def test_an_orphan_is_seen_with_its_grant(shop):
     given = shop.give()
-    seen = {one.token: one for one in shop.connector.observe(shop.place())}[given.spec.token]
+    seen = {one.mark: one for one in shop.connector.observe(shop.place())}[given.spec.mark]
     assert (seen.grant_ref, seen.intact) == ("GR-TEST", True)
 
 
@@ -186,7 +186,7 @@ def test_what_cannot_be_given_is_refused_for_good_and_leaves_nothing(shop, grant
     assert said in caught.value.message
     assert caught.value.permanent
     assert shop.intact(spec) is None
-    lease = Lease(grant_ref="GR-TEST", token=spec.token, place=spec.place)
+    lease = Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)
     assert shop.connector.verify(lease).gone
 
 

@@ -205,7 +205,7 @@ def test_a_holder_who_logs_in_again_and_again_is_out(shop):
 def test_a_role_that_an_administrator_dropped_leaves_no_session(shop):
     given = shop.give("ROLE reporting_reader")
     with given.login() as session:
-        names = role_names(given.spec.token)
+        names = role_names(given.spec.mark)
         shop.admin(f"DROP ROLE {names.login}")
         assert session.execute("SELECT 1").fetchone() == (1,)
         assert not shop.connector.verify(given.lease).gone
@@ -319,7 +319,7 @@ def test_a_server_that_stands_still_in_the_middle_is_given_up_in_time(shop):
 def test_an_end_while_the_role_is_made_leaves_nothing(shop):
     for delay in (0, 0.01, 0.02, 0.04):
         spec = shop.spec(*WRITE)
-        lease = Lease(grant_ref=spec.grant_ref, token=spec.token, place=spec.place)
+        lease = Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
         made: list[object] = []
 
         def make(spec=spec, made=made) -> None:
@@ -359,7 +359,7 @@ def test_no_holder_keeps_stint_from_ending_grants(shop):
 
 def test_what_was_made_in_the_name_of_the_role_that_holds_privileges_is_found_as_well(shop):
     given = shop.give("SELECT ON app.orders")
-    rights = role_names(given.spec.token).rights
+    rights = role_names(given.spec.mark).rights
     with given.login() as session:
         if shop.major >= 16:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -69,7 +69,7 @@ def test_a_template_that_can_be_handed_on_is_refused_itself_and_through_one_abov
     assert ("which lower_one is a member of" in caught.value.message) == (role == "upper")
     assert caught.value.permanent
     assert shop.intact(spec) is None
-    assert shop.connector.verify(Lease(grant_ref="GR-TEST", token=spec.token, place=spec.place)).gone
+    assert shop.connector.verify(Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)).gone
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in NOT_BY_ONE_STATEMENT])

@@ -103,7 +103,7 @@ def test_the_holder_does_what_was_approved_and_nothing_of_it_is_left_after_the_e
         query.join(10)
     assert ended.state == GrantState.ENDED, ended.last_error
     assert "terminating connection" in cut[0]
-    assert shop.admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE %s", f"%{grant.token}%") == [(0,)]
+    assert shop.admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE %s", f"%{grant.mark}%") == [(0,)]
     (checked,) = receipt(ended, clock.now())["checked"]
     assert (checked["gone"], checked["target"]) == (True, "db-1")
     assert checked["made"]
@@ -127,7 +127,7 @@ def test_what_an_administrator_takes_away_is_seen_and_given_back(world, shop, gr
     role = next(
         iter(
             shop.admin(
-                "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE %s", f"%{grant.token}%"
+                "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE %s", f"%{grant.mark}%"
             )
         )
     )[0]

@@ -28,7 +28,7 @@ def at(target: TargetFacts) -> Place:
 
 
 def left(target: TargetFacts) -> Lease:
-    return Lease(grant_ref="GR-TEST", token=secrets.token_hex(16), place=at(target))
+    return Lease(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=at(target))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def case(connector, sshd, target) -> Iterator[Case]:
 
     def leave(lease) -> None:
         # A sleep with the grant's mark, such as a command would leave.
-        started.append(subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_GRANT": lease.token}))
+        started.append(subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_GRANT": lease.mark}))
         eventually(lambda: b"sleep" in _words(started[-1].pid))
 
     def foreign():
@@ -75,7 +75,7 @@ def test_the_evidence_says_when_it_was_asked_and_what_was_found(case):
 def test_a_mark_that_only_begins_the_same_is_not_swept(case):
     lease = case.lease()
     longer = case.lease()
-    object.__setattr__(longer, "token", lease.token + "0")
+    object.__setattr__(longer, "mark", lease.mark + "0")
     case.leave(longer)
     assert case.connector.revoke(lease).detail["processes_found"] == 0
     assert not case.connector.verify(longer).gone
@@ -89,7 +89,7 @@ FORGER = 'while :; do STINT_GRANT="$1" sleep 0.3 & sleep 0.005; done'
 def test_a_process_of_another_grant_that_carries_this_ones_mark_is_killed_and_the_grant_ends(case):
     mine, theirs = case.lease(), case.lease()
     case.leave(theirs)
-    marked = {**os.environ, "STINT_GRANT": mine.token, "STINT_RUN": f"{theirs.token}-1"}
+    marked = {**os.environ, "STINT_GRANT": mine.mark, "STINT_RUN": f"{theirs.mark}-1"}
     with subprocess.Popen(["setsid", "sleep", "600"], env=marked) as foreign:
         eventually(lambda: b"sleep" in _words(foreign.pid))
         evidence = case.connector.revoke(mine)
@@ -101,8 +101,8 @@ def test_a_process_of_another_grant_that_carries_this_ones_mark_is_killed_and_th
 
 def test_a_process_of_another_grant_that_goes_on_forging_this_ones_mark_keeps_it_from_no_end(case):
     mine, theirs = case.lease(), case.lease()
-    marked = {**os.environ, "STINT_GRANT": theirs.token, "STINT_RUN": f"{theirs.token}-1"}
-    with subprocess.Popen(["setsid", "sh", "-c", FORGER, "sh", mine.token], env=marked) as forger:
+    marked = {**os.environ, "STINT_GRANT": theirs.mark, "STINT_RUN": f"{theirs.mark}-1"}
+    with subprocess.Popen(["setsid", "sh", "-c", FORGER, "sh", mine.mark], env=marked) as forger:
         try:
             eventually(lambda: not case.connector.verify(mine).gone)
             evidence = case.connector.revoke(mine)

@@ -43,7 +43,7 @@ def end(world, grant: Grant, **more) -> Grant:
 
 def leave_something(fake: FakeConnector, grant: Grant, *targets: str) -> None:
     for target in targets:
-        fake.left[PLACE[target], grant.token] = 2
+        fake.left[PLACE[target], grant.mark] = 2
 
 
 def test_a_grant_is_ended_when_each_used_target_said_that_nothing_is_left(world, fake_targets):
@@ -90,7 +90,7 @@ def test_a_target_that_is_down_leaves_it_revoking_visibly_and_the_others_are_und
     assert failing.state == GrantState.REVOKING
     assert failing.last_error == "web-1: web-1 does not answer."
     assert after(world, seconds=0.5) <= failing.next_attempt_at <= after(world, seconds=1)
-    assert (PLACE["web-2"], grant.token) not in fake_targets.left
+    assert (PLACE["web-2"], grant.mark) not in fake_targets.left
     assert Lease.objects.get(target__name="web-2").gone_at == world.now
     assert {"lease.failing", "grant.revoke_failing"} <= set(events(grant.ref))
     assert "grant.ended" not in events(grant.ref)
@@ -148,7 +148,7 @@ def test_overlapping_grants_do_not_end_each_other(world, fake_targets):
     leave_something(fake_targets, one, "web-1")
     leave_something(fake_targets, other, "web-1")
     assert undo(end(world, one), now=world.now).state == GrantState.ENDED
-    assert list(fake_targets.left) == [(PLACE["web-1"], other.token)]
+    assert list(fake_targets.left) == [(PLACE["web-1"], other.mark)]
     other.refresh_from_db()
     assert other.state == GrantState.ACTIVE
     undo(end(world, other), now=world.now)

@@ -40,8 +40,8 @@ def test_the_mark_on_targets_is_unguessable_and_never_recorded(world):
     from broker.audit.models import AuditEntry
 
     grants = [world.grant(), world.grant()]
-    assert len({grant.token for grant in grants}) == 2
-    assert all(len(bytes.fromhex(grant.token)) == 16 for grant in grants)
+    assert len({grant.mark for grant in grants}) == 2
+    assert all(len(bytes.fromhex(grant.mark)) == 16 for grant in grants)
     assert not AuditEntry.objects.filter(body__contains=grants[0].token).exists()
 
 

@@ -27,7 +27,7 @@ def test_an_active_grant_opens_its_targets_with_its_commands_until_its_deadline(
     grant = world.grant()
     (found,) = uses(world)
     assert (found.grant_ref, found.holder, found.cluster) == (grant.ref, "alice", "web")
-    assert (found.expires_at, found.finish_seconds, found.token) == (grant.expires_at, 300, grant.token)
+    assert (found.expires_at, found.finish_seconds, found.mark) == (grant.expires_at, 300, grant.mark)
     assert (found.target.name, found.target.port) == ("web-1", 2201)
     assert isinstance(decide(found.compiled, "echo restart nginx"), Allowed)
     assert isinstance(decide(found.compiled, "echo restart haproxy"), Refused)
@@ -123,7 +123,7 @@ def copy_with(grant: Grant, **changes) -> Grant:
     request.save()
     targets = list(grant.targets.all())
     fields = {field.attname: getattr(grant, field.attname) for field in Grant._meta.concrete_fields}
-    fields.update(id=None, ref=f"GR-{request.number}", token=f"bad-{request.number}", request_id=request.pk)
+    fields.update(id=None, ref=f"GR-{request.number}", mark=f"bad-{request.number}", request_id=request.pk)
     copied = Grant.objects.create(**{**fields, **changes, "state": "scheduled"})
     copied.targets.set(targets)
     for state in ("provisioning", "active"):
@@ -175,5 +175,5 @@ def test_a_command_set_that_no_longer_parses_opens_nothing_and_hides_no_other(wo
             command_set=version.command_set, number=50 + number, source="", document=document,
             digest=f"broken-{number}", published_at=world.now, created_at=world.now,
         )  # fmt: skip
-        copy_with(grant, command_set_version_id=bad.pk, ref=f"GR-BAD{number}", token=f"bad{number}")
+        copy_with(grant, command_set_version_id=bad.pk, ref=f"GR-BAD{number}", mark=f"bad{number}")
     assert [found.grant_ref for found in uses(world)] == [grant.ref]

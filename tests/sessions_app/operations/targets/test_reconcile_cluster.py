@@ -51,19 +51,19 @@ def test_what_is_as_it_should_be_is_no_drift_and_the_look_is_noted(world, grant,
 
 
 def test_what_somebody_removed_is_told_and_made_again(world, grant, making):
-    del making.left[WEB_1, grant.token]
+    del making.left[WEB_1, grant.mark]
     reconcile(world)
     assert drift() == [("missing", "web-1", grant.ref)]
     assert last("drift.seen").data["drift"] == "missing"
     prepare(grant, world.now)
-    assert (WEB_1, grant.token) in making.left
+    assert (WEB_1, grant.mark) in making.left
     reconcile(world)
     assert drift() == []
     assert events().count("drift.gone") == 1
 
 
 def test_what_somebody_changed_is_told_and_mended(world, grant, making):
-    making.tampered = {grant.token}
+    making.tampered = {grant.mark}
     reconcile(world)
     assert drift() == [("changed", "web-1", grant.ref), ("changed", "web-2", grant.ref)]
     prepare(grant, world.now)
@@ -72,7 +72,7 @@ def test_what_somebody_changed_is_told_and_mended(world, grant, making):
 
 
 def test_the_same_drift_is_told_once(world, grant, making):
-    making.tampered = {grant.token}
+    making.tampered = {grant.mark}
     reconcile(world)
     reconcile(world)
     assert events().count("drift.seen") == 2
@@ -81,7 +81,7 @@ def test_the_same_drift_is_told_once(world, grant, making):
 def test_what_is_left_of_a_grant_that_is_over_is_removed(world, grant, making):
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
     assert undo(grant, now=world.now).state == GrantState.ENDED
-    making.left[WEB_1, grant.token] = 1
+    making.left[WEB_1, grant.mark] = 1
     later = world.now + SETTLED
     reconcile(world, later)
     assert making.left == {}
@@ -99,10 +99,10 @@ def test_what_nobody_knows_of_is_removed_if_it_is_of_this_installation(world, gr
 
 def test_what_is_being_made_or_undone_is_left_alone(world, making):
     waiting = world.grant()
-    making.left[WEB_1, waiting.token] = 1
+    making.left[WEB_1, waiting.mark] = 1
     reconcile(world)
     assert drift() == []
-    assert (WEB_1, waiting.token) in making.left
+    assert (WEB_1, waiting.mark) in making.left
 
 
 def test_an_orphan_that_can_not_be_removed_stays_with_the_error(world, making):
@@ -117,7 +117,7 @@ def test_an_orphan_that_can_not_be_removed_stays_with_the_error(world, making):
 
 def test_a_target_that_does_not_answer_is_noted_and_the_other_is_looked_at(world, grant, making):
     making.down = {"web-1"}
-    del making.left[WEB_2, grant.token]
+    del making.left[WEB_2, grant.mark]
     reconcile(world)
     assert Observation.objects.get(target__name="web-1").error == "web-1 does not answer."
     assert drift() == [("missing", "web-2", grant.ref)]
@@ -146,7 +146,7 @@ def test_over_ssh_nothing_is_missing_and_what_runs_on_is_removed(world, fake_tar
     assert drift() == []
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
     undo(grant, now=world.now)
-    fake_targets.left[WEB_1, grant.token] = 3
+    fake_targets.left[WEB_1, grant.mark] = 3
     reconcile(world, world.now + SETTLED)
     assert fake_targets.left == {}
 

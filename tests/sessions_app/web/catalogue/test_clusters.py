@@ -241,14 +241,14 @@ def test_a_cluster_costs_the_same_for_any_number_of_targets_and_checks(world, as
 
 def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(world, making, browser):
     grant = prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
-    making.left.pop(("root@127.0.0.1:2201", grant.token))
+    making.left.pop(("root@127.0.0.1:2201", grant.mark))
     making.down = {"web-2"}
     cluster = Cluster.objects.get(name="web")
     reconcile_cluster(cluster_id=cluster.pk, now=lambda: world.now)
     page = read(browser("bob"), "/clusters/web/")
     assert "web-2 does not answer." in page
     assert f"web-1: something that a grant needs is gone ({grant.ref})" in page
-    assert grant.token not in page
+    assert grant.mark not in page
 
 
 def test_a_kind_that_nothing_serves_any_more_still_has_a_page(world, as_admin):
