@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import fresh_database
 from tests.support.browser import DESK
@@ -19,6 +19,10 @@ from tests.support.stage import Stage
 
 # A form that is refused is answered with its page and a status that says so, which the console repeats.
 REFUSED = re.compile("the server responded with a status of (400|409|422) ")
+
+
+# How long a page takes on a busy machine says nothing about the page; a wait ends as soon as it can.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.browser import PHONE, SMALLEST
-from tests.support.gateway import Place, eventually, on_target
+from tests.support.gateway import Place, eventually
 from tests.support.site import serve
 
 
@@ -147,4 +147,3 @@ def test_nothing_scrolls_sideways_on_the_smallest_screen(place, visit):
             ".map(el => el.className + ' ' + el.textContent.trim().slice(0, 40))"
         )
         assert small == [], url
-    assert not on_target(7)
