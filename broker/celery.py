@@ -70,7 +70,7 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "deliveries": {"task": "deliveries.handle_lost", "schedule": 3.0, "options": {"expires": 5}},
-    "work": {"task": "workflows.read_all", "schedule": 10.0, "options": {"expires": 8}},
+    "workflows": {"task": "workflows.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "warn": {"task": "notices.warn", "schedule": 20.0, "options": {"expires": 15}},
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
     "mail": {"task": "notices.send", "schedule": 1.0, "options": {"expires": 5}},

@@ -93,13 +93,13 @@ _undoers = Bulkhead(_undo, group_of=clusters_of)
 
 
 @shared_task(name="workflows.read", acks_late=True)
-def read_work(*, workflow_id: int, **_: Any) -> None:
+def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
     """Ask the source of a piece of work how it stands, and start what waited for that."""
-    _askers.start(("work", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
+    _askers.start(("workflow", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
 
 
 @shared_task(name="workflows.read_all", acks_late=True)
-def read_all_work(**_: Any) -> None:
+def read_all_workflows(**_: Any) -> None:
     """Ask every source about the work that grants rest on, each on its own, so that one that hangs delays no other."""
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))

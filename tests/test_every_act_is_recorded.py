@@ -22,7 +22,7 @@ SOURCE = Source()
 # What changes nothing. That somebody looked at what they may see is no act; what is watched with an entry is not listed here.
 READS = {
     "pages and lists of what the reader may see": """
-        / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /work/<work:ref>/ /work/<work:ref>/live/
+        / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/ /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/ /grants/<gr:ref>/
         /grants/<gr:ref>/live/ /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/ /policies/<slug:name>/ /webhooks/

@@ -50,7 +50,7 @@ class Story:
     agent: Agent
     uri: str = ""
     token: str = ""
-    work: str = ""
+    workflow: str = ""
     grant: dict[str, Any] = field(default_factory=dict)
     incident: dict[str, Any] = field(default_factory=dict)
     number: int = 0
@@ -231,12 +231,12 @@ class Story:
         )
 
     def agent_asks(self) -> str:
-        self.work = self.cast.jonas.post("/workflows", {
+        self.workflow = self.cast.jonas.post("/workflows", {
             "kind": "ticket", "title": "A customer can't open a link", "clusters": ["support-desk"],
         })["ref"]  # fmt: skip
-        self.desk.add(self.work, "The link in your mail leads nowhere")
+        self.desk.add(self.workflow, "The link in your mail leads nowhere")
         asked = self.agent.call("", self.cast.scribe.token, "request_access", {
-            "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.work,
+            "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.workflow,
             "reason": "Answer the customer",
         })  # fmt: skip
         _expect(not asked["isError"], str(asked))
@@ -249,26 +249,26 @@ class Story:
         )
         made = self.cast.scribe.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
         self.token = made["Token"]
-        return f"request_access: {self.request['ref']} for {self.work}\n{self.grant['ref']} is used at {made['MCP address']}"
+        return f"request_access: {self.request['ref']} for {self.workflow}\n{self.grant['ref']} is used at {made['MCP address']}"
 
     def agent_works(self) -> str:
         tools = ", ".join(self.agent.tools("support-desk", self.token))
-        read = self._tool("read_ticket", {"id": self.work})
+        read = self._tool("read_ticket", {"id": self.workflow})
         _expect("leads nowhere" in read, read)
-        kept = self._tool("save_summary", {"id": self.work, "text": "A broken link."})
+        kept = self._tool("save_summary", {"id": self.workflow, "text": "A broken link."})
         beside = self._tool("read_ticket", {"id": "TKT-9999"})
-        export = self._tool("export_attachments", {"id": self.work})
+        export = self._tool("export_attachments", {"id": self.workflow})
         _expect("Refused" in beside and "secret" not in beside, beside)
         _expect("Refused" in export, export)
-        closed = self._tool("close_ticket", {"id": self.work})
-        _expect(self.work in self.desk.closed, closed)
+        closed = self._tool("close_ticket", {"id": self.workflow})
+        _expect(self.workflow in self.desk.closed, closed)
         return (
-            f"tools/list: {tools}\nread_ticket {self.work}: {read}\nsave_summary: {kept}\nread_ticket TKT-9999: {beside}\n"
+            f"tools/list: {tools}\nread_ticket {self.workflow}: {read}\nsave_summary: {kept}\nread_ticket TKT-9999: {beside}\n"
             f"export_attachments: {export}\nclose_ticket: {closed}"
         )
 
     def agent_is_done(self) -> str:
-        self.cast.jonas.post(f"/workflows/{self.work}/close", {"note": "Answered"})
+        self.cast.jonas.post(f"/workflows/{self.workflow}/close", {"note": "Answered"})
         status = self.agent.status("support-desk", self.token)
         _expect(status == 401, f"the gateway answers {status}")
         ended = self._wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)

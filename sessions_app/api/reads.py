@@ -146,7 +146,7 @@ def webhook_of(identity: Identity, name: str) -> WebhookEndpoint:
 
 def workflow_of(identity: Identity, ref: str) -> Workflow:
     """Return a piece of work by its reference. Raises NotFound."""
-    return _one(workflows(identity).filter(ref=ref), "work")
+    return _one(workflows(identity).filter(ref=ref), "workflow")
 
 
 def run_of(identity: Identity, run_id: int) -> CommandRun:

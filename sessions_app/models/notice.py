@@ -74,7 +74,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         told = (
             ("/requests/REQ-", "number", AccessRequest.objects.visible_to(identity)),
             ("/grants/", "ref", Grant.objects.visible_to(identity)),
-            ("/work/", "ref", Workflow.objects.visible_to(identity)),
+            ("/workflows/", "ref", Workflow.objects.visible_to(identity)),
         )
         page = Func(F("path"), Value("#"), Value(1), function="SPLIT_PART", output_field=models.CharField())
         mine = Q(pk__in=[])

@@ -22,19 +22,19 @@ from sessions_app.policy.rules import (
     OnCall,
     OwnIncident,
     OwnIncidentReviewed,
-    PartInWork,
     Reason,
     RequesterEnabled,
+    RoleInWorkflow,
     Rule,
     Start,
     SweeperAlive,
     Ticket,
-    WithinWork,
-    Work,
-    WorkFits,
-    WorkFresh,
-    WorkOnCluster,
-    WorkOpen,
+    WithinWorkflow,
+    WorkflowFacts,
+    WorkflowFits,
+    WorkflowFresh,
+    WorkflowOnCluster,
+    WorkflowOpen,
 )
 
 
@@ -43,12 +43,12 @@ def rules_of(
     *,
     break_glass: bool,
     incident: bool = False,
-    work: bool = False,
+    workflow: bool = False,
     vouched: bool = False,
 ) -> tuple[Rule, ...]:
     """Return the rules that a policy makes for planned work, for an incident, or for breaking glass.
 
-    ``work`` says that a piece of work is named, which the access is bound to then, ``vouched`` that the facts of it stand
+    ``workflow`` says that a piece of work is named, which the access is bound to then, ``vouched`` that the facts of it stand
     for approvals.
     """
     common: list[Rule] = [
@@ -60,8 +60,8 @@ def rules_of(
         SweeperAlive(),
     ]
     # An incident that is asked for as one has rules of its own, which say the same in its words.
-    bound: list[Rule] = [] if incident or not work else [WorkOpen(), WorkOnCluster()]
-    bound += _for_work(policy, named=work, break_glass=break_glass)
+    bound: list[Rule] = [] if incident or not workflow else [WorkflowOpen(), WorkflowOnCluster()]
+    bound += _for_workflow(policy, named=workflow, break_glass=break_glass)
     if break_glass:
         limit = policy.break_glass.max_duration if policy.break_glass else 0
         return (
@@ -87,15 +87,15 @@ def rules_of(
     return (*common, *planned, *bound)
 
 
-def _for_work(policy: PolicyDocument, *, named: bool, break_glass: bool) -> list[Rule]:
+def _for_workflow(policy: PolicyDocument, *, named: bool, break_glass: bool) -> list[Rule]:
     rules: list[Rule] = []
     if policy.workflow and not break_glass:
-        rules.append(WorkFits(policy.name, policy.workflow))
+        rules.append(WorkflowFits(policy.name, policy.workflow))
         if policy.workflow.requester != "anyone":
-            rules.append(PartInWork(policy.workflow.requester))
+            rules.append(RoleInWorkflow(policy.workflow.requester))
     if named:
         staleness = policy.workflow.staleness if policy.workflow else STALENESS
-        rules += [WorkFresh(staleness), WithinWork()]
+        rules += [WorkflowFresh(staleness), WithinWorkflow()]
     return rules
 
 
@@ -125,10 +125,10 @@ def clauses_for(
     return () if vouched else policy.clauses
 
 
-def vouches(policy: PolicyDocument, work: Work | None) -> bool:
+def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
     """Whether the policy lets the facts of this work stand for approvals. Who opened it has approved nothing by that."""
     terms = policy.workflow
-    return bool(terms and terms.approvals == "none" and work and not work.own_doing)
+    return bool(terms and terms.approvals == "none" and workflow and not workflow.own_doing)
 
 
 def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bool) -> int | None:
@@ -144,9 +144,11 @@ def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
     """Answer what would happen to ``ask`` now, with each rule's yes or no. Changes nothing and reads nothing."""
     sort = {
         "break_glass": ask.break_glass, "incident": ask.incident is not None,
-        "vouched": not ask.break_glass and ask.incident is None and vouches(policy, facts.work),
+        "vouched": not ask.break_glass and ask.incident is None and vouches(policy, facts.workflow),
     }  # fmt: skip
-    results = tuple(_result(rule, ask, facts) for rule in rules_of(policy, **sort, work=bool(ask.work)))
+    results = tuple(
+        _result(rule, ask, facts) for rule in rules_of(policy, **sort, workflow=bool(ask.workflow))
+    )
     clauses = clauses_for(policy, **sort)
     if not all(result.permitted for result in results):
         return Decision(Outcome.REFUSED, results, clauses)

@@ -79,7 +79,7 @@ class Incident(_Document):
     review_within: Annotated[Duration, Field(le=LATEST_REVIEW)] = LATEST_REVIEW
 
 
-class WorkNeeded(_Document):
+class WorkflowNeeded(_Document):
     """Which work must be behind access, and who may have it because of that work.
 
     ``sources`` are names of sources, ``stint`` for Stint's own work; nothing named means any. ``staleness`` in seconds:
@@ -95,7 +95,7 @@ class WorkNeeded(_Document):
     approvals: Literal["none", "same"] = "same"
 
     @model_validator(mode="after")
-    def _somebody_vouches(self) -> WorkNeeded:
+    def _somebody_vouches(self) -> WorkflowNeeded:
         if (
             self.approvals == "none"
             and self.requester in ("anyone", "member")
@@ -186,7 +186,7 @@ class PolicyDocument(_Document):
     # Left out of what is stored where they say nothing, so that a policy that was written before them keeps its digest.
     tell: Tell | None = Field(default=None, exclude_if=lambda value: value is None)
     escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
-    workflow: WorkNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
+    workflow: WorkflowNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
 
     # How often a holder must say that it is still there; three that are missed end the grant.
     heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(

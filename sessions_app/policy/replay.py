@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import PolicyDocument, Who
-from sessions_app.policy.rules import Ask, Facts, Work
+from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 
 # Of each person other than the requester who could approve, in which groups they are.
 Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
@@ -19,7 +19,7 @@ Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRequest:
     """A request as it was made. ``by_cluster`` says that the cluster itself lets its requester ask, under any policy;
-    ``work`` is the work that it names.
+    ``workflow`` is the work that it names.
     """
 
     ref: str
@@ -28,7 +28,7 @@ class PastRequest:
     state: str = ""
     by_cluster: bool = False
     is_person: bool = True
-    work: Work | None = None
+    workflow: WorkflowFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
 def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Facts:
     """Return the world as it must have been: what else had refused the request would have kept it from being stored."""
     ask = past.ask
-    work = past.work if ask.work else None
+    workflow = past.workflow if ask.workflow else None
     return Facts(
         now=past.at,
         requester_enabled=True,
@@ -81,9 +81,9 @@ def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approver
         sweeper_silence=0.0,
         overdue_reviews=(),
         approvers=approvers(past),
-        work_open=bool(ask.work or ask.incident),
-        work_on_cluster=bool(ask.work or ask.incident),
-        work=work,
+        workflow_open=bool(ask.workflow or ask.incident),
+        workflow_on_cluster=bool(ask.workflow or ask.incident),
+        workflow=workflow,
         kinds_fit=True,
         is_person=past.is_person,
     )

@@ -44,7 +44,7 @@ class Scope:
     extends: str | None = None
     parent: str | None = None
     workflow: str | None = None
-    work: Mapping[str, str] = field(default_factory=dict)
+    workflow_facts: Mapping[str, str] = field(default_factory=dict)
     connection: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
@@ -54,13 +54,13 @@ class Scope:
             for target in sorted(self.targets, key=lambda target: target.id)
         ]
         # Named only where there is one, so that what was approved before there was any keeps its digest.
-        work: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
-        if self.work:
-            work["work"] = dict(self.work)
+        named: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
+        if self.workflow_facts:
+            named["workflow_facts"] = dict(self.workflow_facts)
         if self.parent:
-            work["parent"] = self.parent
+            named["parent"] = self.parent
         if self.connection:
-            work["connection"] = dict(self.connection)
+            named["connection"] = dict(self.connection)
         return digest_of(
             {
                 "requester": self.requester,
@@ -74,7 +74,7 @@ class Scope:
                     self.duration,
                 ],
                 "extends": self.extends,
-                **work,
+                **named,
             }
         )
 

@@ -6,15 +6,15 @@ import datetime as dt
 
 
 def begins_at(
-    now: dt.datetime, *, asked: dt.datetime | None = None, work: dt.datetime | None = None
+    now: dt.datetime, *, asked: dt.datetime | None = None, workflow: dt.datetime | None = None
 ) -> dt.datetime:
     """Return when access begins that is given now: at the start that was asked for, but neither in the past nor before the
     work that it is for.
     """
-    return max(moment for moment in (now, asked, work) if moment is not None)
+    return max(moment for moment in (now, asked, workflow) if moment is not None)
 
 
-def ends_at(begins: dt.datetime, seconds: int, *, work: dt.datetime | None = None) -> dt.datetime:
+def ends_at(begins: dt.datetime, seconds: int, *, workflow: dt.datetime | None = None) -> dt.datetime:
     """Return when access ends that begins then, for so many seconds, but no later than the work that it is for."""
     end = begins + dt.timedelta(seconds=seconds)
-    return end if work is None else min(end, work)
+    return end if workflow is None else min(end, workflow)

@@ -33,7 +33,7 @@ from sessions_app.models import (
 from sessions_app.policy import evaluate
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.rules import Ask, Facts, Work
+from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.scope import Scope, TargetFacts
 from sessions_app.policy.trust import TrustPolicyDocument
 
@@ -114,13 +114,13 @@ def facts_for(
         sweeper_silence=sweeper_silence(now),
         overdue_reviews=overdue_reviews(requester, now),
         approvers=groups_of_people(document.approver_groups, but=[requester]),
-        **work_facts(workflow, requester, cluster, now),
+        **named_workflow(workflow, requester, cluster, now),
         is_person=requester.is_person,
         kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
 
 
-def work_facts(
+def named_workflow(
     workflow: Workflow | None, requester: Identity, cluster: Cluster, now: dt.datetime
 ) -> dict[str, Any]:
     """Return what rules ask of the work that is named, read anew."""
@@ -129,45 +129,45 @@ def work_facts(
         if workflow
         else ()
     )
-    for work in found:
-        is_open = work.state == WorkflowState.OPEN and (work.source is None or work.source.removed_at is None)
+    for one in found:
+        is_open = one.state == WorkflowState.OPEN and (one.source is None or one.source.removed_at is None)
         return {
-            "work_open": is_open,
-            "work_on_cluster": is_open and work.clusters.filter(pk=cluster.pk).exists(),
-            "work": work_of(work, requester, now),
+            "workflow_open": is_open,
+            "workflow_on_cluster": is_open and one.clusters.filter(pk=cluster.pk).exists(),
+            "workflow": workflow_facts(one, requester, now),
         }
     return {}
 
 
-def work_of(work: Workflow, requester: Identity, now: dt.datetime) -> Work:
+def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -> WorkflowFacts:
     """Return a piece of work as the rules see it for one requester."""
-    silence = (now - (work.read_at or work.opened_at)).total_seconds() if work.source else None
-    return Work(
-        kind=work.kind,
-        source=work.source.name if work.source else OWN,
-        severity=work.severity,
-        roles=roles_in(work, requester),
+    silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds() if workflow.source else None
+    return WorkflowFacts(
+        kind=workflow.kind,
+        source=workflow.source.name if workflow.source else OWN,
+        severity=workflow.severity,
+        roles=roles_in(workflow, requester),
         silence=silence,
-        own_doing=work.opened_by is not None and are_same_person(requester, work.opened_by),
-        starts_at=work.starts_at,
-        ends_at=work.ends_at,
+        own_doing=workflow.opened_by is not None and are_same_person(requester, workflow.opened_by),
+        starts_at=workflow.starts_at,
+        ends_at=workflow.ends_at,
     )
 
 
-def roles_in(work: Workflow, identity: Identity) -> frozenset[str]:
+def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
     """Return what somebody is in a piece of work. Whom a source names is known by mail address, or by user name where the
     source's document says so; a machine stands for nobody.
     """
-    by = work.source.document.get("people", "email") if work.source else "email"
+    by = workflow.source.document.get("people", "email") if workflow.source else "email"
     spelled = (identity.email if by == "email" else identity.username).casefold()
     named = {
-        "assignee": bool(spelled) and identity.is_person and spelled in work.assigned,
-        "on_call": bool(spelled) and identity.is_person and spelled in work.on_call,
+        "assignee": bool(spelled) and identity.is_person and spelled in workflow.assigned,
+        "on_call": bool(spelled) and identity.is_person and spelled in workflow.on_call,
     }
     own = {
-        "assignee": work.assignee_id == identity.pk,
-        "member": identity.pk in (work.assignee_id, work.opened_by_id)
-        or work.members.filter(pk=identity.pk).exists(),
+        "assignee": workflow.assignee_id == identity.pk,
+        "member": identity.pk in (workflow.assignee_id, workflow.opened_by_id)
+        or workflow.members.filter(pk=identity.pk).exists(),
     }
     found = {role for roles in (named, own) for role, holds in roles.items() if holds}
     return frozenset(found | ({"member"} if found else set()))
@@ -205,7 +205,7 @@ def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
         ticket=request.ticket,
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         incident=incident_of(request),
-        work=request.workflow.ref if request.workflow else "",
+        workflow=request.workflow.ref if request.workflow else "",
     )
 
 
@@ -296,23 +296,23 @@ def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) ->
         extends=request.extends.ref if request.extends else None,
         parent=request.parent.ref if request.parent else None,
         workflow=request.workflow.ref if request.workflow else None,
-        work=bound_facts(request.workflow, request.command_set_version) if request.workflow else {},
+        workflow_facts=bound_facts(request.workflow, request.command_set_version) if request.workflow else {},
         connection=request.cluster.connection,
     )
 
 
-def bound_facts(work: Workflow, version: CommandSetVersion) -> dict[str, str]:
+def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str]:
     """Return what an approval is bound to of the work: its planned time, and the facts that the commands are bound to."""
-    times = {"starts_at": work.starts_at, "ends_at": work.ends_at}
+    times = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
     found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
-    for fact in work_parameters(version).values():
+    for fact in workflow_parameters(version).values():
         # The reference and the outside id are one with the work, which is named anyway.
         if fact not in ("id", "ref"):
-            found[f"workflow.{fact}"] = work.fact(fact)
+            found[f"workflow.{fact}"] = workflow.fact(fact)
     return found
 
 
-def work_parameters(version: CommandSetVersion) -> dict[str, str]:
+def workflow_parameters(version: CommandSetVersion) -> dict[str, str]:
     """Return which parameters of a command set are taken from the work, by name: the fact that each is."""
     listed = version.document.get("parameters") or {}
     taken = {name: (type_ or {}).get("from") for name, type_ in listed.items()}

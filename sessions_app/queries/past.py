@@ -18,7 +18,7 @@ from sessions_app.models import (
     RequestKind,
 )
 from sessions_app.policy.replay import PastRequest
-from sessions_app.policy.rules import Ask, Work
+from sessions_app.policy.rules import Ask, WorkflowFacts
 
 SPAN = dt.timedelta(days=90)
 MOST = 5000
@@ -77,10 +77,10 @@ def _past(
             ticket=row["ticket"],
             break_glass=row["kind"] == RequestKind.BREAK_GLASS,
             incident=(row["workflow__ref"] or "") if row["kind"] == RequestKind.INCIDENT else None,
-            work=row["workflow__ref"] or "",
+            workflow=row["workflow__ref"] or "",
         ),
         is_person=row["requester__kind"] == Kind.PERSON,
-        work=_work(row, own),
+        workflow=_workflow(row, own),
     )
 
 
@@ -93,13 +93,13 @@ def _own_doings(rows: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
     return {pair for pair in pairs if are_same_person(people[pair[0]], people[pair[1]])}
 
 
-def _work(row: Mapping[str, Any], own: set[tuple[int, int]]) -> Work | None:
+def _workflow(row: Mapping[str, Any], own: set[tuple[int, int]]) -> WorkflowFacts | None:
     """Return the work that a request named, as it is now. Who had which part in it then is not kept: the requester had what
     the policy wanted.
     """
     if not row["workflow__ref"]:
         return None
-    return Work(
+    return WorkflowFacts(
         kind=row["workflow__kind"], source=row["workflow__source__name"] or OWN, severity=row["workflow__severity"],
         roles=frozenset({"assignee", "member", "on_call"}),
         own_doing=(row["requester_id"], row["workflow__opened_by_id"]) in own,

@@ -169,8 +169,8 @@ def _names(things: QuerySet[Any]) -> list[str]:
     return list(things.order_by("name").values_list("name", flat=True).distinct())
 
 
-def _refs(work: QuerySet[Workflow]) -> list[str]:
-    return list(work.order_by("ref").values_list("ref", flat=True).distinct())
+def _refs(workflows: QuerySet[Workflow]) -> list[str]:
+    return list(workflows.order_by("ref").values_list("ref", flat=True).distinct())
 
 
 def _few(sight: _Sight) -> dict[str, list[str]] | None:

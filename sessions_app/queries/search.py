@@ -64,13 +64,15 @@ class Found:
     people: Sequence[Identity]
     requests: Sequence[AccessRequest]
     grants: Sequence[Grant]
-    work: Sequence[Workflow]
+    workflows: Sequence[Workflow]
     commands: Sequence[Listed]
     runs: Sequence[CommandRun]
 
     def __bool__(self) -> bool:
         catalogue = (self.clusters, self.command_sets, self.policies)
-        return any((*catalogue, self.people, self.requests, self.grants, self.work, self.commands, self.runs))
+        return any(
+            (*catalogue, self.people, self.requests, self.grants, self.workflows, self.commands, self.runs)
+        )
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
@@ -116,7 +118,7 @@ def search(identity: Identity, text: str) -> Found:
         people=people,
         requests=_requests(identity, text, people),
         grants=_grants(identity, text, people, list(targets)),
-        work=_work(identity, text),
+        workflows=_workflows(identity, text),
         commands=_commands(identity, text),
         runs=_runs(identity, text),
     )
@@ -156,7 +158,7 @@ def _runs(identity: Identity, text: str) -> list[CommandRun]:
     return list(found.select_related("grant__holder", "target__cluster").order_by("-pk")[:MOST])
 
 
-def _work(identity: Identity, text: str) -> list[Workflow]:
+def _workflows(identity: Identity, text: str) -> list[Workflow]:
     visible = Workflow.objects.visible_to(identity).order_by("-pk")
     newest = visible.filter(pk__in=list(visible.values_list("pk", flat=True)[:MOST_WORK]))
     return list(newest.filter(Q(title__icontains=text) | Q(ref__istartswith=text))[:MOST])

@@ -15,12 +15,12 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
     """Return from when to when the access of a request would be if it were given now, for what approvers left of its time.
     An extension begins where its grant ends; work whose time is over leaves a moment.
     """
-    work = request.workflow
+    workflow = request.workflow
     if request.extends:
         start = begins_at(now, asked=request.extends.expires_at)
     else:
-        start = begins_at(now, asked=request.starts_at, work=work.starts_at if work else None)
-    end = ends_at(start, left_duration(request), work=work.ends_at if work else None)
+        start = begins_at(now, asked=request.starts_at, workflow=workflow.starts_at if workflow else None)
+    end = ends_at(start, left_duration(request), workflow=workflow.ends_at if workflow else None)
     return start, max(end, start + _MOMENT)
 
 

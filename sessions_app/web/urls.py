@@ -14,7 +14,7 @@ from sessions_app.web.identities import account, device, factors, people, provid
 from sessions_app.web.record import record, recordings, timeline
 from sessions_app.web.requests import approvals, requests
 from sessions_app.web.shell import live, notices
-from sessions_app.web.workflows import incidents, sources, work
+from sessions_app.web.workflows import incidents, sources, workflows
 
 
 class RequestRef(StringConverter):
@@ -41,13 +41,13 @@ class IncidentRef(StringConverter):
     regex = "INC-[0-9]{1,9}"
 
 
-class WorkRef(StringConverter):
+class WorkflowRef(StringConverter):
     """`CHG-7`, `pagerduty:Q1ABC`."""
 
     regex = "((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})"
 
 
-register_converter(WorkRef, "work")
+register_converter(WorkflowRef, "workflow")
 register_converter(IncidentRef, "inc")
 register_converter(RequestRef, "req")
 register_converter(Username, "username")
@@ -91,12 +91,12 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
     # Of two addresses of one name, the last that fits is the one that links have: an incident has its own.
-    path("work/<work:ref>/", incidents.detail, name="incident"),
-    path("work/", work.index, name="work"),
-    path("work/<work:ref>/join/", work.join, name="work_join"),
-    path("work/<work:ref>/live/", incidents.live, name="incident_live"),
-    path("work/<work:ref>/access/", incidents.access, name="incident_access"),
-    path("work/<work:ref>/close/", incidents.close, name="incident_close"),
+    path("workflows/<workflow:ref>/", incidents.detail, name="incident"),
+    path("workflows/", workflows.index, name="workflows"),
+    path("workflows/<workflow:ref>/join/", workflows.join, name="workflow_join"),
+    path("workflows/<workflow:ref>/live/", incidents.live, name="incident_live"),
+    path("workflows/<workflow:ref>/access/", incidents.access, name="incident_access"),
+    path("workflows/<workflow:ref>/close/", incidents.close, name="incident_close"),
     path("incidents/", incidents.index, name="incidents"),
     path("incidents/<inc:ref>/", incidents.detail, name="incident"),
     path("incidents/<inc:ref>/live/", incidents.live, name="incident_live"),

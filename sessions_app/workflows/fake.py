@@ -27,11 +27,11 @@ from sessions_app.workflows.base import (
 
 @dataclass
 class FakeAdapter:
-    """``work`` is what there is, by outside id; of what is ``odd`` it says nothing that can be used. While ``down``, it answers
+    """``workflows`` is what there is, by outside id; of what is ``odd`` it says nothing that can be used. While ``down``, it answers
     nothing.
     """
 
-    work: dict[str, Status] = field(default_factory=dict)
+    workflows: dict[str, Status] = field(default_factory=dict)
     odd: set[str] = field(default_factory=set)
     in_trouble: set[str] = field(default_factory=set)
     down: bool = False
@@ -48,7 +48,9 @@ class FakeAdapter:
             raise OddAnswer("It answers with the status 422: look at the address.")
         if outside_id in self.in_trouble:
             raise InTrouble("it answers with the status 500.")
-        return self.work.get(outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work."))
+        return self.workflows.get(
+            outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work.")
+        )
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime

@@ -84,35 +84,35 @@ class Standard:
         token = self._with.token
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         answer = ask(self._with.url.replace("{id}", outside_id), {"Accept": "application/json", **headers})
-        work = at(
+        workflow = at(
             answer, *(int(part) if part.isdecimal() else part for part in self._with.root.split(".") if part)
         )
-        if not isinstance(work, dict):
+        if not isinstance(workflow, dict):
             return Status(standing=Standing.UNKNOWN, reason="There is no such work.")
-        status = text_of(at(work, *self._with.status.split(".")))
+        status = text_of(at(workflow, *self._with.status.split(".")))
         if status in self._with.closed:
             return Status(standing=Standing.CLOSED, reason=f"Its status is “{status}”.")
         if status not in self._with.open:
             return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
-        return self._open(work)
+        return self._open(workflow)
 
-    def _open(self, work: Mapping[str, Any]) -> Status:
-        facts = work.get("facts") if isinstance(work.get("facts"), dict) else {}
+    def _open(self, workflow: Mapping[str, Any]) -> Status:
+        facts = workflow.get("facts") if isinstance(workflow.get("facts"), dict) else {}
         values = {name: text_of(value) for name, value in list((facts or {}).items())[:_MOST_FACTS]}
-        service, severity = text_of(work.get("service")), text_of(work.get("severity"))
+        service, severity = text_of(workflow.get("service")), text_of(workflow.get("severity"))
         if service:
             values["service"] = service
         return Status(
             standing=Standing.OPEN,
             kind=self._with.kind,
-            title=text_of(work.get("title")),
-            url=text_of(work.get("url"), 500),
+            title=text_of(workflow.get("title")),
+            url=text_of(workflow.get("url"), 500),
             severity=severity if _SEVERITY.fullmatch(severity) else "",
-            assigned=names_of(work.get("assignees")),
-            on_call=names_of(work.get("on_call")),
+            assigned=names_of(workflow.get("assignees")),
+            on_call=names_of(workflow.get("on_call")),
             services=(service,) if service else (),
-            starts_at=moment_of(work.get("starts_at")),
-            ends_at=moment_of(work.get("ends_at")),
+            starts_at=moment_of(workflow.get("starts_at")),
+            ends_at=moment_of(workflow.get("ends_at")),
             values={name: value for name, value in values.items() if value and _FACT.fullmatch(name)},
         )
 

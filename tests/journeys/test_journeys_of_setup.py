@@ -9,7 +9,7 @@ from tests.support.acts import Started
 from tests.support.browser import PHONE
 
 
-def work() -> None:
+def workflow() -> None:
     """What the worker does: carry out the checks that wait. In a thread, for the browser's loop runs in this one."""
     from broker.kernel import clock
     from sessions_app.models import TargetCheck
@@ -94,7 +94,7 @@ def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
         admin.locator(".check", has_text="web-1").locator("summary").click()
         admin.get_by_role("button", name="Check web-1").click()
         expect(admin.locator("#checks")).to_contain_text("Checking")
-        work()
+        workflow()
         expect(admin.locator("#checks")).to_contain_text("1 step to mend")
         expect(admin.locator("#checks")).to_contain_text(
             "did not accept Stint's certificate for stint:web as root"
@@ -102,7 +102,7 @@ def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
         sshd.trust([ca.public_key])
         admin.get_by_role("button", name="Check web-1").click()
         expect(admin.locator("#checks .pill", has_text="Checking").first).to_be_visible()
-        work()
+        workflow()
         expect(admin.locator("#checks")).to_contain_text("All right")
     admin.goto("/clusters/")
     expect(admin.locator("main")).to_contain_text("1 of 2 never checked")

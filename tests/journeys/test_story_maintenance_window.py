@@ -39,7 +39,7 @@ def planned(place: Place, *, begins: float, lasts: float):
 
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
-    change = place.world.work(
+    change = place.world.workflow(
         "change", place.world.dora, now=now, assignee="alice", starts_at=now + seconds(begins),
         ends_at=now + seconds(begins + lasts),
     )  # fmt: skip

@@ -82,7 +82,7 @@ class Office:
     token: str = ""
 
     def task(self, title: str) -> Any:
-        return self.world.work("task", self.world.alice, title=title, clusters=["suppliers"])
+        return self.world.workflow("task", self.world.alice, title=title, clusters=["suppliers"])
 
     def assistant(self, task: Any) -> Any:
         """The assistant asks for the task, bob approves."""

@@ -103,7 +103,7 @@ async def ask(place, token, ticket):
     return asked.structured_content["request"]
 
 
-async def work(place, token, ticket, close):
+async def workflow(place, token, ticket, close):
     """The agent works on the ticket, tries more, and is cut off in the middle when the ticket is closed."""
     async with client_of(place.url, token) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
@@ -132,7 +132,7 @@ def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(pla
     from sessions_app.operations.workflows.close_workflow import close_workflow
 
     world = place.world
-    ticket = world.work(clusters=["desk"], title="A customer can't open a link", now=now())
+    ticket = world.workflow(clusters=["desk"], title="A customer can't open a link", now=now())
     place.desk.tickets = {ticket.ref: "The link is broken", "TKT-999": "A secret of another customer"}
     agent = token_for(world.robot, world.alice)
 
@@ -153,7 +153,7 @@ def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(pla
         # It runs in a thread of its own, whose connection nobody else would close.
         connection.close()
 
-    asyncio.run(work(place, token, ticket, close))
+    asyncio.run(workflow(place, token, ticket, close))
 
     assert [call for call in place.desk.calls if call[1] != ticket.ref] == []
     assert [name for name, _ in place.desk.calls] == ["read_ticket", "save_summary", "close_ticket"]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from broker.demo.sshd import SshTarget
-from tests.journeys.test_journeys_of_setup import work
+from tests.journeys.test_journeys_of_setup import workflow
 from tests.support.browser import DESK
 
 PASSWORD = "a first administrator's words"
@@ -93,13 +93,13 @@ def test_first_run(live_world, chromium, site):
         root.get_by_role("button", name="Make it").click()
         root.get_by_role("button", name="Check all").click()
         expect(root.locator("#checks .pill")).to_contain_text("Checking")
-        work()
+        workflow()
         expect(root.locator("#checks")).to_contain_text("1 step to mend")
         root.locator("summary", has_text="Its parts").click()
         sshd.trust([root.get_by_role("button", name="Copy the key").get_attribute("data-copy")])
         root.get_by_role("button", name="Check all").click()
         expect(root.locator("#checks .pill")).to_contain_text("Checking")
-        work()
+        workflow()
         expect(root.locator("#checks")).to_contain_text("All right")
         root.get_by_role("link", name="Next: what may be run").click()
 

@@ -126,7 +126,7 @@ def test_a_lost_gateway_whose_session_is_held_delays_no_end(world, sweeper, owne
 
 
 def test_a_change_that_is_over_and_held_delays_no_end(world, sweeper, owner_connection):
-    held, other = world.work("change"), world.work("change")
+    held, other = world.workflow("change"), world.workflow("change")
     Workflow.objects.update(starts_at=after(world, hours=-2), ends_at=after(world, seconds=-1))
     due = world.grant(now=clock.now(), duration=math.ceil(allow(4)))
     with owner_connection.transaction(force_rollback=True):

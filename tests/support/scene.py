@@ -88,8 +88,8 @@ class Scene:
             mine = Grant.objects.visible_to(person).order_by(*sorts, "pk")
             return [("grant", one) for one in mine.distinct(*sorts)]
         if page == "incident":
-            work = Workflow.objects.visible_to(person).order_by("kind", "source", "pk")
-            return [("incident", one) for one in work.distinct("kind", "source")]
+            workflow = Workflow.objects.visible_to(person).order_by("kind", "source", "pk")
+            return [("incident", one) for one in workflow.distinct("kind", "source")]
         return []
 
     def ago(self, **span: float) -> dt.datetime:
@@ -121,13 +121,15 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
     return scene
 
 
-def _work(scene: Scene) -> None:
+def _workflow(scene: Scene) -> None:
     """A change, a ticket, and one that a source keeps, with what the source delivered of it."""
     from sessions_app.models import Cluster, InboundDelivery, Workflow, WorkflowSource
 
     world = scene.world
-    world.work("change", world.bob, now=scene.now, title="New kernel on the web servers", assignee="alice")
-    world.work(
+    world.workflow(
+        "change", world.bob, now=scene.now, title="New kernel on the web servers", assignee="alice"
+    )
+    world.workflow(
         "ticket", world.dora, now=scene.ago(hours=1), title="A customer's <b>refund</b>", assignee="alice"
     )
     desk = WorkflowSource.objects.get(name="desk")
@@ -466,7 +468,7 @@ def _desk(scene: Scene) -> None:
         kind="incident", title="Checkout answers 502 to every third customer", severity="P1", clusters=["web"],
         actor=world.bob, now=scene.ago(minutes=14),
     )  # fmt: skip
-    _work(scene)
+    _workflow(scene)
     scene.bookmark = Bookmark.objects.create(
         identity=world.alice,
         page="request",

@@ -130,7 +130,7 @@ class World:
         }
         return open_workflow(actor=who or self.bob, now=now or self.now, **what)
 
-    def work(self, kind="ticket", who=None, *, now=None, **changes):
+    def workflow(self, kind="ticket", who=None, *, now=None, **changes):
         """Bob, or who is given, opens a ticket, or other work, on the web servers."""
         from sessions_app.operations.workflows.open_workflow import open_workflow
 

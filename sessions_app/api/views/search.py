@@ -39,7 +39,7 @@ def _hits(identity: Identity, text: str) -> Iterator[dict[str, str]]:
 def _things(found: Found) -> Iterator[object]:
     yield from found.requests
     yield from found.grants
-    yield from found.work
+    yield from found.workflows
     yield from found.clusters
     yield from found.command_sets
     yield from found.policies

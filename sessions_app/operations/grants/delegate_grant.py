@@ -27,7 +27,7 @@ from sessions_app.models import (
 )
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
 from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.commands.answers import CompileError
 from sessions_app.policy.commands.kinds import covers
@@ -118,8 +118,8 @@ def _opened_by(delegate: Identity, grant: Grant) -> bool:
     """Whether a machine, in any guise, opened the work by which a grant began without anybody's approval."""
     opener = grant.workflow.opened_by if grant.workflow else None
     first = chain_of(grant)[0].request
-    by_work = first.kind == RequestKind.INCIDENT or first.vouched
-    return not delegate.is_person and opener is not None and by_work and are_same_person(delegate, opener)
+    by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
+    return not delegate.is_person and opener is not None and by_workflow and are_same_person(delegate, opener)
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
@@ -214,11 +214,11 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
 
 def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]) -> dict[str, str]:
     """What is taken from the work stays taken from it; what the grant's own set has and nobody gave stays as it is."""
-    work, taken = parent.workflow, facts.work_parameters(version)
+    workflow, taken = parent.workflow, facts.workflow_parameters(version)
     same = version.pk == parent.command_set_version_id
     kept_values = {**(parent.parameters if same else {}), **given}
     for name, fact in taken.items():
-        value = work.fact(fact) if work else ""
+        value = workflow.fact(fact) if workflow else ""
         if not value or kept_values.get(name, value) != value:
             raise NotWithin(f"{name} is taken from the work, which is {value or 'not there'}.")
         kept_values[name] = value
@@ -239,7 +239,7 @@ def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.dateti
         data={
             "to": request.requester.username, "grant": grant.ref, "request": request.ref, "command_set": str(request.command_set_version),
             "parameters": as_words(request.parameters), "duration": request.duration, "reason": request.reason,
-            "chain": [grant.ref for grant in chain_of(parent)], **work_of(request),
+            "chain": [grant.ref for grant in chain_of(parent)], **workflow_fact(request),
         },
     )  # fmt: skip
     tell(

@@ -67,7 +67,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
             "targets": sorted(grant.targets.values_list("name", flat=True)),
             "starts_at": starts_at.isoformat(), "expires_at": grant.expires_at.isoformat(),
             **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
-            **work_of(request),
+            **workflow_fact(request),
         },
     )  # fmt: skip
     enqueue("grants.provision", grant_id=grant.pk)
@@ -75,9 +75,9 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
 
 
 def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    work = request.workflow
-    starts_at = begins_at(now, asked=request.starts_at, work=work.starts_at if work else None)
-    return starts_at, ends_at(starts_at, extent.duration, work=work.ends_at if work else None)
+    workflow = request.workflow
+    starts_at = begins_at(now, asked=request.starts_at, workflow=workflow.starts_at if workflow else None)
+    return starts_at, ends_at(starts_at, extent.duration, workflow=workflow.ends_at if workflow else None)
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:
@@ -85,7 +85,7 @@ def as_words(parameters: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(parameters.items())]
 
 
-def work_of(request: AccessRequest) -> dict[str, str]:
+def workflow_fact(request: AccessRequest) -> dict[str, str]:
     """Return the work that a request names, as the record holds it: nothing where it names none."""
     return {"workflow": request.workflow.ref} if request.workflow else {}
 

@@ -26,7 +26,7 @@ from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import counted_verdicts
-from sessions_app.queries.work import is_fresh, staleness_of
+from sessions_app.queries.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
 # What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
@@ -78,16 +78,17 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
     """Whether the start has to wait until the source of its work was asked, because it was not lately. Nothing is asked
     here, where others wait for their start; work that is unread for too long is refused by the policy.
     """
-    work = grant.workflow
-    if work is None or work.state == WorkflowState.CLOSED or is_fresh(work, now):
+    workflow = grant.workflow
+    if workflow is None or workflow.state == WorkflowState.CLOSED or is_fresh(workflow, now):
         return False
-    silence = (now - (work.read_at or work.opened_at)).total_seconds()
+    silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds()
     if silence > staleness_of(grant):
         return False
     Grant.objects.filter(pk=grant.pk).update(
-        next_attempt_at=now + ASK_AGAIN, last_error=work.read_error and f"{work.ref}: {work.read_error}"
+        next_attempt_at=now + ASK_AGAIN,
+        last_error=workflow.read_error and f"{workflow.ref}: {workflow.read_error}",
     )
-    enqueue("workflows.read", workflow_id=work.pk)
+    enqueue("workflows.read", workflow_id=workflow.pk)
     return True
 
 

@@ -106,7 +106,7 @@ def _given(
 ) -> Exchanged:
     if not scopes <= set(document.scopes):
         raise ScopeNotGiven("That scope is not given.", hint=f"Ask for some of: {' '.join(document.scopes)}.")
-    work = workflow_key(document, unproven.claims) or ""
+    workflow = workflow_key(document, unproven.claims) or ""
     with transaction.atomic():
         # Locked, so that one who is disabled meanwhile gets nothing.
         active = Identity.objects.active().filter(pk=policy.identity_id).exclude(kind="person")
@@ -120,7 +120,7 @@ def _given(
             why = f"{policy.name}: used before"
         if machine is not None and not why:
             return _issue(
-                policy, document, unproven, machine, sorted(scopes or set(document.scopes)), work, now
+                policy, document, unproven, machine, sorted(scopes or set(document.scopes)), workflow, now
             )
     raise _refused(policy.name, [why], address, now)
 
@@ -137,19 +137,19 @@ def _issue(
     unproven: Unproven,
     machine: Identity,
     scopes: list[str],
-    work: str,
+    workflow: str,
     now: dt.datetime,
 ) -> Exchanged:
     TrustPolicy.objects.filter(pk=policy.pk).update(used_at=now)
     token, text = create_token(
-        identity_id=machine.pk, label=f"{policy.name} {work}"[:100], scopes=scopes, workflow=work,
+        identity_id=machine.pk, label=f"{policy.name} {workflow}"[:100], scopes=scopes, workflow=workflow,
         lifetime=dt.timedelta(seconds=document.lifetime), actor=machine, now=now,
     )  # fmt: skip
     known = {name: text_of(unproven.claims.get(name)) for name in _KEPT}
     record(
         event=Event.IDENTITY_TOKEN_EXCHANGED, actor=EXCHANGE, object_type="identity", object_ref=machine.username, now=now,
         data={
-            "trust_policy": policy.name, "issuer": document.issuer, "workflow": work, "token_id": token.pk,
+            "trust_policy": policy.name, "issuer": document.issuer, "workflow": workflow, "token_id": token.pk,
             "claims": {name: value[:_LONGEST] for name, value in known.items() if value},
         },
     )  # fmt: skip

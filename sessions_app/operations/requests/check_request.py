@@ -29,7 +29,7 @@ from sessions_app.policy.scope import Scope
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, deciders, facts
 from sessions_app.queries.held_already import held_already
-from sessions_app.queries.work import fitting, open_work, work_for
+from sessions_app.queries.workflows import fitting, open_workflows, workflow_for
 
 MAX_TICKET = 200
 MOST_OFFERED = 3
@@ -42,10 +42,10 @@ class NothingToAskFor(NotFound):
     code = "nothing_to_ask_for"
 
 
-class BoundToOtherWork(Forbidden):
+class BoundToOtherWorkflow(Forbidden):
     """A token that is bound to one piece of work asks for another."""
 
-    code = "bound_to_other_work"
+    code = "bound_to_other_workflow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
     Where several policies cover it, the one that asks least of others answers. Raises NothingToAskFor, InvalidInput.
     """
-    ask = for_its_work(requester, ask)
+    ask = for_its_workflow(requester, ask)
     _check_form(ask, now)
     cluster = Cluster.objects.live().filter(name=ask.cluster).first()
     policies = _policies(requester, ask, cluster) if cluster else []
@@ -122,21 +122,25 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
         )
     version = _version(ask.command_set)
     targets = _targets(cluster, ask.targets)
-    work = _workflow(requester, ask)
-    ask = replace(ask, workflow=work.ref if work else ask.workflow, parameters=_bound(version, ask, work))
-    previews = [_preview(policy, cluster, version, targets, work, requester, ask, now) for policy in policies]
+    workflow = _workflow(requester, ask)
+    ask = replace(
+        ask, workflow=workflow.ref if workflow else ask.workflow, parameters=_bound(version, ask, workflow)
+    )
+    previews = [
+        _preview(policy, cluster, version, targets, workflow, requester, ask, now) for policy in policies
+    ]
     return min(previews, key=_cost)
 
 
-def for_its_work(requester: Identity, ask: NewRequest) -> NewRequest:
+def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
     """Return what is asked for by a token that is bound to a piece of work: for that work, whether it says so or not.
 
-    Raises BoundToOtherWork when it names another.
+    Raises BoundToOtherWorkflow when it names another.
     """
     if not requester.bound_to:
         return ask
     if ask.workflow not in (None, "", requester.bound_to):
-        raise BoundToOtherWork(
+        raise BoundToOtherWorkflow(
             f"This token is bound to {requester.bound_to}, so that nothing can be asked for {ask.workflow}.",
             hint="Leave the workflow out.",
             fields={"workflow": [f"Must be {requester.bound_to}."]},
@@ -206,19 +210,20 @@ def _version(name: str) -> CommandSetVersion:
 
 def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
     """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
-    return work_for(requester, ask.workflow) if ask.workflow else None
+    return workflow_for(requester, ask.workflow) if ask.workflow else None
 
 
-def _bound(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -> dict[str, str]:
+def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
     """Return the parameters, with what the command set takes from the work: that of this work, and not of its neighbour.
 
     Raises InvalidInput where no work is named, where it does not have the fact, and where something else was given.
     """
     taken = {
-        name: (fact, work.fact(fact) if work else "") for name, fact in facts.work_parameters(version).items()
+        name: (fact, workflow.fact(fact) if workflow else "")
+        for name, fact in facts.workflow_parameters(version).items()
     }
     for name, (fact, value) in taken.items():
-        if work is None:
+        if workflow is None:
             raise InvalidInput(
                 f"{name} is taken from the work that the access is for, and none is named that is open to you.",
                 hint="Name the incident, change, ticket, task or pipeline.",
@@ -226,13 +231,13 @@ def _bound(version: CommandSetVersion, ask: NewRequest, work: Workflow | None) -
             )
         if not value:
             raise InvalidInput(
-                f"{work.ref} has no {fact}, from which {name} is taken.",
+                f"{workflow.ref} has no {fact}, from which {name} is taken.",
                 hint="Ask for work that has one, or for another command set.",
-                fields={f"parameters.{name}": [f"{work.ref} has no {fact}."]},
+                fields={f"parameters.{name}": [f"{workflow.ref} has no {fact}."]},
             )
         if ask.parameters.get(name, value) != value:
             raise InvalidInput(
-                f"{name} is taken from {work.ref}, which is {value}." if fact not in ("id", "ref")
+                f"{name} is taken from {workflow.ref}, which is {value}." if fact not in ("id", "ref")
                 else f"{name} is taken from the work, which is {value}.",
                 hint=f"Leave {value} there, or ask for the other work.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
@@ -260,7 +265,7 @@ def _preview(
     cluster: Cluster,
     version: CommandSetVersion,
     targets: list[Target],
-    work: Workflow | None,
+    workflow: Workflow | None,
     requester: Identity,
     ask: NewRequest,
     now: dt.datetime,
@@ -274,13 +279,13 @@ def _preview(
         version=version,
         targets=targets,
         now=now,
-        workflow=work,
+        workflow=workflow,
     )
     if document.workflow and ask.kind in (RequestKind.PLANNED, RequestKind.QUICK):
-        open_there = open_work(requester, cluster, fitting(document.workflow))
+        open_there = open_workflows(requester, cluster, fitting(document.workflow))
         world = replace(world, fitting=tuple(open_there.values_list("ref", flat=True)[:MOST_OFFERED]))
     decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
-    starts_at = begins_at(now, asked=ask.starts_at, work=work.starts_at if work else None)
+    starts_at = begins_at(now, asked=ask.starts_at, workflow=workflow.starts_at if workflow else None)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)
     there = _there(cluster, requester, starts_at, ends_at)
     return Preview(
@@ -289,9 +294,9 @@ def _preview(
         document=document,
         cluster=cluster,
         version=version,
-        workflow=work,
+        workflow=workflow,
         parameters=ask.parameters,
-        vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.work),
+        vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow),
         reviewed=_is_reviewed(document, ask, world),
         targets=tuple(targets),
         compiled=_compiled(cluster, version, ask.parameters, decision),
@@ -301,8 +306,8 @@ def _preview(
         starts_at=starts_at,
         ends_at=ends_at,
         starts_later=starts_at > now,
-        lapses_at=_lapses_at(ask, document, work, ends_at, now),
-        digest=_scope(requester, ask, cluster, version, targets, work).digest(),
+        lapses_at=_lapses_at(ask, document, workflow, ends_at, now),
+        digest=_scope(requester, ask, cluster, version, targets, workflow).digest(),
         overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
         already=held_already(requester, cluster, version, ask.parameters, targets, starts_at),
@@ -310,20 +315,24 @@ def _preview(
 
 
 def _is_reviewed(document: PolicyDocument, ask: NewRequest, world: Facts) -> bool:
-    own = ask.kind == RequestKind.INCIDENT and world.work is not None and world.work.own_doing
+    own = ask.kind == RequestKind.INCIDENT and world.workflow is not None and world.workflow.own_doing
     within = review_within(document, break_glass=ask.kind == RequestKind.BREAK_GLASS, own_incident=own)
     return within is not None
 
 
 def _lapses_at(
-    ask: NewRequest, document: PolicyDocument, work: Workflow | None, ends_at: dt.datetime, now: dt.datetime
+    ask: NewRequest,
+    document: PolicyDocument,
+    workflow: Workflow | None,
+    ends_at: dt.datetime,
+    now: dt.datetime,
 ) -> dt.datetime:
     """Return until when it can be decided: no longer than the time that is asked for, nor than the work."""
     limits = [now + dt.timedelta(seconds=document.decision_time)]
     if ask.starts_at:
         limits.append(ends_at)
-    if work and work.ends_at and work.ends_at > now:
-        limits.append(work.ends_at)
+    if workflow and workflow.ends_at and workflow.ends_at > now:
+        limits.append(workflow.ends_at)
     return min(limits)
 
 
@@ -340,7 +349,7 @@ def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -
         ticket=ask.ticket,
         break_glass=ask.kind == RequestKind.BREAK_GLASS,
         incident=(ask.workflow or "") if ask.kind == RequestKind.INCIDENT else None,
-        work=ask.workflow or "",
+        workflow=ask.workflow or "",
     )
 
 
@@ -377,7 +386,7 @@ def _scope(
     cluster: Cluster,
     version: CommandSetVersion,
     targets: list[Target],
-    work: Workflow | None,
+    workflow: Workflow | None,
 ) -> Scope:
     return Scope(
         requester=requester.username,
@@ -391,8 +400,8 @@ def _scope(
         targets=[facts.target_facts(target) for target in targets],
         starts_at=ask.starts_at,
         duration=ask.duration,
-        workflow=work.ref if work else None,
-        work=facts.bound_facts(work, version) if work else {},
+        workflow=workflow.ref if workflow else None,
+        workflow_facts=facts.bound_facts(workflow, version) if workflow else {},
         connection=cluster.connection,
     )
 

@@ -28,7 +28,7 @@ from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.make_grant import make_grant
 from sessions_app.operations.notifications.tell import tell
 from sessions_app.operations.notifications.tell_of_start import tell_of_start
-from sessions_app.operations.requests.extend_grant import check_extension, read_work_of
+from sessions_app.operations.requests.extend_grant import check_extension, read_workflow_of
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome
@@ -39,7 +39,7 @@ from sessions_app.queries import facts
 from sessions_app.queries.deciders import counted_verdicts, may_not_decide
 from sessions_app.queries.extents import extent_of, left_digest, left_of
 from sessions_app.queries.starts import later_start
-from sessions_app.queries.work import why_over
+from sessions_app.queries.workflows import why_over
 
 
 class MayNotDecide(Forbidden):
@@ -82,7 +82,7 @@ def decide_request(
     if verdict == Verdict.APPROVE:
         # An extension begins with the verdict, everything else with a start, which asks again.
         seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
-        read_work_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
+        read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     with transaction.atomic():
         request = _load(request_id, approver)
         why_not = may_not_decide(request, approver)

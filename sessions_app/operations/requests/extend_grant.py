@@ -20,7 +20,7 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.tell import first_told, tell
-from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWork, read_workflow
+from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument
 from sessions_app.policy.windows import covering
@@ -42,7 +42,7 @@ def extend_grant(
     Sessions go on meanwhile. Raises NotFound (not one's own), GrantIsOver, MayNotExtend, InvalidInput.
     """
     reason = checked_text(reason, field="reason")
-    read_work_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
+    read_workflow_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
     with transaction.atomic():
         grant = (
             Grant.objects.filter(holder=requester, pk=grant_id)
@@ -77,7 +77,7 @@ def extend_grant(
     return request
 
 
-def read_work_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
+def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
     """Ask the source of the work behind a grant that is about to last longer. What it ends is found ended after that.
 
     Raises MayNotExtend when it does not say how the work stands.
@@ -86,7 +86,7 @@ def read_work_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
     for ref in outside.values_list("workflow__ref", flat=True):
         try:
             read_workflow(ref=ref, now=now)
-        except (SourceUnreadable, UnknownWork) as error:
+        except (SourceUnreadable, UnknownWorkflow) as error:
             raise MayNotExtend(error.message, hint="Try again when the source answers.") from error
 
 

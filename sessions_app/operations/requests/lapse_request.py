@@ -17,7 +17,7 @@ from sessions_app.queries.deciders import deciders_of
 def lapse_request(
     *,
     request: AccessRequest,
-    work: Workflow,
+    workflow: Workflow,
     why: str,
     by: Actor,
     now: dt.datetime,
@@ -31,7 +31,7 @@ def lapse_request(
     request.save(update_fields=["state", "decided_at"])
     record_end(
         event=Event.REQUEST_LAPSED, actor=by, object_type="request", object_ref=request.ref, now=now,
-        data={"closed": work.ref},
+        data={"closed": workflow.ref},
     )  # fmt: skip
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     asker = request.requester.owner or request.requester

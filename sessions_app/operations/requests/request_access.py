@@ -16,13 +16,18 @@ from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, Workflow
 from sessions_app.models.request import next_number
-from sessions_app.operations.grants.make_grant import as_words, make_grant, work_of
+from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.tell import first_told, tell
 from sessions_app.operations.notifications.tell_of_start import tell_of_start
-from sessions_app.operations.requests.check_request import NewRequest, Preview, check_request, for_its_work
-from sessions_app.operations.workflows.read_named_work import read_named_work
-from sessions_app.operations.workflows.read_workflow import UnknownWork
+from sessions_app.operations.requests.check_request import (
+    NewRequest,
+    Preview,
+    check_request,
+    for_its_workflow,
+)
+from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
+from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
@@ -63,9 +68,9 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
         raise RequestRefusedKind(
             "Who holds a grant delegates it.", hint="Open the grant and delegate a part of it there."
         )
-    ask = for_its_work(requester, ask)
+    ask = for_its_workflow(requester, ask)
     try:
-        return _sent_before(requester, ask) or _ask(requester, _work_read(requester, ask, now), now)
+        return _sent_before(requester, ask) or _ask(requester, _workflow_read(requester, ask, now), now)
     except IntegrityError:
         # Both sendings came at the same moment.
         if sent := _sent_before(requester, ask):
@@ -81,7 +86,7 @@ def _sent_before(requester: Identity, ask: NewRequest) -> AccessRequest | None:
 
 def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     with transaction.atomic():
-        _hold_work(ask)
+        _hold_workflow(ask)
         ask = replace(ask, reason=text.without_keys(ask.reason), ticket=text.without_keys(ask.ticket))
         preview = check_request(requester=requester, ask=ask, now=now)
         if preview.decision.outcome is Outcome.REFUSED:
@@ -101,7 +106,7 @@ class RequestRefusedKind(StintError):
     status = 400
 
 
-def _work_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
+def _workflow_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
     """Ask the source of the work that is named how it stands. What is not known there, the rules refuse.
 
     Raises SourceUnreadable.
@@ -109,12 +114,12 @@ def _work_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewReq
     if not ask.workflow:
         return ask
     try:
-        return replace(ask, workflow=read_named_work(reader=requester, ref=ask.workflow, now=now).ref)
-    except UnknownWork:
+        return replace(ask, workflow=read_named_workflow(reader=requester, ref=ask.workflow, now=now).ref)
+    except UnknownWorkflow:
         return ask
 
 
-def _hold_work(ask: NewRequest) -> None:
+def _hold_workflow(ask: NewRequest) -> None:
     """Keep the work from being closed between the look at it and the grant: whoever closes it ends what is there."""
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
@@ -149,7 +154,7 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
             "targets": [target.name for target in preview.targets], "parameters": as_words(preview.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
             "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
-            "reason": request.reason, "ticket": request.ticket, **work_of(request),
+            "reason": request.reason, "ticket": request.ticket, **workflow_fact(request),
         },
     )  # fmt: skip
     return request

@@ -42,7 +42,7 @@ from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import administrators, holders_of
-from sessions_app.queries.work import staleness_of, why_over
+from sessions_app.queries.workflows import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
 
@@ -148,9 +148,9 @@ def end_baseless(*, now: dt.datetime) -> int:
     with _impatient():
         _guarded("gateways", partial(_stop_lost, failed), now, failed)
         ended += _guarded("groundless", partial(_end_groundless, failed), now, failed)
-        _guarded("work", partial(_close_past, failed), now, failed)
-        ended += _guarded("workless", partial(_end_workless, failed), now, failed)
-        _guarded("requests", partial(_lapse_workless, failed), now, failed)
+        _guarded("workflows", partial(_close_past, failed), now, failed)
+        ended += _guarded("over", partial(_end_over, failed), now, failed)
+        _guarded("requests", partial(_lapse_over, failed), now, failed)
     return ended
 
 
@@ -191,7 +191,7 @@ def _close(workflow_id: int, *, now: dt.datetime) -> None:
     close_workflow(workflow_id=workflow_id, actor=None, now=now, note="Its planned time is over.")
 
 
-def _lapse_workless(failed: dict[str, str], now: dt.datetime) -> int:
+def _lapse_over(failed: dict[str, str], now: dt.datetime) -> int:
     """Let requests lapse that wait for work that is over."""
     over = (
         Q(workflow__state=WorkflowState.CLOSED)
@@ -203,25 +203,25 @@ def _lapse_workless(failed: dict[str, str], now: dt.datetime) -> int:
 
 
 def _lapse(request_id: int, *, now: dt.datetime) -> None:
-    _lapse_workless_one(AccessRequest.objects.select_related(*_OF_REQUEST).get(pk=request_id), now)
+    _lapse_if_over(AccessRequest.objects.select_related(*_OF_REQUEST).get(pk=request_id), now)
 
 
-def _lapse_workless_one(request: AccessRequest, now: dt.datetime) -> bool:
+def _lapse_if_over(request: AccessRequest, now: dt.datetime) -> bool:
     """Let a request lapse, if its work is over; return whether it is."""
     why = why_over(request.workflow, now) if request.workflow else ""
     if request.workflow is not None and why:
-        lapse_request(request=request, work=request.workflow, why=why, by=SWEEPER, now=now)
+        lapse_request(request=request, workflow=request.workflow, why=why, by=SWEEPER, now=now)
     return bool(why)
 
 
-def _end_workless(failed: dict[str, str], now: dt.datetime) -> int:
+def _end_over(failed: dict[str, str], now: dt.datetime) -> int:
     """End what rests on work that is closed or counts as closed."""
     live = Grant.objects.before_end()
     bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
     # All are looked at: many that may go unread for longer must not hide those that may not.
-    found = {grant.pk: _why_workless(grant, now) for grant in bound.filter(closed | unread)}
+    found = {grant.pk: _why_over(grant, now) for grant in bound.filter(closed | unread)}
     ended = 0
     for why in sorted({why for why in found.values() if why}):
         grants = live.filter(pk__in=[pk for pk in found if found[pk] == why]).order_by("pk")
@@ -230,20 +230,20 @@ def _end_workless(failed: dict[str, str], now: dt.datetime) -> int:
     return ended
 
 
-def _why_workless(grant: Grant, now: dt.datetime) -> str:
-    work = grant.workflow
-    if work is None:
+def _why_over(grant: Grant, now: dt.datetime) -> str:
+    workflow = grant.workflow
+    if workflow is None:
         return ""
-    if work.state == WorkflowState.CLOSED:
-        return f"{work.ref} is closed."
-    if work.source is None:
+    if workflow.state == WorkflowState.CLOSED:
+        return f"{workflow.ref} is closed."
+    if workflow.source is None:
         return ""
-    if work.source.removed_at is not None:
-        return f"The source {work.source.name} was removed."
-    silence = int((now - (work.read_at or work.opened_at)).total_seconds())
+    if workflow.source.removed_at is not None:
+        return f"The source {workflow.source.name} was removed."
+    silence = int((now - (workflow.read_at or workflow.opened_at)).total_seconds())
     if silence <= staleness_of(grant):
         return ""
-    return f"{work.ref} could not be read for {say_duration(silence)}, so it counts as closed."
+    return f"{workflow.ref} could not be read for {say_duration(silence)}, so it counts as closed."
 
 
 def _look(now: dt.datetime, name: str) -> list[str]:
@@ -314,7 +314,7 @@ def _lapse_requests(now: dt.datetime) -> int:
             .select_related(*_OF_REQUEST)
             .order_by("lapses_at")[:BATCH]
         )
-        undecided = [request for request in due if not _lapse_workless_one(request, now)]
+        undecided = [request for request in due if not _lapse_if_over(request, now)]
         AccessRequest.objects.filter(pk__in=[request.pk for request in undecided]).update(
             state=RequestState.LAPSED, decided_at=now
         )

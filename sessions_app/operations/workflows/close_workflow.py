@@ -73,7 +73,7 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
         by = actor_of(actor) if actor else SOURCE
         for request in requests:
             lapse_request(
-                request=request, work=workflow, why=f"{workflow.ref} is closed", by=by, now=now, but=actor
+                request=request, workflow=workflow, why=f"{workflow.ref} is closed", by=by, now=now, but=actor
             )
         record_end(
             event=Event.WORKFLOW_CLOSED, actor=by, object_type="workflow", object_ref=workflow.ref, now=now,
@@ -114,6 +114,6 @@ def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: d
         event=Event.WORKFLOW_CLOSED,
         subject=f"{workflow.ref} is closed, so your access for it ended",
         body=note,
-        path=f"/work/{workflow.ref}/",
+        path=f"/workflows/{workflow.ref}/",
         now=now,
     )

@@ -33,13 +33,13 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
             return delivery
         closed = 0
         for hint in delivery.hints:
-            for work in _meant(delivery.source, hint):
+            for workflow in _meant(delivery.source, hint):
                 if hint["closed"]:
                     note = f"{delivery.source.name} says that it is over."
-                    close_workflow(workflow_id=work.pk, actor=None, now=now, note=note)
+                    close_workflow(workflow_id=workflow.pk, actor=None, now=now, note=note)
                     closed += 1
                 else:
-                    enqueue("workflows.read", workflow_id=work.pk)
+                    enqueue("workflows.read", workflow_id=workflow.pk)
         delivery.state, delivery.handled_at, delivery.closed = DeliveryState.HANDLED, now, closed
         delivery.save(update_fields=["state", "handled_at", "closed"])
     return delivery

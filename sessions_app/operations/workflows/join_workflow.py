@@ -14,21 +14,21 @@ from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import Workflow, WorkflowState
 
 
-class WorkClosed(Conflict):
+class WorkflowClosed(Conflict):
     """The work is closed, and stays as it is."""
 
-    code = "work_closed"
+    code = "workflow_closed"
 
 
 def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Workflow:
-    """Make the actor a member of open work that it may see. Joining twice changes nothing. Raises NotFound, WorkClosed."""
+    """Make the actor a member of open work that it may see. Joining twice changes nothing. Raises NotFound, WorkflowClosed."""
     with transaction.atomic():
         visible = Workflow.objects.visible_to(actor)
         workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()
         if workflow is None:
             raise NotFound("There is no such work.")
         if workflow.state == WorkflowState.CLOSED:
-            raise WorkClosed(f"{workflow.ref} is closed.", hint="Open new work.")
+            raise WorkflowClosed(f"{workflow.ref} is closed.", hint="Open new work.")
         if not workflow.members.filter(pk=actor.pk).exists():
             workflow.members.add(actor)
             record(

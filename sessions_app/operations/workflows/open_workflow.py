@@ -15,7 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind
-from sessions_app.operations.requests.check_request import BoundToOtherWork
+from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
 from sessions_app.workflows.base import LATEST
 
 PREFIX = {
@@ -43,10 +43,10 @@ def open_workflow(
 
     An incident has a severity, a change a planned start and end, beyond which access for it does not reach; everything but
     an incident may be given to somebody, by user name. A pipeline is opened by its source alone. Raises InvalidInput,
-    which names the field, and BoundToOtherWork with a token that is bound to a piece of work: it could not even see it.
+    which names the field, and BoundToOtherWorkflow with a token that is bound to a piece of work: it could not even see it.
     """
     if actor.bound_to:
-        raise BoundToOtherWork(
+        raise BoundToOtherWorkflow(
             f"This token is bound to {actor.bound_to}, and opens no other work.",
             hint="Open it with a token that is not bound.",
         )

@@ -13,11 +13,11 @@ from sessions_app.models import Grant, GrantState, Workflow, WorkflowSource
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.workflows.read_workflow import (
     SourceUnreadable,
-    UnknownWork,
-    WorkUnreadable,
+    UnknownWorkflow,
+    WorkflowUnreadable,
     read_workflow,
 )
-from sessions_app.queries.work import resting_on_sources
+from sessions_app.queries.workflows import resting_on_sources
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
         if asked_at is None or moment - asked_at >= EVERY:
             asked += 1
             why = _read(pk, ref, moment)
-            failed += why is not None and not isinstance(why, WorkUnreadable)
+            failed += why is not None and not isinstance(why, WorkflowUnreadable)
     return asked
 
 
@@ -81,7 +81,7 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
     """Return why the work stays unread, which is written on its row; None when the source said how it stands."""
     try:
         read_workflow(ref=ref, now=now)
-    except UnknownWork:
+    except UnknownWorkflow:
         return None
     except SourceUnreadable as error:
         log.info("work.unread", ref=ref, error=str(error))
@@ -90,5 +90,5 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
         # It waits its turn as what is unread does.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(asked_at=now, read_error=f"{type(error).__name__}: {error}")
-        return WorkUnreadable(f"{ref} can't be loaded.")
+        return WorkflowUnreadable(f"{ref} can't be loaded.")
     return None

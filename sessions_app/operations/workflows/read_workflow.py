@@ -16,7 +16,7 @@ from sessions_app.models.workflow import LONGEST_REF
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.workflows.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable, adapter_of, kind_of
-from sessions_app.queries.work import split_ref, work_named
+from sessions_app.queries.workflows import split_ref, workflow_named
 from sessions_app.workflows.base import (
     LONGEST_ID,
     InTrouble,
@@ -27,7 +27,7 @@ from sessions_app.workflows.base import (
     Status,
 )
 
-__all__ = ["SourceUnreadable", "UnknownWork", "WorkUnreadable", "read_workflow"]
+__all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
 # A source that failed is left alone for so long, and so is one piece of work for which it fails while it answers for
 # others, so that those who wait for it do not take up every process.
@@ -36,13 +36,13 @@ RESPITE = dt.timedelta(seconds=5)
 NOTED_EVERY = dt.timedelta(seconds=10)
 
 
-class UnknownWork(NotFound):
+class UnknownWorkflow(NotFound):
     """Nobody knows such work, or its source does not say that it is open."""
 
-    code = "unknown_work"
+    code = "unknown_workflow"
 
 
-class WorkUnreadable(SourceUnreadable):
+class WorkflowUnreadable(SourceUnreadable):
     """The source answers, but does not say how this piece of work stands; of others it may."""
 
 
@@ -51,18 +51,18 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
 
     The row is made when the source says that the work is open, learns what changed, and is closed, with all access that
     is bound to it, when the source says so. Grants that its new facts leave no room for end. The source is asked outside
-    of a transaction. Raises UnknownWork, WorkUnreadable when it does not say how the work stands, and SourceUnreadable when
+    of a transaction. Raises UnknownWorkflow, WorkflowUnreadable when it does not say how the work stands, and SourceUnreadable when
     it does not answer.
     """
     name, outside_id = split_ref(ref)
-    known = work_named(ref)
+    known = workflow_named(ref)
     if not name or (known is not None and known.source is None):
         if known is None:
-            raise UnknownWork("There is no such work.")
+            raise UnknownWorkflow("There is no such work.")
         return known
     source = known.source if known else WorkflowSource.objects.live().filter(name=name).first()
     if source is None or source.removed_at is not None:
-        raise UnknownWork("There is no such work.", hint="Its source is not set up here.")
+        raise UnknownWorkflow("There is no such work.", hint="Its source is not set up here.")
     outside_id = known.outside_id if known else outside_id
     status = _ask(source, outside_id, now, known)
     if status.standing is Standing.OPEN:
@@ -71,15 +71,15 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
         return _close(source, outside_id, status, now, known)
     _note_silence(source, outside_id, status.reason, now)
     if known is None or known.state == WorkflowState.CLOSED:
-        raise UnknownWork(f"{source.name} knows no such open work.", hint=status.reason)
-    raise WorkUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
+        raise UnknownWorkflow(f"{source.name} knows no such open work.", hint=status.reason)
+    raise WorkflowUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
 
 
 def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workflow | None) -> Status:
     if source.last_error and source.failed_at and now - source.failed_at < RESPITE:
         raise SourceUnreadable(f"{source.name} did not answer just now.", hint=source.last_error)
     if known is not None and _failed_lately(Workflow.objects.open().filter(pk=known.pk), now):
-        raise WorkUnreadable(
+        raise WorkflowUnreadable(
             f"{source.name} did not say how {known.ref} stands just now.", hint=known.read_error
         )
     try:
@@ -87,7 +87,7 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
             raise NotAnId("An id is shorter.")
         status = adapter_of(source).status(outside_id)
     except NotAnId as error:
-        raise UnknownWork(
+        raise UnknownWorkflow(
             f"{source.name} has no such work.", hint=str(error), fields={"ref": ["Names no work there."]}
         ) from error
     except OddAnswer as error:
@@ -96,7 +96,7 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
     except SourceError as error:
         if isinstance(error, InTrouble) and not _fails_for_others(source, outside_id, now):
             _note_silence(source, outside_id, str(error), now)
-            raise WorkUnreadable(
+            raise WorkflowUnreadable(
                 f"{source.name} does not say how {outside_id} stands.", hint=str(error)
             ) from error
         WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
@@ -106,9 +106,9 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
     return status
 
 
-def _failed_lately(work: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
+def _failed_lately(workflows: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
     """Return of this work what the source failed for last, within the respite."""
-    failed = work.filter(read_error__startswith=InTrouble.MARK, asked_at__gt=now - RESPITE)
+    failed = workflows.filter(read_error__startswith=InTrouble.MARK, asked_at__gt=now - RESPITE)
     return failed.order_by("-asked_at").first()
 
 
@@ -131,12 +131,12 @@ def _note_silence(source: WorkflowSource, outside_id: str, why: str, now: dt.dat
 def _close(
     source: WorkflowSource, outside_id: str, status: Status, now: dt.datetime, known: Workflow | None
 ) -> Workflow:
-    for work in Workflow.objects.open().filter(source=source, outside_id=outside_id):
+    for workflow in Workflow.objects.open().filter(source=source, outside_id=outside_id):
         known = close_workflow(
-            workflow_id=work.pk, actor=None, now=now, note=f"{source.name}: {status.reason}"
+            workflow_id=workflow.pk, actor=None, now=now, note=f"{source.name}: {status.reason}"
         )
     if known is None:
-        raise UnknownWork(f"{source.name} says that it is closed.", hint=status.reason)
+        raise UnknownWorkflow(f"{source.name} says that it is closed.", hint=status.reason)
     return known
 
 
@@ -145,33 +145,33 @@ def _learn(
 ) -> Workflow:
     try:
         wanted = _wanted(source, status)
-    except WorkUnreadable as error:
+    except WorkflowUnreadable as error:
         _note_silence(source, outside_id, error.message, now)
         raise
     clusters = _clusters(source, status)
     with transaction.atomic():
         locked = Workflow.objects.select_for_update(no_key=True, of=("self",))
-        work = locked.filter(source=source, outside_id=outside_id, state=WorkflowState.OPEN).first()
-        if work is None:
+        workflow = locked.filter(source=source, outside_id=outside_id, state=WorkflowState.OPEN).first()
+        if workflow is None:
             _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
-        changed = [name for name, value in wanted.items() if getattr(work, name) != value]
+        changed = [name for name, value in wanted.items() if getattr(workflow, name) != value]
         for name, value in wanted.items():
-            setattr(work, name, value)
-        work.asked_at = work.read_at = now
-        work.read_error = ""
-        work.save(update_fields=[*wanted, "asked_at", "read_at", "read_error"])
-        before = set(work.clusters.values_list("pk", flat=True))
+            setattr(workflow, name, value)
+        workflow.asked_at = workflow.read_at = now
+        workflow.read_error = ""
+        workflow.save(update_fields=[*wanted, "asked_at", "read_at", "read_error"])
+        before = set(workflow.clusters.values_list("pk", flat=True))
         if before != {cluster.pk for cluster in clusters}:
-            work.clusters.set(clusters)
+            workflow.clusters.set(clusters)
             changed.append("clusters")
         if changed:
-            ended = _end_without_room(work, clusters, now)
+            ended = _end_without_room(workflow, clusters, now)
             record(
-                event=Event.WORKFLOW_CHANGED, actor=SOURCE, object_type="workflow", object_ref=work.ref, now=now,
+                event=Event.WORKFLOW_CHANGED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
                 data={"changed": changed, "grants_ended": ended},
             )  # fmt: skip
-    return work
+    return workflow
 
 
 def _check_not_outrun(
@@ -179,11 +179,11 @@ def _check_not_outrun(
 ) -> None:
     """An answer from before a webhook closed the work says nothing of what is after: it must not open it again.
 
-    Raises WorkUnreadable.
+    Raises WorkflowUnreadable.
     """
     closed = Workflow.objects.filter(source=source, outside_id=outside_id, closed_at__gt=now).exists()
     if closed or (known is not None and known.state == WorkflowState.OPEN):
-        raise WorkUnreadable(
+        raise WorkflowUnreadable(
             f"It was closed while {source.name} was asked.", hint="If it is open again, ask once more."
         )
 
@@ -191,7 +191,7 @@ def _check_not_outrun(
 def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
     window = (status.starts_at, status.ends_at)
     if window[0] and window[1] and window[0] >= window[1]:
-        raise WorkUnreadable(
+        raise WorkflowUnreadable(
             f"{source.name} says that it ends before it begins.", hint="Mend its planned time there."
         )
     return {
@@ -221,20 +221,20 @@ def _make(
     ref = _free_ref(source, outside_id)
     try:
         with transaction.atomic():
-            work = Workflow.objects.create(
+            workflow = Workflow.objects.create(
                 provider=source.provider, source=source, outside_id=outside_id, ref=ref,
                 kind=kind_of(source, status.kind), opened_at=now, asked_at=now, read_at=now, **wanted,
             )  # fmt: skip
     except IntegrityError:
         # Another process read it at the same moment.
         return Workflow.objects.get(source=source, outside_id=outside_id, state=WorkflowState.OPEN)
-    work.clusters.set(clusters)
+    workflow.clusters.set(clusters)
     record(
-        event=Event.WORKFLOW_OPENED, actor=SOURCE, object_type="workflow", object_ref=work.ref, now=now,
-        data={"kind": work.kind, "title": work.title, "severity": work.severity, "source": source.name,
+        event=Event.WORKFLOW_OPENED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
+        data={"kind": workflow.kind, "title": workflow.title, "severity": workflow.severity, "source": source.name,
               "clusters": [cluster.name for cluster in clusters]},
     )  # fmt: skip
-    return work
+    return workflow
 
 
 def _free_ref(source: WorkflowSource, outside_id: str) -> str:
@@ -244,14 +244,14 @@ def _free_ref(source: WorkflowSource, outside_id: str) -> str:
     return (ref if not times else f"{ref}~{times + 1}")[:LONGEST_REF]
 
 
-def _end_without_room(work: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
+def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
     """End grants on clusters that the work is no longer on, and those whose time its planned time leaves no room for."""
     kept = {cluster.pk for cluster in clusters}
     ended = []
-    live = Grant.objects.before_end().filter(workflow=work).order_by("pk").select_for_update(of=("self",))
+    live = Grant.objects.before_end().filter(workflow=workflow).order_by("pk").select_for_update(of=("self",))
     for grant in list(live):
-        outside = (work.ends_at is not None and grant.expires_at > work.ends_at) or (
-            work.starts_at is not None and work.starts_at > max(now, grant.starts_at)
+        outside = (workflow.ends_at is not None and grant.expires_at > workflow.ends_at) or (
+            workflow.starts_at is not None and workflow.starts_at > max(now, grant.starts_at)
         )
         if outside or grant.cluster_id not in kept:
             why = "its planned time was changed" if outside else "it is on other clusters now"
@@ -260,7 +260,7 @@ def _end_without_room(work: Workflow, clusters: list[Cluster], now: dt.datetime)
                 actor=None,
                 reason=EndReason.WORKFLOW_CLOSED,
                 now=now,
-                note=f"{work.ref}: {why}",
+                note=f"{workflow.ref}: {why}",
             )
             ended.append(grant.ref)
     return ended

@@ -26,15 +26,15 @@ from sessions_app.policy.rules.emergencies import (
     OwnIncident,
     OwnIncidentReviewed,
 )
-from sessions_app.policy.rules.facts import Ask, Facts, Rule, Work
+from sessions_app.policy.rules.facts import Ask, Facts, Rule, WorkflowFacts
 from sessions_app.policy.rules.times import InWindow, MaxDuration, NotFrozen, Start
-from sessions_app.policy.rules.work import (
-    PartInWork,
-    WithinWork,
-    WorkFits,
-    WorkFresh,
-    WorkOnCluster,
-    WorkOpen,
+from sessions_app.policy.rules.workflow import (
+    RoleInWorkflow,
+    WithinWorkflow,
+    WorkflowFits,
+    WorkflowFresh,
+    WorkflowOnCluster,
+    WorkflowOpen,
 )
 
 __all__ = [
@@ -56,17 +56,17 @@ __all__ = [
     "OnCall",
     "OwnIncident",
     "OwnIncidentReviewed",
-    "PartInWork",
     "Reason",
     "RequesterEnabled",
+    "RoleInWorkflow",
     "Rule",
     "Start",
     "SweeperAlive",
     "Ticket",
-    "WithinWork",
-    "Work",
-    "WorkFits",
-    "WorkFresh",
-    "WorkOnCluster",
-    "WorkOpen",
+    "WithinWorkflow",
+    "WorkflowFacts",
+    "WorkflowFits",
+    "WorkflowFresh",
+    "WorkflowOnCluster",
+    "WorkflowOpen",
 ]

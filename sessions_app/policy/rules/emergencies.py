@@ -46,12 +46,12 @@ class IncidentOpen:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if not ask.incident:
             return Deny("No incident is named.", "Choose the incident that the access is for.")
-        if facts.work is not None and facts.work.kind != _INCIDENT:
+        if facts.workflow is not None and facts.workflow.kind != _INCIDENT:
             return Deny(
-                f"{ask.incident} is a {facts.work.kind}, and who is on call gets access for incidents alone.",
+                f"{ask.incident} is a {facts.workflow.kind}, and who is on call gets access for incidents alone.",
                 f"Ask for planned work, and name {ask.incident} there.",
             )
-        if facts.work_open and facts.work is not None:
+        if facts.workflow_open and facts.workflow is not None:
             return Permit(f"{ask.incident} is open. The access ends when it is closed.")
         return Deny(
             f"{ask.incident} is not an open incident.",
@@ -66,7 +66,7 @@ class IncidentOnCluster:
     tag: ClassVar[str] = "incident_on_cluster"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work_on_cluster:
+        if facts.workflow_on_cluster:
             return Permit(f"{ask.incident} is on {ask.cluster}.")
         return Deny(
             f"{ask.incident or 'The incident'} is not on {ask.cluster}.",
@@ -114,9 +114,9 @@ class OwnIncident:
     terms: Incident | None
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work is None:
+        if facts.workflow is None:
             return Deny("It is not known who opened the incident.", "Choose one that is open.")
-        if not facts.work.own_doing:
+        if not facts.workflow.own_doing:
             return Permit("Somebody else opened the incident.")
         if not facts.is_person:
             return Deny(
@@ -138,7 +138,7 @@ class OwnIncidentReviewed:
     tag: ClassVar[str] = "own_incident_reviewed"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work is not None and not facts.work.own_doing:
+        if facts.workflow is not None and not facts.workflow.own_doing:
             return Permit("Needs no review.")
         if facts.overdue_reviews:
             return _overdue(facts)

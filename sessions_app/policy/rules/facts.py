@@ -15,7 +15,7 @@ class Ask:
     """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval.
 
     ``incident`` is the reference of the incident that the access is for, empty when none is named; None for access of
-    another kind. ``work`` is the reference of the work that is named, whatever it is asked for.
+    another kind. ``workflow`` is the reference of the work that is named, whatever it is asked for.
     """
 
     requester: str
@@ -29,11 +29,11 @@ class Ask:
     ticket: str
     break_glass: bool = False
     incident: str | None = None
-    work: str = ""
+    workflow: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class WorkflowFacts:
     """What is known of the piece of work that is named.
 
     ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
@@ -69,9 +69,9 @@ class Facts:
     # Of each person who could give an approval that counts, in which of the policy's groups they are; None: not known.
     approvers: tuple[frozenset[str], ...] | None
     # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
-    work_open: bool = False
-    work_on_cluster: bool = False
-    work: Work | None = None
+    workflow_open: bool = False
+    workflow_on_cluster: bool = False
+    workflow: WorkflowFacts | None = None
     # References of open work that the policy would take, to be offered.
     fitting: tuple[str, ...] = ()
     # Whether the command set is of the cluster's kind.
@@ -92,4 +92,6 @@ class Rule(Protocol):
 
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
     """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
-    return ask.starts_at or begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+    return ask.starts_at or begins_at(
+        facts.now, workflow=facts.workflow.starts_at if facts.workflow else None
+    )

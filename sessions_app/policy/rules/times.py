@@ -50,18 +50,22 @@ class Start:
                 f"The start is more than {say_duration(self.horizon)} ahead.",
                 f"Ask again within {say_duration(self.horizon)} of the start.",
                 {"starts_at": latest.isoformat()}
-                if ask.starts_at and not _before_work(latest, facts)
+                if ask.starts_at and not _before_workflow(latest, facts)
                 else {},
             )
         if ask.starts_at is not None:
             return Permit("Starts at the time asked for.")
         return Permit(
-            f"Starts with {ask.work}." if start > facts.now else "Starts as soon as it is approved."
+            f"Starts with {ask.workflow}." if start > facts.now else "Starts as soon as it is approved."
         )
 
 
-def _before_work(moment: dt.datetime, facts: Facts) -> bool:
-    return facts.work is not None and facts.work.starts_at is not None and moment < facts.work.starts_at
+def _before_workflow(moment: dt.datetime, facts: Facts) -> bool:
+    return (
+        facts.workflow is not None
+        and facts.workflow.starts_at is not None
+        and moment < facts.workflow.starts_at
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,10 @@ class InWindow:
         return self._deny(ask, facts)
 
     def _deny(self, ask: Ask, facts: Facts) -> Deny:
-        earliest = begins_at(facts.now, work=facts.work.starts_at if facts.work else None)
+        earliest = begins_at(facts.now, workflow=facts.workflow.starts_at if facts.workflow else None)
         opens, longest = next_free(self.windows, earliest, ask.duration)
         if opens == earliest:
-            when = "now" if earliest == facts.now else f"when {ask.work} begins"
+            when = "now" if earliest == facts.now else f"when {ask.workflow} begins"
             return Deny(
                 "The time is not in an allowed window.",
                 f"One that is long enough is open {when}.",

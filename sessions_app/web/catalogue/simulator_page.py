@@ -28,7 +28,7 @@ from sessions_app.policy.durations import parse_duration, show_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import Changed, named, replay
-from sessions_app.policy.rules import Ask, Facts, Work
+from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.queries import deciders, facts
 from sessions_app.queries.past import Approvers, past_requests
 from sessions_app.web.shell.forms import parse_start
@@ -56,7 +56,7 @@ TOO_FAR = "A time or a duration is farther away than anything that can be grante
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is supposed, as typed. ``incident`` says that work is open, and ``work``, ``source``, ``severity`` and ``part`` what
+    """What is supposed, as typed. ``incident`` says that work is open, and ``workflow``, ``source``, ``severity`` and ``part`` what
     it is and what the asker is in it; where they say nothing, what the policy wants. It is planned ``from_…`` ``to_…``, if at
     all.
     """
@@ -69,7 +69,7 @@ class Question:
     hour: str = ""
     kind: str = RequestKind.PLANNED
     incident: bool = False
-    work: str = ""
+    workflow: str = ""
     source: str = ""
     severity: str = ""
     part: str = ""
@@ -91,7 +91,7 @@ def question_of(data: QueryDict) -> Question:
         "day",
         "hour",
         "ticket",
-        "work",
+        "workflow",
         "source",
         "severity",
         "part",
@@ -119,7 +119,7 @@ class Options:
     command_sets: Sequence[str]
     kinds: Sequence[tuple[str, str]] = KINDS
     # Of the work that a policy wants; nothing to choose where it wants none.
-    work: Sequence[tuple[str, str]] = ()
+    workflows: Sequence[tuple[str, str]] = ()
     sources: Sequence[str] = ()
     severities: Sequence[str] = ()
     parts: Sequence[tuple[str, str]] = PARTS
@@ -137,11 +137,11 @@ def options(document: PolicyDocument | None) -> Options:
         list(people.distinct().order_by("username")[:200]),
         document.clusters if document else (),
         document.command_sets if document else (),
-        **_work_options(document),
+        **_workflow_options(document),
     )
 
 
-def _work_options(document: PolicyDocument | None) -> dict[str, Any]:
+def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
     """Return what the supposed work may be: first what the policy wants, and then what it doesn't."""
     terms = document.workflow if document else None
     if terms is None:
@@ -149,7 +149,7 @@ def _work_options(document: PolicyDocument | None) -> dict[str, Any]:
     kinds = sorted(WorkflowKind, key=lambda kind: kind not in terms.kinds)
     wanted = terms.severity or (NO_SEVERITY,)
     return {
-        "work": [(kind.value, kind.label) for kind in kinds],
+        "workflows": [(kind.value, kind.label) for kind in kinds],
         "sources": list(dict.fromkeys((*(terms.sources or ()), OWN))),
         "severities": sorted([NO_SEVERITY, *Severity.values], key=lambda one: one not in wanted),
         "parts": sorted(PARTS, key=lambda part: part[0] != terms.requester),
@@ -232,7 +232,7 @@ def _ask(
         ticket=question.ticket,
         break_glass=question.kind == RequestKind.BREAK_GLASS,
         incident=incident if question.kind == RequestKind.INCIDENT else None,
-        work=incident,
+        workflow=incident,
     )
 
 
@@ -265,23 +265,23 @@ def _facts(
         found,
         now=asked_at,
         may_request=found.may_request if policy else _may_ask(person, document, cluster),
-        work_open=question.incident,
-        work_on_cluster=question.incident,
-        work=_work(question, document) if question.incident else None,
+        workflow_open=question.incident,
+        workflow_on_cluster=question.incident,
+        workflow=_workflow(question, document) if question.incident else None,
     )
 
 
-def _work(question: Question, document: PolicyDocument) -> Work:
+def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
     """Return the work that is supposed: an incident where the policy wants no work, and else as it was chosen. What was not,
     and what can't be, is the first that the form offers.
     """
     if document.workflow is None:
-        return Work(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
-    offered = Options((), (), (), **_work_options(document))
+        return WorkflowFacts(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
+    offered = Options((), (), (), **_workflow_options(document))
     starts_at, ends_at = _planned(question, document)
     severity = _chosen(question.severity, offered.severities)
-    return Work(
-        kind=_chosen(question.work, [kind for kind, _ in offered.work]),
+    return WorkflowFacts(
+        kind=_chosen(question.workflow, [kind for kind, _ in offered.workflows]),
         source=_chosen(question.source, offered.sources),
         severity="" if severity == NO_SEVERITY else severity,
         roles=_ROLES[_chosen(question.part, [part for part, _ in offered.parts])],

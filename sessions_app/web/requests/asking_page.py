@@ -36,7 +36,14 @@ from sessions_app.policy.evaluate import clauses_for
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import commands, facts
-from sessions_app.queries.work import fitting, is_unread, open_work, sources_for, takes, work_for
+from sessions_app.queries.workflows import (
+    fitting,
+    is_unread,
+    open_workflows,
+    sources_for,
+    takes,
+    workflow_for,
+)
 from sessions_app.web.shell.forms import KINDS, Draft
 from sessions_app.web.shell.words import in_order
 
@@ -93,7 +100,7 @@ class ParameterField:
     high: str
     value: str
     # Taken from the work, so that nothing is to be chosen.
-    from_work: bool = False
+    from_workflow: bool = False
 
     @property
     def is_short(self) -> bool:
@@ -102,10 +109,8 @@ class ParameterField:
 
 
 # What errors and rules call the fields that say for which work, and when.
-_OF_WORK = (
-    "workflow,work_open,work_on_cluster,work_fits,part_in_work,work_fresh,incident_open,incident_on_cluster"
-)
-_OF_START = "day,starts_at,start,in_window,not_frozen,within_work,at_once"
+_OF_WORKFLOW = "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,incident_open,incident_on_cluster"
+_OF_START = "day,starts_at,start,in_window,not_frozen,within_workflow,at_once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +129,9 @@ class AskPage:
     kinds: Sequence[RequestKind]
     # What may be named as the work that it is for.
     incidents: Sequence[Workflow]
-    work_needed: bool = False
-    work_to_open: Sequence[WorkflowKind] = ()
-    work_sources: Sequence[str] = ()
+    workflow_needed: bool = False
+    workflows_to_open: Sequence[WorkflowKind] = ()
+    sources_to_ask: Sequence[str] = ()
     # The reference of the work that it is for, where that begins later.
     begins_with: str = ""
     # Whose work may be named by its reference; whether what is named has to be read first.
@@ -142,12 +147,12 @@ class AskPage:
     def names(self) -> str:
         """The fields that the form has, from first to last, each with what errors and rules call it."""
         listed = self.incidents or (
-            self.draft.kind != RequestKind.INCIDENT and (self.work_needed or self.draft.incident)
+            self.draft.kind != RequestKind.INCIDENT and (self.workflow_needed or self.draft.incident)
         )
-        work = "other_work" if self.draft.other_work else "incident" if listed else ""
+        workflow = "other_workflow" if self.draft.other_workflow else "incident" if listed else ""
         shown = (
             "cluster" if self.clusters else "",
-            f"{work}:{_OF_WORK}" if work else "",
+            f"{workflow}:{_OF_WORKFLOW}" if workflow else "",
             "command_set" if self.sets else "",
             *(f"p.{field.name}:parameters.{field.name}" for field in self.parameters),
             "target:targets,has_targets" if len(self.targets) > 1 else "",
@@ -162,7 +167,7 @@ class AskPage:
         return [field.name for field in self.parameters if not field.value]
 
     @property
-    def work_is_elsewhere(self) -> bool:
+    def workflow_is_elsewhere(self) -> bool:
         """Whether work is named that is not among what is offered."""
         return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
@@ -185,8 +190,8 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     if draft.policy:
         usable = [terms for terms in usable if terms.name == draft.policy]
     clusters = clusters_of(usable)
-    unread = is_unread(identity, draft.work)
-    draft, clusters, incidents = _for_work(identity, draft, clusters, unread=unread)
+    unread = is_unread(identity, draft.workflow)
+    draft, clusters, incidents = _for_workflow(identity, draft, clusters, unread=unread)
     cluster = next(
         (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
     )
@@ -196,15 +201,15 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     chosen = chosen or _meant_for(planned, sets, usable) or next(iter(sets), None)
     documents = _documents_of(usable, chosen)
     terms = documents[0] if documents else None
-    wanted = _work_wanted(documents, draft.kind)
+    wanted = _workflow_wanted(documents, draft.kind)
     targets = sorted(cluster.targets.all(), key=lambda one: in_order(one.name)) if cluster else []
     if draft.kind != RequestKind.INCIDENT and cluster:
-        incidents = list(open_work(identity, cluster, wanted.fits).select_related("source")[:MOST])
+        incidents = list(open_workflows(identity, cluster, wanted.fits).select_related("source")[:MOST])
     longest = chosen.longest if chosen else 0
-    work = next((one for one in incidents if one.ref == draft.work), None)
-    if work is None and draft.work:
-        work = work_for(identity, draft.work)
-    fields = fields_of(usable, chosen, draft, work) if chosen else []
+    workflow = next((one for one in incidents if one.ref == draft.workflow), None)
+    if workflow is None and draft.workflow:
+        workflow = workflow_for(identity, draft.workflow)
+    fields = fields_of(usable, chosen, draft, workflow) if chosen else []
     draft = replace(
         draft,
         cluster=cluster.name if cluster else "",
@@ -222,14 +227,14 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
         ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
         reason_required=draft.kind == RequestKind.BREAK_GLASS
-        or (draft.kind == RequestKind.INCIDENT and is_own(identity, work))
+        or (draft.kind == RequestKind.INCIDENT and is_own(identity, workflow))
         or _wanted_by_all(documents, draft.kind, lambda one: one.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
-        work_needed=wanted.needed,
-        work_to_open=wanted.to_open,
-        work_sources=wanted.sources,
-        begins_with=work.ref if work and work.starts_at and work.starts_at > now else "",
+        workflow_needed=wanted.needed,
+        workflows_to_open=wanted.to_open,
+        sources_to_ask=wanted.sources,
+        begins_with=workflow.ref if workflow and workflow.starts_at and workflow.starts_at > now else "",
         sources=[source.name for source in sources_for(identity)],
         unread=unread and bool(sets),
     )
@@ -237,14 +242,20 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:
     """Return the change that a draft names, if it has a planned time."""
-    work = work_for(identity, draft.work) if draft.kind == RequestKind.PLANNED and draft.work else None
-    return work if work and work.starts_at and work.ends_at else None
+    workflow = (
+        workflow_for(identity, draft.workflow)
+        if draft.kind == RequestKind.PLANNED and draft.workflow
+        else None
+    )
+    return workflow if workflow and workflow.starts_at and workflow.ends_at else None
 
 
-def _meant_for(work: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]) -> SetOption | None:
+def _meant_for(
+    workflow: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]
+) -> SetOption | None:
     """Return the first command set under a policy that wants such work: what the change is most likely done with."""
     wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
-    wanting = {name for name, needed in wanted.items() if work and takes(needed, work)}
+    wanting = {name for name, needed in wanted.items() if workflow and takes(needed, workflow)}
     return next((option for option in sets if wanting.intersection(option.policies)), None)
 
 
@@ -257,20 +268,24 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
     return show_duration(min(longest, usual)) if longest and usual else ""
 
 
-def is_own(identity: Identity, work: Workflow | None) -> bool:
+def is_own(identity: Identity, workflow: Workflow | None) -> bool:
     """Whether the identity opened the work, in any guise."""
-    return work is not None and work.opened_by is not None and are_same_person(identity, work.opened_by)
+    return (
+        workflow is not None
+        and workflow.opened_by is not None
+        and are_same_person(identity, workflow.opened_by)
+    )
 
 
-def _for_work(
+def _for_workflow(
     identity: Identity, draft: Draft, clusters: list[Cluster], *, unread: bool
 ) -> tuple[Draft, list[Cluster], list[Workflow]]:
     """Return the draft, the clusters that the work which it names leaves of those, and the incidents that are offered."""
     if draft.kind != RequestKind.INCIDENT:
         return draft, _clusters_on(identity, draft, clusters), []
     incidents = open_incidents(clusters)
-    if draft.other_work or unread:
-        draft = replace(draft, other_work=draft.work, incident="")
+    if draft.other_workflow or unread:
+        draft = replace(draft, other_workflow=draft.workflow, incident="")
         return draft, _clusters_on(identity, draft, clusters), incidents
     incident = next(
         (one for one in incidents if one.ref == draft.incident), incidents[0] if incidents else None
@@ -281,7 +296,7 @@ def _for_work(
 
 
 def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> list[Cluster]:
-    named = work_for(identity, draft.work) if draft.work else None
+    named = workflow_for(identity, draft.workflow) if draft.workflow else None
     touched = set(named.clusters.values_list("pk", flat=True)) if named else set()
     return [cluster for cluster in clusters if cluster.pk in touched] or clusters
 
@@ -300,7 +315,7 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     return list(found.order_by("severity", "-pk")[:MOST])
 
 
-class WorkWanted(NamedTuple):
+class WorkflowWanted(NamedTuple):
     """Which work the policies of a choice take: whether some must be named, what fits, the kinds that Stint can open, and the
     sources that are wanted.
     """
@@ -311,15 +326,15 @@ class WorkWanted(NamedTuple):
     sources: Sequence[str] = ()
 
 
-def _work_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkWanted:
+def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkflowWanted:
     """Return which work is wanted. Where one policy takes any, and for breaking glass, any may be named and none must be."""
     wanted = [one.workflow for one in documents if one.workflow]
     if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):
-        return WorkWanted(False, Q())
+        return WorkflowWanted(False, Q())
     own = {kind for terms in wanted if terms.sources is None or OWN in terms.sources for kind in terms.kinds}
     fits = reduce(or_, (fitting(terms) for terms in wanted))
     sources = sorted({name for terms in wanted for name in terms.sources or ()})
-    return WorkWanted(True, fits, [kind for kind in PREFIX if kind in own], sources)
+    return WorkflowWanted(True, fits, [kind for kind in PREFIX if kind in own], sources)
 
 
 def terms_of(identity: Identity) -> list[Terms]:
@@ -400,10 +415,10 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
         RequestKind.INCIDENT: terms.document.incident,
     }
     limit = limits.get(RequestKind(kind)) or terms.document
-    work = terms.document.workflow
+    workflow = terms.document.workflow
     clauses = clauses_for(
         terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT,
-        vouched=work is not None and work.approvals == "none",
+        vouched=workflow is not None and workflow.approvals == "none",
     )  # fmt: skip
     listed = version.document.get("commands", [])
     return SetOption(
@@ -430,26 +445,28 @@ def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[Poli
 
 
 def fields_of(
-    terms: Sequence[Terms], option: SetOption, draft: Draft, work: Workflow | None = None
+    terms: Sequence[Terms], option: SetOption, draft: Draft, workflow: Workflow | None = None
 ) -> list[ParameterField]:
     """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
     versions = (version for one in terms if one.name in option.policies for version in one.versions)
     chosen = next((version for version in versions if version.document["name"] == option.name), None)
     document = commands.document_of(chosen) if chosen else None
     return (
-        [_field(name, type_, draft, work) for name, type_ in document.parameters.items()] if document else []
+        [_field(name, type_, draft, workflow) for name, type_ in document.parameters.items()]
+        if document
+        else []
     )
 
 
-def _field(name: str, type_: ParameterType, draft: Draft, work: Workflow | None) -> ParameterField:
+def _field(name: str, type_: ParameterType, draft: Draft, workflow: Workflow | None) -> ParameterField:
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
-    from_work = work.fact(type_.source.removeprefix("workflow.")) if work and type_.source else ""
+    from_workflow = workflow.fact(type_.source.removeprefix("workflow.")) if workflow and type_.source else ""
     usual = choices[0] if len(choices) == 1 else ""
     return ParameterField(
         name=name, kind=type_.kind, limits=type_.wanted, choices=choices, low=low, high=high,
-        value=from_work if type_.source else draft.parameters.get(name, "") or usual,
-        from_work=bool(type_.source),
+        value=from_workflow if type_.source else draft.parameters.get(name, "") or usual,
+        from_workflow=bool(type_.source),
     )  # fmt: skip
 
 

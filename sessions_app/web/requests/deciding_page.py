@@ -40,7 +40,7 @@ from sessions_app.queries.deciders import counted_verdicts, eligible_approvers, 
 from sessions_app.queries.extents import left_of
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
-from sessions_app.queries.work import why_over
+from sessions_app.queries.workflows import why_over
 from sessions_app.web.shell import board as timeline
 from sessions_app.web.shell.home_page import LIVE
 from sessions_app.web.shell.words import in_order
@@ -94,7 +94,7 @@ class Behind(NamedTuple):
     it in words, and the parameters that are taken from it, each with the name of the fact and its value.
     """
 
-    work: Workflow
+    workflow: Workflow
     planned: bool
     covers: bool
     part: str
@@ -278,16 +278,16 @@ _PARTS = {
 
 
 def _behind(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
-    work = request.workflow
-    if work is None:
+    workflow = request.workflow
+    if workflow is None:
         return None
-    roles = facts.roles_in(work, request.requester)
+    roles = facts.roles_in(workflow, request.requester)
     end = starts_at + dt.timedelta(seconds=request.duration)
-    taken = facts.work_parameters(request.command_set_version)
+    taken = facts.workflow_parameters(request.command_set_version)
     return Behind(
-        work,
-        planned=bool(work.starts_at or work.ends_at),
-        covers=(work.starts_at or starts_at) <= starts_at and end <= (work.ends_at or end),
+        workflow,
+        planned=bool(workflow.starts_at or workflow.ends_at),
+        covers=(workflow.starts_at or starts_at) <= starts_at and end <= (workflow.ends_at or end),
         part=next(
             (said for role, said in _PARTS.items() if role in roles), "has no part in it that is known"
         ),

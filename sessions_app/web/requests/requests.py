@@ -21,7 +21,7 @@ from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from sessions_app.operations.workflows.read_named_work import read_named_work
+from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.requests.asking_page import AskPage, ask_page, usual_wait
@@ -96,12 +96,12 @@ def _draft_of(request: HttpRequest) -> Draft:
 def _read(request: HttpRequest, draft: Draft) -> HttpResponse:
     """Ask the source of the work that is named, so that the form says what would happen."""
     try:
-        work = read_named_work(reader=who(request), ref=draft.work, now=clock.now())
-        if work.state == WorkflowState.CLOSED:
-            raise InvalidInput(f"{work.ref} is closed.", hint="Name work that is open.")
+        workflow = read_named_workflow(reader=who(request), ref=draft.workflow, now=clock.now())
+        if workflow.state == WorkflowState.CLOSED:
+            raise InvalidInput(f"{workflow.ref} is closed.", hint="Name work that is open.")
     except StintError as error:
         return _form(request, draft, error)
-    return _form(request, replace(draft, incident=work.ref, other_work=""))
+    return _form(request, replace(draft, incident=workflow.ref, other_workflow=""))
 
 
 def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
@@ -156,13 +156,15 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 def preview(request: HttpRequest) -> HttpResponse:
     """What will happen, for the form as it stands; the fields too, when another cluster, set or kind was chosen."""
     draft = draft_of_form(request.POST)
-    if draft.kind == RequestKind.PLANNED and draft.work != request.POST.get("shown_incident", draft.work):
+    if draft.kind == RequestKind.PLANNED and draft.workflow != request.POST.get(
+        "shown_incident", draft.workflow
+    ):
         # Chosen just now: what it needs is proposed, and not what stood there before.
         draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
     shown = tuple(request.POST.get(name, "") for name in names)
-    is_now = (ask.draft.kind, ask.draft.work, ask.draft.cluster, ask.draft.command_set)
+    is_now = (ask.draft.kind, ask.draft.workflow, ask.draft.cluster, ask.draft.command_set)
     context = {
         **_outcome(who(request), ask),
         "ask": ask,

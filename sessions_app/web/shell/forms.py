@@ -23,7 +23,7 @@ PARAMETER = "p."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster, ``incident`` is
-    the reference of the work that it is for, of any kind, ``other_work`` one that is written instead.
+    the reference of the work that it is for, of any kind, ``other_workflow`` one that is written instead.
     """
 
     kind: str = RequestKind.PLANNED
@@ -36,7 +36,7 @@ class Draft:
     ticket: str = ""
     reason: str = ""
     incident: str = ""
-    other_work: str = ""
+    other_workflow: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] | None = None
 
@@ -49,9 +49,9 @@ class Draft:
             return 0
 
     @property
-    def work(self) -> str:
+    def workflow(self) -> str:
         """The reference of the work that it is for."""
-        return self.other_work or self.incident
+        return self.other_workflow or self.incident
 
     @property
     def starts_later(self) -> bool:
@@ -71,7 +71,7 @@ class Draft:
             parameters={name: value for name, value in self.parameters.items() if value},
             targets=self.targets,
             kind=self.kind,
-            workflow=self.work or None,
+            workflow=self.workflow or None,
         )
 
     def as_query(self) -> str:
@@ -80,7 +80,7 @@ class Draft:
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
             "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
-            "workflow": self.work, "target": self.targets or (),
+            "workflow": self.workflow, "target": self.targets or (),
             **{f"{PARAMETER}{name}": value for name, value in self.parameters.items()},
         }  # fmt: skip
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
@@ -93,7 +93,7 @@ class Draft:
         if name == "duration" and value.isdecimal():
             return replace(self, duration=show_duration(int(value)))
         if name == "workflow":
-            return replace(self, incident=value, other_work="")
+            return replace(self, incident=value, other_workflow="")
         if name == "starts_at":
             try:
                 start = timezone.localtime(dt.datetime.fromisoformat(value)) if value else None
@@ -118,7 +118,7 @@ def draft_of_form(data: QueryDict) -> Draft:
         ticket=data.get("ticket", ""),
         reason=data.get("reason", ""),
         incident=data.get("incident", ""),
-        other_work=data.get("other_work", "").strip(),
+        other_workflow=data.get("other_workflow", "").strip(),
         parameters={
             name.removeprefix(PARAMETER): data.get(name, "") for name in data if name.startswith(PARAMETER)
         },

@@ -90,7 +90,7 @@ def _from(data: Data) -> str:
     return f" from {data['from']}" if data.get("from") else ""
 
 
-def _for_work(data: Data) -> str:
+def _for_workflow(data: Data) -> str:
     return f" for {data['workflow']}" if data.get("workflow") else ""
 
 
@@ -337,7 +337,7 @@ _ACTS: dict[str, Act] = {
     ),
     Event.IDENTITY_TOKEN_REVOKED: "revoked a token of {ref}",
     Event.IDENTITY_TOKEN_EXCHANGED: lambda ref, data: (
-        f"proved to be {ref} by {data.get('trust_policy') or 'a trust policy'}{_for_work(data)}"
+        f"proved to be {ref} by {data.get('trust_policy') or 'a trust policy'}{_for_workflow(data)}"
     ),
     Event.IDENTITY_TOKEN_REFUSED: lambda _ref, data: (
         f"refused a token{_times(data) or _from(data)}{_why({'w': ', '.join(map(str, data.get('unmet') or []))}, 'w')}"

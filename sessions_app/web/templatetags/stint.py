@@ -117,7 +117,7 @@ def risk_look(risk: str) -> words.Look:
 
 
 @register.filter
-def work_look(kind: str) -> words.Look:
+def workflow_look(kind: str) -> words.Look:
     """How work of a kind looks."""
     return words.WORK.get(kind, words.UNKNOWN)
 
@@ -303,9 +303,9 @@ def offers(result: RuleResult, preview: Preview) -> list[tuple[str, str]]:
 
 
 def _without_start(preview: Preview) -> str:
-    work = preview.workflow
-    if work and work.starts_at and work.starts_at > clock.now():
-        return f"Start with {work.ref}"
+    workflow = preview.workflow
+    if workflow and workflow.starts_at and workflow.starts_at > clock.now():
+        return f"Start with {workflow.ref}"
     return "Start as soon as it is approved"
 
 

@@ -69,7 +69,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
 
 
 def _find(request: HttpRequest, ref: str) -> Workflow:
-    incident = reads.work(who(request)).filter(ref=ref).first()
+    incident = reads.workflows(who(request)).filter(ref=ref).first()
     if incident is None:
         raise Http404
     return incident

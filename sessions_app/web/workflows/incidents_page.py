@@ -81,7 +81,7 @@ class IncidentPage:
     seen: str
 
 
-def work(identity: Identity) -> QuerySet[Workflow]:
+def workflows(identity: Identity) -> QuerySet[Workflow]:
     """Return the work that the identity may see, with those of its clusters that it may see."""
     seen = Prefetch("clusters", Cluster.objects.visible_to(identity).order_by("name"))
     found = Workflow.objects.visible_to(identity).select_related(
@@ -92,7 +92,7 @@ def work(identity: Identity) -> QuerySet[Workflow]:
 
 def incidents(identity: Identity) -> QuerySet[Workflow]:
     """Return the incidents that the identity may see."""
-    return work(identity).filter(kind=WorkflowKind.INCIDENT)
+    return workflows(identity).filter(kind=WorkflowKind.INCIDENT)
 
 
 def open_ones(identity: Identity) -> list[Workflow]:
@@ -201,9 +201,16 @@ def _ending(incident: Workflow) -> Ending:
 
 def _named(page: IncidentPage) -> IncidentPage:
     """Add a short name of all that the live part shows, so that a poll without news changes nothing on the page."""
-    work = page.incident
-    parts: list[object] = [work.state, page.ending, page.counts, work.read_error, work.facts, work.ends_at]
-    parts += [work.read_at.replace(second=0, microsecond=0) if work.read_at else None]
+    workflow = page.incident
+    parts: list[object] = [
+        workflow.state,
+        page.ending,
+        page.counts,
+        workflow.read_error,
+        workflow.facts,
+        workflow.ends_at,
+    ]
+    parts += [workflow.read_at.replace(second=0, microsecond=0) if workflow.read_at else None]
     parts += [member.pk for member in page.members]
     parts += [(grant.pk, grant.version, grant.expires_at) for grant in (*page.holding, *page.ended)]
     parts += [(asked.pk, asked.state) for asked in page.requests]

@@ -103,7 +103,7 @@ def read(request: HttpRequest, name: str) -> HttpResponse:
     _own(request, name)
     outside_id = request.POST.get("id", "").strip()
     try:
-        work = read_workflow(ref=f"{name}:{outside_id}", now=clock.now())
+        workflow = read_workflow(ref=f"{name}:{outside_id}", now=clock.now())
     except StintError as error:
         return _page(request, name, status=error.status, error=error, asked=outside_id)
-    return redirect("incident", work.ref)
+    return redirect("incident", workflow.ref)

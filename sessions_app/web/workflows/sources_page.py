@@ -52,7 +52,7 @@ def delivery_look(delivery: InboundDelivery) -> Look:
 def sources(reader: Identity) -> QuerySet[WorkflowSource]:
     """Return the sources that the reader administers, by name, each with how much of its work is open."""
     mine = WorkflowSource.objects.live().administered_by(reader).order_by("name")
-    return mine.annotate(open_work=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
+    return mine.annotate(open_workflows=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,7 +289,7 @@ def goes_on_and_is_ended(process, tag):
 def test_a_run_whose_own_token_is_over_keeps_its_grant_alive_and_ends_it(beating, laptops, short):
     from broker.kernel import clock
 
-    ticket = laptops.world.work("ticket", laptops.world.alice, now=clock.now())
+    ticket = laptops.world.workflow("ticket", laptops.world.alice, now=clock.now())
     short.write(workflow=ticket.ref)
     process, tag = short.start()
     short.expire()

@@ -73,10 +73,10 @@ def test_an_error_is_not_kept_so_that_the_same_key_can_be_tried_again(api, world
 
 def test_what_a_refused_act_found_out_on_its_way_is_kept_as_without_a_key(api, world):
     with speaking_for() as pager:
-        pager.work["Q1"] = is_open()
+        pager.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
-        pager.work["Q1"] = is_closed()
+        pager.workflows["Q1"] = is_closed()
         refused = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "5m"}, **KEY)
     assert (refused.status_code, refused.body["code"]) == (409, "grant_is_over")
     grant.refresh_from_db()

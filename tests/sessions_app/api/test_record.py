@@ -48,7 +48,7 @@ def test_a_machine_sees_its_own_and_not_its_owners(api, world):
 
 def test_a_run_sees_nothing_of_other_runs_of_its_pipeline(world):
     with speaking_for() as pager:
-        pager.work |= {"Q1": is_open(), "Q2": is_open()}
+        pager.workflows |= {"Q1": is_open(), "Q2": is_open()}
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         mine, other = (world.request(world.deployer, workflow=f"pager:{name}") for name in ("Q1", "Q2"))
     _, text = create_token(

@@ -45,7 +45,7 @@ def test_no_letters_find_nothing_and_too_many_are_refused(api):
 
 
 def test_work_is_found_by_its_reference_and_its_title(world, api):
-    change = world.work("change", title="Swap the disks")
+    change = world.workflow("change", title="Swap the disks")
     for text in (change.ref, "the disks"):
         (found,) = api("alice").get(f"/search?q={quote(text)}").body["results"]
         assert found == {"kind": "workflow", "name": change.ref, "about": "Swap the disks"}

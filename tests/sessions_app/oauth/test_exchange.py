@@ -96,29 +96,29 @@ def test_it_reads_and_ends_what_is_its_own_and_nothing_of_other_runs(oauth, worl
     assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 404
 
 
-def bound_to(world, work):
+def bound_to(world, workflow):
     _, text = create_token(
-        identity_id=world.deployer.pk, label=f"job of {work.ref}", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
-        actor=world.deployer, now=world.now, workflow=work.ref,
+        identity_id=world.deployer.pk, label=f"job of {workflow.ref}", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
+        actor=world.deployer, now=world.now, workflow=workflow.ref,
     )  # fmt: skip
     return Caller(None, text)
 
 
 def test_it_opens_no_work_and_hears_and_lists_nothing_of_other_runs(world):
     change(world, policy(world, requesters={"identities": ["deployer"]}, approvals="none"))
-    ours, others = (world.work(who=world.deployer) for _ in range(2))
-    requests = [world.request(world.deployer, workflow=work.ref) for work in (ours, others)]
+    ours, others = (world.workflow(who=world.deployer) for _ in range(2))
+    requests = [world.request(world.deployer, workflow=workflow.ref) for workflow in (ours, others)]
     mine, theirs = (started(world, request) for request in requests)
-    for place in (f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/#thread", f"/work/{ours.ref}/",
-                  f"/grants/{theirs.ref}/", f"/work/{others.ref}/", "/webhooks/x/"):  # fmt: skip
+    for place in (f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/#thread", f"/workflows/{ours.ref}/",
+                  f"/grants/{theirs.ref}/", f"/workflows/{others.ref}/", "/webhooks/x/"):  # fmt: skip
         Notice.objects.create(identity=world.deployer, event="grant.active", path=place, subject=place)
     job, _ = bound_to(world, ours), bound_to(world, others)
 
     opened = job.post("/workflows", {"kind": "ticket", "title": "More", "clusters": ["web"]})
-    assert (opened.status_code, opened.body["code"]) == (403, "bound_to_other_work")
+    assert (opened.status_code, opened.body["code"]) == (403, "bound_to_other_workflow")
     assert Workflow.objects.count() == 2
     told = {notice["path"].partition("#")[0] for notice in job.get("/me/notices").body["results"]}
-    assert told == {f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/", f"/work/{ours.ref}/"}
+    assert told == {f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/", f"/workflows/{ours.ref}/"}
     of_another = Notice.objects.get(subject=f"/grants/{theirs.ref}/")
     assert job.post(f"/me/notices/{of_another.pk}/read", {}).status_code == 404
     of_ours = Notice.objects.get(subject=f"/grants/{mine.ref}/")
@@ -128,14 +128,14 @@ def test_it_opens_no_work_and_hears_and_lists_nothing_of_other_runs(world):
 
 def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_nothing_else(world):
     change(world, policy(world, heartbeat="30s", requesters={"identities": ["deployer"]}, approvals="none"))
-    ticket, other = (world.work(who=world.deployer) for _ in range(2))
+    ticket, other = (world.workflow(who=world.deployer) for _ in range(2))
     token, text = create_token(
         identity_id=world.deployer.pk, label="job", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
         actor=world.deployer, now=world.now, workflow=ticket.ref,
     )  # fmt: skip
     job = Caller(None, text)
     grant, stranger = (
-        started(world, world.request(world.deployer, workflow=work.ref)) for work in (ticket, other)
+        started(world, world.request(world.deployer, workflow=workflow.ref)) for workflow in (ticket, other)
     )
     APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now())
 
@@ -158,7 +158,7 @@ def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_
 
 def test_it_speaks_for_nothing_whose_deadline_has_passed(world):
     change(world, policy(world, requesters={"identities": ["deployer"]}, approvals="none"))
-    ticket = world.work(who=world.deployer)
+    ticket = world.workflow(who=world.deployer)
     token, text = create_token(
         identity_id=world.deployer.pk, label="job", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
         actor=world.deployer, now=world.now, workflow=ticket.ref,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate, rules_of
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rules import Ask, Facts, Work
+from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 POLICY = {
@@ -112,7 +112,11 @@ def test_each_rule_of_the_policy_is_asked(change, rule):
 
 INCIDENT = replace(ASK, incident="INC-101", reason="", ticket="", duration=7200)
 OPEN = replace(
-    FACTS, work_open=True, work_on_cluster=True, approvers=(), work=Work(kind="incident", source="stint")
+    FACTS,
+    workflow_open=True,
+    workflow_on_cluster=True,
+    approvers=(),
+    workflow=WorkflowFacts(kind="incident", source="stint"),
 )
 
 
@@ -123,9 +127,9 @@ def test_an_incident_passes_over_windows_freezes_reason_ticket_and_approvals():
     assert decision.clauses == ()
 
 
-@given(st.sets(st.sampled_from(sorted({*REFUSING, "work_open", "work_on_cluster"} - {"approvers"}))))
+@given(st.sets(st.sampled_from(sorted({*REFUSING, "workflow_open", "workflow_on_cluster"} - {"approvers"}))))
 def test_an_incident_passes_over_no_fact(names):
-    refusing = {**REFUSING, "work_open": False, "work_on_cluster": False}
+    refusing = {**REFUSING, "workflow_open": False, "workflow_on_cluster": False}
     facts = replace(OPEN, **{name: refusing[name] for name in names})
     decision = evaluate(ask=INCIDENT, facts=facts, policy=document())
     assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)

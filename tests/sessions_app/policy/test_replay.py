@@ -9,7 +9,7 @@ import pytest
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.replay import PastRequest, named, replay
-from sessions_app.policy.rules import Ask, Work
+from sessions_app.policy.rules import Ask, WorkflowFacts
 
 AT = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 
@@ -28,8 +28,10 @@ def past(ref="REQ-1", **changes) -> PastRequest:
         "requester": "alice", "requester_groups": frozenset({"ops"}), "cluster": "web", "command_set": "restart",
         "target_count": 1, "duration": 3600, "starts_at": None, "reason": "x", "ticket": "",
     }  # fmt: skip
-    work = Work(kind="incident", source="stint") if changes.get("work") else None
-    return PastRequest(ref=ref, at=AT, ask=Ask(**{**ask, **changes}), by_cluster=by_cluster, work=work)
+    workflow = WorkflowFacts(kind="incident", source="stint") if changes.get("workflow") else None
+    return PastRequest(
+        ref=ref, at=AT, ask=Ask(**{**ask, **changes}), by_cluster=by_cluster, workflow=workflow
+    )
 
 
 def judged(pasts, after, before=None, people=2):
@@ -73,7 +75,7 @@ def test_windows_are_those_of_the_time_when_it_was_asked():
 
 def test_access_for_an_incident_and_broken_glass_are_judged_by_their_own_rules():
     terms = {"incident": {"on_call": ["ops"]}, "break_glass": {"groups": ["ops"], "max_duration": "1h"}}
-    pasts = [past("REQ-1", incident="INC-1", work="INC-1"), past("REQ-2", break_glass=True)]
+    pasts = [past("REQ-1", incident="INC-1", workflow="INC-1"), past("REQ-2", break_glass=True)]
     assert judged(pasts, policy(**terms), before=policy(**terms)) == []
     assert [ref for ref, *_ in judged(pasts, policy(), before=policy(**terms))] == ["REQ-1", "REQ-2"]
 

@@ -32,7 +32,7 @@ GLASS = BreakGlass.model_validate({"groups": ["on-call"], "max_duration": "1h"})
 RESPONSE = Incident.model_validate({"on_call": ["on-call"]})
 COVERS = rules.Covers("web-work", ("web",), ("restart-web",))
 
-P1 = rules.Work(kind="incident", source="stint", severity="P1")
+P1 = rules.WorkflowFacts(kind="incident", source="stint", severity="P1")
 
 CASES = [
     (rules.RequesterEnabled(), {}, {"requester_enabled": False}),
@@ -74,14 +74,22 @@ CASES = [
     (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": ("GR-7F3K",)}),
-    (rules.IncidentOpen(), {"incident": ""}, {"work_open": True}),
-    (rules.IncidentOpen(), {"incident": None}, {"work_open": True}),
-    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False}),
-    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": False, "work": P1}),
-    (rules.IncidentOpen(), {"incident": "INC-101"}, {"work_open": True, "work": None}),
-    (rules.IncidentOpen(), {"incident": "TKT-3"}, {"work_open": True, "work": replace(P1, kind="ticket")}),
-    (rules.IncidentOpen(), {"incident": "CHG-7"}, {"work_open": True, "work": replace(P1, kind="change")}),
-    (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"work_on_cluster": False}),
+    (rules.IncidentOpen(), {"incident": ""}, {"workflow_open": True}),
+    (rules.IncidentOpen(), {"incident": None}, {"workflow_open": True}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"workflow_open": False}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"workflow_open": False, "workflow": P1}),
+    (rules.IncidentOpen(), {"incident": "INC-101"}, {"workflow_open": True, "workflow": None}),
+    (
+        rules.IncidentOpen(),
+        {"incident": "TKT-3"},
+        {"workflow_open": True, "workflow": replace(P1, kind="ticket")},
+    ),
+    (
+        rules.IncidentOpen(),
+        {"incident": "CHG-7"},
+        {"workflow_open": True, "workflow": replace(P1, kind="change")},
+    ),
+    (rules.IncidentOnCluster(), {"incident": "INC-101"}, {"workflow_on_cluster": False}),
     (rules.IncidentOnCluster(), {"incident": ""}, {}),
     (rules.OnCall("web-work", None), {}, {}),
     (rules.OnCall("web-work", RESPONSE), {"requester_groups": frozenset({"operators"})}, {}),
@@ -122,7 +130,8 @@ def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
 )
 def test_the_rule_permits_what_fits(rule):
     answer = rule.verify(
-        replace(ASK, incident="INC-101"), replace(FACTS, work_open=True, work_on_cluster=True, work=P1)
+        replace(ASK, incident="INC-101"),
+        replace(FACTS, workflow_open=True, workflow_on_cluster=True, workflow=P1),
     )
     assert isinstance(answer, Permit), answer
     assert answer.message.strip()
@@ -194,9 +203,9 @@ def test_what_is_not_known_of_an_incident_is_that_it_is_not_there():
     assert isinstance(rules.IncidentOnCluster().verify(ask, FACTS), Deny)
 
 
-CHANGE = rules.Work(kind="change", source="stint", starts_at=NOW + 3 * HOUR, ends_at=NOW + 6 * HOUR)
-FOR_CHANGE = replace(ASK, work="CHG-7")
-IN_CHANGE = replace(FACTS, work_open=True, work_on_cluster=True, work=CHANGE)
+CHANGE = rules.WorkflowFacts(kind="change", source="stint", starts_at=NOW + 3 * HOUR, ends_at=NOW + 6 * HOUR)
+FOR_CHANGE = replace(ASK, workflow="CHG-7")
+IN_CHANGE = replace(FACTS, workflow_open=True, workflow_on_cluster=True, workflow=CHANGE)
 
 
 def test_without_a_start_it_is_the_time_of_the_work_that_windows_freezes_and_the_horizon_look_at():
@@ -210,7 +219,7 @@ def test_without_a_start_it_is_the_time_of_the_work_that_windows_freezes_and_the
 
 
 def test_who_is_on_call_reads_that_a_ticket_is_no_incident_and_how_to_ask_for_it():
-    ticket = replace(FACTS, work_open=True, work_on_cluster=True, work=replace(P1, kind="ticket"))
+    ticket = replace(FACTS, workflow_open=True, workflow_on_cluster=True, workflow=replace(P1, kind="ticket"))
     answer = rules.IncidentOpen().verify(replace(ASK, incident="TKT-3"), ticket)
     assert isinstance(answer, Deny)
     assert "TKT-3 is a ticket" in answer.message

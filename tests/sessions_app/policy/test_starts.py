@@ -18,13 +18,13 @@ def test_without_a_start_or_work_it_begins_at_once():
 
 
 @given(MOMENTS, MOMENTS)
-def test_it_never_begins_in_the_past_or_before_what_was_asked_for_or_the_work(asked, work):
-    begins = begins_at(NOW, asked=asked, work=work)
-    assert all(begins >= moment for moment in (NOW, asked, work) if moment)
-    assert begins in (NOW, asked, work)
+def test_it_never_begins_in_the_past_or_before_what_was_asked_for_or_the_work(asked, workflow):
+    begins = begins_at(NOW, asked=asked, workflow=workflow)
+    assert all(begins >= moment for moment in (NOW, asked, workflow) if moment)
+    assert begins in (NOW, asked, workflow)
 
 
 @given(MOMENTS, st.integers(1, 10**6))
-def test_it_never_outlasts_what_was_asked_for_or_the_work(work, seconds):
-    end = ends_at(NOW, seconds, work=work)
-    assert end == min(moment for moment in (NOW + dt.timedelta(seconds=seconds), work) if moment)
+def test_it_never_outlasts_what_was_asked_for_or_the_work(workflow, seconds):
+    end = ends_at(NOW, seconds, workflow=workflow)
+    assert end == min(moment for moment in (NOW + dt.timedelta(seconds=seconds), workflow) if moment)

@@ -30,7 +30,7 @@ SECRET = {"token", "code", "passkey"}
 # Fields that are one to whoever fills them in: what is wrong with one may be said of the other.
 COMPANIONS = {
     **{f"{of}{part}": [f"{of}{other}"] for of in ("", "from_", "to_") for part, other in (("day", "hour"), ("hour", "day"))},
-    "new": ["again"], "duration": ["other_duration"], "incident": ["other_work"],
+    "new": ["again"], "duration": ["other_duration"], "incident": ["other_workflow"],
 }  # fmt: skip
 
 

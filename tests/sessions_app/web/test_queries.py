@@ -88,8 +88,12 @@ def grow(world, now, about, round_: int, many: int) -> None:
             kind="incident", ref=f"INC-{round_}{number}", title="Down", severity="P1"
         )
         incident.clusters.set([about.grant.cluster])
-        work = [incident, about.incident, *(world.work(kind) for kind in ("change", "ticket", "task"))]
-        for one in work:
+        workflow = [
+            incident,
+            about.incident,
+            *(world.workflow(kind) for kind in ("change", "ticket", "task")),
+        ]
+        for one in workflow:
             one.members.add(person)
         WebhookMessage.objects.create(
             endpoint=WebhookEndpoint.objects.get(name="chat"),

@@ -7,7 +7,11 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
-from sessions_app.operations.requests.check_request import BoundToOtherWork, NothingToAskFor, check_request
+from sessions_app.operations.requests.check_request import (
+    BoundToOtherWorkflow,
+    NothingToAskFor,
+    check_request,
+)
 from sessions_app.policy.decision import Outcome
 from tests.support.acts import after, policy
 
@@ -157,7 +161,7 @@ def test_a_token_that_is_bound_to_a_run_asks_for_that_run_alone(world):
         check_request(requester=world.alice, ask=world.ask(workflow=ours.ref, **ask), now=world.now).workflow
         == ours
     )
-    with pytest.raises(BoundToOtherWork):
+    with pytest.raises(BoundToOtherWorkflow):
         check_request(requester=world.alice, ask=world.ask(workflow=other.ref, **ask), now=world.now)
     world.alice.bound_to = "github:9001:1:1:1"
     refused = check_request(requester=world.alice, ask=world.ask(**ask), now=world.now)

@@ -17,17 +17,19 @@ BY = Actor.system("workflows")
 def asked(world):
     """Alice's robot waits for access for a ticket; nobody was told anything else."""
     change(world, policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
-    work = world.work()
-    request = world.request(world.robot, workflow=work.ref)
+    workflow = world.workflow()
+    request = world.request(world.robot, workflow=workflow.ref)
     Notice.objects.all().delete()
-    return request, work
+    return request, workflow
 
 
 def lapse(world, asked, **more):
-    request, work = asked
+    request, workflow = asked
     with transaction.atomic():
         locked = AccessRequest.objects.select_for_update(of=("self",)).get(pk=request.pk)
-        lapse_request(request=locked, work=work, why="it is over", by=BY, now=after(world, minutes=1), **more)
+        lapse_request(
+            request=locked, workflow=workflow, why="it is over", by=BY, now=after(world, minutes=1), **more
+        )
 
 
 def told() -> dict[str, Notice]:
@@ -36,11 +38,11 @@ def told() -> dict[str, Notice]:
 
 def test_it_lapses_at_that_time_and_the_record_says_with_what(world, asked):
     lapse(world, asked)
-    request, work = asked
+    request, workflow = asked
     request.refresh_from_db()
     assert (request.state, request.decided_at) == (RequestState.LAPSED, after(world, minutes=1))
     entry = last("request.lapsed", request.ref)
-    assert (entry.actor, entry.data) == ("system:workflows", {"closed": work.ref})
+    assert (entry.actor, entry.data) == ("system:workflows", {"closed": workflow.ref})
     assert intact()
 
 

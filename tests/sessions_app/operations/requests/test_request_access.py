@@ -10,7 +10,7 @@ from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.requests.check_request import BoundToOtherWork
+from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.acts import after, at_once, awake, change, events, last, policy
@@ -248,9 +248,9 @@ def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(wor
 
 @pytest.mark.parametrize("kind", ["ticket", "change", "task"])
 def test_who_is_on_call_gets_nothing_at_once_for_work_that_is_no_incident(world, kind):
-    work = world.work(kind)
-    with pytest.raises(RequestRefused, match=f"{work.ref} is a {kind}"):
-        world.request(kind="incident", workflow=work.ref)
+    workflow = world.workflow(kind)
+    with pytest.raises(RequestRefused, match=f"{workflow.ref} is a {kind}"):
+        world.request(kind="incident", workflow=workflow.ref)
     assert not Grant.objects.exists()
 
 
@@ -298,7 +298,7 @@ def test_sent_twice_at_the_same_moment_it_asks_once_and_makes_one_grant(live_wor
 
 
 def test_planned_access_may_name_work_and_ends_with_it(world):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(workflow=ticket.ref)
     assert (request.state, request.workflow) == ("pending", ticket)
     world.decide(request)
@@ -310,7 +310,7 @@ def test_planned_access_may_name_work_and_ends_with_it(world):
 
 
 def test_a_change_bounds_its_access_on_both_sides(world):
-    planned = world.work("change", starts_at=after(world, hours=1), ends_at=after(world, hours=2))
+    planned = world.workflow("change", starts_at=after(world, hours=1), ends_at=after(world, hours=2))
     with pytest.raises(RequestRefused, match="begins"):
         world.request(workflow=planned.ref, starts_at=after(world, minutes=30), duration=600)
     with pytest.raises(RequestRefused, match="would outlast"):
@@ -323,7 +323,7 @@ def test_a_change_bounds_its_access_on_both_sides(world):
 
 
 def test_waiting_for_a_verdict_does_not_carry_access_past_the_change(world):
-    planned = world.work("change", ends_at=after(world, hours=1))
+    planned = world.workflow("change", ends_at=after(world, hours=1))
     request = world.request(workflow=planned.ref, duration=3600)
     world.decide(request, now=awake(after(world, minutes=20)))
     assert Grant.objects.get().expires_at == planned.ends_at
@@ -339,12 +339,12 @@ def test_where_work_is_needed_nothing_else_will_do(world):
     with pytest.raises(RequestRefused, match="of the kind incident"):
         world.request(workflow=world.incident().ref)
     with pytest.raises(RequestRefused, match="not assigned to"):
-        world.request(workflow=world.work("ticket", assignee="dora").ref)
+        world.request(workflow=world.workflow("ticket", assignee="dora").ref)
 
 
 def test_the_facts_of_work_that_others_opened_stand_for_approvals(world):
     world.apply(policy(world, **NEEDS))
-    request = world.request(workflow=world.work("ticket", assignee="alice").ref)
+    request = world.request(workflow=world.workflow("ticket", assignee="alice").ref)
     assert (request.state, request.vouched) == ("approved", True)
     assert provision_grant(grant_id=request.grant.pk, now=world.now).state == "active"
 
@@ -359,14 +359,14 @@ def test_who_opened_the_work_has_approved_nothing_by_that(world):
 
 def open_by(world, opener):
     """A ticket that is Alice's, opened by her or by her machines."""
-    return world.work("ticket", opener, assignee="alice")
+    return world.workflow("ticket", opener, assignee="alice")
 
 
 def test_what_a_token_that_is_bound_to_a_piece_of_work_asks_for_ends_with_it(world):
-    ticket, other = world.work("ticket"), world.work("ticket")
+    ticket, other = world.workflow("ticket"), world.workflow("ticket")
     world.alice.bound_to = ticket.ref
     assert world.request().workflow == ticket
-    with pytest.raises(BoundToOtherWork):
+    with pytest.raises(BoundToOtherWorkflow):
         world.request(workflow=other.ref)
     world.alice.bound_to = "github:9001:1:1:1"
     with pytest.raises(RequestRefused):

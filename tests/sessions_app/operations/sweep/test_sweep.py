@@ -266,7 +266,7 @@ def test_a_kind_that_nothing_serves_any_more_ends_what_was_granted_on_it(world):
 
 
 def test_a_request_waits_no_longer_than_its_change(world):
-    planned = world.work("change")
+    planned = world.workflow("change")
     request = world.request(workflow=planned.ref)
     assert request.lapses_at == planned.ends_at
     late = after(world, hours=2)
@@ -282,7 +282,7 @@ def test_a_request_waits_no_longer_than_its_change(world):
 
 
 def test_a_request_for_work_whose_planned_time_is_shorter_by_now_lapses_with_it(world):
-    planned = world.work("change")
+    planned = world.workflow("change")
     request = world.request(workflow=planned.ref)
     Workflow.objects.filter(pk=planned.pk).update(ends_at=after(world, minutes=30))
     assert end_baseless(now=after(world, minutes=29)) == 0
@@ -298,7 +298,7 @@ def test_a_request_for_work_whose_planned_time_is_shorter_by_now_lapses_with_it(
 
 def test_a_request_for_work_of_a_source_that_is_gone_lapses(world):
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         request = world.request(workflow="pager:Q1")
         WorkflowSource.objects.update(removed_at=world.now)
@@ -310,7 +310,7 @@ def test_a_request_for_work_of_a_source_that_is_gone_lapses(world):
 
 
 def test_a_request_that_nobody_decided_says_so_also_when_its_work_is_closed_later(world):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(workflow=ticket.ref)
     sweep(now=lambda: after(world, days=2), name="test")
     close_workflow(workflow_id=ticket.pk, actor=world.bob, now=after(world, days=3))

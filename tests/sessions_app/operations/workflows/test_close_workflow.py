@@ -67,7 +67,7 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
 
 
 def test_who_asked_and_who_decides_are_told_that_it_lapsed_with_its_work(world):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(world.robot, workflow=ticket.ref)
     Notice.objects.all().delete()
     close(world, ticket, world.dora)
@@ -84,7 +84,7 @@ def test_who_asked_and_who_decides_are_told_that_it_lapsed_with_its_work(world):
 
 def test_one_who_has_approved_already_is_told_too(world):
     world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(workflow=ticket.ref)
     world.decide(request)
     Notice.objects.all().delete()
@@ -93,7 +93,7 @@ def test_one_who_has_approved_already_is_told_too(world):
 
 
 def test_a_policy_that_can_not_be_read_keeps_nothing_from_closing(world):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(workflow=ticket.ref)
     AccessPolicy.objects.update(document={"name": "broken"})
     close(world, ticket)

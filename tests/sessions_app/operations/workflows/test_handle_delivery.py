@@ -23,7 +23,7 @@ def pager():
 def known(world, pager, *ids: str) -> list[Workflow]:
     """Open work of the source."""
     change(world, {"workflow-sources/pager.yaml": SOURCE})
-    pager.work = {one: is_open() for one in ids}
+    pager.workflows = {one: is_open() for one in ids}
     return [read_workflow(ref=f"pager:{one}", now=world.now) for one in ids]
 
 
@@ -100,10 +100,10 @@ def test_work_of_another_source_under_the_same_id_stays_open(world, pager):
 
 
 def test_what_was_handled_is_not_handled_again(world, pager):
-    (work,) = known(world, pager, "INC-1")
+    (workflow,) = known(world, pager, "INC-1")
     delivery = kept(world, ("INC-1", True))
     handle(world, delivery)
-    again = read_workflow(ref=work.ref, now=after(world, seconds=30))
+    again = read_workflow(ref=workflow.ref, now=after(world, seconds=30))
     assert handle(world, delivery).handled_at == world.now
     again.refresh_from_db()
     assert again.state == "open"
@@ -111,12 +111,12 @@ def test_what_was_handled_is_not_handled_again(world, pager):
 
 def test_by_many_at_once_it_is_handled_once(live_world, pager):
     world = live_world
-    (work,) = known(world, pager, "INC-1")
-    world.respond(work)
+    (workflow,) = known(world, pager, "INC-1")
+    world.respond(workflow)
     delivery = kept(world, ("INC-1", True))
     results = at_once(*[lambda: handle(world, delivery)] * 3)
     assert [result.closed for result in results] == [1, 1, 1]
-    assert events(work.ref).count("workflow.closed") == 1
+    assert events(workflow.ref).count("workflow.closed") == 1
 
 
 def test_what_else_the_source_delivers_is_kept_while_one_is_handled(live_world, pager, owner_connection):
@@ -130,8 +130,8 @@ def test_what_else_the_source_delivers_is_kept_while_one_is_handled(live_world, 
 
 
 def test_one_whose_process_died_is_handled_a_little_later(world, pager):
-    (work,) = known(world, pager, "INC-1")
-    grant = world.respond(work)
+    (workflow,) = known(world, pager, "INC-1")
+    grant = world.respond(workflow)
     kept(world, ("INC-1", True))
     assert handle_lost_deliveries(now=after(world, seconds=1)) == 0
     assert handle_lost_deliveries(now=after(world, seconds=4)) == 1

@@ -72,6 +72,6 @@ def test_what_an_incident_is_never_changes_and_it_is_never_deleted(world):
 def test_nothing_is_planned_for_a_time_that_no_clock_can_show(world):
     end_of_time = dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-5)))
     with pytest.raises(InvalidInput) as refusal:
-        world.work("change", starts_at=end_of_time - dt.timedelta(hours=1), ends_at=end_of_time)
+        world.workflow("change", starts_at=end_of_time - dt.timedelta(hours=1), ends_at=end_of_time)
     assert set(refusal.value.fields) == {"ends_at"}
     assert not Workflow.objects.exists()

@@ -11,7 +11,7 @@ from django.db import connection
 from sessions_app.models import Grant, Workflow, WorkflowSource
 from sessions_app.operations.sweep.sweep import end_baseless
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.operations.workflows.read_workflow import RESPITE, WorkUnreadable, read_workflow
+from sessions_app.operations.workflows.read_workflow import RESPITE, WorkflowUnreadable, read_workflow
 from sessions_app.workflows.base import Standing, Status
 from tests.support.acts import after, awake, policy
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
@@ -22,7 +22,7 @@ REF = "pager:Q1"
 @pytest.fixture
 def pager(world):
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         yield adapter
 
@@ -40,7 +40,7 @@ def poll(world, **span) -> int:
 def test_an_end_that_no_webhook_told_is_seen(world, pager, grant):
     assert sources_to_ask() == [WorkflowSource.objects.get().pk]
     assert poll(world, seconds=10) == 0
-    pager.work["Q1"] = is_closed()
+    pager.workflows["Q1"] = is_closed()
     assert poll(world, seconds=31) == 1
     grant.refresh_from_db()
     assert grant.end_reason == "workflow_closed"
@@ -55,7 +55,7 @@ def test_one_process_asks_a_source_at_a_time_and_one_that_died_holds_nobody_up(w
 
 def test_a_source_that_does_not_answer_twice_is_left_alone_until_next_time(world, pager):
     for number in range(4):
-        pager.work[f"Q{number}"] = is_open()
+        pager.workflows[f"Q{number}"] = is_open()
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
     pager.down = True
     assert poll(world, seconds=40) == 2
@@ -63,10 +63,10 @@ def test_a_source_that_does_not_answer_twice_is_left_alone_until_next_time(world
 
 def test_work_of_which_the_source_says_nothing_keeps_no_other_from_being_read(world, pager):
     for number in range(5):
-        pager.work[f"Q{number}"] = is_open()
+        pager.workflows[f"Q{number}"] = is_open()
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
     pager.odd = {"Q0", "Q1"}
-    pager.work["Q2"] = Status(standing=Standing.UNKNOWN, reason="It is merged.")
+    pager.workflows["Q2"] = Status(standing=Standing.UNKNOWN, reason="It is merged.")
     assert poll(world, seconds=40) == 5
     read = Workflow.objects.filter(read_at=after(world, seconds=40)).values_list("outside_id", flat=True)
     assert sorted(read) == ["Q3", "Q4"]
@@ -78,7 +78,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
 ):
     moments = (after(world, seconds=40 + number) for number in itertools.count())
     for number in range(5):
-        pager.work[f"Q{number}"] = is_open()
+        pager.workflows[f"Q{number}"] = is_open()
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
     pager.in_trouble = {"Q0", "Q3"}
     source = WorkflowSource.objects.get()
@@ -89,7 +89,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
     assert source.last_error == ""
     asked = len(pager.asked)
     failed = Workflow.objects.get(outside_id="Q0")
-    with pytest.raises(WorkUnreadable, match="did not say how pager:Q0 stands just now"):
+    with pytest.raises(WorkflowUnreadable, match="did not say how pager:Q0 stands just now"):
         read_workflow(ref="pager:Q0", now=failed.asked_at + RESPITE - dt.timedelta(seconds=1))
     assert len(pager.asked) == asked
     pager.in_trouble = set()
@@ -99,9 +99,9 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
 
 def test_a_source_that_fails_for_one_after_the_other_is_left_alone(world, pager):
     for number in range(4):
-        pager.work[f"Q{number}"] = is_open()
+        pager.workflows[f"Q{number}"] = is_open()
         world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
-    pager.in_trouble = set(pager.work)
+    pager.in_trouble = set(pager.workflows)
     assert poll(world, seconds=40) == 3
     assert pager.asked[-2:] == ["Q0", "Q1"], "the third was not asked about"
     assert "status 500" in WorkflowSource.objects.get().last_error
@@ -110,13 +110,13 @@ def test_a_source_that_fails_for_one_after_the_other_is_left_alone(world, pager)
 def test_what_nobody_knows_and_the_source_fails_for_leaves_the_source_in_peace(world, pager, grant):
     pager.in_trouble = {"strange"}
     for _ in range(2):
-        with pytest.raises(WorkUnreadable, match="does not say how strange stands"):
+        with pytest.raises(WorkflowUnreadable, match="does not say how strange stands"):
             read_workflow(ref="pager:strange", now=world.now)
     assert read_workflow(ref=REF, now=world.now).read_at == world.now
 
 
 def test_a_row_that_cannot_be_loaded_keeps_no_other_from_being_read(world, pager, grant):
-    pager.work["Q2"] = is_open()
+    pager.workflows["Q2"] = is_open()
     world.respond(read_workflow(ref="pager:Q2", now=world.now))
     # Python has no such year.
     with connection.cursor() as cursor:
@@ -141,7 +141,7 @@ def test_what_is_unread_for_longer_than_the_policy_allows_ends(world, pager, gra
 
 
 def test_a_change_is_closed_when_its_planned_time_is_over(world):
-    change = world.work("change")
+    change = world.workflow("change")
     end_baseless(now=after(world, hours=1))
     change.refresh_from_db()
     assert change.state == "open"

@@ -27,7 +27,7 @@ OVER = delivery("INC-1")
 @pytest.fixture
 def pager():
     with speaking_for() as adapter:
-        adapter.work["INC-1"] = is_open()
+        adapter.workflows["INC-1"] = is_open()
         yield adapter
 
 
@@ -54,8 +54,8 @@ def counts() -> list[int]:
 
 
 def test_what_proves_itself_is_kept_and_ends_at_once_what_it_says_is_over(world, pager):
-    work = known(world)
-    grant = world.respond(work)
+    workflow = known(world)
+    grant = world.respond(workflow)
     came = receive(world)
     assert (came.state, came.closed, came.received_at, came.event) == ("handled", 1, world.now, "fake")
     assert came.hints == [{"id": "INC-1", "closed": True, "whole": False}]
@@ -65,29 +65,29 @@ def test_what_proves_itself_is_kept_and_ends_at_once_what_it_says_is_over(world,
 
 
 def test_one_that_comes_again_is_the_one_that_was_kept_and_changes_nothing(world, pager):
-    work = known(world)
+    workflow = known(world)
     first = receive(world)
-    again = read_workflow(ref=work.ref, now=after(world, seconds=30))
+    again = read_workflow(ref=workflow.ref, now=after(world, seconds=30))
     assert receive(world, now=after(world, seconds=40)) == first
     again.refresh_from_db()
     assert (again.state, InboundDelivery.objects.count()) == ("open", 1)
 
 
 def test_of_many_that_come_at_once_one_is_kept_and_all_are_taken(live_world, pager):
-    work = known(live_world)
+    workflow = known(live_world)
     results = at_once(*[lambda: receive(live_world)] * 4)
     assert {getattr(result, "pk", result) for result in results} == {InboundDelivery.objects.get().pk}
-    assert events(work.ref).count("workflow.closed") == 1
+    assert events(workflow.ref).count("workflow.closed") == 1
 
 
 def test_one_that_means_nothing_is_kept_as_such(world):
     with speaking_for() as adapter:
-        adapter.work["INC-1"] = is_open()
-        work = known(world)
+        adapter.workflows["INC-1"] = is_open()
+        workflow = known(world)
         adapter.parse = lambda _: []
         assert receive(world).state == "ignored"
-    work.refresh_from_db()
-    assert work.state == "open"
+    workflow.refresh_from_db()
+    assert workflow.state == "open"
 
 
 def test_no_delivery_makes_work_known(world, pager):
@@ -97,7 +97,7 @@ def test_no_delivery_makes_work_known(world, pager):
 
 
 def test_refusals_are_all_counted_and_recorded_once_a_minute(world, pager):
-    work = known(world)
+    workflow = known(world)
     for _ in range(5):
         refused(world)
     assert counts() == [1]
@@ -105,8 +105,8 @@ def test_refusals_are_all_counted_and_recorded_once_a_minute(world, pager):
     assert last("source.refused", "pager").actor == "system:hooks"
     refused(world, now=world.now + RECORDED_EVERY)
     assert counts() == [1, 5]
-    work.refresh_from_db()
-    assert (work.state, InboundDelivery.objects.count()) == ("open", 0)
+    workflow.refresh_from_db()
+    assert (workflow.state, InboundDelivery.objects.count()) == ("open", 0)
 
 
 def test_a_flood_that_comes_at_once_is_recorded_once_and_nothing_of_it_is_lost(live_world, pager):
@@ -159,11 +159,11 @@ CREATE TRIGGER refuse BEFORE UPDATE ON sessions_app_workflow FOR EACH ROW EXECUT
 
 
 def test_one_that_can_not_be_handled_now_is_kept_for_the_worker(live_world, pager, owner_connection):
-    work = known(live_world)
+    workflow = known(live_world)
     owner_connection.execute(REFUSES)
     assert receive(live_world).state == "received"
     owner_connection.execute("DROP TRIGGER refuse ON sessions_app_workflow")
     assert receive(live_world).state == "received"
     assert handle_lost_deliveries(now=after(live_world, seconds=4)) == 1
-    work.refresh_from_db()
-    assert work.state == "closed"
+    workflow.refresh_from_db()
+    assert workflow.state == "closed"

@@ -92,14 +92,14 @@ def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob)
     assert "none is named" in simulated(as_bob)
     fitting = {"incident": "on"}
     assert "Needs 1 approval" in simulated(as_bob, **fitting)
-    assert "The work is of the kind change" in simulated(as_bob, **fitting, work="change")
+    assert "The work is of the kind change" in simulated(as_bob, **fitting, workflow="change")
     assert "has no severity" in simulated(as_bob, **fitting, severity="none")
     assert "has the severity P3" in simulated(as_bob, **fitting, severity="P3")
     assert "is kept by stint" in simulated(as_bob, **fitting, source="stint")
     for part in ("member", "on_call", "nobody"):
         assert "alice is not assigned to The work" in simulated(as_bob, **fitting, part=part)
-    assert "The work is a ticket" in simulated(as_bob, **fitting, kind="incident", work="ticket")
-    assert "Needs 1 approval" in simulated(as_bob, **fitting, work="'", part="x" * 999, severity="<b>")
+    assert "The work is a ticket" in simulated(as_bob, **fitting, kind="incident", workflow="ticket")
+    assert "Needs 1 approval" in simulated(as_bob, **fitting, workflow="'", part="x" * 999, severity="<b>")
 
 
 def test_breaking_glass_is_simulated_as_well(world, as_bob):

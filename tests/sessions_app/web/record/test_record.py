@@ -120,20 +120,20 @@ def test_a_reference_leads_to_its_page_if_one_may_see_it(world, as_alice, as_cha
 
 def test_the_reference_of_work_of_any_kind_leads_to_its_page(world, as_alice, as_charlie):
     for kind in ("change", "ticket", "task"):
-        work = world.work(kind)
-        assert as_alice.get(f"/search/?q={work.ref.lower()}")["Location"] == f"/work/{work.ref}/"
-        assert as_charlie.get(f"/search/?q={work.ref}").status_code == 200
+        workflow = world.workflow(kind)
+        assert as_alice.get(f"/search/?q={workflow.ref.lower()}")["Location"] == f"/workflows/{workflow.ref}/"
+        assert as_charlie.get(f"/search/?q={workflow.ref}").status_code == 200
     with speaking_for() as adapter:
-        adapter.work["Q1ABC"] = is_open()
+        adapter.workflows["Q1ABC"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         read_workflow(ref="pager:Q1ABC", now=world.now)
-    assert as_alice.get("/search/?q=pager:Q1ABC")["Location"] == "/work/pager:Q1ABC/"
+    assert as_alice.get("/search/?q=pager:Q1ABC")["Location"] == "/workflows/pager:Q1ABC/"
 
 
 def test_work_is_found_by_its_title_and_people_lead_to_their_page(world, as_bob, as_charlie):
-    work = world.work("ticket", title="Swap the <disks>")
+    workflow = world.workflow("ticket", title="Swap the <disks>")
     page = as_bob.get("/search/?q=the+<disks").content.decode()
-    assert f'href="/work/{work.ref}/"' in page
+    assert f'href="/workflows/{workflow.ref}/"' in page
     assert "Swap the &lt;disks&gt;" in page
     assert "Nothing fits" in as_charlie.get("/search/?q=disks").content.decode()
     world.request()

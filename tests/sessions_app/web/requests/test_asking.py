@@ -359,7 +359,7 @@ def offered(page: str) -> list[str]:
 
 
 def test_only_work_that_the_policy_takes_is_offered(world, as_alice):
-    change, ticket = world.work("change"), world.work("ticket")
+    change, ticket = world.workflow("change"), world.workflow("ticket")
     assert offered(as_alice.get("/requests/new/").content.decode()) == [ticket.ref, change.ref]
     world.apply(acts.policy(world, workflow={"kinds": ["change", "incident"]}))
     assert offered(as_alice.get("/requests/new/").content.decode()) == [change.ref]
@@ -375,31 +375,31 @@ def test_only_work_that_the_policy_takes_is_offered(world, as_alice):
 
 
 def test_where_none_is_open_one_link_opens_it(world, as_alice):
-    world.work("ticket")
+    world.workflow("ticket")
     world.apply(acts.policy(world, workflow={"kinds": ["change", "pipeline"]}))
     page = as_alice.get("/requests/new/").content.decode()
     assert "Nothing is open on web that this may be for." in page
-    assert '<a href="/work/?kind=change#open">Open a change</a>' in page
+    assert '<a href="/workflows/?kind=change#open">Open a change</a>' in page
     assert "kind=pipeline" not in page
-    assert as_alice.get("/work/?kind=change").context["chosen"] == "change"
-    world.work("change")
+    assert as_alice.get("/workflows/?kind=change").context["chosen"] == "change"
+    world.workflow("change")
     assert "Nothing is open on web" not in as_alice.get("/requests/new/").content.decode()
 
 
 def test_where_one_policy_takes_any_work_none_has_to_be_named(world, as_alice):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     world.apply({
         **acts.policy(world, workflow={"kinds": ["change"]}),
         "policies/free.yaml": acts.policy(world, name="free")["policies/web-work.yaml"],
     })  # fmt: skip
     answer = as_alice.get("/requests/new/")
     assert offered(answer.content.decode()) == [ticket.ref]
-    assert not answer.context["ask"].work_needed
+    assert not answer.context["ask"].workflow_needed
 
 
 def test_work_that_fits_is_named_by_one_button(world, as_alice):
-    world.work("ticket")
-    change = world.work("change")
+    world.workflow("ticket")
+    change = world.workflow("change")
     world.apply(acts.policy(world, workflow={"kinds": ["change"]}))
     page = as_alice.post("/requests/preview/", FORM).content.decode()
     assert f'value="workflow={change.ref}">For {change.ref}</button>' in page
@@ -425,16 +425,16 @@ def test_the_latest_start_that_the_policy_allows_is_one_button(world, as_alice):
 def pager(world):
     """A source that has one open incident, Q1, of which Stint has not heard."""
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         acts.change(world, {"workflow-sources/pager.yaml": SOURCE})
         yield adapter
 
 
 def test_work_that_is_not_read_yet_is_named_by_its_reference(world, as_alice, pager):
     form = as_alice.get("/requests/new/").content.decode()
-    assert 'name="other_work" value=""' in form
+    assert 'name="other_workflow" value=""' in form
     assert 'placeholder="pager:…"' in form
-    typed = {**FORM, "other_work": " pager:Q1 "}
+    typed = {**FORM, "other_workflow": " pager:Q1 "}
     for path in ("/requests/preview/", "/requests/new/"):
         page = as_alice.post(path, typed).content.decode()
         assert "pager:Q1 is read when you send" in page
@@ -447,11 +447,16 @@ def test_work_that_is_not_read_yet_is_named_by_its_reference(world, as_alice, pa
 
 
 def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
-    pressed = {**FORM, "other_work": "pager:Q1", "read": "1", "reason": "Kept", "ticket": "CHG-3"}
+    pressed = {**FORM, "other_workflow": "pager:Q1", "read": "1", "reason": "Kept", "ticket": "CHG-3"}
     answer = as_alice.post("/requests/new/", pressed)
     page = answer.content.decode()
     draft = answer.context["ask"].draft
-    assert (draft.incident, draft.other_work, draft.reason, draft.ticket) == ("pager:Q1", "", "Kept", "CHG-3")
+    assert (draft.incident, draft.other_workflow, draft.reason, draft.ticket) == (
+        "pager:Q1",
+        "",
+        "Kept",
+        "CHG-3",
+    )
     assert '<option value="pager:Q1" selected>' in page
     assert "Needs 1 approval" in page
     assert "pager:Q1 is open. The access ends when it is closed." in page
@@ -461,20 +466,20 @@ def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
 
 
 def test_what_its_source_does_not_say_is_open_is_refused_with_all_that_was_typed(world, as_alice, pager):
-    pager.work["Q2"] = is_closed()
+    pager.workflows["Q2"] = is_closed()
     for ref, read, sent in (("pager:Q2", "says that it is closed", 422), ("pager:Q3", "knows no such open work", 422),
                             ("pager:../x", "has no such work", 422), ("other:Q1", "There is no such work", 422),
                             ("TKT-999", "There is no such work", 422)):  # fmt: skip
-        typed = {**FORM, "other_work": ref, "reason": "All of <this>"}
+        typed = {**FORM, "other_workflow": ref, "reason": "All of <this>"}
         answer = as_alice.post("/requests/new/", {**typed, "read": "1"})
         page = answer.content.decode()
         assert read in page, ref
-        assert f'name="other_work" value="{ref}"' in page
+        assert f'name="other_workflow" value="{ref}"' in page
         assert "All of &lt;this&gt;" in page
         answer = as_alice.post("/requests/new/", {**typed, "send": "1"})
         page = answer.content.decode()
         assert answer.status_code == sent, ref
-        assert f'name="other_work" value="{ref}"' in page
+        assert f'name="other_workflow" value="{ref}"' in page
         assert "All of &lt;this&gt;" in page
     assert not AccessRequest.objects.exists()
 
@@ -482,19 +487,19 @@ def test_what_its_source_does_not_say_is_open_is_refused_with_all_that_was_typed
 def test_a_source_that_does_not_answer_is_said_and_nothing_is_lost(world, as_alice, pager):
     pager.down = True
     for act in ("read", "send"):
-        answer = as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", act: "1"})
+        answer = as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", act: "1"})
         page = answer.content.decode()
         assert answer.status_code == 503
         assert "pager could not be read" in page or "pager did not answer just now" in page
-        assert 'name="other_work" value="pager:Q1"' in page
+        assert 'name="other_workflow" value="pager:Q1"' in page
 
 
 def test_who_is_on_call_names_an_incident_that_is_not_read_yet(world, as_alice, pager):
-    form = {**FORM, "kind": "incident", "other_work": "pager:Q1"}
+    form = {**FORM, "kind": "incident", "other_workflow": "pager:Q1"}
     page = as_alice.post("/requests/preview/", form).content.decode()
     assert "pager:Q1 is read when you send" in page
     linked = as_alice.get("/requests/new/?kind=incident&workflow=pager:Q1").content.decode()
-    assert 'name="other_work" value="pager:Q1"' in linked
+    assert 'name="other_workflow" value="pager:Q1"' in linked
     world.incident()
     assert "pager:Q1 is read when you send" in as_alice.post("/requests/preview/", form).content.decode()
     as_alice.post("/requests/new/", {**form, "send": "1"})
@@ -502,17 +507,17 @@ def test_who_is_on_call_names_an_incident_that_is_not_read_yet(world, as_alice, 
 
 
 def test_what_was_closed_and_may_be_open_again_is_read_again(world, as_alice, pager):
-    as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "send": "1"})
-    pager.work["Q1"] = is_closed()
-    page = as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "read": "1"})
+    as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "send": "1"})
+    pager.workflows["Q1"] = is_closed()
+    page = as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "read": "1"})
     assert "pager:Q1 is closed" in page.content.decode()
-    pager.work["Q1"] = is_open()
-    as_alice.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "send": "1"})
+    pager.workflows["Q1"] = is_open()
+    as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "send": "1"})
     assert AccessRequest.objects.latest("pk").workflow.ref == "pager:Q1~2"
 
 
 def test_nobody_has_a_source_asked_whose_clusters_they_do_not_see(world, as_charlie, browser, pager):
-    answer = as_charlie.post("/requests/new/", {**FORM, "other_work": "pager:Q1", "read": "1"})
+    answer = as_charlie.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "read": "1"})
     assert answer.status_code == 404
     assert pager.asked == []
     assert not Workflow.objects.exists()

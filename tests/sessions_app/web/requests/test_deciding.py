@@ -489,14 +489,14 @@ def test_an_incident_is_named_where_there_is_one(world, as_bob):
 
 def test_a_change_is_called_one_with_its_time_its_people_and_the_askers_part(world, as_bob):
     begins = world.now + dt.timedelta(days=1)
-    change = world.work(
+    change = world.workflow(
         "change",
         title="New kernel",
         assignee="alice",
         starts_at=begins,
         ends_at=begins + dt.timedelta(hours=2),
     )
-    world.work("ticket", title="Somebody else's ticket")
+    world.workflow("ticket", title="Somebody else's ticket")
     request = world.request(workflow=change.ref)
     answer = as_bob.get(f"/approvals/{request.ref}/")
     page = answer.content.decode()
@@ -511,7 +511,7 @@ def test_a_change_is_called_one_with_its_time_its_people_and_the_askers_part(wor
 
 
 def test_a_planned_time_that_does_not_cover_what_is_asked_for_is_said(world, as_bob):
-    change = world.work("change")
+    change = world.workflow("change")
     request = world.request(workflow=change.ref, duration=7200)
     Workflow.objects.filter(pk=change.pk).update(ends_at=world.now + dt.timedelta(minutes=30))
     page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
@@ -519,7 +519,7 @@ def test_a_planned_time_that_does_not_cover_what_is_asked_for_is_said(world, as_
 
 
 def test_a_ticket_is_called_one_beside_the_incidents_that_are_open_there(world, as_bob):
-    ticket, incident = world.work("ticket"), world.incident()
+    ticket, incident = world.workflow("ticket"), world.incident()
     request = world.request(workflow=ticket.ref)
     answer = as_bob.get(f"/approvals/{request.ref}/")
     page = answer.content.decode()
@@ -536,7 +536,7 @@ def test_what_commands_take_from_the_work_is_told_from_what_was_typed(world, as_
         'allow: ["echo restart nginx"]', 'allow: ["sleep 5"]'
     )  # fmt: skip
     world.apply({"command-sets/restart-web.yaml": bound})
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     page = as_bob.get(f"/approvals/{world.request(workflow=ticket.ref).ref}/").content.decode()
     assert f'<span class="mono">{ticket.ref}</span>, taken from its <span class="mono">id</span>' in page
     assert page.count("<dt>number</dt>") == 1

@@ -138,9 +138,9 @@ def api_of_alice(world):
         ("/incidents/", {"title": "", "severity": "P1", "cluster": ["web"]}, ["title"]),
         ("/incidents/", {"title": "Slow", "severity": "P9", "cluster": ["web"]}, ["severity"]),
         ("/incidents/", {"title": "Slow", "severity": "P1"}, ["cluster"]),
-        ("/work/", {"kind": "change", "title": "x", "cluster": ["web"], "from_day": "2026-12-24"}, ["from_hour"]),
-        ("/work/", {"kind": "change", "title": "x", "cluster": ["web"]}, ["from_day"]),
-        ("/work/", {"kind": "ticket", "title": "x", "cluster": ["web"], "assignee": "nobody-here"}, ["assignee"]),
+        ("/workflows/", {"kind": "change", "title": "x", "cluster": ["web"], "from_day": "2026-12-24"}, ["from_hour"]),
+        ("/workflows/", {"kind": "change", "title": "x", "cluster": ["web"]}, ["from_day"]),
+        ("/workflows/", {"kind": "ticket", "title": "x", "cluster": ["web"], "assignee": "nobody-here"}, ["assignee"]),
     ],
 )  # fmt: skip
 def test_every_form_says_it_at_the_field(as_alice, path, form, fields):

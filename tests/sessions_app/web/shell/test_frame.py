@@ -228,7 +228,7 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/command-sets/", "No command set that you may see"),
         ("/policies/", "No policy that you may see"),
         ("/requests/new/", "You cannot ask for any cluster yet"),
-        ("/work/", "You may see no cluster"),
+        ("/workflows/", "You may see no cluster"),
         ("/incidents/", "No open incidents"),
         ("/sources/", "No source that you administer"),
         ("/webhooks/", "No webhook that you look after"),

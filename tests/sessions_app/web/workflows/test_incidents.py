@@ -72,16 +72,16 @@ def test_one_button_starts_the_set_with_nothing_left_to_choose(world, as_alice, 
 
 def test_a_ticket_or_a_change_is_no_incident_that_one_is_on_call_for(world, as_alice, incident):
     world.apply(acts.with_triage(world))
-    others = [world.work("ticket"), world.work("change")]
+    others = [world.workflow("ticket"), world.workflow("change")]
     home = text(as_alice, "/")
     assert "<h1>You are on call, Alice</h1>" in home
     assert f"{incident.ref}</a> is open and you are on call" in home
     ask = as_alice.get("/requests/new/?kind=incident").context["ask"]
     assert [one.ref for one in ask.incidents] == [incident.ref]
-    for work in others:
-        assert work.ref not in home
-        assert "ncident access" not in text(as_alice, f"/work/{work.ref}/")
-        assert as_alice.post(f"/work/{work.ref}/access/").status_code == 302
+    for workflow in others:
+        assert workflow.ref not in home
+        assert "ncident access" not in text(as_alice, f"/workflows/{workflow.ref}/")
+        assert as_alice.post(f"/workflows/{workflow.ref}/access/").status_code == 302
     assert not Grant.objects.exists()
 
 

@@ -59,10 +59,10 @@ def test_a_new_secret_is_shown_once(as_admin, desk):
 
 def test_one_piece_of_work_is_read_now(as_admin, world):
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
-        assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/work/pager:Q1/"
-        page = as_admin.get("/work/pager:Q1/").content.decode()
+        assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/workflows/pager:Q1/"
+        page = as_admin.get("/workflows/pager:Q1/").content.decode()
         assert "Kept by" in page
         assert as_admin.post("/sources/pager/read/", {"id": "Q2"}).status_code == 404
         adapter.down = True
@@ -81,7 +81,7 @@ def test_what_was_delivered_is_listed_as_text(as_admin, desk):
 
 def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         from sessions_app.operations.workflows.read_workflow import read_workflow
 
@@ -107,12 +107,12 @@ def test_the_page_follows_a_delivery_until_it_is_handled_and_no_longer(as_admin,
 
 
 def test_the_open_work_of_a_source_is_one_press_away(as_admin, world):
-    own = world.work()
+    own = world.workflow()
     with speaking_for() as adapter:
-        adapter.work["Q1"] = is_open()
+        adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         as_admin.post("/sources/pager/read/", {"id": "Q1"})
-    assert 'href="/work/?source=pager"' in as_admin.get("/sources/").content.decode()
-    page = as_admin.get("/work/?source=pager").content.decode()
+    assert 'href="/workflows/?source=pager"' in as_admin.get("/sources/").content.decode()
+    page = as_admin.get("/workflows/?source=pager").content.decode()
     assert ("pager:Q1" in page, own.ref in page) == (True, False)
     assert 'data-copy="http://testserver/' in as_admin.get("/sources/pager/").content.decode()

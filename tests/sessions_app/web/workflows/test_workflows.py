@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.models import Identity
 from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Grant, Notice, Workflow
-from sessions_app.policy.policies import WorkNeeded
-from sessions_app.queries.work import fitting, takes
+from sessions_app.policy.policies import WorkflowNeeded
+from sessions_app.queries.workflows import fitting, takes
 from tests.support import acts
 from tests.support.acts import policy
 
@@ -26,29 +26,29 @@ def text(client, url: str) -> str:
 
 
 def test_a_ticket_is_opened_found_by_its_kind_joined_and_closed(as_bob, world):
-    answer = as_bob.post("/work/", FORM)
+    answer = as_bob.post("/workflows/", FORM)
     ticket = Workflow.objects.get()
-    assert (answer.status_code, answer["Location"]) == (302, f"/work/{ticket.ref}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/workflows/{ticket.ref}/")
     assert (ticket.kind, ticket.assignee, ticket.ref[:4]) == ("ticket", world.alice, "TKT-")
-    assert ticket.ref in text(as_bob, "/work/?kind=ticket")
-    assert ticket.ref not in text(as_bob, "/work/?kind=change")
-    assert ticket.ref not in text(as_bob, "/work/?state=closed")
-    as_bob.post(f"/work/{ticket.ref}/join/")
+    assert ticket.ref in text(as_bob, "/workflows/?kind=ticket")
+    assert ticket.ref not in text(as_bob, "/workflows/?kind=change")
+    assert ticket.ref not in text(as_bob, "/workflows/?state=closed")
+    as_bob.post(f"/workflows/{ticket.ref}/join/")
     assert list(ticket.members.all()) == [world.bob]
-    page = text(as_bob, f"/work/{ticket.ref}/")
+    page = text(as_bob, f"/workflows/{ticket.ref}/")
     assert "Assigned to" in page
     assert f"/requests/new/?workflow={ticket.ref}" in page
-    as_bob.post(f"/work/{ticket.ref}/close/", {"note": "Paid back."})
-    assert ticket.ref in text(as_bob, "/work/?state=closed")
+    as_bob.post(f"/workflows/{ticket.ref}/close/", {"note": "Paid back."})
+    assert ticket.ref in text(as_bob, "/workflows/?state=closed")
 
 
 def test_a_change_has_its_planned_time(as_bob, world):
     day = (world.now + dt.timedelta(days=1)).date().isoformat()
     planned = {"from_day": day, "from_hour": "01:00", "to_day": day, "to_hour": "03:00"}
-    assert as_bob.post("/work/", {**FORM, "kind": "change", **planned}).status_code == 302
+    assert as_bob.post("/workflows/", {**FORM, "kind": "change", **planned}).status_code == 302
     change = Workflow.objects.get()
     assert change.ends_at - change.starts_at == dt.timedelta(hours=2)
-    assert "Planned" in text(as_bob, f"/work/{change.ref}/")
+    assert "Planned" in text(as_bob, f"/workflows/{change.ref}/")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_change_has_its_planned_time(as_bob, world):
     ],
 )
 def test_what_does_not_fit_is_said_and_nothing_typed_is_lost(as_bob, changes, said):
-    answer = as_bob.post("/work/", {**FORM, **changes})
+    answer = as_bob.post("/workflows/", {**FORM, **changes})
     page = answer.content.decode()
     assert answer.status_code == 400
     assert said in page
@@ -81,16 +81,16 @@ def test_what_does_not_fit_is_said_and_nothing_typed_is_lost(as_bob, changes, sa
 
 
 def test_who_may_not_see_the_clusters_sees_no_work_there(as_charlie, world):
-    ticket = world.work("ticket")
-    assert ticket.ref not in text(as_charlie, "/work/?state=all")
-    for url in (f"/work/{ticket.ref}/", f"/work/{ticket.ref}/live/"):
+    ticket = world.workflow("ticket")
+    assert ticket.ref not in text(as_charlie, "/workflows/?state=all")
+    for url in (f"/workflows/{ticket.ref}/", f"/workflows/{ticket.ref}/live/"):
         assert as_charlie.get(url).status_code == 404
     for act in ("join", "close", "access"):
-        assert as_charlie.post(f"/work/{ticket.ref}/{act}/").status_code == 404
+        assert as_charlie.post(f"/workflows/{ticket.ref}/{act}/").status_code == 404
 
 
 def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     world.apply(policy(world, workflow={"kinds": ["ticket"]}))
     page = text(as_alice, f"/requests/new/?workflow={ticket.ref}")
     assert f'<option value="{ticket.ref}" selected>' in page
@@ -109,20 +109,20 @@ def test_access_for_work_that_one_is_not_on_call_for_is_asked_for_on_the_form_th
     world, as_alice, kind
 ):
     world.apply(policy(world, incident=None))
-    work = world.work(kind, **({"severity": "P2"} if kind == "incident" else {}))
-    answer = as_alice.post(f"/work/{work.ref}/access/", follow=True)
-    assert answer.redirect_chain == [(f"/requests/new/?kind=planned&workflow={work.ref}", 302)]
+    workflow = world.workflow(kind, **({"severity": "P2"} if kind == "incident" else {}))
+    answer = as_alice.post(f"/workflows/{workflow.ref}/access/", follow=True)
+    assert answer.redirect_chain == [(f"/requests/new/?kind=planned&workflow={workflow.ref}", 302)]
     ask = answer.context["ask"]
-    assert (ask.draft.kind, ask.draft.incident) == ("planned", work.ref)
-    assert f'<option value="{work.ref}" selected>' in answer.content.decode()
+    assert (ask.draft.kind, ask.draft.incident) == ("planned", workflow.ref)
+    assert f'<option value="{workflow.ref}" selected>' in answer.content.decode()
 
 
 def test_access_for_an_incident_that_one_is_on_call_for_is_got_from_the_same_address(world, as_alice):
     incident = world.incident()
-    answer = as_alice.post(f"/work/{incident.ref}/access/")
+    answer = as_alice.post(f"/workflows/{incident.ref}/access/")
     assert answer["Location"].startswith("/requests/new/?kind=incident")
     world.apply(acts.with_triage(world))
-    as_alice.post(f"/work/{incident.ref}/access/")
+    as_alice.post(f"/workflows/{incident.ref}/access/")
     assert Grant.objects.get().workflow == incident
 
 
@@ -134,7 +134,7 @@ def test_what_is_taken_from_the_work_is_shown_and_not_asked_for(as_alice, world)
         'refuse: ["echo restart nginx; id", "echo restart sshd"]', 'refuse: ["id"]'
     )
     world.apply({"command-sets/restart-web.yaml": bound})
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     page = text(as_alice, f"/requests/new/?workflow={ticket.ref}")
     assert "Taken from the work that it is for." in page
     assert 'name="p.unit"' not in page
@@ -151,7 +151,7 @@ ASKED = {
 @pytest.fixture
 def tomorrow(world):
     begins = world.now + dt.timedelta(days=1)
-    return world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
+    return world.workflow("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
 
 
 def test_the_preview_says_that_it_starts_with_the_change(as_alice, world, tomorrow):
@@ -191,21 +191,21 @@ def test_a_request_for_a_change_proposes_its_command_set_and_its_whole_window(wo
 
 
 def test_what_a_policy_takes_is_the_same_for_one_piece_of_work_and_for_a_list(world):
-    pieces = [world.work("ticket"), world.incident(severity="P1"), world.incident(severity="P3")]
+    pieces = [world.workflow("ticket"), world.incident(severity="P1"), world.incident(severity="P3")]
     for needed in (
         {"kinds": ["ticket"]}, {"kinds": ["incident"], "severity": ["P1", "P2"]}, {"kinds": ["ticket", "incident"], "sources": ["pager"]},
         {"kinds": ["incident", "ticket"], "sources": ["stint"]},
     ):  # fmt: skip
-        terms = WorkNeeded(**needed)
+        terms = WorkflowNeeded(**needed)
         found = set(Workflow.objects.filter(fitting(terms)).values_list("pk", flat=True))
         assert {one.pk for one in pieces if takes(terms, one)} == found
 
 
 def test_of_a_window_that_is_longer_than_the_policy_allows_as_much_as_it_allows_is_proposed(world, as_alice):
     begins = world.now + dt.timedelta(days=1)
-    long = world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=9))
+    long = world.workflow("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=9))
     assert as_alice.get(f"/requests/new/?workflow={long.ref}").context["ask"].draft.duration == "4h"
-    running = world.work(
+    running = world.workflow(
         "change", starts_at=world.now - dt.timedelta(hours=1), ends_at=world.now + dt.timedelta(hours=3)
     )
     assert as_alice.get(f"/requests/new/?workflow={running.ref}").context["ask"].draft.seconds <= 3 * 3600
@@ -269,12 +269,12 @@ def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
     assert "by itself." in page
 
 
-@pytest.mark.parametrize("page", ["/work/", "/incidents/", "/timeline/"])
+@pytest.mark.parametrize("page", ["/workflows/", "/incidents/", "/timeline/"])
 def test_the_lists_follow_what_happens(as_bob, page):
     assert 'id="page" data-live="workflow grant' in as_bob.get(page).content.decode()
 
 
-@pytest.mark.parametrize("page", ["/work/", "/incidents/"])
+@pytest.mark.parametrize("page", ["/workflows/", "/incidents/"])
 def test_the_button_that_leads_to_the_form_shows_on_small_screens_as_well(as_bob, page):
     (button,) = re.findall(r'<a class="([^"]*)" href="#open">', as_bob.get(page).content.decode())
     assert "not-s" not in button.split()
@@ -287,7 +287,7 @@ def words(answer) -> str:
 def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_alice, as_bob):
     begins = dt.datetime(world.now.year + 1, 1, 20, 23, 30, tzinfo=dt.UTC)
     world.apply(policy(world, max_horizon="1000d"))
-    change = world.work("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
+    change = world.workflow("change", starts_at=begins, ends_at=begins + dt.timedelta(hours=2))
     Identity.objects.update(time_zone="Asia/Kolkata")
     both = re.compile(r"05:00 to 06:00 IST \(\w+ 20 Jan, 23:30 to \w+ 21 Jan, 00:30 UTC\)")
     form = {**ASKED, "incident": change.ref}
@@ -306,9 +306,9 @@ def test_one_reads_the_time_of_a_change_in_ones_own_zone_and_in_utc(world, as_al
 
 
 def test_a_request_says_that_it_lapsed_with_its_work_and_can_not_be_decided(world, as_alice, as_bob):
-    ticket = world.work("ticket")
+    ticket = world.workflow("ticket")
     request = world.request(workflow=ticket.ref)
-    as_bob.post(f"/work/{ticket.ref}/close/")
+    as_bob.post(f"/workflows/{ticket.ref}/close/")
     for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
         assert f"because {ticket.ref} is closed" in words(client.get(path))
     assert f"let {request.ref} lapse: {ticket.ref} was over" in words(as_alice.get("/record/"))
@@ -317,7 +317,7 @@ def test_a_request_says_that_it_lapsed_with_its_work_and_can_not_be_decided(worl
 def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_come(
     world, as_alice, as_bob, now
 ):
-    change = world.work("change")
+    change = world.workflow("change")
     request = world.request(workflow=change.ref)
     Workflow.objects.filter(pk=change.pk).update(starts_at=now - dt.timedelta(hours=2), ends_at=now)
     for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
@@ -328,12 +328,12 @@ def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_c
 
 
 def test_an_empty_list_says_why_it_is_empty_and_what_to_do(world, as_alice, as_charlie):
-    assert "No work is open" in text(as_alice, "/work/")
+    assert "No work is open" in text(as_alice, "/workflows/")
     for query in ("?kind=change", "?state=closed", "?source=pager", "?before=1"):
-        page = text(as_alice, f"/work/{query}")
+        page = text(as_alice, f"/workflows/{query}")
         assert "No such work" in page
-        assert '<a class="btn s" href="/work/">All that is open</a>' in page
-    world.work("ticket")
-    page = text(as_charlie, "/work/")
+        assert '<a class="btn s" href="/workflows/">All that is open</a>' in page
+    world.workflow("ticket")
+    page = text(as_charlie, "/workflows/")
     assert "You may see no cluster" in page
     assert "An administrator can add you to a group" in page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.operations.workflows.read_named_work import read_named_work
-from sessions_app.operations.workflows.read_workflow import UnknownWork
+from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
+from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from tests.support.acts import after, change
 from tests.support.sources import SOURCE, is_open, speaking_for
@@ -14,23 +14,23 @@ from tests.support.sources import SOURCE, is_open, speaking_for
 @pytest.fixture
 def pager(world):
     with speaking_for() as adapter:
-        adapter.work["INC-1"] = is_open()
+        adapter.workflows["INC-1"] = is_open()
         change(world, {"workflow-sources/pager.yaml": SOURCE})
         yield adapter
 
 
 def read(world, ref="pager:INC-1", who=None, *, now=None):
-    return read_named_work(reader=who or world.alice, ref=ref, now=now or world.now)
+    return read_named_workflow(reader=who or world.alice, ref=ref, now=now or world.now)
 
 
 def test_who_may_see_a_cluster_of_its_work_has_the_source_asked(world, pager):
-    work = read(world)
-    assert (work.ref, work.state, work.read_at) == ("pager:INC-1", "open", world.now)
+    workflow = read(world)
+    assert (workflow.ref, workflow.state, workflow.read_at) == ("pager:INC-1", "open", world.now)
     assert pager.asked == ["INC-1"]
 
 
 def test_who_may_see_none_lets_nothing_be_asked_until_it_is_their_work(world, pager):
-    with pytest.raises(UnknownWork, match="like desk:TKT-9"):
+    with pytest.raises(UnknownWorkflow, match="like desk:TKT-9"):
         read(world, who=world.charlie)
     assert pager.asked == []
     read(world).members.add(world.charlie)
@@ -38,16 +38,16 @@ def test_who_may_see_none_lets_nothing_be_asked_until_it_is_their_work(world, pa
 
 
 def test_work_of_stints_own_is_nobody_elses_to_ask_about(world, pager):
-    work = world.work()
-    assert read(world, work.ref) == work
-    with pytest.raises(UnknownWork):
-        read(world, work.ref, world.charlie)
+    workflow = world.workflow()
+    assert read(world, workflow.ref) == workflow
+    with pytest.raises(UnknownWorkflow):
+        read(world, workflow.ref, world.charlie)
     assert pager.asked == []
 
 
 @pytest.mark.parametrize("ref", ["", "TKT-0", "nobody:INC-1", ":INC-1", "pager:"])
 def test_a_reference_that_means_nothing_is_unknown_work(world, pager, ref):
-    with pytest.raises(UnknownWork):
+    with pytest.raises(UnknownWorkflow):
         read(world, ref)
 
 

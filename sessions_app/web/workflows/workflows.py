@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def _index(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
     me = who(request)
     kind, state = request.GET.get("kind", ""), request.GET.get("state", WorkflowState.OPEN)
-    found, source = reads.work(me), request.GET.get("source", "")
+    found, source = reads.workflows(me), request.GET.get("source", "")
     if source:
         found = found.filter(source__name=source)
     if kind in WorkflowKind.values:
@@ -63,13 +63,13 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
         "severities": Severity.values, "error": error,
         "typed": {name: request.POST.get(name, "") for name in TYPED} | {"clusters": request.POST.getlist("cluster")},
     }  # fmt: skip
-    return render(request, "workflows/work.html", context, status=error.status if error else 200)
+    return render(request, "workflows/workflows.html", context, status=error.status if error else 200)
 
 
 @page(ACT)
 def join(request: HttpRequest, ref: str) -> HttpResponse:
     """Join those who work on it."""
-    found: Workflow | None = reads.work(who(request)).filter(ref=ref).first()
+    found: Workflow | None = reads.workflows(who(request)).filter(ref=ref).first()
     if found is None:
         raise Http404
     join_workflow(workflow_id=found.pk, actor=who(request), now=clock.now())

@@ -7,68 +7,68 @@ from typing import Any, ClassVar
 
 from sessions_app.policy.decision import Deny, Permit, say_utc
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import WorkNeeded
-from sessions_app.policy.rules.facts import Ask, Facts, Work, start_of
+from sessions_app.policy.policies import WorkflowNeeded
+from sessions_app.policy.rules.facts import Ask, Facts, WorkflowFacts, start_of
 
 _PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on call for"}
 
 
 @dataclass(frozen=True, slots=True)
-class WorkOpen:
+class WorkflowOpen:
     """Access that names a piece of work is bound to one that is open. What was closed is never open again."""
 
-    tag: ClassVar[str] = "work_open"
+    tag: ClassVar[str] = "workflow_open"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if ask.work and facts.work_open:
-            return Permit(f"{ask.work} is open. The access ends when it is closed.")
-        return Deny(f"{ask.work or 'The work'} is not open.", "Name work that is open.")
+        if ask.workflow and facts.workflow_open:
+            return Permit(f"{ask.workflow} is open. The access ends when it is closed.")
+        return Deny(f"{ask.workflow or 'The workflow'} is not open.", "Name work that is open.")
 
 
 @dataclass(frozen=True, slots=True)
-class WorkOnCluster:
+class WorkflowOnCluster:
     """The work must be on the cluster that is asked for."""
 
-    tag: ClassVar[str] = "work_on_cluster"
+    tag: ClassVar[str] = "workflow_on_cluster"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work_on_cluster:
-            return Permit(f"{ask.work} is on {ask.cluster}.")
+        if facts.workflow_on_cluster:
+            return Permit(f"{ask.workflow} is on {ask.cluster}.")
         return Deny(
-            f"{ask.work or 'The work'} is not on {ask.cluster}.",
+            f"{ask.workflow or 'The workflow'} is not on {ask.cluster}.",
             f"Name work on {ask.cluster}, or choose one of the work's clusters.",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFits:
+class WorkflowFits:
     """The work must be of a kind, a source and a severity that the policy wants."""
 
-    tag: ClassVar[str] = "work_fits"
+    tag: ClassVar[str] = "workflow_fits"
     policy: str
-    terms: WorkNeeded
+    terms: WorkflowNeeded
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         kinds = " or ".join(self.terms.kinds)
-        if facts.work is None:
+        if facts.workflow is None:
             return Deny(
                 f"{self.policy} gives access for work alone, and none is named.",
                 f"Name an open {kinds}.",
                 _offered(facts),
             )
-        wrong = self._wrong(facts.work)
+        wrong = self._wrong(facts.workflow)
         if wrong:
-            return Deny(f"{ask.work} {wrong}.", f"{self.policy} wants {self._wanted()}.", _offered(facts))
-        return Permit(f"{ask.work} is work of the kind that {self.policy} wants.")
+            return Deny(f"{ask.workflow} {wrong}.", f"{self.policy} wants {self._wanted()}.", _offered(facts))
+        return Permit(f"{ask.workflow} is work of the kind that {self.policy} wants.")
 
-    def _wrong(self, work: Work) -> str:
+    def _wrong(self, workflow: WorkflowFacts) -> str:
         terms = self.terms
-        if work.kind not in terms.kinds:
-            return f"is of the kind {work.kind}"
-        if terms.sources is not None and work.source not in terms.sources:
-            return f"is kept by {work.source}"
-        if terms.severity is not None and work.severity not in terms.severity:
-            return f"has the severity {work.severity}" if work.severity else "has no severity"
+        if workflow.kind not in terms.kinds:
+            return f"is of the kind {workflow.kind}"
+        if terms.sources is not None and workflow.source not in terms.sources:
+            return f"is kept by {workflow.source}"
+        if terms.severity is not None and workflow.severity not in terms.severity:
+            return f"has the severity {workflow.severity}" if workflow.severity else "has no severity"
         return ""
 
     def _wanted(self) -> str:
@@ -86,71 +86,73 @@ def _offered(facts: Facts) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class PartInWork:
+class RoleInWorkflow:
     """The requester must have the part in the work that the policy wants."""
 
-    tag: ClassVar[str] = "part_in_work"
+    tag: ClassVar[str] = "role_in_workflow"
     part: str
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         said = _PARTS.get(self.part, "")
-        if facts.work is not None and said and self.part in facts.work.roles:
-            return Permit(f"{ask.requester} is {said} {ask.work}.")
+        if facts.workflow is not None and said and self.part in facts.workflow.roles:
+            return Permit(f"{ask.requester} is {said} {ask.workflow}.")
         return Deny(
-            f"{ask.requester} is not {said} {ask.work or 'the work'}.",
+            f"{ask.requester} is not {said} {ask.workflow or 'the workflow'}.",
             "Somebody who is can ask, or its source must say that you are.",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFresh:
+class WorkflowFresh:
     """Work whose source has not been heard for too long counts as closed."""
 
-    tag: ClassVar[str] = "work_fresh"
+    tag: ClassVar[str] = "workflow_fresh"
     staleness: int
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work is None:
+        if facts.workflow is None:
             return Deny("It is not known which work this is.", "Name work that is open.")
-        silence = facts.work.silence
+        silence = facts.workflow.silence
         if silence is None or silence <= self.staleness:
-            return Permit(f"It is known how {ask.work} stands.")
+            return Permit(f"It is known how {ask.workflow} stands.")
         return Deny(
-            f"{ask.work} could not be read for {say_duration(int(silence))}, so it counts as closed.",
-            f"Ask again when {facts.work.source} answers.",
+            f"{ask.workflow} could not be read for {say_duration(int(silence))}, so it counts as closed.",
+            f"Ask again when {facts.workflow.source} answers.",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class WithinWork:
+class WithinWorkflow:
     """Access for work with a planned time lies in that time."""
 
-    tag: ClassVar[str] = "within_work"
+    tag: ClassVar[str] = "within_workflow"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.work is None:
+        if facts.workflow is None:
             return Deny("It is not known which work this is.", "Name work that is open.")
-        opens, closes = facts.work.starts_at, facts.work.ends_at
+        opens, closes = facts.workflow.starts_at, facts.workflow.ends_at
         start = start_of(ask, facts)
         if opens is not None and start < opens:
             return Deny(
-                f"{ask.work} begins {say_utc(opens)}.",
+                f"{ask.workflow} begins {say_utc(opens)}.",
                 "Start with it, or leave the start out.",
                 {"starts_at": None},
                 (opens,),
             )
         if closes is None:
             return Permit(
-                f"{ask.work} has no planned end." if opens is None else f"Starts no earlier than {ask.work}."
+                f"{ask.workflow} has no planned end."
+                if opens is None
+                else f"Starts no earlier than {ask.workflow}."
             )
         left = int((closes - start).total_seconds())
         if left <= 0:
-            return Deny(f"The planned time of {ask.work} is over.", "Plan it anew, and ask again.")
+            return Deny(f"The planned time of {ask.workflow} is over.", "Plan it anew, and ask again.")
         if ask.duration > left:
             return Deny(
-                f"It would outlast {ask.work}, which ends {say_utc(closes)}.",
+                f"It would outlast {ask.workflow}, which ends {say_utc(closes)}.",
                 f"Make it {say_duration(left)}.",
                 {"duration": left},
                 (closes,),
             )
-        return Permit(f"The time lies in that of {ask.work}.")
+        return Permit(f"The time lies in that of {ask.workflow}.")

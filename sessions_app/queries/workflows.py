@@ -17,7 +17,7 @@ from sessions_app.models import (
     WorkflowSource,
     WorkflowState,
 )
-from sessions_app.policy.policies import STALENESS, WorkNeeded
+from sessions_app.policy.policies import STALENESS, WorkflowNeeded
 from sessions_app.queries import facts
 
 # What was read so lately is not asked for again.
@@ -30,7 +30,7 @@ def split_ref(ref: str) -> tuple[str, str]:
     return (name, outside_id) if colon else ("", ref)
 
 
-def work_named(ref: str) -> Workflow | None:
+def workflow_named(ref: str) -> Workflow | None:
     """Return the work of a reference. A source may have opened again what it closed: then its id means what is open."""
     found = Workflow.objects.select_related("source").filter(ref=ref).first()
     if found is None or found.source is None or found.closed_at is None:
@@ -39,9 +39,9 @@ def work_named(ref: str) -> Workflow | None:
     return again.select_related("source").first() or found
 
 
-def work_for(identity: Identity, ref: str) -> Workflow | None:
+def workflow_for(identity: Identity, ref: str) -> Workflow | None:
     """Return the work of a reference, if the identity may see it."""
-    found = work_named(ref)
+    found = workflow_named(ref)
     if found is None or not Workflow.objects.visible_to(identity).filter(pk=found.pk).exists():
         return None
     return found
@@ -73,12 +73,12 @@ def is_unread(identity: Identity, ref: str) -> bool:
     name, outside_id = split_ref(ref)
     if not name or not outside_id:
         return False
-    known = work_for(identity, ref)
+    known = workflow_for(identity, ref)
     closed = known is None or known.state == WorkflowState.CLOSED
     return closed and source_for(identity, name) is not None
 
 
-def fitting(terms: WorkNeeded) -> Q:
+def fitting(terms: WorkflowNeeded) -> Q:
     """Return the condition for work of a kind, a source and a severity that a policy wants."""
     fits = Q(kind__in=terms.kinds)
     if terms.sources is not None:
@@ -87,36 +87,40 @@ def fitting(terms: WorkNeeded) -> Q:
     return fits & Q(severity__in=terms.severity) if terms.severity is not None else fits
 
 
-def takes(terms: WorkNeeded, work: Workflow) -> bool:
+def takes(terms: WorkflowNeeded, workflow: Workflow) -> bool:
     """Whether a policy wants such work: as ``fitting``, for one piece that is loaded with its source."""
-    kept = work.source.name if work.source else OWN
+    kept = workflow.source.name if workflow.source else OWN
     return (
-        work.kind in terms.kinds
+        workflow.kind in terms.kinds
         and (terms.sources is None or kept in terms.sources)
-        and (terms.severity is None or work.severity in terms.severity)
+        and (terms.severity is None or workflow.severity in terms.severity)
     )
 
 
-def open_work(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
+def open_workflows(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
     """Return the open work on a cluster that fits and that the identity may see, the newest first."""
     found = Workflow.objects.visible_to(identity).filter(fits, state=WorkflowState.OPEN, clusters=cluster)
     return found.exclude(source__removed_at__isnull=False).distinct().order_by("-pk")
 
 
-def why_over(work: Workflow, now: dt.datetime) -> str:
+def why_over(workflow: Workflow, now: dt.datetime) -> str:
     """Return why nothing could be granted for a piece of work at ``now``, in a sentence without its end; empty if it could."""
-    if work.closed_at is not None and work.closed_at <= now:
-        return f"{work.ref} is closed"
-    if work.source is not None and work.source.removed_at is not None and work.source.removed_at <= now:
-        return f"the source of {work.ref} was removed"
-    if work.ends_at is not None and work.ends_at <= now:
-        return f"the planned time of {work.ref} is over"
+    if workflow.closed_at is not None and workflow.closed_at <= now:
+        return f"{workflow.ref} is closed"
+    if (
+        workflow.source is not None
+        and workflow.source.removed_at is not None
+        and workflow.source.removed_at <= now
+    ):
+        return f"the source of {workflow.ref} was removed"
+    if workflow.ends_at is not None and workflow.ends_at <= now:
+        return f"the planned time of {workflow.ref} is over"
     return ""
 
 
-def is_fresh(work: Workflow, now: dt.datetime) -> bool:
+def is_fresh(workflow: Workflow, now: dt.datetime) -> bool:
     """Whether what is known of the work is good enough to begin something on it."""
-    return work.source_id is None or (work.read_at is not None and now - work.read_at <= FRESH)
+    return workflow.source_id is None or (workflow.read_at is not None and now - workflow.read_at <= FRESH)
 
 
 def resting_on_sources() -> QuerySet[Workflow]:

@@ -1,0 +1,21 @@
+"""Ask the source of a piece of work that somebody names how it stands."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from accounts.models import Identity
+from sessions_app.models import Workflow
+from sessions_app.operations.workflows.read_workflow import UnknownWorkflow, read_workflow
+from sessions_app.queries.workflows import source_for, split_ref, workflow_for
+
+
+def read_named_workflow(*, reader: Identity, ref: str, now: dt.datetime) -> Workflow:
+    """Return the work of a reference as its source says it is now, if the reader may see it or have its source asked.
+
+    Raises UnknownWorkflow, SourceUnreadable.
+    """
+    name, _ = split_ref(ref)
+    if workflow_for(reader, ref) is None and (not name or source_for(reader, name) is None):
+        raise UnknownWorkflow("There is no such work.", hint="Write its reference, like desk:TKT-9.")
+    return read_workflow(ref=ref, now=now)
