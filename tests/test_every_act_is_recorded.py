@@ -72,7 +72,7 @@ NO_ACTS = {
     "the answer is kept for whoever sends the same again; nothing else is written": """
         POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
-        POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.beat.beat
+        POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.heartbeat.heartbeat
         sessions_app.operations.sessions.renew_gateway.renew_gateway""",
     "a program shows a code, which opens nothing; that somebody allows it is recorded": """
         /oauth/device_authorization accounts.operations.start_device.start_device""",

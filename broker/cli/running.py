@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from .errors import CliError, NotSignedIn, Unreachable, Usage
-from .heart import Heart
+from .heartbeat import Heartbeat
 from .screen import clock_time, plain, say
 from .shell import Shell
 
@@ -156,32 +156,32 @@ def run_with(
     over before, when the command can't be started, and when it succeeded but Stint can't be told of the end.
     """
     supervisor = Supervisor()
-    heart = Heart(shell, grant, supervisor.stop)
+    heartbeat = Heartbeat(shell, grant, supervisor.stop)
     note, trouble = "The command was not started.", None
     with supervisor.listening():
         try:
             env = prepare()
-            _say_beats(shell, grant, beats=heart.start())
+            _warn_unless(heartbeat.start(), shell, grant)
             status = supervisor.run(words, env)
             note = (
-                f"It was over before the command: {heart.why}"
-                if heart.over
+                f"It was over before the command: {heartbeat.why}"
+                if heartbeat.over
                 else f"The command ended with status {status}."
             )
         finally:
-            heart.stop()
-            trouble = _end(shell, str(grant["ref"]), note[:400], over=heart.over)
-    if heart.over:
-        say(f"stint: {plain(grant['ref'])} is over ({heart.why}), so the command was stopped.", err=True)
+            heartbeat.stop()
+            trouble = _end(shell, str(grant["ref"]), note[:400], over=heartbeat.over)
+    if heartbeat.over:
+        say(f"stint: {plain(grant['ref'])} is over ({heartbeat.why}), so the command was stopped.", err=True)
     if trouble is not None and status == 0:
         raise trouble
     return status
 
 
-def _say_beats(shell: Shell, grant: Mapping[str, Any], *, beats: bool) -> None:
-    if not beats:
+def _warn_unless(needed: bool, shell: Shell, grant: Mapping[str, Any]) -> None:
+    if not needed:
         until = clock_time(str(grant["expires_at"]))
-        shell.note(f"{grant['ref']} wants no heartbeat: if this machine dies, it lasts until {until}.")
+        shell.note(f"{grant['ref']} needs no heartbeat: if this machine dies, access lasts until {until}.")
 
 
 def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:

@@ -107,7 +107,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
         """Those that open something at a moment, as the statements that gateways ask have it."""
         return self.filter(
-            Q(beat_before__isnull=True) | Q(beat_before__gt=now),
+            Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             state=GrantState.ACTIVE,
             held_at__isnull=True,
             starts_at__lte=now,
@@ -181,7 +181,7 @@ class Grant(models.Model):
     deviations_after = models.BigIntegerField(default=0, db_default=0)
     # Every so many seconds its holder must say that it is still there; by then at the latest, or the grant ends.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
-    beat_before = models.DateTimeField(null=True, blank=True)
+    heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
     # By then somebody else must have looked at what began without anybody's approval: by breaking the glass, or by an incident
     # that its holder opened; None where people, or the policy, approved it.
@@ -223,9 +223,9 @@ class Grant(models.Model):
             models.Index(fields=["workflow"], condition=Q(workflow__isnull=False), name="grant_of_workflow"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="grant_of_parent"),
             models.Index(
-                fields=["beat_before"],
-                condition=Q(state="active", beat_before__isnull=False),
-                name="grant_to_beat",
+                fields=["heartbeat_due_at"],
+                condition=Q(state="active", heartbeat_due_at__isnull=False),
+                name="grant_heartbeat_due",
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),

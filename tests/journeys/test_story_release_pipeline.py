@@ -284,7 +284,7 @@ def test_a_job_that_falls_silent_loses_its_access_and_one_that_is_heard_keeps_it
     heard, silent = Job(pipeline, "v3.0.0").begin(), Job(pipeline, "v3.0.1").begin()
     status, beaten = heard.api(f"/grants/{heard.grant['ref']}/heartbeat", {})
     assert (status, beaten["ref"]) == (200, heard.grant["ref"])
-    due = Grant.objects.get(ref=silent.grant["ref"]).beat_before
+    due = Grant.objects.get(ref=silent.grant["ref"]).heartbeat_due_at
     sweep(now=lambda: due, name="test")
     assert silent.deploy("v3.0.1") == 401
     assert state(silent) == ("revoking", "silent")

@@ -40,8 +40,8 @@ from .ssh import asking
 def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
     """Run COMMAND with a grant that ends when it does, however it ends, and pass on its exit status.
 
-    Takes a grant of yours, or asks for one and waits. Signals go to COMMAND. Where the policy wants a heartbeat, it is
-    kept beating, so that the grant ends by itself when this machine dies; when the grant is over, COMMAND is told to stop
+    Takes a grant of yours, or asks for one and waits. Signals go to COMMAND. Where the policy requires a heartbeat, it is
+    sent, so that the grant ends when this machine dies; when the grant is over, COMMAND is told to stop
     (TERM), and is killed 10 s later.
 
     COMMAND gets, by its environment and never by its arguments:

@@ -36,7 +36,7 @@ class GrantShape(Shape):
     heartbeat_seconds = serializers.IntegerField(
         allow_null=True, help_text="How often its holder must call `heartbeat`; null: never."
     )
-    beat_before = Moment(allow_null=True, help_text="By when the next heartbeat must have come.")
+    heartbeat_due_at = Moment(allow_null=True, help_text="By when the next heartbeat must have come.")
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
     observed = Choice(
@@ -101,7 +101,7 @@ class HeartbeatShape(Shape):
     """That a holder was heard."""
 
     ref = serializers.CharField()
-    beat_before = Moment(help_text="By when the next heartbeat must have come, or the grant ends.")
+    heartbeat_due_at = Moment(help_text="By when the next heartbeat must have come, or the grant ends.")
 
 
 class RunShape(Shape):

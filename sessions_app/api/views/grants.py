@@ -26,8 +26,8 @@ from sessions_app.api.shapes.grants import (
 )
 from sessions_app.api.shapes.requests import RequestDetailShape
 from sessions_app.models import Grant, Session
-from sessions_app.operations.grants.beat import beat
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.heartbeat import heartbeat
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.retry_revoke import retry_revoke
@@ -204,7 +204,7 @@ class GrantHeartbeat(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """Say that you still work with a grant of yours that needs it; after three that are missed it ends."""
         grant = reads.grant_of(self.identity, ref)
-        return self.answer(HeartbeatShape, beat(grant_id=grant.pk, actor=self.identity, now=clock.now()))
+        return self.answer(HeartbeatShape, heartbeat(grant_id=grant.pk, actor=self.identity, now=clock.now()))
 
 
 class GrantReceipt(Endpoint):

@@ -94,7 +94,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
     Raises GrantIsOver.
     """
-    silent = parent.beat_before is not None and parent.beat_before <= now
+    silent = parent.heartbeat_due_at is not None and parent.heartbeat_due_at <= now
     if parent.state != GrantState.ACTIVE or parent.expires_at <= now or silent or parent.held_at is not None:
         raise GrantIsOver(f"{parent.ref} is not in use now.", hint="Only what is in use is handed on.")
     terms = facts.policy_document(parent.policy).delegation

@@ -15,9 +15,9 @@ from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
 from sessions_app.operations.catalogue.catalogue_lock import catalogue_stands
-from sessions_app.operations.grants.beat import beat_before
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.heartbeat import heartbeat_due
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.approvals import Standing, resolve
@@ -109,7 +109,7 @@ def activate(grant: Grant, now: dt.datetime) -> None:
     """Let a grant be used from now on, and tell its holder. Raises StaleGrant."""
     transition(
         grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
-        last_error="", beat_before=beat_before(grant, now),
+        last_error="", heartbeat_due_at=heartbeat_due(grant, now),
     )  # fmt: skip
     _tell_of_start(grant, now)
 

@@ -48,7 +48,7 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
  WHERE k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
    AND g.state = 'active' AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
-   AND (g.beat_before IS NULL OR g.beat_before > clock_timestamp())
+   AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > clock_timestamp())
    AND c.kind = 'mcp' AND c.name = $2::text
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END

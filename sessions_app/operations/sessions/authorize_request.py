@@ -42,7 +42,7 @@ SELECT g.id, t.id, k.id, k.session_id, k.jkt, g.ref, c.sealed_connection
   LEFT JOIN accounts_identity o ON o.id = i.owner_id
  WHERE k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
    AND g.state = 'active' AND g.held_at IS NULL AND g.starts_at <= clock_timestamp() AND g.expires_at > clock_timestamp()
-   AND (g.beat_before IS NULL OR g.beat_before > clock_timestamp())
+   AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > clock_timestamp())
    AND t.name = $2::text AND t.removed_at IS NULL AND c.kind = 'http' AND c.removed_at IS NULL
    AND i.is_active AND (i.owner_id IS NULL OR o.is_active) AND {STANDS}
 """,  # noqa: S608  # fixed text

@@ -35,7 +35,7 @@ SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.
   JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
  WHERE g.holder_id = $1::bigint AND g.state = 'active' AND g.held_at IS NULL AND t.name = $2::text
    AND c.kind = 'ssh' AND g.starts_at <= $3::timestamptz AND g.expires_at > greatest($3::timestamptz, clock_timestamp())
-   AND (g.beat_before IS NULL OR g.beat_before > greatest($3::timestamptz, clock_timestamp()))
+   AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > greatest($3::timestamptz, clock_timestamp()))
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
    AND ($4::text IS NULL OR g.ref = $4::text) AND {STANDS}

@@ -60,7 +60,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
             holder__is_active=True,
         )
         .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
-        .filter(Q(beat_before__isnull=True) | Q(beat_before__gt=now))
+        .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now))
         .first()
     )
     if grant is None:

@@ -91,7 +91,7 @@ def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> s
         return f"the grant is {grant.state}"
     if grant.expires_at <= now:
         return "the time of the grant is over"
-    if grant.beat_before is not None and grant.beat_before <= now:
+    if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
         return "its holder has not been heard of"
     if target_name not in _places(grant):
         return "the grant is not for this target"

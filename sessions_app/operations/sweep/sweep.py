@@ -274,8 +274,10 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder has missed three heartbeats. One that beats at this moment lives on."""
-    silent = Grant.objects.filter(state=GrantState.ACTIVE, beat_before__lte=now).order_by("beat_before")
+    """End grants whose holder has missed three heartbeats. One whose heartbeat arrives at this moment goes on."""
+    silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
+        "heartbeat_due_at"
+    )
     return each_free(silent, partial(_end, reason=EndReason.SILENT, now=now), failed=failed)
 
 

@@ -292,7 +292,7 @@ def _seen(
         grant.expires_at,
         grant.last_error,
         grant.reviewed_at,
-        grant.beat_before,
+        grant.heartbeat_due_at,
         pending,
         *((one.ref, one.state) for _, one in below),
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from broker.cli.errors import NotSignedIn
-from broker.cli.heart import Heart
+from broker.cli.heartbeat import Heartbeat
 from broker.cli.shell import Shell
 from tests.support.gateway import eventually, new_tag, tagged
 
@@ -158,7 +158,7 @@ def test_a_given_grant_is_used_and_ended(laptops):
 
 
 def test_without_a_heartbeat_it_says_how_long_access_may_last(run):
-    assert "wants no heartbeat: if this machine dies, it lasts until " in run("true").stderr
+    assert "needs no heartbeat: if this machine dies, access lasts until " in run("true").stderr
 
 
 def test_what_went_wrong_is_a_document_for_programs(laptops):
@@ -189,28 +189,28 @@ def test_whoever_stops_it_while_it_waits_leaves_no_request_that_is_approved_late
     assert request.state == "withdrawn"
 
 
-def test_a_machine_whose_clock_is_an_hour_behind_beats_as_often_as_the_grant_wants():
+def test_a_machine_whose_clock_is_an_hour_behind_sends_as_often_as_the_grant_wants():
     class Wire:
         """Says what a Stint says whose clock is right."""
 
-        beats = 0
+        heartbeats = 0
 
         def post(self, _path):
-            self.beats += 1
+            self.heartbeats += 1
             hour = dt.timedelta(hours=1)
-            return {"beat_before": (dt.datetime.now(dt.UTC) + hour).isoformat()}
+            return {"heartbeat_due_at": (dt.datetime.now(dt.UTC) + hour).isoformat()}
 
     shell = Shell({})
     shell._wire = Wire()
-    heart = Heart(shell, {"ref": "GR-7F3K", "heartbeat_seconds": 1}, lambda: None)
-    assert heart.start()
-    eventually(lambda: shell.wire.beats >= 3, within=30)
-    heart.stop()
+    heartbeat = Heartbeat(shell, {"ref": "GR-7F3K", "heartbeat_seconds": 1}, lambda: None)
+    assert heartbeat.start()
+    eventually(lambda: shell.wire.heartbeats >= 3, within=30)
+    heartbeat.stop()
 
 
 @pytest.fixture
-def beating(laptops):
-    """The policy wants a heartbeat, until the test is over."""
+def with_heartbeat(laptops):
+    """The policy requires a heartbeat, until the test is over."""
     from broker.kernel import clock
 
     terms = laptops.world.catalogue["policies/look.yaml"]
@@ -219,19 +219,19 @@ def beating(laptops):
     laptops.world.apply(now=clock.now())
 
 
-def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(beating, going):
+def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(with_heartbeat, going):
     from broker.kernel import clock
     from sessions_app.models import Grant
 
     process, _ = going()
     grant = last_grant()
-    first = grant.beat_before
-    eventually(lambda: last_grant().beat_before > first, within=60, every=0.3)
+    first = grant.heartbeat_due_at
+    eventually(lambda: last_grant().heartbeat_due_at > first, within=60, every=0.3)
     process.kill()
     process.wait(60)
     assert not is_over()
-    # As if the time for three beats had passed: nobody is there to send one.
-    Grant.objects.filter(pk=grant.pk).update(beat_before=clock.now())
+    # As if the time for three heartbeats had passed: nobody is there to send one.
+    Grant.objects.filter(pk=grant.pk).update(heartbeat_due_at=clock.now())
     eventually(is_over, within=60, every=0.3)
     assert last_grant().end_reason != "released"
 
@@ -273,9 +273,11 @@ def short(laptops):
 
 
 def goes_on_and_is_ended(process, tag):
-    """It is beaten for as long as the command runs, and ended with it."""
-    first = last_grant().beat_before
-    eventually(lambda: last_grant().beat_before > first or process.poll() is not None, within=60, every=0.3)
+    """Heartbeats go on for as long as the command runs, and ended with it."""
+    first = last_grant().heartbeat_due_at
+    eventually(
+        lambda: last_grant().heartbeat_due_at > first or process.poll() is not None, within=60, every=0.3
+    )
     assert process.poll() is None, process.communicate()
     (pid,) = sleeping(tag)
     os.kill(pid, signal.SIGINT)
@@ -286,7 +288,7 @@ def goes_on_and_is_ended(process, tag):
     assert last_grant().end_reason == "released"
 
 
-def test_a_run_whose_own_token_is_over_keeps_its_grant_alive_and_ends_it(beating, laptops, short):
+def test_a_run_whose_own_token_is_over_keeps_its_grant_alive_and_ends_it(with_heartbeat, laptops, short):
     from broker.kernel import clock
 
     ticket = laptops.world.workflow("ticket", laptops.world.alice, now=clock.now())
@@ -296,7 +298,7 @@ def test_a_run_whose_own_token_is_over_keeps_its_grant_alive_and_ends_it(beating
     goes_on_and_is_ended(process, tag)
 
 
-def test_a_run_goes_on_with_the_token_that_its_file_holds_by_then(beating, short):
+def test_a_run_goes_on_with_the_token_that_its_file_holds_by_then(with_heartbeat, short):
     short.write()
     process, tag = short.start()
     short.expire()
@@ -306,31 +308,31 @@ def test_a_run_goes_on_with_the_token_that_its_file_holds_by_then(beating, short
 
 def test_a_token_that_is_not_good_any_more_is_no_end_of_a_grant_before_its_time():
     class Wire:
-        """Takes one beat, and then no token."""
+        """Takes one heartbeat, and then no token."""
 
-        beats = 0
+        heartbeats = 0
 
         def post(self, _path):
-            self.beats += 1
-            if self.beats > 1:
+            self.heartbeats += 1
+            if self.heartbeats > 1:
                 raise NotSignedIn("Your token is not valid.")
-            return {"beat_before": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)).isoformat()}
+            return {"heartbeat_due_at": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)).isoformat()}
 
-    def heart_of(**grant):
+    def heartbeat_of(**grant):
         shell = Shell({})
         shell._wire = Wire()
         now = dt.datetime.now(dt.UTC)
-        heart = Heart(
+        heartbeat = Heartbeat(
             shell,
             {"ref": "GR-7F3K", "expires_at": (now + grant.pop("lasts")).isoformat(), **grant},
             lambda: None,
         )
-        heart.start()
-        eventually(lambda: heart.over or shell.wire.beats > 2, within=30)
-        heart.stop()
-        return heart
+        heartbeat.start()
+        eventually(lambda: heartbeat.over or shell.wire.heartbeats > 2, within=30)
+        heartbeat.stop()
+        return heartbeat
 
     hour = dt.timedelta(hours=1)
-    assert not heart_of(lasts=hour).over
-    assert heart_of(lasts=dt.timedelta(0)).over
-    assert heart_of(heartbeat_seconds=0.1, lasts=hour).over
+    assert not heartbeat_of(lasts=hour).over
+    assert heartbeat_of(lasts=dt.timedelta(0)).over
+    assert heartbeat_of(heartbeat_seconds=0.1, lasts=hour).over

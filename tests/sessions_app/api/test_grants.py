@@ -301,7 +301,7 @@ def test_a_holder_is_heard_and_told_by_when_to_be_heard_again(api, world):
     assert (shown["heartbeat_seconds"], shown["parent"]) == (30, None)
     heard = api("alice").post(f"/grants/{grant.ref}/heartbeat")
     assert (heard.status_code, heard.body["ref"]) == (200, grant.ref)
-    assert heard.body["beat_before"] >= shown["beat_before"]
+    assert heard.body["heartbeat_due_at"] >= shown["heartbeat_due_at"]
     assert api("bob").post(f"/grants/{grant.ref}/heartbeat").status_code == 403
     assert api("charlie").post(f"/grants/{grant.ref}/heartbeat").status_code == 404
     assert api("alice", "read").post(f"/grants/{grant.ref}/heartbeat").status_code == 403

@@ -39,7 +39,7 @@ def test_tokens_of_others_unknown_ones_and_dead_ones_are_one_answer(oauth, world
     [
         lambda grant, now: Grant.objects.filter(pk=grant.pk).update(held_at=now),
         lambda grant, now: Grant.objects.filter(pk=grant.pk).update(
-            beat_before=now - dt.timedelta(seconds=1)
+            heartbeat_due_at=now - dt.timedelta(seconds=1)
         ),
         lambda grant, now: Identity.objects.filter(pk=grant.holder_id).update(is_active=False),
         lambda grant, now: Identity.objects.filter(pk=grant.holder.owner_id).update(is_active=False),

@@ -67,7 +67,7 @@ def test_another_cluster_another_token_and_a_replaced_one_open_nothing(token, gr
         lambda grant: Lease.objects.filter(grant=grant).update(gone_at=grant.starts_at),
         lambda grant: Lease.objects.filter(grant=grant).update(made={}),
         lambda grant: GrantCredential.objects.filter(grant=grant).update(expires_at=grant.starts_at),
-        lambda grant: Grant.objects.filter(pk=grant.pk).update(beat_before=grant.starts_at),
+        lambda grant: Grant.objects.filter(pk=grant.pk).update(heartbeat_due_at=grant.starts_at),
     ],
     ids=[
         "ended", "holder disabled", "owner disabled", "cluster removed", "path changed", "secret altered", "target removed",

@@ -86,9 +86,9 @@ def test_who_was_silent_for_too_long_opens_nothing_although_nobody_has_ended_it_
     grant = grant_on_site(site)
     token = token_of(grant, site)
     mine = Grant.objects.filter(pk=grant.pk)
-    mine.update(beat_before=grant.expires_at)
+    mine.update(heartbeat_due_at=grant.expires_at)
     assert ask(token)
-    mine.update(beat_before=grant.starts_at)
+    mine.update(heartbeat_due_at=grant.starts_at)
     assert ask(token) is None
 
 

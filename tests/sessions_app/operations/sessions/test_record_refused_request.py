@@ -144,7 +144,7 @@ def test_a_grant_whose_time_is_over_is_said_to_be_so_before_any_sweep_has_been_t
 
 
 def test_a_grant_whose_holder_was_silent_is_said_to_be_over(world, token):
-    Grant.objects.update(beat_before=after(world, minutes=1))
+    Grant.objects.update(heartbeat_due_at=after(world, minutes=1))
     assert why(token, after(world, minutes=1)) == "its holder has not been heard of"
 
 

@@ -20,19 +20,19 @@ class NoHeartbeat(Conflict):
 
 
 class NotItsHolder(Forbidden):
-    """Only who holds a grant keeps it alive."""
+    """Only the holder of a grant sends heartbeats for it."""
 
     code = "not_its_holder"
 
 
-def beat_before(grant: Grant, now: dt.datetime) -> dt.datetime | None:
+def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
     """Return by when the next heartbeat must have come, counted from now; None where none is needed."""
     if grant.heartbeat_seconds is None:
         return None
     return now + MISSED * dt.timedelta(seconds=grant.heartbeat_seconds)
 
 
-def beat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
+def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """Move the moment by which a grant in use must be heard of again. One that was silent for too long stays over, whether
     or not somebody has ended it yet. Not recorded: its absence is.
 
@@ -42,13 +42,15 @@ def beat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     if grant is None:
         raise NotFound("There is no such grant.")
     if grant.holder_id != actor.pk:
-        raise NotItsHolder("Only its holder keeps a grant alive.")
+        raise NotItsHolder("Only the holder of a grant can send heartbeats.")
     if grant.heartbeat_seconds is None:
-        raise NoHeartbeat(f"{grant.ref} needs no heartbeat.", hint="It ends at its time, or when you end it.")
+        raise NoHeartbeat(
+            f"{grant.ref} needs no heartbeat.", hint="It ends when it expires, or when you end it."
+        )
     alive = Grant.objects.filter(
-        pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now, beat_before__gt=now
+        pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now, heartbeat_due_at__gt=now
     )
-    if not alive.update(beat_before=beat_before(grant, now)):
+    if not alive.update(heartbeat_due_at=heartbeat_due(grant, now)):
         raise GrantIsOver(f"{grant.ref} is not in use (any more).", hint="Ask for a new one.")
     grant.refresh_from_db()
     return grant

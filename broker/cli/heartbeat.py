@@ -12,15 +12,15 @@ from .errors import CliError, NotSignedIn, Unreachable
 from .screen import moment, plain
 from .shell import Shell
 
-# Seconds between two looks at a grant that wants no heartbeat, and after a beat that was not heard.
+# Seconds between two looks at a grant that needs no heartbeat, and before a heartbeat that failed is sent again.
 _LOOK, _AGAIN = 3.0, 1.0
 _SLOWEST = 60.0
-# So many beats may be missed before a grant ends.
+# A grant ends after this many missed heartbeats.
 _MISSED = 3
 
 
-class Heart:
-    """Beats in a thread of its own until it is stopped; ``over`` is set, with ``why``, when the grant is."""
+class Heartbeat:
+    """Sends heartbeats in a thread of its own until it is stopped. Sets ``over`` and ``why`` when the grant is over."""
 
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
@@ -30,10 +30,10 @@ class Heart:
         self._stop = threading.Event()
         self._wanted, self._first = True, _LOOK
         self.over, self.why = False, ""
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._send_on, name="heartbeat", daemon=True)
 
     def start(self) -> bool:
-        """Beat once, and go on in the background. Returns whether the grant wants beats; without, it is only looked at.
+        """Send one heartbeat and go on in the background. Returns whether the grant needs any; if not, it is only polled.
 
         Raises CliError when the grant is over already.
         """
@@ -44,12 +44,12 @@ class Heart:
         return self._wanted
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Send no more."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
 
-    def _beat(self) -> None:
+    def _send_on(self) -> None:
         wait = self._first
         while not self._stop.wait(wait):
             wait = self._once()
@@ -58,9 +58,9 @@ class Heart:
                 return
 
     def _once(self) -> float:
-        """Beat or look once; return after how many seconds again."""
+        """Send one heartbeat, or look once. Returns the seconds until the next."""
         try:
-            return self._pulse() if self._wanted else self._look()
+            return self._send() if self._wanted else self._look()
         except NotSignedIn as error:
             # Whether the token is good says nothing of the grant, which lasts as long as it does.
             if self._is_past():
@@ -72,18 +72,18 @@ class Heart:
             return self._doubted()
         return _AGAIN
 
-    def _pulse(self) -> float:
+    def _send(self) -> float:
         began = time.monotonic()
         said = self._shell.wire.post(f"/grants/{self._ref}/heartbeat")
         self._heard = began
-        before = moment(said.get("beat_before"))
+        before = moment(said.get("heartbeat_due_at"))
         if before is None:
             self._wanted = False
             return _LOOK
         if self._every is not None:
             # Not by this machine's clock, which may be wrong.
             return max(self._every, _AGAIN)
-        # A third of the time that is left: two beats may be lost on the way.
+        # A third of the time that is left: two heartbeats may be lost on the way.
         left = (before - dt.datetime.now(dt.UTC)).total_seconds() - (time.monotonic() - began)
         return min(max(left / 3, _AGAIN), _SLOWEST)
 
@@ -104,7 +104,7 @@ class Heart:
         return _LOOK
 
     def _is_past(self) -> bool:
-        """Whether it is over by what is known of it: its deadline has passed, or the last beat that was heard is too old."""
+        """Whether it is over by what is known of it: its deadline has passed, or the last heartbeat that was answered is too old."""
         if self._until is not None and self._until <= dt.datetime.now(dt.UTC):
             return True
         silence = time.monotonic() - self._heard

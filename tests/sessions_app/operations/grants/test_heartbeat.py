@@ -7,8 +7,8 @@ import yaml
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, GrantState
-from sessions_app.operations.grants.beat import NoHeartbeat, NotItsHolder, beat
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.heartbeat import NoHeartbeat, NotItsHolder, heartbeat
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument
@@ -22,7 +22,7 @@ def grant(world):
 
 
 def heard(world, grant, at, who=None):
-    return beat(grant_id=grant.pk, actor=who or world.alice, now=after(world, seconds=at))
+    return heartbeat(grant_id=grant.pk, actor=who or world.alice, now=after(world, seconds=at))
 
 
 def swept(world, grant, at):
@@ -32,8 +32,8 @@ def swept(world, grant, at):
 
 
 def test_it_is_counted_from_the_start_and_from_each_beat(world, grant):
-    assert (grant.heartbeat_seconds, grant.beat_before) == (30, after(world, seconds=90))
-    assert heard(world, grant, 60).beat_before == after(world, seconds=150)
+    assert (grant.heartbeat_seconds, grant.heartbeat_due_at) == (30, after(world, seconds=90))
+    assert heard(world, grant, 60).heartbeat_due_at == after(world, seconds=150)
     assert swept(world, grant, 149)[0] == GrantState.ACTIVE
 
 
@@ -75,7 +75,7 @@ def test_only_its_holder_keeps_it_alive(world, grant):
 
 def test_a_grant_that_needs_none_lives_without(world):
     grant = world.grant()
-    assert (grant.heartbeat_seconds, grant.beat_before) == (None, None)
+    assert (grant.heartbeat_seconds, grant.heartbeat_due_at) == (None, None)
     with pytest.raises(NoHeartbeat):
         heard(world, grant, 1)
     assert swept(world, grant, 3000)[0] == GrantState.ACTIVE
