@@ -54,8 +54,8 @@ _QUEUES = {
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
     "upkeep": ["clusters.reconcile_all", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
-        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "sessions.forget",
-        "statements.read_all", "targets.check", "targets.check_lost", "webhooks.forget", "webhooks.send",
+        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "sessions.purge",
+        "statements.read_all", "targets.check", "targets.check_lost", "webhooks.purge", "webhooks.send",
     ],
 }  # fmt: skip
 QUEUES = tuple(_QUEUES)
@@ -75,8 +75,8 @@ app.conf.beat_schedule = {
     "checks": {"task": "targets.check_lost", "schedule": 3.0, "options": {"expires": 5}},
     "mail": {"task": "notices.send", "schedule": 1.0, "options": {"expires": 5}},
     "webhooks": {"task": "webhooks.send", "schedule": 1.0, "options": {"expires": 5}},
-    "webhooks_forget": {"task": "webhooks.forget", "schedule": 3600.0, "options": {"expires": 600}},
-    "sessions_forget": {"task": "sessions.forget", "schedule": 600.0, "options": {"expires": 300}},
+    "webhooks_purge": {"task": "webhooks.purge", "schedule": 3600.0, "options": {"expires": 600}},
+    "sessions_purge": {"task": "sessions.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_purge": {"task": "recordings.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_reconcile": {"task": "recordings.reconcile", "schedule": 3600.0, "options": {"expires": 600}},
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},

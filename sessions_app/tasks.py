@@ -12,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
-from accounts.operations.forget_sessions import forget_sessions
+from accounts.operations.purge_sessions import purge_sessions
 from broker.audit.actor import Actor
 from broker.audit.attempts import tell_attempts
 from broker.audit.checkpoint import make_checkpoint
@@ -27,8 +27,8 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks, due_endpoints
 from sessions_app.operations.notifications.escalate import escalate
-from sessions_app.operations.notifications.forget_webhooks import forget_webhooks
 from sessions_app.operations.notifications.gather_webhooks import endpoints_behind, gather_webhooks
+from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
 from sessions_app.operations.notifications.send_notices import mail_is_due, send_notices
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
@@ -228,16 +228,16 @@ def _send_webhooks() -> None:
         _couriers.start(endpoint_id, partial(deliver_webhooks, endpoint_id=endpoint_id, now=clock.now))
 
 
-@shared_task(name="webhooks.forget", acks_late=True)
-def forget(**_: Any) -> None:
-    """Throw away old messages of webhooks."""
-    _clerks.start("forget webhooks", lambda: forget_webhooks(now=clock.now()))
+@shared_task(name="webhooks.purge", acks_late=True)
+def purge_old_webhooks(**_: Any) -> None:
+    """Delete old webhook messages."""
+    _clerks.start("purge webhooks", lambda: purge_webhooks(now=clock.now()))
 
 
-@shared_task(name="sessions.forget", acks_late=True)
-def forget_signed_out(**_: Any) -> None:
-    """Throw away sign-ins that are over."""
-    _clerks.start("forget sessions", lambda: forget_sessions(now=clock.now()))
+@shared_task(name="sessions.purge", acks_late=True)
+def purge_signed_out(**_: Any) -> None:
+    """Delete expired browser sessions."""
+    _clerks.start("purge sessions", lambda: purge_sessions(now=clock.now()))
 
 
 @shared_task(name="recordings.purge", acks_late=True)

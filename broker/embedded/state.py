@@ -108,8 +108,8 @@ def write_urls(state: Path, urls: RunningUrls) -> None:
     write_private(state / _URLS, json.dumps(asdict(urls)))
 
 
-def forget_urls(state: Path) -> None:
-    """Take back what `write_urls` told."""
+def remove_urls(state: Path) -> None:
+    """Remove what `write_urls` wrote."""
     (state / _URLS).unlink(missing_ok=True)
 
 

@@ -21,7 +21,7 @@ from broker.embedded.server import PrivateServer, plain_env
 from broker.embedded.state import (
     REPOSITORY,
     RunningUrls,
-    forget_urls,
+    remove_urls,
     secret_key_file,
     state_dir,
     write_urls,
@@ -109,7 +109,7 @@ def _run(options: Options, state: Path) -> int:
         return Supervisor(processes, on_ready=lambda: _say_ready(options)).run()
     finally:
         if postgres in prepared:
-            forget_urls(state)
+            remove_urls(state)
         for server in prepared:
             server.finish()
 

@@ -85,7 +85,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/", requests.index, name="requests"),
     path("requests/new/", requests.new, name="request_new"),
     path("requests/preview/", requests.preview, name="request_preview"),
-    path("requests/saved/<int:bookmark>/delete/", requests.forget, name="request_forget"),
+    path("requests/saved/<int:bookmark>/delete/", requests.delete_saved, name="bookmark_delete"),
     path("requests/<req:ref>/", requests.detail, name="request"),
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
@@ -200,5 +200,5 @@ urlpatterns: list[URLPattern] = [
     path("record/", record.record, name="record"),
     path("record/verify/", record.verify, name="record_verify"),
     path("record/questions/", record.save, name="question_save"),
-    path("record/questions/<int:bookmark>/delete/", record.forget, name="question_delete"),
+    path("record/questions/<int:bookmark>/delete/", record.delete_question, name="question_delete"),
 ]

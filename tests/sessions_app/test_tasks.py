@@ -83,8 +83,8 @@ def test_the_worker_queues_and_sends_webhooks_in_threads_of_its_own(live_world, 
 
 def test_the_worker_tells_the_next_ones_and_forgets_what_is_old(world):
     tasks.escalate_due()
-    tasks.forget()
-    tasks.forget_signed_out()
+    tasks.purge_old_webhooks()
+    tasks.purge_signed_out()
 
 
 def test_the_worker_looks_at_targets_in_a_thread_of_its_own(live_world, fake_targets):

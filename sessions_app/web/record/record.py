@@ -87,7 +87,7 @@ def save(request: HttpRequest) -> HttpResponseBase:
 
 
 @page(ACT)
-def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+def delete_question(request: HttpRequest, bookmark: int) -> HttpResponse:
     """Delete a saved question."""
     delete_bookmark(bookmark_id=bookmark, identity=who(request))
     messages.success(request, "The question is deleted.")

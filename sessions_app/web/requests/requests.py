@@ -121,7 +121,7 @@ def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
 
 
 @page(ACT)
-def forget(request: HttpRequest, bookmark: int) -> HttpResponse:
+def delete_saved(request: HttpRequest, bookmark: int) -> HttpResponse:
     """Delete a saved request."""
     delete_bookmark(bookmark_id=bookmark, identity=who(request))
     messages.success(request, "It is deleted.")

@@ -13,7 +13,7 @@ from broker.embedded.lock import Lock
 from broker.embedded.state import (
     RunningUrls,
     StateDirError,
-    forget_urls,
+    remove_urls,
     running_urls,
     secret_key_file,
     state_dir,
@@ -56,7 +56,7 @@ def test_urls_count_only_while_the_launcher_holds_the_lock(state: Path) -> None:
     assert stat.S_IMODE((state / "urls.json").stat().st_mode) == 0o600
     lock.release()
     assert running_urls(state) is None
-    forget_urls(state)
+    remove_urls(state)
     assert list(state.glob("urls*")) == []
 
 

@@ -1,4 +1,4 @@
-"""Throw away old messages of webhooks."""
+"""Delete old webhook messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEPT = dt.timedelta(days=30)
 BATCH = 5000
 
 
-def forget_webhooks(*, now: dt.datetime) -> int:
+def purge_webhooks(*, now: dt.datetime) -> int:
     """Delete messages that are older than 30 days, 5,000 at a time; return how many. The record keeps what they told of."""
     old = WebhookMessage.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
     count, _ = WebhookMessage.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from accounts.operations.forget_sessions import forget_sessions
+from accounts.operations.purge_sessions import purge_sessions
 from tests.support.acts import after
 
 
@@ -14,7 +14,7 @@ def test_sessions_are_kept_for_as_long_as_they_last(world):
     client = Client()
     client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
     hours = settings.SESSION_COOKIE_AGE / 3600
-    assert forget_sessions(now=after(world, hours=hours - 1)) == 0
+    assert purge_sessions(now=after(world, hours=hours - 1)) == 0
     assert client.get("/").status_code == 200
-    assert forget_sessions(now=after(world, hours=hours + 1)) == 1
+    assert purge_sessions(now=after(world, hours=hours + 1)) == 1
     assert not Session.objects.exists()

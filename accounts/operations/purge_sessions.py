@@ -1,4 +1,4 @@
-"""Throw away sign-ins that are over."""
+"""Delete expired browser sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 BATCH = 5000
 
 
-def forget_sessions(*, now: dt.datetime) -> int:
+def purge_sessions(*, now: dt.datetime) -> int:
     """Delete sessions of browsers that are past their time, 5,000 at a time; return how many.
 
     Strangers have some as well: a sign-in that has begun waits in one.

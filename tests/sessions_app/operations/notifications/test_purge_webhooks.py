@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sessions_app.models import WebhookMessage
-from sessions_app.operations.notifications.forget_webhooks import forget_webhooks
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
 from tests.support.acts import after
 from tests.support.receiver import webhook_file
 
@@ -13,6 +13,6 @@ def test_messages_are_kept_for_thirty_days(world):
     world.apply(webhook_file(None))
     world.request()
     gather_webhooks(now=world.now)
-    assert forget_webhooks(now=after(world, days=29)) == 0
-    assert forget_webhooks(now=after(world, days=31)) == 1
+    assert purge_webhooks(now=after(world, days=29)) == 0
+    assert purge_webhooks(now=after(world, days=31)) == 1
     assert not WebhookMessage.objects.exists()
