@@ -27,7 +27,7 @@ def decide_device(
     if allow:
         ensure_recently_proven(identity, now)
     found = find_device(user_code=user_code, identity=identity, now=now)
-    event = Event.IDENTITY_DEVICE_ALLOWED if allow else Event.IDENTITY_DEVICE_DENIED
+    event = Event.IDENTITY_DEVICE_AUTHORIZED if allow else Event.IDENTITY_DEVICE_DENIED
     with transaction.atomic():
         state = DeviceState.ALLOWED if allow else DeviceState.DENIED
         waiting = DeviceAuthorization.objects.filter(pk=found.pk, state=DeviceState.PENDING)

@@ -1,4 +1,4 @@
-"""Whoever has a token makes it worthless (RFC 7009)."""
+"""Revoke an API token by its text (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from broker.kernel.crypto import token_digest
 from broker.kernel.errors import NotFound
 
 
-def give_up_token(*, text: str, now: dt.datetime) -> APIToken:
-    """Revoke the API token with this text; to know it is all the proof that is needed. Raises NotFound."""
+def revoke_presented_token(*, text: str, now: dt.datetime) -> APIToken:
+    """Revoke the API token with this text. Knowing the text is the only authorization. Raises NotFound."""
     found = APIToken.objects.select_related("identity").filter(digest=token_digest(text)).first()
     if found is None:
         raise NotFound("There is no such token.")

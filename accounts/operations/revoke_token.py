@@ -1,4 +1,4 @@
-"""Take an API token back."""
+"""Revoke an API token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
-    """Make a token worthless at once. Own ones, those of one's machines, and as an administrator any. Raises NotFound."""
+    """Revoke a token at once: one's own, one of a machine one owns, or any as an administrator. Raises NotFound."""
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:
         tokens = tokens.filter(

@@ -131,7 +131,7 @@ def catch_up(now: datetime) -> int:
                 with transaction.atomic():
                     _append(entry, now)
             except (Unrecordable, ValueError, DataError) as error:
-                logger.exception("record.left_out", entry=entry.event, object_ref=entry.object_ref)
+                logger.exception("record.entry_replaced", entry=entry.event, object_ref=entry.object_ref)
                 _tell_left_out(entry, error, now)
         AuditBacklog.objects.filter(pk__in=[entry.pk for entry in kept]).delete()
     return len(kept)
@@ -154,7 +154,7 @@ def _tell_left_out(entry: AuditBacklog, error: Exception, now: datetime) -> None
         "object_ref": entry.object_ref, "data": json.dumps(entry.data),
     }  # fmt: skip
     record(
-        event=Event.RECORD_LEFT_OUT, actor=CATCHER, object_type="log", object_ref=MAIN_LOG, now=entry.at,
+        event=Event.RECORD_ENTRY_REPLACED, actor=CATCHER, object_type="log", object_ref=MAIN_LOG, now=entry.at,
         data={**{name: text[:LONGEST] for name, text in said.items()}, "recorded_at": now.isoformat()},
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ class Event(StrEnum):
     # digests.
     RECORDING_PURGED = "recording.purged"
     # Little room is left for recordings; administrators were told, and the data says of what.
-    RECORDING_NEARLY_FULL = "recording.nearly_full"
+    RECORDING_STORAGE_LOW = "recording.storage_low"
 
     # Something may be made on a target for a grant from now on.
     LEASE_MADE = "lease.made"
@@ -89,16 +89,16 @@ class Event(StrEnum):
     LEASE_PREPARED = "lease.prepared"
     # A holder was given a credential for what was made; the data never holds it.
     CREDENTIAL_ISSUED = "credential.issued"
-    # Whoever had the token of a grant made it worthless; the grant goes on.
-    CREDENTIAL_GIVEN_UP = "credential.given_up"
+    # Whoever held the token of a grant revoked it; the grant goes on.
+    CREDENTIAL_REVOKED = "credential.revoked"
     # What was made was read back as gone, with the evidence.
     LEASE_GONE = "lease.gone"
     # Making, unmaking or reading back failed; the data has the error.
     LEASE_FAILING = "lease.failing"
     # A target is not as it should be: something is missing, was changed, or is left of a grant that is over.
-    DRIFT_SEEN = "drift.seen"
+    DRIFT_DETECTED = "drift.detected"
     # It is as it should be again.
-    DRIFT_GONE = "drift.gone"
+    DRIFT_RESOLVED = "drift.resolved"
 
     # A grant began without approvals under a policy that allows it, with a reason, by breaking the glass or by an incident
     # that its holder opened, which the data names; the approvers were told.
@@ -140,7 +140,7 @@ class Event(StrEnum):
     # A disabled identity may act again; ended grants stay ended.
     IDENTITY_ENABLED = "identity.enabled"
     # Every grant that an identity held was ended at once by somebody who may end them; the identity stays enabled.
-    IDENTITY_ALL_ENDED = "identity.all_ended"
+    IDENTITY_GRANTS_ENDED = "identity.grants_ended"
     # An SSH public key was registered; the data has its fingerprint.
     IDENTITY_KEY_ADDED = "identity.key_added"
     # An SSH public key was removed and opens nothing any more.
@@ -155,11 +155,11 @@ class Event(StrEnum):
     # A token of an issuer was not taken; the data says which conditions it did not meet.
     IDENTITY_TOKEN_REFUSED = "identity.token_refused"  # noqa: S105
     # A person let a program that shows a code act as them, with what scopes and from where it asked.
-    IDENTITY_DEVICE_ALLOWED = "identity.device_allowed"
+    IDENTITY_DEVICE_AUTHORIZED = "identity.device_authorized"
     # A person refused such a program.
     IDENTITY_DEVICE_DENIED = "identity.device_denied"
     # Mail to a person was given up; the data has the error and the administrators who were told, at most once a day.
-    IDENTITY_NOT_MAILED = "identity.not_mailed"
+    IDENTITY_MAIL_FAILED = "identity.mail_failed"
     # An identity signed in to the pages.
     IDENTITY_SIGNED_IN = "identity.signed_in"
     # An identity signed out of the pages.
@@ -246,7 +246,7 @@ class Event(StrEnum):
     # All entries were written to a file; the data says up to which.
     RECORD_EXPORTED = "record.exported"
     # An entry that had been kept aside can't be one; the data has what it said, each part cut, and why.
-    RECORD_LEFT_OUT = "record.left_out"
+    RECORD_ENTRY_REPLACED = "record.entry_replaced"
     # An older backup was restored, and somebody went on with it; the data says why, what was lost, and what ended.
     RECORD_RESTORED = "record.restored"
     # The key that signs checkpoints of the record was made; the data has its public half, as verifiers take it.

@@ -25,7 +25,7 @@ def kind_of(shell: Shell, cluster: str) -> str:
 
 
 def issue(shell: Shell, grant: Row, target: str | None) -> Row:
-    """Get a fresh credential. It is asked once: each one makes the one before worthless. Raises CliError."""
+    """Get a new credential, once: each replaces the one before. Raises CliError."""
     body = {"target": target} if target else {}
     row: Row = shell.wire.post(f"/grants/{grant['ref']}/credential", body, again=False)
     return row

@@ -59,6 +59,6 @@ def _refused(error: OAuthRefused) -> CliError:
     return CliError(f"Stint gave no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
 
 
-def give_up(wire: Wire, token: str) -> None:
-    """Make a token worthless. Raises CliError."""
+def revoke(wire: Wire, token: str) -> None:
+    """Revoke a token. Raises CliError."""
     wire.form("/oauth/revoke", token=token, client_id=CLIENT)

@@ -112,7 +112,7 @@ def _in_foreground() -> bool:
 
 
 @contextlib.contextmanager
-def taken_back_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def withdrawn_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Whoever stops this process before its command has begun leaves nothing behind that is approved later: TERM and HUP are
     an interrupt in here, and then each request that was handed in is withdrawn, or the grant that came of it ended.
     """
@@ -122,7 +122,7 @@ def taken_back_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str,
         yield lambda request: made.append(str(request["ref"]))
     except KeyboardInterrupt:
         for ref in made:
-            _take_back(shell, ref)
+            _withdraw(shell, ref)
         raise
     finally:
         for number, handler in before.items():
@@ -133,7 +133,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _take_back(shell: Shell, ref: str) -> None:
+def _withdraw(shell: Shell, ref: str) -> None:
     try:
         shell.wire.post(f"/requests/{ref}/withdraw")
     except CliError as error:

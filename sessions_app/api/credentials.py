@@ -71,7 +71,7 @@ class Credentials(Endpoint):
         return self.answer(FreshTokenShape, made, status=201)
 
     def revoke_token(self, owner: Identity, token_id: int) -> Response:
-        """Make a token worthless."""
+        """Revoke a token."""
         if not reads.tokens(owner).filter(pk=token_id).exists():
             raise NotFound("There is no such token.")
         revoke_token(token_id=token_id, actor=self.identity, now=clock.now())

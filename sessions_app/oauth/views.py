@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from accounts.operations.give_up_token import give_up_token
+from accounts.operations.revoke_presented_token import revoke_presented_token
 from broker.kernel import clock
 from broker.kernel.errors import NotFound
 from sessions_app.oauth.callers import caller_of
@@ -16,8 +16,8 @@ from sessions_app.oauth.device import device_token
 from sessions_app.oauth.exchange import exchange
 from sessions_app.oauth.forms import Form, OAuthError, answer, endpoint
 from sessions_app.oauth.metadata import DEVICE_CODE, TOKEN_EXCHANGE, server_metadata
-from sessions_app.operations.grants.give_up_http_token import give_up_http_token
 from sessions_app.operations.grants.issue_http_token import PREFIX
+from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.queries.introspection import introspection
 
 GRANT_TYPES: Mapping[str, Callable[[HttpRequest, Form], HttpResponse]] = {
@@ -50,9 +50,9 @@ def introspect(request: HttpRequest, form: Form) -> HttpResponse:
 
 @endpoint(per_minute=120)
 def revoke(_request: HttpRequest, form: Form) -> HttpResponse:
-    """Make a token worthless (RFC 7009). One that is not there is worthless already."""
+    """Revoke a token (RFC 7009). An unknown one gets the same answer."""
     text, now = form.need("token"), clock.now()
-    give_up = give_up_http_token if text.startswith(f"{PREFIX}_") else give_up_token
+    revoke_it = revoke_http_token if text.startswith(f"{PREFIX}_") else revoke_presented_token
     with contextlib.suppress(NotFound):
-        give_up(text=text, now=now)
+        revoke_it(text=text, now=now)
     return HttpResponse(headers={"Cache-Control": "no-store"})

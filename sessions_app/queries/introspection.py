@@ -14,7 +14,7 @@ _INACTIVE = {"active": False}
 
 
 def introspection(text: str, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    """Return what the token opens. Unknown, worthless and not for the reader are one answer: `{"active": false}`.
+    """Return what the token is good for. An unknown, a revoked and a hidden token get one answer: `{"active": false}`.
 
     One reads tokens of one's own and of one's machines; administrators, and whoever may see a grant, read more.
     """

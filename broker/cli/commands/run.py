@@ -14,7 +14,7 @@ from .. import credentials, granting
 from ..errors import Usage
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, Command, Pair, about_asking, waits
-from ..running import run_with, taken_back_when_interrupted
+from ..running import run_with, withdrawn_when_interrupted
 from ..shell import Shell, pass_shell
 from .ssh import asking
 
@@ -70,7 +70,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     # Before there is a grant, which would be left behind where there is no room for its files.
     folder = _folder(shell)
     try:
-        with taken_back_when_interrupted(shell) as made:
+        with withdrawn_when_interrupted(shell) as made:
             grant = granting.a_grant(shell, want, made=made)
 
             def prepare() -> dict[str, str]:

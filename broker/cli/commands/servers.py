@@ -94,14 +94,14 @@ def _expiry(seconds: Any) -> str:
 @click.option("--all", "everywhere", is_flag=True, help="At all servers.")
 @pass_shell
 def logout(shell: Shell, everywhere: bool) -> None:
-    """Sign out: the token becomes worthless at once, and is forgotten here."""
+    """Sign out: revoke the token, and delete it here."""
     stored = profiles.load(shell.env)
     chosen = stored.chosen(shell.profile)
     gone = list(stored.servers.values()) if everywhere else [chosen] if chosen else []
     if not gone:
         raise NotSignedIn
     for profile in gone:
-        problem = _give_up(shell, profile)
+        problem = _revoke(shell, profile)
         stored = stored.without(profile.name)
         profiles.save(stored, shell.env)
         if problem:
@@ -112,9 +112,9 @@ def logout(shell: Shell, everywhere: bool) -> None:
     shell.show({"signed_out": names}, lambda: screen.say(f"Signed out of {', '.join(names)}."))
 
 
-def _give_up(shell: Shell, profile: Profile) -> str:
+def _revoke(shell: Shell, profile: Profile) -> str:
     try:
-        oauth.give_up(Wire(profile.url, profile.token, ca_file=shell.ca_file), profile.token)
+        oauth.revoke(Wire(profile.url, profile.token, ca_file=shell.ca_file), profile.token)
     except NotSignedIn:
         return ""
     except CliError as error:

@@ -149,5 +149,5 @@ class IdentityToken(_Theirs):
 
     @described(None, status=204)
     def delete(self, request: Request, username: str, token_id: int) -> Response:
-        """Make a token of a machine worthless at once."""
+        """Revoke a token of a machine."""
         return self.revoke_token(self.theirs(username), token_id)

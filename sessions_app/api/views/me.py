@@ -86,7 +86,7 @@ class MyToken(Credentials):
 
     @described(None, status=204)
     def delete(self, request: Request, token_id: int) -> Response:
-        """Make one of your tokens worthless at once."""
+        """Revoke one of your tokens."""
         return self.revoke_token(self.identity, token_id)
 
 

@@ -230,7 +230,7 @@ def _in_database(there: Server, roles: Mapping[int, str], *, triggers: bool) -> 
         for oid, privilege, type_, identity, grantee in there.rows_by_names(_GIVEN, values):
             yield Thing(
                 database, f"{roles[oid]} gave {privilege} on {type_} {identity} to {grantee}",
-                _take_back(roles[oid], privilege, type_, identity, grantee),
+                _revoke_one(roles[oid], privilege, type_, identity, grantee),
             )  # fmt: skip
         for later in defaults(there, list(roles)):
             if later.owner_oid in roles:
@@ -246,6 +246,6 @@ def _in_database(there: Server, roles: Mapping[int, str], *, triggers: bool) -> 
             yield Thing(database, f"trigger {name} on {identity} ({digest})", fix)
 
 
-def _take_back(grantor: str, privilege: str, type_: str, identity: str, grantee: str) -> str:
+def _revoke_one(grantor: str, privilege: str, type_: str, identity: str, grantee: str) -> str:
     role = sql.Identifier(grantor).as_string()
     return f"SET ROLE {role}; REVOKE {privilege} ON {grant_word(type_)} {identity} FROM {grantee_word(grantee)} CASCADE; RESET ROLE;"

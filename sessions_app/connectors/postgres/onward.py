@@ -67,7 +67,7 @@ JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.
 """
 
 
-def take_back(there: Server, oids: Sequence[int]) -> list[str]:
+def revoke_onward(there: Server, oids: Sequence[int]) -> list[str]:
     """Undo in one database what the roles left on what is not theirs, and what they gave of what is; return it in words.
 
     Has to come before what they own is given away: only the owner's privileges are enough for it. Raises ConnectorError.
@@ -140,7 +140,7 @@ def _rested_on(
     )
 
 
-def take_back_memberships(server: Server, oids: Sequence[int]) -> list[str]:
+def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
     """Revoke the memberships that the roles gave. Raises ConnectorError that says what an administrator has to run."""
     done = []
     for role, member in server.rows_by_names(_MEMBERSHIPS, {"oids": list(oids)}):

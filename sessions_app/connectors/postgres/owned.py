@@ -14,8 +14,8 @@ from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError, Json
 from sessions_app.connectors.postgres.connection import Budget, Server, connected, repeated
+from sessions_app.connectors.postgres.onward import revoke_onward
 from sessions_app.connectors.postgres.parameters import parameters_of
-from sessions_app.connectors.postgres.taken_back import take_back
 
 # Databases and other shared objects have number 0; any database will do for these.
 _DEPENDENCIES: LiteralString = """
@@ -35,7 +35,7 @@ def clean_databases(
 ) -> dict[str, Json]:
     """Give away what the roles own and take back what they were granted; return each database's answer.
 
-    What the roles gave to others is taken back before, and told as `taken_back`. Raises ConnectorError that names the databases
+    What the roles gave to others is taken back before, and told as `onward_revoked`. Raises ConnectorError that names the databases
     in which it could not be done, after all others are done.
     """
     answers: dict[str, Json] = {}
@@ -47,7 +47,7 @@ def clean_databases(
             continue
         try:
             if taken := _clean(server, database, connectable, roles, oids, owned, budget):
-                answers[name] = {"owned": owned, "granted": granted, "taken_back": taken}
+                answers[name] = {"owned": owned, "granted": granted, "onward_revoked": taken}
         except ConnectorError as error:
             failed.append(error)
     if failed:
@@ -87,7 +87,7 @@ def _clean_there(
     # Kept whether or not the rest can be given away: once somebody else has it, nothing tells that a holder had handed it on.
     with there.transaction():
         there.run(limit)
-        taken = take_back(there, oids)
+        taken = revoke_onward(there, oids)
     with there.transaction():
         there.run(limit)
         _give_away(there, roles, owned)

@@ -30,10 +30,10 @@ from sessions_app.connectors.postgres.connection import (
 from sessions_app.connectors.postgres.facts import RoleFacts, grant_roles, left_of
 from sessions_app.connectors.postgres.handed import appeared, complaint
 from sessions_app.connectors.postgres.names import role_names
+from sessions_app.connectors.postgres.onward import revoke_onward_memberships
 from sessions_app.connectors.postgres.owned import clean_databases
 from sessions_app.connectors.postgres.prepared import roll_back_prepared
 from sessions_app.connectors.postgres.slots import drop_slots, held_slots
-from sessions_app.connectors.postgres.taken_back import take_back_memberships
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
@@ -128,8 +128,8 @@ def _unmake(work: _Work) -> None:
         work.detail["backends_ended"] = work.ended
     with work.step("memberships"):
         work.detail["memberships_revoked"] = _leave_roles(work)
-        given = take_back_memberships(work.server, work.oids)
-        work.detail["memberships_taken_back"] = [*given]
+        given = revoke_onward_memberships(work.server, work.oids)
+        work.detail["onward_memberships_revoked"] = [*given]
     if kept_login is not None:
         raise kept_login
     with work.step("prepared"):

@@ -40,7 +40,7 @@ from sessions_app.operations.catalogue.publish_command_set import NotFitToPublis
 from sessions_app.operations.catalogue.save_draft import write_draft
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import why_not_start
-from sessions_app.operations.identities.take_back_given import take_back_given
+from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
 from sessions_app.operations.notifications.webhook_endpoint import (
     check_address,
     endpoint_data,
@@ -569,7 +569,7 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     """Take one thing out of use; what was granted by it ends."""
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
-    taken = take_back_given(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
+    taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []
     for grant in removal.grants_of(row).before_end():
         if grant.ref not in plan.ending:

@@ -11,7 +11,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.catalogue.catalogue_plan import Plan, note
-from sessions_app.operations.identities.take_back_given import take_back_given
+from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import digest_of
 from sessions_app.policy.trust import TrustPolicyDocument
@@ -20,8 +20,8 @@ from sessions_app.policy.trust import TrustPolicyDocument
 def write_trust_policy(
     *, document: TrustPolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime
 ) -> None:
-    """Write the row and the entry where the document says something else than the row; what the row gave before is
-    worthless then. Call it within ``one_change``. Raises DocumentError when it would speak as a person.
+    """Write the row and the entry where the document differs from the row, and revoke what the row issued before. Call
+    it within ``one_change``. Raises DocumentError when it would speak as a person.
     """
     identity = Identity.objects.filter(username=canonical_username(document.speaks_as)).first()
     if identity is None or identity.is_person:
@@ -32,7 +32,7 @@ def write_trust_policy(
     if row and live and row.digest == digest_of(data):
         return
     before = row.document if row and live else None
-    taken = take_back_given(policy=row, actor=actor, now=now) if row else 0
+    taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if row else 0
     row = row or TrustPolicy(name=document.name, version=0, created_at=now)
     row.version += 1
     row.summary, row.issuer, row.identity = document.summary, document.issuer, identity

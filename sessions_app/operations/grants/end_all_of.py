@@ -52,7 +52,7 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
             end_grant(grant_id=grant.pk, actor=actor, reason=reason, now=now, note=note) for grant in locked
         ]
         record_end(
-            event=Event.IDENTITY_ALL_ENDED, actor=actor_of(actor), object_type="identity", object_ref=holder.username,
+            event=Event.IDENTITY_GRANTS_ENDED, actor=actor_of(actor), object_type="identity", object_ref=holder.username,
             now=now, data={"grants": [grant.ref for grant in locked if grant.state != GrantState.REVOKING],
                            "note": recordable(note.strip())},
         )  # fmt: skip

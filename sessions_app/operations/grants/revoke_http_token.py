@@ -1,4 +1,4 @@
-"""Whoever has the token of a grant makes it worthless (RFC 7009). The grant goes on."""
+"""Revoke the token of a grant by its text (RFC 7009). The grant goes on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import GrantCredential
 
 
-def give_up_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
-    """Revoke the grant's token with this text; to know it is all the proof that is needed. Raises NotFound."""
+def revoke_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
+    """Revoke the token with this text. Knowing the text is the only authorization. Raises NotFound."""
     with transaction.atomic():
         live = GrantCredential.objects.select_for_update(of=("self",)).select_related("grant__holder")
         found = live.filter(digest=token_digest(text), revoked_at__isnull=True).first()
@@ -24,7 +24,7 @@ def give_up_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
         found.revoked_at = now
         found.save(update_fields=["revoked_at"])
         record_end(
-            event=Event.CREDENTIAL_GIVEN_UP, actor=actor_of(found.grant.holder), object_type="grant",
+            event=Event.CREDENTIAL_REVOKED, actor=actor_of(found.grant.holder), object_type="grant",
             object_ref=found.grant.ref, now=now, data={},
         )  # fmt: skip
     return found

@@ -112,7 +112,7 @@ def _given(
         active = Identity.objects.active().filter(pk=policy.identity_id).exclude(kind="person")
         machine = active.select_for_update(no_key=True, of=("self",)).first()
         why = "" if machine is not None else f"{policy.name}: the machine is disabled"
-        # So is what lets it in: whoever changes it meanwhile makes worthless what it gave until then, and no more.
+        # So is the policy: a change of it meanwhile revokes what was issued until then, and nothing later.
         same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
         if not why and not same.select_for_update(no_key=True).exists():
             why = f"{policy.name}: changed meanwhile"

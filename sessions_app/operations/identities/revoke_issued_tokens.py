@@ -1,4 +1,4 @@
-"""Make worthless what a trust policy gave."""
+"""Revoke the tokens that a trust policy issued."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sessions_app.models import TrustPolicy
 from sessions_app.queries.given import live_given
 
 
-def take_back_given(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
-    """Revoke every live token that machines got by the trust policy, and return how many. Call it in the transaction that
-    changes the policy.
+def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
+    """Revoke every live token that machines got through the trust policy, and return how many. Call it in the transaction
+    that changes the policy.
     """
     # First, so that an exchange at this moment is over, and its token seen, or finds the policy changed.
     TrustPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)

@@ -142,7 +142,7 @@ def _give_up(notice: Notice, why: str, now: dt.datetime) -> None:
 
 def _was_told_of(person: Identity, now: dt.datetime) -> bool:
     """Whether administrators know already, or are those who can't be mailed to of that."""
-    lately = Notice.objects.filter(event=Event.IDENTITY_NOT_MAILED, created_at__gt=now - TOLD_AGAIN)
+    lately = Notice.objects.filter(event=Event.IDENTITY_MAIL_FAILED, created_at__gt=now - TOLD_AGAIN)
     return lately.filter(path=_page(person)).exists()
 
 
@@ -150,11 +150,11 @@ def _tell_administrators(notice: Notice, why: str, now: dt.datetime) -> None:
     person = notice.identity
     administrators = list(Identity.objects.active().filter(is_superuser=True))
     record(
-        event=Event.IDENTITY_NOT_MAILED, actor=MAILER, object_type="identity", object_ref=person.username, now=now,
+        event=Event.IDENTITY_MAIL_FAILED, actor=MAILER, object_type="identity", object_ref=person.username, now=now,
         data={"attempts": notice.attempts, "error": why, "told": sorted(one.username for one in administrators)},
     )  # fmt: skip
     tell(
-        people=administrators, event=Event.IDENTITY_NOT_MAILED, now=now, path=_page(person),
+        people=administrators, event=Event.IDENTITY_MAIL_FAILED, now=now, path=_page(person),
         subject=f"Mail to {person} can't be delivered",
         body=f"{why}\nThe notice stands in the page. Check the address of {person} and the mail server.",
     )  # fmt: skip

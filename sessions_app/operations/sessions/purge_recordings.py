@@ -102,16 +102,16 @@ def _delete(run: CommandRun, folder: Path) -> bool:
 
 def _warn(now: dt.datetime) -> None:
     trouble = recordings_trouble(kept_bytes(CommandRun.objects.all()))
-    told = Notice.objects.filter(event=Event.RECORDING_NEARLY_FULL.value, created_at__gt=now - AGAIN)
+    told = Notice.objects.filter(event=Event.RECORDING_STORAGE_LOW.value, created_at__gt=now - AGAIN)
     if not trouble or told.exists():
         return
     administrators = Identity.objects.filter(is_superuser=True, is_active=True)
     with transaction.atomic():
         tell(
-            people=administrators, event=Event.RECORDING_NEARLY_FULL, subject="Little room is left for recordings",
+            people=administrators, event=Event.RECORDING_STORAGE_LOW, subject="Little room is left for recordings",
             body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
         )  # fmt: skip
         record(
-            event=Event.RECORDING_NEARLY_FULL, actor=FINDER, object_type="system", object_ref="recordings", now=now,
+            event=Event.RECORDING_STORAGE_LOW, actor=FINDER, object_type="system", object_ref="recordings", now=now,
             data={"why": trouble},
         )  # fmt: skip

@@ -212,14 +212,14 @@ def _note(target: Target, found: Sequence[Found], now: dt.datetime) -> None:
                 Drift.objects.create(
                     target=target, kind=one.kind, mark=one.mark, grant_ref=one.grant_ref, detail=one.detail, seen_at=now
                 )  # fmt: skip
-                _record(Event.DRIFT_SEEN, target, one.kind, one.grant_ref, one.detail, now)
+                _record(Event.DRIFT_DETECTED, target, one.kind, one.grant_ref, one.detail, now)
         for gone in known.values():
             _gone(gone, target, now)
 
 
 def _gone(drift: Drift, target: Target, now: dt.datetime) -> None:
     if Drift.objects.filter(pk=drift.pk, gone_at__isnull=True).update(gone_at=now, error=""):
-        _record(Event.DRIFT_GONE, target, drift.kind, drift.grant_ref, drift.detail, now)
+        _record(Event.DRIFT_RESOLVED, target, drift.kind, drift.grant_ref, drift.detail, now)
 
 
 def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str, now: dt.datetime) -> None:

@@ -97,7 +97,7 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say what becomes worthless when a trust policy is removed; with ``confirm`` remove it."""
+    """Show which tokens the removal of a trust policy revokes; with ``confirm`` remove it."""
     given = reads.count_given(_administered(request, name), clock.now())
     removal = Removal(
         "trust-policies", "trust policy", "Nobody is let in by it any more.", "trust_policy_edit", "trust_policies",

@@ -70,8 +70,8 @@ def group_names(text: str) -> list[str]:
     if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
         raise InvalidInput(
             f"{wrong[0][:100]} can't be the name of a group.",
-            hint="Use small letters, digits, hyphens and underlines, like on-call.",
-            fields={"groups": ["Small letters, digits, hyphens and underlines."]},
+            hint="Use lowercase letters, digits, hyphens and underscores, like on-call.",
+            fields={"groups": ["Lowercase letters, digits, hyphens and underscores."]},
         )
     return names
 

@@ -282,7 +282,7 @@ _ACTS: dict[str, Act] = {
         f"recovered a recording{_on(data)} under {ref}: its gateway was lost"
     ),
     Event.RECORDING_PURGED: _purged,
-    Event.RECORDING_NEARLY_FULL: lambda ref, data: f"found little room left for {ref}{_why(data, 'why')}",
+    Event.RECORDING_STORAGE_LOW: lambda ref, data: f"found little room left for {ref}{_why(data, 'why')}",
     Event.COMMAND_OBSERVED: lambda ref, data: (
         f"ran {_statement(data)}{_on(data)} under {ref}, as the target tells"
     ),
@@ -293,9 +293,9 @@ _ACTS: dict[str, Act] = {
     ),
     Event.LEASE_PREPARED: lambda ref, data: f"made access{_on(data)} for {ref}",
     Event.CREDENTIAL_ISSUED: lambda ref, data: f"took a credential{_on(data)} for {ref}",
-    Event.CREDENTIAL_GIVEN_UP: "made the token of {ref} worthless",
-    Event.DRIFT_SEEN: lambda ref, data: f"found {_drift(data)}{_on(data)} in {ref}",
-    Event.DRIFT_GONE: lambda ref, data: f"found{_on(data)} in {ref} right again{_why(data, 'grant')}",
+    Event.CREDENTIAL_REVOKED: "revoked the token of {ref}",
+    Event.DRIFT_DETECTED: lambda ref, data: f"found {_drift(data)}{_on(data)} in {ref}",
+    Event.DRIFT_RESOLVED: lambda ref, data: f"found{_on(data)} in {ref} right again{_why(data, 'grant')}",
     Event.LEASE_GONE: lambda ref, data: f"read back{_on(data) or ' a target'} that nothing of {ref} is left",
     Event.LEASE_FAILING: lambda ref, data: f"could not read back{_on(data)} for {ref}{_why(data, 'error')}",
     Event.BREAKGLASS_STARTED: lambda ref, data: (
@@ -327,7 +327,7 @@ _ACTS: dict[str, Act] = {
         f"disabled {ref}; {_many(data.get('grants_ended', 0), 'grant')} ended"
     ),
     Event.IDENTITY_ENABLED: "enabled {ref} again",
-    Event.IDENTITY_ALL_ENDED: lambda ref, data: (
+    Event.IDENTITY_GRANTS_ENDED: lambda ref, data: (
         f"ended all that {ref} held: {', '.join(map(str, data.get('grants') or [])) or 'nothing new'}"
     ),
     Event.IDENTITY_KEY_ADDED: lambda ref, data: f"registered a key of {ref}{_why(data, 'fingerprint')}",
@@ -342,7 +342,7 @@ _ACTS: dict[str, Act] = {
     Event.IDENTITY_TOKEN_REFUSED: lambda _ref, data: (
         f"refused a token{_times(data) or _from(data)}{_why({'w': ', '.join(map(str, data.get('unmet') or []))}, 'w')}"
     ),
-    Event.IDENTITY_DEVICE_ALLOWED: lambda _ref, data: (
+    Event.IDENTITY_DEVICE_AUTHORIZED: lambda _ref, data: (
         f"let {data.get('client') or 'a program'} act as them{_from(data)}"
     ),
     Event.IDENTITY_DEVICE_DENIED: lambda _ref, data: (
@@ -351,7 +351,7 @@ _ACTS: dict[str, Act] = {
     Event.RECORD_RESTORED: lambda _ref, data: (
         f"went on with a restored database that lacks {data.get('lost', 'some')} entries{_why(data, 'reason')}"
     ),
-    Event.IDENTITY_NOT_MAILED: lambda ref, data: (
+    Event.IDENTITY_MAIL_FAILED: lambda ref, data: (
         f"could not deliver mail to {ref}{f': {error}' if (error := data.get('error')) else ''}"
     ),
     Event.IDENTITY_FACTOR_ADDED: lambda ref, data: f"added {_factor(data)} to the sign-in of {ref}",
@@ -411,7 +411,7 @@ _ACTS: dict[str, Act] = {
     Event.RECORD_VERIFIED: _verified,
     Event.RECORD_BROKEN: _broken,
     Event.RECORD_EXPORTED: lambda _ref, data: f"exported the record to {data.get('file', 'a file')}",
-    Event.RECORD_LEFT_OUT: lambda _ref, data: (
+    Event.RECORD_ENTRY_REPLACED: lambda _ref, data: (
         f"could not append an entry that had been kept aside{_why(data, 'event')}{_why(data, 'object_ref')}{_why(data, 'why')}"
     ),
     Event.RECORD_KEY_CREATED: "made the key that signs checkpoints of the record",

@@ -24,7 +24,7 @@ def decide(world, codes, who=None, *, allow=True):
 
 def test_a_yes_is_recorded_with_what_it_is_for_and_makes_no_token_yet(world):
     decide(world, start(world, scopes=["read"]))
-    entry = last("identity.device_allowed", "alice")
+    entry = last("identity.device_authorized", "alice")
     assert (entry.actor, entry.data) == (
         "alice",
         {"client": "stint-cli", "scopes": ["read"], "from": "192.0.2.7"},

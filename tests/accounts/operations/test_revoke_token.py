@@ -21,7 +21,7 @@ def token(world):
 
 
 @pytest.mark.parametrize("who", ["robot", "alice", "admin"])
-def test_itself_its_owner_and_an_administrator_make_a_token_worthless(world, token, who):
+def test_itself_its_owner_and_an_administrator_revoke_a_token(world, token, who):
     revoked = revoke_token(token_id=token.pk, actor=getattr(world, who), now=world.now)
     assert not revoked.is_valid(world.now)
     entry = last("identity.token_revoked", "robot")

@@ -111,7 +111,7 @@ def test_an_entry_that_can_not_be_one_is_told_and_holds_up_nothing_behind_it(sti
     assert catch_up(clock.now()) == 10
     assert not AuditBacklog.objects.exists()
     assert AuditEntry.objects.filter(object_ref="GR-NEXT").count() == 5
-    told = AuditEntry.objects.filter(event="record.left_out").order_by("seq")
+    told = AuditEntry.objects.filter(event="record.entry_replaced").order_by("seq")
     assert [entry.data["object_ref"] for entry in told] == ["GR-ODD"] * 5
     assert "grant.unheard_of" in told[0].data["why"]
     assert "rm -rf / [private key" in told[0].data["data"]

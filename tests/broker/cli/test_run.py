@@ -238,7 +238,7 @@ def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(wi
 
 @pytest.fixture
 def short(laptops):
-    """Alice's machine with a token of its own in a file; ``renew`` makes it worthless, and writes another one if wanted."""
+    """Alice's machine with a token of its own in a file; ``renew`` revokes it, and writes another one if wanted."""
     from accounts.models import APIToken
     from accounts.operations.create_token import create_token
     from broker.kernel import clock

@@ -46,7 +46,7 @@ def test_a_person_signs_in_by_a_code_and_out_again(laptops, laptop):
     assert stored["token"] not in kept.read_text()
     assert laptop.fails("whoami")[0] == 3
     laptop.env.update(STINT_URL=laptops.url, STINT_TOKEN=stored["token"])
-    assert laptop.fails("whoami")[0] == 3, "the token is worthless at the server, too"
+    assert laptop.fails("whoami")[0] == 3, "the token is revoked at the server, too"
 
 
 def test_a_refusal_in_the_browser_ends_the_login(laptops, laptop):

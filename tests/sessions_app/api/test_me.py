@@ -76,7 +76,7 @@ def test_anothers_key_is_not_among_ones_own(api, who):
 # Tokens
 
 
-def test_a_token_is_shown_once_works_and_is_worthless_after_it_was_revoked(api, world):
+def test_a_token_is_shown_once_works_and_is_refused_after_it_was_revoked(api, world):
     made = api("alice").post("/me/tokens", TOKEN)
     assert made.status_code == 201, made.body
     fresh = Caller(world.alice, made.body["token"])

@@ -16,8 +16,8 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
 )
-from sessions_app.operations.grants.give_up_http_token import give_up_http_token
 from sessions_app.operations.grants.issue_http_token import issue_http_token
+from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.acts import after
 from tests.support.api_site import add_site, grant_on_site
 
@@ -312,7 +312,7 @@ def test_the_end_of_a_token_is_announced_as_its_grant_and_its_use_is_not(live_wo
     sql("UPDATE sessions_app_grantcredential SET session_id = NULL WHERE id = %s", made.pk)
     assert list(app_connection.notifies(timeout=0.1)) == []
     _, text = issue_http_token(grant_id=grant.pk, actor=live_world.alice, now=live_world.now)
-    give_up_http_token(text=text, now=live_world.now)
+    revoke_http_token(text=text, now=live_world.now)
     heard = [note.payload for note in app_connection.notifies(timeout=2, stop_after=2)]
     assert heard == [str(grant.pk)] * 2
 

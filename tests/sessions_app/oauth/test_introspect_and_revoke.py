@@ -63,7 +63,7 @@ def test_a_stranger_asks_about_nothing(oauth, world):
         assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="Stint"')
 
 
-def test_whoever_has_a_token_makes_it_worthless_and_hears_the_same_for_any_other(oauth, world):
+def test_whoever_has_a_token_revokes_it_and_hears_the_same_for_any_other(oauth, world):
     mine = token_for(world.alice, world.now)
     for _ in range(2):
         answer = oauth("revoke", token=mine, token_type_hint="access_token")

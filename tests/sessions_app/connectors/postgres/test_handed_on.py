@@ -107,7 +107,9 @@ def test_a_membership_that_was_given_on_is_taken_back_or_told(shop):
         if shop.major >= 16:
             ends_after(shop, given, 'REVOKE "treasure" FROM "bystander" GRANTED BY "worker";')
         else:
-            assert given.revoke().detail["memberships_taken_back"] == ["bystander as a member of treasure"]
+            assert given.revoke().detail["onward_memberships_revoked"] == [
+                "bystander as a member of treasure"
+            ]
         assert shop.admin("SELECT pg_has_role('bystander', 'treasure', 'MEMBER')") == [(False,)]
     finally:
         shop.admin("DROP ROLE treasure")
@@ -165,7 +167,7 @@ def test_a_trigger_with_a_function_of_the_holders_is_undone(shop):
     assert triggers(shop) == ["spy"]
     evidence = given.revoke()
     assert evidence.gone
-    assert evidence.detail["databases"]["shop"]["taken_back"] == ["function room.spy()"]
+    assert evidence.detail["databases"]["shop"]["onward_revoked"] == ["function room.spy()"]
     assert triggers(shop) == []
     assert shop.admin("SELECT count(*) FROM pg_proc WHERE proname = 'spy'") == [(0,)]
 
@@ -226,7 +228,7 @@ def test_a_key_that_keeps_others_from_deleting_is_undone(shop):
         shop.admin("DELETE FROM app.orders WHERE id = 1")
     evidence = given.revoke()
     assert evidence.gone
-    assert evidence.detail["databases"]["shop"]["taken_back"] == [
+    assert evidence.detail["databases"]["shop"]["onward_revoked"] == [
         "foreign key hostage_id_fkey of room.hostage"
     ]
     assert shop.admin(
@@ -250,7 +252,7 @@ def test_what_a_holder_gave_of_what_is_theirs_is_taken_back(shop):
     assert may_read(shop, "bystander", "room.copy")
     evidence = given.revoke()
     assert evidence.gone
-    assert "privileges of public on 1 × table" in evidence.detail["databases"]["shop"]["taken_back"]
+    assert "privileges of public on 1 × table" in evidence.detail["databases"]["shop"]["onward_revoked"]
     assert not may_read(shop, "bystander", "room.copy")
     assert shop.admin("SELECT has_column_privilege('bystander', 'room.copy', 'id', 'UPDATE')") == [(False,)]
     assert shop.admin("SELECT has_sequence_privilege('bystander', 'room.count', 'USAGE')") == [(False,)]
@@ -273,7 +275,7 @@ def test_a_hundred_things_that_were_given_away_are_taken_back_together(shop):
          " EXECUTE format('GRANT ALL ON LARGE OBJECT %s TO PUBLIC, bystander', o); END LOOP; END $$")  # fmt: skip
     evidence = given.revoke()
     assert evidence.gone
-    assert evidence.detail["databases"]["shop"]["taken_back"] == [
+    assert evidence.detail["databases"]["shop"]["onward_revoked"] == [
         "privileges of bystander on 1200 × large object", "privileges of public on 1200 × large object",
     ]  # fmt: skip
     assert shop.admin("SELECT count(*) FROM pg_largeobject_metadata WHERE lomacl::text ~ 'bystander'") == [

@@ -62,7 +62,7 @@ def test_a_function_opens_to_nobody_what_its_maker_copied(shop):
     assert len(as_passer(shop, "SELECT * FROM room.door()")) == 2
     evidence = given.revoke()
     assert evidence.gone
-    assert "function room.door()" in evidence.detail["databases"]["shop"]["taken_back"]
+    assert "function room.door()" in evidence.detail["databases"]["shop"]["onward_revoked"]
     with pytest.raises(psycopg.Error):
         as_passer(shop, "SELECT * FROM room.door()")
     assert shop.admin("SELECT count(*) FROM room.copy") == [(2,)]

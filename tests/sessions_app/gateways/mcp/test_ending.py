@@ -19,7 +19,7 @@ from sessions_app.gateways.mcp.asked import BODY_S
 from sessions_app.models import CommandRun, EndReason, Grant, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.grants.give_up_http_token import give_up_http_token
+from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.acts import Started, last
 from tests.support.gateway import eventually
 from tests.support.mcp_place import now
@@ -160,7 +160,7 @@ def replace_it(grant, world, _text):
 
 
 def give_it_up(_grant, _world, text):
-    give_up_http_token(text=text, now=now())
+    revoke_http_token(text=text, now=now())
 
 
 @pytest.mark.parametrize("end", [replace_it, give_it_up])

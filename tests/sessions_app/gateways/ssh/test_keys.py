@@ -12,7 +12,7 @@ from tests.support.gateway import eventually, on_target
 from tests.support.pace import allow
 
 
-def take_back_key(place) -> None:
+def revoke_key(place) -> None:
     """Alice takes her key back; the next time she needs one, she makes another."""
     from accounts.models import SSHPublicKey
     from accounts.operations.remove_ssh_key import remove_ssh_key
@@ -27,7 +27,7 @@ def take_back_key(place) -> None:
 def test_a_removed_key_cuts_what_runs(place):
     place.grant()
     with place.running("nohup") as (client, tag):
-        take_back_key(place)
+        revoke_key(place)
         eventually(lambda: not on_target(tag), within=3)
         assert client.wait(allow(3)) == 255
         assert b"the key that you came with was removed" in client.stderr.read()

@@ -27,7 +27,7 @@ def test_an_approver_revokes_all_that_somebody_holds_and_they_stay_enabled(world
     assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
     world.alice.refresh_from_db()
     assert world.alice.is_active
-    entry = last("identity.all_ended", "alice")
+    entry = last("identity.grants_ended", "alice")
     assert entry.data == {"grants": [running.ref, coming.ref], "note": "Laptop lost"}
     assert entry.actor == "bob"
     assert intact()
@@ -50,7 +50,7 @@ def test_it_cuts_what_was_let_finish(world):
     end_all(world, world.alice, world.bob)
     grant.refresh_from_db()
     assert grant.finish_until == world.now
-    assert last("identity.all_ended", "alice").data["grants"] == []
+    assert last("identity.grants_ended", "alice").data["grants"] == []
 
 
 def test_who_may_end_nothing_of_it_ends_nothing_and_is_told_no_more(world):
@@ -62,7 +62,7 @@ def test_who_may_end_nothing_of_it_ends_nothing_and_is_told_no_more(world):
         end_all_of(identity_id=999_999, actor=world.admin, now=world.now)
     grant.refresh_from_db()
     assert grant.state == "active"
-    assert "identity.all_ended" not in events("alice")
+    assert "identity.grants_ended" not in events("alice")
 
 
 def test_a_note_that_can_not_be_kept_ends_nothing(world):

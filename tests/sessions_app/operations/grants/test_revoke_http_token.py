@@ -6,20 +6,20 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import GrantState
-from sessions_app.operations.grants.give_up_http_token import give_up_http_token
 from sessions_app.operations.grants.issue_http_token import issue_http_token
+from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.acts import last
 from tests.support.api_site import add_site, grant_on_site
 
 
-def test_whoever_has_it_makes_it_worthless_once_and_the_grant_goes_on(world):
+def test_whoever_has_it_revokes_it_once_and_the_grant_goes_on(world):
     add_site(world)
     grant = grant_on_site(world)
     made, text = issue_http_token(grant_id=grant.pk, actor=world.alice, now=world.now)
-    assert give_up_http_token(text=text, now=world.now).pk == made.pk
-    assert last("credential.given_up", grant.ref).actor == "alice"
+    assert revoke_http_token(text=text, now=world.now).pk == made.pk
+    assert last("credential.revoked", grant.ref).actor == "alice"
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
     for again in (text, "sgt_nothing"):
         with pytest.raises(NotFound):
-            give_up_http_token(text=again, now=world.now)
+            revoke_http_token(text=again, now=world.now)

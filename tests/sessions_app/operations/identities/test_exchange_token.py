@@ -175,7 +175,7 @@ def test_neither_token_is_in_the_record(world, issuer, trust):
         assert not AuditEntry.objects.filter(body__contains=secret).exists()
 
 
-def test_what_a_trust_policy_gave_is_worthless_when_it_is_changed_or_removed(world, issuer, trust):
+def test_what_a_trust_policy_issued_is_revoked_when_it_is_changed_or_removed(world, issuer, trust):
     first = exchange(world, issuer.sign(issuer.github(world.now)))
     trust(lifetime="5m")
     assert valid_token(first.text, world.now) is None

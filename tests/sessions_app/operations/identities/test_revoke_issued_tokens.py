@@ -1,4 +1,4 @@
-"""Making worthless what a trust policy gave."""
+"""Revoking the tokens that a trust policy issued."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accounts.queries import valid_token
 from broker.audit.models import AuditEntry
 from broker.kernel.crypto import new_token, token_digest
 from sessions_app.models import TrustPolicy
-from sessions_app.operations.identities.take_back_given import take_back_given
+from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
 from tests.support.acts import Started, after, change, wait_for_waiters
 from tests.support.issuer import trust_file
 from tests.support.world import SETUP
@@ -38,10 +38,10 @@ def is_good(text: str, now: dt.datetime) -> bool:
     return valid_token(text, now) is not None
 
 
-def test_every_token_that_it_gave_is_worthless_at_once(world):
+def test_every_token_that_it_issued_is_revoked_at_once(world):
     made, texts = policy(world), [given(world), given(world)]
     assert all(is_good(text, world.now) for text in texts)
-    assert take_back_given(policy=made, actor=SETUP, now=world.now) == 2
+    assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 2
     assert not any(is_good(text, world.now) for text in texts)
     assert set(APIToken.objects.values_list("revoked_at", flat=True)) == {world.now}
     entries = AuditEntry.objects.filter(event="identity.token_revoked", object_ref="deployer").order_by("seq")
@@ -58,16 +58,16 @@ def test_what_others_gave_and_what_is_the_machines_own_stays_good(world):
         given(world, to=world.robot),
         given(world, workflow=""),
     ]
-    assert take_back_given(policy=made, actor=SETUP, now=world.now) == 0
+    assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 0
     assert all(is_good(text, world.now) for text in others)
 
 
 def test_what_is_over_already_keeps_the_time_at_which_it_was(world):
     made, before = policy(world), after(world, minutes=-1)
     given(world, revoked_at=before)
-    assert take_back_given(policy=made, actor=SETUP, now=world.now) == 0
+    assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 0
     given(world)
-    assert take_back_given(policy=made, actor=SETUP, now=after(world, minutes=10)) == 0
+    assert revoke_issued_tokens(policy=made, actor=SETUP, now=after(world, minutes=10)) == 0
     assert set(APIToken.objects.values_list("revoked_at", flat=True)) == {before, None}
 
 
@@ -86,4 +86,4 @@ def test_it_waits_for_an_exchange_under_way_and_takes_back_what_that_gave(live_w
 
 def _taken(made: TrustPolicy, now: dt.datetime) -> int:
     with transaction.atomic():
-        return take_back_given(policy=made, actor=SETUP, now=now)
+        return revoke_issued_tokens(policy=made, actor=SETUP, now=now)

@@ -129,10 +129,10 @@ def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
         notice.refresh_from_db()
         assert (notice.mailed_at, notice.next_attempt_at, notice.given_up_at) == (None, None, world.now)
         assert notice.last_error
-        told = Notice.objects.get(identity=world.admin, event="identity.not_mailed")
+        told = Notice.objects.get(identity=world.admin, event="identity.mail_failed")
         assert (told.subject, told.path) == ("Mail to Bob can't be delivered", "/people/bob/")
         assert notice.last_error in told.body
-        assert events("bob")[-1] == "identity.not_mailed"
+        assert events("bob")[-1] == "identity.mail_failed"
         assert not any("x@example.com" in each or "bob@" in each for each in server.took)
 
 
@@ -147,7 +147,7 @@ def test_administrators_are_told_once_a_day_of_a_person_who_can_not_be_mailed_to
         server.refuses["admin@example.com"] = "550 5.1.1 unknown"
         for _ in range(3):
             send_notices(now=lambda: world.now)
-    told = Notice.objects.filter(event="identity.not_mailed", identity=world.admin)
+    told = Notice.objects.filter(event="identity.mail_failed", identity=world.admin)
     # Of themselves as well: that they can't be mailed to is in the page alone.
     assert sorted(told.values_list("path", flat=True)) == ["/people/admin/", "/people/bob/", "/people/dora/"]
     assert not mail_is_due(now=after(world, days=9))

@@ -77,11 +77,11 @@ def test_a_machine_without_the_recordings_purges_nothing(world, folder, recorded
 def test_administrators_are_told_once_a_day_before_recordings_are_full(world, folder, recorded, settings):
     settings.RECORDINGS_BYTES = 1300
     purge_recordings(folder=folder, now=world.now)
-    assert not Notice.objects.filter(event="recording.nearly_full").exists()
+    assert not Notice.objects.filter(event="recording.storage_low").exists()
     settings.RECORDINGS_BYTES = 1200
     for hours in (0, 1, 25):
         purge_recordings(folder=folder, now=world.now + dt.timedelta(hours=hours))
-    told = Notice.objects.filter(event="recording.nearly_full")
+    told = Notice.objects.filter(event="recording.storage_low")
     assert [notice.identity for notice in told] == [world.admin, world.admin]
     assert "raise STINT_RECORDINGS_MIB" in told[0].body
 

@@ -54,12 +54,12 @@ def test_what_somebody_removed_is_told_and_made_again(world, grant, making):
     del making.left[WEB_1, grant.mark]
     reconcile(world)
     assert drift() == [("missing", "web-1", grant.ref)]
-    assert last("drift.seen").data["drift"] == "missing"
+    assert last("drift.detected").data["drift"] == "missing"
     prepare(grant, world.now)
     assert (WEB_1, grant.mark) in making.left
     reconcile(world)
     assert drift() == []
-    assert events().count("drift.gone") == 1
+    assert events().count("drift.resolved") == 1
 
 
 def test_what_somebody_changed_is_told_and_mended(world, grant, making):
@@ -75,7 +75,7 @@ def test_the_same_drift_is_told_once(world, grant, making):
     making.tampered = {grant.mark}
     reconcile(world)
     reconcile(world)
-    assert events().count("drift.seen") == 2
+    assert events().count("drift.detected") == 2
 
 
 def test_what_is_left_of_a_grant_that_is_over_is_removed(world, grant, making):
@@ -85,7 +85,7 @@ def test_what_is_left_of_a_grant_that_is_over_is_removed(world, grant, making):
     later = world.now + SETTLED
     reconcile(world, later)
     assert making.left == {}
-    assert events()[-2:] == ["drift.seen", "drift.gone"]
+    assert events()[-2:] == ["drift.detected", "drift.resolved"]
     assert Drift.objects.get().gone_at == later
 
 
