@@ -12,7 +12,7 @@ from django.db.models.functions import Concat, Now
 from accounts.models import Identity
 from sessions_app.models.grant import Grant, GrantState
 from sessions_app.models.request import AccessRequest, Approval, Comment, RequestState
-from sessions_app.models.session import CommandRun, RunState
+from sessions_app.models.session import CommandRun, waits
 from sessions_app.models.workflow import Workflow
 
 
@@ -48,17 +48,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
             request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
         )
         refused = AccessRequest.objects.filter(pk=OuterRef("request"))
-        waits = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
+        pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
         live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
-        held = Q(
-            run__state=RunState.HELD, run__decided_at=None, run__hold_lapses_at__gt=now,
-            run__grant__state=GrantState.ACTIVE,
-        )  # fmt: skip
         return self.filter(
             Q(asks=Asks.NOTHING)
-            | Q(waits, ~Exists(Approval.objects.filter(**mine)), asks=Asks.VERDICT)
-            | Q(waits, ~Exists(said), asks=Asks.ANSWER)
-            | Q(held, asks=Asks.DECISION)
+            | Q(pending, ~Exists(Approval.objects.filter(**mine)), asks=Asks.VERDICT)
+            | Q(pending, ~Exists(said), asks=Asks.ANSWER)
+            | Q(waits(now, "run__"), asks=Asks.DECISION)
             | Q(live, asks=Asks.RELEASE, grant__held_at__isnull=False)
             | Q(asks=Asks.REVIEW, grant__reviewed_at=None)
             | Q(Exists(refused.not_asked_again()), asks=Asks.AGAIN)

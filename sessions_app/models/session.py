@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.db import models
@@ -10,7 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Identity
 from sessions_app.models.catalogue import Target
-from sessions_app.models.grant import Grant, Lease
+from sessions_app.models.grant import Grant, GrantState, Lease
 
 
 class GatewayNode(models.Model):
@@ -93,12 +94,37 @@ class RunState(models.TextChoices):
     FAILED = "failed"
 
 
+def may_yet_run(now: dt.datetime, run: str = "") -> Q:
+    """Return the condition that a held command, allowed or not, can still run: it has not lapsed, and its grant is active.
+
+    ``run`` is the path to the command, with its underscores: `run__`.
+    """
+    return Q(
+        (f"{run}state", RunState.HELD),
+        (f"{run}hold_lapses_at__gt", now),
+        (f"{run}grant__state", GrantState.ACTIVE),
+    )
+
+
+def waits(now: dt.datetime, run: str = "") -> Q:
+    """Return the condition that a held command still waits for a second person."""
+    return may_yet_run(now, run) & Q((f"{run}decided_at", None))
+
+
 class CommandRunQuerySet(models.QuerySet["CommandRun"]):
     """Filters on command runs."""
 
     def visible_to(self, identity: Identity) -> CommandRunQuerySet:
         """Those of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
+
+    def waiting(self, now: dt.datetime) -> CommandRunQuerySet:
+        """Those that still wait for a second person."""
+        return self.filter(waits(now))
+
+    def allowed_once(self, now: dt.datetime) -> CommandRunQuerySet:
+        """Those that a second person has allowed, and that have not run yet."""
+        return self.filter(may_yet_run(now), decided_at__isnull=False)
 
     def unreported(self) -> CommandRunQuerySet:
         """Those that ran and are over without a word of their recording; there may be a file."""
@@ -160,6 +186,19 @@ class CommandRun(models.Model):
 
     def __str__(self) -> str:
         return self.line
+
+    def may_yet_run(self, now: dt.datetime) -> bool:
+        """Whether it is held and can still run, allowed or not: `may_yet_run` of this row."""
+        return (
+            self.state == RunState.HELD
+            and self.hold_lapses_at is not None
+            and self.hold_lapses_at > now
+            and self.grant.state == GrantState.ACTIVE
+        )
+
+    def waits(self, now: dt.datetime) -> bool:
+        """Whether it still waits for a second person."""
+        return self.decided_at is None and self.may_yet_run(now)
 
 
 class ReadStatement(models.Model):

@@ -33,7 +33,6 @@ from sessions_app.models import (
     GrantQuerySet,
     GrantState,
     RequestState,
-    RunState,
     Verdict,
 )
 from sessions_app.models.session import CommandRunQuerySet
@@ -161,12 +160,11 @@ def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
     """Return the held commands that wait for this person."""
     if not _decides(person):
         return CommandRun.objects.none()
-    return CommandRun.objects.filter(
+    return CommandRun.objects.waiting(now).filter(
         Q(grant__policy__in=AccessPolicy.objects.holding(person, "approve"))
         | Q(grant__cluster__in=Cluster.objects.holding(person, "approve")),
         ~_stands_behind("grant_id", person),
-        state=RunState.HELD, decided_at__isnull=True, hold_lapses_at__gt=now, grant__state=GrantState.ACTIVE,
-    )  # fmt: skip
+    )
 
 
 def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:

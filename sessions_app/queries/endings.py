@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from sessions_app.models import CommandRun, Grant, GrantState, RunState
+from sessions_app.models.session import may_yet_run
 from sessions_app.queries.commands import compiled
 
 MOST = 50
@@ -29,7 +30,7 @@ class Ending(NamedTuple):
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
     """Return, by grant, what ending it now would cut and let finish; at most ``MOST`` commands are looked at."""
     ids = [grant.pk for grant in grants]
-    going = Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | Q(state=RunState.HELD, hold_lapses_at__gt=now)
+    going = Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
     runs = CommandRun.objects.filter(going, grant__in=ids).select_related("target").order_by("pk")[:MOST]
     below = Grant.objects.filter(parent__in=ids).exclude(state__in=(GrantState.REVOKING, GrantState.ENDED))
     parents = Counter(below.values_list("parent", flat=True))

@@ -82,12 +82,12 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
         return HoldNow("denied", str(run.decided_by), f"{run.decided_by} denied it.")
     if run.grant.state != GrantState.ACTIVE:
         return HoldNow("over", "", f"{run.grant.ref} is over.")
-    if run.state == RunState.HELD and run.decided_at is not None:
-        return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
-    if run.state == RunState.HOLD_LAPSED or run.hold_lapses_at is None or run.hold_lapses_at <= now:
-        return HoldNow("lapsed", "", "Nobody allowed it in time.")
-    if run.state == RunState.HELD:
+    if run.waits(now):
         return HoldNow("held", "", "It waits for a second person.")
+    if run.may_yet_run(now):
+        return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
+    if run.state in (RunState.HELD, RunState.HOLD_LAPSED):
+        return HoldNow("lapsed", "", "Nobody allowed it in time.")
     if run.reason == WITHDRAWN:
         return HoldNow("over", "", "It was withdrawn.")
     return HoldNow("over", "", f"It is {run.state} already.")

@@ -78,6 +78,8 @@ def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str
 
 
 def _of_run(run: CommandRun, now: dt.datetime) -> str:
+    if run.waits(now):
+        return ""
     if run.reason == WITHDRAWN:
         return "Withdrawn"
     if run.state == RunState.HOLD_DENIED:
@@ -86,8 +88,7 @@ def _of_run(run: CommandRun, now: dt.datetime) -> str:
         return f"Allowed once by {run.decided_by}"
     if run.grant.state != GrantState.ACTIVE:
         return f"{run.grant.ref} ended first"
-    lapsed = run.state == RunState.HOLD_LAPSED or run.hold_lapses_at is None or run.hold_lapses_at <= now
-    return "Lapsed" if lapsed else "" if run.state == RunState.HELD else "Over"
+    return "Lapsed" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Over"
 
 
 def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:

@@ -23,7 +23,6 @@ from sessions_app.models import (
     Grant,
     GrantState,
     RequestState,
-    RunState,
 )
 from sessions_app.operations.notifications.tell import tell
 from sessions_app.policy.durations import say_duration
@@ -124,11 +123,10 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         )  # fmt: skip
     if row.run:
         run = row.run
-        held = run.state == RunState.HELD and run.decided_at is None
         return _Waiting(
             event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=holders_of(run.grant),
             path=f"/grants/{run.grant.ref}/", subject=f"{run.grant.holder} still waits to run {run.line} on {run.target}",
-            waits=held and run.hold_lapses_at is not None and run.hold_lapses_at > now, asks=Asks.DECISION, of=run,
+            waits=run.waits(now), asks=Asks.DECISION, of=run,
         )  # fmt: skip
     if row.grant is None:
         raise ValueError(f"escalation {row.pk} is of nothing")

@@ -19,10 +19,8 @@ def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     trying it again and again tells nobody more. Return whether there is anybody.
     """
     people = deciders_in(run.grant)
-    earlier = CommandRun.objects.filter(
-        grant=run.grant, target=run.target, line=run.line, hold_lapses_at__gt=now, decided_at__isnull=True
-    )
-    if people and not earlier.exclude(pk=run.pk).exists():
+    same = CommandRun.objects.waiting(now).filter(grant=run.grant, target=run.target, line=run.line)
+    if people and not same.exclude(pk=run.pk).exists():
         document = facts.policy_document(run.grant.policy)
         tell_people_of_hold(run, first_told(people, document), now)
         await_answer(of=run, document=document, now=now)

@@ -11,7 +11,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
-from sessions_app.models import CommandRun, GrantState, RunState
+from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.deciders import may_not_decide_in
 
@@ -30,10 +30,7 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
             raise NotFound("There is no such command.")
         if why_not := may_not_decide_in(run.grant, actor):
             raise MayNotDecide(why_not, hint="Another approver can decide it.")
-        lapsed = (
-            run.hold_lapses_at is None or run.hold_lapses_at <= now or run.grant.state != GrantState.ACTIVE
-        )
-        if run.state != RunState.HELD or run.decided_at is not None or lapsed:
+        if not run.waits(now):
             raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
         run.decided_by, run.decided_at = actor, now
         if not allow:

@@ -28,14 +28,9 @@ def release_held(*, use: AnyUse, run_id: int, now: dt.datetime) -> Tried:
     with transaction.atomic():
         grant = lock_live(use, now)
         run = (
-            CommandRun.objects.select_for_update()
-            .filter(
-                pk=run_id,
-                grant_id=use.grant_id,
-                state=RunState.HELD,
-                decided_at__isnull=False,
-                hold_lapses_at__gt=now,
-            )
+            CommandRun.objects.allowed_once(now)
+            .select_for_update(of=("self",))
+            .filter(pk=run_id, grant_id=use.grant_id)
             .first()
         )
         if run is None:

@@ -63,12 +63,11 @@ def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | N
     runs = CommandRun.objects.filter(
         grant=use.grant_id, target=use.target.id, argv=list(decision.argv), tried_at__gt=now - 2 * HOLD_LASTS
     )
-    newest = runs.select_related("decided_by").order_by("-pk").first()
+    newest = runs.select_related("grant", "decided_by").order_by("-pk").first()
     if newest is None:
         return None
-    waits = newest.state == RunState.HELD and newest.hold_lapses_at and newest.hold_lapses_at > now
     denied = newest.state == RunState.HOLD_DENIED and newest.ended_at and newest.ended_at > now - HOLD_LASTS
-    return newest if waits or denied else None
+    return newest if denied or newest.may_yet_run(now) else None
 
 
 def _again(use: CallUse, run: CommandRun, now: dt.datetime) -> Tried | Waiting:

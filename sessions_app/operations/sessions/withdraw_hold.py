@@ -46,7 +46,6 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     )
     if run is None:
         raise NotFound("There is no such command of yours.")
-    lapsed = run.hold_lapses_at is None or run.hold_lapses_at <= now
-    if run.state != RunState.HELD or run.decided_at is not None or lapsed:
+    if not run.waits(now):
         raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
     return run

@@ -131,7 +131,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         newer=page.newer,
         show=show,
         asked=asked,
-        told=_told(grant) if any(waits(run, now) for run in page.rows) else [],
+        told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
 
 
@@ -163,22 +163,12 @@ def _entries(
             output=output_of_run(run) if run.pk == opened else None,
             open=run.pk == opened,
             may_decide=run.pk in decidable,
-            may_withdraw=own and waits(run, now),
+            may_withdraw=own and run.waits(now),
             ask=_ask(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
             watch=bool(run.recording),
         )
         for run in runs
     ]
-
-
-def waits(run: CommandRun, now: dt.datetime) -> bool:
-    """Whether a run waits for a second person."""
-    return (
-        run.state == RunState.HELD
-        and run.decided_at is None
-        and run.hold_lapses_at is not None
-        and run.hold_lapses_at > now
-    )
 
 
 def _counts(grant: Grant) -> Counts:

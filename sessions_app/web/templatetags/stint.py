@@ -84,12 +84,7 @@ def grant_look(grant: Grant) -> words.Look:
 @register.filter
 def run_look(run: CommandRun) -> words.Look:
     """How a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
-    if (
-        run.state == RunState.HELD
-        and not run.decided_at
-        and run.hold_lapses_at
-        and run.hold_lapses_at <= clock.now()
-    ):
+    if run.state == RunState.HELD and not run.may_yet_run(clock.now()):
         return words.RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.CUT and run.reason == WITHDRAWN:
         return words.WITHDRAWN
