@@ -15,6 +15,8 @@ class Migration(migrations.Migration):
 
     dependencies = [("sessions_app", "0019_workflow_addresses")]
     operations = [
+        # The last of the way back: the function can be made when the column has its old name again.
+        migrations.RunSQL(migrations.RunSQL.noop, BEFORE),
         migrations.RemoveIndex(model_name="grant", name="grant_to_beat"),
         migrations.RenameField(model_name="grant", old_name="beat_before", new_name="heartbeat_due_at"),
         migrations.AddIndex(
@@ -25,5 +27,5 @@ class Migration(migrations.Migration):
                 name="grant_heartbeat_due",
             ),
         ),
-        migrations.RunSQL(LOOK, BEFORE),
+        migrations.RunSQL(LOOK, migrations.RunSQL.noop),
     ]
