@@ -77,9 +77,9 @@ NO_ACTS = {
     "a program shows a code, which opens nothing; that somebody allows it is recorded": """
         /oauth/device_authorization accounts.operations.start_device.start_device""",
     "tells people, or queues what tells them, of what has an entry": """
-        sessions_app.operations.notifications.tell.tell sessions_app.operations.notifications.tell_of_end.tell_of_end
-        sessions_app.operations.notifications.tell_of_hold.tell_of_hold sessions_app.operations.notifications.tell_of_hold.tell_people_of_hold
-        sessions_app.operations.notifications.tell_of_start.tell_of_start sessions_app.operations.notifications.warn_holders.warn_holders
+        sessions_app.operations.notifications.notify.notify sessions_app.operations.notifications.notify_of_end.notify_of_end
+        sessions_app.operations.notifications.notify_of_hold.notify_of_hold sessions_app.operations.notifications.notify_of_hold.notify_people_of_hold
+        sessions_app.operations.notifications.notify_of_start.notify_of_start sessions_app.operations.notifications.warn_holders.warn_holders
         sessions_app.operations.notifications.await_answer.await_answer
         sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue""",
     "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",

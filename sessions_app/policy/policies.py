@@ -121,7 +121,7 @@ MACHINES_LIMIT = Deviations(limit=50)
 PEOPLES_LIMIT = Deviations(limit=500)
 
 
-class Tell(_Document):
+class Notify(_Document):
     """Who is told of what is asked and granted under the policy: of its approvers, these groups first, and these webhooks."""
 
     first: tuple[Name, ...] = Field(default=(), max_length=20)
@@ -145,7 +145,7 @@ class Step(_Document):
     """When nobody has answered for so long, these are told."""
 
     after: Duration
-    tell: Next
+    notify: Next
 
 
 class Recordings(_Document):
@@ -184,7 +184,7 @@ class PolicyDocument(_Document):
     incident: Incident | None = None
     deviations: Deviations | None = None
     # Left out of what is stored where they say nothing, so that a policy that was written before them keeps its digest.
-    tell: Tell | None = Field(default=None, exclude_if=lambda value: value is None)
+    notify: Notify | None = Field(default=None, exclude_if=lambda value: value is None)
     escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
     workflow: WorkflowNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
 
@@ -209,12 +209,12 @@ class PolicyDocument(_Document):
             raise ValueError(
                 "windows: leave the key out when any time is allowed; an empty list allows no time"
             )
-        first = set(self.tell.first if self.tell else ()) - set(self.approver_groups)
+        first = set(self.notify.first if self.notify else ()) - set(self.approver_groups)
         if first:
             raise ValueError(
-                f"tell: {', '.join(sorted(first))} can't decide, so who could would never be told: name groups that approve"
+                f"notify: {', '.join(sorted(first))} can't decide, so who could would never be told: name groups that approve"
             )
-        told = {group for step in self.escalation for group in step.tell.groups}
+        told = {group for step in self.escalation for group in step.notify.groups}
         seeing = [group for who in (self.viewers, self.administrators) if who for group in who.groups]
         if blind := sorted(told - {*self.approver_groups, *seeing}):
             raise ValueError(
@@ -237,14 +237,14 @@ class PolicyDocument(_Document):
         named += self.approver_groups
         named += self.break_glass.groups if self.break_glass else ()
         named += self.incident.on_call if self.incident else ()
-        named += [group for step in self.escalation for group in step.tell.groups]
+        named += [group for step in self.escalation for group in step.notify.groups]
         return tuple(dict.fromkeys(named))
 
     @property
     def webhooks(self) -> tuple[str, ...]:
         """Every webhook that the policy names, once, in order."""
-        named = [*(self.tell.webhooks if self.tell else ())]
-        named += [name for step in self.escalation for name in step.tell.webhooks]
+        named = [*(self.notify.webhooks if self.notify else ())]
+        named += [name for step in self.escalation for name in step.notify.webhooks]
         return tuple(dict.fromkeys(named))
 
     @property

@@ -45,9 +45,9 @@ EVENTS: Mapping[str, Sent] = {
     Event.REQUEST_DENIED.value: Sent("An approver said no, which closes the request", {"comment": _TEXT}),
     Event.REQUEST_WITHDRAWN.value: Sent("The requester took the request back"),
     Event.REQUEST_LAPSED.value: Sent("Nobody decided the request in time"),
-    Event.REQUEST_REMINDED.value: Sent("The requester asked those who decide once more", {"told": _TEXTS}),
+    Event.REQUEST_REMINDED.value: Sent("The requester asked those who decide once more", {"notified": _TEXTS}),
     Event.REQUEST_ESCALATED.value: Sent(
-        "Nobody has decided for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "Nobody has decided for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.GRANT_SCHEDULED.value: Sent("Access was granted and waits for its start", {"expires_at": _TIME}),
     Event.GRANT_ACTIVE.value: Sent("Access begins"),
@@ -70,15 +70,15 @@ EVENTS: Mapping[str, Sent] = {
         {"target": _TEXT, "argv": _TEXTS, "allowed": _FLAG, "lapsed": _FLAG},
     ),
     Event.COMMAND_ESCALATED.value: Sent(
-        "A command is held for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "A command is held for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.BREAKGLASS_STARTED.value: Sent(
         "Access began without approval: somebody broke the glass, or opened the incident that it is for", {"reason": _TEXT, "incident": _TEXT}
     ),
     Event.BREAKGLASS_REVIEWED.value: Sent("Access that began without approval was reviewed", {"note": _TEXT}),
-    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed access that began without approval in time", {"told": _TEXTS}),
+    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed access that began without approval in time", {"notified": _TEXTS}),
     Event.BREAKGLASS_ESCALATED.value: Sent(
-        "A review is due for so long that the next ones were told", {"told": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "A review is due for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.WORKFLOW_OPENED.value: Sent("A piece of work was opened", {"kind": _TEXT, "title": _TEXT}),
     Event.WORKFLOW_CLOSED.value: Sent("A piece of work was closed, and what is bound to it ends", {"grants_ended": _COUNT}),

@@ -65,7 +65,7 @@ approvals:
 max_duration: 4h
 workflow: {kinds: [task]}
 deviations: {limit: 3}
-tell: {webhooks: [purchasing]}
+notify: {webhooks: [purchasing]}
 """,
 }
 TOLD = "grant.active command.refused grant.revoking"

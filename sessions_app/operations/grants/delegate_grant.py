@@ -28,7 +28,7 @@ from sessions_app.models import (
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.commands.answers import CompileError
 from sessions_app.policy.commands.kinds import covers
 from sessions_app.policy.documents import DocumentError
@@ -242,7 +242,7 @@ def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.dateti
             "chain": [grant.ref for grant in chain_of(parent)], **workflow_fact(request),
         },
     )  # fmt: skip
-    tell(
+    notify(
         people=[request.requester], event=Event.GRANT_DELEGATED, now=now, path=f"/grants/{grant.ref}/",
         subject=f"{actor} handed on a part of {parent.ref} to you: {grant.ref}",
         body=f"{request.command_set_version.command_set} on {request.cluster}\n{request.reason}".strip(),

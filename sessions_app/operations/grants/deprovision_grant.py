@@ -23,8 +23,8 @@ from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.grants.prepare_grant import maker_of, recorded
 from sessions_app.operations.grants.transition import StaleGrant, transition
-from sessions_app.operations.notifications.tell import tell
-from sessions_app.operations.notifications.tell_of_end import tell_of_end
+from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
 from sessions_app.operations.targets.connect import connector_for, lease_of
 
@@ -230,7 +230,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
             next_attempt_at=None, data={"reason": locked.end_reason, "seconds": round(took, 3),
                                         "targets_asked": [lease.target.name for lease, _ in results]},
         )  # fmt: skip
-        tell_of_end(grant=ended, now=now)
+        notify_of_end(grant=ended, now=now)
         return ended
 
 
@@ -273,7 +273,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
         )  # fmt: skip
         log.warning("revoke.failing", grant=grant.ref, errors=errors)
     if failed_before == TOLD_AFTER:
-        tell(
+        notify(
             people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
             asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"The end of {grant.ref} is not confirmed on {grant.cluster}",
             body=f"{text}\nNothing new can run. The target is asked again until it answers.",

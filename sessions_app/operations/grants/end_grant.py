@@ -17,7 +17,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.transition import transition
-from sessions_app.operations.notifications.tell_of_end import tell_of_end
+from sessions_app.operations.notifications.notify_of_end import notify_of_end
 
 
 def end_grant(
@@ -64,7 +64,7 @@ def _end_one(
     data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
     if grant.state == GrantState.SCHEDULED:
         transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
-        tell_of_end(grant=grant, now=now)
+        notify_of_end(grant=grant, now=now)
         return
     # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
     finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.heartbeat import heartbeat_due
 from sessions_app.operations.grants.transition import StaleGrant, transition
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
@@ -111,15 +111,15 @@ def activate(grant: Grant, now: dt.datetime) -> None:
         grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
         last_error="", heartbeat_due_at=heartbeat_due(grant, now),
     )  # fmt: skip
-    _tell_of_start(grant, now)
+    _notify_of_start(grant, now)
 
 
-def _tell_of_start(grant: Grant, now: dt.datetime) -> None:
+def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
     """Tell the holder, where the start is not what they were told a moment ago: at the approval."""
     decided = grant.request.decided_at
     if decided is None or now - decided < AT_ONCE:
         return
-    tell(
+    notify(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
         subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
         body=lambda say: f"It ends by itself {say.moment(grant.expires_at)}. The page says how to use it.",

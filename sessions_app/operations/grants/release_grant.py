@@ -14,7 +14,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.queries.deciders import may_not_decide_in
 
 
@@ -47,7 +47,7 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
             event=Event.GRANT_RELEASED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
             data={"note": note},
         )  # fmt: skip
-        tell(
+        notify(
             people=[grant.holder], event=Event.GRANT_RELEASED, now=now, path=f"/grants/{grant.ref}/",
             subject=f"{grant.ref} may go on", body=f"{actor} looked at what was tried.\n{note}".strip(),
         )  # fmt: skip

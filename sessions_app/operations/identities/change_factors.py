@@ -13,7 +13,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.errors import Forbidden, NotFound
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 
 NOT_YOU = "If that was not you, change your password and tell your administrators."
 
@@ -49,4 +49,4 @@ def note_change(
     record(
         event=event, actor=actor, object_type="identity", object_ref=identity.username, data=data, now=now
     )  # fmt: skip
-    tell(people=[identity], event=event, subject=subject, body=body, path="/account/", now=now)
+    notify(people=[identity], event=event, subject=subject, body=body, path="/account/", now=now)

@@ -17,7 +17,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.operations.identities.disable_identity import OnlyAdministrators
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 
 LONGEST_NAME, LONGEST_EMAIL = 200, 254
 _WORDS = {"name": "name", "email": "mail address"}
@@ -166,7 +166,7 @@ def _say(
         lines.append(f"So was that of {_names(same)}, which had the same address.")
     if joined:
         lines.append(f"{_names(joined)} has that address too: you count as one person from now on.")
-    tell(
+    notify(
         people=[identity, *same], event=Event.IDENTITY_CHANGED, path="/account/", now=now, also_to=also_to,
         subject=f"{actor} changed the {what} of {identity.username}",
         body="\n".join([*lines, "If you did not expect this, ask an administrator."]),

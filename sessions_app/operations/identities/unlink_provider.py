@@ -12,7 +12,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 
 
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
@@ -36,7 +36,7 @@ def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
                 object_ref=identity.username, now=now,
                 data={"issuer": link.issuer, "subject": link.subject, "email": link.email},
             )  # fmt: skip
-        tell(
+        notify(
             people=[identity], event=Event.IDENTITY_UNLINKED, subject="You were unlinked from the identity provider",
             body="Your sign-ins are over. At the next one by the provider, your mail address there says who you are.",
             path="/account/", now=now,

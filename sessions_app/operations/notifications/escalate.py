@@ -24,7 +24,7 @@ from sessions_app.models import (
     GrantState,
     RequestState,
 )
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
 from sessions_app.queries import facts
@@ -95,11 +95,11 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
     record(
         event=waiting.event, actor=WATCHER, object_type=waiting.type, object_ref=waiting.ref, now=now,
         data={
-            "step": row.step + 1, "waited": waited, "told": sorted(person.username for person in people),
-            "webhooks": list(step.tell.webhooks), **({"run": row.run_id} if row.run_id else {}),
+            "step": row.step + 1, "waited": waited, "notified": sorted(person.username for person in people),
+            "webhooks": list(step.notify.webhooks), **({"run": row.run_id} if row.run_id else {}),
         },
     )  # fmt: skip
-    tell(
+    notify(
         people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now, asks=waiting.asks,
         of=waiting.of,
         body=f"Nobody has answered for {say_duration(max(60, waited // 60 * 60))}.",
@@ -108,8 +108,8 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
     """Return the people of the step, never whoever waits; where nobody is there, administrators, and nobody for webhooks."""
-    found = each_person(people_in(step.tell.groups, but=waiting.by).order_by("name", "username"))
-    return found or (administrators(but=waiting.by) if step.tell.groups else [])
+    found = each_person(people_in(step.notify.groups, but=waiting.by).order_by("name", "username"))
+    return found or (administrators(but=waiting.by) if step.notify.groups else [])
 
 
 def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:

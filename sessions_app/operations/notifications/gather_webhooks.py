@@ -101,7 +101,7 @@ def _is_told(endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things) -> bo
         return True
     policy = about.policy_of(entry)
     document = facts.readable_document(policy) if policy else None
-    return document is not None and document.tell is not None and endpoint.name in document.tell.webhooks
+    return document is not None and document.notify is not None and endpoint.name in document.notify.webhooks
 
 
 def _message(

@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import WebhookEndpoint
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint, owners_of
 
 LONGEST = 200
@@ -49,7 +49,7 @@ def pause(
         data={"reason": endpoint.pause_reason},
     )  # fmt: skip
     if tell_owners:
-        tell(
+        notify(
             people=owners_of(endpoint), event=Event.WEBHOOK_PAUSED, now=now, path=f"/webhooks/{endpoint.name}/",
             subject=f"Nothing more is sent to the webhook {endpoint}",
             body=f"{reason}\nWhat happens meanwhile waits. See to the receiver, then resume it on its page.",

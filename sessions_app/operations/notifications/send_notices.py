@@ -19,7 +19,7 @@ from broker.kernel.text import recordable
 from sessions_app.models import Notice
 from sessions_app.notifications.base import Message, NotReached, NotTold
 from sessions_app.notifications.email import Email
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 
 log = structlog.get_logger(__name__)
 
@@ -151,9 +151,9 @@ def _tell_administrators(notice: Notice, why: str, now: dt.datetime) -> None:
     administrators = list(Identity.objects.active().filter(is_superuser=True))
     record(
         event=Event.IDENTITY_MAIL_FAILED, actor=MAILER, object_type="identity", object_ref=person.username, now=now,
-        data={"attempts": notice.attempts, "error": why, "told": sorted(one.username for one in administrators)},
+        data={"attempts": notice.attempts, "error": why, "notified": sorted(one.username for one in administrators)},
     )  # fmt: skip
-    tell(
+    notify(
         people=administrators, event=Event.IDENTITY_MAIL_FAILED, now=now, path=_page(person),
         subject=f"Mail to {person} can't be delivered",
         body=f"{why}\nThe notice stands in the page. Check the address of {person} and the mail server.",

@@ -9,7 +9,7 @@ from django.db.models import F
 
 from broker.audit.events import Event
 from sessions_app.models import Asks, Grant, GrantState
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 
 # So long before the end, where the whole is long; who has a short access knows it.
 SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)
@@ -37,7 +37,7 @@ def warn_holders(*, now: dt.datetime) -> int:
 
 def _warn(grant: Grant, now: dt.datetime) -> None:
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
-    tell(
+    notify(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/", asks=Asks.TIME, of=grant,
         subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
         body="If the work is not done, extend it on its page, where the policy allows that.",

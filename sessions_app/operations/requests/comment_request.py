@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Comment
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.queries.deciders import deciders_of
 
 LONGEST = 2000
@@ -63,7 +63,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
 def _tell(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
     asker = request.requester
     by_asker = author.pk in (asker.pk, asker.owner_id)
-    tell(
+    notify(
         people=_others_of(request, author) if by_asker else [asker],
         event=Event.REQUEST_COMMENTED,
         subject=f"{author} {'answers' if by_asker else 'asks'} about {request.ref}",

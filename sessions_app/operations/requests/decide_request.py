@@ -26,8 +26,8 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.make_grant import make_grant
-from sessions_app.operations.notifications.tell import tell
-from sessions_app.operations.notifications.tell_of_start import tell_of_start
+from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.extend_grant import check_extension, read_workflow_of
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.policy.approvals import Standing, resolve
@@ -238,7 +238,7 @@ def _settle(
     else:
         grant = make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
         if request.kind == RequestKind.INCIDENT:
-            tell_of_start(request=request, document=document, grant=grant, now=now)
+            notify_of_start(request=request, document=document, grant=grant, now=now)
     _tell_requester(request, f"{request.ref} is approved", comment, now)
 
 
@@ -304,7 +304,7 @@ def _less(request: AccessRequest) -> str:
 def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
     grant = getattr(request, "grant", None)
     denied = request.state == RequestState.DENIED
-    tell(
+    notify(
         people=[request.requester],
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
         subject=subject,

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.tell import first_told, tell
+from sessions_app.operations.notifications.notify import notified_first, notify
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument
@@ -178,8 +178,8 @@ def _save(
 
 
 def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
-    tell(
-        people=first_told(deciders_of(request), document),
+    notify(
+        people=notified_first(deciders_of(request), document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,

@@ -9,7 +9,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, RequestState, Workflow
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_of
 
@@ -39,7 +39,7 @@ def lapse_request(
         ([asker], f"/requests/{request.ref}/", Asks.AGAIN, "You can ask again in the name of other work."),
         (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "Nothing is left to decide."),
     ):
-        tell(
+        notify(
             people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path, asks=asks, of=request,
             subject=f"{request.ref} has lapsed: {why}", body=f"{request.requester}, {what}\n{rest}",
         )  # fmt: skip

@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import AccessRequest, Asks, RequestState
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import deciders_of
@@ -50,9 +50,9 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
         request.save(update_fields=["reminded_at"])
         record(
             event=Event.REQUEST_REMINDED, actor=actor_of(actor), object_type="request", object_ref=request.ref,
-            now=now, data={"told": sorted(person.username for person in people)},
+            now=now, data={"notified": sorted(person.username for person in people)},
         )  # fmt: skip
-        tell(
+        notify(
             people=people,
             event=Event.REQUEST_REMINDED,
             subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",

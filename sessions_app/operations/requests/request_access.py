@@ -18,8 +18,8 @@ from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, 
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.tell import first_told, tell
-from sessions_app.operations.notifications.tell_of_start import tell_of_start
+from sessions_app.operations.notifications.notify import notified_first, notify
+from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.check_request import (
     NewRequest,
     Preview,
@@ -180,12 +180,12 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
             object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason, **own},
         )  # fmt: skip
     if request.kind in (RequestKind.BREAK_GLASS, RequestKind.INCIDENT):
-        tell_of_start(request=request, document=preview.document, grant=grant, now=now)
+        notify_of_start(request=request, document=preview.document, grant=grant, now=now)
 
 
 def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
-    tell(
-        people=first_told(deciders_of(request), preview.document),
+    notify(
+        people=notified_first(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
         body=lambda say: _facts(request, preview, say),

@@ -13,7 +13,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessRequest, RequestState
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
@@ -37,7 +37,7 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
         )  # fmt: skip
         asker = request.requester.owner or request.requester
         if asker != actor:
-            tell(
+            notify(
                 people=[asker], event=Event.REQUEST_WITHDRAWN, now=now, path=f"/requests/{request.ref}/",
                 subject=f"{actor} withdrew {request.ref}",
                 body=f"{request.command_set_version.command_set} on {request.cluster}",

@@ -12,7 +12,7 @@ from sessions_app.models import Asks, CommandRun, EndReason, Grant, GrantState, 
 from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_in
@@ -84,7 +84,7 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
 
 def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
     held = _is_held(grant)
-    tell(
+    notify(
         people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
         subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",

@@ -14,7 +14,7 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.recover_recording import FINDER, recover_recording
 from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
 
@@ -107,7 +107,7 @@ def _warn(now: dt.datetime) -> None:
         return
     administrators = Identity.objects.filter(is_superuser=True, is_active=True)
     with transaction.atomic():
-        tell(
+        notify(
             people=administrators, event=Event.RECORDING_STORAGE_LOW, subject="Little room is left for recordings",
             body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
         )  # fmt: skip

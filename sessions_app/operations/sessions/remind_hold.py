@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, Notice
-from sessions_app.operations.notifications.tell_of_hold import hold_subject, tell_people_of_hold
+from sessions_app.operations.notifications.notify_of_hold import hold_subject, notify_people_of_hold
 from sessions_app.operations.sessions.withdraw_hold import lock_own_hold
 from sessions_app.queries.deciders import deciders_in
 
@@ -38,9 +38,9 @@ def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun
         )  # fmt: skip
         if told.exists():
             raise RemindedAlready("They were told less than a minute ago.", hint="Try again in a minute.")
-        tell_people_of_hold(run, people, now)
+        notify_people_of_hold(run, people, now)
         record(
             event=Event.COMMAND_REMINDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref, now=now,
-            data={"run": run.pk, "target": run.target.name, "told": len(people)},
+            data={"run": run.pk, "target": run.target.name, "notified": len(people)},
         )  # fmt: skip
     return run

@@ -13,7 +13,7 @@ from broker.audit.record import Json, record
 from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.notifications.tell_of_hold import tell_of_hold
+from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
@@ -79,7 +79,7 @@ def try_command(
             )
         if decision.hold:
             run = _hold(use, session_id, line, decision, now, order_id)
-            told = tell_of_hold(run=run, now=now)
+            told = notify_of_hold(run=run, now=now)
             return Tried(
                 run_id=run.pk, verdict="held", decision=decision, deadline=None,
                 message=WAITS if told else NOBODY_MAY_ALLOW,

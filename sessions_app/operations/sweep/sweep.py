@@ -35,8 +35,8 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.notifications.tell import tell
-from sessions_app.operations.notifications.tell_of_start import how_it_began
+from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from sessions_app.operations.workflows.close_workflow import close_workflow
@@ -325,7 +325,7 @@ def _lapse_requests(now: dt.datetime) -> int:
                 event=Event.REQUEST_LAPSED, actor=SWEEPER, object_type="request", object_ref=request.ref, now=now,
                 data={"lapsed_at": request.lapses_at.isoformat()},
             )  # fmt: skip
-            tell(
+            notify(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
                 asks=Asks.AGAIN, of=request,
                 subject=f"{request.ref} has lapsed: nobody decided it in time",
@@ -378,9 +378,9 @@ def _escalate_reviews(now: dt.datetime) -> int:
             Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
             record(
                 event=Event.BREAKGLASS_OVERDUE, actor=SWEEPER, object_type="grant", object_ref=grant.ref, now=now,
-                data={"told": sorted(person.username for person in told)},
+                data={"notified": sorted(person.username for person in told)},
             )  # fmt: skip
-            tell(
+            notify(
                 people=told, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 asks=Asks.REVIEW, of=grant,
                 subject=f"The review of {grant.ref} is overdue",

@@ -26,7 +26,7 @@ from sessions_app.models import (
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.transition import end_together
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.requests.lapse_request import lapse_request
 
 SOURCE = Actor.system("workflows")
@@ -109,7 +109,7 @@ def _end(
 
 
 def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: dt.datetime) -> None:
-    tell(
+    notify(
         people=holders,
         event=Event.WORKFLOW_CLOSED,
         subject=f"{workflow.ref} is closed, so your access for it ended",

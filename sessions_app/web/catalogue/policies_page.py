@@ -120,12 +120,12 @@ def _approvals(document: PolicyDocument) -> str:
 def _telling(document: PolicyDocument) -> list[str]:
     """Who is told, in order: what the policy says, and nothing where it leaves that to Stint."""
     found = []
-    if document.tell and document.tell.first:
-        found.append(f"Of those who decide, {_list(document.tell.first)} are told first.")
-    if document.tell and document.tell.webhooks:
-        found.append(f"The webhooks {_list(document.tell.webhooks)} are told of what happens under it.")
+    if document.notify and document.notify.first:
+        found.append(f"Of those who decide, {_list(document.notify.first)} are told first.")
+    if document.notify and document.notify.webhooks:
+        found.append(f"The webhooks {_list(document.notify.webhooks)} are told of what happens under it.")
     for step in document.escalation:
-        told = [*step.tell.groups, *(f"the webhook {name}" for name in step.tell.webhooks)]
+        told = [*step.notify.groups, *(f"the webhook {name}" for name in step.notify.webhooks)]
         found.append(f"When nobody has answered for {say_duration(step.after)}, {_list(told)} are told.")
     return found
 

@@ -19,7 +19,7 @@ from sessions_app.models import (
     Grant,
     RunState,
 )
-from sessions_app.operations.notifications.tell import first_told
+from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of
@@ -138,7 +138,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
 def _told(grant: Grant) -> list[Identity]:
     document = readable_document(grant.policy)
     people = deciders_in(grant) if document else []
-    return sorted(first_told(people, document), key=str) if document else []
+    return sorted(notified_first(people, document), key=str) if document else []
 
 
 def _opened(asked: Asked, page: Page[CommandRun], orders: Sequence[CommandOrder]) -> int | None:

@@ -216,7 +216,7 @@ def _ended_with(verb: str, noun: str) -> Act:
 def _escalated(what: str) -> Callable[[str, Data], str]:
     def act(ref: str, data: Data) -> str:
         told = [
-            *map(str, data.get("told") or []),
+            *map(str, data.get("notified") or []),
             *(f"the webhook {name}" for name in data.get("webhooks") or []),
         ]
         return f"told {', '.join(told) or 'nobody'} that {what.format(ref=ref)}"

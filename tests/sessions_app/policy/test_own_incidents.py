@@ -185,7 +185,7 @@ def test_administrators_are_told_of_a_review_that_is_overdue(duty):
     grant = used(duty)
     later = awake(after(duty, hours=25))
     sweep(now=lambda: later, name="test")
-    assert last("breakglass.overdue", grant.ref).data["told"] == ["admin"]
+    assert last("breakglass.overdue", grant.ref).data["notified"] == ["admin"]
     notice = Notice.objects.get(event="breakglass.overdue")
     assert notice.body.startswith(
         f"Alice opened {grant.workflow} and has access for it without approval on web"
@@ -193,12 +193,12 @@ def test_administrators_are_told_of_a_review_that_is_overdue(duty):
 
 
 def test_a_review_that_nobody_answers_is_told_to_the_next_ones(duty):
-    steps = [{"after": "1h", "tell": {"groups": ["approvers"]}}]
+    steps = [{"after": "1h", "notify": {"groups": ["approvers"]}}]
     change(duty, policy(duty, escalation=steps))
     grant = used(duty)
     undo(grant, now=duty.now)
     assert escalate(now=awake(after(duty, hours=2))) == 1
-    assert last("breakglass.escalated", grant.ref).data["told"] == ["bob", "dora"]
+    assert last("breakglass.escalated", grant.ref).data["notified"] == ["bob", "dora"]
 
 
 def test_it_is_neither_extended_nor_handed_on(duty):

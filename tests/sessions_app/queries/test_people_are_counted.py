@@ -168,7 +168,7 @@ def test_approvers_are_shown_told_and_reminded_a_person_each(twins):
     assert names(deciders.deciders_of(asked)) == ["bob", "dora"]
     assert told("request.created") == ["bob", "dora"]
     remind_request(request_id=asked.pk, actor=twins.alice, now=twins.now)
-    assert last("request.reminded").data["told"] == ["bob", "dora"]
+    assert last("request.reminded").data["notified"] == ["bob", "dora"]
     twins.decide(asked, twins.bob2)
     assert names(deciders.deciders_of(asked)) == ["dora"]
     caller = Caller(twins.bob, token_for(twins.bob, twins.now))

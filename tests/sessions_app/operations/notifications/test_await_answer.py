@@ -11,8 +11,8 @@ from sessions_app.queries import facts
 from tests.support.acts import after, at_once, change, policy, run, session, undo, use
 
 STEPS = [
-    {"after": "10m", "tell": {"groups": ["approvers"]}},
-    {"after": "1h", "tell": {"groups": ["approvers"]}},
+    {"after": "10m", "notify": {"groups": ["approvers"]}},
+    {"after": "1h", "notify": {"groups": ["approvers"]}},
 ]
 
 

@@ -12,8 +12,8 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from tests.support.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
 STEPS = [
-    {"after": "10m", "tell": {"groups": ["leads"]}},
-    {"after": "1h", "tell": {"groups": ["approvers"]}},
+    {"after": "10m", "notify": {"groups": ["leads"]}},
+    {"after": "1h", "notify": {"groups": ["approvers"]}},
 ]
 
 
@@ -37,7 +37,7 @@ def test_after_so_long_the_next_ones_are_told_once_and_it_is_recorded(world):
     # Never whoever asks.
     assert told("request.escalated") == ["charlie"]
     assert last("request.escalated", request.ref).data == {
-        "step": 1, "waited": 660, "told": ["charlie"], "webhooks": [],
+        "step": 1, "waited": 660, "notified": ["charlie"], "webhooks": [],
     }  # fmt: skip
     assert escalate(now=after(world, hours=1)) == 1
     assert told("request.escalated") == ["bob", "charlie", "dora"]
@@ -65,8 +65,8 @@ def test_a_held_command_is_escalated_until_it_is_decided(world):
     escalating(
         world,
         [
-            {"after": "1m", "tell": {"groups": ["leads"]}},
-            {"after": "2m", "tell": {"groups": ["approvers"]}},
+            {"after": "1m", "notify": {"groups": ["leads"]}},
+            {"after": "2m", "notify": {"groups": ["approvers"]}},
         ],
     )
     grant = world.grant()
@@ -113,7 +113,7 @@ def test_a_step_may_be_for_a_webhook_alone(world):
     from tests.support.receiver import webhook_file
 
     world.catalogue |= webhook_file(None, name="pager", scope="policies", events="request.escalated")
-    escalating(world, [{"after": "5m", "tell": {"webhooks": ["pager"]}}])
+    escalating(world, [{"after": "5m", "notify": {"webhooks": ["pager"]}}])
     request = world.request()
     escalate(now=after(world, minutes=6))
     gather_webhooks(now=after(world, minutes=6))
@@ -147,10 +147,10 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
     ("changes", "problem"),
     [
         ({"escalation": [STEPS[1], STEPS[0]]}, "in order"),
-        ({"escalation": [{"after": "10m", "tell": {}}]}, "at least one"),
-        ({"escalation": [{"after": "10m", "tell": {"groups": ["operators"]}}]}, "may not see what waits"),
-        ({"tell": {"first": ["operators"]}}, "can't decide"),
-        ({"tell": {"webhooks": ["nowhere"]}}, "there is no webhook nowhere"),
+        ({"escalation": [{"after": "10m", "notify": {}}]}, "at least one"),
+        ({"escalation": [{"after": "10m", "notify": {"groups": ["operators"]}}]}, "may not see what waits"),
+        ({"notify": {"first": ["operators"]}}, "can't decide"),
+        ({"notify": {"webhooks": ["nowhere"]}}, "there is no webhook nowhere"),
     ],
 )
 def test_a_policy_that_would_tell_nobody_is_refused(world, changes, problem):

@@ -29,7 +29,7 @@ def test_those_who_can_still_decide_are_told_and_it_is_recorded(world):
     assert reminded.reminded_at == world.now
     assert told() == ["dora"]
     entry = last("request.reminded", request.ref)
-    assert (entry.actor, entry.data) == ("alice", {"told": ["dora"]})
+    assert (entry.actor, entry.data) == ("alice", {"notified": ["dora"]})
 
 
 def test_once_in_ten_minutes_and_then_again(world):

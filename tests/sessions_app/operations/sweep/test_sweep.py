@@ -130,7 +130,7 @@ def test_an_overdue_review_is_escalated_once(world):
     told = Notice.objects.filter(path=f"/grants/{grant.ref}/", subject__contains="overdue")
     assert [notice.identity for notice in told] == [world.admin]
     assert (last("breakglass.overdue", grant.ref).data, events(grant.ref).count("breakglass.overdue")) == (
-        {"told": ["admin"]},
+        {"notified": ["admin"]},
         1,
     )
 

@@ -108,7 +108,7 @@ def test_a_policy_says_in_words_who_is_told(browser, hooked):
         hooked,
         policy(
             hooked, tell={"webhooks": ["chat"], "first": ["approvers"]},
-            escalation=[{"after": "10m", "tell": {"groups": ["approvers"], "webhooks": ["chat"]}}],
+            escalation=[{"after": "10m", "notify": {"groups": ["approvers"], "webhooks": ["chat"]}}],
         ),
     )  # fmt: skip
     text = browser("bob").get("/policies/web-work/").content.decode()

@@ -7,14 +7,14 @@ import datetime as dt
 from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Notice
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from tests.support.acts import after
 
 
 def told(world, *people, subject="Hello") -> list[str]:
     Notice.objects.all().delete()
-    tell(people=people, event=Event.REQUEST_CREATED, subject=subject, body="", path="/", now=world.now)
+    notify(people=people, event=Event.REQUEST_CREATED, subject=subject, body="", path="/", now=world.now)
     return sorted(Notice.objects.values_list("identity__username", flat=True))
 
 
@@ -49,7 +49,7 @@ def test_a_time_is_said_to_each_in_their_own_zone_and_in_utc(world):
     for person in (world.bob, world.dora):
         person.refresh_from_db()
     moment = dt.datetime(2026, 11, 27, 20, 0, tzinfo=dt.UTC)
-    tell(
+    notify(
         people=[world.bob, world.dora], event=Event.REQUEST_CREATED, path="/", now=world.now,
         subject=lambda say: f"Until {say.hour(moment)}", body=lambda say: f"It ends {say.moment(moment)}.",
     )  # fmt: skip

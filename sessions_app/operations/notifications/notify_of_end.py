@@ -7,8 +7,8 @@ import datetime as dt
 from broker.audit.events import Event
 from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.tell import tell
-from sessions_app.operations.notifications.tell_of_start import how_it_began
+from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import reviewers
 
@@ -16,7 +16,7 @@ from sessions_app.queries.deciders import reviewers
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 
-def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
+def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
     """Tell the holder that the grant has ended and why, unless they ended it themselves, and those who approve under
     its policy that what began without their approval waits for their review.
     """
@@ -25,14 +25,14 @@ def tell_of_end(*, grant: Grant, now: dt.datetime) -> None:
     if grant.end_reason not in TOLD_ALREADY:
         by = f" by {grant.ended_by}" if grant.ended_by else ""
         note = f"\nNote: {grant.end_note}" if grant.end_note else ""
-        tell(
+        notify(
             people=[grant.holder], event=Event.GRANT_ENDED, now=now, path=path,
             subject=f"{grant.ref} has ended: {what}",
             body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page is its receipt.",
         )  # fmt: skip
     due = grant.review_due_at
     if due is not None and grant.reviewed_at is None:
-        tell(
+        notify(
             people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path, asks=Asks.REVIEW, of=grant,
             subject=f"{grant.ref} waits for a review: {how_it_began(grant)} on {grant.cluster}",
             body=lambda say: f"{_what_to_read(grant)} It is due by {say.moment(due)}.",

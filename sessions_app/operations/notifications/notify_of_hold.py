@@ -9,12 +9,12 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Asks, CommandRun
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.tell import first_told, tell
+from sessions_app.operations.notifications.notify import notified_first, notify
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_in
 
 
-def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
+def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
     trying it again and again tells nobody more. Return whether there is anybody.
     """
@@ -22,7 +22,7 @@ def tell_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     same = CommandRun.objects.waiting(now).filter(grant=run.grant, target=run.target, line=run.line)
     if people and not same.exclude(pk=run.pk).exists():
         document = facts.policy_document(run.grant.policy)
-        tell_people_of_hold(run, first_told(people, document), now)
+        notify_people_of_hold(run, notified_first(people, document), now)
         await_answer(of=run, document=document, now=now)
     return bool(people)
 
@@ -32,10 +32,10 @@ def hold_subject(run: CommandRun) -> str:
     return f"{run.grant.holder} waits to run {run.line} on {run.target}"[:200]
 
 
-def tell_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
+def notify_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
     """Write the notice of a held command for some people."""
     until = run.hold_lapses_at or now
-    tell(
+    notify(
         people=people,
         event=Event.COMMAND_HELD,
         subject=hold_subject(run),

@@ -7,17 +7,17 @@ import datetime as dt
 from accounts.queries import each_person, people_in
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, Grant
-from sessions_app.operations.notifications.tell import tell
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import PolicyDocument
 
 
-def tell_of_start(
+def notify_of_start(
     *, request: AccessRequest, document: PolicyDocument, grant: Grant, now: dt.datetime
 ) -> None:
     """Tell all who approve under the policy, or, where it has no approvers, its administrators, but never the holder."""
     groups = document.approver_groups or (document.administrators or document.requesters).groups
     due = grant.review_due_at
-    tell(
+    notify(
         people=each_person(people_in(groups, but=[request.requester]).order_by("name", "username")),
         event=Event.GRANT_SCHEDULED if due is None else Event.BREAKGLASS_STARTED,
         subject=f"{how_it_began(grant)} on {request.cluster}",

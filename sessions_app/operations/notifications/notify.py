@@ -19,7 +19,7 @@ Words = str | Callable[[Sayer], str]
 _NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
 
 
-def tell(
+def notify(
     *,
     people: Iterable[Identity],
     event: Event,
@@ -50,9 +50,9 @@ def _said(words: Words, time_zone: str) -> str:
     return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 
-def first_told(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
+def notified_first(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
     """Return those of the people who decide that the policy wants told first; all of them where none of those is there."""
-    if document.tell is None or not document.tell.first:
+    if document.notify is None or not document.notify.first:
         return people
-    first = set(people_in(document.tell.first, but=()).values_list("person", flat=True))
+    first = set(people_in(document.notify.first, but=()).values_list("person", flat=True))
     return [one for one in people if one.person in first] or people
