@@ -40,7 +40,7 @@ from sessions_app.operations.targets.reconcile_cluster import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants import next_due
-from sessions_app.queries.undoing import clusters_of, clusters_of_leases, clusters_to_make
+from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clusters_to_make
 
 # Seconds. A tick looks again when something falls due before the next one comes.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
@@ -81,15 +81,15 @@ def _make(grant_id: int) -> None:
 @shared_task(name="grants.deprovision", acks_late=True)
 def deprovision(*, grant_id: int, **_: Any) -> None:
     """Undo a grant that is ending, in threads of the same kind."""
-    _undoers.take([grant_id])
+    _revokers.take([grant_id])
 
 
-def _undo(grant_id: int) -> None:
+def _revoke(grant_id: int) -> None:
     deprovision_grant(grant_id=grant_id, now=clock.now)
 
 
 _makers = Bulkhead(_make, group_of=clusters_to_make)
-_undoers = Bulkhead(_undo, group_of=clusters_of)
+_revokers = Bulkhead(_revoke, group_of=clusters_of)
 
 
 @shared_task(name="workflows.read", acks_late=True)
@@ -128,7 +128,7 @@ def _sweep() -> float:
     """Sweep once, and return in how many seconds the next thing falls due."""
     report = sweep(now=clock.now, name="worker")
     # By no message: what is being undone already is not taken again.
-    _undoers.take(report.to_undo)
+    _revokers.take(report.to_revoke)
     due = next_due()
     return TICK if due is None else max(SHORTEST_SLEEP, (due - clock.now()).total_seconds())
 

@@ -42,7 +42,7 @@ def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
         tasks.deprovision(grant_id=grant.pk)
         grant.refresh_from_db()
         assert grant.state == GrantState.REVOKING
-    eventually(lambda: not tasks._undoers._works, within=30)
+    eventually(lambda: not tasks._revokers._works, within=30)
     grant.refresh_from_db()
     assert grant.state == GrantState.ENDED
 

@@ -17,7 +17,7 @@ CUT = Histogram(
     ["cause"],
     buckets=_SECONDS,
 )
-UNDONE = Histogram(
+REVOKED = Histogram(
     "stint_revoke_seconds", "Time from the start of a revoke to its proof", buckets=(*_SECONDS, 10.0, 60.0)
 )
 LEASE_LOST = Counter(

@@ -22,7 +22,7 @@ from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
 from sessions_app.queries.grants import next_due
-from sessions_app.queries.undoing import clusters_of
+from sessions_app.queries.revoking import clusters_of
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Sweeper:
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("sweeper", self._sweep_on), ("baseless", self._end_baseless_on))
         ]
-        self._undoers = undoers(on_idle=self._wake.set)
+        self._revokers = revokers(on_idle=self._wake.set)
 
     def start(self) -> None:
         """Begin."""
@@ -59,7 +59,7 @@ class Sweeper:
         """Begin nothing new. What is under way is left to the next sweep of any process."""
         self._stop.set()
         self._wake.set()
-        self._undoers.stop()
+        self._revokers.stop()
 
     def _sweep_on(self) -> None:
         while not self._stop.is_set():
@@ -75,15 +75,15 @@ class Sweeper:
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next thing falls due."""
         # Both write the record, one at a time, and ends come before their proofs.
-        with self._undoers.paused():
+        with self._revokers.paused():
             report, left = self._look()
             hurry_until = time.monotonic() + HURRY
             # Ends that fall due one after the other come before the proofs of the first of them, but not for long.
             while report.ended and left <= SHORTEST_SLEEP and time.monotonic() < hurry_until:
                 self._stop.wait(left)
                 report, left = self._look()
-        if report.to_undo:
-            self._undoers.take(report.to_undo)
+        if report.to_revoke:
+            self._revokers.take(report.to_revoke)
         return max(SHORTEST_SLEEP, left)
 
     def _look(self) -> tuple[SweepReport, float]:
@@ -105,19 +105,19 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
     return otherwise
 
 
-def undoers(*, on_idle: Callable[[], None]) -> Bulkhead:
+def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
     """Return threads that ask targets, each cluster's grants in the order in which they began to end.
 
     ``on_idle`` is called when a cluster has nothing left to undo, for something may have fallen due meanwhile.
     """
-    return Bulkhead(_undo, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
+    return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
 
 
-def _undo(grant_id: int) -> None:
+def _revoke(grant_id: int) -> None:
     try:
         grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
     except StintError as error:
-        log.warning("undo.waits", grant=grant_id, error=str(error))
+        log.warning("revoke.waits", grant=grant_id, error=str(error))
         return
     if grant.state == GrantState.ENDED:
         _observe(grant)
@@ -126,4 +126,4 @@ def _undo(grant_id: int) -> None:
 def _observe(grant: Grant) -> None:
     if grant.revoking_at is not None and grant.ended_at is not None:
         took: dt.timedelta = grant.ended_at - grant.revoking_at
-        metrics.UNDONE.observe(max(0.0, took.total_seconds()))
+        metrics.REVOKED.observe(max(0.0, took.total_seconds()))

@@ -73,11 +73,11 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
         in_use = _is_in_use(grant)
         if not in_use and not _made_until(grant, now()):
-            return _finish(grant, _undo(leases, grant, now), now())
+            return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
             # What the targets answer proves nothing yet: a gateway that is frozen cuts nothing, and what a process is making
             # may come after the answer. So they are asked again.
-            _undo(leases, grant, now)
+            _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
         Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
@@ -161,7 +161,7 @@ def _own(grant: Grant) -> GrantQuerySet:
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 
-def _undo(
+def _revoke(
     leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Evidence | ConnectorError]]:
     """Ask all targets at once, so that one that hangs delays no other."""

@@ -18,7 +18,7 @@ from sessions_app.policy.scope import Extent
 from sessions_app.policy.starts import begins_at, ends_at
 from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
-from sessions_app.queries.undoing import installation_mark
+from sessions_app.queries.revoking import installation_mark
 
 # No letters and digits that are taken for each other when they are read out at three in the morning.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -58,18 +58,18 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """What a sweep did. ``to_undo`` are grants whose end has to be carried out on targets now."""
+    """What a sweep did. ``to_revoke`` are grants whose end has to be carried out on targets now."""
 
     ended: int = 0
     started: int = 0
     lapsed: int = 0
-    to_undo: tuple[int, ...] = ()
+    to_revoke: tuple[int, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.ended or self.started or self.lapsed or self.to_undo or self.failed)
+        return not (self.ended or self.started or self.lapsed or self.to_revoke or self.failed)
 
 
 def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
@@ -90,7 +90,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
             _guarded("seen", partial(_say_seen, name), now(), failed)
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
-    to_undo = _to_undo(now()) if {"undo", "ends", "silent"} & set(due) else ()
+    to_revoke = _to_revoke(now()) if {"undo", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
     with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "undo"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
@@ -107,7 +107,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         ended=ended,
         started=started,
         lapsed=lapsed,
-        to_undo=to_undo,
+        to_revoke=to_revoke,
         failed=failed,
     )
 
@@ -389,7 +389,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
     return escalated
 
 
-def _to_undo(now: dt.datetime) -> tuple[int, ...]:
+def _to_revoke(now: dt.datetime) -> tuple[int, ...]:
     due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by(
         "next_attempt_at"
     )

@@ -23,7 +23,7 @@ from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster, Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
 from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
-from sessions_app.queries.undoing import installation_mark
+from sessions_app.queries.revoking import installation_mark
 from sessions_app.queries.unfit import sets_of_kind
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ import pytest
 
 from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.gateways.core.sweeper import undoers as make_undoers
+from sessions_app.gateways.core.sweeper import revokers as make_undoers
 from tests.support.acts import policy, run, session, use
 from tests.support.fakes import serving
 from tests.support.gateway import eventually
@@ -28,7 +28,7 @@ def idle() -> threading.Event:
 
 
 @pytest.fixture
-def undoers(stint_db, live_world, idle) -> Iterator[Bulkhead]:
+def revokers(stint_db, live_world, idle) -> Iterator[Bulkhead]:
     made = make_undoers(on_idle=idle.set)
     yield made
     made.stop()
@@ -56,32 +56,32 @@ def states(pks) -> set[tuple[str, int]]:
     return set(Grant.objects.filter(pk__in=pks).values_list("state", "attempts"))
 
 
-def test_more_grants_of_a_cluster_than_it_has_threads_are_all_undone_once(undoers, idle, revoking):
-    undoers.take(revoking)
-    undoers.take(revoking)
+def test_more_grants_of_a_cluster_than_it_has_threads_are_all_undone_once(revokers, idle, revoking):
+    revokers.take(revoking)
+    revokers.take(revoking)
     eventually(lambda: states(revoking) == {("ended", 1)})
     assert idle.wait(allow(5))
 
 
-def test_nothing_is_begun_while_ends_come_first(undoers, revoking):
-    with undoers.paused():
-        undoers.take(revoking)
+def test_nothing_is_begun_while_ends_come_first(revokers, revoking):
+    with revokers.paused():
+        revokers.take(revoking)
         time.sleep(0.3)
         assert states(revoking) == {("revoking", 0)}
     eventually(lambda: states(revoking) == {("ended", 1)})
 
 
-def test_a_grant_can_be_taken_again_when_it_was_tried(undoers, idle, live_world, fake_targets):
+def test_a_grant_can_be_taken_again_when_it_was_tried(revokers, idle, live_world, fake_targets):
     from sessions_app.models import Grant
 
     grant = ending(live_world, "web", "web-1")
     fake_targets.down.add("web-1")
-    undoers.take([grant])
+    revokers.take([grant])
     eventually(lambda: states([grant]) == {("revoking", 1)})
     assert idle.wait(allow(5))
     fake_targets.down.clear()
     Grant.objects.update(next_attempt_at=live_world.now)
-    undoers.take([grant])
+    revokers.take([grant])
     eventually(lambda: states([grant]) == {("ended", 2)})
 
 
@@ -100,7 +100,7 @@ class Hanging(FakeConnector):
         return super().revoke(lease)
 
 
-def test_clusters_that_hang_keep_threads_for_another(undoers, live_world):
+def test_clusters_that_hang_keep_threads_for_another(revokers, live_world):
     """Each of them by itself may hold half of the threads that there are at first."""
     add_clusters(live_world, [*(f"hung{number}" for number in range(HANGING)), "fine"])
     connector = Hanging()
@@ -112,14 +112,16 @@ def test_clusters_that_hang_keep_threads_for_another(undoers, live_world):
         ]
         fine = [ending(live_world, "fine", f"fine-{1 + place % 2}") for place in range(4)]
         try:
-            undoers.take(hung)
+            revokers.take(hung)
             eventually(lambda: connector.asked >= 2 * THREADS_PER_GROUP)
             # As each sweep does, which finds all of them due.
-            eventually(lambda: undoers.take(fine) or states(fine) == {("ended", 1)}, within=8, every=0.2)
+            eventually(lambda: revokers.take(fine) or states(fine) == {("ended", 1)}, within=8, every=0.2)
             assert {state for state, _ in states(hung)} == {"revoking"}
         finally:
             connector.answer.set()
-        eventually(lambda: undoers.take(hung) or {state for state, _ in states(hung)} == {"ended"}, every=0.2)
+        eventually(
+            lambda: revokers.take(hung) or {state for state, _ in states(hung)} == {"ended"}, every=0.2
+        )
 
 
 def add_clusters(world, names: list[str]) -> None:
@@ -154,7 +156,7 @@ def ending(world, cluster: str, target: str) -> int:
     return grant.pk
 
 
-def test_nothing_is_begun_after_the_stop(undoers, revoking):
-    undoers.stop()
-    undoers.take(revoking)
+def test_nothing_is_begun_after_the_stop(revokers, revoking):
+    revokers.stop()
+    revokers.take(revoking)
     assert states(revoking) == {("revoking", 0)}

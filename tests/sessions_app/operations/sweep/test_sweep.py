@@ -34,7 +34,7 @@ def swept(now: dt.datetime, **more):
 def test_what_is_due_ends_and_each_end_is_recorded(world):
     grants = [world.grant(), world.grant(), world.grant(duration=7200)]
     report = swept(after(world, hours=1))
-    assert (report.ended, set(report.to_undo)) == (2, {grants[0].pk, grants[1].pk})
+    assert (report.ended, set(report.to_revoke)) == (2, {grants[0].pk, grants[1].pk})
     for grant in grants[:2]:
         grant.refresh_from_db()
         assert (grant.state, grant.end_reason, grant.revoking_at) == (
@@ -67,7 +67,7 @@ def test_swept_again_nothing_happens_twice(world):
     swept(after(world, hours=1))
     before = events()
     report = swept(after(world, hours=1))
-    assert (report.ended, report.to_undo) == (0, (grant.pk,))
+    assert (report.ended, report.to_revoke) == (0, (grant.pk,))
     assert events() == before
 
 
@@ -250,7 +250,7 @@ def test_housekeeping_that_fails_keeps_no_end_from_being_carried_out(live_world,
     late = clock.now() + dt.timedelta(days=2)
     report = sweep(now=lambda: late, name="test")
     assert report.ended == 1
-    assert report.to_undo == (grant.pk,)
+    assert report.to_revoke == (grant.pk,)
     assert "lapses" in report.failed
 
 

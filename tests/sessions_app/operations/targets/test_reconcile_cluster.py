@@ -16,7 +16,7 @@ from sessions_app.operations.targets.reconcile_cluster import (
     reconcile_all,
     reconcile_cluster,
 )
-from sessions_app.queries.undoing import installation_mark
+from sessions_app.queries.revoking import installation_mark
 from tests.support.acts import after, events, last, undo
 from tests.support.fakes import serving
 from tests.support.world import HOST_KEY
