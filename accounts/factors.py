@@ -104,7 +104,7 @@ def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
         whose, secret, until = 0, "", 0
     if whose != identity.pk or now.timestamp() > until:
         raise InvalidInput(
-            "This page is too old.", hint="Scan the new code below, and remove the old entry from your app."
+            "This page has expired.", hint="Scan the new code below and remove the old entry from your app."
         )
     return str(secret)
 
@@ -145,8 +145,8 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
     """
     if not recently_proven(identity, now):
         raise ProofNeeded(
-            "Confirm that it is you.",
-            hint=f"Do that at {settings.PUBLIC_URL}/account/confirm/, and send this again within five minutes.",
+            "Confirm your identity.",
+            hint=f"Open {settings.PUBLIC_URL}/account/confirm/, then try again within five minutes.",
         )
 
 

@@ -20,8 +20,8 @@ def checked_username(text: str) -> str:
     name = canonical_username(text)
     if not _USERNAME.fullmatch(name):
         raise InvalidInput(
-            f"“{text}” can't be a user name.",
-            hint="Use a letter or digit first, then letters, digits and . _ @ + - (100 characters at most).",
-            fields={"username": ["Has another form."]},
+            f"“{text}” is not a valid username.",
+            hint="Start with a letter or digit, then use letters, digits and . _ @ + - (at most 100 characters).",
+            fields={"username": ["Not a valid username."]},
         )
     return name

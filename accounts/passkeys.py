@@ -44,7 +44,9 @@ class BadPasskey(InvalidInput):
     code = "bad_passkey"
 
     def __init__(self) -> None:
-        super().__init__("The passkey was not taken.", hint="Try again. Use a passkey that you added here.")
+        super().__init__(
+            "The passkey was not accepted.", hint="Try again with a passkey that you registered here."
+        )
 
 
 def possible() -> bool:

@@ -38,7 +38,7 @@ def check_password(identity: Identity, password: str) -> None:
         raise TooManyTries("Too many wrong passwords.", hint="Try again in five minutes.")
     if not identity.check_password(password):
         raise WrongPassword(
-            "That is not your password.", hint="Give the one that you sign in with now.",
+            "Wrong password.", hint="Enter the password you sign in with.",
             fields={"current": ["Wrong."]},
         )  # fmt: skip
     counter.delete(key)
@@ -47,7 +47,7 @@ def check_password(identity: Identity, password: str) -> None:
 def store_password(identity: Identity, password: str) -> None:
     """Save a person's new password; other sessions of theirs end by it. Raises Forbidden (a machine), InvalidInput."""
     if not identity.is_person:
-        raise Forbidden("Machines have no password.", hint="Give it a key or a token.")
+        raise Forbidden("Machines don't have passwords.", hint="Add an SSH key or an API token instead.")
     try:
         validate_password(password, identity)
     except ValidationError as error:

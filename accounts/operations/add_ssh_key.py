@@ -45,9 +45,9 @@ def add_ssh_key(
     label = checked_text(label, field="label", longest=100)
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
-        raise NotFound("There is no such identity.")
+        raise NotFound("Identity not found.")
     if not may_give_credentials(actor, identity):
-        raise Forbidden("Nobody registers keys for another person.")
+        raise Forbidden("You can't add SSH keys for another person.")
     ensure_recently_proven(actor, now)
     fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     try:
@@ -62,9 +62,9 @@ def add_ssh_key(
             )  # fmt: skip
     except IntegrityError as error:
         raise KeyTaken(
-            f"The key {fingerprint} is registered already.",
-            hint="Each identity needs a key of its own: make one with `ssh-keygen -t ed25519`.",
-            fields={"public_key": ["Registered already."]},
+            f"The key {fingerprint} is already in use.",
+            hint="Each identity needs its own key. Generate one with `ssh-keygen -t ed25519`.",
+            fields={"public_key": ["Already in use."]},
         ) from error
     return key
 
@@ -78,18 +78,18 @@ class NoKey(InvalidInput):
 
 def _parse(line: str) -> tuple[str, bytes, str]:
     if "PRIVATE KEY" in line:
-        raise NoKey("That is a private key. Never give it to anybody; this one should be replaced.")
+        raise NoKey("This is a private key. Never share it, and replace this one.")
     words = line.strip().split(None, 2)
     if len(words) < 2 or "\n" in line.strip():
-        raise NoKey("That is not a public key.")
+        raise NoKey("This is not a public key.")
     algorithm = words[0]
     if algorithm not in _PLAIN + _HARDWARE:
         allowed = "ed25519, ECDSA, RSA of 3072 bits or more, or a security key"
-        raise NoKey(f"{algorithm[:60]} keys are not accepted.", f"Use one of: {allowed}.")
+        raise NoKey(f"{algorithm[:60]} keys are not supported.", f"Use one of: {allowed}.")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise NoKey("The key is damaged: its middle part is not base64.") from error
+        raise NoKey("The key is corrupt: it is not valid base64.") from error
     _check_blob(algorithm, blob)
     return algorithm, blob, words[2] if len(words) > 2 else ""
 
@@ -97,12 +97,12 @@ def _parse(line: str) -> tuple[str, bytes, str]:
 def _check_blob(algorithm: str, blob: bytes) -> None:
     name = algorithm.encode()
     if not blob.startswith(len(name).to_bytes(4, "big") + name):
-        raise NoKey("The key is damaged: it is not of the kind it says.")
+        raise NoKey("The key is corrupt: its type does not match its content.")
     try:
         key = load_ssh_public_key(name + b" " + base64.b64encode(blob))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NoKey("The key is damaged: it can't be read.") from error
+        raise NoKey("The key is corrupt and can't be read.") from error
     if isinstance(key, RSAPublicKey) and key.key_size < _SMALLEST_RSA:
         raise NoKey(
-            f"An RSA key of {key.key_size} bits is too short.", "Make one with `ssh-keygen -t ed25519`."
+            f"An RSA key of {key.key_size} bits is too short.", "Generate one with `ssh-keygen -t ed25519`."
         )

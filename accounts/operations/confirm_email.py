@@ -27,9 +27,9 @@ def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.date
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
-            raise NotFound("There is no such identity of yours.")
+            raise NotFound("Identity not found.")
         if email != identity.email:
-            raise AddressChanged("Your address is another one by now.", hint="Look at it again.")
+            raise AddressChanged("Your email address has changed since.", hint="Reload the page.")
         if identity.email_unconfirmed:
             identity.email_unconfirmed = False
             identity.save(update_fields=["email_unconfirmed"])

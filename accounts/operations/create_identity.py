@@ -46,7 +46,7 @@ def create_identity(
     if Identity.objects.filter(username=username).exists():
         raise _taken(username)
     if problems := _problems(owner, time_zone):
-        raise InvalidInput("The identity is not complete.", fields=problems)
+        raise InvalidInput("Some required fields are missing or invalid.", fields=problems)
     try:
         with transaction.atomic():
             identity = Identity.objects.create_user(
@@ -65,7 +65,9 @@ def create_identity(
         # The name has the right form, so that only another one with it can be wrong: it came first, a moment ago.
         if "username" in error.message_dict:
             raise _taken(username) from error
-        raise InvalidInput("The identity is not complete.", fields=error.message_dict) from error
+        raise InvalidInput(
+            "Some required fields are missing or invalid.", fields=error.message_dict
+        ) from error
     except IntegrityError as error:
         raise _taken(username) from error
     return identity
@@ -73,7 +75,7 @@ def create_identity(
 
 def _taken(username: str) -> NameTaken:
     return NameTaken(
-        f"{username} is taken.", hint="Choose another user name.", fields={"username": ["Taken."]}
+        f"{username} is taken.", hint="Choose another username.", fields={"username": ["Taken."]}
     )
 
 
@@ -81,7 +83,7 @@ def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
     # Who owns a machine that owns a machine would be nobody's approval but their own.
     if owner is not None and not owner.is_person:
-        problems["owner"] = ["Name the person who answers for it."]
+        problems["owner"] = ["Choose a person as the owner."]
     if time_zone not in zoneinfo.available_timezones():
-        problems["time_zone"] = ["Write an IANA time zone, like Europe/Berlin."]
+        problems["time_zone"] = ["Enter an IANA time zone, such as Europe/Berlin."]
     return problems

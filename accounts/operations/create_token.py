@@ -40,20 +40,20 @@ def create_token(
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
         raise InvalidInput(
-            "Choose what the token may do.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]}
+            "Select at least one scope.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]}
         )
     if not dt.timedelta(0) < lifetime <= LONGEST:
-        raise InvalidInput("A token lives 90 days at most.", fields={"lifetime": ["Choose 1 to 90 days."]})
+        raise InvalidInput(
+            "A token can be valid for at most 90 days.", fields={"lifetime": ["Choose 1 to 90 days."]}
+        )
     label = checked_text(label, field="label", longest=100)
     if not label:
-        raise InvalidInput(
-            "Name the token, so that you know later what it is for.", fields={"label": ["Needed."]}
-        )
+        raise InvalidInput("Give the token a name.", fields={"label": ["Needed."]})
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
-        raise NotFound("There is no such identity.")
+        raise NotFound("Identity not found.")
     if not may_give_credentials(actor, identity):
-        raise Forbidden("Nobody makes tokens for another person.")
+        raise Forbidden("You can't create tokens for another person.")
     ensure_recently_proven(actor, now)
     text = new_token("stint")
     with transaction.atomic():

@@ -23,7 +23,9 @@ def decide_device(
     Raises UnknownCode (decided already, too), TooManyTries, Forbidden (a machine), ProofNeeded (a yes).
     """
     if not identity.is_person:
-        raise Forbidden("Only people let programs act as them.", hint="Give a machine a token of its own.")
+        raise Forbidden(
+            "Only people can authorize programs.", hint="Create an API token for the machine instead."
+        )
     if allow:
         ensure_recently_proven(identity, now)
     found = find_device(user_code=user_code, identity=identity, now=now)
@@ -32,9 +34,7 @@ def decide_device(
         state = DeviceState.ALLOWED if allow else DeviceState.DENIED
         waiting = DeviceAuthorization.objects.filter(pk=found.pk, state=DeviceState.PENDING)
         if not waiting.update(state=state, identity=identity):
-            raise UnknownCode(
-                "No program shows that code now.", hint="Somebody has decided about it already."
-            )
+            raise UnknownCode("This code is not valid.", hint="It has already been used.")
         record(
             event=event, actor=actor_of(identity), object_type="identity", object_ref=identity.username, now=now,
             data={"client": found.client_id, "scopes": found.scopes, "from": found.address},

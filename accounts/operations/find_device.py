@@ -16,7 +16,7 @@ _WITHIN = 300
 
 
 class UnknownCode(InvalidInput):
-    """No program shows that code now."""
+    """No program waits with this code."""
 
     code = "unknown_code"
 
@@ -36,9 +36,9 @@ def find_device(*, user_code: str, identity: Identity, now: dt.datetime) -> Devi
     found = waiting.filter(user_digest=user_code_digest(code)).first() if code else None
     if found is None:
         raise UnknownCode(
-            "No program shows that code now.",
-            hint="Look again at the terminal; a code is good for ten minutes. Run `stint login` for a new one.",
-            fields={"user_code": ["Not a code that is waiting."]},
+            "This code is not valid.",
+            hint="Check the code in the terminal. Codes expire after ten minutes; run `stint login` for a new one.",
+            fields={"user_code": ["Not a valid code."]},
         )
     # What was wrong stays counted, or a code of one's own would buy ten more tries.
     counter.decr(key)

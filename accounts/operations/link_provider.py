@@ -36,8 +36,8 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             return person
         if person.email_unconfirmed:
             raise NotLinked(
-                "Your address was changed by an administrator, and you have not confirmed it yet.",
-                hint="Sign in with your password, and confirm it in your account.",
+                "An administrator changed your email address, and you have not confirmed it yet.",
+                hint="Sign in with your password and confirm it in your account.",
             )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
@@ -45,8 +45,8 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             if held.subject == subject:
                 return person
             raise NotLinked(
-                f"{person} is linked to another account of your provider.",
-                hint=f"{_ASK} to unlink it, if it was yours.",
+                f"{person} is linked to another account at your identity provider.",
+                hint=f"{_ASK} to unlink it if it is yours.",
             )
         ProviderLink.objects.create(
             identity=person, issuer=issuer, subject=subject, email=person.email, linked_at=now
@@ -67,8 +67,8 @@ def _person(email: str | None) -> Identity:
     """Return the one person with the address, locked. Raises NotLinked."""
     if not email:
         raise NotLinked(
-            "Your provider does not say that your mail address is yours.",
-            hint="Its ID token needs `email`, and `email_verified` has to be true. Tell who runs it.",
+            "Your identity provider has not verified your email address.",
+            hint="Its ID token needs `email`, and `email_verified` must be true. Contact the provider's administrator.",
         )
     found = [
         one
@@ -80,10 +80,11 @@ def _person(email: str | None) -> Identity:
     enabled = [one for one in found if one.is_active]
     if len(enabled) > 1:
         raise NotLinked(
-            f"More than one person here has the address {email}.", hint=f"{_ASK} to leave it to one."
+            f"More than one person has the email address {email}.",
+            hint=f"{_ASK} to assign it to one of them.",
         )
     if not found:
-        raise NotLinked(f"Nobody here has the address {email}.", hint=f"{_ASK} to add you.")
+        raise NotLinked(f"No person has the email address {email}.", hint=f"{_ASK} to add you.")
     return (enabled or found)[0]
 
 

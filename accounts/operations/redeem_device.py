@@ -18,7 +18,7 @@ _SLOWEST = 120
 
 
 class NotYet(InvalidInput):
-    """Nobody has decided yet."""
+    """Authorization is pending."""
 
     code = "authorization_pending"
 
@@ -36,7 +36,7 @@ class Refused(InvalidInput):
 
 
 class TooLate(InvalidInput):
-    """The code is too old."""
+    """The code has expired."""
 
     code = "expired_token"
 
@@ -57,9 +57,7 @@ def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tupl
     with transaction.atomic():
         rows = DeviceAuthorization.objects.select_for_update(of=("self",), no_key=True)
         row = rows.filter(device_digest=token_digest(device_code), client_id=client.id).first()
-        answer = (
-            NoSuchCode("There is no such code.", hint="Begin again.") if row is None else _asked(row, now)
-        )
+        answer = NoSuchCode("Unknown code.", hint="Start over.") if row is None else _asked(row, now)
     # Outside, because being too fast is kept.
     if isinstance(answer, InvalidInput):
         raise answer
@@ -68,15 +66,15 @@ def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tupl
 
 def _asked(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str] | InvalidInput:
     if row.state == DeviceState.USED:
-        return NoSuchCode("The code was used.", hint="Begin again.")
+        return NoSuchCode("The code has already been used.", hint="Start over.")
     if row.expires_at <= now:
-        return TooLate("The code is too old.", hint="Begin again.")
+        return TooLate("The code has expired.", hint="Start over.")
     if row.state == DeviceState.DENIED:
-        return Refused("It was refused.")
+        return Refused("Access was denied.")
     if row.state == DeviceState.ALLOWED and row.identity is not None and row.identity.is_active:
         return _token(row, now)
     if row.state != DeviceState.PENDING:
-        return Refused("Who let it in is disabled.")
+        return Refused("The person who authorized it is disabled.")
     return _waits(row, now)
 
 
@@ -99,5 +97,5 @@ def _waits(row: DeviceAuthorization, now: dt.datetime) -> InvalidInput:
     row.asked_at = now
     row.save(update_fields=["asked_at", "interval"])
     if early:
-        return TooFast("You ask too often.", hint=f"Ask every {row.interval} seconds from now on.")
-    return NotYet("Nobody has decided yet.")
+        return TooFast("Polling too fast.", hint=f"Poll every {row.interval} seconds from now on.")
+    return NotYet("Authorization is pending.")

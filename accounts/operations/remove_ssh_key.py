@@ -23,7 +23,7 @@ def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPubl
     with transaction.atomic():
         key = keys.select_for_update(of=("self",)).filter(pk=key_id).first()
         if key is None:
-            raise NotFound("There is no such key.")
+            raise NotFound("Key not found.")
         key.removed_at = now
         key.save(update_fields=["removed_at"])
         record_end(

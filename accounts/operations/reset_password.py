@@ -22,7 +22,7 @@ def reset_password(*, identity_id: int, new: str, actor: Actor, now: dt.datetime
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None:
-            raise NotFound("There is no such identity.")
+            raise NotFound("Identity not found.")
         store_password(identity, new)
         record(
             event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor, object_type="identity",

@@ -14,5 +14,5 @@ def revoke_presented_token(*, text: str, now: dt.datetime) -> APIToken:
     """Revoke the API token with this text. Knowing the text is the only authorization. Raises NotFound."""
     found = APIToken.objects.select_related("identity").filter(digest=token_digest(text)).first()
     if found is None:
-        raise NotFound("There is no such token.")
+        raise NotFound("Token not found.")
     return revoke_token(token_id=found.pk, actor=found.identity, now=now)

@@ -23,7 +23,7 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
     with transaction.atomic():
         token = tokens.select_for_update(of=("self",)).filter(pk=token_id).first()
         if token is None:
-            raise NotFound("There is no such token.")
+            raise NotFound("Token not found.")
         token.revoked_at = now
         token.save(update_fields=["revoked_at"])
         record_end(

@@ -22,10 +22,10 @@ def set_password(*, identity_id: int, current: str, new: str, actor: Identity, n
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
-            raise NotFound("There is no such identity of yours.")
+            raise NotFound("Identity not found.")
         check_password(identity, current)
         if new == current:
-            raise InvalidInput("That is the password that you have.", fields={"new": ["Choose another one."]})
+            raise InvalidInput("This is already your password.", fields={"new": ["Choose another one."]})
         store_password(identity, new)
         record(
             event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor_of(actor), object_type="identity",

@@ -24,7 +24,7 @@ def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
-            raise NotFound("There is no such identity of yours.")
+            raise NotFound("Identity not found.")
         before = identity.time_zone
         identity.time_zone = time_zone
         identity.save(update_fields=["time_zone"])

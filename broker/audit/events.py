@@ -80,7 +80,7 @@ class Event(StrEnum):
     # Recordings of a grant, or one that no run knows, were deleted when their time was over; the data has the files' SHA-256
     # digests.
     RECORDING_PURGED = "recording.purged"
-    # Little room is left for recordings; administrators were told, and the data says of what.
+    # Recording storage is almost full; administrators were told, and the data says of what.
     RECORDING_STORAGE_LOW = "recording.storage_low"
 
     # Something may be made on a target for a grant from now on.

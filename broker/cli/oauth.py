@@ -55,7 +55,7 @@ def _refused(error: OAuthRefused) -> CliError:
     if error.code == "access_denied":
         return CliError("It was refused in the browser.", code=error.code)
     if error.code == "expired_token":
-        return NotSignedIn("The code is too old.", "Run `stint login` again for a new one.")
+        return NotSignedIn("The code has expired.", "Run `stint login` again for a new one.")
     return CliError(f"Stint gave no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
 
 

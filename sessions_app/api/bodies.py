@@ -224,7 +224,7 @@ class Narrowing(Body):
     ]
 )
 class NewVerdict(Body):
-    """A verdict on exactly what was read, which `digest` names. A denial needs a comment."""
+    """A verdict on exactly what was read, which `digest` names. A comment is required to deny a request."""
 
     verdict = Choice(choices=Verdict.values)
     digest = Digest()

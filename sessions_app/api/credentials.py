@@ -44,7 +44,7 @@ class Credentials(Endpoint):
     def remove_key(self, owner: Identity, key_id: int) -> Response:
         """Take a key back."""
         if not reads.keys(owner).filter(pk=key_id).exists():
-            raise NotFound("There is no such key.")
+            raise NotFound("Key not found.")
         remove_ssh_key(key_id=key_id, actor=self.identity, now=clock.now())
         return Response(status=204)
 
@@ -73,6 +73,6 @@ class Credentials(Endpoint):
     def revoke_token(self, owner: Identity, token_id: int) -> Response:
         """Revoke a token."""
         if not reads.tokens(owner).filter(pk=token_id).exists():
-            raise NotFound("There is no such token.")
+            raise NotFound("Token not found.")
         revoke_token(token_id=token_id, actor=self.identity, now=clock.now())
         return Response(status=204)

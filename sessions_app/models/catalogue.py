@@ -34,9 +34,9 @@ class Risk(models.TextChoices):
 class Observed(models.TextChoices):
     """How much Stint sees of what is run on a cluster."""
 
-    ALL = "all", "Each command passes a gateway of Stint."
-    SOME = "some", "What the target tells is read back."
-    NOTHING = "nothing", "Not observed here: the target tells Stint nothing."
+    ALL = "all", "Every command passes through a Stint gateway."
+    SOME = "some", "Activity is read back from the target."
+    NOTHING = "nothing", "Not observed: the target reports nothing to Stint."
 
 
 class ClusterQuerySet(models.QuerySet["Cluster"]):

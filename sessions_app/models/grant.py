@@ -34,18 +34,18 @@ BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 class EndReason(models.TextChoices):
     """Why a grant ended."""
 
-    EXPIRED = "expired", "its time was over"
-    RELEASED = "released", "its holder ended it"
-    REVOKED = "revoked", "it was revoked"
-    WORKFLOW_CLOSED = "workflow_closed", "the work it was for is closed"
-    POLICY_CHANGED = "policy_changed", "what it rests on changed"
-    IDENTITY_DISABLED = "identity_disabled", "its holder was disabled"
-    PROVISION_FAILED = "provision_failed", "it could not be started"
-    CLUSTER_REMOVED = "cluster_removed", "its cluster was removed"
-    DEVIATION = "deviation", "too much else was tried with it"
-    SILENT = "silent", "its heartbeat stopped"
-    PARENT_ENDED = "parent_ended", "the grant that it was delegated from ended"
-    RESTORED = "restored", "an older backup of the database was restored"
+    EXPIRED = "expired", "Expired"
+    RELEASED = "released", "Ended by the holder"
+    REVOKED = "revoked", "Revoked"
+    WORKFLOW_CLOSED = "workflow_closed", "Workflow closed"
+    POLICY_CHANGED = "policy_changed", "Policy changed"
+    IDENTITY_DISABLED = "identity_disabled", "Holder disabled"
+    PROVISION_FAILED = "provision_failed", "Could not be started"
+    CLUSTER_REMOVED = "cluster_removed", "Cluster removed"
+    DEVIATION = "deviation", "Too many refused commands"
+    SILENT = "silent", "Heartbeat missed"
+    PARENT_ENDED = "parent_ended", "Parent grant ended"
+    RESTORED = "restored", "Database restored from a backup"
 
 
 # Written out, as `visibility.permitted` is, and for the same reason.

@@ -41,9 +41,9 @@ class Observation(models.Model):
 class DriftKind(models.TextChoices):
     """How a target differs from what should be there."""
 
-    MISSING = "missing", "something that a grant needs is gone"
-    CHANGED = "changed", "something that a grant needs was changed by others"
-    ORPHAN = "orphan", "something of a grant that is over is still there"
+    MISSING = "missing", "Access that a grant needs is missing"
+    CHANGED = "changed", "Access was changed outside Stint"
+    ORPHAN = "orphan", "Access is left over from an ended grant"
 
 
 class Drift(models.Model):

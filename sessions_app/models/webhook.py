@@ -16,8 +16,8 @@ from accounts.models import Identity
 class WebhookScope(models.TextChoices):
     """What an endpoint is told of, among the events that it wants."""
 
-    POLICIES = "policies", "what happens under policies that name it"
-    EVERYTHING = "everything", "everything"
+    POLICIES = "policies", "Events under policies that name this webhook"
+    EVERYTHING = "everything", "All events"
 
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
@@ -88,9 +88,9 @@ class WebhookEndpoint(models.Model):
 class WebhookState(models.TextChoices):
     """What became of a message."""
 
-    PENDING = "pending", "waits"
-    SENT = "sent", "taken"
-    FAILED = "failed", "given up"
+    PENDING = "pending", "Pending"
+    SENT = "sent", "Delivered"
+    FAILED = "failed", "Failed"
 
 
 class WebhookMessage(models.Model):

@@ -118,9 +118,9 @@ class WorkflowSource(models.Model):
 class DeliveryState(models.TextChoices):
     """What became of a delivery."""
 
-    RECEIVED = "received", "Waits"
+    RECEIVED = "received", "Pending"
     HANDLED = "handled", "Handled"
-    IGNORED = "ignored", "Means nothing here"
+    IGNORED = "ignored", "Ignored"
 
 
 class InboundDelivery(models.Model):

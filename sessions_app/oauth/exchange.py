@@ -105,7 +105,7 @@ def _of_grant(form: Form) -> HttpResponse:
             lifetime=_span(wanted.get("lifetime")), now=now,
         )  # fmt: skip
     except (NotFound, Forbidden) as error:
-        raise OAuthError("invalid_authorization_details", "There is no such grant of yours.") from error
+        raise OAuthError("invalid_authorization_details", "Grant not found.") from error
     except (NotOverHTTP, GrantIsOver) as error:
         raise OAuthError("invalid_target", str(error)) from error
     until = made.expires_at or made.grant.expires_at

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sessions_app.models import GrantCredential
 from sessions_app.queries.grants import TIME_OVER, GrantNow, grants_now, why_ended
 
-REPLACED = "its token was replaced or given up"
-RAN_OUT = "the time of its token is over"
-UNKNOWN = "it is not known any more"
+REPLACED = "token replaced or revoked"
+RAN_OUT = "token expired"
+UNKNOWN = "token not found"
 ENDS_OF_TOKENS = frozenset((REPLACED, RAN_OUT))
 
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Least
 
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
 
-TIME_OVER = str(EndReason.EXPIRED.label)
+TIME_OVER = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
 
 
 def why_ended(grant: GrantNow) -> str:
-    """Return in words why a grant lets nobody in: by its end, or held."""
+    """Return why a grant ended, as the end of a sentence: `revoked`, `workflow closed`."""
     if grant.end_reason in EndReason.values:
-        return str(EndReason(grant.end_reason).label)
-    return "it is over" if grant.cut else TIME_OVER
+        return str(EndReason(grant.end_reason).label).lower()
+    return "no longer active" if grant.cut else TIME_OVER
 
 
 # The reason of a run that its holder took back while it was held.
@@ -83,14 +83,14 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     if run.grant.state != GrantState.ACTIVE:
         return HoldNow("over", "", f"{run.grant.ref} is over.")
     if run.waits(now):
-        return HoldNow("held", "", "It waits for a second person.")
+        return HoldNow("held", "", "Waiting for approval.")
     if run.may_yet_run(now):
         return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
     if run.state in (RunState.HELD, RunState.HOLD_LAPSED):
-        return HoldNow("lapsed", "", "Nobody allowed it in time.")
+        return HoldNow("lapsed", "", "Timed out: nobody allowed it.")
     if run.reason == WITHDRAWN:
-        return HoldNow("over", "", "It was withdrawn.")
-    return HoldNow("over", "", f"It is {run.state} already.")
+        return HoldNow("over", "", "Withdrawn by the holder.")
+    return HoldNow("over", "", f"The command is already {run.state}.")
 
 
 _NEXT = """

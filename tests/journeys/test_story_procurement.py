@@ -203,7 +203,7 @@ def test_the_task_is_done_and_so_is_the_assistant(office):
 def test_without_a_task_there_is_nothing_to_ask_for(office):
     from broker.kernel.errors import InvalidInput
 
-    with pytest.raises(InvalidInput, match="none is named"):
+    with pytest.raises(InvalidInput, match="no open workflow is named"):
         office.world.grant(
             who=office.world.robot, cluster="suppliers", command_set="ask-prices", parameters={}
         )

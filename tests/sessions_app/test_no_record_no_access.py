@@ -236,7 +236,7 @@ def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_reco
     fake_targets.left["root@127.0.0.1:2201", one.mark] = 1
     record_refuses(True)
     stop_grant(grant_id=one.pk, actor=world.bob, now=world.now, kill=True)
-    close_session(session_id=opened, reason="it was revoked", now=world.now)
+    close_session(session_id=opened, reason="revoked", now=world.now)
     assert undo(one, now=after(world, seconds=1)).state == GrantState.ENDED
     assert fake_targets.left == {}
     disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)

@@ -21,20 +21,20 @@ _TRIES = 3
 class Command(BaseCommand):
     """Asks for the new password twice, three times at most."""
 
-    help = "Give a person another password; all sessions of theirs end."
+    help = "Change a person's password. This ends all of their sessions."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="user name of the person")
+        parser.add_argument("username", help="username of the person")
 
     def handle(self, *args: Any, **options: Any) -> None:
         identity = Identity.objects.filter(username=canonical_username(options["username"])).first()
         if identity is None:
-            raise CommandError(f"There is no {options['username']}.")
+            raise CommandError(f"User {options['username']} not found.")
         for _ in range(_TRIES):
             password = getpass.getpass(f"New password of {identity.username}: ")
             if getpass.getpass("Again: ") != password:
-                self.stderr.write("The two are different.")
+                self.stderr.write("The passwords do not match.")
                 continue
             try:
                 reset_password(
@@ -48,6 +48,6 @@ class Command(BaseCommand):
             except StintError as error:
                 raise CommandError(str(error)) from error
             else:
-                self.stdout.write(f"{identity.username} has a new password.")
+                self.stdout.write(f"Password changed for {identity.username}.")
                 return
         raise CommandError("Nothing was changed.")

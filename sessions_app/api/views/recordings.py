@@ -31,7 +31,7 @@ class _Watched(Endpoint):
                 if run.recording_purged_at
                 else "Its file is not here."
             )
-            raise NotFound("There is no such recording.", hint=f"{gone} Its digest is in the record.")
+            raise NotFound("Recording not found.", hint=f"{gone} Its digest is in the record.")
         return f"{run.grant.ref}-{run.pk}.cast", path
 
 

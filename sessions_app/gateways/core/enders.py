@@ -89,7 +89,7 @@ class Enders:
         self.watch(grant)
         if longer:
             text = f"{grant.ref} was extended to {expires_at:%H:%M} UTC."
-            running = " A command that runs already keeps its old end."
+            running = " A command that is already running keeps its old deadline."
             for user in grant.users():
                 user.tell(text + running)
 
@@ -128,4 +128,4 @@ class Enders:
         limit = min(limits, default=self._clock.now())
         grant.timers.append(self._loop.call_later(max(0.0, self._clock.until(limit)), user.stop, TIME_OVER))
         if tell:
-            user.tell(f"{grant.ref} is over. This command may finish until {limit:%H:%M:%S} UTC.")
+            user.tell(f"{grant.ref} has ended. This command may finish until {limit:%H:%M:%S} UTC.")

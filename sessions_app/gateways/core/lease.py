@@ -95,7 +95,7 @@ class Lease:
         self._enders.apply_tokens(_with_token(sessions), renewal.tokens)
         self._registry.compare(sessions, renewal.open)
         if renewal.removed_keys:
-            self._registry.stop_proven_by(renewal.removed_keys, "the key that you came with was removed")
+            self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
         # It counts from before the question: the answer may have been long on its way.
         self._hold_until(began + LEASE.total_seconds())
         self.on_renewed()

@@ -81,7 +81,7 @@ class OpenSession(Generic[U]):
     def check(self) -> None:
         """Raise Ended when the grant is over or the session closes."""
         if self.grant.over or self._closing:
-            raise Ended(f"{self.use.grant_ref} is over.", hint="Ask for a new one.")
+            raise Ended(f"{self.use.grant_ref} has ended.", hint="Request new access.")
 
     def registering(self, work: asyncio.Future[Any]) -> None:
         """Note that the session is on its way into the database, or its answer on the way back."""
@@ -200,7 +200,7 @@ class Registry:
             grant = self.grants[use.grant_id] = OpenGrant(use)
             self._empty.clear()
         elif grant.over:
-            raise Ended(f"{use.grant_ref} is over.", hint="Ask for a new one.")
+            raise Ended(f"{use.grant_ref} has ended.", hint="Request new access.")
         grant.sessions.add(session)
         if self.watcher is not None and (len(grant.sessions) == 1 or use.expires_at != grant.expires_at):
             grant.expires_at = use.expires_at

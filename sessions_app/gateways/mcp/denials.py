@@ -75,8 +75,8 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
 def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
     """A grant that ended meanwhile, or the token of one, which may go on."""
     if why in ENDS_OF_TOKENS:
-        return stopped(ref, f"can't be used with this token any more: {why}{then}", "token_over", run=run)
-    return stopped(ref, f"is over: {why}{then}", "grant_over", run=run)
+        return stopped(ref, f"can no longer be used with this token: {why}{then}", "token_over", run=run)
+    return stopped(ref, f"has ended: {why}{then}", "grant_over", run=run)
 
 
 def stopped(ref: str, why: str, code: str, *, run: int | None = None) -> Message:

@@ -101,7 +101,7 @@ def _status(who: Identity, asked: OneRequest, _now: dt.datetime) -> Did:
     )
     request = found.filter(number=int(asked.request.removeprefix("REQ-"))).first()
     if request is None:
-        raise NotFound("There is no such request.")
+        raise NotFound("Request not found.")
     grant = getattr(request, "grant", None)
     told = {
         "request": request.ref, "state": str(request.state), "cluster": request.cluster.name,
@@ -159,7 +159,7 @@ def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
     # Others' grants are ended by people, on pages and by the API.
     grant = Grant.objects.visible_to(who).filter(holder=who, ref=asked.grant).first()
     if grant is None:
-        raise NotFound("There is no such grant of yours.")
+        raise NotFound("Grant not found.")
     ended = stop_grant(grant_id=grant.pk, actor=who, now=now, note=asked.note)
     return f"{ended.ref} is {ended.state}: nothing can be done with it any more.", {
         "grant": ended.ref,

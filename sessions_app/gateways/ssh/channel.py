@@ -228,7 +228,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 )
                 await self._prompt.run()
                 if self._stopped:
-                    self._prompt.note(f"{session.use.grant_ref} is over: {self._stopped}.")
+                    self._prompt.note(f"{session.use.grant_ref} has ended: {self._stopped}.")
                 return REFUSED if self._stopped else 0
             self._command = Command(self._connection.parts, session, self._line, self)
             if self._gone:
@@ -245,7 +245,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self.note(outcome.message)
             return REFUSED
         if outcome.state == "cut":
-            over = f"{ref} is over" if self._stopped else "the command was cut"
+            over = f"{ref} has ended" if self._stopped else "the command was cut"
             self.note(f"{over}: {outcome.message}.")
             return REFUSED
         return outcome.signal or (REFUSED if outcome.exit_status is None else outcome.exit_status)

@@ -167,7 +167,7 @@ class Command:
 
     def _check(self) -> None:
         if self._stopped:
-            raise Ended(f"{self._use.grant_ref} is over.")
+            raise Ended(f"{self._use.grant_ref} has ended.")
         self._session.check()
 
     async def _wait_for_release(self, tried: Tried) -> Tried | Outcome:

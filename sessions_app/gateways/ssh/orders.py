@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 POLL = 1.0
 # What proves the holder of such a session: being signed in to the pages.
 PROOF = "page"
-OVER = "The access is over, or its target was removed. Nothing was run."
+OVER = "The grant has ended, or its target was removed. Nothing was run."
 FAILED = "Something in Stint failed. Nothing runs any more; the gateway's log has the cause."
 
 

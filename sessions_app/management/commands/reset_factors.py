@@ -22,13 +22,13 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username", help="user name of the person")
+        parser.add_argument("username", help="username of the person")
         parser.add_argument("--reason", required=True, help="why; it stands in the record")
 
     def handle(self, *args: Any, **options: Any) -> None:
         identity = Identity.objects.filter(username=canonical_username(options["username"])).first()
         if identity is None:
-            raise CommandError(f"There is no {options['username']}.")
+            raise CommandError(f"User {options['username']} not found.")
         try:
             reset_factors(
                 identity_id=identity.pk, reason=options["reason"], actor=Actor.system("reset_factors"), now=clock.now()

@@ -28,7 +28,7 @@ def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: 
         expires_at=F("expires_at") + later, warned_at=None
     )
     if moved != 1:
-        raise GrantIsOver("The grant is over, so it can't be extended.", hint="Ask for a new one.")
+        raise GrantIsOver("The grant has ended, so it can't be extended.", hint="Request new access.")
     grant.refresh_from_db()
     if grant.leases.filter(made_until__isnull=False, gone_at__isnull=True).exists():
         enqueue("grants.prepare", grant_id=grant.pk)

@@ -77,14 +77,14 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
         # Whoever ends it waits for this, or comes first.
         parent = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
         if parent is None:
-            raise NotFound("There is no such grant.")
+            raise NotFound("Grant not found.")
         if parent.holder_id != actor.pk:
-            raise NotItsHolder("Only its holder hands on a part of a grant.")
+            raise NotItsHolder("Only the holder of a grant can delegate it.")
         delegate = Identity.objects.active().filter(username=canonical_username(part.identity)).first()
         if why := why_not_on(parent, delegate, now):
-            raise NotWithin(why, hint="The policy says to whom, and how often.", fields={"identity": [why]})
+            raise NotWithin(why, hint="The policy says to whom and how often.", fields={"identity": [why]})
         if delegate is None:
-            raise NotFound("There is no such identity.")
+            raise NotFound("Identity not found.")
         request = _request(parent, delegate, part, now)
         return _make(parent, request, actor, now)
 
@@ -96,22 +96,22 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     """
     silent = parent.heartbeat_due_at is not None and parent.heartbeat_due_at <= now
     if parent.state != GrantState.ACTIVE or parent.expires_at <= now or silent or parent.held_at is not None:
-        raise GrantIsOver(f"{parent.ref} is not in use now.", hint="Only what is in use is handed on.")
+        raise GrantIsOver(f"{parent.ref} is not active.", hint="Only active grants can be delegated.")
     terms = facts.policy_document(parent.policy).delegation
     if terms is None or parent.review_due_at is not None:
-        return f"{parent.ref} can't be handed on."
+        return f"{parent.ref} can't be delegated."
     if len(chain_of(parent)) > terms.depth:
-        return f"It was handed on {terms.depth} times already, which is all that {parent.policy} allows."
+        return f"It has been delegated {terms.depth} times, the limit of {parent.policy}."
     named = {canonical_username(name) for name in terms.to.identities}
     listed = delegate is not None and (
         delegate.username in named or group_names(delegate) & set(terms.to.groups)
     )
     if not listed or delegate is None:
-        return f"{parent.policy} does not let it be handed on to them."
+        return f"{parent.policy} does not allow delegation to this identity."
     if _opened_by(delegate, parent):
-        return f"{delegate} or its owner opened {parent.workflow}, and a machine gets nothing by that."
+        return f"{delegate} or its owner opened {parent.workflow}, and machines get no access from their own workflows."
     holders = {grant.holder_id for grant in chain_of(parent)}
-    return f"{delegate} holds it already." if delegate.pk in holders else ""
+    return f"{delegate} already holds it." if delegate.pk in holders else ""
 
 
 def _opened_by(delegate: Identity, grant: Grant) -> bool:
@@ -168,8 +168,8 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
     duration = left if part.duration is None else part.duration
     if type(duration) is not int or not 0 < duration <= left:
         raise NotWithin(
-            f"{parent.ref} itself goes on for {say_duration(max(0, left))}.", hint="Hand it on for no longer than that.",
-            fields={"duration": ["Longer than what it is a part of."]},
+            f"{parent.ref} ends in {say_duration(max(0, left))}.", hint="Choose a shorter duration.",
+            fields={"duration": ["Longer than the parent grant."]},
         )  # fmt: skip
     request = AccessRequest(
         number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
@@ -180,7 +180,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
     )  # fmt: skip
     if why := why_not_within(parent, request, now):
         raise NotWithin(
-            f"{parent.ref} does not cover it: {why}.", hint="Hand on fewer commands, or ask for them anew."
+            f"{parent.ref} does not cover it: {why}.", hint="Delegate fewer commands, or request new access."
         )
     request.digest = facts.scope_of(request).digest()
     request.save()
@@ -197,7 +197,7 @@ def _version(parent: Grant, name: str) -> CommandSetVersion:
     found = published.order_by("-number").first()
     if found is None:
         raise InvalidInput(
-            "There is no such command set.", fields={"command_set": ["Name a published command set."]}
+            "Command set not found.", fields={"command_set": ["Name a published command set."]}
         )
     return found
 
@@ -207,7 +207,8 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
     wanted = own if names is None else [target for target in own if target.name in names]
     if not wanted or (names is not None and set(names) != {target.name for target in wanted}):
         raise NotWithin(
-            f"{parent.ref} has other targets.", hint=f"It has: {', '.join(target.name for target in own)}."
+            f"{parent.ref} does not cover these targets.",
+            hint=f"It has: {', '.join(target.name for target in own)}.",
         )
     return wanted
 
@@ -220,7 +221,7 @@ def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]
     for name, fact in taken.items():
         value = workflow.fact(fact) if workflow else ""
         if not value or kept_values.get(name, value) != value:
-            raise NotWithin(f"{name} is taken from the work, which is {value or 'not there'}.")
+            raise NotWithin(f"{name} is taken from the workflow, which is {value or 'not set'}.")
         kept_values[name] = value
     return kept_values
 
@@ -244,7 +245,7 @@ def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.dateti
     )  # fmt: skip
     notify(
         people=[request.requester], event=Event.GRANT_DELEGATED, now=now, path=f"/grants/{grant.ref}/",
-        subject=f"{actor} handed on a part of {parent.ref} to you: {grant.ref}",
+        subject=f"{actor} delegated part of {parent.ref} to you: {grant.ref}",
         body=f"{request.command_set_version.command_set} on {request.cluster}\n{request.reason}".strip(),
     )  # fmt: skip
     return grant

@@ -143,7 +143,7 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
     until = _made_until(grant, now)
     # Whoever makes it may be killed meanwhile.
     again = min(until, now + CLAIM) if until else now
-    return again, "Waiting for what is being made on its targets at this moment." if until else ""
+    return again, "Waiting for provisioning that is still running on its targets." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
@@ -210,14 +210,14 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Evidence | Connect
         return error
     except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
         log.exception("revoke.failed", grant=grant.ref, target=lease.target.name)
-        return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
+        return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
     with transaction.atomic():
         locked = _own(grant).select_for_update().first()
         if locked is None:
-            raise StaleGrant(f"Another process has taken {grant.ref} over.", hint="Nothing has to be done.")
+            raise StaleGrant(f"Another process has taken over {grant.ref}.", hint="Nothing to do.")
         # No session is open any more, so neither is a command.
         for run in cut_unfinished(runs=locked.runs.all(), reason="the grant ended", now=now):
             record_finished(run=run, now=now)
@@ -246,7 +246,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
             data={"target": lease.target.name, "evidence": evidence},
         )  # fmt: skip
         return ""
-    left = "Something of the grant is still there."
+    left = "Access from the grant is still there."
     error = recordable(result.message) if isinstance(result, ConnectorError) else left
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
@@ -275,8 +275,8 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
     if failed_before == TOLD_AFTER:
         notify(
             people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
-            asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"The end of {grant.ref} is not confirmed on {grant.cluster}",
-            body=f"{text}\nNothing new can run. The target is asked again until it answers.",
+            asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"Revocation of {grant.ref} is not confirmed on {grant.cluster}",
+            body=f"{text}\nNothing new can run. Stint retries until the target confirms.",
         )  # fmt: skip
     Grant.objects.filter(pk=grant.pk).update(
         last_error=text, next_attempt_at=now + dt.timedelta(seconds=pause)

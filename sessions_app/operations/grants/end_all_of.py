@@ -45,7 +45,7 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
         lock_descendants(grant_ids=[grant.pk for grant in locked])
         holder = Identity.objects.filter(pk=identity_id).first()
         if holder is None or not locked:
-            raise NothingToEnd("There is nothing of this identity that you may end.")
+            raise NothingToEnd("This identity holds no grants that you can end.")
         own = actor.pk in (holder.pk, holder.owner_id)
         reason = EndReason.RELEASED if own else EndReason.REVOKED
         ended = [

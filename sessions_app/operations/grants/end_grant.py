@@ -38,7 +38,7 @@ def end_grant(
     with transaction.atomic():
         grant = Grant.objects.select_for_update().filter(pk=grant_id).first()
         if grant is None:
-            raise NotFound("There is no such grant.")
+            raise NotFound("Grant not found.")
         if grant.state == GrantState.ENDED:
             return grant
         if grant.state == GrantState.REVOKING:

@@ -40,7 +40,7 @@ def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()
     if grant is None:
-        raise NotFound("There is no such grant.")
+        raise NotFound("Grant not found.")
     if grant.holder_id != actor.pk:
         raise NotItsHolder("Only the holder of a grant can send heartbeats.")
     if grant.heartbeat_seconds is None:
@@ -51,6 +51,6 @@ def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now, heartbeat_due_at__gt=now
     )
     if not alive.update(heartbeat_due_at=heartbeat_due(grant, now)):
-        raise GrantIsOver(f"{grant.ref} is not in use (any more).", hint="Ask for a new one.")
+        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     grant.refresh_from_db()
     return grant

@@ -56,7 +56,9 @@ def issue_credential(
             raise InvalidInput(f"Access to {grant.cluster} needs no credential.")
         return connector.issue(spec_of(lease, grant), lease_of(lease, grant))
     except ConnectorError as error:
-        raise TargetDidNotAnswer(error.message, hint="Try again; if it goes on, tell who runs it.") from error
+        raise TargetDidNotAnswer(
+            error.message, hint="Try again. If it keeps failing, contact an administrator."
+        ) from error
 
 
 def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
@@ -66,9 +68,9 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         .first()
     )
     if grant is None or not may_give_credentials(actor, grant.holder):
-        raise NotFound("There is no such grant of yours.")
+        raise NotFound("Grant not found.")
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now or grant.held_at is not None:
-        raise GrantIsOver(f"{grant.ref} is not in use now.", hint="Ask for a new one.")
+        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     check_stands()
     kind = find(grant.cluster.kind)
     if kind is None or not kind.issues:
@@ -83,8 +85,8 @@ def _lease(grant: Grant, target: str | None) -> Lease:
         return found[0]
     names = ", ".join(sorted(lease.target.name for lease in made))
     raise InvalidInput(
-        f"{grant.ref} has no such target." if target else f"{grant.ref} has several targets.",
-        hint=f"Choose one of {names}.", fields={"target": ["Choose one that is listed."]},
+        f"{grant.ref} does not cover this target." if target else f"{grant.ref} has several targets.",
+        hint=f"Choose one of {names}.", fields={"target": ["Choose one of its targets."]},
     )  # fmt: skip
 
 

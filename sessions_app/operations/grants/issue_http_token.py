@@ -47,8 +47,8 @@ def issue_http_token(
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(
-            "The thumbprint is not SHA-256 in base64url.",
-            hint="Compute it as RFC 7638 says.",
+            "The thumbprint must be SHA-256 in base64url.",
+            hint="See RFC 7638.",
             fields={"jkt": ["Wrong."]},
         )
     with transaction.atomic():
@@ -79,16 +79,16 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         .first()
     )
     if grant is None:
-        raise NotFound("There is no such grant.")
+        raise NotFound("Grant not found.")
     if not may_give_credentials(actor, grant.holder):
-        raise NotItsHolder("Only its holder gets the token of a grant.")
+        raise NotItsHolder("Only the holder of a grant can get its token.")
     if grant.cluster.kind not in KINDS:
-        raise NotOverHTTP(f"{grant.ref} is not used with a token.", hint="Its page says how it is used.")
+        raise NotOverHTTP(f"{grant.ref} does not use a token.", hint="Its page explains how to use it.")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         raise GrantIsOver(
-            f"Too much else was tried with {grant.ref}.", hint="Somebody who approves can release it."
+            f"{grant.ref} is held after too many refused commands.", hint="An approver can release it."
         )
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
-        raise GrantIsOver(f"{grant.ref} can't be used now.", hint="Ask for a new one.")
+        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     check_stands()
     return grant

@@ -103,7 +103,7 @@ def _insert(**fields: object) -> Grant:
         except IntegrityError:
             if not Grant.objects.filter(ref=ref).exists():
                 raise
-    raise IntegrityError("no free reference for a grant was found")
+    raise IntegrityError("could not find a free grant reference")
 
 
 def _review_due(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:

@@ -131,7 +131,7 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorEr
         return error
     except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
         log.exception("provision.failed", grant=grant.ref, target=lease.target.name)
-        return ConnectorError(f"It could not be asked: {type(error).__name__}: {error}")
+        return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
 
 def _own(lease: Lease) -> QuerySet[Lease]:

@@ -122,7 +122,7 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
     notify(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
         subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
-        body=lambda say: f"It ends by itself {say.moment(grant.expires_at)}. The page says how to use it.",
+        body=lambda say: f"It ends automatically {say.moment(grant.expires_at)}. The page explains how to use it.",
     )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         "parent__command_set_version__command_set",
     ).get(pk=grant.request_id)
     if facts.scope_of(request).digest() != request.digest:
-        return "What was approved is not what would be enforced: targets or commands changed since."
+        return "Targets or commands changed since the approval."
     if request.parent is not None:
         return why_not_within(request.parent, request, now)
     document = facts.policy_document(request.policy)
@@ -154,7 +154,7 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         verdicts = counted_verdicts(request)
         standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
-            return "Its approvals do not count any more."
+            return "Its approvals are no longer valid."
     refused = refusal(request, grant, now)
     return refused.message if refused else ""
 

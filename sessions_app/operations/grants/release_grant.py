@@ -36,11 +36,11 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
     with transaction.atomic():
         grant = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
         if grant is None:
-            raise NotFound("There is no such grant.")
+            raise NotFound("Grant not found.")
         if why_not := may_not_decide_in(grant, actor):
-            raise MayNotRelease(why_not, hint="Another approver can let it go on.")
+            raise MayNotRelease(why_not, hint="Another approver must release it.")
         if grant.held_at is None or grant.state != GrantState.ACTIVE:
-            raise NotHeld(f"{grant.ref} is not held now.")
+            raise NotHeld(f"{grant.ref} is not held.")
         last = grant.runs.aggregate(last=Max("pk"))["last"] or 0
         Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)
         record(
@@ -49,7 +49,7 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         )  # fmt: skip
         notify(
             people=[grant.holder], event=Event.GRANT_RELEASED, now=now, path=f"/grants/{grant.ref}/",
-            subject=f"{grant.ref} may go on", body=f"{actor} looked at what was tried.\n{note}".strip(),
+            subject=f"{grant.ref} was released", body=f"{actor} reviewed what was tried.\n{note}".strip(),
         )  # fmt: skip
     grant.refresh_from_db()
     return grant

@@ -20,7 +20,7 @@ def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     with transaction.atomic():
         grant = Grant.objects.endable_by(actor).filter(pk=grant_id).first()
         if grant is None:
-            raise NotFound("There is no such grant that you may end.")
+            raise NotFound("Grant not found, or you can't end it.")
         waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
         # Not while somebody is asking: the claim of who does would be lost.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):

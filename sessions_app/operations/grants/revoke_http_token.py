@@ -20,7 +20,7 @@ def revoke_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
         live = GrantCredential.objects.select_for_update(of=("self",)).select_related("grant__holder")
         found = live.filter(digest=token_digest(text), revoked_at__isnull=True).first()
         if found is None:
-            raise NotFound("There is no such token.")
+            raise NotFound("Token not found.")
         found.revoked_at = now
         found.save(update_fields=["revoked_at"])
         record_end(

@@ -21,7 +21,7 @@ def stop_grant(
     note = checked_text(note, field="note")
     grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()
     if grant is None:
-        raise NotFound("There is no such grant that you may end.")
+        raise NotFound("Grant not found, or you can't end it.")
     own = actor.pk in (grant.holder_id, grant.holder.owner_id)
     reason = EndReason.RELEASED if own else EndReason.REVOKED
     return end_grant(grant_id=grant_id, actor=actor, reason=reason, now=now, note=note, cut=kill)

@@ -49,7 +49,7 @@ def transition(
         state=to, version=F("version") + 1, **changes
     )
     if moved != 1:
-        raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Load it again.")
+        raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload it.")
     # An end goes on when the record refuses; a start does not.
     write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record
     write(
@@ -73,7 +73,7 @@ def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: 
         end_reason=reason, end_note=note, ended_by=None,
     )  # fmt: skip
     if moved != len(grants):
-        raise StaleGrant("A grant that was about to end moved on.", hint="Load them again.")
+        raise StaleGrant("A grant that was about to end moved on.", hint="Reload them.")
     told: list[tuple[str, Mapping[str, Json]]] = [
         (grant.ref, {"from": grant.state, "reason": reason.value, "note": note, "cut": True})
         for grant in grants

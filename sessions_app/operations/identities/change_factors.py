@@ -22,9 +22,9 @@ def lock_person(identity_id: int) -> Identity:
     """Return a person, whose factors nobody else changes until the transaction is over. Raises NotFound, Forbidden."""
     identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
     if identity is None:
-        raise NotFound("There is no such identity.")
+        raise NotFound("Identity not found.")
     if not identity.is_person:
-        raise Forbidden("Machines don't sign in.", hint="Give it a key or a token.")
+        raise Forbidden("Machines don't sign in.", hint="Add an SSH key or an API token instead.")
     return identity
 
 

@@ -97,14 +97,14 @@ def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
     """Return the identity, and the other accounts that have its address, all locked."""
     known = Identity.objects.filter(pk=identity_id).first()
     if known is None:
-        raise NotFound("There is no such identity.")
+        raise NotFound("Identity not found.")
     wanted = Q(pk=identity_id) | (Q(email__iexact=known.email) if known.email else Q())
     # A lock that lets others go on naming them, in notices and grants.
     locked = Identity.objects.select_for_update(no_key=True, of=("self",)).select_related("owner")
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
     if identity.email != known.email:
-        raise Conflict("Somebody changed it a moment ago.", hint="Look at it again.")
+        raise Conflict("Somebody changed it a moment ago.", hint="Reload the page.")
     return identity, list(found.values())
 
 

@@ -90,5 +90,5 @@ def _load(identity_id: int, actor: Identity) -> Identity:
     # A lock that lets others go on naming the identity, in notices and grants.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
-        raise NotFound("There is no such identity.")
+        raise NotFound("Identity not found.")
     return identity

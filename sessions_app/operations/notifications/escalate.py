@@ -118,7 +118,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         return _Waiting(
             event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=[request.requester],
             path=f"/approvals/{request.ref}/",
-            subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
+            subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
             waits=request.state == RequestState.PENDING and request.lapses_at > now, asks=Asks.VERDICT, of=request,
         )  # fmt: skip
     if row.run:

@@ -75,7 +75,7 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
     if not (standing().contradiction or contradiction()):
         raise NothingWasRestored(
             "This record agrees with the checkpoints that are kept outside the database.",
-            hint="Nothing has to be done.",
+            hint="Nothing to do.",
         )
     found = _compare(now)
     with transaction.atomic():

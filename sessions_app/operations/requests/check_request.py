@@ -118,7 +118,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
             raise NothingToAskFor(f"Choose a {noun}.", fields={field: [f"Choose a {noun}."]})
         raise NothingToAskFor(
             f"You can't ask for {ask.command_set} on {ask.cluster}.",
-            hint="Choose a cluster and command set from those that you are offered, or ask an administrator for access.",
+            hint="Choose one of the clusters and command sets offered to you, or ask an administrator for access.",
         )
     version = _version(ask.command_set)
     targets = _targets(cluster, ask.targets)
@@ -141,7 +141,7 @@ def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
         return ask
     if ask.workflow not in (None, "", requester.bound_to):
         raise BoundToOtherWorkflow(
-            f"This token is bound to {requester.bound_to}, so that nothing can be asked for {ask.workflow}.",
+            f"This token is bound to {requester.bound_to}, so it can't request access for {ask.workflow}.",
             hint="Leave the workflow out.",
             fields={"workflow": [f"Must be {requester.bound_to}."]},
         )
@@ -176,21 +176,21 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
     checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
     if ask.kind not in RequestKind.values:
         raise InvalidInput(
-            "There is no such kind of request.",
+            "Unknown kind of request.",
             fields={"kind": [f"One of: {', '.join(RequestKind.values)}."]},
         )
     if type(ask.duration) is not int or abs(ask.duration) > FARTHEST.total_seconds():
         raise InvalidInput(
-            "The duration is not a time that can be granted.", fields={"duration": ["Whole seconds."]}
+            "The duration is not valid.", fields={"duration": ["Must be a whole number of seconds."]}
         )
     if ask.starts_at is not None and (ask.starts_at.tzinfo is None or abs(ask.starts_at - now) > FARTHEST):
         raise InvalidInput(
-            "The start is not a time that can be granted.",
-            fields={"starts_at": ["Within some years, with a time zone."]},
+            "The start is not valid.",
+            fields={"starts_at": ["Use a date within a few years, with a time zone."]},
         )
     if not all(isinstance(part, str) for pair in ask.parameters.items() for part in pair):
         raise InvalidInput(
-            "The parameters do not fit.", fields={"parameters": ["Names and values are text."]}
+            "The parameters are not valid.", fields={"parameters": ["Names and values must be text."]}
         )
 
 
@@ -203,7 +203,7 @@ def _version(name: str) -> CommandSetVersion:
     )
     if version is None:
         raise NothingToAskFor(
-            f"{name} has no published version.", hint="Somebody who sets up command sets must publish it."
+            f"{name} has no published version.", hint="An administrator must publish it first."
         )
     return version
 
@@ -225,21 +225,21 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
     for name, (fact, value) in taken.items():
         if workflow is None:
             raise InvalidInput(
-                f"{name} is taken from the work that the access is for, and none is named that is open to you.",
-                hint="Name the incident, change, ticket, task or pipeline.",
-                fields={"workflow": ["Needed."], f"parameters.{name}": ["Taken from the work."]},
+                f"{name} is taken from the workflow, and no open workflow is named.",
+                hint="Name an open incident, change, ticket, task or pipeline run.",
+                fields={"workflow": ["Needed."], f"parameters.{name}": ["Taken from the workflow."]},
             )
         if not value:
             raise InvalidInput(
-                f"{workflow.ref} has no {fact}, from which {name} is taken.",
-                hint="Ask for work that has one, or for another command set.",
+                f"{name} is taken from {workflow.ref}, which has no {fact}.",
+                hint="Name another workflow, or choose another command set.",
                 fields={f"parameters.{name}": [f"{workflow.ref} has no {fact}."]},
             )
         if ask.parameters.get(name, value) != value:
             raise InvalidInput(
                 f"{name} is taken from {workflow.ref}, which is {value}." if fact not in ("id", "ref")
-                else f"{name} is taken from the work, which is {value}.",
-                hint=f"Leave {value} there, or ask for the other work.",
+                else f"{name} is taken from the workflow, which is {value}.",
+                hint=f"Use {value}, or name the other workflow.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
             )  # fmt: skip
     return {**ask.parameters, **{name: value for name, (_, value) in taken.items()}}
@@ -253,7 +253,7 @@ def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
         return list(live.values())
     if unknown := [name for name in names if name not in live]:
         raise InvalidInput(
-            f"{cluster.name} has no target {', '.join(unknown)}.",
+            f"Unknown target on {cluster.name}: {', '.join(unknown)}.",
             hint=f"Its targets are: {', '.join(live) or 'none'}.",
             fields={"targets": [f"Unknown: {', '.join(unknown)}"]},
         )
@@ -371,7 +371,7 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
         return commands.compiled(version, parameters)
     except DocumentError as error:
         raise facts.Unreadable(
-            f"The command set {version.command_set.name} can't be read, so that it allows nothing.",
+            f"The command set {version.command_set.name} can't be read, so it allows nothing.",
             hint="An administrator must publish it again.",
         ) from error
     except CompileError as error:

@@ -35,7 +35,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
     text = checked_text(text, field="text", longest=LONGEST)
     if not text:
         raise InvalidInput(
-            "Nothing is written.", hint="Ask or answer in a sentence.", fields={"text": ["Needed."]}
+            "The comment is empty.", hint="Write a question or an answer.", fields={"text": ["Needed."]}
         )
     with transaction.atomic():
         request = (
@@ -46,10 +46,11 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
             .first()
         )
         if request is None:
-            raise NotFound("There is no such request.")
+            raise NotFound("Request not found.")
         if request.comments.count() >= MOST:
             raise ThreadIsFull(
-                f"The thread of {request.ref} is full.", hint="Talk to each other, then ask again."
+                f"The thread of {request.ref} has reached its limit.",
+                hint="Continue elsewhere, then submit a new request.",
             )
         comment = Comment.objects.create(request=request, author=author, text=text, created_at=now)
         record(

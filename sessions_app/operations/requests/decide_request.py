@@ -87,7 +87,7 @@ def decide_request(
         request = _load(request_id, approver)
         why_not = may_not_decide(request, approver)
         if why_not:
-            raise MayNotDecide(why_not, hint="Another approver can decide it.")
+            raise MayNotDecide(why_not, hint="Another approver must decide it.")
         if repeated := _same_verdict(request, approver, verdict, digest, now):
             return repeated
         _check_open(request, now)
@@ -124,7 +124,7 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
         .first()
     )
     if request is None:
-        raise NotFound("There is no such request.")
+        raise NotFound("Request not found.")
     return request
 
 
@@ -144,32 +144,35 @@ def _same_verdict(
         given.voided_at = now
         given.save(update_fields=["voided_at"])
         return None
-    raise AlreadyDecided("You have decided this already.", hint="Open the request to see how it stands.")
+    raise AlreadyDecided("You have already decided this request.", hint="Open the request to see its status.")
 
 
 def _check_open(request: AccessRequest, now: dt.datetime) -> None:
     if request.state != RequestState.PENDING:
-        raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="Open it to see by whom.")
+        raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="Open it to see who decided.")
     if request.lapses_at <= now:
-        raise AlreadyDecided(f"{request.ref} lapsed.", hint="The asker can ask again.")
+        raise AlreadyDecided(f"{request.ref} lapsed.", hint="The requester can submit a new one.")
     if request.workflow is not None and (over := why_over(request.workflow, now)):
-        raise AlreadyDecided(f"{request.ref} lapsed: {over}.", hint="The asker can ask again for other work.")
+        raise AlreadyDecided(
+            f"{request.ref} lapsed: {over}.",
+            hint="The requester can submit a new request for another workflow.",
+        )
 
 
 def _check_scope(request: AccessRequest, digest: str) -> None:
     current = facts.scope_of(request).digest()
     if digest != request.digest or current != request.digest:
         raise ScopeChanged(
-            "What is asked for is not what you read: the request, or the targets or commands behind it, changed.",
-            hint="Open it again and read what it is now. If it can't be approved any more, ask for a new request.",
+            "The request, or its targets or commands, changed since you read it.",
+            hint="Reload it and read it again. If it can no longer be approved, ask for a new request.",
         )
 
 
 def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
     if left and verdict == Verdict.APPROVE and left != left_digest(request):
         raise ScopeChanged(
-            "Another approver made it smaller while you read it, so your approval was not counted.",
-            hint="Read what is left of it and decide again.",
+            "Another approver reduced the scope while you were reading, so your approval was not counted.",
+            hint="Review the reduced scope and decide again.",
         )
 
 
@@ -179,29 +182,29 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
     if verdict == Verdict.DENY:
         if not comment:
             raise InvalidInput(
-                "A denial needs a comment.",
-                hint="Say why, so that the asker knows what to change.",
-                fields={"comment": ["A denial needs a comment."]},
+                "A comment is required to deny a request.",
+                hint="Explain why, so the requester knows what to change.",
+                fields={"comment": ["A comment is required to deny a request."]},
             )
         return {}
     kept = {name: value for name, value in narrowing.items() if value is not None}
     if request.kind == RequestKind.EXTENSION and set(kept) - {"duration"}:
         raise InvalidInput(
-            "An extension can only be made shorter: its commands and targets are those of the grant.",
-            hint="Deny it, and ask the holder for a new request.",
+            "Only the duration of an extension can be reduced.",
+            hint="Deny it and ask the holder to submit a new request.",
         )
     try:
         given = extent_of(request).narrowed(narrowing)
     except CannotWiden as error:
         raise InvalidInput(
             str(error),
-            hint="An approver may only make a request smaller.",
+            hint="Approvers can only reduce a request.",
             fields={key: [str(error)] for key, kept in narrowing.items() if not kept},
         ) from error
     try:
         left_of(request).meet([given])
     except CannotWiden as error:
-        raise InvalidInput(str(error), hint="Agree with the other approver, or deny.") from error
+        raise InvalidInput(str(error), hint="Agree on a scope with the other approver, or deny.") from error
     return kept
 
 
@@ -279,7 +282,7 @@ def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
     if request.state != RequestState.APPROVED:
         return what
     later = later_start(request, now)
-    start = say.moment(later) if later else "at once"
+    start = say.moment(later) if later else "immediately"
     less = _less(request)
     what = f"{what}\n{less}" if less else what
     return what if request.extends else f"{what}\nIt starts {start} and ends automatically."

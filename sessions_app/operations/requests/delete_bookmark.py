@@ -11,4 +11,4 @@ def delete_bookmark(*, bookmark_id: int, identity: Identity) -> None:
     """Delete a bookmark of one's own. Raises NotFound."""
     deleted, _ = Bookmark.objects.filter(identity=identity, pk=bookmark_id).delete()
     if not deleted:
-        raise NotFound("There is no such bookmark of yours.")
+        raise NotFound("Bookmark not found.")

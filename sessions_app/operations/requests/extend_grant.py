@@ -58,9 +58,9 @@ def extend_grant(
             .first()
         )
         if grant is None:
-            raise NotFound("There is no such grant of yours.")
+            raise NotFound("Grant not found.")
         if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
-            raise GrantIsOver(f"{grant.ref} is over, so it can't be extended.", hint="Ask for a new one.")
+            raise GrantIsOver(f"{grant.ref} has ended, so it can't be extended.", hint="Request new access.")
         document = facts.policy_document(grant.policy)
         terms = check_extension(grant=grant, seconds=seconds, now=now)
         request = _save(grant, requester, seconds, reason, document, now)
@@ -101,34 +101,36 @@ def check_extension(
     terms = document.extension
     if grant.parent_id is not None:
         raise MayNotExtend(
-            f"{grant.ref} was handed on to you, and ends with what it was a part of.",
-            hint="Ask whoever handed it on.",
+            f"{grant.ref} was delegated to you and ends with its parent grant.",
+            hint="Ask the person who delegated it.",
         )
     if terms is None or grant.review_due_at is not None:
-        raise MayNotExtend(f"{grant.policy.name} allows no extension.", hint="Ask for a new grant.")
+        raise MayNotExtend(
+            f"The policy {grant.policy.name} does not allow extensions.", hint="Request new access."
+        )
     if seconds <= 0:
-        raise InvalidInput("Say by how much.", fields={"seconds": ["Must be more than nothing."]})
+        raise InvalidInput("Enter a duration.", fields={"seconds": ["Must be greater than zero."]})
     if seconds > terms.by:
         raise MayNotExtend(
-            f"At most {say_duration(terms.by)} at a time.", hint=f"Ask for {say_duration(terms.by)}."
+            f"An extension can be at most {say_duration(terms.by)}.",
+            hint=f"Ask for {say_duration(terms.by)}.",
         )
     if refused := refusal(grant.request, grant, now):
-        raise MayNotExtend(refused.message, hint="Ask for a new grant.", moments=refused.moments)
+        raise MayNotExtend(refused.message, hint="Request new access.", moments=refused.moments)
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if deciding is not None:
         earlier = earlier.exclude(pk=deciding.pk)
     if earlier.filter(state=RequestState.PENDING).exists():
         raise MayNotExtend(
-            "An extension is waiting for a decision already.", hint="Wait for it, or withdraw it."
+            "An extension is already waiting for approval.", hint="Wait for it, or withdraw it."
         )
     if earlier.count() >= terms.times:
-        raise MayNotExtend(
-            f"It was extended {terms.times} times, which is the limit.", hint="Ask for a new grant."
-        )
+        raise MayNotExtend(f"The limit of {terms.times} extensions is reached.", hint="Request new access.")
     end = grant.expires_at + dt.timedelta(seconds=seconds)
     if grant.workflow and grant.workflow.ends_at and end > grant.workflow.ends_at:
         raise MayNotExtend(
-            f"It would outlast {grant.workflow.ref}.", hint="End with it, or plan the work for longer."
+            f"It would end after {grant.workflow.ref}.",
+            hint="Shorten the extension, or move the planned end.",
         )
     _check_time(grant, document, end, now)
     return terms
@@ -140,10 +142,11 @@ def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: d
         return
     if document.windows is not None and not covering(document.windows, now, end):
         raise MayNotExtend(
-            "The longer time would leave the allowed window.", hint="End in time, or ask for another window."
+            "The extension would leave the allowed time window.",
+            hint="Shorten it, or request access in another window.",
         )
     if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
-        raise MayNotExtend("The longer time would run into a freeze.", hint="End before the freeze.")
+        raise MayNotExtend("The extension would run into a freeze.", hint="End before the freeze.")
 
 
 def _save(
@@ -181,7 +184,7 @@ def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) ->
     notify(
         people=notified_first(deciders_of(request), document),
         event=Event.REQUEST_CREATED,
-        subject=f"{request.requester} asks for {say_duration(request.duration)} more on {request.cluster}",
+        subject=f"{request.requester} requests {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,
         path=f"/approvals/{request.ref}/",
         asks=Asks.VERDICT,

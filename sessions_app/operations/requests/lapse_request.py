@@ -36,8 +36,13 @@ def lapse_request(
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     asker = request.requester.owner or request.requester
     for people, path, asks, rest in (
-        ([asker], f"/requests/{request.ref}/", Asks.AGAIN, "You can ask again in the name of other work."),
-        (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "Nothing is left to decide."),
+        (
+            [asker],
+            f"/requests/{request.ref}/",
+            Asks.AGAIN,
+            "You can submit a new request for another workflow.",
+        ),
+        (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "There is nothing left to decide."),
     ):
         notify(
             people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path, asks=asks, of=request,

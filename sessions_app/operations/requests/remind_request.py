@@ -40,11 +40,9 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
             .first()
         )
         if request is None:
-            raise NotFound("There is no such request of yours.")
+            raise NotFound("Request not found.")
         if request.state != RequestState.PENDING or request.lapses_at <= now:
-            raise AlreadyDecided(
-                f"{request.ref} does not wait any more.", hint="Open it to see how it stands."
-            )
+            raise AlreadyDecided(f"{request.ref} is no longer pending.", hint="Open it to see its status.")
         people = _people(request, now)
         request.reminded_at = now
         request.save(update_fields=["reminded_at"])
@@ -55,7 +53,7 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
         notify(
             people=people,
             event=Event.REQUEST_REMINDED,
-            subject=f"{request.requester} still waits for {request.command_set_version.command_set} on {request.cluster}",
+            subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
             body=f"For {say_duration(request.duration)}. {request.reason}",
             path=f"/approvals/{request.ref}/",
             asks=Asks.VERDICT,
@@ -69,12 +67,10 @@ def _people(request: AccessRequest, now: dt.datetime) -> list[Identity]:
     if request.reminded_at is not None and now - request.reminded_at < PAUSE:
         again = request.reminded_at + PAUSE
         raise MayNotRemind(
-            "They were reminded less than 10 minutes ago.",
+            "Approvers were reminded less than 10 minutes ago.",
             hint=f"Remind them again in {say_duration(max(60, round((again - now).total_seconds()) // 60 * 60))}.",
         )
     people = deciders_of(request)
     if not people:
-        raise MayNotRemind(
-            "Nobody who may decide it is there now.", hint="Ask an administrator to add approvers."
-        )
+        raise MayNotRemind("No approver is available.", hint="Ask an administrator to add approvers.")
     return people

@@ -62,11 +62,12 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     """
     if ask.kind == RequestKind.EXTENSION:
         raise RequestRefusedKind(
-            "An extension is asked for on the grant.", hint="Open the grant and extend it there."
+            "Extensions are requested on the grant.", hint="Open the grant and extend it there."
         )
     if ask.kind == RequestKind.DELEGATION:
         raise RequestRefusedKind(
-            "Who holds a grant delegates it.", hint="Open the grant and delegate a part of it there."
+            "Only the holder of a grant can delegate it.",
+            hint="Open the grant and delegate a part of it there.",
         )
     ask = for_its_workflow(requester, ask)
     try:
@@ -187,7 +188,7 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
     notify(
         people=notified_first(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
-        subject=f"{request.requester} asks to run {preview.version.command_set} on {preview.cluster}",
+        subject=f"{request.requester} requests {preview.version.command_set} on {preview.cluster}",
         body=lambda say: _facts(request, preview, say),
         path=f"/approvals/{request.ref}/",
         asks=Asks.VERDICT,

@@ -40,16 +40,16 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
         if grant is None:
             raise NotFound("There is nothing to review.")
         if why_not := may_not_review(grant, reviewer):
-            raise MayNotDecide(why_not, hint="Another approver can review it.")
+            raise MayNotDecide(why_not, hint="Another approver must review it.")
         if grant.state not in (GrantState.REVOKING, GrantState.ENDED):
             raise StillInUse(
-                f"{grant.ref} is still in use.", hint="Review it when it is over, or end it now."
+                f"{grant.ref} is still active.", hint="Review it after it has ended, or end it now."
             )
         if grant.reviewed_at is not None:
-            raise AlreadyDecided("It was reviewed already.")
+            raise AlreadyDecided("It has already been reviewed.")
         note = checked_text(note, field="note")
         if not note:
-            raise InvalidInput("Say what you found.", fields={"note": ["Write it in a sentence."]})
+            raise InvalidInput("A review note is required.", fields={"note": ["Describe what you found."]})
         grant.reviewed_at, grant.reviewed_by, grant.review_note = now, reviewer, note
         grant.save(update_fields=["reviewed_at", "reviewed_by", "review_note"])
         record(

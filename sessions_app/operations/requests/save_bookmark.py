@@ -29,19 +29,17 @@ def save_bookmark(*, identity: Identity, page: str, name: str, query: str, now: 
     """
     name = checked_text(name, field="name", longest=LONGEST_NAME)
     if len(query) > LONGEST_QUERY:
-        raise InvalidInput(
-            "What it holds is too much to keep.", fields={"query": ["Shorten it, then save it."]}
-        )
+        raise InvalidInput("It is too long to save.", fields={"query": ["Shorten it and save again."]})
     query = checked_text(query, field="query", longest=LONGEST_QUERY)
     if not name:
         raise InvalidInput("Give it a name.", fields={"name": ["Needed."]})
     if page not in BookmarkPage.values:
-        raise InvalidInput("Nothing can be kept for that page.", fields={"page": ["Unknown."]})
+        raise InvalidInput("This page can't be saved.", fields={"page": ["Unknown."]})
     with transaction.atomic():
         kept = Bookmark.objects.select_for_update().filter(identity=identity, page=page)
         names = [bookmark.name for bookmark in kept.order_by("pk")]
         if name not in names and len(names) >= MOST:
-            raise TooManyBookmarks(f"You keep {MOST} already.", hint="Delete one that you do not need.")
+            raise TooManyBookmarks(f"You have reached the limit of {MOST}.", hint="Delete one first.")
         bookmark, _ = Bookmark.objects.update_or_create(
             identity=identity, page=page, name=name, defaults={"query": query, "created_at": now}
         )

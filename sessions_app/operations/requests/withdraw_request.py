@@ -26,7 +26,7 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
             .first()
         )
         if request is None:
-            raise NotFound("There is no such request of yours.")
+            raise NotFound("Request not found.")
         if request.state != RequestState.PENDING:
             raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="End the grant instead.")
         request.state, request.decided_at = RequestState.WITHDRAWN, now

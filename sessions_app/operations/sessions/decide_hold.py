@@ -27,11 +27,11 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
             .first()
         )
         if run is None:
-            raise NotFound("There is no such command.")
+            raise NotFound("Command not found.")
         if why_not := may_not_decide_in(run.grant, actor):
-            raise MayNotDecide(why_not, hint="Another approver can decide it.")
+            raise MayNotDecide(why_not, hint="Another approver must decide it.")
         if not run.waits(now):
-            raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
+            raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
         run.decided_by, run.decided_at = actor, now
         if not allow:
             run.state, run.ended_at, run.reason = RunState.HOLD_DENIED, now, f"{actor} denied it"

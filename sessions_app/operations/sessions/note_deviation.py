@@ -87,6 +87,6 @@ def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
     notify(
         people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
-        subject=f"{grant.holder} tried {count} things that {grant.ref} does not allow on {grant.cluster}",
-        body="\n".join([*lines, "", "Nothing more runs until an approver says so." if held else "The grant has ended."]),
+        subject=f"{count} refused commands by {grant.holder} under {grant.ref} on {grant.cluster}",
+        body="\n".join([*lines, "", "Nothing more runs until an approver releases it." if held else "The grant has ended."]),
     )  # fmt: skip

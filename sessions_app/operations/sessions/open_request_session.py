@@ -35,7 +35,7 @@ def open_request_session(*, use: RequestUse, client_address: str, now: dt.dateti
             pk=facts.grant_id, state=GrantState.ACTIVE, expires_at__gt=now
         )
         if not live.exists():
-            raise GrantIsOver(f"{facts.grant_ref} is over.", hint="Ask for a new one.")
+            raise GrantIsOver(f"{facts.grant_ref} has ended.", hint="Request new access.")
         credential = GrantCredential.objects.select_for_update().get(pk=use.credential_id)
         if credential.session_id is not None:
             return credential.session_id

@@ -66,10 +66,10 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     if grant is None:
         if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
             raise GrantIsHeld(
-                f"{use.grant_ref} is held: too much else was tried with it.",
-                hint="An approver can let it go on.",
+                f"{use.grant_ref} is held after too many refused commands.",
+                hint="An approver can release it.",
             )
-        raise GrantIsOver(f"{use.grant_ref} is over.", hint="Ask for a new one.")
+        raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
     _lock_token(use, now)
     return grant
 
@@ -82,7 +82,7 @@ def _lock_token(use: AnyUse, now: dt.datetime) -> None:
     good = good.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).select_for_update(no_key=True)
     if good.first() is None:
         raise TokenIsOver(
-            f"This token of {use.grant_ref} is over.", hint="Get a new one for the grant, if it goes on."
+            f"This token of {use.grant_ref} has ended.", hint="Get a new token if the grant is still active."
         )
 
 
@@ -105,7 +105,7 @@ def check_proof(fingerprint: str) -> SSHPublicKey | None:
     """Return the key that proved the holder, if it is registered. Raises SessionIsOver when it was removed meanwhile."""
     key = registered_key(fingerprint)
     if key is not None and key.removed_at is not None:
-        raise SessionIsOver("The key that you came with was removed.", hint="Connect with another key.")
+        raise SessionIsOver("Your SSH key was removed.", hint="Connect with another registered key.")
     return key
 
 

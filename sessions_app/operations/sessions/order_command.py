@@ -73,7 +73,7 @@ def order_command(
         )  # fmt: skip
     if refused and isinstance(decision, Refused):
         raise LineRefused(
-            f"Not allowed: {explain(decision)}", hint="Nothing reached the target. It is in the log.",
+            f"Not allowed: {explain(decision)}", hint="Nothing was sent to the target. The attempt is in the log.",
             fields={name: [f"{decision.reason}."] for name in values if decision.reason.startswith((f"{name} ", f"{name}:"))},
         )  # fmt: skip
     return order
@@ -82,15 +82,15 @@ def order_command(
 def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> Use:
     grant = Grant.objects.filter(pk=grant_id, holder=actor).first()
     if grant is None:
-        raise NotFound("There is no such grant of yours.")
+        raise NotFound("Grant not found.")
     uses = authorize_use(holder_id=actor.pk, target_name=target, grant_ref=grant.ref, now=now)
     if len(uses) == 1:
         return uses[0]
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
-        raise GrantIsOver(f"{grant.ref} is not in use now.", hint="Ask for a new one.")
+        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     raise InvalidInput(
-        f"{grant.ref} does not cover that target.", hint="Choose one that is listed.",
-        fields={"target": ["Is not in the grant."]},
+        f"{grant.ref} does not cover this target.", hint="Choose one of its targets.",
+        fields={"target": ["Not in the grant."]},
     )  # fmt: skip
 
 
@@ -101,11 +101,11 @@ def _line(use: Use, index: int, values: Mapping[str, str]) -> str:
     except QuoteRefused as error:
         odd = [name for name, value in values.items() if re.search("[\r\n\0]", value)]
         raise InvalidInput(
-            "A value holds a line break or NUL.", hint="Type it again.", fields={name: ["Holds one."] for name in odd}
+            "A value contains a line break or a NUL character.", hint="Type it again.", fields={name: ["Contains one."] for name in odd}
         ) from error  # fmt: skip
     if line is None:
         raise InvalidInput(
-            "A value is missing, or that command is not in the grant.", hint="Fill in every field.",
+            "A value is missing, or the command is not in the grant.", hint="Fill in every field.",
             fields={name: ["Is missing."] for name, value in values.items() if not value},
         )  # fmt: skip
     return line
@@ -118,6 +118,6 @@ def _make_room(grant_id: int, now: dt.datetime) -> None:
     waiting = Q(claimed_at__isnull=True, lapses_at__gt=now) | Q(run__state__in=UNFINISHED)
     if CommandOrder.objects.filter(waiting, grant_id=grant_id).count() >= AT_ONCE:
         raise TooManyOrders(
-            f"{AT_ONCE} commands that were started here run or wait already.",
-            hint="Wait until one of them is over.",
+            f"{AT_ONCE} commands from this page are already running or waiting.",
+            hint="Wait for one of them to finish.",
         )

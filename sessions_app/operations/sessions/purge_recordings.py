@@ -108,7 +108,7 @@ def _warn(now: dt.datetime) -> None:
     administrators = Identity.objects.filter(is_superuser=True, is_active=True)
     with transaction.atomic():
         notify(
-            people=administrators, event=Event.RECORDING_STORAGE_LOW, subject="Little room is left for recordings",
+            people=administrators, event=Event.RECORDING_STORAGE_LOW, subject="Recording storage is almost full",
             body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
         )  # fmt: skip
         record(

@@ -18,8 +18,8 @@ from sessions_app.operations.sessions.note_deviation import lock_watched, note_d
 from sessions_app.operations.sessions.open_request_session import holder_of
 from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
 
-HELD = "the grant is held, because too much else was tried"
-UNKNOWN = "it may not be used so"
+HELD = "the grant is held after too many refused commands"
+UNKNOWN = "this use is not allowed"
 
 
 def record_refused_request(
@@ -86,13 +86,13 @@ def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> s
     if credential.revoked_at is not None:
         return "the token was replaced"
     if credential.expires_at is not None and credential.expires_at <= now:
-        return "the time of the token is over"
+        return "the token has expired"
     if grant.state != GrantState.ACTIVE:
         return f"the grant is {grant.state}"
     if grant.expires_at <= now:
-        return "the time of the grant is over"
+        return "the grant has expired"
     if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
-        return "its holder has not been heard of"
+        return "its heartbeat was missed"
     if target_name not in _places(grant):
         return "the grant is not for this target"
     return ""

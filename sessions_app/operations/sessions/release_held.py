@@ -34,11 +34,11 @@ def release_held(*, use: AnyUse, run_id: int, now: dt.datetime) -> Tried:
             .first()
         )
         if run is None:
-            raise StillHeld("The command is not allowed.", hint="Ask a second person to allow it.")
+            raise StillHeld("The command has not been allowed.", hint="Ask a second person to allow it.")
         lock_open(use, run.session_id)
         decision = decide(use.compiled, run.line)
         if not isinstance(decision, Allowed) or list(decision.argv) != run.argv:
-            raise StillHeld("The command is not in the grant any more.", hint="Ask for a new grant.")
+            raise StillHeld("The command is no longer in the grant.", hint="Request new access.")
         run.deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run.state, run.started_at = RunState.RUNNING, now
         run.save(update_fields=["deadline", "state", "started_at"])

@@ -20,7 +20,7 @@ EVERY = dt.timedelta(minutes=1)
 
 
 class RemindedAlready(Conflict):
-    """They were told less than a minute ago."""
+    """Approvers were notified less than a minute ago."""
 
     code = "reminded_already"
 
@@ -37,7 +37,9 @@ def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun
             identity__in=people, event=Event.COMMAND_HELD.value, subject=hold_subject(run), created_at__gt=now - EVERY
         )  # fmt: skip
         if told.exists():
-            raise RemindedAlready("They were told less than a minute ago.", hint="Try again in a minute.")
+            raise RemindedAlready(
+                "Approvers were notified less than a minute ago.", hint="Try again in a minute."
+            )
         notify_people_of_hold(run, people, now)
         record(
             event=Event.COMMAND_REMINDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref, now=now,

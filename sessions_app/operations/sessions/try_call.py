@@ -15,7 +15,7 @@ from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import decide_call, line_of
 
-TOO_LONG = "its arguments are too long for a second person to read"
+TOO_LONG = "its arguments are too long to review"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

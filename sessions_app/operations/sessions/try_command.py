@@ -21,17 +21,17 @@ from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 
 HOLD_LASTS = dt.timedelta(minutes=5)
-WAITS = "This command waits for a second person, for 5 minutes at most."
+WAITS = "This command is waiting for approval, for at most 5 minutes."
 NOBODY_MAY_ALLOW = (
-    "This command waits for a second person, and nobody is there who may allow it. Ask an administrator to name "
+    "This command needs approval, and no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
 # A line longer than this is stored cut; none of that length can be allowed.
 MAX_STORED = 8000
 # A reason may quote the line; both have to fit in one entry.
 MAX_REASON = 1000
-UNSHOWN = "it holds a private key, which is not kept, so that a second person can't read what they allow"
-UNKEPT = "it held a private key, which is not kept, so that it can't run from a page"
+UNSHOWN = "it contains a private key, which is masked, so an approver could not read what they allow"
+UNKEPT = "it contains a private key, which is masked, so it can't run from a page"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def lease(use: AnyUse, now: dt.datetime) -> None:
         grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now, **there}
     )
     if any(getattr(row, name) != value for name, value in there.items()):
-        raise GrantIsOver(f"{use.target.name} is not where it was.", hint="Ask for a new grant.")
+        raise GrantIsOver(f"{use.target.name} has a new address.", hint="Request new access.")
     if row.gone_at is not None:
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
     if made:

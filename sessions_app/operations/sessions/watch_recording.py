@@ -32,7 +32,7 @@ def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> Comman
             .first()
         )
         if run is None:
-            raise NotFound("There is no such recording.")
+            raise NotFound("Recording not found.")
         if not _visiting(run, actor, now):
             record(
                 event=Event.RECORDING_WATCHED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,

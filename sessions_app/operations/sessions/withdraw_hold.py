@@ -45,7 +45,7 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
         .first()
     )
     if run is None:
-        raise NotFound("There is no such command of yours.")
+        raise NotFound("Command not found.")
     if not run.waits(now):
-        raise AlreadyDecided("The command does not wait any more.", hint="It can be tried again.")
+        raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
     return run

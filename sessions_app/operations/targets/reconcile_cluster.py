@@ -251,12 +251,12 @@ def _short() -> Q:
 def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[], dt.datetime]) -> None:
     try:
         evidence = connector.revoke(_left(orphan, place_of_target(target)))
-        error = "" if evidence.gone else "Something of it is still there."
+        error = "" if evidence.gone else "Access is still there."
     except ConnectorError as failed:
         error = recordable(failed.message)
     except Exception as odd:  # the edge of one target
         log.exception("orphan.failed", target=target.name)
-        error = recordable(f"It could not be asked: {type(odd).__name__}: {odd}")
+        error = recordable(f"The target could not be reached: {type(odd).__name__}: {odd}")
     drift = Drift.objects.filter(target=target, kind=DriftKind.ORPHAN, mark=orphan.mark, gone_at__isnull=True)
     if error:
         drift.update(error=error)

@@ -46,7 +46,10 @@ def test_an_own_incident_needs_a_reason_and_gives_a_machine_nothing(two_accounts
     incident = world.incident(world.alice, now=clock.now())
     words = (*WORDS, "--kind", "incident", "--workflow", incident.ref)
     assert "needs a reason" in two_accounts["alice"].fails(*words)[1]
-    assert "a machine gets nothing by that" in two_accounts["robot"].fails(*words, "-m", "Restart it")[1]
+    assert (
+        "machines get no access from their own workflows"
+        in two_accounts["robot"].fails(*words, "-m", "Restart it")[1]
+    )
     asked = two_accounts["alice"].json(*words, "-m", "Checkout is down")
     assert asked["state"] == "approved"
     assert two_accounts["alice"].json("status", asked["grant"])["review_due_at"]

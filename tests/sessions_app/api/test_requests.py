@@ -211,7 +211,7 @@ def test_an_approver_never_widens(api, asked, subtests):
 def test_a_denial_needs_a_comment(api, asked):
     path = f"/requests/{asked['ref']}/verdicts"
     assert api("bob").post(path, verdict(asked, verdict="deny")).body["fields"] == {
-        "comment": ["A denial needs a comment."]
+        "comment": ["A comment is required to deny a request."]
     }
     denied = api("bob").post(path, verdict(asked, verdict="deny", comment="Not tonight"))
     assert (denied.status_code, denied.body["state"]) == (200, "denied")

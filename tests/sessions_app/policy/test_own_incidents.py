@@ -204,7 +204,7 @@ def test_a_review_that_nobody_answers_is_told_to_the_next_ones(duty):
 def test_it_is_neither_extended_nor_handed_on(duty):
     change(duty, policy(duty, delegation={"to": {"identities": ["charlie"]}}))
     grant = duty.respond(duty.incident(duty.alice))
-    with pytest.raises(MayNotExtend, match="no extension"):
+    with pytest.raises(MayNotExtend, match="does not allow extensions"):
         extend_grant(grant_id=grant.pk, requester=duty.alice, seconds=600, reason="More.", now=duty.now)
     with pytest.raises(NotWithin, match="can't be handed on"):
         hand_on(duty, grant, "charlie")
@@ -226,7 +226,7 @@ def test_it_ends_with_the_incident_and_is_reviewed_all_the_same(duty):
 @pytest.mark.parametrize("door", ["api", "verb"])
 def test_a_machine_gets_nothing_by_an_incident_of_its_own_or_its_owners_by_any_door(duty, door, opener):
     incident = duty.incident(getattr(duty, opener))
-    assert "a machine gets nothing by that" in DOORS[door](duty, duty.robot, incident, "Restart it")
+    assert "machines get no access by that" in DOORS[door](duty, duty.robot, incident, "Restart it")
     assert not AccessRequest.objects.exists()
     assert DOORS[door](duty, duty.robot, duty.incident(duty.bob), "") == ""
 
@@ -238,7 +238,7 @@ def test_a_machine_that_opened_the_incident_waits_for_people_at_its_own_tools(du
 
 def test_a_machine_gets_nothing_by_its_own_incident_where_people_approve_either(duty):
     change(duty, policy(duty, incident={**INCIDENT, "approvals": "same"}))
-    assert "a machine gets nothing" in by_verb(duty, duty.robot, duty.incident(duty.robot), "Restart it")
+    assert "machines get no access" in by_verb(duty, duty.robot, duty.incident(duty.robot), "Restart it")
 
 
 def hand_on(world, grant: Grant, to: str) -> Grant:
@@ -256,7 +256,7 @@ def test_what_a_machine_opened_is_not_handed_on_to_it(duty, opener):
                   "groups/on-call.yaml": "name: on-call\nmembers: [dora]\n"})  # fmt: skip
     grant = duty.respond(duty.incident(getattr(duty, opener)), duty.dora)
     assert grant.state == "active"
-    with pytest.raises(NotWithin, match="a machine gets nothing by that"):
+    with pytest.raises(NotWithin, match="machines get no access by that"):
         hand_on(duty, grant, helped)
     offered = {one.username for one in delegates_of(grant, duty.now)}
     assert offered == {"robot", "helper"} - {helped}

@@ -151,7 +151,7 @@ def test_verdicts_of_accounts_that_became_one_person_are_one(twins):
     grant = Grant.objects.get(request=twins.decide(asked, twins.bob2))
     Identity.objects.filter(pk=twins.bob2.pk).update(email="bob@example.com")
     ended = provision_grant(grant_id=grant.pk, now=twins.now)
-    assert (ended.state, ended.end_note) == ("ended", "Its approvals do not count any more.")
+    assert (ended.state, ended.end_note) == ("ended", "Its approvals are no longer valid.")
 
 
 def names(people: list[Identity]) -> list[str]:

@@ -91,7 +91,7 @@ def test_at_the_deadline_everything_is_stopped_without_any_message():
         await asyncio.sleep(0.05)
         assert not holder.stopped
         await asyncio.sleep(0.1)
-        assert holder.stopped == "its time was over"
+        assert holder.stopped == "expired"
         assert scene.registry.grants == {}
 
     play(scenario)
@@ -119,7 +119,7 @@ def test_what_may_finish_is_told_and_stopped_at_its_own_limit():
         with pytest.raises(Ended):
             holder.session.check()
         await asyncio.sleep(0.2)
-        assert holder.stopped == "its time was over"
+        assert holder.stopped == "expired"
 
     play(scenario)
 
@@ -139,7 +139,7 @@ def test_an_earlier_end_shortens_what_may_finish():
 
 @pytest.mark.parametrize(
     ("reason", "said"),
-    [("revoked", "it was revoked"), ("released", "its holder ended it"), ("", "it is over")],
+    [("revoked", "revoked"), ("released", "ended by the holder"), ("", "no longer active")],
 )
 def test_a_cut_stops_also_what_might_finish(reason, said):
     async def scenario(scene):

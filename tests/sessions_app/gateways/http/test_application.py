@@ -224,7 +224,7 @@ def test_under_a_grant_that_is_held_it_is_said_what_has_to_happen(door, token, g
         "retry",
     )
     entry = last("command.refused", grant.ref).data
-    assert (entry["code"], entry["why"]) == ("held", "the grant is held, because too much else was tried")
+    assert (entry["code"], entry["why"]) == ("held", "the grant is held after too many refused commands")
     assert door.nginx(token, HTTP_STINTTARGET="elsewhere").status == 401
     GrantCredential.objects.update(revoked_at=site.now)
     assert door.nginx(token).status == 401

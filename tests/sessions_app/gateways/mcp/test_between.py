@@ -65,7 +65,7 @@ def test_a_call_that_finds_its_grant_over_is_written_down(world):
         end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
 
     sent = asyncio.run(called(token, end))
-    assert b"is over" in b"".join(message.get("body", b"") for message in sent)
+    assert b"has ended" in b"".join(message.get("body", b"") for message in sent)
     entry = last("command.refused", grant.ref)
     assert (entry.data["code"], entry.data["target"]) == ("over", "desk")
     assert "T-42" in entry.data["line"]

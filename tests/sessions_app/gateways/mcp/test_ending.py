@@ -175,7 +175,7 @@ def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_gra
         assert message(stream)["method"] == "notifications/tools/list_changed"
         message(stream)
         assert message(stream) is None
-    assert "its token was replaced or given up; its result is withheld" in told["content"][0]["text"]
+    assert "token replaced or revoked; its result is withheld" in told["content"][0]["text"]
     eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=30)
     assert client.call("read_ticket", {"id": "T-42"}).status == 401
     fresh = Raw(door.url, token_of(grant, door.world, now=now()))

@@ -60,7 +60,7 @@ def test_a_revoke_leaves_no_process(place, kind):
         revoke(grant)
         eventually(lambda: not on_target(tag), within=LIMIT)
         assert client.wait(allow(LIMIT)) == 255
-        assert f"{grant.ref} is over: it was revoked." in client.stderr.read().decode()
+        assert f"{grant.ref} has ended: revoked." in client.stderr.read().decode()
     eventually(lambda: ended(grant))
     (lease,) = grant.leases.all()
     assert lease.evidence["processes_left"] == 0
@@ -93,7 +93,7 @@ def test_who_is_cut_is_told_that_alone(place):
     with place.running("sleep") as (client, _):
         revoke(grant)
         client.wait(allow(LIMIT))
-        assert client.stderr.read().decode() == f"stint: {grant.ref} is over: it was revoked.\n"
+        assert client.stderr.read().decode() == f"stint: {grant.ref} has ended: revoked.\n"
 
 
 @pytest.mark.parametrize("kind", CONTAINED)
@@ -104,7 +104,7 @@ def test_the_deadline_leaves_no_process(place, kind):
         late = seconds_over(grant)
         assert -0.1 < late < allow(LIMIT)
         assert client.wait(allow(LIMIT)) == 255
-        assert b"its time was over" in client.stderr.read()
+        assert b"expired" in client.stderr.read()
     eventually(lambda: ended(grant))
     assert grant.end_reason == "expired"
 

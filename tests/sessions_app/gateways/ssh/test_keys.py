@@ -30,7 +30,7 @@ def test_a_removed_key_cuts_what_runs(place):
         revoke_key(place)
         eventually(lambda: not on_target(tag), within=3)
         assert client.wait(allow(3)) == 255
-        assert b"the key that you came with was removed" in client.stderr.read()
+        assert b"your SSH key was removed" in client.stderr.read()
 
 
 def test_a_session_that_the_database_opens_too_late_is_closed(place):

@@ -153,7 +153,7 @@ def test_a_revoke_leaves_no_process(place, kind):
     with running(place, grant, kind) as (asked, tag):
         revoke(grant)
         eventually(lambda: not on_target(tag), within=LIMIT)
-        assert run_of(asked, "cut").reason == "it was revoked"
+        assert run_of(asked, "cut").reason == "revoked"
     eventually(lambda: ended(grant))
     assert grant.leases.get().evidence["processes_left"] == 0
 
@@ -163,7 +163,7 @@ def test_the_deadline_leaves_no_process(place):
     with running(place, grant) as (asked, tag):
         eventually(lambda: not on_target(tag), within=LIMIT - seconds_over(grant))
         assert -0.1 < seconds_over(grant) < allow(LIMIT)
-        assert run_of(asked, "cut").reason == "its time was over"
+        assert run_of(asked, "cut").reason == "expired"
     eventually(lambda: ended(grant))
 
 

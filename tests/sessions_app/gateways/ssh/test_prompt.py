@@ -156,7 +156,7 @@ def test_a_revoke_ends_the_prompt_and_what_runs_in_it(terminal, grant):
     eventually(lambda: on_target(tag))
     revoke(grant)
     eventually(lambda: not on_target(tag), within=2)
-    terminal.wait_for(f"{grant.ref} is over: it was revoked.")
+    terminal.wait_for(f"{grant.ref} has ended: revoked.")
     assert terminal.client.wait(allow(2)) == 255
 
 
@@ -164,7 +164,7 @@ def test_an_idle_prompt_is_closed_at_the_deadline(place):
     grant = place.grant(duration=3)
     terminal = Terminal(place.command(options=("-tt",)))
     try:
-        terminal.wait_for(f"{grant.ref} is over: its time was over.", within=40)
+        terminal.wait_for(f"{grant.ref} has ended: expired.", within=40)
         assert terminal.client.wait(allow(2)) == 255
     finally:
         terminal.close()
@@ -229,7 +229,7 @@ def test_a_key_that_is_taken_back_closes_the_prompt(place, grant):
     try:
         terminal.wait_for(ASKS)
         remove_ssh_key(key_id=first.pk, actor=place.world.alice, now=clock.now())
-        terminal.wait_for("the key that you came with was removed", within=5)
+        terminal.wait_for("your SSH key was removed", within=5)
         assert terminal.client.wait(allow(3)) == 255
     finally:
         terminal.close()

@@ -382,7 +382,9 @@ def test_an_error_that_nobody_foresaw_on_one_target_hides_no_other(world, fake_t
     grant = end(world, used_grant(world, "web-1", "web-2"))
     with serving(lambda: Odd(kind="ssh")):
         failing = undo(grant, now=world.now)
-    assert failing.last_error == "web-1: It could not be asked: UnicodeError: label empty or too long"
+    assert (
+        failing.last_error == "web-1: The target could not be reached: UnicodeError: label empty or too long"
+    )
     assert Lease.objects.get(target__name="web-2").gone_at == world.now
 
 

@@ -29,7 +29,7 @@ def test_nobody_else_changes_them_until_the_transaction_is_over(live_world, owne
 
 
 def test_machines_and_nobody_have_none(world):
-    with pytest.raises(Forbidden, match="a key or a token"):
+    with pytest.raises(Forbidden, match="an API token"):
         lock_person(world.robot.pk)
     with pytest.raises(NotFound):
         lock_person(0)

@@ -57,5 +57,5 @@ def test_a_holder_is_told_when_nobody_could_allow_it(world):
     used = use(world.grant(), now=world.now)
     Identity.objects.filter(username__in=["bob", "dora"]).update(is_active=False)
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
-    assert "nobody is there who may allow it" in tried.message
+    assert "no approver is available" in tried.message
     assert not Notice.objects.filter(event="command.held").exists()

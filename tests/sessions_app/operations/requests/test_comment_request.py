@@ -59,7 +59,7 @@ def test_a_machine_answers_itself_or_by_its_owner(world):
 def test_who_may_not_see_the_request_says_nothing_there(world):
     request = world.request()
     for pk in (request.pk, 10**6):
-        with pytest.raises(NotFound, match="There is no such request"):
+        with pytest.raises(NotFound, match="Request not found"):
             comment_request(request_id=pk, author=world.charlie, text="Hello", now=world.now)
     assert not Comment.objects.exists()
 

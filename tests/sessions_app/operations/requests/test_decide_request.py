@@ -39,7 +39,7 @@ def test_an_approval_makes_the_grant_and_is_recorded_with_its_digest(world):
 
 def test_a_denial_closes_the_request_and_needs_a_comment(world):
     request = world.request()
-    with pytest.raises(InvalidInput, match="needs a comment"):
+    with pytest.raises(InvalidInput, match="comment is required"):
         world.decide(request, verdict="deny", comment=" ")
     assert state(request) == RequestState.PENDING
     assert not Approval.objects.exists()
@@ -429,7 +429,7 @@ def test_an_approval_of_more_than_another_left_meanwhile_is_not_counted(world):
     request = world.request()
     as_read = left_digest(request)
     world.decide(request, narrowing={"duration": 600})
-    with pytest.raises(ScopeChanged, match="made it smaller while you read it"):
+    with pytest.raises(ScopeChanged, match="reduced the scope while you were reading"):
         world.decide(request, world.dora, left=as_read)
     assert request.approvals.count() == 1
     world.decide(request, world.dora, left=left_digest(request))

@@ -56,8 +56,8 @@ def test_who_asked_is_told_to_ask_again_and_who_decides_that_nothing_is_left(wor
         "dora": f"/approvals/{request.ref}/",
     }
     assert {one.subject for one in told().values()} == {f"{request.ref} has lapsed: it is over"}
-    assert "You can ask again" in told()["alice"].body
-    assert "Nothing is left to decide" in told()["bob"].body
+    assert "You can submit a new request" in told()["alice"].body
+    assert "There is nothing left to decide" in told()["bob"].body
 
 
 def test_who_has_decided_already_is_told_once_also_when_they_decide_no_more(world, asked):

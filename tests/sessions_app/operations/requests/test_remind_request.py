@@ -69,7 +69,7 @@ def test_what_waits_no_more_reminds_nobody(world):
 def test_where_nobody_can_decide_any_more_it_says_so(world):
     request = world.request()
     world.apply({"groups/approvers.yaml": "name: approvers\nmembers: []\n"})
-    with pytest.raises(MayNotRemind, match="Nobody who may decide"):
+    with pytest.raises(MayNotRemind, match="No approver is available"):
         remind(world, request)
 
 

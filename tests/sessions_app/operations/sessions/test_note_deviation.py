@@ -43,7 +43,7 @@ def test_a_person_s_grant_is_held_and_nothing_more_runs(limited):
     used, opened = tries(limited, grant, 3)
     grant.refresh_from_db()
     assert (grant.state, grant.held_at) == (GrantState.ACTIVE, limited.now)
-    with pytest.raises(GrantIsHeld, match="too much else was tried"):
+    with pytest.raises(GrantIsHeld, match="too many refused"):
         run(used, opened, "echo restart nginx", now=limited.now)
     assert (
         authorize_use(holder_id=limited.alice.pk, target_name="web-1", grant_ref=None, now=limited.now) == []

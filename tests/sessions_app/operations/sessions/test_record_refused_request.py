@@ -130,7 +130,7 @@ def test_one_whose_time_is_over_before_its_grants_is_said_to_be(world, token):
     _, short = issue_http_token(
         grant_id=Grant.objects.get().pk, actor=world.alice, lifetime=dt.timedelta(minutes=5), now=world.now
     )
-    assert why(short, after(world, minutes=5)) == "the time of the token is over"
+    assert why(short, after(world, minutes=5)) == "the token has expired"
 
 
 def test_a_grant_that_has_ended_is_said_to_have(world, token):
@@ -140,12 +140,12 @@ def test_a_grant_that_has_ended_is_said_to_have(world, token):
 
 def test_a_grant_whose_time_is_over_is_said_to_be_so_before_any_sweep_has_been_there(world, token):
     assert Grant.objects.get().state == "active"
-    assert why(token, after(world, hours=1)) == "the time of the grant is over"
+    assert why(token, after(world, hours=1)) == "the grant has expired"
 
 
 def test_a_grant_whose_holder_was_silent_is_said_to_be_over(world, token):
     Grant.objects.update(heartbeat_due_at=after(world, minutes=1))
-    assert why(token, after(world, minutes=1)) == "its holder has not been heard of"
+    assert why(token, after(world, minutes=1)) == "its heartbeat was missed"
 
 
 def test_a_target_that_is_not_the_grants_is_said_to_be_none_of_it(world, token):
@@ -154,7 +154,7 @@ def test_a_target_that_is_not_the_grants_is_said_to_be_none_of_it(world, token):
 
 def test_what_else_is_in_the_way_is_not_made_up(world, token):
     """The proxy's key was not the cluster's, say: nothing is wrong with the token."""
-    assert why(token, world.now) == "it may not be used so"
+    assert why(token, world.now) == "this use is not allowed"
 
 
 def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, token):
@@ -164,7 +164,7 @@ def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, t
     entry = last("command.refused", grant.ref)
     assert (entry.data["code"], entry.data["why"]) == (
         "held",
-        "the grant is held, because too much else was tried",
+        "the grant is held after too many refused commands",
     )
     for later, target in ((after(world, hours=1), "tickets-api"), (world.now, "tickets-api-2")):
         assert dead(token, later, target) == DeadToken(grant.ref, held=False)
@@ -182,7 +182,7 @@ def test_a_server_of_mcp_goes_by_the_name_of_its_cluster_as_well(world):
     token = mcp_site.token_of(mcp_site.grant_unseen(world), world)
     Target.objects.filter(cluster__name="desk").update(name="another-name")
     for name in ("desk", "another-name"):
-        assert why(token, world.now, target=name) == "it may not be used so"
+        assert why(token, world.now, target=name) == "this use is not allowed"
     assert why(token, world.now, target="tickets") == "the grant is not for this target"
 
 

@@ -111,7 +111,7 @@ def test_nothing_begins_with_a_token_whose_time_is_over(world, use):
         try_call(
             use=short, session_id=opened, name="read_ticket", arguments={"id": "T-42"}, now=after(world, minutes=5)
         )  # fmt: skip
-    assert last("command.refused", use.grant_ref).data["why"] == "the time of the token is over"
+    assert last("command.refused", use.grant_ref).data["why"] == "the token has expired"
 
 
 def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_the_old(call, use, world):

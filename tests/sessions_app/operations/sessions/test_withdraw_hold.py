@@ -31,7 +31,7 @@ def test_nobody_can_allow_it_any_more(world, run, now):
 
 def test_whoever_waits_for_it_is_told(world, run, now):
     withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
-    assert hold_of(run.pk, now).message == "It was withdrawn."
+    assert hold_of(run.pk, now).message == "Withdrawn by the holder."
 
 
 def test_only_its_holder_may(world, run, now):

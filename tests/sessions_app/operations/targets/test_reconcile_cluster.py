@@ -109,7 +109,7 @@ def test_an_orphan_that_can_not_be_removed_stays_with_the_error(world, making):
     making.left[WEB_1, installation_mark() + "0" * 24] = 1
     making.stubborn = {"web-1"}
     reconcile(world)
-    assert Drift.objects.get().error == "Something of it is still there."
+    assert Drift.objects.get().error == "Access is still there."
     making.stubborn = set()
     reconcile(world)
     assert drift() == []

@@ -79,7 +79,7 @@ def test_who_asked_and_who_decides_are_told_that_it_lapsed_with_its_work(world):
         f"/requests/{request.ref}/",
         f"/approvals/{request.ref}/",
     )
-    assert "in the name of other work" in told["alice"].body
+    assert "for another workflow" in told["alice"].body
 
 
 def test_one_who_has_approved_already_is_told_too(world):

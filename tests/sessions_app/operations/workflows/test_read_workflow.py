@@ -179,7 +179,7 @@ def test_commands_are_bound_to_a_fact_of_the_work_and_an_approval_to_its_value(w
     assert request.parameters == {"unit": "haproxy"}
     pager.workflows["Q1"] = is_open(values={"service": "nginx"})
     read_workflow(ref=REF, now=after(world, seconds=30))
-    with pytest.raises(Exception, match="not what you read"):
+    with pytest.raises(Exception, match="changed since you read it"):
         world.decide(request)
 
 

@@ -250,7 +250,7 @@ def test_a_review_needs_words_and_is_not_for_the_one_who_broke_the_glass(world, 
     as_alice.post(f"/grants/{grant.ref}/end/")
     empty = as_bob.post(f"/grants/{grant.ref}/review/", {"note": " "})
     assert empty.status_code == 400
-    assert "Say what you found" in empty.content.decode()
+    assert "A review note is required" in empty.content.decode()
     as_bob.post(f"/grants/{grant.ref}/review/", {"note": "One restart, as said"})
     page = as_bob.get(f"/grants/{grant.ref}/").content.decode()
     assert "One restart, as said" in page

@@ -177,7 +177,7 @@ def test_the_receipt_is_a_file_too(grant, opened, as_alice, as_charlie, now):
     answer = as_alice.get(f"/grants/{grant.ref}/receipt.json")
     assert answer["Content-Disposition"] == f'attachment; filename="{grant.ref}-receipt.json"'
     assert answer.json()["refused"][0]["command"] == "echo restart sshd"
-    assert answer.json()["ended"]["why"] == "its holder ended it"
+    assert answer.json()["ended"]["why"] == "Ended by the holder"
     assert as_charlie.get(f"/grants/{grant.ref}/receipt.json").status_code == 404
 
 

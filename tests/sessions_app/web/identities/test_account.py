@@ -29,7 +29,7 @@ def test_a_key_that_is_none_is_refused_beside_the_form(as_alice):
     answer = as_alice.post("/account/keys/", {"public_key": "ssh-dss AAAA", "label": "<Old>"})
     page = answer.content.decode()
     assert answer.status_code == 400
-    assert "ssh-dss keys are not accepted" in page
+    assert "ssh-dss keys are not supported" in page
     assert "ssh-dss AAAA</textarea>" in page
     assert 'value="&lt;Old&gt;"' in page
 
@@ -110,7 +110,7 @@ def test_a_new_password_keeps_this_browser_and_ends_the_other_sessions(world, br
 def test_a_password_that_is_not_right_is_refused_beside_the_form_and_sent_back_never(as_alice):
     caches["local"].clear()
     for typed, said in (
-        ({"current": "a wrong guess"}, "That is not your password"),
+        ({"current": "a wrong guess"}, "Wrong password"),
         ({"again": "a different one"}, "The two new passwords are different"),
         ({"new": "short1", "again": "short1"}, "too short"),
     ):

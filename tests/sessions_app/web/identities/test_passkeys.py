@@ -78,7 +78,7 @@ def test_a_question_is_good_for_some_minutes(client, device):
     session.save()
     answer = client.post(ALONE, {"passkey": device.show(asked)})
     assert answer.status_code == 400
-    assert "The passkey was not taken" in answer.content.decode()
+    assert "The passkey was not accepted" in answer.content.decode()
 
 
 def test_a_disabled_person_does_not_get_in_by_it(client, device, world):
@@ -127,7 +127,10 @@ def test_one_is_added_with_a_name_and_removed(client, world):
 
 def test_what_is_wrong_is_said_beside_the_form(client, world):
     sign_in(client)
-    for form, said in (({"name": ""}, "A name is missing"), ({"name": "x", "passkey": "{"}, "was not taken")):
+    for form, said in (
+        ({"name": ""}, "A name is missing"),
+        ({"name": "x", "passkey": "{"}, "was not accepted"),
+    ):
         answer = client.post(ADD, form)
         assert answer.status_code == 400
         assert said in answer.content.decode()

@@ -368,9 +368,9 @@ def test_an_address_that_nobody_has_is_named_and_recorded_and_nobody_is_made(cli
     provider.person["email"] = "zoe@example.com"
     refused = sign_in(client, provider)
     assert refused.status_code == 403
-    assert "Nobody here has the address zoe@example.com." in text(refused)
+    assert "No person has the email address zoe@example.com." in text(refused)
     assert "to add you" in text(refused)
-    assert last("identity.sign_in_failed", "zoe@example.com").data["reason"].startswith("Nobody here")
+    assert last("identity.sign_in_failed", "zoe@example.com").data["reason"].startswith("No person has")
     assert Identity.objects.count() == count
     assert nobody(client)
 
@@ -397,7 +397,7 @@ def test_of_two_people_with_one_address_neither_gets_in(client, provider, world)
     Identity.objects.filter(pk=world.bob.pk).update(email="Alice@example.com")
     refused = sign_in(client, provider)
     assert refused.status_code == 403
-    assert "More than one person here has the address" in text(refused)
+    assert "More than one person has the email address" in text(refused)
     assert nobody(client)
     Identity.objects.filter(pk=world.bob.pk).update(is_active=False)
     assert sign_in(client, provider).status_code == 302

@@ -67,7 +67,7 @@ def test_a_decided_request_is_told_as_it_was_and_not_as_if_it_began_now(world, a
 def test_a_denial_without_a_comment_leads_to_the_comment_and_says_once_what_is_missing(asked, as_bob):
     page = verdict(as_bob, asked, "deny").content.decode()
     assert re.search(r'<textarea[^>]* id="comment"[^>]* autofocus', page)
-    assert page.count("A denial needs a comment.") == 1
+    assert page.count("A comment is required to deny a request.") == 1
 
 
 def test_targets_stand_as_people_count_them(world, as_bob, as_alice):

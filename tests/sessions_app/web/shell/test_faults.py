@@ -225,7 +225,7 @@ def test_a_denial_without_a_comment_has_the_focus_at_the_comment(world, as_bob):
     form = {"verdict": "deny", "digest": asked.digest}
     page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
     assert said(page) == {
-        "comment": "A denial needs a comment. Say why, so that the asker knows what to change."
+        "comment": "A comment is required to deny a request. Explain why, so the requester knows what to change."
     }
 
 
