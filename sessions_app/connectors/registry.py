@@ -106,7 +106,7 @@ def _from_packages() -> dict[str, ConnectorType]:
         loaded: Any = point.load()
         if not isinstance(loaded, ConnectorType):
             raise TypeError(
-                f"The entry point {point.name} of {GROUP} names no ConnectorType; mend or remove its package."
+                f"The entry point {point.name} of {GROUP} does not name a ConnectorType; fix or remove its package."
             )
         found[loaded.kind] = loaded
     return found

@@ -48,7 +48,7 @@ def fetch_json(
     except (ValueError, RecursionError) as error:
         raise CannotFetch(f"{url} can't be read: {type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise CannotFetch(f"{url} holds no JSON object")
+        raise CannotFetch(f"{url} is not a JSON object")
     return found
 
 
@@ -56,12 +56,12 @@ def _reply(
     url: str, allowed: Sequence[Network], agent: str, headers: Mapping[str, str], body: bytes | None
 ) -> Reply:
     if urlsplit(url).scheme != "https" and not allowed:
-        raise CannotFetch(f"{url} is not https, so anybody on the way could give other keys")
+        raise CannotFetch(f"{url} is not https, so its keys could be forged")
     outgoing = Outgoing(agent=agent, allowed=tuple(allowed), total=TOTAL_SECONDS, most=MOST)
     try:
         return outgoing.exchange(url, method="GET" if body is None else "POST", headers=headers, body=body)
     except Forbidden as error:
-        raise CannotFetch(f"{url} can't be asked: {error}") from error
+        raise CannotFetch(f"{url} can't be requested: {error}") from error
     except Unreached as error:
         raise CannotFetch(f"{url} can't be read: {error}") from error
 
@@ -70,7 +70,7 @@ def _body(url: str, reply: Reply) -> bytes:
     if reply.status != http.HTTPStatus.OK:
         raise CannotFetch(f"{url} answered {reply.status}", reply.status)
     if not reply.whole:
-        raise CannotFetch(f"{url} broke off its answer, or is too slow")
+        raise CannotFetch(f"the answer of {url} broke off or was too slow")
     if len(reply.body) > MOST:
         raise CannotFetch(f"{url} answers more than {MOST // 1024} KiB")
     return reply.body

@@ -102,7 +102,7 @@ class Keyring:
             finally:
                 lock.release()
         if known is None or not self._young(known):
-            raise CannotFetch(f"{place} is being asked for its keys, and has not answered yet")
+            raise CannotFetch(f"the request for the keys of {place} is still running")
         return known.keys.get(kid)
 
     def _waited(self, lock: threading.Lock) -> bool:
@@ -145,10 +145,10 @@ class Keyring:
         """Return where an issuer says that its keys are (OpenID Connect Discovery 1.0 section 4), on its own host alone."""
         told = self._get(issuer.removesuffix("/") + _WELL_KNOWN)
         if told.get("issuer") != issuer:
-            raise CannotFetch(f"{issuer} calls itself something else")
+            raise CannotFetch(f"issuer mismatch: the metadata is not of {issuer}")
         there = told.get("jwks_uri")
         if not isinstance(there, str) or urlsplit(there).netloc != urlsplit(issuer).netloc:
-            raise CannotFetch(f"{issuer} names no keys on its own host: write jwks_uri into the trust policy")
+            raise CannotFetch(f"{issuer} has no jwks_uri on its own host: set jwks_uri in the trust policy")
         return there
 
     def _get(self, url: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def read_keys(found: Mapping[str, Any]) -> Mapping[str, Key]:
     """
     listed = found.get("keys")
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
-        raise CannotFetch(f"the issuer gave no set of at most {_MOST_KEYS} keys")
+        raise CannotFetch(f"the issuer's key set is not valid, or has more than {_MOST_KEYS} keys")
     keys: dict[str, Key] = {}
     for one in listed:
         if not isinstance(one, dict) or one.get("use", "sig") != "sig" or not _usual(one):

@@ -111,7 +111,7 @@ class Provider:
         published = self._published()
         named = answered_by == published.issuer if answered_by is not None else not published.names_itself
         if not named:
-            raise NotProven("the answer is another provider's")
+            raise NotProven("issuer mismatch in the authorization response")
         if not 1 <= len(code) <= LONGEST_CODE:
             raise NotProven("the answer has no code")
         token = self._redeemed(published, code, asked)
@@ -145,11 +145,11 @@ class Provider:
         except CannotFetch as error:
             # A code that was used, is another client's or another sign-in's (RFC 6749 section 5.2).
             if error.status in (400, 401, 403):
-                raise NotProven(f"the provider did not take the code ({error.status})") from error
+                raise NotProven(f"the provider rejected the code ({error.status})") from error
             raise
         token = answer.get("id_token")
         if not isinstance(token, str):
-            raise NotProven("the provider gave no ID token")
+            raise NotProven("the provider returned no ID token")
         return token
 
     def _check(self, claims: Mapping[str, Any], asked: Asked, now: dt.datetime) -> None:
@@ -165,20 +165,23 @@ class Provider:
         audience, party = claims.get("aud"), claims.get("azp")
         issued, ends, begins = (seconds_of(claims.get(name)) for name in ("iat", "exp", "nbf"))
         nonce, subject = claims.get("nonce"), claims.get("sub")
-        yield claims.get("iss") == self._client.issuer, "the token is another issuer's"
+        yield claims.get("iss") == self._client.issuer, "issuer mismatch"
         yield (
             audience in (own, [own]) or (isinstance(audience, list) and own in audience and party == own),
-            "the token is meant for somebody else",
+            "audience mismatch",
         )
-        yield party is None or party == own, "the token was given to somebody else"
-        yield ends is not None and ends > at, "the token is over"
+        yield party is None or party == own, "authorized party mismatch"
+        yield ends is not None and ends > at, "the token has expired"
         fresh = issued is not None and at - OLDEST.total_seconds() <= issued <= at + ahead
-        yield fresh, "the token was not made for this sign-in: its time is another"
-        yield "nbf" not in claims or (begins is not None and begins <= at + ahead), "the token begins later"
+        yield fresh, "the token was not issued during this sign-in"
+        yield (
+            "nbf" not in claims or (begins is not None and begins <= at + ahead),
+            "the token is not valid yet",
+        )
         same = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, asked.nonce)
-        yield same, "the token is of another sign-in"
+        yield same, "nonce mismatch"
         plain = isinstance(subject, str) and subject.isascii() and subject.isprintable()
-        yield plain and 1 <= len(str(subject)) <= _LONGEST_SUBJECT, "the token names nobody"
+        yield plain and 1 <= len(str(subject)) <= _LONGEST_SUBJECT, "the token has no subject"
 
     def _published(self) -> _Published:
         known = self._known
@@ -200,13 +203,13 @@ class Provider:
         told = fetch_json(issuer.removesuffix("/") + _WELL_KNOWN, allowed=self._allowed)
         if told.get("issuer") != issuer:
             raise CannotFetch(
-                f"{issuer} calls itself something else: each character counts, also a / at the end"
+                f"issuer mismatch: {issuer} must match the metadata exactly, including a trailing /"
             )
         methods = told.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if not isinstance(methods, list) or not {"client_secret_basic", "client_secret_post"} & {
             *map(str, methods)
         }:
-            raise CannotFetch(f"{issuer} takes a client's secret in no way that is known here")
+            raise CannotFetch(f"{issuer} supports no known client authentication method")
         return _Published(
             issuer=issuer,
             authorization_endpoint=self._place(told, "authorization_endpoint"),
@@ -229,13 +232,13 @@ class Provider:
         except ValueError:
             fit = False
         if not fit:
-            raise CannotFetch(f"{self._client.issuer} names no {name} by https")
+            raise CannotFetch(f"{self._client.issuer} has no https {name}")
         return str(there)
 
     @contextlib.contextmanager
     def _seat(self) -> Iterator[None]:
         if not self._seats.acquire(timeout=PATIENCE):
-            raise CannotFetch(f"{self._client.issuer} is slow, and others wait for it already")
+            raise CannotFetch(f"{self._client.issuer} is slow, and other sign-ins are waiting for it")
         try:
             yield
         finally:

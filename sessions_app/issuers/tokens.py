@@ -35,14 +35,14 @@ class Unproven:
 def read_unproven(token: str) -> Unproven:
     """Return the header and the claims of a token. Raises NoToken."""
     if len(token) > LONGEST or token.count(".") != 2:
-        raise NoToken("it is no token of three parts and a usual length")
+        raise NoToken("it is not a JWT")
     try:
         parts = jws.extract_compact(token.encode("ascii"))
         header, claims = parts.headers(), json.loads(parts.payload or b"", object_pairs_hook=_once_each)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise NoToken(f"it can't be read: {type(error).__name__}") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise NoToken("it holds no claims")
+        raise NoToken("it has no claims")
     return Unproven(header, claims)
 
 
@@ -60,7 +60,7 @@ def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condit
     try:
         key = keyring.find(document, header["kid"])
     except CannotFetch as error:
-        yield Condition("key", False, f"Its key is known: {error}")
+        yield Condition("key", False, f"Its key is available: {error}")
         return
     yield Condition("key", key is not None, "Its key is one of the issuer's")
     if key is None:
@@ -88,5 +88,5 @@ def _fit(header: dict[str, Any], document: Signer) -> bool:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a claim stands twice")
+        raise ValueError("a claim is repeated")
     return found

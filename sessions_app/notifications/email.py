@@ -73,9 +73,9 @@ def _refused() -> Iterator[None]:
     except smtplib.SMTPDataError as error:
         said = _said(error.smtp_code, error.smtp_error)
         permanent = error.smtp_code in _PERMANENT
-        raise NotTold(f"The mail server refused the mail: {said}", permanent=permanent) from error
+        raise NotTold(f"The mail server refused the message: {said}", permanent=permanent) from error
     except (smtplib.SMTPNotSupportedError, MessageError, ValueError) as error:
-        raise NotTold(f"Nothing can be mailed to this address: {error}", permanent=True) from error
+        raise NotTold(f"The address is not valid: {error}", permanent=True) from error
 
 
 def _said(code: int, text: bytes | str) -> str:

@@ -62,7 +62,7 @@ def check_url(url: str, allowed: Sequence[Network] = ()) -> None:
     """Look at an address before it is stored, without resolving names. Raises Forbidden."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not allowed:
-        raise Forbidden("Only https is sent to: what is signed could be read on the way.")
+        raise Forbidden("Webhooks need https, so that nobody on the way can read them.")
     with contextlib.suppress(ValueError):
         if why := why_not(ipaddress.ip_address(parts.hostname or ""), allowed):
             raise Forbidden(f"{why}.")
@@ -104,7 +104,7 @@ class Webhook:
         try:
             reply = self._outgoing.exchange(post.url, method="POST", headers=_headers(post), body=post.body)
         except outgoing.Forbidden as error:
-            raise Forbidden(f"Nothing is sent there: {error}.") from error
+            raise Forbidden(f"The address is not allowed: {error}.") from error
         except Unreached as error:
             raise NotTaken(str(error)) from error
         return _judged(reply, round((time.monotonic() - began) * 1000))
@@ -128,7 +128,7 @@ def _judged(reply: Reply, milliseconds: int) -> Answer:
     if 300 <= status < 400:
         raise NotTaken(f"It answered {status}: redirects are not followed.", status=status)
     if status == GONE:
-        raise NotTaken("It answered 410: it wants nothing more.", status=status, gone=True)
+        raise NotTaken("It answered 410 Gone: it no longer accepts messages.", status=status, gone=True)
     raise NotTaken(f"It answered {status}.", status=status, wait=_retry_after(reply))
 
 

@@ -45,7 +45,7 @@ Claims = Mapping[str, Any]
 def _https(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("is no address: write https://host/path")
+        raise ValueError("is not a URL: use https://host/path")
     if parts.query or parts.fragment:
         raise ValueError("has a query or a fragment: leave them out")
     return text

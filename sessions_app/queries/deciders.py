@@ -49,13 +49,13 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 def may_not_decide(request: AccessRequest, person: Identity) -> str:
     """Return why this identity's verdict does not count on this request; empty when it does."""
-    if why := _barred(person, [request.requester], "You asked for this yourself."):
+    if why := _barred(person, [request.requester], "You can't decide your own request."):
         return why
     wanted = facts.policy_document(request.policy).approver_groups
     if not group_names(person).intersection(wanted):
-        return f"Only people in {' or '.join(wanted) or 'no group'} decide under {request.policy.name}."
+        return f"Only people in {' or '.join(wanted) or 'no group'} can decide under {request.policy.name}."
     other = _given(request.approvals.all(), person).exclude(approver=person).first()
-    return f"You have decided it already, as {other.approver.username}." if other else ""
+    return f"You have already decided it as {other.approver.username}." if other else ""
 
 
 def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
@@ -137,12 +137,12 @@ def why_never_met(document: PolicyDocument) -> str:
 
 def may_not_decide_in(grant: Grant, person: Identity) -> str:
     """Return why this identity does not decide what goes on in a grant; empty when it does."""
-    if why := _barred(person, holders_of(grant), "You hold it yourself, or handed it on."):
+    if why := _barred(person, holders_of(grant), "You hold this grant, or delegated it."):
         return why
     by_policy = group_names(person).intersection(facts.policy_document(grant.policy).approver_groups)
     if by_policy or Cluster.objects.held_by(person, "approve").filter(pk=grant.cluster_id).exists():
         return ""
-    return f"Only approvers of {grant.policy.name} or of {grant.cluster.name} decide that."
+    return f"Only approvers of {grant.policy.name} or {grant.cluster.name} can decide this."
 
 
 def deciders_in(grant: Grant) -> list[Identity]:
@@ -199,12 +199,12 @@ def may_not_review(grant: Grant, person: Identity) -> str:
 
     Those who could have approved may, and administrators, who are the second pair of eyes where a policy has no approvers.
     """
-    if why := _barred(person, holders_of(grant), "You hold it yourself."):
+    if why := _barred(person, holders_of(grant), "You can't review your own access."):
         return why
     wanted = facts.policy_document(grant.policy).approver_groups
     if person.is_superuser or group_names(person).intersection(wanted):
         return ""
-    return f"Only people in {' or '.join(wanted) or 'no group'} and administrators review it."
+    return f"Only people in {' or '.join(wanted) or 'no group'} and administrators can review it."
 
 
 def reviewers(grant: Grant) -> list[Identity]:
@@ -245,12 +245,12 @@ def _decides(person: Identity) -> bool:
 def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
     """Return why an identity decides nothing, or nothing that these stand behind; empty when it may."""
     if not person.is_person:
-        return "Machines ask and hold; only people decide."
+        return "Machines can request access; only people can decide."
     behind = list(behind)
     if any(one.pk == person.pk for one in behind):
         return own
     if any(are_same_person(one, person) for one in behind):
-        return "You and the asker are the same person, or you own the machine that asks."
+        return "You and the requester are the same person, or you own the requesting machine."
     if not Identity.objects.active().filter(pk=person.pk).exists():
         return "Your identity is disabled."
     return ""

@@ -53,7 +53,7 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
         return _checked(json.dumps(policy.document))
     except ValueError as error:
         raise Unreadable(
-            f"The policy {policy.name} can't be read, so that it allows nothing.",
+            f"The policy {policy.name} can't be read, so it allows nothing.",
             hint="An administrator must apply its file again.",
         ) from error
 
@@ -70,7 +70,7 @@ def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
         return TrustPolicyDocument.model_validate(policy.document)
     except ValueError as error:
         raise Unreadable(
-            f"The trust policy {policy.name} can't be read, so that it lets nobody in.",
+            f"The trust policy {policy.name} can't be read, so it accepts no tokens.",
             hint="An administrator must apply its file again.",
         ) from error
 

@@ -61,7 +61,7 @@ def why_ended(grant: GrantNow) -> str:
 
 
 # The reason of a run that its holder took back while it was held.
-WITHDRAWN = "its holder withdrew it"
+WITHDRAWN = "withdrawn by its holder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     """Return how a held command stands. Anything unknown is over."""
     run = CommandRun.objects.select_related("decided_by", "grant").filter(pk=run_id).first()
     if run is None:
-        return HoldNow("over", "", "The command is not known.")
+        return HoldNow("over", "", "Command not found.")
     if run.state == RunState.HOLD_DENIED:
         return HoldNow("denied", str(run.decided_by), f"{run.decided_by} denied it.")
     if run.grant.state != GrantState.ACTIVE:
-        return HoldNow("over", "", f"{run.grant.ref} is over.")
+        return HoldNow("over", "", f"{run.grant.ref} has ended.")
     if run.waits(now):
         return HoldNow("held", "", "Waiting for approval.")
     if run.may_yet_run(now):

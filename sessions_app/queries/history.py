@@ -40,7 +40,7 @@ def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVer
     """
     found = list(DocumentVersion.objects.filter(type=type_, name=name).order_by("-number"))
     if not found or not (reader.is_superuser or _answers_for(type_, name, reader)):
-        raise NotFound("There is no history of that.", hint=f"It is kept of: {', '.join(TYPES)}.")
+        raise NotFound("There is no history for this type.", hint=f"Choose one of: {', '.join(TYPES)}.")
     return found
 
 

@@ -109,7 +109,7 @@ def recordings_trouble(kept: int) -> str:
         )
     disk = free_disk()
     if disk is not None and disk.free < min(disk.total * _DISK_LEFT, _DISK_LEFT_BYTES):
-        return f"the disk with the recordings has {_mib(disk.free)} left; commands are cut when it is full: make room"
+        return f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when it is full: free some space"
     return ""
 
 

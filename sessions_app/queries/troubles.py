@@ -68,18 +68,18 @@ def _record(now: dt.datetime) -> Iterator[str]:
         )
     if trouble := checkpoint_trouble():
         since = _long(age(trouble.since, now))
-        yield f"checkpoints of the record have not been kept outside the database for {since}: the Record page says why"
+        yield f"checkpoints have not been written outside the database for {since}: see the Record page"
     if (unsigned := age(oldest_unsigned(), now)) > LATE_S:
         yield f"an entry of the record has not been signed for {_long(unsigned)}: start the worker"
 
 
 def _mail(now: dt.datetime) -> str:
     waits = age(oldest_unmailed(), now)
-    late = f"a notice has waited to be mailed for {_long(waits)}: look at the worker and at the mail server"
+    late = f"a notification has waited to be mailed for {_long(waits)}: check the worker and the mail server"
     return late if waits > LATE_S else ""
 
 
 def _targets(now: dt.datetime) -> str:
     behind = age(longest_unreconciled(), now)
-    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: its page says why"
+    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: see its page"
     return late if behind > LATE_S else ""

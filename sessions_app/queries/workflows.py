@@ -114,7 +114,7 @@ def why_over(workflow: Workflow, now: dt.datetime) -> str:
     ):
         return f"the source of {workflow.ref} was removed"
     if workflow.ends_at is not None and workflow.ends_at <= now:
-        return f"the planned time of {workflow.ref} is over"
+        return f"the planned time of {workflow.ref} has passed"
     return ""
 
 

@@ -34,18 +34,18 @@ def _read(reply: Reply) -> Any:
     if status == _NOT_FOUND:
         return None
     if status in _REFUSED:
-        raise SourceError(f"It refuses Stint's token (status {status}): give a token that may read the work.")
+        raise SourceError(f"It refuses Stint's token (status {status}): enter a token with read access.")
     if status == _TOO_MANY:
-        raise SourceError("It was asked too often (status 429): it is asked again later.")
+        raise SourceError("It is rate limited (status 429). Stint retries later.")
     if status >= _FIRST_FAULT:
-        raise InTrouble(f"it answers with the status {status}.")
+        raise InTrouble(f"it answered with status {status}.")
     if status != 200:
-        raise OddAnswer(f"It answers with the status {status}: look at the address.")
+        raise OddAnswer(f"It answered with status {status}: check the address.")
     if not reply.whole:
-        raise SourceError("It broke off its answer, or is too slow: it is asked again later.")
+        raise SourceError("Its answer broke off or was too slow. Stint retries later.")
     if len(reply.body) > MAX_ANSWER:
         raise OddAnswer(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise OddAnswer("Its answer is no JSON: look at the address.") from error
+        raise OddAnswer("Its answer is not JSON: check the address.") from error

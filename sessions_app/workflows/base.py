@@ -48,7 +48,7 @@ class OddAnswer(SourceError):
 class InTrouble(SourceError):
     """A source answered the question about one piece of work by saying that it failed; others show whether all of it does."""
 
-    MARK = "It has trouble of its own"
+    MARK = "It has an internal error"
 
     def __init__(self, why: str) -> None:
         super().__init__(f"{self.MARK}: {why}")
@@ -150,9 +150,9 @@ def _safe_address(text: str) -> str:
     parts = urlsplit(text)
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise ValueError("needs https://, for a secret is sent there")
+        raise ValueError("must be https://, because a secret is sent there")
     if not parts.hostname or parts.username or parts.fragment:
-        raise ValueError("is no address: write https://host/path")
+        raise ValueError("is not a URL: use https://host/path")
     return text.rstrip("/")
 
 

@@ -45,12 +45,10 @@ class FakeAdapter:
         if self.down:
             raise SourceError("It does not answer.")
         if outside_id in self.odd:
-            raise OddAnswer("It answers with the status 422: look at the address.")
+            raise OddAnswer("It answered with status 422: check the address.")
         if outside_id in self.in_trouble:
-            raise InTrouble("it answers with the status 500.")
-        return self.workflows.get(
-            outside_id, Status(standing=Standing.UNKNOWN, reason="There is no such work.")
-        )
+            raise InTrouble("it answered with status 500.")
+        return self.workflows.get(outside_id, Status(standing=Standing.UNKNOWN, reason="Workflow not found."))
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
@@ -58,7 +56,7 @@ class FakeAdapter:
         """Compare the header ``signature`` with HMAC-SHA256 of the body."""
         given = headers.get("signature", "")
         if not any(same(hex_digest(secret, body), given) for secret in secrets):
-            raise DeliveryRefused("The signature is not one of this source's.")
+            raise DeliveryRefused("The signature does not match any secret of this source.")
         return Delivery(key=body_key(body), event="fake")
 
     def parse(self, body: bytes) -> list[Hint]:

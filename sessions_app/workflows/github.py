@@ -43,9 +43,7 @@ class Parameters(SourceParameters):
         default="https://api.github.com",
         description="The API; https://host/api/v3 for GitHub Enterprise Server",
     )
-    token: SecretStr = Field(
-        description="A token that may read Actions of the repositories, and nothing else"
-    )
+    token: SecretStr = Field(description="A token that can only read Actions of the repositories")
 
 
 class GitHub:
@@ -58,18 +56,18 @@ class GitHub:
     def status(self, outside_id: str) -> Status:
         """Ask for one job, and for the run that it is of. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("A job of GitHub is written repository_id:run_id:run_attempt:job_id, in digits.")
+            raise NotAnId("A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits.")
         repository, run_id, attempt, job_id = outside_id.split(":")
         job = self._ask(f"/repositories/{repository}/actions/jobs/{job_id}")
         if job is None:
             return Status(standing=Standing.UNKNOWN, reason="GitHub has no such job.")
         if text_of(at(job, "run_id")) != run_id or text_of(at(job, "run_attempt")) != attempt:
-            return Status(standing=Standing.UNKNOWN, reason="The job is of another run.")
+            return Status(standing=Standing.UNKNOWN, reason="The job belongs to another run.")
         status = text_of(at(job, "status"))
         if status == "completed":
             return Status(standing=Standing.CLOSED, reason=f"It ended: {text_of(at(job, 'conclusion'))}.")
         if status != "in_progress":
-            return Status(standing=Standing.UNKNOWN, reason=f"It does not run: its status is “{status}”.")
+            return Status(standing=Standing.UNKNOWN, reason=f"It is not running: its status is “{status}”.")
         return self._running(job, self._ask(f"/repositories/{repository}/actions/runs/{run_id}"))
 
     def _running(self, job: Any, run: Any) -> Status:
@@ -110,7 +108,7 @@ class GitHub:
         """Compare `X-Hub-Signature-256` with HMAC-SHA256 of the raw body. Raises DeliveryRefused."""
         given = headers.get("x-hub-signature-256", "")
         if not any(same("sha256=" + hex_digest(secret, body), given) for secret in secrets):
-            raise DeliveryRefused("X-Hub-Signature-256 is not a signature by one of this source's secrets.")
+            raise DeliveryRefused("X-Hub-Signature-256 does not match any secret of this source.")
         return Delivery(key=body_key(body), event=text_of(headers.get("x-github-event"), 100))
 
     def parse(self, body: bytes) -> list[Hint]:

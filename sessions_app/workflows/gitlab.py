@@ -55,7 +55,7 @@ class GitLab:
     def status(self, outside_id: str) -> Status:
         """Ask for one job. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("A job of GitLab is written project_id:job_id, in digits.")
+            raise NotAnId("A GitLab job has the form project_id:job_id, in digits.")
         project, job_id = outside_id.split(":")
         job = ask(
             f"{self._url}/api/v4/projects/{project}/jobs/{job_id}",
@@ -67,7 +67,7 @@ class GitLab:
         if status in _OVER:
             return Status(standing=Standing.CLOSED, reason=f"It ended: {status}.")
         if status != "running":
-            return Status(standing=Standing.UNKNOWN, reason=f"It does not run: its status is “{status}”.")
+            return Status(standing=Standing.UNKNOWN, reason=f"It is not running: its status is “{status}”.")
         return self._running(job, project)
 
     def _running(self, job: Any, project: str) -> Status:
@@ -99,7 +99,7 @@ class GitLab:
         given = headers.get("x-gitlab-token", "")
         # A signing key is no word to be said aloud.
         if not any(same(secret, given) for secret in secrets if not secret.startswith("whsec_")):
-            raise DeliveryRefused("X-Gitlab-Token is not one of this source's secrets.")
+            raise DeliveryRefused("X-Gitlab-Token does not match any secret of this source.")
         return Delivery(key=body_key(body), event=event)
 
     def parse(self, body: bytes) -> list[Hint]:

@@ -45,9 +45,9 @@ class Parameters(SourceParameters):
     """How PagerDuty is asked."""
 
     url: Address = Field(
-        default="https://api.pagerduty.com", description="The API; https://api.eu.pagerduty.com in Europe"
+        default="https://api.pagerduty.com", description="The API URL; https://api.eu.pagerduty.com in Europe"
     )
-    token: SecretStr = Field(description="An API access key that may only read")
+    token: SecretStr = Field(description="A read-only API access key")
 
 
 class PagerDuty:
@@ -60,7 +60,7 @@ class PagerDuty:
     def status(self, outside_id: str) -> Status:
         """Ask for one incident; for an open one, also who is on call. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("An incident of PagerDuty is written like Q1ABCDEF2GHIJK.")
+            raise NotAnId("A PagerDuty incident has an ID like Q1ABCDEF2GHIJK.")
         incident = at(self._ask(f"/incidents/{outside_id}?include[]=assignees"), "incident")
         if incident is None:
             return Status(standing=Standing.UNKNOWN, reason="PagerDuty has no such incident.")
@@ -114,7 +114,7 @@ class PagerDuty:
         """Compare each `v1=` of `X-PagerDuty-Signature` with HMAC-SHA256 of the raw body. Raises DeliveryRefused."""
         given = [part.strip() for part in headers.get("x-pagerduty-signature", "").split(",")][:10]
         if not any(same("v1=" + hex_digest(secret, body), one) for secret in secrets for one in given):
-            raise DeliveryRefused("X-PagerDuty-Signature is not a signature by one of this source's secrets.")
+            raise DeliveryRefused("X-PagerDuty-Signature does not match any secret of this source.")
         return Delivery(key=body_key(body), event=event_of(body, "event", "event_type"))
 
     def parse(self, body: bytes) -> list[Hint]:

@@ -42,7 +42,7 @@ def _from_packages() -> dict[str, AdapterType]:
         loaded: Any = point.load()
         if not isinstance(loaded, AdapterType):
             raise TypeError(
-                f"The entry point {point.name} of {GROUP} names no AdapterType; mend or remove its package."
+                f"The entry point {point.name} of {GROUP} does not name an AdapterType; fix or remove its package."
             )
         found[loaded.provider] = loaded
     return found

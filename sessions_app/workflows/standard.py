@@ -48,26 +48,24 @@ _MOST_FACTS = 50
 class Parameters(SourceParameters):
     """How the system is asked."""
 
-    url: Address = Field(description="Where a piece of work is read; {id} stands for its id")
+    url: Address = Field(description="URL of one workflow; {id} stands for its ID")
     token: SecretStr | None = Field(default=None, description="Sent as `Authorization: Bearer …`")
     kind: Literal["incident", "change", "ticket", "task", "pipeline"] = Field(
-        default="ticket", description="What its work is"
+        default="ticket", description="Kind of its workflows"
     )
-    root: str = Field(default="", description="Where in the answer the work stands, like `result.0`")
-    status: str = Field(default="status", description="The key that says how it stands")
-    open: tuple[str, ...] = Field(
-        default=("open",), min_length=1, description="What its status is while it is open"
-    )
+    root: str = Field(default="", description="Path to the workflow in the answer, such as `result.0`")
+    status: str = Field(default="status", description="Key of the status")
+    open: tuple[str, ...] = Field(default=("open",), min_length=1, description="Status values that mean open")
     closed: tuple[str, ...] = Field(
         default=("closed", "resolved", "cancelled", "canceled", "done"), min_length=1,
-        description="What its status is when it is closed; what is neither is unknown",
+        description="Status values that mean closed; any other value is unknown",
     )  # fmt: skip
 
     @field_validator("url")
     @classmethod
     def _has_place(cls, url: str) -> str:
         if url.count("{id}") != 1:
-            raise ValueError("needs {id} once, where the id of the work stands")
+            raise ValueError("needs {id} once, in place of the workflow's ID")
         return url
 
 
@@ -88,7 +86,7 @@ class Standard:
             answer, *(int(part) if part.isdecimal() else part for part in self._with.root.split(".") if part)
         )
         if not isinstance(workflow, dict):
-            return Status(standing=Standing.UNKNOWN, reason="There is no such work.")
+            return Status(standing=Standing.UNKNOWN, reason="Workflow not found.")
         status = text_of(at(workflow, *self._with.status.split(".")))
         if status in self._with.closed:
             return Status(standing=Standing.CLOSED, reason=f"Its status is “{status}”.")
@@ -141,14 +139,14 @@ def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[s
     """
     wid, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not 1 <= len(wid) <= 150 or not wid.isascii() or not wid.isprintable():
-        raise DeliveryRefused("webhook-id is missing, or too long.")
+        raise DeliveryRefused("webhook-id is missing or too long.")
     if not re.fullmatch(r"[0-9]{1,12}", sent) or abs(now.timestamp() - int(sent)) > TOLERANCE:
-        raise DeliveryRefused("webhook-timestamp is missing, or more than five minutes off.")
+        raise DeliveryRefused("webhook-timestamp is missing or more than five minutes off.")
     message = f"{wid}.{sent}.".encode() + body
     given = headers.get("webhook-signature", "").split(" ")[:10]
     expected = [_signature(key, message) for secret in secrets if (key := key_of(secret))]
     if not any(same(one, other) for one in expected for other in given):
-        raise DeliveryRefused("webhook-signature is not a signature by one of this source's secrets.")
+        raise DeliveryRefused("webhook-signature does not match any secret of this source.")
     return wid
 
 

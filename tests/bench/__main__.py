@@ -30,7 +30,7 @@ def main(wanted: list[str]) -> int:
         print(f"{part}", flush=True)
         importlib.import_module(f"tests.bench.{part}").run(report)
     print(
-        f"\n{len(report.over)} over the limit: {', '.join(report.over)}"
+        f"\n{len(report.over)} exceeds the limit: {', '.join(report.over)}"
         if report.over
         else "\nAll limits kept."
     )

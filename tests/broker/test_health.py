@@ -53,7 +53,7 @@ def test_checkpoints_that_can_not_be_kept_are_said_and_measured(world, prober, s
     with pytest.raises(OSError, match="exists"):
         make_checkpoint(now=clock.now() - dt.timedelta(seconds=90))
     (warning,) = prober.get("/readyz").json()["warnings"]
-    assert warning.startswith("checkpoints of the record have not been kept outside the database for 90 s: ")
+    assert warning.startswith("checkpoints have not been written outside the database for 90 s: ")
     assert str(tmp_path) not in warning, "a stranger reads paths of this machine"
     assert "stint_checkpoints_failing_seconds 90." in Client().get("/metrics").content.decode()
 
@@ -80,7 +80,7 @@ def test_the_oldest_unsigned_entry_unsent_notice_and_unreconciled_cluster_are_sa
     now = clock.now()
     ages = {
         "stint_oldest_unsigned_entry_seconds": "an entry of the record has not been signed for",
-        "stint_oldest_unsent_notice_seconds": "a notice has waited to be mailed for",
+        "stint_oldest_unsent_notice_seconds": "a notification has waited to be mailed for",
         "stint_oldest_unreconciled_cluster_seconds": "the targets of a cluster have not been reconciled for",
     }
     settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"

@@ -32,7 +32,7 @@ def test_simulate_then_replay_then_change_the_policy_knowing_what_ends(live_worl
     answer = admin.locator("#simulated")
     expect(answer).to_contain_text("Needs 1 approval")
     admin.get_by_label("For how long").fill("9h")
-    expect(answer).to_contain_text("9 h is over the limit of 4 h")
+    expect(answer).to_contain_text("9 h exceeds the limit of 4 h")
     admin.get_by_label("For how long").fill("1h")
     admin.locator(".seg label", has_text="An incident").click()
     expect(answer).to_contain_text("No incident is named")
@@ -53,7 +53,7 @@ def test_simulate_then_replay_then_change_the_policy_knowing_what_ends(live_worl
     expect(admin.locator("#replayed")).to_contain_text("2 decisions of 2 requests would change")
     expect(admin.locator("#replayed")).to_contain_text(long.ref)
     admin.get_by_label("Who asks").fill("alice")
-    expect(admin.locator("#simulated")).to_contain_text("1 h is over the limit of 30 min")
+    expect(admin.locator("#simulated")).to_contain_text("1 h exceeds the limit of 30 min")
 
     admin.get_by_role("button", name="Save", exact=True).click()
     expect(admin.locator("main")).to_contain_text("Saving it ends 1 grant at once")

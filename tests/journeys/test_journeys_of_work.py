@@ -53,7 +53,7 @@ def test_a_window_is_planned_at_a_desk_and_approved_on_a_phone_and_asked_for_aga
     alice.get_by_label("Why").fill("Kernel patch needs a restart")
     outcome = alice.locator("#outcome")
     expect(outcome).to_contain_text("Needs 1 approval")
-    expect(outcome).not_to_contain_text("A reason is missing")
+    expect(outcome).not_to_contain_text("A reason is required")
     alice.wait_for_load_state("networkidle")
     outcome.get_by_role("button", name="Send to 2 approvers").click()
     expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")

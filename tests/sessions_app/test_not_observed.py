@@ -102,4 +102,4 @@ def test_who_reviews_broken_glass_is_not_told_to_read_what_nobody_saw(world, gra
     broken = provision_grant(grant_id=Grant.objects.get(break_glass=True).pk, now=world.now)
     end_grant(grant_id=broken.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
     undo(broken, now=world.now)
-    assert any("What was run is not observed here" in notice.body for notice in Notice.objects.all())
+    assert any("Activity is not observed here" in notice.body for notice in Notice.objects.all())

@@ -103,7 +103,7 @@ def test_no_page_lets_them_either(world, aim, page):
     # The form has no field for the kind.
     if aim != "kind" or page.endswith("text"):
         assert answer.status_code == 403
-        assert "Only administrators of Stint" in answer.content.decode()
+        assert "Only Stint administrators" in answer.content.decode()
 
 
 def _fields(document: dict[str, Any]) -> dict[str, str]:

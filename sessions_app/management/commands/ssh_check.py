@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if options["target"]:
             targets = targets.filter(name=options["target"])
         if not targets:
-            raise CommandError("There is no such target. `manage.py apply` makes them.")
+            raise CommandError("Target not found. `manage.py apply` makes them.")
         wrong = [target.name for target in targets.select_related("cluster") if not self._check(target)]
         if wrong:
             raise CommandError(f"To be fixed: {', '.join(wrong)}.")

@@ -51,7 +51,7 @@ def apply_catalogue(
         catalogue = read_catalogue(files)
     except DocumentError as error:
         raise InvalidInput(
-            "The catalogue can't be read; nothing was changed.",
+            "The catalogue can't be read. Nothing was changed.",
             hint="\n".join(problem.said for problem in error.problems),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
@@ -102,7 +102,7 @@ def _write_trust_policies(catalogue: Catalogue, plan: Plan, actor: Actor, now: d
         except DocumentError as error:
             fields = {f"trust-policies/{document.name}: {one.path}": [one.message] for one in error.problems}
             raise InvalidInput(
-                "The catalogue can't be read; nothing was changed.",
+                "The catalogue can't be read. Nothing was changed.",
                 hint="\n".join(f"{path}: {texts[0]}" for path, texts in fields.items()),
                 fields=fields,
             ) from error
@@ -130,7 +130,7 @@ def _write_places(
     if fields:
         told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
         raise InvalidInput(
-            "The catalogue can't be read; nothing was changed.", hint=told, fields=dict(fields)
+            "The catalogue can't be read. Nothing was changed.", hint=told, fields=dict(fields)
         )
 
 

@@ -89,7 +89,7 @@ class Unknown:
     @property
     def message(self) -> str:
         """What is wrong, in words."""
-        return f"there is no {self.what} {self.name}"
+        return f"unknown {self.what} {self.name}"
 
 
 def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]:
@@ -147,9 +147,7 @@ def check_names(catalogue: Catalogue, *, alone: bool = False) -> None:
         problems.setdefault(unknown.place, []).append(unknown.message)
     if problems:
         text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
-        raise InvalidInput(
-            f"The catalogue does not fit together; nothing was changed: {text}.", fields=problems
-        )
+        raise InvalidInput(f"The catalogue is not consistent. Nothing was changed: {text}.", fields=problems)
 
 
 def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
@@ -339,7 +337,7 @@ def write_command_set(
     except NotFitToPublish as error:
         place = f"command-sets/{file.name}"
         raise InvalidInput(
-            f"{place} is not fit to be published; nothing was changed.",
+            f"{place} can't be published. Nothing was changed.",
             hint=error.hint,
             fields={f"{place}: {where}": texts for where, texts in error.fields.items()},
         ) from error
@@ -523,7 +521,7 @@ def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
     try:
         return why_not_start(grant, now)
     except (StintError, ValueError) as error:
-        return f"It can't be judged any more: {error}"
+        return f"It can no longer be checked: {error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,8 @@ def _lock_live_grants(**which: Any) -> None:
 def _check_told(plan: Plan, told: Collection[str] | None) -> None:
     if told is not None and (more := [ref for ref in plan.ends if ref not in told]):
         raise MoreWouldEnd(
-            f"{', '.join(more)} would end as well, which was not said before. Nothing was changed.",
-            hint="Look at the change again.",
+            f"{', '.join(more)} would end too, which you have not confirmed. Nothing was changed.",
+            hint="Review the change again.",
         )
 
 

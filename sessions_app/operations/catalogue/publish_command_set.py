@@ -47,11 +47,11 @@ def publish_command_set(
             .first()
         )
         if version is None:
-            raise NotFound("There is no such draft.")
+            raise NotFound("Draft not found.")
         if not may_set_up(actor, CommandSet.objects.filter(pk=version.command_set_id)):
-            raise OnlyAdministratorsSetUp("Only administrators publish command sets.")
+            raise OnlyAdministratorsSetUp("Only administrators can publish command sets.")
         if version.published_at is not None:
-            raise Conflict(f"{version} is published already.", hint="Save a new draft to change it.")
+            raise Conflict(f"{version} is already published.", hint="Save a new draft to change it.")
         reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
         version.accepted = {**version.accepted, **reasons}
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)
@@ -67,7 +67,7 @@ def publish(
     problems = problems_of(version)
     if problems:
         raise NotFitToPublish(
-            f"{version.command_set} is not fit to be published.",
+            f"{version.command_set} can't be published.",
             hint=" ".join(text for texts in problems.values() for text in texts),
             fields=problems,
         )
@@ -112,7 +112,7 @@ def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
         if finding["severity"] == "error":
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']}")
         elif not version.accepted.get(key_of(finding), "").strip():
-            ask = f'To accept it, give a reason under `accept: {{"{key_of(finding)}": reason}}`.'
+            ask = f'To accept it, add a reason under `accept: {{"{key_of(finding)}": reason}}`.'
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']} {ask}")
     if unfit := unfit_where_used(version):
         problems["commands"] = unfit

@@ -49,8 +49,8 @@ def remove_document(
     with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
         row = live_rows(type_).filter(name=name).first()
         if row is None:
-            raise NotFound(f"There is no such {type_}.")
+            raise NotFound(f"{type_.capitalize()} not found.")
         if not live_rows(type_).administered_by(actor).filter(pk=row.pk).exists():
-            raise OnlyAdministratorsSetUp(f"Only its administrators may remove the {type_} {name}.")
+            raise OnlyAdministratorsSetUp(f"Only its administrators can remove the {type_} {name}.")
         remove_row(type_, row, plan, actor_of(actor), now)
     return plan

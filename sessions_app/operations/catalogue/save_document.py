@@ -105,8 +105,8 @@ def save_document(
         _check_names(kind, source, catalogue)
         if based_on is not None and based_on != state_of(kind, found):
             raise ChangedMeanwhile(
-                f"Somebody else has changed {found} since you opened it. Nothing was saved.",
-                hint="Copy what you wrote, open it again, and make your change there.",
+                f"Someone else changed {found} since you opened it. Nothing was saved.",
+                hint="Copy your changes, reload, and apply them again.",
             )
         try:
             _write(catalogue, plan, actor, now)
@@ -213,7 +213,7 @@ def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> 
         return
     policy = AccessPolicy.objects.live().administered_by(actor).filter(name=name).first()
     if kind != "policies" or policy is None:
-        raise OnlyAdministratorsSetUp(f"Only its administrators may change the {NOUN[kind]} {name}.")
+        raise OnlyAdministratorsSetUp(f"Only its administrators can change the {NOUN[kind]} {name}.")
     _check_not_wider(facts.policy_document(policy), catalogue.policies[name][0], actor)
 
 
@@ -221,11 +221,11 @@ def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
     """Who administers one cluster sends nothing of Stint's to another place: what targets trust is Stint, not them."""
     before = cluster_document(cluster)
     if plain(after).get("administrators") != plain(before).get("administrators"):
-        raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a cluster.")
+        raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
     if changed := aimed_elsewhere(before, after):
         raise OnlyAdministratorsSetUp(
-            f"Only administrators of Stint change where a cluster is and how Stint logs in there: {', '.join(changed)}.",
-            hint="Ask one of them, or leave that as it was. Targets can be taken out, and secrets replaced.",
+            f"Only Stint administrators can change where a cluster is and how Stint logs in: {', '.join(changed)}.",
+            hint="Ask one of them, or leave it unchanged. You can remove targets and replace secrets.",
         )
 
 
@@ -239,8 +239,8 @@ def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Ident
     ]
     if foreign:
         raise OnlyAdministratorsSetUp(
-            f"You don't administer {', '.join(foreign)}, so you can't bring it under a policy.",
-            hint="An administrator of Stint can.",
+            f"You don't administer {', '.join(foreign)}, so you can't add it to a policy.",
+            hint="A Stint administrator can.",
         )
     if before.administrators != after.administrators:
-        raise OnlyAdministratorsSetUp("Only administrators of Stint choose who administers a policy.")
+        raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a policy.")

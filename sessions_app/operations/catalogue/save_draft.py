@@ -51,9 +51,7 @@ class CannotBeRead(InvalidInput):
 def keep_name(name: str | None, found: str, what: str) -> None:
     """Refuse a document that was written under the name of another one. Raises CannotBeRead."""
     if name is not None and found != name:
-        raise CannotBeRead(
-            what, [Problem("name", f"must stay {name}: what has another name is another {what}")]
-        )
+        raise CannotBeRead(what, [Problem("name", f"must stay {name}: another name would be another {what}")])
 
 
 def save_draft(
@@ -76,8 +74,8 @@ def save_draft(
         drafts = CommandSetVersion.objects.filter(command_set__name=file.name, published_at__isnull=True)
         if based_on is not None and based_on != (drafts.values_list("pk", flat=True).first() or 0):
             raise DraftReplaced(
-                f"Somebody has saved or published another draft of {file.name} since you opened it. Nothing was saved.",
-                hint="Copy what you wrote, open it again, and make your change there.",
+                f"Someone saved or published another draft of {file.name} since you opened it. Nothing was saved.",
+                hint="Copy your changes, reload, and apply them again.",
             )
         draft = write_draft(file=file, actor=actor, now=now)
         record(
@@ -94,7 +92,7 @@ def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:
 
 def _check_may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> None:
     if not may_set_up(actor, command_sets):
-        raise OnlyAdministratorsSetUp("Only administrators set up command sets.")
+        raise OnlyAdministratorsSetUp("Only administrators can edit command sets.")
 
 
 def write_draft(

@@ -40,13 +40,11 @@ def add_passkey(
     """
     name = checked_text(name, field="name", longest=60)
     if not name:
-        raise InvalidInput(
-            "A name is missing.", hint="Say which device it is.", fields={"name": ["Missing."]}
-        )
+        raise InvalidInput("A name is required.", hint="Name the device.", fields={"name": ["Missing."]})
     with transaction.atomic():
         identity = lock_person(actor.pk)
         if len(passkeys_of(identity)) >= MOST:
-            raise TooManyPasskeys(f"You have {MOST} passkeys.", hint="Remove one that you don't use.")
+            raise TooManyPasskeys(f"The limit of {MOST} passkeys is reached.", hint="Remove one first.")
         made = Authenticator.objects.create(
             user=identity, type=Authenticator.Type.WEBAUTHN, data={"name": name, **check_added(answer, state)}, created_at=now,
         )  # fmt: skip
@@ -54,6 +52,6 @@ def add_passkey(
         end_sign_ins(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data=facts_of(made),
-            subject=f"{said(made)} was added to your sign-in", now=now,
+            subject=f"{said(made)} was added to your account", now=now,
         )  # fmt: skip
     return made, codes

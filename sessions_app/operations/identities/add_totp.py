@@ -35,12 +35,12 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
     with transaction.atomic():
         identity = lock_person(actor.pk)
         if Authenticator.objects.filter(user=identity, type=Authenticator.Type.TOTP).exists():
-            raise AppThere("You have an authenticator app.", hint="Remove it before you set up another one.")
+            raise AppThere("You already have an authenticator app.", hint="Remove it before you add another.")
         step = step_of(secret, code, now)
         if step is None:
             raise WrongCode(
-                "That is not the code that the app shows for this.",
-                hint="Scan again, look that the clock of your phone is right, and type the six digits before they change.",
+                "The code is not correct.",
+                hint="Check that your phone's clock is correct, then enter the current six digits.",
                 fields={"code": ["Wrong."]},
             )  # fmt: skip
         app = TOTP.activate(identity, secret).instance
@@ -51,6 +51,6 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
         end_sign_ins(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data={"factor": str(app.type)},
-            subject="An authenticator app was added to your sign-in", now=now,
+            subject="An authenticator app was added to your account", now=now,
         )  # fmt: skip
     return codes

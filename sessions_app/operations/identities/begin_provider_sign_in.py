@@ -39,7 +39,7 @@ def begin_provider_sign_in() -> tuple[str, Asked]:
 def provider() -> Provider:
     """The provider that the settings name. Raises NotFound."""
     if not settings.OIDC_ISSUER:
-        raise NotFound("There is no identity provider.", hint="Sign in with your password.")
+        raise NotFound("No identity provider is configured.", hint="Sign in with your password.")
     client = Client(
         settings.OIDC_ISSUER,
         settings.OIDC_CLIENT_ID,
@@ -59,6 +59,6 @@ def no_answer(error: CannotFetch) -> ProviderDoesNotAnswer:
     """Tell the log why, which the page does not: it is for those who set the provider up."""
     logger.warning("provider.no_answer", why=str(error))
     return ProviderDoesNotAnswer(
-        f"{settings.OIDC_NAME} does not answer as it should.",
-        hint="Try again in a minute. The log of Stint's web process says why.",
+        f"{settings.OIDC_NAME} did not answer correctly.",
+        hint="Try again in a minute. See the log of the web process for details.",
     )

@@ -15,7 +15,7 @@ from broker.audit.record import Json, record
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.operations.notifications.notify import notify
 
-NOT_YOU = "If that was not you, change your password and tell your administrators."
+NOT_YOU = "If this was not you, change your password and contact an administrator."
 
 
 def lock_person(identity_id: int) -> Identity:

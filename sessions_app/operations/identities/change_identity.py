@@ -52,7 +52,7 @@ def change_identity(
     WouldBeTwoPeople.
     """
     if not actor.is_superuser:
-        raise OnlyAdministrators("Only administrators change names and addresses.")
+        raise OnlyAdministrators("Only administrators can change names and email addresses.")
     name = " ".join(checked_text(name, field="name", longest=LONGEST_NAME).split())
     email = _checked_email(email.strip())
     with transaction.atomic():
@@ -86,9 +86,9 @@ def _checked_email(email: str) -> str:
             checked_text(email, field="email", longest=LONGEST_EMAIL)
     except ValidationError as error:
         raise InvalidInput(
-            "That is not a mail address.",
-            hint="Write it like alice@example.com, or leave it empty.",
-            fields={"email": ["Not a mail address."]},
+            "This is not an email address.",
+            hint="Use the form alice@example.com, or leave it empty.",
+            fields={"email": ["Not an email address."]},
         ) from error
     return email
 
@@ -104,7 +104,7 @@ def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
     if identity.email != known.email:
-        raise Conflict("Somebody changed it a moment ago.", hint="Reload the page.")
+        raise Conflict("Someone else changed it in the meantime.", hint="Reload the page.")
     return identity, list(found.values())
 
 
@@ -114,9 +114,9 @@ def _check_who_they_are(
     """Return who becomes one person with the identity. Machines are one with their owner in any case."""
     if not identity.is_person:
         raise InvalidInput(
-            "A machine is told through its owner.",
+            "Machines have no email address; their owner is notified.",
             hint="Change the owner's address.",
-            fields={"email": ["Of people alone."]},
+            fields={"email": ["Only people have one."]},
         )
     others = [one for one in same if one.owner_id != identity.pk]
     if others and not email:

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.lock_descendants import lock_descendants
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators switch identities off and on."""
+    """Only administrators can disable and enable identities."""
 
     code = "only_administrators"
 
@@ -32,7 +32,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
     with transaction.atomic():
         identity = _load(identity_id, actor)
         if identity.pk == actor.pk:
-            raise InvalidInput("You can't disable yourself.", hint="Another administrator can.")
+            raise InvalidInput("You can't disable yourself.", hint="Ask another administrator.")
         if not identity.is_active:
             return identity
         identity.is_active, identity.disabled_at = False, now
@@ -86,7 +86,7 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
-        raise OnlyAdministrators("Only administrators switch identities off and on.")
+        raise OnlyAdministrators("Only administrators can disable and enable identities.")
     # A lock that lets others go on naming the identity, in notices and grants.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:

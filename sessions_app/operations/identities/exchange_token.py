@@ -105,7 +105,9 @@ def _given(
     now: dt.datetime,
 ) -> Exchanged:
     if not scopes <= set(document.scopes):
-        raise ScopeNotGiven("That scope is not given.", hint=f"Ask for some of: {' '.join(document.scopes)}.")
+        raise ScopeNotGiven(
+            "This scope is not available.", hint=f"Ask for some of: {' '.join(document.scopes)}."
+        )
     workflow = workflow_key(document, unproven.claims) or ""
     with transaction.atomic():
         # Locked, so that one who is disabled meanwhile gets nothing.
@@ -162,5 +164,5 @@ def _refused(policy: str, unmet: list[str], address: str, now: dt.datetime) -> T
         data={"unmet": [one[:_LONGEST] for one in unmet[:50]], "from": address}, source=source_of(address),
     )  # fmt: skip
     return TokenNotAccepted(
-        "The token is not accepted.", hint="Whoever administers Stint finds the reason in the record."
+        "The token was not accepted.", hint="An administrator can find the reason in the record."
     )

@@ -37,8 +37,8 @@ def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -
     if found is None:
         note_failed_sign_in(name=identity.username, address=address, reason="the code is wrong", now=now)
         raise WrongCode(
-            "That code is wrong, or was used before.",
-            hint="Wait for the next one that your app shows, or use a recovery code.",
+            "The code is wrong or was already used.",
+            hint="Wait for the next code, or use a recovery code.",
             fields={"code": ["Wrong."]},
         )
     return found
@@ -82,6 +82,6 @@ def _fits_codes(identity: Identity, codes: Authenticator, code: str, now: dt.dat
     left = codes_left(codes)
     note_change(
         identity=identity, event=Event.IDENTITY_RECOVERY_USED, actor=actor_of(identity), data={"left": left}, now=now,
-        subject="A recovery code of yours was used", body=f"{left} left. Make new ones before you run out. {NOT_YOU}",
+        subject="One of your recovery codes was used", body=f"{left} left. Generate new codes before you run out. {NOT_YOU}",
     )  # fmt: skip
     return True

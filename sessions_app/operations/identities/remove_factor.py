@@ -26,7 +26,7 @@ def own_factor(factor_id: int, identity: Identity) -> Authenticator:
     """Return an authenticator app or passkey of the person. Raises NotFound."""
     found = Authenticator.objects.filter(user=identity, type__in=REAL, pk=factor_id).first()
     if found is None:
-        raise NotFound("There is no such second factor of yours.")
+        raise NotFound("Second factor not found.")
     return found
 
 
@@ -42,13 +42,14 @@ def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authe
         if not others.filter(type__in=REAL).exists():
             if settings.SECOND_FACTOR == "required":
                 raise LastFactor(
-                    "A second factor is required here, and this is your last.", hint="Add another one first."
+                    "Two-factor authentication is required, and this is your only second factor.",
+                    hint="Add another one first.",
                 )
             others.delete()
         Authenticator.objects.filter(pk=factor.pk).delete()
         end_sign_ins(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_FACTOR_REMOVED, actor=actor_of(actor), data=facts_of(factor), now=now,
-            subject=f"{said(factor)} was removed from your sign-in",
+            subject=f"{said(factor)} was removed from your account",
         )  # fmt: skip
     return factor

@@ -31,13 +31,13 @@ def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
         own = Authenticator.objects.filter(user=identity)
         if not own.filter(type__in=REAL).exists():
             raise NothingToRecover(
-                "You have no second factor that recovery codes could stand in for.",
+                "Recovery codes need a second factor.",
                 hint="Set up an authenticator app or a passkey first.",
             )
         own.filter(type=Authenticator.Type.RECOVERY_CODES).delete()
         codes = first_codes(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_RECOVERY_RENEWED, actor=actor_of(actor), data={},
-            subject="New recovery codes were made for your sign-in", now=now,
+            subject="New recovery codes were generated for your account", now=now,
         )  # fmt: skip
     return codes

@@ -29,26 +29,30 @@ def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now
     Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
     """
     if isinstance(actor, Identity) and not actor.is_superuser:
-        raise Forbidden("Only administrators take second factors of others away.")
+        raise Forbidden("Only administrators can reset two-factor authentication.")
     reason = checked_text(reason, field="reason", longest=200)
     if not reason:
         raise InvalidInput(
-            "A reason is missing.", hint="Say why, such as “lost phone”.", fields={"reason": ["Missing."]}
+            "A reason is required.",
+            hint="Enter a reason, such as “lost phone”.",
+            fields={"reason": ["Missing."]},
         )
     with transaction.atomic():
         identity = lock_person(identity_id)
         if isinstance(actor, Identity) and identity.pk == actor.pk:
-            raise InvalidInput("These are your own.", hint="Your account page changes them.")
+            raise InvalidInput(
+                "You can't reset your own second factors.", hint="Change them on your account page."
+            )
         factors = Authenticator.objects.filter(user=identity)
         kinds = sorted(str(kind) for kind in factors.values_list("type", flat=True))
         if not kinds:
-            raise NoFactor(f"{identity} has no second factor.")
+            raise NoFactor(f"{identity} has no second factors.")
         factors.delete()
         end_sign_ins(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_FACTORS_RESET, now=now, data={"factors": kinds, "reason": reason},
             actor=actor_of(actor) if isinstance(actor, Identity) else actor,
-            subject="Your second factors were taken away",
-            body=f"Your sign-ins are over, and the password alone lets you in. Set up a second factor again. Why: {reason}",
+            subject="Your two-factor authentication was reset",
+            body=f"All of your sessions ended. Sign in with your password and set up a second factor again. Reason: {reason}",
         )  # fmt: skip
     return identity

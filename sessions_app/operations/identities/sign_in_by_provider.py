@@ -42,16 +42,14 @@ def sign_in_by_provider(
     """
     try:
         if error is not None:
-            raise NotProven(f"it says {error}" if _ERROR.fullmatch(error) else "it says why in no known way")
+            raise NotProven(f"it says {error}" if _ERROR.fullmatch(error) else "it sent an unknown error")
         claims = provider().claims(code=code, answered_by=answered_by, asked=asked, now=now)
     except CannotFetch as unreached:
         raise no_answer(unreached) from unreached
     except NotProven as why:
         logger.warning("provider.not_proven", why=str(why))
         note_failed_sign_in(name="", address=address, reason=str(why), now=now)
-        raise NotSignedIn(
-            f"{settings.OIDC_NAME} did not prove who you are: {why}.", hint="Sign in once more."
-        ) from why
+        raise NotSignedIn(f"Sign-in with {settings.OIDC_NAME} failed: {why}.", hint="Sign in again.") from why
     email = _verified_address(claims)
     try:
         person = link_provider(issuer=settings.OIDC_ISSUER, subject=claims["sub"], email=email, now=now)
@@ -81,7 +79,7 @@ def _groups(claims: Mapping[str, Any]) -> frozenset[str]:
     listed = [named] if isinstance(named, str) else named
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         raise NotSignedIn(
-            f"{settings.OIDC_NAME} names your groups in no way that is known here.",
-            hint=f"Its claim {settings.OIDC_GROUPS_CLAIM} has to be a list of names. Tell who runs it.",
+            f"The groups from {settings.OIDC_NAME} can't be read.",
+            hint=f"The claim {settings.OIDC_GROUPS_CLAIM} must be a list of names. Contact the provider's administrator.",
         )
     return frozenset(listed)

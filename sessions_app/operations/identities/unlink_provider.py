@@ -22,7 +22,7 @@ def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
     Raises Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:
-        raise Forbidden("Only administrators unlink people.")
+        raise Forbidden("Only administrators can unlink people.")
     with transaction.atomic():
         identity = lock_person(identity_id)
         links = list(ProviderLink.objects.filter(identity=identity).order_by("pk"))
@@ -38,7 +38,7 @@ def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
             )  # fmt: skip
         notify(
             people=[identity], event=Event.IDENTITY_UNLINKED, subject="You were unlinked from the identity provider",
-            body="Your sign-ins are over. At the next one by the provider, your mail address there says who you are.",
+            body="All of your sessions ended. The next sign-in with the provider matches you by email address.",
             path="/account/", now=now,
         )  # fmt: skip
     return identity

@@ -133,7 +133,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
         # Nothing at all was taken from the first attempt of this message to its last.
         dead = over and endpoint.failures >= message.attempts
         if endpoint.paused_at is None and (error.gone or dead or now - endpoint.failing_since >= DEAD_AFTER):
-            why = error.message if error.gone else f"It took nothing for days, the last time: {error.message}"
+            why = error.message if error.gone else f"Deliveries failed for days. Last error: {error.message}"
             pause(endpoint, actor=WATCHER, reason=why, now=now, tell_owners=True)
 
 

@@ -102,7 +102,7 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
     notify(
         people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now, asks=waiting.asks,
         of=waiting.of,
-        body=f"Nobody has answered for {say_duration(max(60, waited // 60 * 60))}.",
+        body=f"No answer for {say_duration(max(60, waited // 60 * 60))}.",
     )  # fmt: skip
 
 
@@ -125,14 +125,14 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
         run = row.run
         return _Waiting(
             event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=holders_of(run.grant),
-            path=f"/grants/{run.grant.ref}/", subject=f"{run.grant.holder} still waits to run {run.line} on {run.target}",
+            path=f"/grants/{run.grant.ref}/", subject=f"Reminder: {run.grant.holder} is waiting to run {run.line} on {run.target}",
             waits=run.waits(now), asks=Asks.DECISION, of=run,
         )  # fmt: skip
     if row.grant is None:
-        raise ValueError(f"escalation {row.pk} is of nothing")
+        raise ValueError(f"escalation {row.pk} has no subject")
     grant = row.grant
     return _Waiting(
         event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=holders_of(grant),
-        path=f"/grants/{grant.ref}/", subject=f"{grant.ref} still waits for a review",
+        path=f"/grants/{grant.ref}/", subject=f"Reminder: {grant.ref} needs a review",
         waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), asks=Asks.REVIEW, of=grant,
     )  # fmt: skip

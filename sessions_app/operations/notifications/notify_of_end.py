@@ -28,13 +28,13 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
         notify(
             people=[grant.holder], event=Event.GRANT_ENDED, now=now, path=path,
             subject=f"{grant.ref} has ended: {what}",
-            body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page is its receipt.",
+            body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page has the receipt.",
         )  # fmt: skip
     due = grant.review_due_at
     if due is not None and grant.reviewed_at is None:
         notify(
             people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path, asks=Asks.REVIEW, of=grant,
-            subject=f"{grant.ref} waits for a review: {how_it_began(grant)} on {grant.cluster}",
+            subject=f"{grant.ref} needs a review: {how_it_began(grant)} on {grant.cluster}",
             body=lambda say: f"{_what_to_read(grant)} It is due by {say.moment(due)}.",
         )  # fmt: skip
         if document := facts.readable_document(grant.policy):
@@ -43,5 +43,5 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
 
 def _what_to_read(grant: Grant) -> str:
     if grant.cluster.observed == Observed.NOTHING:
-        return "What was run is not observed here: ask, and look on the target, then say what you found."
-    return "Read what was run, then say what you found."
+        return "Activity is not observed here. Ask the holder and check the target, then write down what you found."
+    return "Read what was run, then write down what you found."

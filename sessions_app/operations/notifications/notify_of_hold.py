@@ -29,7 +29,7 @@ def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
 
 def hold_subject(run: CommandRun) -> str:
     """Return what a notice of a held command says first, as it is kept."""
-    return f"{run.grant.holder} waits to run {run.line} on {run.target}"[:200]
+    return f"{run.grant.holder} is waiting to run {run.line} on {run.target}"[:200]
 
 
 def notify_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
@@ -39,7 +39,7 @@ def notify_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.d
         people=people,
         event=Event.COMMAND_HELD,
         subject=hold_subject(run),
-        body=lambda say: f"{run.grant.ref}. Allow it once, or deny it, before {say.moment(until)}.",
+        body=lambda say: f"{run.grant.ref}. Allow it once or deny it before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
         asks=Asks.DECISION,
         of=run,

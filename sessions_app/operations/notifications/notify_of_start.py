@@ -23,7 +23,7 @@ def notify_of_start(
         subject=f"{how_it_began(grant)} on {request.cluster}",
         body=lambda say: "\n".join(
             filter(
-                None, [request.reason, f"Review it by {say.moment(due)}, when it has ended." if due else ""]
+                None, [request.reason, f"Review it by {say.moment(due)}, after it has ended." if due else ""]
             )
         ),
         path=f"/grants/{grant.ref}/",
@@ -36,7 +36,7 @@ def notify_of_start(
 def how_it_began(grant: Grant) -> str:
     """Return by what somebody has access that was not waited for, in words that go before the cluster."""
     if grant.break_glass:
-        return f"{grant.holder} broke the glass"
+        return f"{grant.holder} used break-glass access"
     if grant.is_own_incident:
-        return f"{grant.holder} opened {grant.workflow} and has access for it without approval"
+        return f"{grant.holder} opened {grant.workflow} and started access without approval"
     return f"{grant.holder} has access for {grant.workflow}"

@@ -33,7 +33,9 @@ def pause_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> Web
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         if endpoint.paused_at is not None:
-            raise PausedAlready(f"{endpoint} is paused already.", hint="Resume it when it works again.")
+            raise PausedAlready(
+                f"{endpoint} is already paused.", hint="Resume it when the receiver works again."
+            )
         pause(endpoint, actor=actor_of(actor), reason=f"by {actor.username}", now=now)
     return endpoint
 
@@ -51,6 +53,6 @@ def pause(
     if tell_owners:
         notify(
             people=owners_of(endpoint), event=Event.WEBHOOK_PAUSED, now=now, path=f"/webhooks/{endpoint.name}/",
-            subject=f"Nothing more is sent to the webhook {endpoint}",
-            body=f"{reason}\nWhat happens meanwhile waits. See to the receiver, then resume it on its page.",
+            subject=f"Webhook {endpoint} was paused",
+            body=f"{reason}\nNew messages are queued. Fix the receiver, then resume the webhook on its page.",
         )  # fmt: skip

@@ -13,7 +13,7 @@ def read_notice(*, notice_id: int, actor: Identity, now: dt.datetime) -> Notice:
     """Mark an own notice as read; the first time counts. Raises NotFound."""
     notice = Notice.objects.visible_to(actor).filter(pk=notice_id).first()
     if notice is None:
-        raise NotFound("There is no such notice.")
+        raise NotFound("Notification not found.")
     Notice.objects.filter(pk=notice.pk, read_at__isnull=True).update(read_at=now)
     notice.refresh_from_db()
     return notice

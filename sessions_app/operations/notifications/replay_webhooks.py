@@ -40,12 +40,12 @@ def replay_webhooks(
     Each keeps its id, so that a receiver which has it already knows. Raises NotFound, InvalidInput, TooMuchToReplay.
     """
     if (message_id is None) == (since is None):
-        raise InvalidInput("Say which message, or since when.", fields={"since": ["Choose one of these."]})
+        raise InvalidInput("Choose a message or a start time.", fields={"since": ["Choose one of these."]})
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         count = _again(endpoint, now, pk=message_id) if since is None else _since(endpoint, since, now)
         if message_id is not None and not count:
-            raise NotFound("There is no such message.")
+            raise NotFound("Message not found.")
         record(
             event=Event.WEBHOOK_REPLAYED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
             data={"count": count, "since": since.isoformat() if since else None},
@@ -64,14 +64,15 @@ def _again(endpoint: WebhookEndpoint, now: dt.datetime, **which: object) -> int:
 def _since(endpoint: WebhookEndpoint, since: dt.datetime, now: dt.datetime) -> int:
     if not now - LONGEST_BACK <= since <= now:
         raise InvalidInput(
-            "It can go back 30 days at most, and not ahead.", fields={"since": ["In the last 30 days."]}
+            "The start must be within the last 30 days.",
+            fields={"since": ["Must be within the last 30 days."]},
         )
     entries = AuditEntry.objects.filter(
         log=MAIN_LOG, event__in=endpoint.events, at__gte=since, seq__lte=endpoint.after
     ).order_by("seq")
     numbers = list(entries.values_list("seq", flat=True)[: MOST + 1])
     if len(numbers) > MOST:
-        raise TooMuchToReplay(f"That would be more than {MOST} messages.", hint="Begin later.")
+        raise TooMuchToReplay(f"This would send more than {MOST} messages.", hint="Choose a later start.")
     for start in range(0, len(numbers), BATCH):
         queue(endpoint, list(entries.filter(seq__in=numbers[start : start + BATCH])), now)
     return _again(endpoint, now, entry__in=numbers)

@@ -27,7 +27,7 @@ def rotate_webhook_secret(
     """
     if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(
-            "The old secret can sign for 7 days more at most.", fields={"overlap": ["0s to 7d."]}
+            "The old secret can stay valid for at most 7 more days.", fields={"overlap": ["0s to 7d."]}
         )
     secret = new_secret()
     with transaction.atomic():

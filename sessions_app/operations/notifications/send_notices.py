@@ -102,13 +102,13 @@ def _send(notice: Notice, email: Email) -> None:
         raise
     except Exception as error:  # the edge of one mail: what nobody foresaw there may not hold up the others
         log.exception("mail.failed", notice=notice.pk)
-        raise NotTold(f"It could not be mailed: {type(error).__name__}: {error}", permanent=False) from error
+        raise NotTold(f"Mail could not be sent: {type(error).__name__}: {error}", permanent=False) from error
 
 
 def _begin(notice: Notice, now: dt.datetime) -> bool:
     """Count the attempt before it is made, and renew the claim; return whether it may be made."""
     if notice.attempts >= MOST_ATTEMPTS:
-        _give_up(notice, "Each process that mailed it died over it.", now)
+        _give_up(notice, "Sending it crashed the mail process repeatedly.", now)
         return False
     if not _tried(notice).update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
         return False
@@ -155,8 +155,8 @@ def _tell_administrators(notice: Notice, why: str, now: dt.datetime) -> None:
     )  # fmt: skip
     notify(
         people=administrators, event=Event.IDENTITY_MAIL_FAILED, now=now, path=_page(person),
-        subject=f"Mail to {person} can't be delivered",
-        body=f"{why}\nThe notice stands in the page. Check the address of {person} and the mail server.",
+        subject=f"Mail to {person} could not be delivered",
+        body=f"{why}\nThe notification is still in the app. Check the email address of {person} and the mail server.",
     )  # fmt: skip
 
 

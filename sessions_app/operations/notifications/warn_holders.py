@@ -40,5 +40,5 @@ def _warn(grant: Grant, now: dt.datetime) -> None:
     notify(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/", asks=Asks.TIME, of=grant,
         subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
-        body="If the work is not done, extend it on its page, where the policy allows that.",
+        body="If you need more time, extend it on its page, if the policy allows it.",
     )  # fmt: skip

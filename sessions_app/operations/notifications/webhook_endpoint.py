@@ -118,5 +118,5 @@ def lock_endpoint(endpoint_id: int, actor: Identity) -> WebhookEndpoint:
     found = WebhookEndpoint.objects.live().visible_to(actor).select_for_update(no_key=True)
     endpoint = found.filter(pk=endpoint_id).first()
     if endpoint is None:
-        raise NotFound("There is no such webhook.")
+        raise NotFound("Webhook not found.")
     return endpoint

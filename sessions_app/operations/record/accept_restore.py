@@ -70,11 +70,11 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
     reason = checked_text(reason, field="reason")
     if not reason:
         raise InvalidInput(
-            "A reason is required.", hint="Say what happened.", fields={"reason": ["Is missing."]}
+            "A reason is required.", hint="Describe what happened.", fields={"reason": ["Is missing."]}
         )
     if not (standing().contradiction or contradiction()):
         raise NothingWasRestored(
-            "This record agrees with the checkpoints that are kept outside the database.",
+            "The record matches the checkpoints kept outside the database.",
             hint="Nothing to do.",
         )
     found = _compare(now)
@@ -102,8 +102,8 @@ def _compare(now: dt.datetime) -> dict[str, Any]:
     notes = all_kept()
     if not notes:
         raise NothingIsKept(
-            "There is no checkpoint in the file here.",
-            hint="Run it where the worker keeps its checkpoints, or name the file in STINT_CHECKPOINTS_FILE.",
+            "The checkpoints file has no checkpoint.",
+            hint="Run this where the worker keeps its checkpoints, or set STINT_CHECKPOINTS_FILE.",
         )
     mine = {(one.size, bytes(one.root)) for one in AuditCheckpoint.objects.filter(log=MAIN_LOG).defer("note")}
     said = [(read(note), signed_at(note)) for note in notes]

@@ -22,7 +22,7 @@ class CheckpointsUnreadable(StintError):
 
 
 class NotForYou(NotFound):
-    """Only administrators have the record read."""
+    """Only administrators can verify the record."""
 
     code = "not_for_you"
 
@@ -34,13 +34,13 @@ def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
     somebody waits: then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
     """
     if not actor.is_superuser:
-        raise NotForYou("Only administrators have the record read.")
+        raise NotForYou("Only administrators can verify the record.")
     try:
         verdict = verify_onwards(connection=connection, actor=actor_of(actor), now=now)
     except OSError as error:
         raise CheckpointsUnreadable(
             f"The last checkpoint outside the database can't be read: {error}",
-            hint="Let the account of the web process read the file, or have it read with `manage.py audit_verify`.",
+            hint="Make the file readable for the web process, or run `manage.py audit_verify`.",
         ) from error
     if verdict is None or verdict.ok:
         enqueue("record.verify")

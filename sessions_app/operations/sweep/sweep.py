@@ -188,7 +188,7 @@ def _close_past(failed: dict[str, str], now: dt.datetime) -> int:
 
 
 def _close(workflow_id: int, *, now: dt.datetime) -> None:
-    close_workflow(workflow_id=workflow_id, actor=None, now=now, note="Its planned time is over.")
+    close_workflow(workflow_id=workflow_id, actor=None, now=now, note="Its planned time has passed.")
 
 
 def _lapse_over(failed: dict[str, str], now: dt.datetime) -> int:
@@ -328,8 +328,8 @@ def _lapse_requests(now: dt.datetime) -> int:
             notify(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
                 asks=Asks.AGAIN, of=request,
-                subject=f"{request.ref} has lapsed: nobody decided it in time",
-                body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can ask again.",
+                subject=f"{request.ref} timed out: nobody decided",
+                body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can submit a new request.",
             )  # fmt: skip
     return len(due)
 
@@ -384,7 +384,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
                 people=told, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 asks=Asks.REVIEW, of=grant,
                 subject=f"The review of {grant.ref} is overdue",
-                body=f"{how_it_began(grant)} on {grant.cluster}, and can't do so again before it is reviewed.",
+                body=f"{how_it_began(grant)} on {grant.cluster}, and can't do so again until it is reviewed.",
             )  # fmt: skip
     return escalated
 

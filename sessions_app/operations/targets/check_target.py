@@ -29,9 +29,9 @@ def check_target(*, target_id: int, actor: Identity, now: dt.datetime) -> Target
     with transaction.atomic():
         target = Target.objects.live().select_for_update(of=("self",)).filter(pk=target_id).first()
         if target is None:
-            raise NotFound("There is no such target.")
+            raise NotFound("Target not found.")
         if not Cluster.objects.administered_by(actor).filter(pk=target.cluster_id).exists():
-            raise OnlyAdministratorsCheck("Only administrators of the cluster check its targets.")
+            raise OnlyAdministratorsCheck("Only administrators of the cluster can check its targets.")
         waiting = (
             target.checks.filter(finished_at__isnull=True, asked_at__gt=now - GIVEN_UP)
             .order_by("-pk")

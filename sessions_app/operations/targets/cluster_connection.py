@@ -33,10 +33,10 @@ def settled(document: ClusterDocument) -> ClusterDocument:
         given |= {f"targets[{at}].account": target.account, f"targets[{at}].host_key": target.host_key}
     odd = [path for path, value in given.items() if value is not None]
     if odd and not type_.account:
-        why = f"means nothing for a cluster of kind {document.kind}: remove it"
+        why = f"is not used by clusters of kind {document.kind}: remove it"
         raise DocumentError([Problem(path, why) for path in odd])
     if type_.single and len(document.targets) > 1:
-        why = f"a cluster of kind {document.kind} has one target: make a cluster for each other one"
+        why = f"a cluster of kind {document.kind} has exactly one target: create a cluster for each"
         raise DocumentError([Problem("targets[1]", why)])
     targets = tuple(_settled_target(target, type_) for target in document.targets)
     return document.model_copy(update={"targets": targets})
@@ -89,7 +89,7 @@ def parameters_of(
         return type_of(kind).parameters.model_validate({**connection, **stored_secrets(sealed)})
     except ValidationError as error:
         raise ConnectorError(
-            "How to log in there can't be read; save the cluster's set-up again.", permanent=True
+            "The stored credentials can't be read. Save the cluster's connection again.", permanent=True
         ) from error
 
 
@@ -122,7 +122,7 @@ def _type(document: ClusterDocument) -> ConnectorType:
     found = find(document.kind)
     if found is None:
         known = ", ".join(sorted(types()))
-        raise DocumentError([Problem("kind", f"nothing serves {document.kind}: choose one of {known}")])
+        raise DocumentError([Problem("kind", f"unknown kind {document.kind}: choose one of {known}")])
     return found
 
 
@@ -177,11 +177,9 @@ def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -
     """Return the secret that a document means. Raises ValueError with what to do."""
     if given == STORED:
         if stored is None:
-            raise ValueError("no secret is stored: give it")
+            raise ValueError("no secret is stored: enter it")
         if moved and not on_server:
-            raise ValueError(
-                "the stored secret is not sent to another address or by other means: give it again"
-            )
+            raise ValueError("the stored secret is not sent to a new address: enter it again")
         return stored
     return secret_of_server(given, on_server=on_server)
 
@@ -193,9 +191,9 @@ def secret_of_server(given: Any, *, on_server: bool) -> str:
     if isinstance(given, str):
         return given
     if not isinstance(given, Mapping) or len(given) != 1 or not {"env", "file"} & given.keys():
-        raise ValueError("needs the secret itself, {env: NAME} or {file: PATH}")
+        raise ValueError("must be the secret, {env: NAME} or {file: PATH}")
     if not on_server:
-        raise ValueError("only `manage.py apply` reads secrets of the server: give the secret itself")
+        raise ValueError("only `manage.py apply` can read secrets from the server: enter the secret")
     return _from_server(*next(iter(given.items())))
 
 
@@ -204,7 +202,7 @@ def _from_server(how: str, where: Any) -> str:
         raise ValueError(f"{{{how}: …}} needs a name")  # noqa: TRY004  # a fault of the document
     if how == "env":
         if where not in os.environ:
-            raise ValueError(f"the environment has no {where}: set it for `manage.py apply`")
+            raise ValueError(f"the environment variable {where} is not set: set it for `manage.py apply`")
         return os.environ[where]
     try:
         with Path(where).open(encoding="utf-8") as file:

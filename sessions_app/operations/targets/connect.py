@@ -91,7 +91,7 @@ def _ssh() -> Connector:
     key = active_ssh_ca()
     if key is None:
         raise ConnectorError(
-            "There is no SSH certificate authority; `manage.py ssh_ca` makes one.", permanent=True
+            "There is no SSH certificate authority. Create one with `manage.py ssh_ca`.", permanent=True
         )
     try:
         private_key = ssh_ca_private_key(key)

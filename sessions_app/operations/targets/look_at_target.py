@@ -40,7 +40,7 @@ def steps_of(target: Target) -> Sequence[CheckStep]:
     except ConnectorError as error:
         return [
             CheckStep(
-                "set up in Stint", False, error.message, "Mend the cluster on its page, then try again."
+                "configured in Stint", False, error.message, "Fix the cluster on its page, then try again."
             )
         ]
 

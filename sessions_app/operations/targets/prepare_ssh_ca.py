@@ -34,8 +34,8 @@ def prepare_ssh_ca(*, actor: Actor, now: dt.datetime) -> SigningKey:
         waiting = prepared_ssh_ca()
         if waiting is not None:
             raise AlreadyPrepared(
-                f"The authority {waiting.fingerprint} is prepared already.",
-                hint="Put it on the targets and run `manage.py ssh_ca rotate`, or retire it.",
+                f"The authority {waiting.fingerprint} is already prepared.",
+                hint="Install it on the targets and run `manage.py ssh_ca rotate`, or retire it.",
             )
         return make_key(actor=actor, now=now, active=False)
 

@@ -98,9 +98,7 @@ def _take_a_turn(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
     except Exception as error:  # the edge of one cluster: what nobody foresaw there may not hide the others
         log.exception("reconcile.failed", cluster=cluster.name)
         for target in _targets(cluster):
-            _unseen(
-                target, ConnectorError(f"It could not be compared: {type(error).__name__}: {error}"), now()
-            )
+            _unseen(target, ConnectorError(f"Reconciliation failed: {type(error).__name__}: {error}"), now())
 
 
 def _targets(cluster: Cluster) -> list[Target]:
@@ -139,7 +137,7 @@ def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> 
         return error
     except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
         log.exception("observe.failed", target=target.name)
-        return ConnectorError(f"{target.name} could not be asked: {type(error).__name__}: {error}")
+        return ConnectorError(f"{target.name} could not be reached: {type(error).__name__}: {error}")
 
 
 def _unseen(target: Target, error: ConnectorError, now: dt.datetime) -> None:
@@ -179,7 +177,7 @@ def _lacking(target: Target, there: Mapping[str, Observed], now: dt.datetime) ->
     for lease in wanted:
         seen = there.get(lease.grant.mark)
         if seen is None:
-            yield Found(DriftKind.MISSING, lease.grant.mark, lease.grant.ref, "nothing of it is there")
+            yield Found(DriftKind.MISSING, lease.grant.mark, lease.grant.ref, "not found on the target")
         elif not seen.intact:
             yield Found(DriftKind.CHANGED, lease.grant.mark, lease.grant.ref, recordable(seen.detail))
 

@@ -32,9 +32,11 @@ def retire_ssh_ca(*, fingerprint: str, actor: Actor, now: dt.datetime) -> Signin
             .first()
         )
         if key is None:
-            raise NotFound(f"There is no authority {fingerprint}.", hint="`manage.py ssh_ca` lists them.")
+            raise NotFound(f"Unknown authority {fingerprint}.", hint="`manage.py ssh_ca` lists them.")
         if key.is_active:
-            raise StillSigns(f"{fingerprint} signs now.", hint="Prepare another and rotate first.")
+            raise StillSigns(
+                f"{fingerprint} is the active signing key.", hint="Prepare another and rotate first."
+            )
         if key.retired_at is None:
             key.retired_at, key.sealed_private_key = now, b""
             key.save(update_fields=["retired_at", "sealed_private_key"])

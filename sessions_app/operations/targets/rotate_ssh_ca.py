@@ -30,8 +30,8 @@ def rotate_ssh_ca(*, actor: Actor, now: dt.datetime) -> SigningKey:
         fresh = prepared_ssh_ca()
         if fresh is None:
             raise NotPrepared(
-                "No authority is prepared.",
-                hint="Run `manage.py ssh_ca prepare`, put both keys on every target, then rotate.",
+                "No new authority is prepared.",
+                hint="Run `manage.py ssh_ca prepare`, install both keys on every target, then rotate.",
             )
         old = SigningKey.objects.select_for_update().filter(purpose=SSH_USER_CA, is_active=True).first()
         if old is not None:

@@ -61,10 +61,8 @@ def _postgres(cluster: Cluster) -> list[SetupText]:
         broker=parameters.user, templates=template_roles(published_sets(cluster)), keeper=parameters.reassign_to,
         read_statements=parameters.read_statements,
     )  # fmt: skip
-    says = "As a superuser, once on each server. It makes the role that Stint logs in as, with as little as will do."
-    trigger = (
-        "Optional, on PostgreSQL 17 and newer, in each database: refuses logins of grants that are over."
-    )
+    says = "Run once on each server, as a superuser. Creates the role that Stint logs in as, with the least privileges it needs."
+    trigger = "Optional, on PostgreSQL 17 and later, in each database: refuses logins of ended grants."
     return [SetupText("Stint's role", says, text), SetupText("Login trigger", trigger, login_trigger())]
 
 
@@ -85,8 +83,8 @@ def _http(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             f"{site.target} behind {proxy}",
-            f"Into the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the application's address in "
-            f"place of {UPSTREAM}; then reload it. `manage.py http_target_setup` prints it with the key.",
+            f"Add this to the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the application's address in "
+            f"place of {UPSTREAM}. Then reload the proxy. `manage.py http_target_setup` prints it with the key.",
             snippet(proxy, replace(site, proxy_key=HIDDEN_KEY)),
         )
         for proxy, site in http_sites(cluster)
@@ -116,7 +114,7 @@ def _kubernetes(cluster: Cluster) -> list[SetupText]:
     if not isinstance(parameters, KubernetesParameters) or not sets:
         return []
     text = kubernetes_setup(ceiling(sets, parameters.namespaces), accounts=parameters.accounts)
-    says = "With `kubectl apply -f -`. It makes Stint's account, which can give no more than the command sets here say."
+    says = "Run `kubectl apply -f -`. Creates Stint's service account, which can grant no more than these command sets allow."
     return [SetupText("Stint's account", says, text)]
 
 
@@ -144,7 +142,7 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
         ),
         SetupText(
             "The agent's client",
-            "With the token of a grant in place of ${TOKEN}; its page, or the API, gives one.",
+            "Replace ${TOKEN} with the token of a grant, from its page or the API.",
             json.dumps({"mcpServers": entry}, indent=2),
         ),
     ]

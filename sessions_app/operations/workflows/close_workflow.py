@@ -44,7 +44,7 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
         visible = Workflow.objects.visible_to(actor) if actor else Workflow.objects.all()
         workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()
         if workflow is None:
-            raise NotFound("There is no such work.")
+            raise NotFound("Workflow not found.")
         if workflow.state == WorkflowState.CLOSED:
             return workflow
         workflow.state, workflow.closed_at, workflow.closed_by = WorkflowState.CLOSED, now, actor
@@ -112,7 +112,7 @@ def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: d
     notify(
         people=holders,
         event=Event.WORKFLOW_CLOSED,
-        subject=f"{workflow.ref} is closed, so your access for it ended",
+        subject=f"{workflow.ref} was closed and your access ended",
         body=note,
         path=f"/workflows/{workflow.ref}/",
         now=now,

@@ -35,7 +35,7 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
         for hint in delivery.hints:
             for workflow in _meant(delivery.source, hint):
                 if hint["closed"]:
-                    note = f"{delivery.source.name} says that it is over."
+                    note = f"{delivery.source.name} reports it as closed."
                     close_workflow(workflow_id=workflow.pk, actor=None, now=now, note=note)
                     closed += 1
                 else:

@@ -26,9 +26,9 @@ def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Wor
         visible = Workflow.objects.visible_to(actor)
         workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()
         if workflow is None:
-            raise NotFound("There is no such work.")
+            raise NotFound("Workflow not found.")
         if workflow.state == WorkflowState.CLOSED:
-            raise WorkflowClosed(f"{workflow.ref} is closed.", hint="Open new work.")
+            raise WorkflowClosed(f"{workflow.ref} is closed.", hint="Open a new one.")
         if not workflow.members.filter(pk=actor.pk).exists():
             workflow.members.add(actor)
             record(

@@ -47,19 +47,19 @@ def open_workflow(
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(
-            f"This token is bound to {actor.bound_to}, and opens no other work.",
-            hint="Open it with a token that is not bound.",
+            f"This token is bound to {actor.bound_to} and can't open other workflows.",
+            hint="Use a token that is not bound.",
         )
     title = checked_text(title, field="title", longest=200)
     if not title:
         raise InvalidInput(
-            "Say in a few words what is wrong."
+            "Describe the problem in a few words."
             if kind == WorkflowKind.INCIDENT
-            else "Say in a few words what it is about.",
+            else "Describe it in a few words.",
             fields={"title": ["Needed."]},
         )
     if kind not in PREFIX:
-        raise InvalidInput("There is no such kind of work to open.", fields={"kind": [_one_of(list(PREFIX))]})
+        raise InvalidInput("Unknown kind of workflow.", fields={"kind": [_one_of(list(PREFIX))]})
     _check_severity(kind, severity)
     _check_time(kind, starts_at, ends_at, now)
     given = _assignee(kind, assignee)
@@ -86,8 +86,10 @@ def open_workflow(
 
 def _check_severity(kind: str, severity: str) -> None:
     if severity not in Severity.values if kind == WorkflowKind.INCIDENT else severity:
-        allowed = _one_of(Severity.values) if kind == WorkflowKind.INCIDENT else "Only an incident has one."
-        raise InvalidInput("There is no such severity.", fields={"severity": [allowed]})
+        allowed = (
+            _one_of(Severity.values) if kind == WorkflowKind.INCIDENT else "Only incidents have a severity."
+        )
+        raise InvalidInput("Unknown severity.", fields={"severity": [allowed]})
 
 
 def _check_time(
@@ -95,22 +97,23 @@ def _check_time(
 ) -> None:
     if kind != WorkflowKind.CHANGE:
         if starts_at or ends_at:
-            raise InvalidInput("Only a change has a planned time.", fields={"starts_at": ["Leave it out."]})
+            raise InvalidInput("Only changes have a planned time.", fields={"starts_at": ["Remove it."]})
         return
     if starts_at is None or ends_at is None:
         field = "starts_at" if starts_at is None else "ends_at"
-        raise InvalidInput("Say when the change begins and ends.", fields={field: ["Needed."]})
+        raise InvalidInput("Enter when the change starts and ends.", fields={field: ["Needed."]})
     if ends_at <= starts_at or ends_at <= now:
         raise InvalidInput(
-            "A change ends after it begins, and not in the past.", fields={"ends_at": ["Choose a later end."]}
+            "A change must end after it starts, and in the future.",
+            fields={"ends_at": ["Choose a later end."]},
         )
     if ends_at > LATEST:
         raise InvalidInput(
-            f"Nothing is planned beyond {LATEST.year}.", fields={"ends_at": ["Choose an earlier end."]}
+            f"Dates after {LATEST.year} are not supported.", fields={"ends_at": ["Choose an earlier end."]}
         )
     if ends_at - starts_at > LONGEST_CHANGE:
         raise InvalidInput(
-            f"A change takes at most {LONGEST_CHANGE.days} days.",
+            f"A change can last at most {LONGEST_CHANGE.days} days.",
             fields={"ends_at": ["Choose an earlier end."]},
         )
 
@@ -120,11 +123,11 @@ def _assignee(kind: str, name: str) -> Identity | None:
         return None
     if kind == WorkflowKind.INCIDENT:
         raise InvalidInput(
-            "An incident is given to nobody; people join it.", fields={"assignee": ["Leave it out."]}
+            "Incidents have no assignee; people join them.", fields={"assignee": ["Remove it."]}
         )
     found = Identity.objects.active().filter(username=canonical_username(name)).first()
     if found is None:
-        raise InvalidInput(f"There is nobody called {name}.", fields={"assignee": ["Write a user name."]})
+        raise InvalidInput(f"Unknown user {name}.", fields={"assignee": ["Enter a username."]})
     return found
 
 
@@ -135,9 +138,7 @@ def _clusters(names: Sequence[str], actor: Identity) -> list[Cluster]:
     if not names or set(names) - set(found):
         unknown = ", ".join(sorted(set(names) - set(found)))
         raise InvalidInput(
-            f"There is no cluster {unknown} that you may see."
-            if unknown
-            else "Say which clusters it touches.",
+            f"Unknown cluster {unknown}." if unknown else "Select the affected clusters.",
             fields={"clusters": [f"Unknown: {unknown}." if unknown else "Choose at least one."]},
         )
     return sorted(found.values(), key=lambda cluster: cluster.name)

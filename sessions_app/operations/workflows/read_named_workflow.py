@@ -17,5 +17,5 @@ def read_named_workflow(*, reader: Identity, ref: str, now: dt.datetime) -> Work
     """
     name, _ = split_ref(ref)
     if workflow_for(reader, ref) is None and (not name or source_for(reader, name) is None):
-        raise UnknownWorkflow("There is no such work.", hint="Write its reference, like desk:TKT-9.")
+        raise UnknownWorkflow("Workflow not found.", hint="Enter its reference, such as desk:TKT-9.")
     return read_workflow(ref=ref, now=now)

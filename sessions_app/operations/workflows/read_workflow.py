@@ -58,11 +58,11 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     known = workflow_named(ref)
     if not name or (known is not None and known.source is None):
         if known is None:
-            raise UnknownWorkflow("There is no such work.")
+            raise UnknownWorkflow("Workflow not found.")
         return known
     source = known.source if known else WorkflowSource.objects.live().filter(name=name).first()
     if source is None or source.removed_at is not None:
-        raise UnknownWorkflow("There is no such work.", hint="Its source is not set up here.")
+        raise UnknownWorkflow("Workflow not found.", hint="Its source is not configured.")
     outside_id = known.outside_id if known else outside_id
     status = _ask(source, outside_id, now, known)
     if status.standing is Standing.OPEN:
@@ -71,24 +71,24 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
         return _close(source, outside_id, status, now, known)
     _note_silence(source, outside_id, status.reason, now)
     if known is None or known.state == WorkflowState.CLOSED:
-        raise UnknownWorkflow(f"{source.name} knows no such open work.", hint=status.reason)
-    raise WorkflowUnreadable(f"{source.name} does not say how {known.ref} stands.", hint=status.reason)
+        raise UnknownWorkflow(f"{source.name} has no such open workflow.", hint=status.reason)
+    raise WorkflowUnreadable(f"{source.name} does not report the status of {known.ref}.", hint=status.reason)
 
 
 def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workflow | None) -> Status:
     if source.last_error and source.failed_at and now - source.failed_at < RESPITE:
-        raise SourceUnreadable(f"{source.name} did not answer just now.", hint=source.last_error)
+        raise SourceUnreadable(f"{source.name} did not answer.", hint=source.last_error)
     if known is not None and _failed_lately(Workflow.objects.open().filter(pk=known.pk), now):
         raise WorkflowUnreadable(
-            f"{source.name} did not say how {known.ref} stands just now.", hint=known.read_error
+            f"{source.name} did not report the status of {known.ref}.", hint=known.read_error
         )
     try:
         if len(outside_id) > LONGEST_ID:
-            raise NotAnId("An id is shorter.")
+            raise NotAnId("The ID is too long.")
         status = adapter_of(source).status(outside_id)
     except NotAnId as error:
         raise UnknownWorkflow(
-            f"{source.name} has no such work.", hint=str(error), fields={"ref": ["Names no work there."]}
+            f"{source.name} has no such workflow.", hint=str(error), fields={"ref": ["Not found there."]}
         ) from error
     except OddAnswer as error:
         # Anybody may ask for any id: the source is not left alone for that, and nobody else's work goes unread.
@@ -97,7 +97,7 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
         if isinstance(error, InTrouble) and not _fails_for_others(source, outside_id, now):
             _note_silence(source, outside_id, str(error), now)
             raise WorkflowUnreadable(
-                f"{source.name} does not say how {outside_id} stands.", hint=str(error)
+                f"{source.name} does not report the status of {outside_id}.", hint=str(error)
             ) from error
         WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
         _note_silence(source, outside_id, str(error), now)
@@ -136,7 +136,7 @@ def _close(
             workflow_id=workflow.pk, actor=None, now=now, note=f"{source.name}: {status.reason}"
         )
     if known is None:
-        raise UnknownWorkflow(f"{source.name} says that it is closed.", hint=status.reason)
+        raise UnknownWorkflow(f"{source.name} reports it as closed.", hint=status.reason)
     return known
 
 
@@ -184,7 +184,7 @@ def _check_not_outrun(
     closed = Workflow.objects.filter(source=source, outside_id=outside_id, closed_at__gt=now).exists()
     if closed or (known is not None and known.state == WorkflowState.OPEN):
         raise WorkflowUnreadable(
-            f"It was closed while {source.name} was asked.", hint="If it is open again, ask once more."
+            f"It was closed while {source.name} was being read.", hint="If it was reopened, try again."
         )
 
 
@@ -192,10 +192,10 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
     window = (status.starts_at, status.ends_at)
     if window[0] and window[1] and window[0] >= window[1]:
         raise WorkflowUnreadable(
-            f"{source.name} says that it ends before it begins.", hint="Mend its planned time there."
+            f"{source.name} reports an end before its start.", hint="Fix the planned time there."
         )
     return {
-        "title": status.title or "Without a title",
+        "title": status.title or "Untitled",
         "severity": status.severity,
         "url": status.url if status.url.startswith(("https://", "http://")) else "",
         "assigned": list(status.assigned),
@@ -254,7 +254,7 @@ def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datet
             workflow.starts_at is not None and workflow.starts_at > max(now, grant.starts_at)
         )
         if outside or grant.cluster_id not in kept:
-            why = "its planned time was changed" if outside else "it is on other clusters now"
+            why = "its planned time changed" if outside else "its clusters changed"
             end_grant(
                 grant_id=grant.pk,
                 actor=None,

@@ -52,25 +52,25 @@ def receive_delivery(
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
-        raise NotFound("There is no such source of work.")
+        raise NotFound("Workflow source not found.")
     if body is None or len(body) > MAX_DELIVERY:
-        _note_refused(kept, "It is too large.", now)
-        raise DeliveryTooLarge(f"A delivery has at most {MAX_DELIVERY // 1024} KiB.")
+        _note_refused(kept, "The delivery is too large.", now)
+        raise DeliveryTooLarge(f"The limit is {MAX_DELIVERY // 1024} KiB.")
     adapter = adapter_of(kept)
     try:
         proven = adapter.verify_webhook(headers, body, list(filter(None, secrets_of(kept).webhook)), now)
     except DeliveryRefused as error:
         _note_refused(kept, str(error), now)
         raise NotFromSource(
-            "The delivery does not prove where it comes from.",
-            hint=f"{error} Both sides must have the same secret.",
+            "The signature of the delivery is not valid.",
+            hint=f"{error} Both sides must use the same secret.",
         ) from error
     try:
         hints = adapter.parse(body)[:MOST_HINTS]
     except (ValueError, RecursionError) as error:
-        _note_refused(kept, "It is proven, and no JSON.", now)
+        _note_refused(kept, "The delivery is signed, but it is not valid JSON.", now)
         raise InvalidInput(
-            "The delivery is no JSON.", hint="Let the source send application/json."
+            "The delivery is not valid JSON.", hint="Configure the source to send application/json."
         ) from error
     delivery, new = _keep(kept, proven, hints, now)
     if new and delivery.state == DeliveryState.RECEIVED:

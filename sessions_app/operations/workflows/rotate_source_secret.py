@@ -28,7 +28,7 @@ def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str
         rows = WorkflowSource.objects.live().administered_by(actor)
         source = rows.select_for_update().filter(name=name).first()
         if source is None:
-            raise NotFound("There is no such source of work.")
+            raise NotFound("Workflow source not found.")
         before = secrets_of(source)
         new = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         source.sealed = sealed(Secrets(before.parameters, (new, *before.webhook)[:KEPT]))

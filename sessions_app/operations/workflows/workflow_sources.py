@@ -56,8 +56,8 @@ def adapter_of(source: WorkflowSource) -> Adapter:
     type_ = find(source.provider)
     if type_ is None:
         raise SourceUnreadable(
-            f"Nothing reads the work of {source.provider}.",
-            hint="Install its adapter again, or remove the source.",
+            f"No adapter for {source.provider} is installed.",
+            hint="Install the adapter, or remove the source.",
         )
     try:
         secrets = secrets_of(source).parameters
@@ -66,7 +66,8 @@ def adapter_of(source: WorkflowSource) -> Adapter:
         )
     except (CannotDecrypt, ValidationError) as error:
         raise SourceUnreadable(
-            f"How {source.name} is asked can't be read.", hint="An administrator must save it again."
+            f"The stored parameters of {source.name} can't be read.",
+            hint="An administrator must save it again.",
         ) from error
 
 
@@ -126,9 +127,7 @@ def _webhook(
         try:
             secret = secret_of(given, kept, on_server=on_server, moved=False)
             if len(secret.strip()) < SHORTEST_SECRET:
-                raise ValueError(
-                    f"is too short: anybody could guess it; give {SHORTEST_SECRET} characters or more"
-                )
+                raise ValueError(f"is too short: use at least {SHORTEST_SECRET} characters")
             found.append(secret)
         except ValueError as error:
             problems.append(Problem(f"webhook_secrets[{at}]", str(error)))
@@ -158,7 +157,7 @@ def _type(document: SourceDocument) -> AdapterType:
     if found is None:
         known = ", ".join(sorted(types()))
         raise DocumentError(
-            [Problem("provider", f"nothing reads the work of {document.provider}: choose one of {known}")]
+            [Problem("provider", f"unknown provider {document.provider}: choose one of {known}")]
         )
     return found
 

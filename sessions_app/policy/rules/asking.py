@@ -112,7 +112,7 @@ class Reason:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.reason.strip() or not self.required:
             return Permit("A reason is given." if ask.reason.strip() else "No reason is needed.")
-        return Deny("A reason is missing.", "Write in a sentence what you are going to do.")
+        return Deny("A reason is required.", "Write in a sentence what you are going to do.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ class SweeperAlive:
         if facts.sweeper_silence is not None and facts.sweeper_silence <= SWEEPER_SILENCE:
             return Permit("The processes that end access are running.")
         return Deny(
-            "Nothing that ends access has run for 30 seconds, so nothing new may start.",
-            "An administrator must start the worker or the SSH gateway.",
+            "No process that ends access has run for 30 seconds, so no new access can start.",
+            "An administrator must start the worker or a gateway.",
         )
 
 
@@ -160,13 +160,13 @@ class EnoughApprovers:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.approvers is None:
-            return Deny("It is not known who could approve.", "Try again.")
+            return Deny("The approvers could not be determined.", "Try again.")
         if said := short_of(self.clauses, facts.approvers, "other person", "other people"):
             return Deny(
                 f"Needs {said}.",
-                "Ask an administrator to add approvers; your own approval never counts.",
+                "Ask an administrator to add approvers. Your own approval does not count.",
             )
         if not self.clauses:
-            return Permit("Needs no approval.")
+            return Permit("No approval needed.")
         needed = sum(clause.count for clause in self.clauses)
         return Permit(f"Needs {needed} approval{'s' if needed != 1 else ''}.")

@@ -22,19 +22,21 @@ class MayBreakGlass:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if self.terms is None:
-            return Deny(f"{self.policy} does not allow breaking glass.", "Ask for planned access.")
+            return Deny(f"{self.policy} does not allow break-glass access.", "Request planned access.")
         if not ask.requester_groups.intersection(self.terms.groups):
             return Deny(
-                "You are not in a group that may break glass here.",
+                "You are not in a group with break-glass access here.",
                 "Ask one of: " + ", ".join(self.terms.groups),
             )
         if facts.overdue_reviews:
             return _overdue(facts)
         if not ask.reason.strip():
-            return Deny("Breaking glass needs a reason.", "Say in a few words what is wrong.")
+            return Deny("Break-glass access requires a reason.", "Describe the problem in a few words.")
         if ask.starts_at is not None:
-            return Deny("Breaking glass starts at once.", "Leave the start out.", {"starts_at": None})
-        return Permit("Starts at once; all approvers are told, and somebody else reviews it.")
+            return Deny(
+                "Break-glass access starts immediately.", "Remove the start time.", {"starts_at": None}
+            )
+        return Permit("Starts immediately. All approvers are notified, and someone else reviews it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ class IncidentOpen:
             return Deny("No incident is named.", "Choose the incident that the access is for.")
         if facts.workflow is not None and facts.workflow.kind != _INCIDENT:
             return Deny(
-                f"{ask.incident} is a {facts.workflow.kind}, and who is on call gets access for incidents alone.",
-                f"Ask for planned work, and name {ask.incident} there.",
+                f"{ask.incident} is a {facts.workflow.kind}, and on-call access is for incidents only.",
+                f"Request planned access and name {ask.incident} there.",
             )
         if facts.workflow_open and facts.workflow is not None:
-            return Permit(f"{ask.incident} is open. The access ends when it is closed.")
+            return Permit(f"{ask.incident} is open. Access ends when it is closed.")
         return Deny(
             f"{ask.incident} is not an open incident.",
-            "Choose one that is open, or open a new one.",
+            "Choose an open incident, or open a new one.",
         )
 
 
@@ -84,7 +86,7 @@ class OnCall:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if self.terms is None:
-            return Deny(f"{self.policy} gives no access for incidents.", "Ask for planned access.")
+            return Deny(f"{self.policy} does not give access for incidents.", "Request planned access.")
         if ask.requester_groups.intersection(self.terms.on_call):
             return Permit(f"{ask.requester} is on call.")
         return Deny(
@@ -101,8 +103,10 @@ class AtOnce:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.starts_at is None:
-            return Permit("Starts at once; windows and freezes do not hold an incident up.")
-        return Deny("Access for an incident starts at once.", "Leave the start out.", {"starts_at": None})
+            return Permit("Starts immediately. Windows and freezes do not apply to incidents.")
+        return Deny(
+            "Access for an incident starts immediately.", "Remove the start time.", {"starts_at": None}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +119,18 @@ class OwnIncident:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
-            return Deny("It is not known who opened the incident.", "Choose one that is open.")
+            return Deny("The incident has no known opener.", "Choose an open incident.")
         if not facts.workflow.own_doing:
-            return Permit("Somebody else opened the incident.")
+            return Permit("Someone else opened the incident.")
         if not facts.is_person:
             return Deny(
-                f"{ask.incident} was opened by {ask.requester} or by its owner, and a machine gets nothing by that.",
-                "Somebody else opens the incident, or people approve planned access.",
+                f"{ask.incident} was opened by {ask.requester} or its owner, and machines get no access from their own incidents.",
+                "Have someone else open the incident, or request planned access.",
             )
         if self.terms is None or self.terms.own == "forbid":
             return Deny(
-                f"You opened {ask.incident} yourself, and {self.policy} gives no access by an own incident.",
-                "Let somebody else open the incident, or ask for planned access.",
+                f"You opened {ask.incident} yourself, and {self.policy} gives no access for your own incidents.",
+                "Have someone else open the incident, or request planned access.",
             )
         return Permit("You opened the incident yourself.")
 
@@ -139,21 +143,21 @@ class OwnIncidentReviewed:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is not None and not facts.workflow.own_doing:
-            return Permit("Needs no review.")
+            return Permit("No review needed.")
         if facts.overdue_reviews:
             return _overdue(facts)
         if not ask.reason.strip():
             return Deny(
-                "Access by an incident that you opened yourself needs a reason.",
-                "Say in a few words what is wrong.",
+                "Access for your own incident requires a reason.",
+                "Describe the problem in a few words.",
             )
-        return Permit("All approvers are told, and somebody else reviews it.")
+        return Permit("All approvers are notified, and someone else reviews it.")
 
 
 def _overdue(facts: Facts) -> Deny:
     them = " and ".join(facts.overdue_reviews)
     return Deny(
-        f"You started without approval for {them}, and the review is overdue.",
-        "Have an approver review it first.",
+        f"The review of {them}, which started without approval, is overdue.",
+        "Ask an approver to review it first.",
         {"review": list(facts.overdue_reviews)},
     )

@@ -29,7 +29,9 @@ class MaxDuration:
         asked, limit = say_duration(ask.duration), say_duration(self.seconds)
         if 0 < ask.duration <= self.seconds:
             return Permit(f"{asked} is within the limit of {limit}.")
-        return Deny(f"{asked} is over the limit of {limit}.", f"Make it {limit}.", {"duration": self.seconds})
+        return Deny(
+            f"{asked} exceeds the limit of {limit}.", f"Choose at most {limit}.", {"duration": self.seconds}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,13 @@ class Start:
             latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
-                f"Ask again within {say_duration(self.horizon)} of the start.",
+                f"Request it within {say_duration(self.horizon)} of the start.",
                 {"starts_at": latest.isoformat()}
                 if ask.starts_at and not _before_workflow(latest, facts)
                 else {},
             )
         if ask.starts_at is not None:
-            return Permit("Starts at the time asked for.")
+            return Permit("Starts at the requested time.")
         return Permit(
             f"Starts with {ask.workflow}." if start > facts.now else "Starts as soon as it is approved."
         )
@@ -78,7 +80,7 @@ class InWindow:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         start = start_of(ask, facts)
         if covering(self.windows, start, start + dt.timedelta(seconds=ask.duration)):
-            return Permit("The time lies in an allowed window.")
+            return Permit("The requested time is in an allowed window.")
         return self._deny(ask, facts)
 
     def _deny(self, ask: Ask, facts: Facts) -> Deny:
@@ -87,19 +89,19 @@ class InWindow:
         if opens == earliest:
             when = "now" if earliest == facts.now else f"when {ask.workflow} begins"
             return Deny(
-                "The time is not in an allowed window.",
-                f"One that is long enough is open {when}.",
+                "The requested time is not in an allowed window.",
+                f"A long enough window is open {when}.",
                 {"starts_at": None},
             )
         if opens is not None:
             return Deny(
-                "The time is not in an allowed window.",
-                f"The next one that is long enough starts {say_utc(opens)}.",
+                "The requested time is not in an allowed window.",
+                f"The next long enough window starts {say_utc(opens)}.",
                 {"starts_at": opens.isoformat()},
                 (opens,),
             )
         if longest < _SHORTEST:
-            return Deny("No allowed window is coming.", "Ask who runs the policy when there will be one.")
+            return Deny("There is no upcoming allowed window.", "Ask an administrator of the policy for one.")
         return Deny(
             f"No allowed window is long enough for {say_duration(ask.duration)}.",
             f"The longest is {say_duration(longest)}.",
@@ -125,4 +127,4 @@ class NotFrozen:
                     {"starts_at": freeze.end.isoformat()},
                     (freeze.end,),
                 )
-        return Permit("No freeze then.")
+        return Permit("No freeze at that time.")

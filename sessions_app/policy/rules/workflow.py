@@ -21,8 +21,8 @@ class WorkflowOpen:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.workflow and facts.workflow_open:
-            return Permit(f"{ask.workflow} is open. The access ends when it is closed.")
-        return Deny(f"{ask.workflow or 'The workflow'} is not open.", "Name work that is open.")
+            return Permit(f"{ask.workflow} is open. Access ends when it is closed.")
+        return Deny(f"{ask.workflow or 'The workflow'} is not open.", "Name an open workflow.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class WorkflowOnCluster:
             return Permit(f"{ask.workflow} is on {ask.cluster}.")
         return Deny(
             f"{ask.workflow or 'The workflow'} is not on {ask.cluster}.",
-            f"Name work on {ask.cluster}, or choose one of the work's clusters.",
+            f"Name a workflow on {ask.cluster}, or choose one of its clusters.",
         )
 
 
@@ -52,21 +52,23 @@ class WorkflowFits:
         kinds = " or ".join(self.terms.kinds)
         if facts.workflow is None:
             return Deny(
-                f"{self.policy} gives access for work alone, and none is named.",
+                f"{self.policy} requires a workflow, and none is named.",
                 f"Name an open {kinds}.",
                 _offered(facts),
             )
         wrong = self._wrong(facts.workflow)
         if wrong:
-            return Deny(f"{ask.workflow} {wrong}.", f"{self.policy} wants {self._wanted()}.", _offered(facts))
-        return Permit(f"{ask.workflow} is work of the kind that {self.policy} wants.")
+            return Deny(
+                f"{ask.workflow} {wrong}.", f"{self.policy} requires {self._wanted()}.", _offered(facts)
+            )
+        return Permit(f"{ask.workflow} meets the terms of {self.policy}.")
 
     def _wrong(self, workflow: WorkflowFacts) -> str:
         terms = self.terms
         if workflow.kind not in terms.kinds:
             return f"is of the kind {workflow.kind}"
         if terms.sources is not None and workflow.source not in terms.sources:
-            return f"is kept by {workflow.source}"
+            return f"comes from {workflow.source}"
         if terms.severity is not None and workflow.severity not in terms.severity:
             return f"has the severity {workflow.severity}" if workflow.severity else "has no severity"
         return ""
@@ -77,7 +79,7 @@ class WorkflowFits:
         if terms.severity is not None:
             parts.append("with the severity " + " or ".join(terms.severity))
         if terms.sources is not None:
-            parts.append("kept by " + " or ".join(terms.sources))
+            parts.append("from " + " or ".join(terms.sources))
         return " ".join(parts)
 
 
@@ -98,7 +100,7 @@ class RoleInWorkflow:
             return Permit(f"{ask.requester} is {said} {ask.workflow}.")
         return Deny(
             f"{ask.requester} is not {said} {ask.workflow or 'the workflow'}.",
-            "Somebody who is can ask, or its source must say that you are.",
+            "Someone who is can submit the request.",
         )
 
 
@@ -111,13 +113,13 @@ class WorkflowFresh:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
-            return Deny("It is not known which work this is.", "Name work that is open.")
+            return Deny("No workflow is named.", "Name an open workflow.")
         silence = facts.workflow.silence
         if silence is None or silence <= self.staleness:
-            return Permit(f"It is known how {ask.workflow} stands.")
+            return Permit(f"The status of {ask.workflow} is current.")
         return Deny(
             f"{ask.workflow} could not be read for {say_duration(int(silence))}, so it counts as closed.",
-            f"Ask again when {facts.workflow.source} answers.",
+            f"Try again when {facts.workflow.source} answers.",
         )
 
 
@@ -129,13 +131,13 @@ class WithinWorkflow:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
-            return Deny("It is not known which work this is.", "Name work that is open.")
+            return Deny("No workflow is named.", "Name an open workflow.")
         opens, closes = facts.workflow.starts_at, facts.workflow.ends_at
         start = start_of(ask, facts)
         if opens is not None and start < opens:
             return Deny(
                 f"{ask.workflow} begins {say_utc(opens)}.",
-                "Start with it, or leave the start out.",
+                "Start with it, or remove the start time.",
                 {"starts_at": None},
                 (opens,),
             )
@@ -147,12 +149,12 @@ class WithinWorkflow:
             )
         left = int((closes - start).total_seconds())
         if left <= 0:
-            return Deny(f"The planned time of {ask.workflow} is over.", "Plan it anew, and ask again.")
+            return Deny(f"The planned time of {ask.workflow} has passed.", "Reschedule it, then try again.")
         if ask.duration > left:
             return Deny(
-                f"It would outlast {ask.workflow}, which ends {say_utc(closes)}.",
-                f"Make it {say_duration(left)}.",
+                f"It would end after {ask.workflow}, which ends {say_utc(closes)}.",
+                f"Choose at most {say_duration(left)}.",
                 {"duration": left},
                 (closes,),
             )
-        return Permit(f"The time lies in that of {ask.workflow}.")
+        return Permit(f"The requested time is within {ask.workflow}.")

@@ -36,7 +36,7 @@ def test_a_second_verdict_by_another_account_is_refused_and_not_listed(two_accou
     assert bob2.json("approvals")["results"] == []
     status, said = bob2.fails("approve", asked["ref"], "--yes")
     assert status != 0
-    assert "You have decided it already, as bob." in said
+    assert "You have already decided it as bob." in said
     assert two_accounts["dora"]("approve", asked["ref"], "--yes").returncode == 0
     assert two_accounts["alice"].json("status", asked["ref"])["state"] == "approved"
 
@@ -45,7 +45,7 @@ def test_an_own_incident_needs_a_reason_and_gives_a_machine_nothing(two_accounts
     world = two_accounts.world
     incident = world.incident(world.alice, now=clock.now())
     words = (*WORDS, "--kind", "incident", "--workflow", incident.ref)
-    assert "needs a reason" in two_accounts["alice"].fails(*words)[1]
+    assert "requires a reason" in two_accounts["alice"].fails(*words)[1]
     assert (
         "machines get no access from their own workflows"
         in two_accounts["robot"].fails(*words, "-m", "Restart it")[1]

@@ -40,7 +40,7 @@ def test_alice_asks_and_is_told_who_can_approve(api):
     ]
     assert asked["targets"] == ["web-1", "web-2"]
     assert asked["commands"][0]["text"] == "echo restart nginx"
-    assert asked["you"] == {"may_decide": False, "why_not": "You asked for this yourself."}
+    assert asked["you"] == {"may_decide": False, "why_not": "You can't decide your own request."}
     assert asked["created_at"].endswith("Z")
 
 

@@ -151,7 +151,7 @@ HUGE = b"{" + b" " * (1024 * 1024)
 
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
-    [(HUGE, 413, "It is too large."), *((body, 400, "It is proven, and no JSON.") for body in (b"payload=%7B%7D", b"[" * 100_000, b""))],
+    [(HUGE, 413, "The delivery is too large."), *((body, 400, "The delivery is signed, but it is not valid JSON.") for body in (b"payload=%7B%7D", b"[" * 100_000, b""))],
     ids=["huge", "form", "deep", "empty"],
 )  # fmt: skip
 def test_what_is_too_large_or_no_json_is_refused_and_recorded(world, pagerduty, body, status, reason):

@@ -24,7 +24,7 @@ def test_what_can_not_be_done_is_an_error_that_says_so(world):
         ("nobody", "x", "There is no nobody"),
         ("alice", "x", "has no second factor"),
         ("robot", "x", "Machines don't sign in"),
-        ("alice", "", "A reason is missing"),
+        ("alice", "", "A reason is required"),
     ):
         with pytest.raises(CommandError, match=text):
             call_command("reset_factors", name, "--reason", reason)

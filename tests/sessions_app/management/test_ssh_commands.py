@@ -84,8 +84,8 @@ def test_an_authority_is_changed_without_a_gap(world):
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(("rotate",), "No authority is prepared"), (("retire", "SHA256:none"), "There is no authority"),
-     (("retire", ""), "There is no authority")],
+    [(("rotate",), "No new authority is prepared"), (("retire", "SHA256:none"), "Unknown authority"),
+     (("retire", ""), "Unknown authority")],
 )  # fmt: skip
 def test_a_step_that_can_not_be_done_says_why(world, words, why):
     run("ssh_ca")
@@ -95,5 +95,5 @@ def test_a_step_that_can_not_be_done_says_why(world, words, why):
 
 def test_the_one_that_signs_can_not_be_retired(world):
     (first,) = authorities()
-    with pytest.raises(CommandError, match="signs now"):
+    with pytest.raises(CommandError, match="active signing key"):
         run("ssh_ca", "retire", first)

@@ -118,7 +118,7 @@ def test_access_by_an_own_incident_needs_a_reason_and_is_told_and_reviewed_by_an
     assert entry.data["incident"] == incident.ref
     told = Notice.objects.filter(event="breakglass.started")
     assert sorted(told.values_list("identity__username", flat=True)) == ["bob", "dora"]
-    assert f"Alice opened {incident.ref} and has access for it without approval on web" in told[0].subject
+    assert f"Alice opened {incident.ref} and started access without approval on web" in told[0].subject
 
 
 def test_an_incident_that_somebody_else_opened_gives_access_as_before(duty):
@@ -175,7 +175,9 @@ def test_a_review_that_is_overdue_refuses_the_next_start_without_approval(duty, 
     later = awake(after(duty, hours=25))
     own = duty.incident(duty.alice, now=later)
     more = {"workflow": own.ref} if kind == "incident" else {}
-    with pytest.raises(RequestRefused, match=f"without approval for {grant.ref}, and the review is overdue"):
+    with pytest.raises(
+        RequestRefused, match=f"The review of {grant.ref}, which started without approval, is overdue"
+    ):
         duty.request(now=later, kind=kind, **more)
     review_break_glass(grant_id=grant.pk, reviewer=duty.bob, note="Fine.", now=later)
     assert duty.request(now=later, kind=kind, **more).state == "approved"
@@ -187,9 +189,7 @@ def test_administrators_are_told_of_a_review_that_is_overdue(duty):
     sweep(now=lambda: later, name="test")
     assert last("breakglass.overdue", grant.ref).data["notified"] == ["admin"]
     notice = Notice.objects.get(event="breakglass.overdue")
-    assert notice.body.startswith(
-        f"Alice opened {grant.workflow} and has access for it without approval on web"
-    )
+    assert notice.body.startswith(f"Alice opened {grant.workflow} and started access without approval on web")
 
 
 def test_a_review_that_nobody_answers_is_told_to_the_next_ones(duty):
@@ -296,7 +296,7 @@ def test_a_policy_may_forbid_own_incidents_and_every_door_refuses_them_then(duty
     assert AccessPolicy.objects.get().document["incident"]["own"] == "forbid"
     own = duty.incident(duty.alice)
     for door in (by_page, by_api, by_verb):
-        assert "gives no access by an own incident" in door(duty, duty.alice, own, "Checkout is down")
+        assert "gives no access for your own incidents" in door(duty, duty.alice, own, "Checkout is down")
     page = Client()
     page.force_login(duty.alice, backend="accounts.backends.PasswordBackend")
     assert "Get incident access" not in page.get(f"/incidents/{own.ref}/").content.decode()

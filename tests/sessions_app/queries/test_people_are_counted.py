@@ -78,7 +78,7 @@ def test_the_second_verdict_of_one_person_is_refused_with_the_reason_by_any_door
     asked = twins.request()
     decide = DOORS[door]
     assert "already" not in decide(twins, twins.bob, asked)
-    assert "You have decided it already, as bob." in decide(twins, twins.bob2, asked)
+    assert "You have already decided it as bob." in decide(twins, twins.bob2, asked)
     asked.refresh_from_db()
     assert (asked.state, Approval.objects.count()) == (RequestState.PENDING, 1)
     decide(twins, twins.dora, asked)
@@ -185,7 +185,7 @@ def test_an_extension_needs_two_people_as_well(twins):
     more = extend_grant(grant_id=grant.pk, requester=twins.alice, seconds=600, reason="More.", now=twins.now)
     twins.decide(more)
     for door in DOORS.values():
-        assert "You have decided it already, as bob." in door(twins, twins.bob2, more)
+        assert "You have already decided it as bob." in door(twins, twins.bob2, more)
     twins.decide(more, twins.dora)
     more.refresh_from_db()
     assert more.state == RequestState.APPROVED

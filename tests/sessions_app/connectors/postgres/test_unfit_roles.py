@@ -74,10 +74,10 @@ def test_no_door_publishes_a_set_whose_role_could_be_handed_on_where_it_is_used(
     answer = api("admin").post(f"/command-sets/read-orders/versions/{draft.number}/publish", {})
     assert answer.status_code == 422, answer.body
     assert MENDED in str(answer.body)
-    with pytest.raises(InvalidInput, match="not fit to be published") as kept:
+    with pytest.raises(InvalidInput, match="can't be published") as kept:
         save_document(kind="command-sets", source=changed, actor=world.admin, now=now)
     assert MENDED in f"{kept.value.fields} {kept.value.hint}"
-    with pytest.raises(InvalidInput, match="not fit to be published") as whole:
+    with pytest.raises(InvalidInput, match="can't be published") as whole:
         apply_catalogue(files={**applied, "command-sets/read-orders.yaml": changed}, actor=SETUP, now=now)
     assert MENDED in f"{whole.value.fields} {whole.value.hint}"
     assert (

@@ -129,7 +129,7 @@ def test_names_that_mean_nothing_are_all_told_at_once(world):
 def test_a_command_set_that_is_not_fit_stops_everything(world):
     before = snapshot()
     bad = world.catalogue[SET].replace("echo restart {unit}", "bash -c {unit}")
-    with pytest.raises(InvalidInput, match="not fit"):
+    with pytest.raises(InvalidInput, match="not consistent"):
         world.apply({SET: bad, **policy(world, max_duration="1h")})
     assert snapshot() == before
 
@@ -159,7 +159,7 @@ def test_a_changed_command_set_is_a_new_version_and_the_old_one_stays(world):
         ({"clusters/web.yaml": ("port: 2201", "port: 2299")}, "changed since"),
         ({"clusters/web.yaml": ("account: root, host_key", "account: app, host_key")}, "changed since"),
         ({"policies/web-work.yaml": ("groups: [operators]", "groups: [approvers]")}, "may not ask"),
-        ({"policies/web-work.yaml": ("max_duration: 4h", "max_duration: 30m")}, "over the limit"),
+        ({"policies/web-work.yaml": ("max_duration: 4h", "max_duration: 30m")}, "exceeds the limit"),
         ({"policies/web-work.yaml": ("count: 1", "count: 2")}, "approvals"),
     ],
 )

@@ -44,7 +44,7 @@ def test_every_name_that_means_nothing_is_told_with_its_place(world):
     with pytest.raises(InvalidInput) as refusal:
         check_names(catalogue)
     assert refusal.value.fields["policies/web-work"].count("there is no cluster webb") == 1
-    assert "nothing was changed" in str(refusal.value)
+    assert "Nothing was changed" in str(refusal.value)
 
 
 def test_what_stands_in_the_catalogue_already_means_something_unless_the_files_stand_alone(world):

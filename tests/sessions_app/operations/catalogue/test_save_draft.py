@@ -109,6 +109,6 @@ def test_a_page_of_one_set_does_not_write_another(world):
 def test_a_draft_that_somebody_saved_meanwhile_is_not_overwritten(world):
     seen = draft(world)
     newer = save_draft(source=seen.source, actor=world.admin, now=world.now, based_on=seen.pk)
-    with pytest.raises(DraftReplaced, match="Somebody has saved or published another draft"):
+    with pytest.raises(DraftReplaced, match="Someone saved or published another draft"):
         save_draft(source=seen.source, actor=world.admin, now=world.now, based_on=seen.pk)
     assert CommandSetVersion.objects.get(published_at__isnull=True) == newer

@@ -33,7 +33,7 @@ def test_a_passkey_is_added_with_its_name_recorded_and_told_with_the_first_recov
     made, codes = add(world, Device(), name=" Laptop ")
     assert (made.type, made.data["name"], len(codes)) == ("webauthn", "Laptop", 10)
     assert last("identity.factor_added", "alice").data == {"factor": "webauthn", "name": "Laptop"}
-    assert Notice.objects.get().subject == "The passkey “Laptop” was added to your sign-in"
+    assert Notice.objects.get().subject == "The passkey “Laptop” was added to your account"
     world.alice.refresh_from_db()
     assert world.alice.get_session_auth_hash() != before
     assert add(world, Device(), name="Key ring")[1] == []

@@ -26,14 +26,14 @@ def test_an_app_that_shows_its_code_is_added_recorded_and_told_with_the_first_re
     entry = last("identity.factor_added", "alice")
     assert (entry.actor, entry.data) == ("alice", {"factor": "totp"})
     notice = Notice.objects.get(identity=world.alice, event="identity.factor_added")
-    assert (notice.subject, notice.path) == ("An authenticator app was added to your sign-in", "/account/")
+    assert (notice.subject, notice.path) == ("An authenticator app was added to your account", "/account/")
     world.alice.refresh_from_db()
     assert world.alice.get_session_auth_hash() != before
     assert intact()
 
 
 def test_a_wrong_code_adds_nothing(world):
-    with pytest.raises(WrongCode, match="not the code that the app shows"):
+    with pytest.raises(WrongCode, match="code is not correct"):
         add(world, code=wrong_code(SECRET, world.now))
     assert not Authenticator.objects.exists()
     assert "identity.factor_added" not in events()

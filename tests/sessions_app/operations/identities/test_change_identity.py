@@ -145,7 +145,7 @@ def test_an_approval_that_was_given_by_who_is_one_person_now_counts_no_more(worl
 def test_a_machine_has_a_name_alone_and_its_owner_is_told(world):
     change(world, world.robot, name="Night robot")
     assert Notice.objects.get(identity=world.alice).subject == "Admin changed the name of robot"
-    with pytest.raises(InvalidInput, match="through its owner"):
+    with pytest.raises(InvalidInput, match="their owner is notified"):
         change(world, world.robot, email="robot@example.com")
 
 

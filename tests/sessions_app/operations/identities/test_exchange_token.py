@@ -52,7 +52,7 @@ def refusal(world, token, **more) -> list[str]:
     AuditAttempt.objects.all().delete()
     with pytest.raises(TokenNotAccepted) as told:
         exchange(world, token, **more)
-    assert str(told.value).startswith("The token is not accepted.")
+    assert str(told.value).startswith("The token was not accepted.")
     assert APIToken.objects.count() == tokens
     entry = acts.last("identity.token_refused")
     assert entry.data["from"] == "192.0.2.9"

@@ -90,7 +90,7 @@ def test_a_recovery_code_counts_once_is_recorded_and_told(world):
 def test_a_wrong_code_is_recorded_as_a_failed_sign_in_and_never_with_the_code(world):
     give_app(world.alice, world.now)
     code = wrong_code(SECRET, world.now)
-    with pytest.raises(WrongCode, match="wrong, or was used before"):
+    with pytest.raises(WrongCode, match="wrong or was already used"):
         prove(world, code)
     entry = last("identity.sign_in_failed", "alice")
     assert entry.data == {"name": "alice", "from": "192.0.2.7", "reason": "the code is wrong"}

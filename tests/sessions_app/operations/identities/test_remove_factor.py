@@ -25,7 +25,7 @@ def test_with_the_last_factor_the_recovery_codes_go_too(world):
     entry = last("identity.factor_removed", "alice")
     assert (entry.actor, entry.data) == ("alice", {"factor": "totp"})
     notice = Notice.objects.get(event="identity.factor_removed")
-    assert notice.subject == "The authenticator app was removed from your sign-in"
+    assert notice.subject == "The authenticator app was removed from your account"
     world.alice.refresh_from_db()
     assert world.alice.get_session_auth_hash() != before
     assert intact()

@@ -43,6 +43,6 @@ def test_what_fails_is_recorded_with_where_it_came_from(come_back):
     assert last("identity.sign_in_failed", "zoe@example.com").data["from"] == "192.0.2.1"
     with pytest.raises(NotSignedIn):
         come_back(nonce="another")
-    assert last("identity.sign_in_failed").data["reason"] == "the token is of another sign-in"
+    assert last("identity.sign_in_failed").data["reason"] == "nonce mismatch"
     with pytest.raises(NotSignedIn, match="it says access_denied"):
         come_back(error="access_denied")

@@ -34,7 +34,7 @@ def test_a_holder_is_told_when_and_why_access_ended(world):
     assert told("grant.ended") == []
     undo(grant, now=after(world, seconds=1))
     assert told("grant.ended") == [
-        ("alice", "Reason: Revoked by Bob\nNote: Wrong hosts\nThe page is its receipt.")
+        ("alice", "Reason: Revoked by Bob\nNote: Wrong hosts\nThe page has the receipt.")
     ]
 
 

@@ -22,7 +22,7 @@ def test_broken_glass_is_called_that(world):
     request = world.request(kind="break_glass", reason="Down")
     grant = Grant.objects.get(request=request)
     assert told("breakglass.started") == [
-        (name, "Alice broke the glass on web", f"/grants/{grant.ref}/") for name in ("bob", "dora")
+        (name, "Alice used break-glass access on web", f"/grants/{grant.ref}/") for name in ("bob", "dora")
     ]
 
 

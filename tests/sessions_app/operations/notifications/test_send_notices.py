@@ -130,7 +130,7 @@ def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
         assert (notice.mailed_at, notice.next_attempt_at, notice.given_up_at) == (None, None, world.now)
         assert notice.last_error
         told = Notice.objects.get(identity=world.admin, event="identity.mail_failed")
-        assert (told.subject, told.path) == ("Mail to Bob can't be delivered", "/people/bob/")
+        assert (told.subject, told.path) == ("Mail to Bob could not be delivered", "/people/bob/")
         assert notice.last_error in told.body
         assert events("bob")[-1] == "identity.mail_failed"
         assert not any("x@example.com" in each or "bob@" in each for each in server.took)

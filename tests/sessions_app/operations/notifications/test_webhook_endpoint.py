@@ -55,7 +55,7 @@ def test_a_new_endpoint_gets_a_secret_of_its_own(db, given):
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("secret", "whsec_"), ({"env": "PATH"}, "only `manage.py apply` reads"), (7, "needs the secret itself")],
+    [("secret", "whsec_"), ({"env": "PATH"}, "only `manage.py apply` can read"), (7, "must be the secret")],
 )
 def test_what_is_no_secret_is_refused_with_what_to_do(chat, given, says):
     with pytest.raises(DocumentError, match=says):
@@ -132,7 +132,7 @@ def test_it_is_locked_for_who_looks_after_it_and_to_all_others_it_is_not_there(l
         free = "SELECT FROM sessions_app_webhookendpoint FOR NO KEY UPDATE SKIP LOCKED"
         assert owner_connection.execute(free).fetchall() == []
         for other in (live_world.charlie, live_world.robot):
-            with pytest.raises(NotFound, match="no such webhook"):
+            with pytest.raises(NotFound, match="Webhook not found"):
                 lock_endpoint(pk, other)
     WebhookEndpoint.objects.update(removed_at=live_world.now)
     with transaction.atomic(), pytest.raises(NotFound):

@@ -136,7 +136,7 @@ def test_a_second_account_with_the_same_address_is_the_same_person(world):
 
 def test_an_owner_does_not_approve_what_the_machine_asks(world):
     as_approvers(world, "alice", "bob")
-    with pytest.raises(MayNotDecide, match="own the machine"):
+    with pytest.raises(MayNotDecide, match="own the requesting machine"):
         world.decide(world.request(world.robot), world.alice)
 
 
@@ -254,7 +254,7 @@ def test_a_new_version_of_the_command_set_does_not_slip_into_an_old_request(worl
 def test_the_policy_is_asked_again_when_the_request_is_approved(world):
     request = world.request()
     change(world, policy(world, max_duration="30m"))
-    with pytest.raises(RequestRefused, match="over the limit of 30 min"):
+    with pytest.raises(RequestRefused, match="exceeds the limit of 30 min"):
         world.decide(request)
     assert state(request) == RequestState.PENDING
 

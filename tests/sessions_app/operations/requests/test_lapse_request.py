@@ -49,7 +49,7 @@ def test_it_lapses_at_that_time_and_the_record_says_with_what(world, asked):
 def test_who_asked_is_told_to_ask_again_and_who_decides_that_nothing_is_left(world, asked):
     lapse(world, asked)
     request, _ = asked
-    # A machine is told through its owner.
+    # Machines have no email address; their owner is notified.
     assert {name: one.path for name, one in told().items()} == {
         "alice": f"/requests/{request.ref}/",
         "bob": f"/approvals/{request.ref}/",

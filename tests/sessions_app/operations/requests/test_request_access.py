@@ -42,7 +42,7 @@ def test_the_record_has_the_exact_request_and_its_digest(world):
 def test_a_request_over_the_limit_is_refused_with_the_reason_and_the_fix(world):
     with pytest.raises(RequestRefused) as refusal:
         world.request(duration=5 * 3600)
-    assert "over the limit of 4 h" in refusal.value.message
+    assert "exceeds the limit of 4 h" in refusal.value.message
     assert refusal.value.hint == "Make it 4 h."
     assert not Grant.objects.exists()
 
@@ -83,13 +83,13 @@ def test_broken_glass_starts_at_once_and_all_approvers_are_told(world):
 
 
 def test_broken_glass_needs_the_right_and_a_reason_and_is_short(world):
-    with pytest.raises(RequestRefused, match="not in a group that may break glass"):
+    with pytest.raises(RequestRefused, match="not in a group with break-glass access"):
         world.request(world.robot, kind="break_glass")
-    with pytest.raises(RequestRefused, match="needs a reason"):
+    with pytest.raises(RequestRefused, match="requires a reason"):
         world.request(kind="break_glass", reason="\t ")
-    with pytest.raises(RequestRefused, match="over the limit of 1 h"):
+    with pytest.raises(RequestRefused, match="exceeds the limit of 1 h"):
         world.request(kind="break_glass", duration=3601)
-    with pytest.raises(RequestRefused, match="starts at once"):
+    with pytest.raises(RequestRefused, match="starts immediately"):
         world.request(kind="break_glass", starts_at=after(world, hours=1))
     assert not Grant.objects.exists()
 
@@ -101,11 +101,11 @@ def test_an_overdue_review_blocks_the_next_broken_glass(world):
     from sessions_app.models import Sweeper
 
     Sweeper.objects.update(seen_at=late)
-    with pytest.raises(RequestRefused, match="the review is overdue"):
+    with pytest.raises(RequestRefused, match="started without approval, is overdue"):
         world.request(kind="break_glass", now=late)
     # Nor by a machine that the same person owns.
     change(world, {"groups/on-call.yaml": "name: on-call\nmembers: [alice, robot]\n"})
-    with pytest.raises(RequestRefused, match="the review is overdue"):
+    with pytest.raises(RequestRefused, match="started without approval, is overdue"):
         world.request(world.robot, kind="break_glass", now=late)
 
 
@@ -237,9 +237,9 @@ def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(wor
         world.request(kind="incident")
     with pytest.raises(RequestRefused, match="INC-9 is not an open incident"):
         world.request(kind="incident", workflow="INC-9")
-    with pytest.raises(RequestRefused, match="over the limit of 2 h"):
+    with pytest.raises(RequestRefused, match="exceeds the limit of 2 h"):
         world.request(kind="incident", workflow=incident.ref, duration=7201)
-    with pytest.raises(RequestRefused, match="starts at once"):
+    with pytest.raises(RequestRefused, match="starts immediately"):
         world.request(kind="incident", workflow=incident.ref, starts_at=after(world, hours=1))
     with pytest.raises(RequestRefused, match="INC-9 is not open"):
         world.request(workflow="INC-9")
@@ -313,9 +313,9 @@ def test_a_change_bounds_its_access_on_both_sides(world):
     planned = world.workflow("change", starts_at=after(world, hours=1), ends_at=after(world, hours=2))
     with pytest.raises(RequestRefused, match="begins"):
         world.request(workflow=planned.ref, starts_at=after(world, minutes=30), duration=600)
-    with pytest.raises(RequestRefused, match="would outlast"):
+    with pytest.raises(RequestRefused, match="would end after"):
         world.request(workflow=planned.ref, duration=3601)
-    with pytest.raises(RequestRefused, match="is over"):
+    with pytest.raises(RequestRefused, match="has passed"):
         world.request(workflow=planned.ref, starts_at=after(world, hours=2))
     world.decide(world.request(workflow=planned.ref, duration=3600))
     grant = Grant.objects.get()

@@ -276,7 +276,7 @@ def test_a_request_waits_no_longer_than_its_change(world):
     sweep(now=lambda: late, name="test")
     request.refresh_from_db()
     assert (request.state, request.decided_at) == ("lapsed", late)
-    over = f"{request.ref} has lapsed: the planned time of {planned.ref} is over"
+    over = f"{request.ref} has lapsed: the planned time of {planned.ref} has passed"
     told = Notice.objects.filter(subject=over).values_list("identity__username", flat=True)
     assert set(told) == {"alice", "bob", "dora"}
 
@@ -288,7 +288,7 @@ def test_a_request_for_work_whose_planned_time_is_shorter_by_now_lapses_with_it(
     assert end_baseless(now=after(world, minutes=29)) == 0
     request.refresh_from_db()
     assert request.state == "pending"
-    with pytest.raises(AlreadyDecided, match=f"the planned time of {planned.ref} is over"):
+    with pytest.raises(AlreadyDecided, match=f"the planned time of {planned.ref} has passed"):
         world.decide(request, now=after(world, minutes=31))
     end_baseless(now=after(world, minutes=31))
     request.refresh_from_db()

@@ -65,7 +65,7 @@ def test_a_target_that_nobody_answers_for_is_not_reachable(world):
 
 def test_without_an_authority_that_is_the_step_that_fails(world):
     check = carry_out(ask(world), world.now)
-    assert [(step["name"], step["ok"]) for step in check.steps] == [("set up in Stint", False)]
+    assert [(step["name"], step["ok"]) for step in check.steps] == [("configured in Stint", False)]
 
 
 def test_a_target_that_was_removed_meanwhile_is_not_connected_to(world):

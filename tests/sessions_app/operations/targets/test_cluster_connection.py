@@ -85,10 +85,10 @@ def test_a_secret_may_stand_in_the_environment_or_a_file_of_the_server(world, tm
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
-        ("{password: {env: NO_SUCH}}", "the environment has no NO_SUCH"),
+        ("{password: {env: NO_SUCH}}", "the environment variable NO_SUCH"),
         ("{password: {file: /no/such}}", "/no/such can't be read"),
-        ("{password: {vault: x}}", "needs the secret itself"),
-        ("{password: 7}", "needs the secret itself"),
+        ("{password: {vault: x}}", "must be the secret"),
+        ("{password: 7}", "must be the secret"),
         (f"{{password: {STORED}}}", "no secret is stored"),
         ("{}", "missing"),
         ("{password: x, retries: 0}", "must be at least 1"),
@@ -127,7 +127,7 @@ def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(world, changed
     more, address = ("", "192.0.2.66") if changed == "address" else (", user: mallory", "127.0.0.1")
     with pytest.raises(InvalidInput) as caught:
         save(world, cluster_file(f"{{password: {STORED}{more}}}", address))
-    assert "give it again" in str(caught.value.fields)
+    assert "enter it again" in str(caught.value.fields)
 
 
 def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
@@ -172,7 +172,7 @@ def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, s
 def test_a_kind_that_nothing_serves_is_refused_with_those_that_there_are(world):
     with pytest.raises(InvalidInput) as caught:
         apply(world, cluster_file("{}").replace("kind: ssh", "kind: telnet"))
-    assert "nothing serves telnet: choose one of" in str(caught.value.fields)
+    assert "unknown kind telnet: choose one of" in str(caught.value.fields)
 
 
 def test_what_means_nothing_for_a_kind_is_refused(world):
@@ -182,4 +182,4 @@ def test_what_means_nothing_for_a_kind_is_refused(world):
             files={"clusters/db.yaml": text + "targets: [{name: db-1, address: db.example, account: root}]\n"},
             actor=SETUP, now=world.now,
         )  # fmt: skip
-    assert "means nothing for a cluster of kind postgres" in str(caught.value.fields)
+    assert "is not used by clusters of kind postgres" in str(caught.value.fields)

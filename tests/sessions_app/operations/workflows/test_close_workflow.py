@@ -149,7 +149,7 @@ def test_the_holder_is_told_unless_he_closed_it_himself(world):
 def test_who_may_not_see_it_learns_nothing(world):
     incident = world.incident()
     for pk in (incident.pk, 10**6):
-        with pytest.raises(NotFound, match="There is no such work"):
+        with pytest.raises(NotFound, match="Workflow not found"):
             close_workflow(workflow_id=pk, actor=world.charlie, now=world.now)
     with pytest.raises(InvalidInput):
         close(world, incident, note="a\x00b")

@@ -51,7 +51,7 @@ def test_what_it_says_is_over_is_closed_with_its_access(world, pager):
     grant.refresh_from_db()
     other.refresh_from_db()
     assert (grant.state, grant.end_reason, other.state) == ("revoking", "workflow_closed", "active")
-    assert last("workflow.closed", first.ref).data["note"] == "pager says that it is over."
+    assert last("workflow.closed", first.ref).data["note"] == "pager reports it as closed."
 
 
 def test_what_it_says_is_open_is_asked_about_and_nothing_else(

@@ -89,7 +89,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
     assert source.last_error == ""
     asked = len(pager.asked)
     failed = Workflow.objects.get(outside_id="Q0")
-    with pytest.raises(WorkflowUnreadable, match="did not say how pager:Q0 stands just now"):
+    with pytest.raises(WorkflowUnreadable, match="did not report the status of pager:Q0"):
         read_workflow(ref="pager:Q0", now=failed.asked_at + RESPITE - dt.timedelta(seconds=1))
     assert len(pager.asked) == asked
     pager.in_trouble = set()
@@ -110,7 +110,7 @@ def test_a_source_that_fails_for_one_after_the_other_is_left_alone(world, pager)
 def test_what_nobody_knows_and_the_source_fails_for_leaves_the_source_in_peace(world, pager, grant):
     pager.in_trouble = {"strange"}
     for _ in range(2):
-        with pytest.raises(WorkflowUnreadable, match="does not say how strange stands"):
+        with pytest.raises(WorkflowUnreadable, match="does not report the status of strange"):
             read_workflow(ref="pager:strange", now=world.now)
     assert read_workflow(ref=REF, now=world.now).read_at == world.now
 

@@ -30,7 +30,7 @@ def test_who_may_see_a_cluster_of_its_work_has_the_source_asked(world, pager):
 
 
 def test_who_may_see_none_lets_nothing_be_asked_until_it_is_their_work(world, pager):
-    with pytest.raises(UnknownWorkflow, match="like desk:TKT-9"):
+    with pytest.raises(UnknownWorkflow, match="such as desk:TKT-9"):
         read(world, who=world.charlie)
     assert pager.asked == []
     read(world).members.add(world.charlie)

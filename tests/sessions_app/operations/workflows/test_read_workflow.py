@@ -95,7 +95,7 @@ def test_work_whose_planned_time_is_no_time_waits_its_turn_as_what_is_unread_doe
         read_workflow(ref=REF, now=later)
     workflow.refresh_from_db()
     assert (workflow.asked_at, workflow.read_at) == (later, world.now)
-    assert "before it begins" in workflow.read_error
+    assert "before its start" in workflow.read_error
 
 
 def test_a_source_that_is_down_starts_nothing_and_is_left_alone_for_a_moment(world, pager):

@@ -101,7 +101,10 @@ def test_refusals_are_all_counted_and_recorded_once_a_minute(world, pager):
     for _ in range(5):
         refused(world)
     assert counts() == [1]
-    assert last("source.refused", "pager").data["reason"] == "The signature is not one of this source's."
+    assert (
+        last("source.refused", "pager").data["reason"]
+        == "The signature does not match any secret of this source."
+    )
     assert last("source.refused", "pager").actor == "system:hooks"
     refused(world, now=world.now + RECORDED_EVERY)
     assert counts() == [1, 5]
@@ -122,7 +125,7 @@ def test_one_that_is_too_large_is_refused_whatever_proves_it(world, pager, body)
     known(world)
     with pytest.raises(DeliveryTooLarge, match="at most 1024 KiB"):
         receive(world, body)
-    assert last("source.refused", "pager").data == {"reason": "It is too large.", "count": 1}
+    assert last("source.refused", "pager").data == {"reason": "The delivery is too large.", "count": 1}
 
 
 @pytest.mark.parametrize("body", [b"", b"payload=%7B%7D", b"[" * 100_000], ids=["empty", "form", "deep"])
@@ -130,7 +133,9 @@ def test_one_that_is_proven_and_no_json_is_refused(world, pager, body):
     known(world)
     with pytest.raises(InvalidInput, match="send application/json"):
         receive(world, body)
-    assert last("source.refused", "pager").data["reason"] == "It is proven, and no JSON."
+    assert (
+        last("source.refused", "pager").data["reason"] == "The delivery is signed, but it is not valid JSON."
+    )
     assert not InboundDelivery.objects.exists()
 
 
@@ -148,7 +153,7 @@ def test_a_source_that_nothing_reads_any_more_takes_nothing(world):
     with speaking_for():
         change(world, {"workflow-sources/pager.yaml": SOURCE})
     assert registry.find("fake") is None
-    with pytest.raises(SourceUnreadable, match="Install its adapter again"):
+    with pytest.raises(SourceUnreadable, match="Install the adapter"):
         receive(world)
 
 

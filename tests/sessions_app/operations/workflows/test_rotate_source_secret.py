@@ -68,7 +68,7 @@ def test_it_is_recorded_without_any_secret_and_kept_sealed(world, desk):
 
 def test_administrators_alone_may_and_to_all_others_it_is_not_there(world, desk):
     for other in (world.alice, world.bob, world.robot):
-        with pytest.raises(NotFound, match="no such source"):
+        with pytest.raises(NotFound, match="Workflow source not found"):
             rotate(world, other)
     WorkflowSource.objects.update(removed_at=world.now)
     with pytest.raises(NotFound):

@@ -102,7 +102,7 @@ def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_ad
 def test_who_administers_a_cluster_is_shown_that_they_do_not_aim_it(world, browser, as_admin):
     assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
     page = read(browser("dora"), "/clusters/web/edit/")
-    assert "Only administrators of Stint change where targets are" in page
+    assert "Only Stint administrators change where targets are" in page
     assert 'name="t0.address" readonly' in page
     assert 'value="add"' not in page
     assert "readonly value" not in read(as_admin, "/clusters/web/edit/")

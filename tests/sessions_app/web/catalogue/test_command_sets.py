@@ -46,7 +46,7 @@ def test_of_two_who_write_a_draft_at_once_the_second_is_told_and_loses_nothing(w
     answer = as_admin.post(EDIT, {"act": "save", "source": mine, "based_on": seen})
     page = answer.content.decode()
     assert answer.status_code == 409
-    assert "Somebody has saved or published another draft of restart-web since you opened it" in page
+    assert "Someone saved or published another draft of restart-web since you opened it" in page
     assert "Reload one" in page
     assert f'name="based_on" value="{seen}"' in page
     assert "curl" in CommandSetVersion.objects.get(published_at__isnull=True).source
@@ -85,7 +85,7 @@ def test_a_draft_is_saved_then_published_with_reasons_for_its_warnings(world, as
     key = f"{finding['code']} {finding['where']}"
     refused = as_admin.post("/command-sets/restart-web/publish/", {"version": version.pk})
     assert refused.status_code == 422
-    assert "is not fit to be published" in refused.content.decode()
+    assert "can't be published" in refused.content.decode()
     form = {"version": version.pk, f"accept.{key}": "Only an inner address"}
     assert (
         as_admin.post("/command-sets/restart-web/publish/", form)["Location"] == "/command-sets/restart-web/"

@@ -87,7 +87,7 @@ def test_a_wrong_code_is_refused_beside_the_same_key(client):
     page = client.get(APP).content.decode()
     wrong = client.post(APP, {"ticket": ticket_on(page), "code": wrong_code(secret_on(page), clock.now())})
     assert wrong.status_code == 400
-    assert "not the code that the app shows" in wrong.content.decode()
+    assert "code is not correct" in wrong.content.decode()
     assert secret_on(wrong.content.decode()) == secret_on(page)
 
 
@@ -238,7 +238,7 @@ def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(requ
         page = client.get(path).content.decode()
         assert "Approvals" not in page, path
         assert 'id="pulse"' not in page, path
-    assert "A second factor is required here" in client.get("/account/factors/").content.decode()
+    assert "Two-factor authentication is required" in client.get("/account/factors/").content.decode()
     assert len(codes_on(set_up(client).content.decode())) == 10
     assert client.get("/").status_code == 200
     assert client.get("/api/v1/me").status_code == 200

@@ -128,7 +128,7 @@ def test_one_is_added_with_a_name_and_removed(client, world):
 def test_what_is_wrong_is_said_beside_the_form(client, world):
     sign_in(client)
     for form, said in (
-        ({"name": ""}, "A name is missing"),
+        ({"name": ""}, "A name is required"),
         ({"name": "x", "passkey": "{"}, "was not accepted"),
     ):
         answer = client.post(ADD, form)

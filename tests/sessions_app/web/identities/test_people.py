@@ -328,7 +328,7 @@ def test_what_is_wrong_with_an_address_is_said_in_its_own_form(world, browser):
     answer = browser("admin").post("/people/alice/change/", {"name": "Typed <b>", "email": "nothing"})
     page = answer.content.decode()
     assert answer.status_code == 400
-    assert page.count("That is not a mail address.") == 1
+    assert page.count("This is not an email address.") == 1
     assert 'value="Typed &lt;b&gt;"' in page
 
 

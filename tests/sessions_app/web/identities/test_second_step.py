@@ -82,7 +82,7 @@ def test_a_code_that_was_used_is_refused(client):
     sign_in(other)
     answer = second_step(other, code)
     assert answer.status_code == 400
-    assert "was used before" in answer.content.decode()
+    assert "was already used" in answer.content.decode()
     assert other.get("/").status_code == 302
 
 

@@ -319,11 +319,11 @@ def test_the_badge_says_since_when_checkpoints_can_not_be_kept(world, as_bob, se
     with pytest.raises(OSError, match="exists"):
         checkpoint()
     page = as_bob.get("/record/").content.decode()
-    assert "Checkpoints have not been kept outside the database since" in page
+    assert "Checkpoints have not been written outside the database since" in page
     assert "tried again each minute" in page
     (tmp_path / "state").unlink()
     checkpoint()
-    assert "have not been kept" not in as_bob.get("/record/").content.decode()
+    assert "have not been written" not in as_bob.get("/record/").content.decode()
 
 
 def test_a_checkpoint_of_a_longer_record_outside_shows_the_record_as_broken(

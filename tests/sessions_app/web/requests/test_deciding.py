@@ -212,7 +212,7 @@ def test_what_is_decided_says_by_whom(world, asked, as_bob, browser):
 def test_the_asker_reads_that_they_may_not_decide_and_why(asked, as_alice):
     page = as_alice.get(f"/approvals/{asked.ref}/").content.decode()
     assert "You cannot decide this one." in page
-    assert "You asked for this yourself." in page
+    assert "You can't decide your own request." in page
     assert 'name="verdict"' not in page
     assert verdict(as_alice, asked).status_code == 403
     assert not Approval.objects.exists()

@@ -67,7 +67,7 @@ def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
         ({"p.unit": ""}, "p-unit", "unit is missing: it needs one of nginx, haproxy."),
         ({"p.unit": "sshd"}, "p-unit", "unit: `sshd` is not one of nginx, haproxy."),
         ({"target": []}, "target", "No target is chosen. Choose at least one target of web."),
-        ({"reason": ""}, "reason", "A reason is missing. Write in a sentence what you are going to do."),
+        ({"reason": ""}, "reason", "A reason is required. Write in a sentence what you are going to do."),
         ({"other_duration": "90"}, "other_duration", "Say for how long. 90 of what? Write 90m for minutes or 90h for hours."),
         ({"other_duration": "soon"}, "other_duration", "Say for how long. 'soon' is not a duration; write it like 30m, 4h or 1h 30m."),
         ({"day": "2026-12-24"}, "hour", "Add the time."),

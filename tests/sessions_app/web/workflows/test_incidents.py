@@ -35,8 +35,8 @@ def test_one_is_opened_with_a_title_a_severity_and_clusters(world, as_bob):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"title": " "}, "Say in a few words what is wrong"), ({"severity": "P7"}, "There is no such severity"),
-     ({"cluster": []}, "Say which clusters it touches"), ({"cluster": ["db"]}, "There is no cluster db")],
+    [({"title": " "}, "Describe the problem in a few words"), ({"severity": "P7"}, "Unknown severity"),
+     ({"cluster": []}, "Select the affected clusters"), ({"cluster": ["db"]}, "Unknown cluster db")],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_beside_the_form_and_nothing_typed_is_lost(as_bob, changes, said):
     answer = as_bob.post("/incidents/", {**FORM, **changes})

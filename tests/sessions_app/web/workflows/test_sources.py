@@ -40,7 +40,7 @@ def test_a_stored_secret_is_not_sent_to_another_address(as_admin, desk):
     source += 'parameters: {url: "https://elsewhere.example/{id}", token: (stored)}\n'
     answer = as_admin.post("/sources/desk/edit/", {"source": source, "act": "save"})
     assert answer.status_code == 400
-    assert "give it again" in answer.content.decode()
+    assert "enter it again" in answer.content.decode()
 
 
 def test_a_file_of_the_server_is_not_read_for_a_page(as_admin, world):

@@ -54,9 +54,9 @@ def test_a_change_has_its_planned_time(as_bob, world):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": "change"}, "Say when the change begins and ends"),
-        ({"kind": "pipeline"}, "no such kind of work to open"),
-        ({"kind": "ticket", "severity": "P1"}, "no such severity"),
+        ({"kind": "change"}, "Enter when the change starts and ends"),
+        ({"kind": "pipeline"}, "Unknown kind of workflow"),
+        ({"kind": "ticket", "severity": "P1"}, "Unknown severity"),
         ({"assignee": "nobody"}, "nobody called nobody"),
         (
             {
@@ -66,9 +66,9 @@ def test_a_change_has_its_planned_time(as_bob, world):
                 "to_day": "2030-01-02",
                 "to_hour": "01:00",
             },
-            "Only a change has a planned time",
+            "Only changes have a planned time",
         ),
-        ({"kind": "incident", "severity": "P1"}, "given to nobody"),
+        ({"kind": "incident", "severity": "P1"}, "Incidents have no assignee"),
     ],
 )
 def test_what_does_not_fit_is_said_and_nothing_typed_is_lost(as_bob, changes, said):
@@ -97,11 +97,11 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
     form = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Refund",
             "p.unit": "nginx", "incident": ticket.ref}  # fmt: skip
     preview = as_alice.post("/requests/preview/", form).content.decode()
-    assert f"{ticket.ref} is open. The access ends when it is closed." in preview
+    assert f"{ticket.ref} is open. Access ends when it is closed." in preview
     as_alice.post("/requests/new/", {**form, "send": "1"})
     assert AccessRequest.objects.get().workflow == ticket
     without = as_alice.post("/requests/new/", {**form, "send": "1", "incident": ""})
-    assert "gives access for work alone" in without.content.decode()
+    assert "requires a workflow" in without.content.decode()
 
 
 @pytest.mark.parametrize("kind", ["ticket", "change", "task", "incident"])
@@ -322,7 +322,7 @@ def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_c
     Workflow.objects.filter(pk=change.pk).update(starts_at=now - dt.timedelta(hours=2), ends_at=now)
     for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
         page = words(client.get(path))
-        assert f"because the planned time of {change.ref} is over" in page
+        assert f"because the planned time of {change.ref} has passed" in page
         assert "if nobody decides" not in page
     assert 'value="approve"' not in text(as_bob, f"/approvals/{request.ref}/")
 
