@@ -46,7 +46,7 @@ def client_of(client_id: str) -> Client:
     """Return the program with that id. Raises UnknownClient."""
     found = CLIENTS.get(client_id)
     if found is None:
-        raise UnknownClient("Unknown client.", hint=f"There are: {', '.join(CLIENTS)}.")
+        raise UnknownClient("Unknown client.", hint=f"Known clients: {', '.join(CLIENTS)}.")
     return found
 
 

@@ -14,7 +14,7 @@ class Event(StrEnum):
     REQUEST_APPROVED = "request.approved"
     # One approver's no, which closes the request.
     REQUEST_DENIED = "request.denied"
-    # The requester took the request back before it was decided.
+    # The requester withdrew the request before it was decided.
     REQUEST_WITHDRAWN = "request.withdrawn"
     # Nobody decided within the policy's decision time, or the window passed.
     REQUEST_LAPSED = "request.lapsed"
@@ -41,13 +41,13 @@ class Event(StrEnum):
     GRANT_ENDED = "grant.ended"
     # A new decision moved the deadline of a live grant.
     GRANT_EXTENDED = "grant.extended"
-    # Too much else was tried: nothing runs until an approver says so.
+    # A grant was held after too many refused commands.
     GRANT_HELD = "grant.held"
     # An approver lets a held grant go on.
     GRANT_RELEASED = "grant.released"
     # Its holder handed on a part of it; the data says to whom, and the chain of grants from the first one.
     GRANT_DELEGATED = "grant.delegated"
-    # A target did not confirm the end; it is tried again, for ever.
+    # A target did not confirm the revocation; Stint retries, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
 
     # A holder proved who they are and a gateway let them in under a grant.
@@ -111,7 +111,7 @@ class Event(StrEnum):
     # A review is due for so long that the next people, whom the data names, were told.
     BREAKGLASS_ESCALATED = "breakglass.escalated"
 
-    # A piece of work was opened that access can be bound to.
+    # A workflow was opened that access can be bound to.
     WORKFLOW_OPENED = "workflow.opened"
     # It was closed; every grant bound to it ends, and the data says how many.
     WORKFLOW_CLOSED = "workflow.closed"
@@ -135,7 +135,7 @@ class Event(StrEnum):
     IDENTITY_CREATED = "identity.created"
     # An identity's name, mail address, kind, owner, groups or rights were changed; the data has what was before and is now.
     IDENTITY_CHANGED = "identity.changed"
-    # An identity may no longer do anything; its grants end.
+    # An identity was disabled; its grants end.
     IDENTITY_DISABLED = "identity.disabled"
     # A disabled identity may act again; ended grants stay ended.
     IDENTITY_ENABLED = "identity.enabled"

@@ -35,9 +35,7 @@ class TokenAuthentication(BaseAuthentication):
         now = clock.now()
         token = valid_token(text, now) or (outlived_token(text, grant, now) if grant else None)
         if token is None:
-            raise AuthenticationFailed(
-                "The token is not valid (any more). Make a new one on your account page."
-            )
+            raise AuthenticationFailed("The token is not valid. Create a new one on your account page.")
         noted_long_ago = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
         APIToken.objects.filter(noted_long_ago, pk=token.pk).update(last_used_at=now)
         return token

@@ -327,7 +327,7 @@ class NewIdentity(Body):
     def validate_time_zone(self, value: str) -> str:
         """Pages that are shown in a zone that is not known can't be shown at all."""
         if value not in zoneinfo.available_timezones():
-            raise serializers.ValidationError("There is no such time zone. Write it like Europe/Berlin.")
+            raise serializers.ValidationError("Unknown time zone. Use one like Europe/Berlin.")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -335,7 +335,7 @@ class NewIdentity(Body):
         machine = attrs["kind"] != Kind.PERSON
         if machine and (attrs["password"] is not None or attrs["administrator"]):
             raise serializers.ValidationError(
-                {"kind": ["A machine has no password and is no administrator."]}
+                {"kind": ["Machines can't have a password or be administrators."]}
             )
         if attrs["password"] is not None:
             try:

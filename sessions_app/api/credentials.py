@@ -57,7 +57,7 @@ class Credentials(Endpoint):
         sent = self.body(NewToken)
         if self.token and not set(sent["scopes"]) <= set(self.token.scopes):
             raise MoreThanItself(
-                "A token can't make one that may do more than itself.",
+                "A token can't create a token with more scopes than its own.",
                 hint=f"Its scopes: {', '.join(self.token.scopes)}.",
             )
         made, self.shown = create_token(

@@ -22,7 +22,7 @@ _NUMBERS = ("pk", "seq")
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators do that."""
+    """Only administrators can do this."""
 
     code = "only_administrators"
 
@@ -57,7 +57,7 @@ class Endpoint(APIView):
     def administrators_only(self) -> None:
         """Raise OnlyAdministrators for everybody else."""
         if not self.identity.is_superuser:
-            raise OnlyAdministrators("Only administrators do that.", hint="Ask one of them.")
+            raise OnlyAdministrators("Only administrators can do this.", hint="Ask an administrator.")
 
     # Before the handler
 
@@ -85,7 +85,7 @@ class Endpoint(APIView):
     def query(self, form: type[Query]) -> dict[str, Any]:
         """Return the checked query. Raises ValidationError, for repeated and unknown names as well."""
         given = self.request.query_params
-        repeated = {name: ["Give it once."] for name in given if len(given.getlist(name)) > 1}
+        repeated = {name: ["Repeat it only once."] for name in given if len(given.getlist(name)) > 1}
         if repeated:
             raise ValidationError(repeated)
         return _checked(form, given.dict())

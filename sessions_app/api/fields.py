@@ -60,7 +60,7 @@ class Text(serializers.CharField):
             self.fail("invalid")
         if _PRIVATE_KEY.search(data):
             raise serializers.ValidationError(
-                "This holds a private key. Never give it to anybody; this one should be replaced.",
+                "This contains a private key. Never share it, and replace this one.",
                 code="private_key",
             )
         return super().to_internal_value(data)
@@ -84,7 +84,7 @@ class Name(_Patterned):
     """The name of a cluster, target, command set, policy or group."""
 
     pattern = NAME
-    says = "A name has small letters, digits, - and _, at most 63."
+    says = "Use at most 63 lowercase letters, digits, - and _."
 
 
 @extend_schema_field({"type": "string", "pattern": USERNAME, "examples": ["alice"]})
@@ -92,7 +92,7 @@ class Username(_Patterned):
     """The user name of an identity, in its one spelling."""
 
     pattern = USERNAME
-    says = "A user name has small letters, digits and . _ @ + -, at most 100."
+    says = "Use at most 100 lowercase letters, digits and . _ @ + -."
 
 
 @extend_schema_field({"type": "string", "pattern": DIGEST, "description": "The digest of what was read."})
@@ -100,7 +100,7 @@ class Digest(_Patterned):
     """SHA-256 in hex."""
 
     pattern = DIGEST
-    says = "Send the `digest` of the request as you read it: 64 hex digits."
+    says = "Send the `digest` of the request you read: 64 hex digits."
 
 
 @extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]})
@@ -108,7 +108,7 @@ class WorkflowRef(_Patterned):
     """The reference of a piece of work: Stint's own, or of a source."""
 
     pattern = WORKFLOW
-    says = "Work is written like INC-101, CHG-7, TKT-3, TSK-2, or pagerduty:Q1ABC for that of a source."
+    says = "Use a workflow reference like INC-101, CHG-7, TKT-3, TSK-2 or pagerduty:Q1ABC."
 
 
 @extend_schema_field({"type": "string", "pattern": EVENT, "examples": ["grant.ended", "grant"]})
@@ -116,7 +116,7 @@ class EventName(_Patterned):
     """An event of the record, or the first part of its name for the whole family."""
 
     pattern = EVENT
-    says = "An event is written like grant.ended, a family of events like grant."
+    says = "Use an event like grant.ended, or a family of events like grant."
 
 
 class Flag(serializers.BooleanField):
@@ -151,12 +151,12 @@ class Moment(serializers.DateTimeField):
     def to_internal_value(self, value: Any) -> dt.datetime:
         if not isinstance(value, str) or not _MOMENT.fullmatch(value):
             raise serializers.ValidationError(
-                "Write a time like 2026-11-28T02:00:00Z, with its offset.", code="invalid"
+                "Use a time with its offset, like 2026-11-28T02:00:00Z.", code="invalid"
             )
         try:
             moment = dt.datetime.fromisoformat(value)
         except ValueError as error:
-            raise serializers.ValidationError(f"There is no such time: {error}.", code="invalid") from error
+            raise serializers.ValidationError(f"Invalid time: {error}.", code="invalid") from error
         if moment.year not in _YEARS:
             raise serializers.ValidationError("The year must be between 2000 and 2100.", code="invalid")
         return moment.astimezone(dt.UTC)
@@ -176,7 +176,7 @@ class Duration(serializers.Field[int, Any, int, Any]):
         except ValueError as error:
             raise serializers.ValidationError(f"{error}.", code="invalid") from error
         if seconds > LONGEST:
-            raise serializers.ValidationError("That is longer than a year.", code="invalid")
+            raise serializers.ValidationError("Must be at most one year.", code="invalid")
         return seconds
 
     def to_representation(self, value: int) -> int:
@@ -213,7 +213,7 @@ class Body(serializers.Serializer[Any]):
             if unknown:
                 known = ", ".join(self.fields) or "none"
                 raise serializers.ValidationError(
-                    {name: [f"There is no such field here. There are: {known}."] for name in unknown}
+                    {name: [f"Unknown field. Known fields: {known}."] for name in unknown}
                 )
         return super().to_internal_value(data)
 

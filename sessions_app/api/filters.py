@@ -8,7 +8,7 @@ from accounts.models import Kind
 from sessions_app.api.fields import Choice, EventName, Flag, Moment, Name, Query, Text, Username, Whole
 from sessions_app.models import GrantState, RequestKind, RequestState, RunState, WorkflowKind, WorkflowState
 
-_CURSOR = "Where to go on: take it from the `next` of the page before."
+_CURSOR = "Cursor from `next` of the previous page."
 
 
 class ByNumber(Query):
@@ -28,7 +28,7 @@ class ByName(Query):
 class OfNotices(ByNumber):
     """Which notices."""
 
-    unread = Flag(default=False, help_text="Only those that were not read.")
+    unread = Flag(default=False, help_text="Only unread ones.")
 
 
 class OfRequests(ByNumber):
@@ -38,8 +38,8 @@ class OfRequests(ByNumber):
     kind = Choice(required=False, choices=RequestKind.values)
     cluster = Name(required=False)
     requester = Username(required=False)
-    mine = Flag(default=False, help_text="Only those that you made.")
-    decidable = Flag(default=False, help_text="Only those that wait for a verdict that you may give.")
+    mine = Flag(default=False, help_text="Only your own.")
+    decidable = Flag(default=False, help_text="Only those you can decide.")
 
 
 class OfGrants(ByNumber):
@@ -48,8 +48,8 @@ class OfGrants(ByNumber):
     state = Choice(required=False, choices=GrantState.values)
     cluster = Name(required=False)
     holder = Username(required=False)
-    mine = Flag(default=False, help_text="Only those that you hold.")
-    endable = Flag(default=False, help_text="Only those that you may end and that are not over.")
+    mine = Flag(default=False, help_text="Only those you hold.")
+    endable = Flag(default=False, help_text="Only active ones that you can end.")
 
 
 class OfWorkflows(ByNumber):
@@ -78,7 +78,7 @@ class OfSearch(Query):
         default="",
         allow_blank=True,
         max_length=100,
-        help_text="Some letters of a name or ticket, or a reference like `GR-7F3K`.",
+        help_text="Part of a name or ticket, or a reference like `GR-7F3K`.",
     )
 
 
@@ -86,15 +86,15 @@ class OfDifference(Query):
     """Which two versions."""
 
     since_version = Whole(
-        required=False, min_value=0, help_text="The older one; 0: nothing. Left out: the one before."
+        required=False, min_value=0, help_text="The older version; 0: empty. Default: the previous one."
     )
-    to_version = Whole(required=False, min_value=1, help_text="The newer one. Left out: the newest.")
+    to_version = Whole(required=False, min_value=1, help_text="The newer version. Default: the latest.")
 
 
 class OfRights(Query):
     """At which moment."""
 
-    at = Moment(required=False, help_text="Now, where it is left out.")
+    at = Moment(required=False, help_text="Default: now.")
 
 
 class OfIdentities(ByName):
@@ -107,10 +107,8 @@ class OfIdentities(ByName):
 class OfRecord(ByNumber):
     """Which entries of the record."""
 
-    object = Text(
-        required=False, max_length=200, help_text="What was acted on, as people name it: `GR-7F3K`."
-    )
-    actor = Text(required=False, max_length=120, help_text="The user name, or `system:` and a part of Stint.")
+    object = Text(required=False, max_length=200, help_text="Reference of the object, such as `GR-7F3K`.")
+    actor = Text(required=False, max_length=120, help_text="Username, or `system:` and a component of Stint.")
     event = EventName(required=False)
-    since = Moment(required=False, help_text="From then on.")
-    until = Moment(required=False, help_text="Before then.")
+    since = Moment(required=False, help_text="From this time, inclusive.")
+    until = Moment(required=False, help_text="Before this time.")

@@ -65,7 +65,7 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             return handler(view, *args, **kwargs)
         if not _KEY.fullmatch(key):
             raise InvalidInput(
-                f"{HEADER} is not a key.", hint="Use 1 to 200 visible ASCII characters, such as a UUID."
+                f"{HEADER} is not valid.", hint="Use 1 to 200 visible ASCII characters, such as a UUID."
             )
         with transaction.atomic():
             _lock(view, key)
@@ -92,7 +92,7 @@ def _lock(view: Endpoint, key: str) -> None:
         (free,) = cursor.fetchone()
     if not free:
         raise StillRunning(
-            "The first request with this key is still being worked on.", hint="Wait for its answer."
+            "The first request with this key is still in progress.", hint="Wait for its response."
         )
 
 
@@ -102,8 +102,8 @@ def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
     kept = mine.filter(key=key).first()
     if kept is not None and kept.fingerprint != _fingerprint(view):
         raise KeyReused(
-            f"This {HEADER} was used for another request.",
-            hint="Use a new key for each thing that you ask for.",
+            f"This {HEADER} was already used for another request.",
+            hint="Use a new key for each request.",
         )
     return kept
 
@@ -122,8 +122,8 @@ def _again(kept: IdempotencyKey) -> Response:
     body: Any = kept.body
     if body == _SHOWN_ONCE:
         raise ShownOnce(
-            "This was done, and its secret was shown then; it is kept nowhere.",
-            hint="If you lost it, revoke it and make a new one with a new key.",
+            "This request was already processed, and its secret was shown once.",
+            hint="If you lost the secret, revoke it and create a new one with a new key.",
         )
     return Response(
         json.loads(body["text"]), status=kept.status, headers={**body["headers"], REPLAYED: "true"}

@@ -22,7 +22,7 @@ class TooLarge(exceptions.APIException):
 
     status_code = 413
     default_code = "too_large"
-    default_detail = f"The body is larger than {MAX_BYTES // 1024} KiB. Send less at a time."
+    default_detail = f"The body is larger than {MAX_BYTES // 1024} KiB. Send less."
 
 
 class NeedsLength(exceptions.APIException):
@@ -77,7 +77,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise exceptions.ParseError(f"{text} is not a number in JSON.")
+    raise exceptions.ParseError(f"{text} is not a valid JSON number.")
 
 
 def _finite(text: str) -> float:
@@ -103,6 +103,6 @@ def _check(depth: int, value: Any) -> None:
     if depth > MAX_DEPTH:
         raise exceptions.ParseError(_TOO_DEEP)
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise exceptions.ParseError("A text holds a NUL character or half of a surrogate pair. Remove it.")
+        raise exceptions.ParseError("A string contains a NUL character or a lone surrogate. Remove it.")
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
         raise exceptions.ParseError("A number does not fit in 64 bits.")

@@ -13,7 +13,7 @@ from accounts.models import APIToken, Scope
 class ScopedAccess(BasePermission):
     """Signed in, and, with a token, the scope that the view names in `scope` (GET and HEAD need `read`)."""
 
-    message = "This token's scopes do not cover that. Make one that has the scope on your account page."
+    message = "This token lacks the required scope. Create one with that scope on your account page."
     code = "scope_missing"
 
     def has_permission(self, request: Request, view: Any) -> bool:

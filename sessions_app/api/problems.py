@@ -50,7 +50,7 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("api.database_unavailable", error=type(error).__name__)
         return Unavailable(
-            "The database did not answer in time; nothing was changed.", hint="Try again in a moment."
+            "The database did not answer in time. Nothing was changed.", hint="Try again in a moment."
         )
     return error
 
@@ -64,9 +64,7 @@ def _body(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
     log.error("api.failed", exc_info=error)
-    return problem(
-        status=500, code="internal_error", title="Something went wrong in Stint; it is logged."
-    ), {}
+    return problem(status=500, code="internal_error", title="Internal error. It has been logged."), {}
 
 
 def _of_framework(error: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:
@@ -79,7 +77,7 @@ def _of_framework(error: exceptions.APIException) -> tuple[dict[str, Any], dict[
         fields: dict[str, list[str]] = {}
         for name, text in _flat(error.detail):
             fields.setdefault(name, []).append(text)
-        return problem(status=400, code="invalid", title="Some fields are not right.", fields=fields), headers
+        return problem(status=400, code="invalid", title="Some fields are not valid.", fields=fields), headers
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else error.default_code
     return problem(status=error.status_code, code=code, title=str(error.detail)), headers

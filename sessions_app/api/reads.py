@@ -194,7 +194,7 @@ def notice_of(identity: Identity, notice_id: int) -> Notice:
 def _one(found: QuerySet[Row], what: str) -> Row:
     thing = found.first()
     if thing is None:
-        raise NotFound(f"There is no such {what}.")
+        raise NotFound(f"{what.capitalize()} not found.")
     return thing
 
 

@@ -24,17 +24,17 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 _ALWAYS = ("401", "403", "429")
 _WHEN_CHANGING = ("400", "409", "411", "413", "415", "422", "503")
 _MEANINGS = {
-    "400": "Something that was sent is not right; `fields` says what",
+    "400": "Invalid request; see `fields`",
     "401": "No valid token or session",
-    "403": "You are known, but may not do this",
-    "404": "There is no such thing, or it is not for you",
-    "409": "It is not in the state (any more) that this needs",
-    "411": "The body came without its length",
+    "403": "Not permitted",
+    "404": "Not found, or not visible to you",
+    "409": "Conflict with the current state",
+    "411": "The Content-Length header is missing",
     "413": "The body is larger than 256 KiB",
     "415": "The body is not JSON",
-    "422": "Understood, and refused by a rule; or the idempotency key was used for another request",
-    "429": "Too many requests; `Retry-After` says when to go on",
-    "503": "A part that is needed does not answer; nothing was changed",
+    "422": "Refused by a rule, or the idempotency key was used for another request",
+    "429": "Too many requests; see `Retry-After`",
+    "503": "A dependency is unavailable; nothing was changed",
     "default": "Any other problem",
 }
 _generating = threading.Lock()
@@ -47,7 +47,7 @@ class RuleShape(Shape):
     rule = serializers.CharField()
     permitted = serializers.BooleanField()
     message = serializers.CharField()
-    fix = serializers.CharField(help_text="What to do about a no; may be empty.")
+    fix = serializers.CharField(help_text="What to do if the rule denies; may be empty.")
     offer = serializers.DictField(
         help_text="Values of the request that would turn the no into a yes; of `workflow`, a list to choose from. `review` "
         "is no value: it names the grants that somebody else has to review first."
@@ -60,7 +60,7 @@ class Problem(Shape):
     type = serializers.CharField()
     title = serializers.CharField(help_text="What is wrong, for people.")
     status = serializers.IntegerField()
-    code = serializers.CharField(help_text="The same, for programs.")
+    code = serializers.CharField(help_text="Stable code of the problem.")
     instance = serializers.CharField()
     detail = serializers.CharField(required=False, help_text="What to do.")
     fields = serializers.DictField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
@@ -68,7 +68,7 @@ class Problem(Shape):
         child=serializers.ListField(child=serializers.CharField()),
         help_text="What is wrong, by field.",
     )
-    rules = RuleShape(required=False, many=True, help_text="Each rule's answer, where a policy refused.")
+    rules = RuleShape(required=False, many=True, help_text="The result of each rule, if a policy refused.")
 
 
 class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no types that are read here
@@ -171,10 +171,10 @@ def described_file(media: str) -> Callable[[Handler], Handler]:
 def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
     """Return the shape of one page of things."""
     following = serializers.CharField(
-        allow_null=True, help_text="Where the next page is; null on the last one."
+        allow_null=True, help_text="URL of the next page; null on the last one."
     )
     members = {
-        "__doc__": "One page, and where the next one is.",
+        "__doc__": "One page of results.",
         "results": shape(many=True),
         "next": following,
     }

@@ -34,9 +34,11 @@ _MEMBERS = {"type", "grant", "lifetime", "jkt"}
 def exchange(request: HttpRequest, form: Form) -> HttpResponse:
     """Give a token for a token."""
     if form.get("actor_token") or form.get("actor_token_type"):
-        raise OAuthError("invalid_request", "No actor_token is taken; a grant is delegated by its holder.")
+        raise OAuthError(
+            "invalid_request", "actor_token is not supported; grants are delegated by their holder."
+        )
     if form.get("requested_token_type") not in ("", ACCESS_TOKEN):
-        raise OAuthError("invalid_request", f"There is {ACCESS_TOKEN} alone.")
+        raise OAuthError("invalid_request", f"Only {ACCESS_TOKEN} is supported.")
     for resource in form.resources:
         _check_resource(resource)
     kind = form.need("subject_token_type")
@@ -53,22 +55,20 @@ def _check_resource(resource: str) -> None:
     """RFC 8707: a token is for here or for nowhere. MCP servers of here may have a port of their own (RFC 9728)."""
     here = (settings.PUBLIC_URL, settings.MCP_URL)
     if not any(resource == url or resource.startswith(f"{url}/") for url in here):
-        raise OAuthError(
-            "invalid_target", f"Tokens of here are for {' and '.join(dict.fromkeys(here))} alone."
-        )
+        raise OAuthError("invalid_target", f"Tokens are only issued for {' and '.join(dict.fromkeys(here))}.")
 
 
 def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
     if form.get("authorization_details"):
         raise OAuthError(
             "invalid_authorization_details",
-            "First exchange this token, ask with the new one, then name the grant.",
+            "Exchange this token first, then use the new one to name the grant.",
         )
     if len(form.audiences) > 1:
         # RFC 8693 section 2.1: a token for several is one for all of them, and section 2.2.2 how to say that there is none.
         raise OAuthError(
             "invalid_target",
-            "A token is given by one trust policy: name it in one audience, or none, and exchange once for each.",
+            "A token is issued by one trust policy: send at most one audience.",
         )
     now = clock.now()
     made = exchange_token(
@@ -88,14 +88,14 @@ def _of_grant(form: Form) -> HttpResponse:
     now = clock.now()
     subject = valid_token(form.need("subject_token"), now)
     if subject is None:
-        raise OAuthError("invalid_request", "The subject token is not valid (any more).")
+        raise OAuthError("invalid_request", "The subject token is not valid.")
     if Scope.REQUEST not in subject.scopes:
         raise OAuthError("invalid_scope", "The subject token needs the scope request.")
     if form.scopes:
-        raise OAuthError("invalid_scope", "What a grant allows is said by authorization_details alone.")
+        raise OAuthError("invalid_scope", "The scope of a grant is set by authorization_details only.")
     if form.audiences:
         raise OAuthError(
-            "invalid_target", "A grant's token is for its cluster: leave audience out, and name the grant."
+            "invalid_target", "A grant token is for its cluster: remove audience and name the grant."
         )
     wanted = _details(form.need("authorization_details"))
     grant = Grant.objects.visible_to(subject.identity).filter(ref=wanted["grant"]).first()
@@ -125,18 +125,18 @@ def _details(text: str) -> dict[str, str]:
     try:
         given: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _unfit("It is not JSON.") from error
+        raise _unfit("Not valid JSON.") from error
     if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], dict):
         raise _unfit("Send a list of one object.")
     (wanted,) = given
     if wanted.get("type") != GRANT_DETAILS:
-        raise _unfit(f"There is the type {GRANT_DETAILS} alone.")
+        raise _unfit(f"Only the type {GRANT_DETAILS} is supported.")
     if unknown := sorted(map(str, wanted.keys() - _MEMBERS)):
-        raise _unfit(f"There is no {unknown[0]} in it.")
+        raise _unfit(f"Unknown member {unknown[0]}.")
     if not wanted.get("grant") or not all(isinstance(value, str) for value in wanted.values()):
-        raise _unfit("Name the grant, like GR-7F3K; every member is text.")
+        raise _unfit("Name the grant, such as GR-7F3K; every member must be text.")
     if not all(map(is_storable, wanted.values())):
-        raise _unfit("It has a character that no member has.")
+        raise _unfit("It contains an invalid character.")
     return dict(wanted)
 
 
@@ -146,7 +146,7 @@ def _span(text: str | None) -> dt.timedelta | None:
     try:
         return dt.timedelta(seconds=parse_duration(text))
     except (ValueError, OverflowError) as error:
-        raise _unfit("lifetime is written like 5m.") from error
+        raise _unfit("lifetime must be a duration like 5m.") from error
 
 
 def _unfit(why: str) -> OAuthError:

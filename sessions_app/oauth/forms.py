@@ -75,7 +75,7 @@ class Form:
     def need(self, name: str) -> str:
         """Return a parameter. Raises OAuthError when it was not sent."""
         if not (value := self.get(name)):
-            raise OAuthError("invalid_request", f"{name} is missing.")
+            raise OAuthError("invalid_request", f"{name} is required.")
         return value
 
     @property

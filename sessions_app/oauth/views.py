@@ -37,7 +37,7 @@ def token(request: HttpRequest, form: Form) -> HttpResponse:
     """Give a token (RFC 6749 section 3.2)."""
     wanted = GRANT_TYPES.get(form.need("grant_type"))
     if wanted is None:
-        raise OAuthError("unsupported_grant_type", f"There are: {', '.join(GRANT_TYPES)}.")
+        raise OAuthError("unsupported_grant_type", f"Supported: {', '.join(GRANT_TYPES)}.")
     return wanted(request, form)
 
 

@@ -232,25 +232,25 @@ _PLAIN_WORDS: Mapping[str, str] = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number, without quotes",
     "float_parsing": "must be a number, without quotes",
-    "finite_number": "must be a number that ends",
+    "finite_number": "must be a finite number",
     "set_type": "must be a list",
     "frozen_set_type": "must be a list",
     "none_required": "must be empty",
     "is_instance_of": "has the wrong form: see its description",
-    "union_tag_not_found": "does not say which kind it is: see its description",
-    "union_tag_invalid": "names a kind that there is not: see its description",
-    "date_type": "must be a day, like 2026-11-28",
-    "date_parsing": "must be a day, like 2026-11-28",
-    "date_from_datetime_parsing": "must be a day, like 2026-11-28",
-    "datetime_type": "must be a moment, like 2026-12-20T00:00:00+01:00",
-    "datetime_parsing": "must be a moment, like 2026-12-20T00:00:00+01:00",
-    "datetime_from_date_parsing": "must be a moment, like 2026-12-20T00:00:00+01:00",
-    "datetime_object_invalid": "must be a moment, like 2026-12-20T00:00:00+01:00",
-    "timezone_aware": "needs a zone, like 2026-12-20T00:00:00+01:00",
-    "time_type": 'must be a time of day in quotes, like "02:00"',
-    "time_parsing": 'must be a time of day in quotes, like "02:00"',
+    "union_tag_not_found": "must say which kind it is: see its description",
+    "union_tag_invalid": "names an unknown kind: see its description",
+    "date_type": "must be a date, such as 2026-11-28",
+    "date_parsing": "must be a date, such as 2026-11-28",
+    "date_from_datetime_parsing": "must be a date, such as 2026-11-28",
+    "datetime_type": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
+    "datetime_parsing": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
+    "datetime_from_date_parsing": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
+    "datetime_object_invalid": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
+    "timezone_aware": "needs a time zone, such as 2026-12-20T00:00:00+01:00",
+    "time_type": 'must be a time of day in quotes, such as "02:00"',
+    "time_parsing": 'must be a time of day in quotes, such as "02:00"',
     "missing": "is missing: add it",
-    "extra_forbidden": "is not a key that can stand here: check its spelling or remove it",
+    "extra_forbidden": "is not a known key here: check the spelling or remove it",
     "string_type": "must be text: put it in quotes",
     "bool_type": "must be true or false, without quotes",
     "int_type": "must be a whole number, without quotes",
@@ -272,12 +272,12 @@ _LIMITS = {
 
 # What patterns want, by how they begin, where an example alone would not say enough.
 _FORMS = {
-    "^[a-z0-9][a-z0-9_-]": "small letters, digits, hyphens and underscores, like web-eu",
-    "^[a-z0-9]([a-z0-9-]": "small letters, digits and hyphens, like restart-web",
-    "^[a-z][a-z0-9_]": "small letters, digits and underscores, like unit",
-    "^[a-z_][a-z0-9_-]": "an account as Linux names them, like deploy",
-    "^(ssh-ed25519|": "a public key in one line, like ssh-ed25519 AAAA…",
-    "^([A-Za-z0-9]([A-Za-z0-9-]": "a host name or an IP address, like web-1.example.com or 192.0.2.1",
+    "^[a-z0-9][a-z0-9_-]": "lowercase letters, digits, hyphens and underscores, such as web-eu",
+    "^[a-z0-9]([a-z0-9-]": "lowercase letters, digits and hyphens, such as restart-web",
+    "^[a-z][a-z0-9_]": "lowercase letters, digits and underscores, such as unit",
+    "^[a-z_][a-z0-9_-]": "a Linux account name, such as deploy",
+    "^(ssh-ed25519|": "a public key on one line, such as ssh-ed25519 AAAA…",
+    "^([A-Za-z0-9]([A-Za-z0-9-]": "a host name or IP address, such as web-1.example.com or 192.0.2.1",
 }
 
 
@@ -291,7 +291,7 @@ def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) ->
         return (
             "is empty, which allows nothing: add a value"
             if kind == "too_short"
-            else "is empty: write a value"
+            else "is empty: enter a value"
         )
     if kind in ("too_long", "string_too_long"):
         return f"is longer than {context['max_length']}: shorten it"
@@ -306,7 +306,7 @@ def _form(pattern: str) -> str:
     """Return what a pattern wants in words, else by an example."""
     words = next((words for begin, words in _FORMS.items() if pattern.startswith(begin)), "")
     sample = sample_of(pattern)
-    return words or (f"like {sample}" if sample else "of another form: see its description")
+    return words or (f"like {sample}" if sample else "in the documented form: see its description")
 
 
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:

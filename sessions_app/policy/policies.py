@@ -102,7 +102,7 @@ class WorkflowNeeded(_Document):
             and self.kinds != ("pipeline",)
         ):
             raise ValueError(
-                "approvals: `none` needs `requester: assignee` or `on_call`, for everybody may open work and join it"
+                "approvals: `none` needs `requester: assignee` or `on_call`, because anyone can open and join a workflow"
             )
         return self
 
@@ -202,30 +202,24 @@ class PolicyDocument(_Document):
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
         if self.approvals == ():
-            raise ValueError(
-                "approvals: write `none` when nobody has to approve; an empty list means nothing"
-            )
+            raise ValueError("approvals: use `none` when no approval is needed; an empty list is not allowed")
         if self.windows == ():
-            raise ValueError(
-                "windows: leave the key out when any time is allowed; an empty list allows no time"
-            )
+            raise ValueError("windows: remove the key to allow any time; an empty list allows none")
         first = set(self.notify.first if self.notify else ()) - set(self.approver_groups)
         if first:
-            raise ValueError(
-                f"notify: {', '.join(sorted(first))} can't decide, so who could would never be told: name groups that approve"
-            )
+            raise ValueError(f"notify: {', '.join(sorted(first))} can't decide: name groups of approvers")
         told = {group for step in self.escalation for group in step.notify.groups}
         seeing = [group for who in (self.viewers, self.administrators) if who for group in who.groups]
         if blind := sorted(told - {*self.approver_groups, *seeing}):
             raise ValueError(
-                f"escalation: {', '.join(blind)} may not see what waits: name the group as approver, viewer or administrator"
+                f"escalation: {', '.join(blind)} can't see requests: add the group as approver, viewer or administrator"
             )
         times = [step.after for step in self.escalation]
         if times != sorted(set(times)):
-            raise ValueError("escalation: each step comes later than the one before; write them in order")
+            raise ValueError("escalation: steps must be in ascending order of time")
         if self.incident and self.incident.approvals == "same" and self.approvals == "none":
             raise ValueError(
-                "incident: the approvals can't be the `same` where the policy has none; write `approvals: none` there"
+                "incident: approvals can't be `same` when the policy needs none; use `approvals: none`"
             )
         return self
 

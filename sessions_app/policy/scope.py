@@ -93,9 +93,7 @@ class Extent:
         would believe that it was made smaller.
         """
         if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
-            raise CannotWiden(
-                f"Only the duration, the commands and the targets can be made smaller, not {unknown[0]}."
-            )
+            raise CannotWiden(f"Only duration, commands and targets can be reduced, not {unknown[0]}.")
         return Extent(
             duration=_shorter(self.duration, narrowing.get("duration")),
             commands=_fewer("command", self.commands, narrowing.get("commands")),
@@ -123,7 +121,7 @@ def _shorter(asked: int, wanted: Any) -> int:
     if not _is_whole(wanted):
         raise CannotWiden("The duration must be a whole number of seconds.")
     if not 0 < wanted <= asked:
-        raise CannotWiden("The duration can be made shorter, not longer.")
+        raise CannotWiden("The duration can only be reduced.")
     return int(wanted)
 
 
@@ -131,10 +129,10 @@ def _fewer(what: str, asked: frozenset[int], wanted: Any) -> frozenset[int]:
     if wanted is None:
         return asked
     if not isinstance(wanted, list | tuple | set | frozenset) or not all(map(_is_whole, wanted)):
-        raise CannotWiden(f"The {what}s that are left must be a list of whole numbers.")
+        raise CannotWiden(f"The remaining {what}s must be a list of whole numbers.")
     kept = frozenset(wanted)
     if not kept:
-        raise CannotWiden(f"At least one {what} must be left; deny the request instead.")
+        raise CannotWiden(f"At least one {what} must remain. To allow none, deny the request.")
     if not kept <= asked:
-        raise CannotWiden(f"A {what} that was not asked for can't be added.")
+        raise CannotWiden(f"You can't add a {what} that was not requested.")
     return kept

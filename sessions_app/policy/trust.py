@@ -60,9 +60,9 @@ def _template(text: str) -> str:
 
 def _public(key: Mapping[str, Any]) -> Mapping[str, Any]:
     if key.get("kty") not in ("RSA", "EC", "OKP"):
-        raise ValueError("is no public key: kty must be RSA, EC or OKP")
+        raise ValueError("is not a public key: kty must be RSA, EC or OKP")
     if _PRIVATE & key.keys():
-        raise ValueError("holds a private key, which nobody but the issuer may have: give the public one")
+        raise ValueError("is a private key, which only the issuer may have: use the public key")
     return key
 
 
@@ -73,7 +73,7 @@ ClaimValue = Annotated[str, Field(min_length=1, max_length=300)]
 
 def _values(given: tuple[str, ...]) -> tuple[str, ...]:
     if any("*" in value for value in given):
-        raise ValueError("nothing is matched by *: list each value")
+        raise ValueError("wildcards are not supported: list each value")
     return given
 
 
@@ -116,12 +116,12 @@ class TrustPolicyDocument(BaseModel):
         named = [claim for claim in BY_ID if claim in self.required_claims]
         if not named:
             raise ValueError(
-                "required_claims: name the repository_id or project_id; without it, whoever has an account at the issuer is let in"
+                "required_claims: add repository_id or project_id; without it, anyone with an account at the issuer could get a token"
             )
         if not any(f"{{{claim}}}" in self.workflow for claim in named):
             raise ValueError(f"workflow: must name {{{named[0]}}}, or two projects could have one key")
         if self.jwks_uri and self.keys:
-            raise ValueError("jwks_uri: leave it out where the keys are given")
+            raise ValueError("jwks_uri: remove it when jwks is set")
         return self
 
     def values(self, claim: str) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def _issuer(document: TrustPolicyDocument, claims: Claims) -> Condition:
 def _audience(document: TrustPolicyDocument, claims: Claims) -> Condition:
     given = claims.get("aud")
     named = given if isinstance(given, list) else [given]
-    return Condition("audience", document.audience in named, f"Meant for {document.audience}")
+    return Condition("audience", document.audience in named, f"Audience is {document.audience}")
 
 
 def _times(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> list[Condition]:

@@ -38,52 +38,52 @@ class Sent:
 # Closed: an event, or a fact of one, that is not listed here never goes out.
 EVENTS: Mapping[str, Sent] = {
     Event.REQUEST_CREATED.value: Sent(
-        "Somebody asks for access",
+        "A request was submitted",
         {"kind": _TEXT, "targets": _TEXTS, "starts_at": _TIME, "duration": _COUNT, "reason": _TEXT, "ticket": _TEXT},
     ),
-    Event.REQUEST_APPROVED.value: Sent("An approver said yes", {"settled": _FLAG, "missing": _COUNT}),
-    Event.REQUEST_DENIED.value: Sent("An approver said no, which closes the request", {"comment": _TEXT}),
-    Event.REQUEST_WITHDRAWN.value: Sent("The requester took the request back"),
-    Event.REQUEST_LAPSED.value: Sent("Nobody decided the request in time"),
-    Event.REQUEST_REMINDED.value: Sent("The requester asked those who decide once more", {"notified": _TEXTS}),
+    Event.REQUEST_APPROVED.value: Sent("An approver approved the request", {"settled": _FLAG, "missing": _COUNT}),
+    Event.REQUEST_DENIED.value: Sent("An approver denied the request", {"comment": _TEXT}),
+    Event.REQUEST_WITHDRAWN.value: Sent("The requester withdrew the request"),
+    Event.REQUEST_LAPSED.value: Sent("The request timed out"),
+    Event.REQUEST_REMINDED.value: Sent("The requester reminded the approvers", {"notified": _TEXTS}),
     Event.REQUEST_ESCALATED.value: Sent(
-        "Nobody has decided for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "A request was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
-    Event.GRANT_SCHEDULED.value: Sent("Access was granted and waits for its start", {"expires_at": _TIME}),
-    Event.GRANT_ACTIVE.value: Sent("Access begins"),
-    Event.GRANT_EXTENDED.value: Sent("The end of live access was put off", {"expires_at": _TIME}),
+    Event.GRANT_SCHEDULED.value: Sent("A grant was created and is scheduled", {"expires_at": _TIME}),
+    Event.GRANT_ACTIVE.value: Sent("Access started"),
+    Event.GRANT_EXTENDED.value: Sent("A grant was extended", {"expires_at": _TIME}),
     Event.GRANT_HELD.value: Sent(
-        "Too much else was tried: nothing runs until an approver says so", {"refused": _COUNT, "tried": _TEXTS}
+        "A grant was held after too many refused commands", {"refused": _COUNT, "tried": _TEXTS}
     ),
-    Event.GRANT_RELEASED.value: Sent("An approver lets held access go on", {"note": _TEXT}),
+    Event.GRANT_RELEASED.value: Sent("An approver released a held grant", {"note": _TEXT}),
     Event.GRANT_REVOKING.value: Sent(
-        "Access is over: nothing new is allowed, and what was made is being undone", {"reason": _TEXT, "note": _TEXT}
+        "A grant began to end; nothing new can run", {"reason": _TEXT, "note": _TEXT}
     ),
-    Event.GRANT_REVOKE_FAILING.value: Sent("A target did not confirm the end; it is tried again", {"attempts": _COUNT}),
-    Event.GRANT_ENDED.value: Sent("The end is proven: everything was read back as gone", {"reason": _TEXT}),
+    Event.GRANT_REVOKE_FAILING.value: Sent("A target did not confirm the revocation; Stint retries", {"attempts": _COUNT}),
+    Event.GRANT_ENDED.value: Sent("Revocation is confirmed on all targets", {"reason": _TEXT}),
     Event.COMMAND_REFUSED.value: Sent(
-        "Something that the grant does not allow was tried", {"target": _TEXT, "line": _TEXT, "why": _TEXT, "count": _COUNT}
+        "A command was refused", {"target": _TEXT, "line": _TEXT, "why": _TEXT, "count": _COUNT}
     ),
-    Event.COMMAND_HELD.value: Sent("A command waits for a second person", {"target": _TEXT, "argv": _TEXTS}),
+    Event.COMMAND_HELD.value: Sent("A held command is waiting for approval", {"target": _TEXT, "argv": _TEXTS}),
     Event.COMMAND_HOLD_DECIDED.value: Sent(
-        "A held command was allowed or denied, or nobody came in time",
+        "A held command was allowed, was denied or timed out",
         {"target": _TEXT, "argv": _TEXTS, "allowed": _FLAG, "lapsed": _FLAG},
     ),
     Event.COMMAND_ESCALATED.value: Sent(
-        "A command is held for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "A held command was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.BREAKGLASS_STARTED.value: Sent(
-        "Access began without approval: somebody broke the glass, or opened the incident that it is for", {"reason": _TEXT, "incident": _TEXT}
+        "Access started without approval: break-glass, or the holder's own incident", {"reason": _TEXT, "incident": _TEXT}
     ),
-    Event.BREAKGLASS_REVIEWED.value: Sent("Access that began without approval was reviewed", {"note": _TEXT}),
-    Event.BREAKGLASS_OVERDUE.value: Sent("Nobody reviewed access that began without approval in time", {"notified": _TEXTS}),
+    Event.BREAKGLASS_REVIEWED.value: Sent("Access without approval was reviewed", {"note": _TEXT}),
+    Event.BREAKGLASS_OVERDUE.value: Sent("The review of access without approval is overdue", {"notified": _TEXTS}),
     Event.BREAKGLASS_ESCALATED.value: Sent(
-        "A review is due for so long that the next ones were told", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
+        "A review was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
-    Event.WORKFLOW_OPENED.value: Sent("A piece of work was opened", {"kind": _TEXT, "title": _TEXT}),
-    Event.WORKFLOW_CLOSED.value: Sent("A piece of work was closed, and what is bound to it ends", {"grants_ended": _COUNT}),
-    Event.IDENTITY_DISABLED.value: Sent("An identity may no longer do anything"),
-    Event.RECORD_BROKEN.value: Sent("A verification found the record broken"),
+    Event.WORKFLOW_OPENED.value: Sent("A workflow was opened", {"kind": _TEXT, "title": _TEXT}),
+    Event.WORKFLOW_CLOSED.value: Sent("A workflow was closed, and its grants end", {"grants_ended": _COUNT}),
+    Event.IDENTITY_DISABLED.value: Sent("An identity was disabled"),
+    Event.RECORD_BROKEN.value: Sent("A verification of the record failed"),
 }  # fmt: skip
 
 
@@ -92,21 +92,19 @@ def _url(text: str) -> str:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise ValueError("is no URL: write https://hooks.example.com/stint") from error
+        raise ValueError("is not a URL: use https://hooks.example.com/stint") from error
     if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
-        raise ValueError("needs https:// and a host, as in https://hooks.example.com/stint")
+        raise ValueError("must be a full URL, such as https://hooks.example.com/stint")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a user name or a password: take it out; messages are signed instead")
+        raise ValueError("contains a username or password: remove it; messages are signed instead")
     if parts.fragment or not text.isascii() or any(mark <= " " or mark in '"<>\\^`{|}' for mark in text):
-        raise ValueError("has a fragment, a space or a character that no URL may have: percent-encode it")
+        raise ValueError("contains a fragment, a space or an invalid character: percent-encode it")
     return text
 
 
 def _event(text: str) -> str:
     if text not in EVENTS:
-        raise ValueError(
-            f"there is no event {text}: see /schemas/webhook-messages.json for those that there are"
-        )
+        raise ValueError(f"unknown event {text}: see /schemas/webhook-messages.json for the list")
     return text
 
 
@@ -118,20 +116,20 @@ class WebhookDocument(BaseModel):
     name: Name
     summary: str = Field(default="", max_length=200)
     url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(_url)] = Field(
-        description="Where messages are posted; https"
+        description="HTTPS URL that receives the messages"
     )
     events: tuple[Annotated[str, AfterValidator(_event)], ...] = Field(min_length=1, max_length=100)
     scope: Literal["policies", "everything"] = Field(
         default="policies",
-        description="Of what: of what happens under policies that name it, or of everything",
+        description="Which events: those under policies that name this webhook, or all",
     )
     owners: Who | None = Field(
         default=None,
-        description="Told when it takes nothing; may look, pause, replay and change the key. Else administrators of Stint",
+        description="Notified when deliveries fail; can view, pause, replay and rotate the key. Default: Stint administrators",
     )
     secret: str | Mapping[str, str] | None = Field(
         default=None,
-        description="The signing key, `whsec_…`, or {env: NAME} or {file: PATH}; Stint makes one if not given",
+        description="The signing key, `whsec_…`, {env: NAME} or {file: PATH}. Stint generates one by default",
     )
 
     @property
@@ -149,7 +147,9 @@ def key_of_secret(text: str) -> bytes:
     except ValueError:
         key = b""
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-        raise ValueError("needs `whsec_` and the base64 of 24 to 64 bytes; leave it out and Stint makes one")
+        raise ValueError(
+            "must be `whsec_` and the base64 of 24 to 64 bytes; leave it out to have one generated"
+        )
     return key
 
 
@@ -189,12 +189,12 @@ def message(
 NAMES: Mapping[str, Mapping[str, Any]] = {
     "request": {**_TEXT, "description": "REQ-1042"},
     "grant": {**_TEXT, "description": "GR-7F3K"},
-    "holder": {**_TEXT, "description": "The identity that asks or holds"},
+    "holder": {**_TEXT, "description": "The requester or holder"},
     "holder_kind": {"enum": ["person", "service", "agent"]},
     "cluster": _TEXT,
     "command_set": {**_TEXT, "description": "restart-web v3"},
     "policy": _TEXT,
-    "workflow": {"type": ["string", "null"], "description": "The work that justifies it"},
+    "workflow": {"type": ["string", "null"], "description": "The workflow it is for"},
     "starts_at": _TIME,
     "expires_at": _TIME,
 }
@@ -204,8 +204,8 @@ def message_schema(events: Iterable[str] = tuple(EVENTS)) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the messages of these events."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What outgoing webhooks carry",
-        "oneOf": [*(_one(event, EVENTS[event]) for event in events), _one(TEST_EVENT, Sent("Somebody tries the endpoint"))],
+        "title": "Messages of outgoing webhooks",
+        "oneOf": [*(_one(event, EVENTS[event]) for event in events), _one(TEST_EVENT, Sent("A test message"))],
     }  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def _one(event: str, sent: Sent) -> dict[str, Any]:
     details = {"type": "object", "properties": dict(sent.facts), "additionalProperties": False}
     about = {"type": "object", "properties": {"type": _TEXT, "ref": _TEXT}, "required": ["type", "ref"]}
     own = {
-        "entry": {"type": ["integer", "null"], "description": "The number of the entry in the record"},
+        "entry": {"type": ["integer", "null"], "description": "Sequence number of the entry in the record"},
         "object": about, "actor": _TEXT, "url": {**_TEXT, "format": "uri"}, "details": details,
     }  # fmt: skip
     return {

@@ -39,7 +39,7 @@ def _clock_time(value: object) -> dt.time:
     # YAML 1.1 reads 02:00 without quotes as a number in base sixty.
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError('must be a time of day in quotes, like "02:00"')
+        raise ValueError('must be a time of day in quotes, such as "02:00"')
     return dt.time(int(match[1]), int(match[2]))
 
 
@@ -90,7 +90,7 @@ class Freeze(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Freeze:
         if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError("a freeze needs a zone in its times, like 2026-12-20T00:00:00+01:00")
+            raise ValueError("the times of a freeze need a time zone, such as 2026-12-20T00:00:00+01:00")
         if self.start >= self.end:
             raise ValueError("a freeze must end after it starts")
         return self

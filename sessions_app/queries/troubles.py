@@ -47,7 +47,7 @@ def _sweepers(now: dt.datetime) -> str:
     if silence is not None and silence <= SWEEPER_SILENCE:
         return ""
     since = " yet" if silence is None else f" for {_long(silence)}"
-    return f"nothing that ends access has run{since}, so nothing new may start: start the worker or an SSH gateway"
+    return f"no process that ends access has run{since}, so no new access can start: start the worker or a gateway"
 
 
 def _gateways(now: dt.datetime) -> str:

@@ -40,7 +40,7 @@ def test_without_a_sweeper_it_is_ready_and_says_that_nothing_new_may_start(world
     answer = prober.get("/readyz")
     assert (answer.status_code, answer.json()["ready"]) == (200, True)
     (warning,) = answer.json()["warnings"]
-    assert warning.startswith("nothing that ends access has run for 31 s, so nothing new may start")
+    assert warning.startswith("no process that ends access has run for 31 s, so no new access can start")
     Sweeper.objects.all().delete()
     (warning,) = prober.get("/readyz").json()["warnings"]
     assert "has run yet" in warning

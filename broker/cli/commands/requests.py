@@ -165,7 +165,7 @@ def offers(shell: Shell, cluster: str | None, target: str | None, words: tuple[s
     """
     sent = {"cluster": cluster, "target": target, "line": granting.line_of(words)}
     found = shell.wire.post("/requests/offers", sent)["results"]
-    shell.rows(found, wording.OFFERS, empty="There is nothing that you may ask for.")
+    shell.rows(found, wording.OFFERS, empty="You can't request any access.")
 
 
 @click.command(cls=Command)

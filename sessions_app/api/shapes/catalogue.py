@@ -58,10 +58,10 @@ class CommandShape(Shape):
     text = serializers.CharField()
     free = FreeParameterShape(many=True)
     effect = Choice(choices=EFFECTS)
-    hold = serializers.BooleanField(help_text="Each run waits until a second person allows it.")
+    hold = serializers.BooleanField(help_text="Each run needs the approval of a second person.")
     finish_seconds = serializers.IntegerField(
         allow_null=True,
-        help_text="How long past the end of the grant a run may take to finish; null: it is cut.",
+        help_text="How long a run may continue after the grant ends; null: it is cut.",
     )
 
 
@@ -82,8 +82,8 @@ class CommandSetShape(Shape):
     kind = serializers.CharField()
     summary = serializers.SerializerMethodField()
     risk = serializers.SerializerMethodField()
-    published = serializers.SerializerMethodField(help_text="The number of the newest published version.")
-    versions = serializers.SerializerMethodField(help_text="The numbers of the versions that you may see.")
+    published = serializers.SerializerMethodField(help_text="The latest published version.")
+    versions = serializers.SerializerMethodField(help_text="The versions you can see.")
 
     def get_summary(self, command_set: CommandSet) -> str:
         """Return what it is for; empty while nothing is published."""
@@ -112,7 +112,7 @@ class VersionShape(Shape):
     command_set = serializers.CharField(source="command_set.name")
     number = serializers.IntegerField()
     digest = serializers.CharField()
-    source = serializers.CharField(help_text="The YAML that it was made from.")  # type: ignore[assignment]  # a member, not the serializer’s own
+    source = serializers.CharField(help_text="The YAML source.")  # type: ignore[assignment]  # a member, not the serializer’s own
     commands = serializers.SerializerMethodField()
     findings = FindingShape(many=True)
     accepted = serializers.DictField(child=serializers.CharField())
@@ -143,15 +143,15 @@ class TriedShape(Shape):
 
     verdict = Choice(choices=["allowed", "held", "refused"])
     version = serializers.IntegerField()
-    index = serializers.IntegerField(allow_null=True, help_text="Which command of the set fits.")
+    index = serializers.IntegerField(allow_null=True, help_text="The matching command of the set.")
     argv = serializers.ListField(child=serializers.CharField())
     effect = Choice(choices=EFFECTS, allow_null=True)
     finish_seconds = serializers.IntegerField(allow_null=True)
     matched = serializers.DictField(
         child=serializers.CharField(), help_text="The values of the free parameters."
     )
-    reason = serializers.CharField(help_text="Why not; empty when it is allowed.")
-    nearest = serializers.CharField(allow_null=True, help_text="The allowed command that comes nearest.")
+    reason = serializers.CharField(help_text="Why it is refused; empty if it is allowed.")
+    nearest = serializers.CharField(allow_null=True, help_text="The closest allowed command.")
     code = serializers.CharField(allow_null=True)
 
 
@@ -169,10 +169,8 @@ class PlanShape(Shape):
     """What applying the files changes, in order."""
 
     changes = ChangeShape(many=True)
-    unused = serializers.ListField(
-        child=serializers.CharField(), help_text="What stands in no file, and stays."
-    )
+    unused = serializers.ListField(child=serializers.CharField(), help_text="What is in no file and is kept.")
     warnings = serializers.ListField(
         child=serializers.CharField(),
-        help_text="What can't have been meant, as approvals that nobody could give.",
+        help_text="Likely mistakes, such as approvals that nobody can give.",
     )

@@ -28,36 +28,36 @@ class GrantShape(Shape):
     policy = serializers.CharField(source="policy.name")
     request = serializers.CharField(source="request.ref")
     workflow = serializers.CharField(
-        source="workflow.ref", allow_null=True, help_text="The work that it ends with."
+        source="workflow.ref", allow_null=True, help_text="The workflow that it ends with."
     )
     parent = serializers.CharField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
-        source="parent.ref", allow_null=True, help_text="The grant that it was delegated from, and ends with."
+        source="parent.ref", allow_null=True, help_text="The parent grant that it ends with."
     )
     heartbeat_seconds = serializers.IntegerField(
         allow_null=True, help_text="How often its holder must call `heartbeat`; null: never."
     )
-    heartbeat_due_at = Moment(allow_null=True, help_text="By when the next heartbeat must have come.")
+    heartbeat_due_at = Moment(allow_null=True, help_text="When the next heartbeat is due.")
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
     observed = Choice(
         choices=Observed.values, source="cluster.observed",
-        help_text="How much of what is run Stint sees: `all` through a gateway, `some` of what the target tells, or `nothing`.",
+        help_text="How much activity Stint observes: `all` through a gateway, `some` as the target reports, or `nothing`.",
     )  # fmt: skip
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="Its holder opened the incident that it is for, and nobody approved it.",
+        help_text="The holder opened the incident, and nobody approved the access.",
     )
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
-    held_at = Moment(allow_null=True, help_text="Since when nothing runs, because too much else was tried.")
+    held_at = Moment(allow_null=True, help_text="When it was held after too many refused commands.")
     revoking_at = Moment(allow_null=True)
-    ended_at = Moment(allow_null=True, help_text="When the end was proven on every target.")
+    ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)
     end_note = serializers.CharField()
     ended_by = serializers.CharField(source="ended_by.username", allow_null=True)
-    last_error = serializers.CharField(help_text="Why the end is not proven yet, or why the start failed.")
+    last_error = serializers.CharField(help_text="Why the end is not confirmed yet, or why the start failed.")
     review_due_at = Moment(allow_null=True)
     reviewed_at = Moment(allow_null=True)
     reviewed_by = serializers.CharField(source="reviewed_by.username", allow_null=True)
@@ -72,10 +72,8 @@ class GrantDetailShape(GrantShape):
     """A grant with what it allows and how to use it."""
 
     commands = serializers.SerializerMethodField()
-    finish_seconds = serializers.IntegerField(
-        help_text="The longest that a run may take to finish past the end."
-    )
-    connect = serializers.SerializerMethodField(help_text="What its holder types, for each target.")
+    finish_seconds = serializers.IntegerField(help_text="The longest time a run may continue after the end.")
+    connect = serializers.SerializerMethodField(help_text="What the holder types, for each target.")
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, grant: Grant) -> Any:
@@ -101,7 +99,7 @@ class HeartbeatShape(Shape):
     """That a holder was heard."""
 
     ref = serializers.CharField()
-    heartbeat_due_at = Moment(help_text="By when the next heartbeat must have come, or the grant ends.")
+    heartbeat_due_at = Moment(help_text="When the next heartbeat is due; without it the grant ends.")
 
 
 class RunShape(Shape):
@@ -134,7 +132,7 @@ class OutputShape(Shape):
     """A part of what a run printed."""
 
     text = serializers.CharField()
-    next = serializers.CharField(allow_null=True, help_text="Where the next part is; null on the last one.")
+    next = serializers.CharField(allow_null=True, help_text="URL of the next part; null on the last one.")
 
 
 class SessionShape(Shape):
@@ -144,7 +142,7 @@ class SessionShape(Shape):
     target = serializers.CharField(source="target.name")
     gateway = serializers.CharField(source="gateway.name")
     client_address = serializers.CharField()
-    key = serializers.CharField(source="proof", help_text="The fingerprint of the key that was proven.")
+    key = serializers.CharField(source="proof", help_text="Fingerprint of the key used to authenticate.")
     opened_at = Moment()
     closed_at = Moment(allow_null=True)
     close_reason = serializers.CharField()
@@ -183,7 +181,7 @@ class ComparedCommandShape(Shape):
 
     command = serializers.CharField()
     times = serializers.IntegerField(
-        allow_null=True, help_text="Null where the target does not say which command was used."
+        allow_null=True, help_text="Null if the target does not report which command was used."
     )
 
 
@@ -191,7 +189,7 @@ class ComparedTargetShape(Shape):
     """How often one approved target was used."""
 
     target = serializers.CharField()
-    times = serializers.IntegerField(allow_null=True, help_text="Null where it is not observed.")
+    times = serializers.IntegerField(allow_null=True, help_text="Null if not observed.")
 
 
 class ComparedRefusedShape(Shape):
@@ -206,15 +204,15 @@ class ComparedRefusedShape(Shape):
 class ComparisonShape(Shape):
     """What was done, held against what was approved."""
 
-    observed = Choice(choices=Observed.values, help_text="How much of what was run Stint saw.")
-    sentence = serializers.CharField(help_text="All of it in one sentence.")
+    observed = Choice(choices=Observed.values, help_text="How much activity Stint observed.")
+    sentence = serializers.CharField(help_text="A summary in one sentence.")
     commands = ComparedCommandShape(many=True)
     targets = ComparedTargetShape(many=True)
     approved_seconds = serializers.IntegerField()
-    used_seconds = serializers.IntegerField(help_text="How much of the time had passed before the end.")
-    refused = ComparedRefusedShape(many=True, help_text="The 20 that were tried most.")
+    used_seconds = serializers.IntegerField(help_text="Share of the granted time that was used.")
+    refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent ones.")
     refused_times = serializers.IntegerField(
-        allow_null=True, help_text="Null where the target does not tell what it refused."
+        allow_null=True, help_text="Null if the target does not report refusals."
     )
 
 
@@ -265,8 +263,8 @@ class ReceiptEndShape(Shape):
     by = serializers.CharField(allow_null=True)
     began_at = Moment()
     proven_at = Moment(allow_null=True)
-    seconds = serializers.FloatField(help_text="How long the end took, up to the proof or up to now.")
-    early_seconds = serializers.IntegerField(help_text="How much of the time was given back.")
+    seconds = serializers.FloatField(help_text="How long the end took, until confirmation or until now.")
+    early_seconds = serializers.IntegerField(help_text="How much of the granted time was unused.")
     last_error = serializers.CharField()
     attempts = serializers.IntegerField()
 
@@ -277,7 +275,7 @@ class CredentialShape(Shape):
     values = serializers.DictField(
         child=serializers.CharField(),
         source="fields",
-        help_text="Label and value, as a form would have them.",
+        help_text="Label and value.",
     )
     command = serializers.CharField(help_text="A line for a terminal; may be empty.")
     expires_at = Moment()
@@ -287,9 +285,7 @@ class ReceiptCheckShape(Shape):
     """What was made and checked on one target."""
 
     target = serializers.CharField()
-    made = serializers.DictField(
-        help_text="What a connector made there for the grant; empty where nothing had to be."
-    )
+    made = serializers.DictField(help_text="What the connector created for the grant; may be empty.")
     made_at = Moment()
     gone = serializers.BooleanField()
     gone_at = Moment(allow_null=True)

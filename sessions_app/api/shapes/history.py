@@ -12,9 +12,11 @@ class DocumentVersionShape(Shape):
 
     number = serializers.IntegerField()
     at = Moment()
-    by = serializers.CharField(help_text="Who changed it: a user name, or `system:` and a part of Stint.")
-    digest = serializers.CharField(help_text="SHA-256 of the document in hex; empty where it was removed.")
-    document = serializers.DictField(allow_null=True, help_text="Secrets are masked; null: it was removed.")
+    by = serializers.CharField(help_text="Who changed it: a username, or `system:` and a component of Stint.")
+    digest = serializers.CharField(help_text="SHA-256 of the document in hex; empty if it was removed.")
+    document = serializers.DictField(
+        allow_null=True, help_text="The document with secrets masked; null if it was removed."
+    )
 
 
 class HistoryShape(Shape):
@@ -36,7 +38,7 @@ class RightShape(Shape):
     right = serializers.CharField()
     type = serializers.CharField()
     name = serializers.CharField(help_text="Empty: all of Stint.")
-    group = serializers.CharField(help_text="The group by which; empty: by name.")
+    group = serializers.CharField(help_text="The group that gives the right; empty: the identity itself.")
 
 
 class RightsShape(Shape):

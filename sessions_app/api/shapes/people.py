@@ -20,7 +20,7 @@ class IdentityShape(Shape):
     name = serializers.CharField()
     kind = Choice(choices=Kind.values)
     owner = serializers.CharField(
-        source="owner.username", allow_null=True, help_text="The person behind a machine."
+        source="owner.username", allow_null=True, help_text="The person who owns a machine."
     )
     enabled = serializers.BooleanField(source="is_active")
     administrator = serializers.BooleanField(source="is_superuser")
@@ -65,7 +65,7 @@ class TokenShape(Shape):
 
     id = serializers.IntegerField()
     label = serializers.CharField()  # type: ignore[assignment]  # a member, not the serializer’s own
-    hint = serializers.CharField(help_text="How its text begins.")
+    hint = serializers.CharField(help_text="First characters of the token.")
     scopes = serializers.ListField(child=Choice(choices=Scope.values))
     created_at = Moment()
     expires_at = Moment()
@@ -89,12 +89,10 @@ class NoticeShape(Shape):
     event = serializers.CharField()
     subject = serializers.CharField()
     body = serializers.CharField()
-    path = serializers.CharField(help_text="The page that it is about.")
+    path = serializers.CharField(help_text="The page it links to.")
     created_at = Moment()
     read_at = Moment(allow_null=True)
-    outcome = serializers.SerializerMethodField(
-        help_text="What came of what it asks, once that is done, has lapsed or is over; else empty."
-    )
+    outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; else empty.")
 
     def get_outcome(self, notice: Notice) -> str:
         """Return what came of it."""

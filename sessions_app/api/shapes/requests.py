@@ -34,24 +34,22 @@ class RequestShape(Shape):
     command_set = VersionRefShape(source="command_set_version")
     policy = serializers.CharField(source="policy.name")
     policy_version = serializers.IntegerField()
-    extends = serializers.CharField(
-        source="extends.ref", allow_null=True, help_text="The grant that is to end later."
-    )
+    extends = serializers.CharField(source="extends.ref", allow_null=True, help_text="The grant to extend.")
     workflow = serializers.CharField(
         source="workflow.ref",
         allow_null=True,
-        help_text="The work that it is for, and that its grant ends with.",
+        help_text="The workflow that the grant ends with.",
     )
-    grant = serializers.SerializerMethodField(help_text="The grant that was made.")
+    grant = serializers.SerializerMethodField(help_text="The resulting grant.")
     parameters = serializers.DictField(child=serializers.CharField())
-    starts_at = Moment(allow_null=True, help_text="Null: with the approval.")
+    starts_at = Moment(allow_null=True, help_text="Null: on approval.")
     duration = serializers.IntegerField(help_text="Seconds.")
     duration_left = serializers.SerializerMethodField(
-        help_text="Seconds that those who approved so far left of it; what was granted, once it is approved."
+        help_text="Seconds left by the approvals so far; the granted duration, once approved."
     )
     reason = serializers.CharField()
     ticket = serializers.CharField()
-    digest = serializers.CharField(help_text="Names exactly what is asked for; send it with a verdict.")
+    digest = serializers.CharField(help_text="Digest of the exact request; send it with a verdict.")
     created_at = Moment()
     lapses_at = Moment()
     decided_at = Moment(allow_null=True)
@@ -125,16 +123,14 @@ class RequestDetailShape(RequestShape):
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
     accepted = serializers.SerializerMethodField()
-    targets_left = serializers.SerializerMethodField(
-        help_text="Those of `targets` that those who approved so far left in."
-    )
+    targets_left = serializers.SerializerMethodField(help_text="The `targets` left by the approvals so far.")
     commands_left = serializers.SerializerMethodField(
-        help_text="The `index` of each command that those who approved so far left in."
+        help_text="The `index` of each command left by the approvals so far."
     )
     approvals = serializers.SerializerMethodField()
     needed = serializers.SerializerMethodField()
     changed = serializers.SerializerMethodField(
-        help_text="What is behind it changed, so it can't be approved any more."
+        help_text="Its targets or commands changed, so it can no longer be approved."
     )
     you = serializers.SerializerMethodField()
 
@@ -194,13 +190,13 @@ class OfferShape(Shape):
     command_set = serializers.CharField()
     summary = serializers.CharField()
     policy = serializers.CharField()
-    approvals = serializers.IntegerField(help_text="How many are needed for planned work.")
+    approvals = serializers.IntegerField(help_text="How many are needed for planned access.")
     longest = serializers.IntegerField(help_text="Seconds.")
     reason_required = serializers.BooleanField()
     parameters = serializers.DictField(
-        child=serializers.CharField(), help_text="Those that the command itself gives."
+        child=serializers.CharField(), help_text="Values taken from the command."
     )
-    missing = FreeParameterShape(many=True, help_text="Those that you still have to choose.")
+    missing = FreeParameterShape(many=True, help_text="Parameters you still have to set.")
     effect = Choice(choices=EFFECTS, allow_null=True, help_text="The command's.")
 
 
@@ -234,12 +230,12 @@ class PreviewShape(Shape):
     commands = CommandShape(many=True)
     starts_at = Moment()
     ends_at = Moment()
-    lapses_at = Moment(help_text="When it would lapse without a decision.")
+    lapses_at = Moment(help_text="When it lapses without a decision.")
     digest = serializers.CharField()
     overlaps = OverlapShape(many=True)
-    others = serializers.IntegerField(help_text="How many more grants overlap that you may not see.")
+    others = serializers.IntegerField(help_text="How many more overlapping grants you can't see.")
     already = serializers.CharField(
         source="already.ref",
         allow_null=True,
-        help_text="Your own grant that gives the same already, if there is one.",
+        help_text="Your own grant that already covers it, if any.",
     )

@@ -17,7 +17,7 @@ class HitShape(Shape):
     }  # fmt: skip
 
     kind = Choice(choices=["request", "grant", "workflow", "identity", "command", "run", *KINDS.values()])
-    name = serializers.CharField(help_text="By which its endpoint knows it: `GR-7F3K`, `CHG-7`, `web-eu`.")
+    name = serializers.CharField(help_text="Reference or name, such as `GR-7F3K`, `CHG-7`, `web-eu`.")
     about = serializers.CharField(help_text="May be empty.")
 
 

@@ -18,12 +18,12 @@ class WebhookShape(Shape):
     scope = Choice(choices=WebhookScope.values)
     paused_at = Moment(allow_null=True)
     pause_reason = serializers.CharField()
-    failing_since = Moment(allow_null=True, help_text="Since when nothing was taken.")
-    sent_at = Moment(allow_null=True, help_text="When a message was last taken.")
+    failing_since = Moment(allow_null=True, help_text="When deliveries started to fail.")
+    sent_at = Moment(allow_null=True, help_text="When a message was last delivered.")
     both_until = Moment(
         source="previous_until",
         allow_null=True,
-        help_text="Until when the secret before the last one signs as well.",
+        help_text="Until when the previous secret also signs.",
     )
 
 

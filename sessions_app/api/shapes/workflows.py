@@ -16,9 +16,9 @@ class WorkflowShape(Shape):
     title = serializers.CharField()
     severity = Choice(choices=Severity.values, allow_null=True)
     state = Choice(choices=WorkflowState.values)
-    clusters = serializers.SerializerMethodField(help_text="Those of its clusters that you may see.")
-    kept_by = serializers.SerializerMethodField(help_text="The source that keeps it, or `stint`.")
-    outside_id = serializers.CharField(help_text="What its source calls it.")
+    clusters = serializers.SerializerMethodField(help_text="Its clusters that you can see.")
+    kept_by = serializers.SerializerMethodField(help_text="Its source, or `stint`.")
+    outside_id = serializers.CharField(help_text="Its ID in the source.")
     url = serializers.CharField()
     facts = serializers.DictField(
         child=serializers.CharField(), help_text="What commands may be bound to, by `workflow.NAME`."
@@ -26,7 +26,7 @@ class WorkflowShape(Shape):
     assignee = serializers.CharField(source="assignee.username", allow_null=True)
     starts_at = Moment(allow_null=True)
     ends_at = Moment(allow_null=True)
-    read_at = Moment(allow_null=True, help_text="When its source last said that it is open.")
+    read_at = Moment(allow_null=True, help_text="When its source last reported it as open.")
     opened_at = Moment()
     opened_by = serializers.CharField(source="opened_by.username", allow_null=True)
     closed_at = Moment(allow_null=True)

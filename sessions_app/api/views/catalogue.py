@@ -106,9 +106,9 @@ def _check_accepted(draft: CommandSetVersion, accepted: dict[str, str]) -> None:
     known = {key_of(finding) for finding in draft.findings}
     if unknown := sorted(set(accepted) - known):
         raise InvalidInput(
-            "Something is accepted that the linter does not say.",
+            "You accepted a finding that the linter does not report.",
             hint=f"It says: {', '.join(sorted(known)) or 'nothing'}.",
-            fields={f"accepted.{name}": ["There is no such finding."] for name in unknown},
+            fields={f"accepted.{name}": ["Unknown finding."] for name in unknown},
         )
 
 

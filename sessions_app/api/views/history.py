@@ -39,13 +39,13 @@ class Difference(Endpoint):
         to = query.get("to_version", max(known))
         before, after = _of(known, query.get("since_version", to - 1)), _of(known, to)
         if after is None:
-            raise NotFound("There is no version 0.", hint="Versions are numbered from 1.")
+            raise NotFound("Version 0 does not exist.", hint="Versions are numbered from 1.")
         return self.answer(DifferenceShape, {"lines": difference(before, after)})
 
 
 def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | None:
     if number and number not in known:
-        raise NotFound(f"There is no version {number}.", hint=f"There are {len(known)}.")
+        raise NotFound(f"Version {number} does not exist.", hint=f"The latest is {len(known)}.")
     return known.get(number)
 
 

@@ -56,7 +56,7 @@ class Identities(Endpoint):
 def _owner(username: str) -> Identity:
     owner = Identity.objects.active().filter(username=username, kind=Kind.PERSON).first()
     if owner is None:
-        raise InvalidInput("The owner is not there.", fields={"owner": ["Name a person who is enabled."]})
+        raise InvalidInput("Owner not found.", fields={"owner": ["Choose an active person."]})
     return owner
 
 

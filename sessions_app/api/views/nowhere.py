@@ -17,4 +17,4 @@ class Nowhere(Endpoint):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        raise NotFound("There is no such address.", hint="/api/docs/ lists all that there are.")
+        raise NotFound("Endpoint not found.", hint="See /api/docs/ for all endpoints.")

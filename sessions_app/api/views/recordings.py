@@ -29,7 +29,7 @@ class _Watched(Endpoint):
             gone = (
                 f"It was purged on {run.recording_purged_at:%Y-%m-%d}."
                 if run.recording_purged_at
-                else "Its file is not here."
+                else "Its file is not on this server."
             )
             raise NotFound("Recording not found.", hint=f"{gone} Its digest is in the record.")
         return f"{run.grant.ref}-{run.pk}.cast", path

@@ -133,7 +133,7 @@ def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
         ids = dict(request.cluster.targets.filter(pk__in=request.targets).values_list("name", "pk"))
         if unknown := [name for name in kept["targets"] if name not in ids]:
             raise InvalidInput(
-                "A target that was not asked for can't be added.",
+                "You can't add a target that was not requested.",
                 fields={"narrowing.targets": [f"Unknown: {', '.join(unknown)}."]},
             )
         kept["targets"] = [ids[name] for name in kept["targets"]]

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 EVERY = 1.0
-LOST = "Stint's gateway has lost its database; nothing can be used until it is back."
+LOST = "The gateway lost its database. Access is unavailable until it returns."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,11 +36,11 @@ def check_proof(*, proof: str, token: str, jkt: str, method: str, url: str, now:
     if not proof:
         raise ProofRefused("this token needs a DPoP proof")
     if len(proof) > _LONGEST or "," in proof:
-        raise ProofRefused("there must be one DPoP header of a usual length")
+        raise ProofRefused("exactly one DPoP header is required")
     claims = _verified(proof, jkt)
     _check_claims(claims, token, method, url, now)
     if not use_proof(jkt=jkt, jti=claims["jti"], expires_at=now + OLDEST + AHEAD, now=now):
-        raise ProofRefused("the proof was used before")
+        raise ProofRefused("the proof was already used")
 
 
 def _verified(proof: str, jkt: str) -> dict[str, Any]:
@@ -48,13 +48,13 @@ def _verified(proof: str, jkt: str) -> dict[str, Any]:
         header = jws.extract_compact(proof.encode()).headers()
         key = _key(header)
         if not hmac.compare_digest(key.thumbprint(), jkt):
-            raise ProofRefused("the proof is of another key than the token's")
+            raise ProofRefused("the proof key does not match the token")
         payload = jws.deserialize_compact(proof, key, algorithms=list(ALGORITHMS)).payload
         claims = json.loads(payload)
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise ProofRefused(f"the proof can't be verified: {type(error).__name__}") from error
     if not isinstance(claims, dict):
-        raise ProofRefused("the proof holds no claims")
+        raise ProofRefused("the proof has no claims")
     return claims
 
 
@@ -63,7 +63,7 @@ def _key(header: dict[str, Any]) -> jwk.ECKey | jwk.OKPKey:
         raise ProofRefused(f"the proof must have typ dpop+jwt and one of {', '.join(ALGORITHMS)}")
     key = jwk.import_key(header["jwk"])
     if not isinstance(key, jwk.ECKey | jwk.OKPKey) or key.is_private:
-        raise ProofRefused("the proof must hold a public key alone, EC or OKP")
+        raise ProofRefused("the proof must contain only a public key, EC or OKP")
     return key
 
 
@@ -73,16 +73,16 @@ def _check_claims(claims: dict[str, Any], token: str, method: str, url: str, now
     if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
         raise ProofRefused("the proof has no jti")
     if claims.get("htm") != method:
-        raise ProofRefused("the proof is for another method")
+        raise ProofRefused("htm mismatch in the proof")
     if not isinstance(claims.get("htu"), str) or _plain(claims["htu"]) != _plain(url):
-        raise ProofRefused("the proof is for another address")
+        raise ProofRefused("htu mismatch in the proof")
     if claims.get("ath") != ath:
-        raise ProofRefused("the proof is for another token")
+        raise ProofRefused("ath mismatch in the proof")
     if not isinstance(issued, int | float) or isinstance(issued, bool):
-        raise ProofRefused("the proof does not say when it was made")
+        raise ProofRefused("the proof has no iat")
     age = now.timestamp() - issued
     if not -AHEAD.total_seconds() <= age <= OLDEST.total_seconds():
-        raise ProofRefused("the proof is too old, or from the future: set the clock")
+        raise ProofRefused("the proof's iat is too old or in the future: check the clock")
 
 
 def _plain(url: str) -> tuple[str, str, int | None, str] | None:

@@ -17,7 +17,7 @@ from sessions_app.queries.gateways import OpenAtGateway
 
 U = TypeVar("U", bound=AnyUse)
 
-NOT_HELD = "the gateway does not hold it"
+NOT_HELD = "not held by the gateway"
 
 
 class Ended(StintError):

@@ -54,7 +54,7 @@ class HTTPGateway:
         try:
             method, uri = reader(environ)
         except NotSaid as error:
-            return _json(start, 403, {"title": "Stint refuses this request.", "detail": f"{error}."})
+            return _json(start, 403, {"title": "Request refused by Stint.", "detail": f"{error}."})
         return self._answer(start, self.decider.decide(_asked(environ, method, uri, token)))
 
     def _answer(self, start: Start, answer: Answer) -> Iterable[bytes]:
@@ -107,7 +107,7 @@ def _challenge(environ: Environ, start: Start) -> Iterable[bytes]:
         said += ', error="invalid_token"'
     if _PROBE.fullmatch(nonce) and environ.get("HTTP_STINTPROXY"):
         said += f', probe="{probe_answer(environ["HTTP_STINTPROXY"], nonce)}"'
-    body = {"title": "A token of a grant is needed.", "status": 401, "code": "no_token"}
+    body = {"title": "A grant token is required.", "status": 401, "code": "no_token"}
     return _json(start, 401, body, [("www-authenticate", said)])
 
 
@@ -117,7 +117,7 @@ def _no_token(start: Start, answer: NoToken) -> Iterable[bytes]:
     else:
         said = f'Bearer realm="stint", error="{answer.error}"'
     body = {
-        "title": "The token is not good here.",
+        "title": "The token is not valid here.",
         "detail": answer.message,
         "status": 401,
         "code": answer.error,

@@ -63,13 +63,13 @@ class AuthZEN:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if path == METADATA:
             if method not in ("GET", "HEAD"):
-                raise BadCall(405, "only GET is answered here")
+                raise BadCall(405, "use GET")
             return metadata()
         if method != "POST":
-            raise BadCall(405, "only POST is answered here")
+            raise BadCall(405, "use POST")
         key = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if key is None:
-            raise BadCall(401, "prove which proxy asks: Authorization: Bearer and the cluster's proxy key")
+            raise BadCall(401, "authenticate with Authorization: Bearer and the cluster's proxy key")
         said = _body(environ)
         if path == EVALUATION:
             return self._evaluate(said, key[1], environ)
@@ -138,7 +138,7 @@ def _semantic(said: Mapping[str, Any]) -> str:
     options = said.get("options", {})
     wanted = options.get("evaluations_semantic", "execute_all") if isinstance(options, dict) else None
     if wanted not in ("execute_all", *_STOPS):
-        raise BadCall(400, "evaluations_semantic is not one of AuthZEN's")
+        raise BadCall(400, "evaluations_semantic is not a value of AuthZEN")
     return str(wanted)
 
 

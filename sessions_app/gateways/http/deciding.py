@@ -94,7 +94,7 @@ class Decider:
             log.error("request.not_decided", error=str(error))  # noqa: TRY400  # the traceback says no more
             if not connection.in_atomic_block:
                 connection.close()
-            return Shut("Stint can't decide or record now; try again in a moment.")
+            return Shut("Stint is unavailable. Try again in a moment.")
 
     def _decide(self, asked: Asked) -> Answer:
         digest = hashlib.sha256(asked.token.encode()).hexdigest()
@@ -119,7 +119,7 @@ class Decider:
 
     def _allow(self, asked: Asked, use: RequestUse, decision: Allowed) -> Answer:
         if self.tally.refusing:
-            return Shut("Stint's record takes nothing now; try again in a moment.")
+            return Shut("Stint's record is unavailable. Try again in a moment.")
         now = clock.now()
         session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
         if decision.effect == "read":
@@ -155,16 +155,16 @@ class Decider:
         elif dead.held:
             return held(dead.grant_ref, now)
         return NoToken(
-            "invalid_token", "the token opens nothing here now: it is over, replaced, or for another place"
+            "invalid_token", "the token is not valid here: it expired, was revoked, or is for another server"
         )
 
     def _proof_fault(self, asked: Asked, use: RequestUse) -> str:
         if not use.jkt:
-            return "this token is not bound to a key: send it as Bearer"
+            return "this token is not bound to a key: use the Bearer scheme"
         if not asked.bound:
-            return "this token is bound to a key: send it as DPoP, with a proof"
+            return "this token is bound to a key: use the DPoP scheme with a proof"
         if not asked.origin:
-            return "the proxy does not say its own address, which a proof is for"
+            return "the proxy does not send its own address, which a proof needs"
         try:
             check_proof(
                 proof=asked.proof, token=asked.token, jkt=use.jkt, method=asked.method,

@@ -31,7 +31,7 @@ class Denial:
     def as_problem(self, status: int = 403) -> dict[str, Any]:
         """The RFC 9457 body of an answer to whoever made the request."""
         return problem(
-            status=status, code="request_refused", title="Stint refuses this request.", detail=self.message,
+            status=status, code="request_refused", title="Request refused by Stint.", detail=self.message,
             decision=False, context=self.context,
         ) | {"decision": False}  # fmt: skip
 
@@ -64,7 +64,7 @@ def deny(
 
 def held(grant_ref: str, now: dt.datetime) -> Denial:
     """Return the refusal of everything under a grant that is held: nothing is to be asked for, an approver has to act."""
-    message = f"{grant_ref} is held: too much else was tried, and an approver must let it go on."
+    message = f"{grant_ref} is held after too many refused commands. An approver must release it."
     return Denial(
         message=message,
         context={
@@ -93,5 +93,5 @@ def _offer(
         "missing": list(found.missing),
         "expires_at": (now + GOOD_FOR).isoformat(),
         "form_url": f"{settings.PUBLIC_URL}/requests/new/?{urlencode(form)}",
-        "display": {"title": f"Ask for {found.command_set} on {cluster}"},
+        "display": {"title": f"Request {found.command_set} on {cluster}"},
     }

@@ -49,7 +49,7 @@ def from_envoy(environ: Environ) -> tuple[str, str]:
 def _both(method: str | None, uri: str | None) -> tuple[str, str]:
     if not method or not uri:
         raise NotSaid(
-            "the proxy does not say which request it holds; set it up with `manage.py http_target_setup`"
+            "the proxy does not send the original request; configure it with `manage.py http_target_setup`"
         )
     return method, uri
 

@@ -70,7 +70,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         if name in found and (name in _ROUTING or name == "origin"):
-            raise Rejected(400, wire.HEADER_MISMATCH, f"The header {name} is there twice.")
+            raise Rejected(400, wire.HEADER_MISMATCH, f"The header {name} is repeated.")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
@@ -90,10 +90,10 @@ async def _whole(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Rejected(400, None, "The body is not whole.")
+            raise Rejected(400, None, "The body is incomplete.")
         found += bytes(message.get("body", b""))
         if len(found) > MAX_BODY:
-            why = f"The body is longer than {MAX_BODY // 1024} KiB."
+            why = f"The body is larger than {MAX_BODY // 1024} KiB."
             raise Rejected(413, None, why, headers={"connection": "close"})
         if not message.get("more_body"):
             return found
@@ -108,16 +108,14 @@ def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
     except BodyRefused as error:
         raise Rejected(400, wire.PARSE_ERROR, f"{error}.") from error
     if not isinstance(found, dict):
-        raise Rejected(
-            400, wire.INVALID_REQUEST, "Send one JSON-RPC message at a time: batches are not taken."
-        )
+        raise Rejected(400, wire.INVALID_REQUEST, "Batches are not supported. Send one JSON-RPC message.")
     number, method, params = found.get("id"), found.get("method"), found.get("params", {})
     # True is a number to Python, and none to JSON-RPC.
     if "id" in found and (not isinstance(number, str | int) or isinstance(number, bool)):
-        raise Rejected(400, wire.INVALID_REQUEST, "The id must be text or a whole number.")
+        raise Rejected(400, wire.INVALID_REQUEST, "The id must be a string or an integer.")
     if found.get("jsonrpc") != "2.0" or not isinstance(method, str) or not isinstance(params, dict):
         raise Rejected(
-            400, wire.INVALID_REQUEST, "This is no request or notification of JSON-RPC 2.0.", number=number
+            400, wire.INVALID_REQUEST, "This is not a JSON-RPC 2.0 request or notification.", number=number
         )
     modern = _era(headers, params, number)
     asked = Asked(
@@ -145,7 +143,7 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
     if said is not None and said not in SUPPORTED:
         data: Json = {"supported": list(SUPPORTED), "requested": said[:40]}
         raise Rejected(
-            400, wire.UNSUPPORTED_VERSION, "This version of MCP is not spoken here.", number=number, data=data
+            400, wire.UNSUPPORTED_VERSION, "This MCP version is not supported.", number=number, data=data
         )
     if said != wire.MODERN:
         # What is none is 2025-03-26, which had no such header yet.
@@ -153,11 +151,11 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
     if number is None:
         return True
     if inside is None or not isinstance(meta.get(wire.CAPABILITIES_KEY), dict):
-        why = f"_meta must hold {wire.VERSION_KEY} and {wire.CAPABILITIES_KEY}."
+        why = f"_meta must contain {wire.VERSION_KEY} and {wire.CAPABILITIES_KEY}."
         raise Rejected(400, wire.INVALID_PARAMS, why, number=number)
     if inside != said:
         raise Rejected(
-            400, wire.HEADER_MISMATCH, "MCP-Protocol-Version is not what the body says.", number=number
+            400, wire.HEADER_MISMATCH, "MCP-Protocol-Version does not match the body.", number=number
         )
     return True
 
@@ -176,6 +174,6 @@ def _check_headers(asked: Asked) -> None:
             raise Rejected(
                 400,
                 wire.HEADER_MISMATCH,
-                f"The header {header.title()} is not what the body says.",
+                f"The header {header.title()} does not match the body.",
                 number=asked.id,
             )

@@ -49,7 +49,7 @@ _RELAYED = frozenset(("notifications/progress", "notifications/message"))
 # question or a wish that the call goes on by itself, was decided by nobody, and could do what the arguments may not.
 _META = ("progressToken", "traceparent", "tracestate")
 WITHHELD = "its result is withheld"
-GIVEN_UP = "its client gave it up"
+GIVEN_UP = "canceled by its client"
 
 
 class Over(Exception):
@@ -77,8 +77,8 @@ class ClusterService:
     @property
     def instructions(self) -> str:
         return (
-            "Each call is allowed or refused by a grant that ends with the work it is for. A refusal says what would be allowed "
-            "and how to ask for more. A call that waits for a second person is made again, unchanged."
+            "A grant allows or refuses each call. A refusal says what is allowed "
+            "and how to request more. Repeat a held call unchanged until someone has allowed it."
         )
 
     # Who calls
@@ -113,7 +113,7 @@ class ClusterService:
     async def _prove(self, use: CallUse, proof: str, token: str, method: str) -> None:
         try:
             if not use.jkt:
-                raise ProofRefused("this token is not bound to a key: send it as Bearer")
+                raise ProofRefused("this token is not bound to a key: use the Bearer scheme")
             await self._uses.database.run(
                 _check_proof,
                 proof=proof,
@@ -160,7 +160,7 @@ class ClusterService:
             await answer.error(wire.INVALID_PARAMS, "A call needs a name and an object of arguments.")
         elif use.held:
             await self._write_down_unmade(use, name, arguments)
-            why = "it is held, for too much else was tried with it; an approver can let it go on"
+            why = "it is held after too many refused commands; an approver can release it"
             await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
         else:
             try:
@@ -240,7 +240,7 @@ class ClusterService:
                 await _decline(talk, message)
             elif message["method"] in _RELAYED and _is_mine(message, mine):
                 await answer.note(message)
-        raise ConnectorError("The server ended its answer before there was one.")
+        raise ConnectorError("The server closed the stream before it answered.")
 
     def cancel(self, caller: Caller, number: Any) -> None:
         held = self._uses.of_token(caller.use.credential_id)
@@ -253,7 +253,7 @@ class ClusterService:
     async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
         held = await self._uses.enter(caller.use, caller.client)
         if held.streams >= MOST_STREAMS:
-            raise Rejected(429, None, f"More than {MOST_STREAMS} streams of one token are not kept.")
+            raise Rejected(429, None, f"At most {MOST_STREAMS} streams per token are allowed.")
         held.streams += 1
         over = asyncio.create_task(held.over.wait())
         try:
@@ -275,7 +275,7 @@ class ClusterService:
     async def _in_use(self, caller: Caller) -> AsyncIterator[OpenUse]:
         held = await self._uses.enter(caller.use, caller.client)
         if held.busy - held.streams >= _MOST_AT_ONCE:
-            raise _TooManyAtOnce("Too many calls at once.", hint=f"Make {_MOST_AT_ONCE} at most.")
+            raise _TooManyAtOnce("Too many concurrent calls.", hint=f"At most {_MOST_AT_ONCE} are allowed.")
         with held.at_work():
             yield held
 
@@ -375,14 +375,14 @@ class _Call:
         except ConnectorError as error:
             return None, error.message
         if tool is None:
-            return None, f"{self._use.target.name} has no tool {self._name} any more."
+            return None, f"{self._use.target.name} no longer has the tool {self._name}."
         pin = self._use.pins.get(self._name)
         if pin is None:
-            return None, f"The tool {self._name} was not there when the grant began; ask for a new grant."
+            return None, f"The tool {self._name} did not exist when the grant started. Request new access."
         if pin != wire.digest_of(tool):
             return (
                 None,
-                f"The tool {self._name} is not the one that was approved: its definition has changed; ask for a new grant.",
+                f"The definition of the tool {self._name} changed after the approval. Request new access.",
             )
         return tool, ""
 
@@ -408,7 +408,7 @@ class _Call:
             raise Over(ended)
         if message.get("result", {}).get("resultType", "complete") != "complete":
             text = (
-                f"{self._use.target.name} asks the client for something, which this gateway does not pass on."
+                f"{self._use.target.name} sent a request to the client, which this gateway does not forward."
             )
             return _result(stopped(self._use.grant_ref, text, "not_made", run=tried.run_id))
         return message
@@ -499,8 +499,8 @@ def _outcome(message: Message) -> tuple[str, str]:
         return "failed", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"
     if not isinstance(result, dict):
         message["result"] = {"content": [], "isError": True}
-        return "failed", "what it answered is no result"
-    return ("failed", "the tool says that it failed") if result.get("isError") is True else ("done", "")
+        return "failed", "the answer is not a result"
+    return ("failed", "the tool reported an error") if result.get("isError") is True else ("done", "")
 
 
 def _is_mine(message: Message, token: Any) -> bool:

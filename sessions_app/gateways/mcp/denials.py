@@ -66,7 +66,7 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
         "approve_url": f"{settings.PUBLIC_URL}/grants/{use.grant_ref}/",
     }  # fmt: skip
     text = (
-        f"Not made yet: this call waits for a second person (run {run}). Make the very same call again in a while: once "
+        f"Not called yet: this call is waiting for approval (run {run}). Repeat the same call later: once "
         "allowed, it is made then, once. It lapses after five minutes."
     )
     return text_result(text, told, failed=True)

@@ -51,7 +51,7 @@ class Door:
         except Rejected as error:
             await answer.rejected(error)
         except Unavailable:
-            await Answer(send, headers={"retry-after": "1"}).plain(503, "Stint can't decide or record now.\n")
+            await Answer(send, headers={"retry-after": "1"}).plain(503, "Stint is unavailable.\n")
         except TimeoutError:
             log.info("mcp.client_stopped_reading")
 
@@ -65,7 +65,7 @@ class Door:
             return await self._metadata(path.removeprefix(_METADATA), method, send, answer)
         found = _PATH.fullmatch(path)
         if found is None:
-            return await answer.plain(404, "There is no such server.\n")
+            return await answer.plain(404, "Server not found.\n")
         headers = headers_of(scope)
         _check_origin(headers.get("origin"))
         service: Service = ClusterService(found[1], self._uses, self._told) if found[1] else self._own
@@ -83,7 +83,7 @@ class Door:
 
     async def _metadata(self, path: str, method: str, send: Send, answer: Answer) -> None:
         if _PATH.fullmatch(path) is None:
-            return await answer.plain(404, "There is no such resource.\n")
+            return await answer.plain(404, "Not found.\n")
         if method not in ("GET", "HEAD"):
             raise Rejected(405, None, "Send a GET.", headers={"allow": "GET"})
         body = json.dumps(metadata(path)).encode()
@@ -129,7 +129,7 @@ class Door:
             await service.call(caller, asked, answer, gone)
         elif asked.method == "tools/list":
             if asked.params.get("cursor") is not None:
-                return await answer.error(wire.INVALID_PARAMS, "The list has one page.")
+                return await answer.error(wire.INVALID_PARAMS, "The list has only one page.")
             tools = await service.tools(caller)
             await answer.result({"tools": tools, "ttlMs": LIST_TTL_MS, "cacheScope": "private"})
         elif asked.modern:
@@ -161,7 +161,7 @@ class Door:
     ) -> None:
         """Acknowledge, and say when the list of tools changes: at the end of what the caller may do."""
         if not asked.streams:
-            raise Rejected(406, None, "A subscription is a stream: accept text/event-stream.")
+            raise Rejected(406, None, "A subscription needs Accept: text/event-stream.")
         meta = {_SUBSCRIPTION: asked.id}
         wanted = asked.params.get("notifications")
         honoured = (
@@ -198,10 +198,10 @@ class Door:
         session = headers.get("mcp-session-id")
         if session is None:
             raise Rejected(
-                400, wire.INVALID_REQUEST, "The header MCP-Session-Id is missing: initialize first."
+                400, wire.INVALID_REQUEST, "The header MCP-Session-Id is missing. Initialize first."
             )
         if not self._handshakes.knows(session, caller.holder):
-            raise Rejected(404, wire.INVALID_REQUEST, "There is no such session: initialize again.")
+            raise Rejected(404, wire.INVALID_REQUEST, "Session not found. Initialize again.")
 
     async def _legacy(
         self, method: str, service: Service, caller: Caller, headers: Any, receive: Receive, send: Send
@@ -240,11 +240,11 @@ def _check_origin(origin: str | None) -> None:
     """Raises Rejected for a page of another origin: a browser would send it along whoever wrote the page."""
     known = {settings.PUBLIC_URL, settings.MCP_URL, *settings.STREAMS_ORIGINS}
     if origin is not None and origin not in known:
-        raise Rejected(403, None, "Pages of other origins may not call this server.")
+        raise Rejected(403, None, "Cross-origin requests are not allowed.")
 
 
 def _not_here(method: str) -> str:
-    return f"{method[:64]} is not given here: this gateway gives tools, and nothing else."
+    return f"{method[:64]} is not supported: this gateway offers tools only."
 
 
 async def _until_gone(receive: Receive) -> None:

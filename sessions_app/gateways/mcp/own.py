@@ -32,8 +32,8 @@ class OwnService:
 
     path = "/mcp"
     instructions = (
-        "Access to systems is given for one piece of work at a time. Find out what you may ask for, ask for it, wait until "
-        "people have decided, and end what you hold when the work is done. Nothing here approves."
+        "Access is granted for one task at a time. Find out what you can request, request it, wait until "
+        "people have decided, and end your grants when you are done. No tool here approves requests."
     )
 
     def __init__(self, database: Database) -> None:
@@ -62,7 +62,7 @@ class OwnService:
         name = asked.params.get("name")
         tool = TOOLS.get(name) if isinstance(name, str) else None
         if tool is None:
-            return await answer.error(wire.INVALID_PARAMS, "There is no such tool.")
+            return await answer.error(wire.INVALID_PARAMS, "Unknown tool.")
         if tool.scope not in token.scopes:
             raise challenge(settings.MCP_URL, self.path, error="insufficient_scope", scope=tool.scope.value)
         arguments = asked.params.get("arguments", {})

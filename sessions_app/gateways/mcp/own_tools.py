@@ -39,36 +39,36 @@ class _Arguments(BaseModel):
 class Ask(_Arguments):
     """What is asked for."""
 
-    cluster: _Name = Field(description="Name of the cluster, as what_may_i_do says it")
-    command_set: _Name = Field(description="Name of the command set")
-    duration: StrictInt = Field(ge=60, le=2_592_000, description="For how long, in seconds")
-    reason: _Text = Field(default="", description="Why, for those who decide")
+    cluster: _Name = Field(description="Cluster name, from what_may_i_do")
+    command_set: _Name = Field(description="Command set name")
+    duration: StrictInt = Field(ge=60, le=2_592_000, description="Duration in seconds")
+    reason: _Text = Field(default="", description="Reason, for the approvers")
     parameters: dict[_Name, Annotated[StrictStr, Field(max_length=4096)]] = Field(
         default={}, max_length=50, description="Values of the command set's parameters"
     )
-    targets: tuple[_Name, ...] | None = Field(default=None, description="Names of targets; all if left out")
-    policy: _Name | None = Field(default=None, description="Name of the policy, where several fit")
+    targets: tuple[_Name, ...] | None = Field(default=None, description="Target names. Default: all targets")
+    policy: _Name | None = Field(default=None, description="Policy name, if several apply")
     workflow: Annotated[StrictStr, Field(max_length=300)] | None = Field(
-        default=None, description="Reference of the piece of work that it is for: INC-12, TKT-7"
+        default=None, description="Reference of the workflow, such as INC-12 or TKT-7"
     )
-    ticket: Annotated[StrictStr, Field(max_length=200)] = Field(default="", description="Number of a ticket")
+    ticket: Annotated[StrictStr, Field(max_length=200)] = Field(default="", description="Ticket number")
 
 
 class OneRequest(_Arguments):
     """Which request."""
 
     request: Annotated[StrictStr, Field(pattern=f"^{references.REQUEST}$")] = Field(
-        description="Its reference, like REQ-1042"
+        description="Request reference, such as REQ-1042"
     )
 
 
 class Wanted(_Arguments):
     """What is wanted."""
 
-    cluster: _Name | None = Field(default=None, description="On this cluster alone")
+    cluster: _Name | None = Field(default=None, description="Only this cluster")
     line: Annotated[StrictStr, Field(max_length=16_384)] | None = Field(
         default=None,
-        description='Only what would allow this command: systemctl restart nginx, or read_ticket {"id": "T-7"}',
+        description='Only what would allow this command, such as systemctl restart nginx, or read_ticket {"id": "T-7"}',
     )
 
 
@@ -80,9 +80,9 @@ class OneGrant(_Arguments):
     """Which grant."""
 
     grant: Annotated[StrictStr, Field(pattern=f"^{references.GRANT}$")] = Field(
-        description="Its reference, like GR-7F3K"
+        description="Grant reference, such as GR-7F3K"
     )
-    note: _Text = Field(default="", description="Why it is ended, for the record")
+    note: _Text = Field(default="", description="Reason for ending it, for the record")
 
 
 Did = tuple[str, dict[str, Any]]
@@ -130,7 +130,7 @@ def _offers(who: Identity, asked: Wanted, _now: dt.datetime) -> Did:
         f"{one.command_set} on {one.cluster}: {one.summary} (approvals: {one.approvals}, at most {one.longest} s)"
         for one in found
     )
-    return "\n".join(lines) or "There is nothing that you may ask for.", {"may_ask_for": told}
+    return "\n".join(lines) or "You can't request any access.", {"may_ask_for": told}
 
 
 def _grants(who: Identity, _asked: Nothing, _now: dt.datetime) -> Did:
@@ -140,7 +140,7 @@ def _grants(who: Identity, _asked: Nothing, _now: dt.datetime) -> Did:
     ]
     told = [_grant(grant) for grant in found]
     lines = (f"{one['grant']} on {one['cluster']}, {one['state']} until {one['expires_at']}" for one in told)
-    return "\n".join(lines) or "You hold no grant.", {"grants": told}
+    return "\n".join(lines) or "You hold no grants.", {"grants": told}
 
 
 def _grant(grant: Grant) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
     if grant is None:
         raise NotFound("Grant not found.")
     ended = stop_grant(grant_id=grant.pk, actor=who, now=now, note=asked.note)
-    return f"{ended.ref} is {ended.state}: nothing can be done with it any more.", {
+    return f"{ended.ref} is {ended.state}: it can no longer be used.", {
         "grant": ended.ref,
         "state": str(ended.state),
     }
@@ -192,23 +192,23 @@ TOOLS: Mapping[str, Tool] = {
     for tool in (
         Tool(
             name="end_my_grant", scope=Scope.END, takes=OneGrant, does=_end, reads=False,
-            says="End a grant of your own now, when the work it is for is done.",
+            says="End one of your grants as soon as you no longer need it.",
         ),
         Tool(
             name="my_grants", scope=Scope.READ, takes=Nothing, does=_grants, reads=True,
-            says="List the grants that you hold, what they allow and until when.",
+            says="List your grants, what they allow and when they end.",
         ),
         Tool(
             name="request_access", scope=Scope.REQUEST, takes=Ask, does=_ask, reads=False,
-            says="Ask for one command set on one cluster for a stated time. People decide; look with request_status.",
+            says="Request one command set on one cluster for a limited time. People decide; poll request_status.",
         ),
         Tool(
             name="request_status", scope=Scope.READ, takes=OneRequest, does=_status, reads=True,
-            says="Say how a request stands, and which grant came of it.",
+            says="Get the status of a request, and its grant.",
         ),
         Tool(
             name="what_may_i_do", scope=Scope.READ, takes=Wanted, does=_offers, reads=True,
-            says="List what you may ask for, or what would allow one command.",
+            says="List the access you can request, or what would allow one command.",
         ),
     )
 }  # fmt: skip
@@ -223,5 +223,5 @@ def use_tool(*, tool: Tool, token: APIToken, arguments: Any, now: dt.datetime) -
         what = "; ".join(
             f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in found[:5]
         )
-        raise InvalidInput(f"The arguments do not fit {tool.name}: {what}.") from error
+        raise InvalidInput(f"Invalid arguments for {tool.name}: {what}.") from error
     return tool.does(token.identity, asked, now)

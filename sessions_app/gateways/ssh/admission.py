@@ -78,13 +78,11 @@ def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str)
     if len(fitting) == 1:
         return fitting[0]
     names = " or ".join(f"{use.grant_ref}.{wish.target}" for use in fitting)
-    raise SeveralGrants(
-        f"{len(fitting)} of your grants fit.", hint=f"Say which one as the user name: {names}."
-    )
+    raise SeveralGrants(f"{len(fitting)} of your grants match.", hint=f"Use one as the username: {names}.")
 
 
 def _nothing(wish: Wish | None, public_url: str) -> str:
     if wish is None:
-        return "That is no target's name. Connect as TARGET, or as GRANT.TARGET, such as GR-7F3K.web-1."
+        return "Unknown target. Connect as TARGET or GRANT.TARGET, such as GR-7F3K.web-1."
     under = f" under {wish.grant_ref}" if wish.grant_ref else ""
-    return f"You hold no access to {wish.target} now{under}. Ask for it: {public_url}/requests/new/?target={wish.target}"
+    return f"You have no active access to {wish.target}{under}. Request it: {public_url}/requests/new/?target={wish.target}"

@@ -94,7 +94,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def break_received(self, msec: int) -> bool:
         del msec
-        self._interrupt("it was interrupted")
+        self._interrupt("interrupted by its holder")
         return True
 
     def signal_received(self, signal: str) -> None:
@@ -114,7 +114,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         del exc
         self._gone = True
         self._connection.left(self)
-        self._cut("its holder's connection went away")
+        self._cut("the holder disconnected")
 
     # Output, as a command and a prompt need it.
 
@@ -188,7 +188,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             raise
         except Exception as error:  # the edge: one channel's fault may not touch the others
             log.exception("channel.failed", error=type(error).__name__)
-            self.note("Something in Stint failed. Nothing runs any more; the log has the cause.")
+            self.note("Internal error. Nothing is running; see the gateway's log.")
             status = REFUSED
         if isinstance(status, str):
             self._finish(lambda: self._raw.exit_with_signal(status))
@@ -210,10 +210,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     async def _answer(self) -> int | str:
         """Run the command or the prompt; return an exit status or the name of a signal."""
         if self._line is None and not self._terminal:
-            self.note("There is no shell here. Give a command, or connect from a terminal for the prompt.")
+            self.note("No shell access. Pass a command, or connect from a terminal to get a prompt.")
             return REFUSED
         if self._line is not None and self._terminal:
-            self.note("A command gets no terminal here: leave out -t.")
+            self.note("Commands can't have a terminal. Remove -t.")
             return REFUSED
         session = await self._connection.session_for(self._line)
         session.enter(self)
@@ -232,7 +232,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 return REFUSED if self._stopped else 0
             self._command = Command(self._connection.parts, session, self._line, self)
             if self._gone:
-                self._command.stop("its holder's connection went away")
+                self._command.stop("the holder disconnected")
             return self._pass_on(await self._command.run(), session.use.grant_ref)
         finally:
             session.leave(self)

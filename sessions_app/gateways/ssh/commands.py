@@ -152,7 +152,7 @@ class Command:
     def _errand(self, tried: Tried) -> Errand:
         use = self._use
         if tried.deadline is None or not isinstance(tried.decision, Allowed):
-            raise Ended(f"{use.grant_ref} does not allow it.")
+            raise Ended(f"{use.grant_ref} does not allow this command.")
         command = force_command(
             tried.decision.argv,
             contain=tried.decision.contain,
@@ -215,7 +215,7 @@ class Command:
             outcome = await self._execute(connection, tried, recorder)
         except asyncio.CancelledError:
             if not self._stopped:
-                self._report(tried, Outcome(state="cut", message="the gateway let it go"), recorder)
+                self._report(tried, Outcome(state="cut", message="the gateway stopped it"), recorder)
                 raise
             outcome = Outcome(state="cut", message=self._stopped)
         except Ended as error:
@@ -224,7 +224,7 @@ class Command:
             outcome = Outcome(state="failed", message=str(error))
         except Exception as error:  # the edge of one command: whatever it was, the run is over and says so
             log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
-            outcome = Outcome(state="failed", message="something in Stint failed; the log has the cause")
+            outcome = Outcome(state="failed", message="internal error; see the gateway's log")
         self._io.attach(None)
         self._report(tried, outcome, recorder)
         if outcome.state == "cut":
@@ -274,7 +274,7 @@ class Command:
                 state="cut", exit_status=target.exit_status, signal=target.signal, message=self._stopped
             )
         if target.exit_status is None and not target.signal:
-            lost = f"the connection to {self._use.target.name} was lost; whether the command went on is not known"
+            lost = f"the connection to {self._use.target.name} was lost; the command may still be running"
             return Outcome(state="failed", message=lost)
         killed = target.signal == "KILL" or target.exit_status == 137  # 128 + SIGKILL
         if killed and tried.deadline is not None and self._parts.clock.until(tried.deadline) < 0.05:
@@ -303,7 +303,7 @@ class Command:
             recording_bytes=recording.file_bytes,
             reason=outcome.message,
             now=self._parts.clock.now(),
-            plain={"exit_status": None, "signal": "", "reason": "how it ended could not be written down"},
+            plain={"exit_status": None, "signal": "", "reason": "its result could not be recorded"},
         )
 
     async def _sweep(self, tried: Tried) -> None:

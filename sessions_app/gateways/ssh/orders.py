@@ -26,7 +26,7 @@ POLL = 1.0
 # What proves the holder of such a session: being signed in to the pages.
 PROOF = "page"
 OVER = "The grant has ended, or its target was removed. Nothing was run."
-FAILED = "Something in Stint failed. Nothing runs any more; the gateway's log has the cause."
+FAILED = "Internal error. Nothing is running; see the gateway's log."
 
 
 class Orders:

@@ -165,7 +165,7 @@ class Prompt:
 def _describe(view: CommandView) -> list[str]:
     marks: list[str] = [view.effect]
     if view.hold:
-        marks.append("waits for a second person")
+        marks.append("needs approval for each run")
     if view.finish_seconds:
         marks.append(f"may finish up to {_left(view.finish_seconds)} after the end")
     free = [f"      {{{value.name}}}: {value.limits}" for value in view.free]

@@ -76,7 +76,7 @@ class Recorder:
             self._event(text[:left])
         if len(text) > left:
             self._full = True
-            self._event(f"\r\n[stint: more was printed; the recording ends here: {self._room.limit}]\r\n")
+            self._event(f"\r\n[stint: recording truncated: {self._room.limit}]\r\n")
 
     def flush(self) -> None:
         """Let readers of the file see what was printed so far. Raises OSError."""

@@ -148,7 +148,7 @@ class Connection(asyncssh.SSHServer):
         self._stop_counting()
         self._cancel_idle()
         for session in list(self._sessions.values()):
-            session.close("its holder's connection went away" if session.users else "done")
+            session.close("the holder disconnected" if session.users else "done")
 
     # Proving who it is.
 
@@ -184,7 +184,7 @@ class Connection(asyncssh.SSHServer):
         before. One that goes on to a registered key is told so once, and never again with this one.
         """
         if not self._door.knows_holder_of(fingerprint):
-            more = "If no other key of yours is, add it, then try again"
+            more = "If none of your keys is registered, add this one and try again"
             self._tell(f"Your key {fingerprint} is not registered. {more}: {self._where}")
 
     @property
@@ -201,7 +201,7 @@ class Connection(asyncssh.SSHServer):
         if self._tries > AUTH_TRIES:
             self._refuse("too many keys")
             return False
-        self._tell(f"No registered SSH key was offered. Add yours, then try again: {self._where}")
+        self._tell(f"No registered SSH key was offered. Add yours and try again: {self._where}")
         return False
 
     def auth_completed(self) -> None:
@@ -299,7 +299,7 @@ class Connection(asyncssh.SSHServer):
 
     def _let_go(self) -> None:
         if not self.channels and self._conn is not None:
-            self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, "Nothing was asked for.")
+            self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, "No command was requested.")
 
     def _cancel_idle(self) -> None:
         if self._idle is not None:

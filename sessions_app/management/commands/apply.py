@@ -20,13 +20,15 @@ MARKS = {"create": "+", "change": "~", "remove": "-"}
 class Command(BaseCommand):
     """Makes the catalogue from YAML files."""
 
-    help = f"Make the catalogue what the YAML files in DIR say (folders: {', '.join(FOLDERS)})."
+    help = f"Apply the YAML files in DIR to the catalogue (folders: {', '.join(FOLDERS)})."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("dir", type=Path)
-        parser.add_argument("--plan", action="store_true", help="say what would change, and change nothing")
-        parser.add_argument("--prune", action="store_true", help="remove what stands in no file")
+        parser.add_argument(
+            "--plan", action="store_true", help="show what would change, without changing anything"
+        )
+        parser.add_argument("--prune", action="store_true", help="remove what is in no file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, apply, tell."""
@@ -51,7 +53,7 @@ class Command(BaseCommand):
             for ref in change.ends:
                 self.stdout.write(f"    {'would end' if planned else 'ended'} {ref}")
         for unused in plan.unused:
-            self.stdout.write(f"  {unused} stands in no file and stays; --prune removes it")
+            self.stdout.write(f"  {unused} is in no file and is kept; use --prune to remove it")
         for warning in plan.warnings:
             self.stdout.write(f"! {warning}")
         count = len(plan.changes)
@@ -61,10 +63,10 @@ class Command(BaseCommand):
 def read_files(folder: Path) -> dict[str, str]:
     """Return the texts of all .yaml and .yml files by path relative to the folder. Raises CommandError."""
     if not folder.is_dir():
-        raise CommandError(f"{folder} is not a folder. Name the folder that holds {', '.join(FOLDERS)}.")
+        raise CommandError(f"{folder} is not a folder. Pass the folder that contains {', '.join(FOLDERS)}.")
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
     if not files:
-        raise CommandError(f"{folder} holds no .yaml files.")
+        raise CommandError(f"{folder} contains no .yaml files.")
     try:
         return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
     except (OSError, UnicodeDecodeError) as error:

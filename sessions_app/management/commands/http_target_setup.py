@@ -19,29 +19,29 @@ from sessions_app.operations.targets.target_setup import UPSTREAM, http_sites
 class Command(BaseCommand):
     """Print the lines for the proxy of each target. They hold the proxy key."""
 
-    help = "Print what makes a proxy ask Stint about every request to a cluster. It holds the cluster's proxy key."
+    help = "Print the proxy configuration for a cluster. It contains the cluster's proxy key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", nargs="?", help="name of the cluster")
-        parser.add_argument("--proxy", choices=PROXIES, help="for another proxy than the cluster names")
+        parser.add_argument(
+            "--proxy", choices=PROXIES, help="use another proxy than the one set on the cluster"
+        )
         parser.add_argument("--upstream", default=UPSTREAM, metavar="URL", help="address of the application")
         parser.add_argument(
             "--stint", default="", metavar="URL", help="Stint's address as the proxy reaches it"
         )
-        parser.add_argument(
-            "--new-key", action="store_true", help="print a fresh proxy key, and nothing else"
-        )
+        parser.add_argument("--new-key", action="store_true", help="only generate and print a new proxy key")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["new_key"]:
             self.stdout.write(new_token("spk"))
             return
         if not options["cluster"]:
-            raise CommandError("Name the cluster, or ask for a key with --new-key.")
+            raise CommandError("Pass a cluster, or use --new-key to generate a key.")
         cluster = Cluster.objects.live().filter(name=options["cluster"], kind="http").first()
         if cluster is None:
             raise CommandError(
-                f"There is no HTTP cluster {options['cluster']}. `manage.py apply` makes one from its file."
+                f"HTTP cluster {options['cluster']} not found. Create it with `manage.py apply`."
             )
         try:
             sites = http_sites(cluster, upstream=options["upstream"], stint=options["stint"])

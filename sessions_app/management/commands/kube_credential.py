@@ -15,12 +15,12 @@ from sessions_app.connectors.kubernetes.plugin import main
 class Command(BaseCommand):
     """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, and no database."""
 
-    help = "Print the credential of a grant for kubectl. STINT_URL says where Stint is, STINT_TOKEN is an API token."
+    help = "Print the credential of a grant for kubectl. Set STINT_URL to Stint's URL and STINT_TOKEN to an API token."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("ref", help="reference of the grant, like GR-7F3K")
-        parser.add_argument("target", nargs="?", help="name of the target, where the grant has several")
+        parser.add_argument("ref", help="reference of the grant, such as GR-7F3K")
+        parser.add_argument("target", nargs="?", help="name of the target, if the grant has several")
 
     def handle(self, *args: Any, **options: Any) -> None:
         words = [word for word in (options["ref"], options["target"]) if word]

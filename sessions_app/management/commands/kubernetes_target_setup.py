@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     help = (
         "Print what to apply to a cluster of Kubernetes, so that Stint may make accounts for grants there, and give "
-        "them no more than its command sets say."
+        "them no more than its command sets allow."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         if missing or not published:
             what = ", ".join(missing) or "any policy on the cluster"
             raise CommandError(
-                f"There is no published command set for Kubernetes of {what}. Publish one, and name it by --command-set."
+                f"No published Kubernetes command set found for {what}. Publish one and pass it with --command-set."
             )
         compiled = [compiled_open(version) for version in published.values() if version is not None]
         return [one for one in compiled if isinstance(one, CompiledSet)]

@@ -17,7 +17,7 @@ from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 class Command(BaseCommand):
     """Print the set-up of a cluster's servers."""
 
-    help = "Print the SQL that makes the role which Stint logs in with, able to make and end roles and little else."
+    help = "Print the SQL that creates Stint's role, which can create and drop roles and little else."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         cluster = Cluster.objects.filter(name=options["cluster"], kind="postgres").first()
         if cluster is None:
             raise CommandError(
-                f"There is no PostgreSQL cluster {options['cluster']}. `manage.py apply` makes one from its file."
+                f"PostgreSQL cluster {options['cluster']} not found. Create it with `manage.py apply`."
             )
         known = {
             name: cluster.connection.get(name, about.default)

@@ -18,12 +18,12 @@ from sessions_app.operations.identities.reset_factors import reset_factors
 class Command(BaseCommand):
     """Takes the second factors of one person away."""
 
-    help = "Take a person's second factors away, who can't use them any more; all sessions of theirs end."
+    help = "Reset a person's two-factor authentication. This ends all of their sessions."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="username of the person")
-        parser.add_argument("--reason", required=True, help="why; it stands in the record")
+        parser.add_argument("--reason", required=True, help="reason, for the record")
 
     def handle(self, *args: Any, **options: Any) -> None:
         identity = Identity.objects.filter(username=canonical_username(options["username"])).first()
@@ -36,5 +36,5 @@ class Command(BaseCommand):
         except StintError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
-            f"{identity.username} signs in with the password alone until they set up a second factor."
+            f"{identity.username} can sign in with the password alone until they set up a second factor."
         )

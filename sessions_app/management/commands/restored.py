@@ -15,11 +15,11 @@ from sessions_app.operations.record.accept_restore import Restored, accept_resto
 class Command(BaseCommand):
     """Ends all access and goes on with the record as it is."""
 
-    help = "Go on after an older backup was restored: every grant ends, everybody is signed out, and what was lost is said."
+    help = "Continue after a restore from an older backup. Ends every grant, signs everybody out and reports what was lost."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reason", required=True, help="why; it stands in the record")
+        parser.add_argument("--reason", required=True, help="reason, for the record")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

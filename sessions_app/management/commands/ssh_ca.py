@@ -24,7 +24,7 @@ class Command(BaseCommand):
     """List, prepare, rotate, retire."""
 
     help = (
-        "List the SSH certificate authorities. To change them: `prepare` makes the next one; put all that are listed on "
+        "List the SSH certificate authorities. To rotate: `prepare` makes the next one; put all that are listed on "
         "every target (`ssh_target_setup`); `rotate` lets the next one sign; `retire FINGERPRINT` forgets the old one."
     )
 

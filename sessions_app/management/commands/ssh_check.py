@@ -16,7 +16,7 @@ from sessions_app.operations.targets.look_at_target import is_right, look_at_tar
 class Command(BaseCommand):
     """Check a cluster's targets. Exits 1 when something has to be fixed."""
 
-    help = "Log in to each target of a cluster and report, step by step, what is right and what to fix."
+    help = "Log in to each target of a cluster, and report what works and what to fix."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")
@@ -31,10 +31,10 @@ class Command(BaseCommand):
         if options["target"]:
             targets = targets.filter(name=options["target"])
         if not targets:
-            raise CommandError("Target not found. `manage.py apply` makes them.")
+            raise CommandError("Target not found. Create it with `manage.py apply`.")
         wrong = [target.name for target in targets.select_related("cluster") if not self._check(target)]
         if wrong:
-            raise CommandError(f"To be fixed: {', '.join(wrong)}.")
+            raise CommandError(f"Needs fixing: {', '.join(wrong)}.")
 
     def _check(self, target: Target) -> bool:
         self.stdout.write(f"{target.name} ({target.account}@{target.address} port {target.port})")

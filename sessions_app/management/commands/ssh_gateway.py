@@ -22,7 +22,7 @@ _TCP = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2, "
 class Command(BaseCommand):
     """Serve SSH until told to stop; stopping ends no grant."""
 
-    help = "Run the SSH gateway: holders connect here with their ordinary ssh."
+    help = "Run the SSH gateway."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,14 +32,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port", type=int, default=settings.SSH_GATEWAY_PORT, help="port (STINT_SSH_PORT)"
         )
-        parser.add_argument(
-            "--name", default="", help="name of this gateway, one for each process (host:port)"
-        )
+        parser.add_argument("--name", default="", help="unique name of this gateway process (host:port)")
         parser.add_argument(
             "--metrics-port",
             type=int,
             default=settings.SSH_METRICS_PORT,
-            help="serve Prometheus metrics on this loopback port; 0: none (STINT_SSH_METRICS_PORT)",
+            help="serve Prometheus metrics on this loopback port; 0 disables them (STINT_SSH_METRICS_PORT)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

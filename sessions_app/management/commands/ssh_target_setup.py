@@ -22,7 +22,7 @@ def _address(text: str) -> str:
         ip_network(text)
     except ValueError as error:
         raise ArgumentTypeError(
-            f"{text} is no address and no network: write 192.0.2.7 or 192.0.2.0/28"
+            f"{text} is not an address or a network: use 192.0.2.7 or 192.0.2.0/28"
         ) from error
     return text
 
@@ -30,7 +30,7 @@ def _address(text: str) -> str:
 class Command(BaseCommand):
     """Print the set-up of a cluster's targets."""
 
-    help = "Print what to run as root on each target of a cluster, so that Stint may run approved commands there."
+    help = "Print what to run as root on each target of a cluster to set it up for Stint."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")
@@ -40,14 +40,14 @@ class Command(BaseCommand):
             default=[],
             metavar="ADDRESS",
             type=_address,
-            help="address that targets see a gateway come from; may be repeated (STINT_SSH_SOURCE_ADDRESS)",
+            help="source address of a gateway as targets see it; may be repeated (STINT_SSH_SOURCE_ADDRESS)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         targets = list(Target.objects.live().filter(cluster__name=options["cluster"], cluster__kind="ssh"))
         if not targets:
             raise CommandError(
-                f"There is no SSH cluster {options['cluster']} with targets. `manage.py apply` makes one."
+                f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py apply`."
             )
         ensure_ssh_ca(now=clock.now())
         try:
@@ -58,6 +58,6 @@ class Command(BaseCommand):
                 gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS,
             )
         except NoSetup as error:
-            raise CommandError(f"{error} Here, --gateway says the address as well.") from error
+            raise CommandError(f"{error} You can also pass it with --gateway.") from error
         note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")

@@ -37,9 +37,9 @@ class MayRequest:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.may_request:
-            return Permit(f"{ask.requester} may ask under {self.policy}.")
+            return Permit(f"{ask.requester} may request access under {self.policy}.")
         return Deny(
-            f"{ask.requester} may not ask under {self.policy}.",
+            f"{ask.requester} may not request access under {self.policy}.",
             "Ask an administrator of the policy to add you or one of your groups.",
         )
 
@@ -55,7 +55,7 @@ class Covers:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if not facts.policy_live:
-            return Deny(f"The policy {self.policy} was removed.", "Ask under another policy.")
+            return Deny(f"The policy {self.policy} was removed.", "Choose another policy.")
         if ask.cluster not in self.clusters or not facts.cluster_live:
             return Deny(
                 f"{self.policy} does not cover the cluster {ask.cluster}.",
@@ -79,7 +79,7 @@ class KindsFit:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.kinds_fit:
-            return Permit(f"{ask.command_set} is of the kind of {ask.cluster}.")
+            return Permit(f"{ask.command_set} matches the kind of {ask.cluster}.")
         return Deny(
             f"The commands of {ask.command_set} are for another kind of cluster than {ask.cluster}.",
             "Choose a command set of the cluster's kind.",
@@ -99,7 +99,7 @@ class HasTargets:
             )
         if not ask.target_count:
             return Deny("No target is chosen.", f"Choose at least one target of {ask.cluster}.")
-        return Deny(f"A target is no longer on {ask.cluster}.", "Choose targets that the cluster has now.")
+        return Deny(f"A target is no longer on {ask.cluster}.", "Choose current targets of the cluster.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Reason:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.reason.strip() or not self.required:
             return Permit("A reason is given." if ask.reason.strip() else "No reason is needed.")
-        return Deny("A reason is required.", "Write in a sentence what you are going to do.")
+        return Deny("A reason is required.", "Describe what you are going to do.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +124,12 @@ class Ticket:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if re2.fullmatch(self.pattern, ask.ticket.strip()):
-            return Permit(f"Ticket {ask.ticket.strip()} has the right form.")
+            return Permit(f"Ticket {ask.ticket.strip()} has the required format.")
         sample = sample_of(self.pattern)
-        wanted = (
-            f"Give one that looks like {sample}."
-            if sample
-            else "Give one of the form that the policy asks for."
-        )
+        wanted = f"Enter one like {sample}." if sample else "Enter one in the format the policy requires."
         if not ask.ticket.strip():
-            return Deny("A ticket is missing.", wanted)
-        return Deny(f"“{ask.ticket}” is not a ticket of the wanted form.", wanted)
+            return Deny("A ticket is required.", wanted)
+        return Deny(f"“{ask.ticket}” does not have the required format.", wanted)
 
 
 @dataclass(frozen=True, slots=True)

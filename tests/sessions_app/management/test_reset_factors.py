@@ -13,7 +13,7 @@ from tests.support.factors import give_app
 def test_the_last_administrator_gets_in_again_from_the_shell(world, capsys):
     give_app(world.admin, world.now)
     call_command("reset_factors", "Admin", "--reason", "phone in the lake")
-    assert "signs in with the password alone" in capsys.readouterr().out
+    assert "can sign in with the password alone" in capsys.readouterr().out
     assert not factors_of(world.admin).any
     entry = last("identity.factors_reset", "admin")
     assert (entry.actor, entry.data["reason"]) == ("system:reset_factors", "phone in the lake")

@@ -40,7 +40,7 @@ def test_the_set_up_of_a_cluster_has_all_authorities_and_the_gateways_address(wo
 def test_there_is_no_set_up_for_root_without_the_gateways_address(world, settings):
     with pytest.raises(CommandError, match="lock themselves out"):
         run("ssh_target_setup", "web")
-    with pytest.raises(CommandError, match="no address and no network"):
+    with pytest.raises(CommandError, match="not an address or a network"):
         run("ssh_target_setup", "web", "--gateway", "somewhere; reboot")
     settings.SSH_SOURCE_ADDRESS = ["192.0.2.0/28"]
     assert "Address 192.0.2.0/28" in run("ssh_target_setup", "web")

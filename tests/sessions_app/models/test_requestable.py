@@ -139,7 +139,7 @@ def test_what_was_got_by_a_right_on_another_cluster_does_not_start(shared):
     from sessions_app.operations.grants.provision_grant import provision_grant
 
     ended = provision_grant(grant_id=grant.pk, now=shared.now)
-    assert (ended.state, ended.end_note) == ("ended", "charlie may not ask under web-work.")
+    assert (ended.state, ended.end_note) == ("ended", "charlie may not request access under web-work.")
 
 
 def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):

@@ -196,7 +196,7 @@ def test_an_audience_that_is_sent_twice_is_one(oauth, world, issuer):
 
 def test_what_to_do_is_said_to_who_names_several_audiences(oauth, world, issuer):
     answer = send(oauth, issuer.sign(issuer.github(world.now)), audience=["payments-deploy", "else"])
-    assert "name it in one audience, or none, and exchange once for each" in answer.body["error_description"]
+    assert "send at most one audience" in answer.body["error_description"]
 
 
 def test_what_is_not_offered_is_refused_by_the_name_that_the_rfc_has_for_it(oauth, world, issuer, subtests):
@@ -261,7 +261,7 @@ def test_a_grants_token_is_for_no_other_audience_than_its_cluster(oauth, world, 
     for audience in ("web", ["web", "else"]):
         answer = of_grant(oauth, mine, details, audience=audience)
         assert (answer.status_code, answer.body["error"]) == (400, "invalid_target")
-        assert "leave audience out" in answer.body["error_description"]
+        assert "remove audience" in answer.body["error_description"]
 
 
 UNFIT = [

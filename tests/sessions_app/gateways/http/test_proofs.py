@@ -58,7 +58,7 @@ def moment(world):
 def test_a_fresh_proof_is_good_once(key, moment, db):
     made = proof(key, "t", now=moment.timestamp())
     assert refusal(made, key, "t", now=moment) == ""
-    assert "used before" in refusal(made, key, "t", now=moment)
+    assert "already used" in refusal(made, key, "t", now=moment)
 
 
 def test_an_ed25519_key_is_good_too(moment, db):

@@ -292,7 +292,7 @@ def test_a_tool_that_was_redefined_after_approval_is_neither_listed_nor_called(d
         }
         told = client.call("read_ticket", {"id": "T-42"}).json["result"]
         assert told["isError"]
-        assert "its definition has changed" in told["structuredContent"]["reason"]
+        assert "changed after the approval" in told["structuredContent"]["reason"]
     finally:
         door.desk.redefine("read_ticket", "Read one ticket.")
     assert door.desk.calls == before

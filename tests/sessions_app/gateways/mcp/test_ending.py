@@ -244,7 +244,7 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
     assert len(door.desk.calls) == before + 1
 
     def cut():
-        return CommandRun.objects.filter(grant=grant, state="cut", reason="its client gave it up").exists()
+        return CommandRun.objects.filter(grant=grant, state="cut", reason="canceled by its client").exists()
 
     eventually(cut, within=30)
 
@@ -274,7 +274,7 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(do
         eventually(lambda: CommandRun.objects.filter(grant=grant).exists(), within=30)
     run = CommandRun.objects.get(grant=grant)
     assert (run.state, run.reason) == (
-        "failed", "its client gave it up, before it was decided; nothing was sent",
+        "failed", "canceled by its client, before it was decided; nothing was sent",
     )  # fmt: skip
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
@@ -297,7 +297,7 @@ def test_a_call_that_its_client_gives_up_while_it_is_written_down_is_over_and_ne
         owner.rollback()
     run = CommandRun.objects.filter(grant=grant)
     eventually(lambda: run.latest("pk").state == "cut", within=30)
-    assert (run.count(), run.latest("pk").reason) == (2, "its client gave it up")
+    assert (run.count(), run.latest("pk").reason) == (2, "canceled by its client")
     assert len(door.desk.calls) == made
 
 
@@ -322,5 +322,5 @@ def test_one_stream_too_many_is_told_so_on_its_own(door):
             assert message(stack.enter_context(listen(client)))["method"].endswith("acknowledged")
         more = stack.enter_context(listen(client))
         assert message(more)["method"].endswith("acknowledged")
-        assert "streams of one token" in message(more)["error"]["message"]
+        assert "streams per token" in message(more)["error"]["message"]
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())

@@ -76,7 +76,7 @@ def test_a_long_recording_says_where_it_ends(place, grant):
     text = (place.folder / "state" / "recordings" / run.recording).read_text()
     assert run.output_bytes == 9_000_000
     assert len(text) < 17_000_000
-    assert "the recording ends here" in text.splitlines()[-1]
+    assert "recording truncated" in text.splitlines()[-1]
 
 
 def test_a_command_finds_no_signal_ignored(place, grant):
@@ -148,19 +148,19 @@ def test_a_line_of_bytes_that_are_no_text_runs_nothing(place, grant):
 def test_without_a_grant_one_is_told_where_to_ask(place):
     done = place.ssh("true")
     assert done.returncode == 255
-    assert b"You hold no access to web-1 now. Ask for it: " in done.stderr
+    assert b"You have no active access to web-1. Request it: " in done.stderr
     assert b"/requests/new/?target=web-1" in done.stderr
 
 
 def test_a_target_that_is_not_there_gets_the_same_answer(place, grant):
     done = place.ssh("true", user="no-such")
-    assert b"You hold no access to no-such now." in done.stderr
-    assert b"That is no target's name" in place.ssh("true", user="no such name").stderr
+    assert b"You have no active access to no-such." in done.stderr
+    assert b"Unknown target" in place.ssh("true", user="no such name").stderr
 
 
 def test_anothers_grant_opens_nothing(place, grant):
     done = place.ssh("true", user=f"{grant.ref}.web-1", who="bob")
-    assert b"You hold no access to web-1 now" in done.stderr
+    assert b"You have no active access to web-1" in done.stderr
     assert done.stdout == b""
 
 
@@ -233,6 +233,6 @@ def test_a_key_that_was_removed_opens_nothing(place, grant):
 
     place.key("dora")
     key = SSHPublicKey.objects.get(identity=place.world.dora)
-    assert b"hold no access" in place.ssh("true", who="dora").stderr
+    assert b"no active access" in place.ssh("true", who="dora").stderr
     remove_ssh_key(key_id=key.pk, actor=place.world.dora, now=clock.now())
     assert b"Permission denied" in place.ssh("true", who="dora").stderr

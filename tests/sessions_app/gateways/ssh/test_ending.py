@@ -116,7 +116,7 @@ def test_a_grant_of_seven_seconds_is_over_by_the_eighth(place):
         assert 0 <= seconds_over(grant) < allow(1)
         assert client.wait(allow(LIMIT)) == 255
     denied = place.ssh("true")
-    assert b"You hold no access to web-1 now" in denied.stderr
+    assert b"You have no active access to web-1" in denied.stderr
 
 
 @pytest.mark.parametrize("by", ["revoke", "deadline"])
@@ -219,7 +219,7 @@ def test_two_grants_on_one_connection_end_apart(place):
         assert place.ssh("echo restart haproxy", options=options).stdout == b"restart haproxy\n"
         assert place.ssh("echo restart nginx", options=options).returncode == 255
         revoke(two)
-        assert b"hold no access" in place.ssh("echo restart haproxy", options=options).stderr
+        assert b"no active access" in place.ssh("echo restart haproxy", options=options).stderr
     finally:
         subprocess.run(
             ["ssh", "-F", "none", "-o", f"ControlPath={master}", "-O", "exit", "x"],
@@ -234,7 +234,7 @@ def test_a_command_that_may_finish_goes_on_and_nothing_new_starts(place):
         eventually(lambda: not on_target(other), within=LIMIT - seconds_over(grant))
         assert seconds_over(grant) < allow(LIMIT)
         assert on_target(tag)
-        assert b"hold no access" in place.ssh("true").stderr
+        assert b"no active access" in place.ssh("true").stderr
         eventually(lambda: not on_target(tag), within=14)
         assert 9.5 < seconds_over(grant) < 10 + allow(LIMIT)
         assert client.wait(allow(LIMIT)) == 255
@@ -276,7 +276,7 @@ def test_a_disabled_holder_is_cut(place):
     assert b"Permission denied" in place.ssh("true").stderr
     enable_identity(identity_id=world.alice.pk, actor=world.admin, now=clock.now())
     eventually(lambda: ended(grant))
-    assert b"hold no access" in place.ssh("true").stderr
+    assert b"no active access" in place.ssh("true").stderr
 
 
 @ONE_WAY

@@ -33,7 +33,7 @@ def fingerprint(place, who: str) -> bytes:
     return subprocess.run(["ssh-keygen", "-lf", key], capture_output=True, check=True).stdout.split()[1]
 
 
-HINT = b"stint: No registered SSH key was offered. Add yours, then try again: "
+HINT = b"stint: No registered SSH key was offered. Add yours and try again: "
 WHERE = b"/account/#public_key"
 
 
@@ -68,4 +68,4 @@ def test_who_offers_another_key_before_the_registered_one_is_told_once_and_never
     told = [in_a_batch(place, *registered, who="beside") for _ in range(3)]
     assert [done.returncode for done in told] == [0, 0, 0]
     assert [done.stderr.count(WHERE) for done in told] == [1, 0, 0]
-    assert b"If no other key of yours is, add it" in told[0].stderr
+    assert b"If none of your keys is registered, add this one" in told[0].stderr

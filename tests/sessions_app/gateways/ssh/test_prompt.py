@@ -123,7 +123,7 @@ def test_control_c_kills_the_command_and_keeps_the_prompt(terminal):
     eventually(lambda: on_target(tag))
     terminal.type("\x03")
     eventually(lambda: not on_target(tag), within=2)
-    terminal.wait_for("it was interrupted")
+    terminal.wait_for("interrupted by its holder")
     terminal.wait_for(ASKS)
     terminal.type("echo restart nginx\r")
     terminal.wait_for(r"\nrestart nginx\r\n")
@@ -174,14 +174,14 @@ def test_a_flood_is_shown_and_can_be_left(terminal):
     terminal.type(f"test flood {new_tag()}\r")
     terminal.wait_for("(0123456789\\S*\r\n){50}")
     terminal.type("\x03")
-    terminal.wait_for("it was interrupted")
+    terminal.wait_for("interrupted by its holder")
 
 
 def test_several_grants_must_be_told_apart_before_the_prompt(place, grant):
     other = place.grant()
     terminal = Terminal(place.command(options=("-tt",)))
     try:
-        terminal.wait_for("2 of your grants fit")
+        terminal.wait_for("2 of your grants match")
         assert terminal.client.wait(allow(5)) == 255
     finally:
         terminal.close()

@@ -53,8 +53,8 @@ def test_bytes_that_are_no_text_are_shown_as_such(tmp_path):
 def test_a_recording_that_is_full_says_so_once_and_grows_no_more(tmp_path):
     made, _, events = record(tmp_path, *[(b"x" * 100, False)] * 100, cap=2_000)
     assert made.output_bytes == 10_000
-    assert "the recording ends here" in events[-1][2]
-    assert len([event for event in events if "ends here" in event[2]]) == 1
+    assert "recording truncated" in events[-1][2]
+    assert len([event for event in events if "truncated" in event[2]]) == 1
     assert (tmp_path / made.path).stat().st_size < 3_000
 
 

@@ -46,14 +46,14 @@ def rss(place) -> int:
 def test_there_is_no_shell(place, grant):
     done = place.ssh(stdin=b"id\n")
     assert done.returncode == 255
-    assert b"no shell" in done.stderr
+    assert b"No shell access" in done.stderr
     assert done.stdout == b""
 
 
 def test_a_command_gets_no_terminal(place, grant):
     done = place.ssh("true", options=("-tt",))
     assert done.returncode == 255
-    assert b"gets no terminal" in done.stderr
+    assert b"can't have a terminal" in done.stderr
 
 
 @pytest.mark.parametrize("old", [[], ["-O"]])

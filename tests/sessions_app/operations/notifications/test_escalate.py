@@ -146,9 +146,9 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"escalation": [STEPS[1], STEPS[0]]}, "in order"),
+        ({"escalation": [STEPS[1], STEPS[0]]}, "ascending order"),
         ({"escalation": [{"after": "10m", "notify": {}}]}, "at least one"),
-        ({"escalation": [{"after": "10m", "notify": {"groups": ["operators"]}}]}, "may not see what waits"),
+        ({"escalation": [{"after": "10m", "notify": {"groups": ["operators"]}}]}, "can't see requests"),
         ({"notify": {"first": ["operators"]}}, "can't decide"),
         ({"notify": {"webhooks": ["nowhere"]}}, "there is no webhook nowhere"),
     ],

@@ -37,7 +37,7 @@ REPLACED = [
     ("kind: ssh", "kind: telnet", "line 2, kind: needs one of ssh"),
     ("risk: medium\n", "", "risk: is missing: add it"),
     ("risk: medium", "risk: medium\nowner: me", "line 5, owner: is not a key that can stand here"),
-    ("name: restart-web", "name: Restart Web", "line 1, name: must be small letters, digits and hyphens, like restart-web"),
+    ("name: restart-web", "name: Restart Web", "line 1, name: must be lowercase letters, digits and hyphens, such as restart-web"),
     ("effect: read", "effect: reed", "line 12, commands[1].effect: must be 'read', 'change' or 'destructive'"),
     ("    effect: read\n", "", "commands[1].effect: is missing: add it"),
     ("hold: true", "hold: yes", "commands[2].hold: must be true or false, without quotes"),

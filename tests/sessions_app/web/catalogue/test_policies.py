@@ -54,7 +54,7 @@ def test_the_simulator_gives_each_rules_yes_or_no(world, as_bob):
     assert "<b>Refused</b>" in page
     assert "9 h exceeds the limit of 4 h." in page
     assert ">max_duration<" in page
-    assert "may not ask under web-work" in simulated(as_bob, person="charlie")
+    assert "may not request access under web-work" in simulated(as_bob, person="charlie")
 
 
 def test_the_simulator_answers_what_the_real_request_would(world, as_bob):
@@ -171,8 +171,8 @@ def test_a_draft_is_simulated_by_its_own_words(world, as_admin):
         as_admin, source(world, max_duration="10h"), duration="9h"
     )
     nobody = source(world, requesters={"identities": ["dora"]})
-    assert "alice may not ask under web-work" in drafted(as_admin, nobody)
-    assert "dora may ask under web-work" in drafted(as_admin, nobody, person="dora")
+    assert "alice may not request access under web-work" in drafted(as_admin, nobody)
+    assert "dora may request access under web-work" in drafted(as_admin, nobody, person="dora")
     assert AccessPolicy.objects.get(name="web-work").version == 1
 
 

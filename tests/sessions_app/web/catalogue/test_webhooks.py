@@ -41,8 +41,8 @@ def test_what_is_wrong_stands_at_its_line(browser, hooked):
     answer = browser("admin").post("/new/webhook/", {"source": wrong, "act": "save"})
     assert answer.status_code == 400
     text = answer.content.decode()
-    assert "needs https://" in text
-    assert "there is no event grant.hold" in text
+    assert "must be a full URL" in text
+    assert "unknown event grant.hold" in text
     inner = browser("admin").post("/new/webhook/", {"source": FILE.replace("hooks.example.com", "10.0.0.1")})
     assert "not a public address" in inner.content.decode()
 

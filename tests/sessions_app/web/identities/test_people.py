@@ -252,7 +252,7 @@ def test_what_is_wrong_stands_in_the_form_with_what_was_typed(world, browser):
     admin = browser("admin")
     for wrong, said in (
         ({"username": "fixer", "kind": "service"}, "Somebody has to answer for it."),
-        ({"username": "fixer", "kind": "service", "owner": "robot"}, "Name a person who is enabled."),
+        ({"username": "fixer", "kind": "service", "owner": "robot"}, "Choose an active person."),
         ({"username": "fixer", "kind": "person", "owner": "bob"}, "A person has no owner."),
         ({"username": "fixer", "kind": "ghost"}, "A person, a service or an agent."),
         ({"username": "fixer", "kind": "person", "groups": "On Call!"}, "be the name of a group"),

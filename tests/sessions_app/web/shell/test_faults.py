@@ -67,7 +67,7 @@ def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
         ({"p.unit": ""}, "p-unit", "unit is missing: it needs one of nginx, haproxy."),
         ({"p.unit": "sshd"}, "p-unit", "unit: `sshd` is not one of nginx, haproxy."),
         ({"target": []}, "target", "No target is chosen. Choose at least one target of web."),
-        ({"reason": ""}, "reason", "A reason is required. Write in a sentence what you are going to do."),
+        ({"reason": ""}, "reason", "A reason is required. Describe what you are going to do."),
         ({"other_duration": "90"}, "other_duration", "Say for how long. 90 of what? Write 90m for minutes or 90h for hours."),
         ({"other_duration": "soon"}, "other_duration", "Say for how long. 'soon' is not a duration; write it like 30m, 4h or 1h 30m."),
         ({"day": "2026-12-24"}, "hour", "Add the time."),
@@ -87,7 +87,7 @@ def test_a_request_with_two_faults_marks_both(as_alice, world):
     answer = as_alice.post("/requests/new/", {**FORM, "reason": "", "send": "1"})
     page = answer.content.decode()
     assert list(said(page)) == ["ticket", "reason"]
-    assert said(page)["ticket"] == "A ticket is missing. Give one that looks like CHG-1234."
+    assert said(page)["ticket"] == "A ticket is required. Enter one like CHG-1234."
     assert "2 fields need fixing." in page
     assert "[0-9]" not in page
 
@@ -171,7 +171,7 @@ def test_a_cluster_marks_every_field_that_needs_fixing_and_says_how_many(browser
     found = said(page)
     assert {"name", "t0-address", "t1-port"} <= set(found)
     assert f"{len(found)} fields need fixing." in page
-    assert found["name"] == "Must be small letters, digits, hyphens and underscores, like web-eu."
+    assert found["name"] == "Must be lowercase letters, digits, hyphens and underscores, such as web-eu."
     assert "[a-z" not in page.partition("<main")[2].replace("&quot;", "")
 
 

@@ -199,7 +199,7 @@ HEAD = "name: a\nkind: kubernetes\nsummary: s\nrisk: low\ncommands:\n  - "
         ("run: get pods/{p} -n web\n    where: {p: {choice: [A]}}\n    effect: read", "no name of an object"),
         ("run: get pods -n {ns}\n    effect: read", "not declared"),
         ("run: get pods -n web\n    effect: frob", "must be 'read'"),
-        ("run: get pods -n web\n    hold: true\n    effect: read", "is not a key"),
+        ("run: get pods -n web\n    hold: true\n    effect: read", "is not a known key"),
         ("effect: read", "is missing"),
         ("rule: {verbs: [], groups: [apps], resources: [pods], namespaces: [web]}\n    effect: read", "allows nothing"),
         ("rule: {verbs: [get], groups: [''], resources: [pods]}\n    effect: read", "needs `namespaces`"),
@@ -209,7 +209,7 @@ HEAD = "name: a\nkind: kubernetes\nsummary: s\nrisk: low\ncommands:\n  - "
         ("rule: {verbs: [get, get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "twice"),
         ("rule: {verbs: [Get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "no verb"),
         ("rule: {verbs: [get], groups: [''], resources: ['pods/*'], namespaces: [web]}\n    effect: read", "means nothing to RBAC"),
-        ("run: get pods -n web\n    rule: {}\n    effect: read", "is not a key"),
+        ("run: get pods -n web\n    rule: {}\n    effect: read", "is not a known key"),
     ],
 )  # fmt: skip
 def test_a_document_that_rbac_can_not_hold_is_refused(command, says):
