@@ -91,7 +91,7 @@ def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, s
     if not wanted:
         return {}
     if credential_file is None:
-        raise CliError("This grant is used with no credential.", "Leave --env out.", code="no_credential")
+        raise CliError("This grant does not use a credential.", "Remove --env.", code="no_credential")
     values = json.loads(Path(credential_file).read_text(encoding="utf-8"))["values"]
     by_label = {label.lower(): value for label, value in values.items()}
     unknown = [label for label in wanted.values() if label.lower() not in by_label]

@@ -25,9 +25,9 @@ def parse_duration(text: object) -> int:
         raise ValueError("must be a duration like 30m, 4h or 1h 30m")
     said = " ".join(str(text).lower().split())
     if _NUMBER.fullmatch(said):
-        raise ValueError(f"{said} of what? Write {said}m for minutes or {said}h for hours")
+        raise ValueError(f"{said} needs a unit: use {said}m for minutes or {said}h for hours")
     parts = _PART.finditer(said) if isinstance(text, str) and _WHOLE.fullmatch(said) else ()
     seconds = sum(Fraction(part["number"]) * _SIZES[part["unit"]] for part in parts)
     if seconds <= 0 or seconds != int(seconds):
-        raise ValueError(f"{str(text)[:40]!r} is not a duration; write it like 30m, 4h or 1h 30m")
+        raise ValueError(f"{str(text)[:40]!r} is not a duration; use one like 30m, 4h or 1h 30m")
     return int(seconds)

@@ -59,7 +59,9 @@ def ref_of(text: str) -> str:
     """Return a reference as Stint writes it: `gr-7f3k` is GR-7F3K. Raises Usage for what is none."""
     ref = text.strip().upper()
     if not re.fullmatch(r"(GR-[0-9A-Z]{4,16}|REQ-[0-9]{1,9})", ref):
-        raise Usage(f"{text[:60]!r} is not a reference.", "Write GR-7F3K for a grant, REQ-12 for a request.")
+        raise Usage(
+            f"{text[:60]!r} is not a reference.", "Use a grant like GR-7F3K or a request like REQ-12."
+        )
     return ref
 
 
@@ -112,7 +114,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     body = _body(shell, want, offer)
     waits = _waiting(shell, body)
     if waits is not None:
-        shell.note(f"{waits['ref']} asks for this already.")
+        shell.note(f"{waits['ref']} already requests this.")
         return waits
     preview = shell.wire.post("/requests/preview", body)
     refuse_if_refused(preview)
@@ -120,7 +122,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     about = (
         f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({', '.join(preview['targets'])})"
     )
-    shell.note(f"Asking for {about} for {screen.span(body['duration'])}{outcome}.")
+    shell.note(f"Requesting {about} for {screen.span(body['duration'])}{outcome}.")
     if made is None:
         row: Row = shell.wire.post("/requests", body)
         return row
@@ -144,7 +146,7 @@ def refuse_if_refused(preview: Row) -> None:
     """Raise CliError with the rules that said no, where the answer would be no."""
     if preview["outcome"] == "refused":
         raise CliError(
-            "The policy refuses this.",
+            "The policy denies this request.",
             wording.refusals(preview["rules"]),
             code="refused",
             rules=preview["rules"],
@@ -183,14 +185,14 @@ def _nothing(shell: Shell, want: Want) -> CliError:
     near = _offers(shell, want, None) if want.line is not None else []
     if not near:
         return CliError(
-            f"You hold no grant for {place}, and may ask for none.",
-            "`stint offers` lists what you may ask for.",
+            f"You have no grant for {place} and can't request one.",
+            "Run `stint offers` to list the access you can request.",
             status=Exit.NOT_FOUND,
             code="nothing_to_ask_for",
         )
     said = [_nearest(shell, row, str(want.line)) for row in near[:3]]
     return CliError(
-        f"Nothing that you may ask for on {place} allows this.", "\n".join(said), code="not_allowed"
+        f"No access that you can request on {place} allows this.", "\n".join(said), code="not_allowed"
     )
 
 
@@ -207,7 +209,7 @@ def _body(shell: Shell, want: Want, offer: Row) -> dict[str, Any]:
             given[free["name"]] = _parameter(shell, free)
     reason = want.reason
     if not reason and offer["reason_required"] and not want.workflow:
-        reason = shell.ask("Why", give="--reason")
+        reason = shell.ask("Reason", needs="A reason", give="--reason")
     return body_of(
         cluster=offer["cluster"], command_set=offer["command_set"], duration=want.seconds or min(USUAL, offer["longest"]),
         reason=reason, ticket=want.ticket, parameters=given, targets=[want.target] if want.target else None,
@@ -219,7 +221,9 @@ def _parameter(shell: Shell, free: Row) -> str:
     name, choices = str(free["name"]), list(free["choices"])
     if choices:
         return str(choices[shell.choose(f"Which {name}?", choices, give=f"--param {name}=…")])
-    return shell.ask(f"{name} ({screen.plain(free['limits'])})", give=f"--param {name}=…")
+    return shell.ask(
+        f"{name} ({screen.plain(free['limits'])})", needs=f"A value for {name}", give=f"--param {name}=…"
+    )
 
 
 def body_of(*, kind: str, workflow: str | None, **asked: Any) -> dict[str, Any]:

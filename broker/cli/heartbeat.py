@@ -39,7 +39,7 @@ class Heartbeat:
         """
         self._first = self._once()
         if self.over:
-            raise CliError(f"{self._ref} is over: {self.why}", code="grant_is_over")
+            raise CliError(f"{self._ref} has ended: {self.why}", code="grant_is_over")
         self._thread.start()
         return self._wanted
 

@@ -16,12 +16,12 @@ from .options import Group
 from .shell import Shell
 
 _PARTS = {
-    "Signing in": servers.COMMANDS,
-    "Asking": requests.COMMANDS,
-    "Using": (*ssh.COMMANDS, *psql.COMMANDS, *kubernetes.COMMANDS, *run.COMMANDS),
+    "Sign-in": servers.COMMANDS,
+    "Requests": requests.COMMANDS,
+    "Access": (*ssh.COMMANDS, *psql.COMMANDS, *kubernetes.COMMANDS, *run.COMMANDS),
     "Grants": grants.COMMANDS,
-    "Deciding": deciding.COMMANDS,
-    "Shells": machine.COMMANDS,
+    "Approvals": deciding.COMMANDS,
+    "Shell": machine.COMMANDS,
 }
 
 
@@ -32,7 +32,7 @@ def cli() -> None:
 
     \b
       stint login https://stint.example.com
-      stint ssh web-1 -- systemctl restart nginx     asks if it has to, waits, runs
+      stint ssh web-1 -- systemctl restart nginx     request access if needed, then run
       stint request web restart-web --for 1h -m "Nightly restart" -p unit=nginx --wait
       stint run --cluster tickets --set close-ticket -- ./agent
       stint end GR-7F3K
@@ -40,18 +40,18 @@ def cli() -> None:
     \b
     Exit status:
       0    done
-      1    refused, by a policy or a person
-      2    the command was not given what it needs
-      3    not signed in, or no more
-      4    there is no such thing, or it is not for you
-      5    the waiting ended without a grant
-      6    Stint can't be reached, or failed
+      1    denied by a policy or a person
+      2    invalid usage
+      3    not signed in, or the session has expired
+      4    not found, or not visible to you
+      5    timed out or not approved
+      6    Stint is unavailable
       130  interrupted
-    ssh, psql and run pass on the status of what they ran.
+    ssh, psql and run exit with the status of the command they ran.
 
     \b
-    Environment: STINT_URL, STINT_TOKEN or STINT_TOKEN_FILE (before what `stint login` stored), STINT_PROFILE,
-    STINT_CA_FILE (the authority of Stint's certificate), NO_COLOR.
+    Environment: STINT_URL, STINT_TOKEN or STINT_TOKEN_FILE (override `stint login`), STINT_PROFILE,
+    STINT_CA_FILE (CA certificate of Stint), NO_COLOR.
     """
 
 
@@ -90,12 +90,8 @@ def run_command(words: Sequence[str]) -> int:
 
 def _usage(error: click.UsageError) -> Usage:
     help_of = error.ctx.command_path if error.ctx is not None else "stint"
-    more = (
-        " Put -- before a command that has options of its own."
-        if isinstance(error, click.NoSuchOption)
-        else ""
-    )
-    return Usage(error.format_message(), f"`{help_of} --help` says more.{more}")
+    more = " Put -- before a command with its own options." if isinstance(error, click.NoSuchOption) else ""
+    return Usage(error.format_message(), f"See `{help_of} --help`.{more}")
 
 
 def _said(shell: Shell, error: CliError) -> int:

@@ -19,7 +19,7 @@ def device_codes(wire: Wire) -> Mapping[str, Any]:
     """Ask for a code to show. Raises CliError."""
     codes = wire.form("/oauth/device_authorization", client_id=CLIENT, scope=" ".join(SCOPES))
     if not all(isinstance(codes.get(name), str) for name in ("device_code", "user_code", "verification_uri")):
-        raise Unreachable(f"{wire.url} is no Stint, or an older one.")
+        raise Unreachable(f"{wire.url} is not a Stint server, or an older one.")
     return dict(codes)
 
 
@@ -48,15 +48,15 @@ def device_token(
             continue
         else:
             return answer
-    raise NotSignedIn("Nobody typed the code in time.", "Run `stint login` again for a new one.")
+    raise NotSignedIn("The code was not entered in time.", "Run `stint login` again.")
 
 
 def _refused(error: OAuthRefused) -> CliError:
     if error.code == "access_denied":
-        return CliError("It was refused in the browser.", code=error.code)
+        return CliError("Access was denied in the browser.", code=error.code)
     if error.code == "expired_token":
-        return NotSignedIn("The code has expired.", "Run `stint login` again for a new one.")
-    return CliError(f"Stint gave no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
+        return NotSignedIn("The code has expired.", "Run `stint login` again.")
+    return CliError(f"Stint issued no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
 
 
 def revoke(wire: Wire, token: str) -> None:

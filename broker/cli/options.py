@@ -120,12 +120,12 @@ KINDS = click.Choice(["planned", "quick", "incident", "break_glass"])
 def about_asking(function: Function) -> Function:
     """Add the options that say what for and how long."""
     added = [
-        click.option("--for", "seconds", type=Span(), help="For how long: 30m, 4h. Default: 1h, or less where less is allowed."),
-        click.option("--reason", "-m", default="", help="Why; approvers and the record read it."),
-        click.option("--ticket", default="", help="The ticket that it is for."),
-        click.option("--workflow", "-w", metavar="REF", help="The work that it ends with: INC-12, CHG-3."),
-        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="A parameter of the command set."),
-        click.option("--kind", type=KINDS, help="Default: planned; incident for work like INC-12."),
+        click.option("--for", "seconds", type=Span(), help="Duration, such as 30m or 4h. Default: 1h, or the policy's maximum if lower."),
+        click.option("--reason", "-m", default="", help="Reason, for approvers and the record."),
+        click.option("--ticket", default="", help="Ticket."),
+        click.option("--workflow", "-w", metavar="REF", help="Workflow that the grant ends with, such as INC-12 or CHG-3."),
+        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="Parameter of the command set."),
+        click.option("--kind", type=KINDS, help="Default: planned; incident if the workflow is an incident."),
     ]  # fmt: skip
     for add in reversed(added):
         function = add(function)
@@ -135,7 +135,7 @@ def about_asking(function: Function) -> Function:
 def waits(function: Function) -> Function:
     """Add how long a decision is waited for."""
     option = click.option(
-        "--wait-for", "wait", type=Span(), help="Give up waiting after this time; the request stays."
+        "--wait-for", "wait", type=Span(), help="Stop waiting after this time; the request stays pending."
     )
     return option(function)
 
@@ -183,9 +183,9 @@ def common() -> list[click.Parameter]:
 
     return [
         click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=keep("json"),
-                     help="Answer with one JSON document, or with JSON lines where one watches."),
+                     help="Print JSON, or JSON lines when following."),
         click.Option(["--profile"], metavar="NAME", expose_value=False, is_eager=True, callback=keep("profile"),
-                     help="Which of the servers that you are signed in at."),
+                     help="Profile to use."),
         click.Option(["--insecure-http"], is_flag=True, expose_value=False, is_eager=True, callback=keep("insecure"),
-                     help="Allow http:// to other machines, where the way is safe by other means."),
+                     help="Allow http:// to other machines. Use only on a trusted network."),
     ]  # fmt: skip

@@ -72,14 +72,14 @@ def load(env: Mapping[str, str]) -> Profiles:
     except FileNotFoundError:
         return Profiles()
     except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} can't be read: {error}.", "Mend or remove it, and run `stint login`.") from None
+        raise Usage(f"{path} can't be read: {error}.", "Fix or remove it, then run `stint login`.") from None
     # Somebody may have copied it about; what it holds is nobody else's business.
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     try:
         return _read(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise Usage(f"{path} is not what stint wrote.", "Remove it, and run `stint login`.") from None
+        raise Usage(f"{path} is not a valid profiles file.", "Remove it, then run `stint login`.") from None
 
 
 def _read(data: Any) -> Profiles:
@@ -127,7 +127,9 @@ def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) 
     wanted = name or env.get("STINT_PROFILE", "")
     if wanted and wanted not in profiles.servers:
         known = ", ".join(profiles.servers) or "none"
-        raise Usage(f"There is no profile {wanted!r}. There are: {known}.", "`stint login URL` makes one.")
+        raise Usage(
+            f"There is no profile {wanted!r}. There are: {known}.", "Create one with `stint login URL`."
+        )
     url = "" if name else env.get("STINT_URL", "").strip()
     found = _at(profiles, url, wanted) if url else profiles.chosen(wanted)
     if found is None and not url:
@@ -149,7 +151,7 @@ def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False)
     if token:
         return replace(found, token=token, stored=False, user="", expires_at="")
     if not found.token:
-        raise NotSignedIn(f"You are not signed in at {found.url}.", f"Run `stint login {found.url}`.")
+        raise NotSignedIn(f"You are not signed in to {found.url}.", f"Run `stint login {found.url}`.")
     return found
 
 
@@ -163,7 +165,7 @@ def env_token(env: Mapping[str, str]) -> str:
             raise Usage(f"STINT_TOKEN_FILE can't be read: {error}.") from None
     token = token.strip()
     if not token.isascii() or (token and not token.isprintable()) or " " in token:
-        raise Usage("The token in STINT_TOKEN or STINT_TOKEN_FILE is none of Stint.")
+        raise Usage("The token in STINT_TOKEN or STINT_TOKEN_FILE is not a Stint token.")
     return token
 
 
@@ -174,13 +176,13 @@ def checked_url(url: str, *, insecure: bool = False) -> str:
         url = f"https://{url}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise Usage(f"{url!r} is not the address of a Stint.", "Write it like https://stint.example.com.")
+        raise Usage(f"{url!r} is not the address of a Stint.", "Use a URL like https://stint.example.com.")
     if parts.username or parts.password:
-        raise Usage("The address holds a password.", "Leave it out: Stint is asked with a token.")
+        raise Usage("The URL contains a password.", "Remove it. Stint uses tokens.")
     if parts.scheme == "http" and not insecure and not _here(parts.hostname):
         raise Usage(
-            "Over http:// others can read your token.",
-            "Use https://; where the way there is safe by other means, give --insecure-http.",
+            "http:// would expose your token.",
+            "Use https://, or pass --insecure-http on a trusted network.",
         )
     return url
 

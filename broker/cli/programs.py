@@ -15,7 +15,7 @@ def found(program: str, hint: str) -> str:
     """Return where a program is. Raises Usage."""
     path = shutil.which(program)
     if path is None:
-        raise Usage(f"There is no {program} here.", hint)
+        raise Usage(f"{program} is not installed.", hint)
     return path
 
 

@@ -61,7 +61,7 @@ class Supervisor:
         try:
             child = subprocess.Popen(list(words), env=dict(env))
         except FileNotFoundError:
-            raise Usage(f"There is no program {words[0]}.") from None
+            raise Usage(f"Program not found: {words[0]}.") from None
         except OSError as error:
             raise Usage(f"{words[0]} can't be started: {error.strerror}.") from None
         try:
@@ -142,9 +142,9 @@ def _withdraw(shell: Shell, ref: str) -> None:
         except CliError:
             grant = None
         if grant:
-            _end(shell, str(grant), "It was interrupted before the command.")
+            _end(shell, str(grant), "Interrupted before the command started.")
         else:
-            say(f"stint: {plain(ref)} could not be taken back: {plain(error.message)}", err=True)
+            say(f"stint: {plain(ref)} could not be withdrawn: {plain(error.message)}", err=True)
 
 
 def run_with(
@@ -164,15 +164,17 @@ def run_with(
             _warn_unless(heartbeat.start(), shell, grant)
             status = supervisor.run(words, env)
             note = (
-                f"It was over before the command: {heartbeat.why}"
+                f"The grant ended before the command: {heartbeat.why}"
                 if heartbeat.over
-                else f"The command ended with status {status}."
+                else f"The command exited with status {status}."
             )
         finally:
             heartbeat.stop()
             trouble = _end(shell, str(grant["ref"]), note[:400], over=heartbeat.over)
     if heartbeat.over:
-        say(f"stint: {plain(grant['ref'])} is over ({heartbeat.why}), so the command was stopped.", err=True)
+        say(
+            f"stint: {plain(grant['ref'])} has ended ({heartbeat.why}), so the command was stopped.", err=True
+        )
     if trouble is not None and status == 0:
         raise trouble
     return status
@@ -202,7 +204,7 @@ def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError |
         else:
             return None
         say(
-            f"stint: {plain(ref)} could not be ended: {plain(trouble.message)} `stint end {plain(ref)}` ends it.",
+            f"stint: {plain(ref)} could not be ended: {plain(trouble.message)} Run `stint end {plain(ref)}` to end it.",
             err=True,
         )
         return trouble

@@ -87,19 +87,19 @@ class Shell:
 
     # Questions
 
-    def ask(self, question: str, *, give: str) -> str:
-        """Ask somebody for a text. Raises Usage, naming the option ``give``, when nobody is there."""
+    def ask(self, question: str, *, needs: str, give: str) -> str:
+        """Prompt for a text. Without a terminal, raises Usage: what it ``needs`` is required by the option ``give``."""
         if not self.asks:
-            raise Usage(f"{question} is missing.", f"Give {give}.")
+            raise Usage(f"{needs} is required ({give}).")
         return str(click.prompt(question, err=True)).strip()
 
     def choose(self, question: str, choices: Sequence[str], *, give: str) -> int:
-        """Let somebody choose; return which. One choice is none. Raises Usage when nobody is there."""
+        """Prompt for one of the choices; return its index. A single choice is taken. Raises Usage without a terminal."""
         if len(choices) == 1:
             return 0
         if not self.asks:
             listed = "\n".join(f"  {choice}" for choice in choices)
-            raise Usage(f"{question} There are several:\n{listed}", f"Give {give}.")
+            raise Usage(f"{question} Choose one of:\n{listed}", f"Use {give}.")
         for number, choice in enumerate(choices, 1):
             screen.say(f"  {number}  {choice}", err=True)
         return int(click.prompt(question, type=click.IntRange(1, len(choices)), err=True)) - 1

@@ -48,7 +48,7 @@ def check_key(shell: Shell) -> None:
     """Raise CliError where no key is registered: the gateway would only say no."""
     if not shell.wire.pages("/me/ssh-keys", most=1):
         raise CliError(
-            "You have no SSH key at Stint.",
+            "You have no registered SSH key.",
             f"Add your public key on {shell.wire.url}/account/.",
             code="no_ssh_key",
         )

@@ -16,7 +16,7 @@ from .wording import missing
 _SOON, _LATER, _SOON_FOR = 0.5, 2.0, 10.0
 # How long Stint may not answer before the waiting is given up.
 _OUTAGE = 300.0
-_OVER = {"denied": "was denied", "withdrawn": "was withdrawn", "lapsed": "lapsed without a decision"}
+_OVER = {"denied": "was denied", "withdrawn": "was withdrawn", "lapsed": "timed out"}
 
 Row = Mapping[str, Any]
 Look = Callable[[Row], None]
@@ -39,8 +39,8 @@ class Patience:
         waited = time.monotonic() - self._began
         if self._most is not None and waited >= self._most:
             raise NoGrant(
-                f"{ref} still waits after {span(self._most)}.",
-                f"`stint status {ref} --watch` waits on; `stint withdraw {ref}` takes a request back.",
+                f"{ref} is still pending after {span(self._most)}.",
+                f"Run `stint status {ref} --watch` to keep waiting, or `stint withdraw {ref}`.",
                 code="still_waiting",
             )
         left = self._most - waited if self._most is not None else _LATER
@@ -108,7 +108,7 @@ def _until_decided(patience: Patience, line: Progress, row: Row, seen: Look | No
                 f"{ref} {_OVER.get(row['state'], row['state'])}.", _comments(row), code=str(row["state"])
             )
         needs = missing(row.get("needed", ())) or "a decision"
-        line.show(f"{ref} waits for {needs}, until {clock_time(row['lapses_at'])}.")
+        line.show(f"{ref} is waiting for {needs}, until {clock_time(row['lapses_at'])}.")
         patience.pause(ref)
         row = patience.look(f"/requests/{ref}")
 
@@ -127,7 +127,7 @@ def _until_usable(patience: Patience, line: Progress, ref: str, seen: Look | Non
             return row
         if row["state"] not in ("scheduled", "provisioning"):
             why = row["end_reason"] or row["state"]
-            raise NoGrant(f"{ref} is over: {plain(why)}.", plain(row["last_error"] or row["end_note"]))
+            raise NoGrant(f"{ref} has ended: {plain(why)}.", plain(row["last_error"] or row["end_note"]))
         line.show(_of_grant(row))
         patience.pause(ref)
 
@@ -136,8 +136,8 @@ def _of_grant(row: Row) -> str:
     trouble = f": {plain(row['last_error'])}" if row["last_error"] else ""
     says = {
         "scheduled": f"{row['ref']} starts at {clock_time(row['starts_at'])}.",
-        "provisioning": f"{row['ref']} is being prepared{trouble}.",
+        "provisioning": f"{row['ref']} is being provisioned{trouble}.",
         "active": f"{row['ref']} is active.",
-        "revoking": f"{row['ref']} is ending: its doors are closed, and targets are being checked{trouble}.",
+        "revoking": f"{row['ref']} is ending: access is closed; waiting for confirmation{trouble}.",
     }
     return says.get(row["state"], f"{row['ref']} is {word(row['state'])}.")

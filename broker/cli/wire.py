@@ -102,7 +102,7 @@ class Wire:
     def _same_place(self, path: str) -> str:
         """Pages go on at a path; an address elsewhere would get the token."""
         if not path.startswith("/api/"):
-            raise Unreachable("Stint named a next page at another place.", "Tell who runs it.")
+            raise Unreachable("The next page is on another server.", "Contact the administrator.")
         return f"{self.url}{path}"
 
     def _asked(self, method: str, url: str, *, again: bool = True, **sent: Any) -> Any:
@@ -154,8 +154,8 @@ class Wire:
         if 300 <= answer.status < 400:
             there = answer.headers.get("Location", "")
             raise Unreachable(
-                f"{self.url} sends on to {there[:200]}.",
-                "Sign in there, if that is your Stint: `stint login URL`.",
+                f"{self.url} redirects to {there[:200]}.",
+                "If this is your Stint server, run `stint login URL`.",
             )
         return answer
 
@@ -178,7 +178,7 @@ class Wire:
                 str(said.get("title") or "Your token is not valid."), f"Run `stint login {self.url}`."
             )
         if not said.get("title"):
-            return Unreachable(f"{self.url} answered {answer.status}, and not as Stint does.")
+            return Unreachable(f"{self.url} answered {answer.status}, and is not a Stint server.")
         return CliError(
             str(said["title"]), str(said.get("detail", "")), status=_STATUS.get(answer.status, Exit.UNREACHABLE),
             code=str(said.get("code", "")), fields=said.get("fields"), rules=said.get("rules", ()),
@@ -217,9 +217,9 @@ def _json(data: bytes) -> Any:
     try:
         value = json.loads(data)
     except ValueError:
-        raise Unreachable("What answered is not Stint.") from None
+        raise Unreachable("The server is not a Stint server.") from None
     if not isinstance(value, dict):
-        raise Unreachable("What answered is not Stint.")
+        raise Unreachable("The server is not a Stint server.")
     return value
 
 
@@ -237,10 +237,10 @@ def _wait(after: str | None, number: int) -> float:
 def _lost(url: str, error: HTTPError) -> Unreachable:
     if isinstance(error, urllib3.exceptions.SSLError):
         return Unreachable(
-            f"{url} did not prove who it is: {_why(error)}.",
-            "If it has a certificate of your company's own, put its authority into STINT_CA_FILE.",
+            f"The certificate of {url} is not valid: {_why(error)}.",
+            "If it uses a private CA, set STINT_CA_FILE.",
         )
-    return Unreachable(f"The answer of {url} was lost: {_why(error)}.")
+    return Unreachable(f"The response of {url} was lost: {_why(error)}.")
 
 
 def _why(error: BaseException) -> str:

@@ -53,12 +53,12 @@ RUNS: Columns = {
 # What an empty list of runs means, by how much of what is run Stint sees there.
 NO_RUN = {
     "all": "Nothing was run.",
-    "some": "Nothing was seen; not everything is observed here.",
-    "nothing": "What is run is not observed here.",
+    "some": "Nothing observed; not all activity is observed here.",
+    "nothing": "Activity is not observed here.",
 }
 NONE_SEEN = {
     "all": "nothing",
-    "some": "nothing was seen; not everything is observed here",
+    "some": "nothing observed; not all activity is observed here",
     "nothing": "not observed here",
 }
 HELD: Columns = {
@@ -87,7 +87,7 @@ def commands(found: Sequence[Row]) -> str:
 def _command(one: Row) -> str:
     marks = [plain(one["effect"])] if one["effect"] != "read" else []
     if one["hold"]:
-        marks.append("each run waits for a second person")
+        marks.append("each run needs approval")
     if one["finish_seconds"]:
         marks.append(f"may finish for {span(one['finish_seconds'])}")
     return plain(one["text"]) + (f"  ({', '.join(marks)})" if marks else "")
@@ -106,7 +106,7 @@ def request(row: Row, *, err: bool = False) -> None:
         "What": f"{set_name(row)} on {plain(row['cluster'])}",
         "Targets": plain(", ".join(row["targets_left"])),
         "With": parameters(row["parameters"]),
-        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'from the approval'}, for {span(row['duration_left'])}",
+        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'on approval'}, for {span(row['duration_left'])}",
         "Kind": "" if row["kind"] == "planned" else word(row["kind"]),
         "Extends": plain(row["extends"] or ""),
         "Work": plain(row["workflow"] or ""),
@@ -136,7 +136,7 @@ def _left_out(row: Row) -> str:
 
 
 def _verdict(one: Row) -> str:
-    less = ", for less" if one["narrowing"] else ""
+    less = ", reduced" if one["narrowing"] else ""
     comment = f": {plain(one['comment'])}" if one["comment"] else ""
     void = " (void)" if one["voided_at"] else ""
     return f"{plain(one['approver'])} {word(one['verdict'])}{less}{void}{comment}"
@@ -163,7 +163,7 @@ def grant(row: Row, *, err: bool = False) -> None:
         "With": parameters(row["parameters"]),
         "Work": plain(row["workflow"] or ""),
         "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})",
-        "Held": f"since {clock_time(row['held_at'])}: nothing runs until an approver lets it go on"
+        "Held": f"since {clock_time(row['held_at'])}: nothing runs until an approver releases it"
         if row["held_at"]
         else "",
         "Ended": f"{clock_time(row['ended_at'])}, {word(row['end_reason'])}" if row["ended_at"] else "",
@@ -179,9 +179,9 @@ def grant(row: Row, *, err: bool = False) -> None:
 def preview(row: Row, *, err: bool = False) -> None:
     """What would happen."""
     outcome = {
-        "starts": "It would start without anybody's approval.",
+        "starts": "It would start without approval.",
         "needs_approval": f"It needs {missing(row['needed'])}.",
-        "refused": "It would be refused.",
+        "refused": "It would be denied.",
     }
     pairs = {
         "Outcome": screen.coloured(row["outcome"], outcome.get(row["outcome"], plain(row["outcome"]))),
@@ -192,7 +192,7 @@ def preview(row: Row, *, err: bool = False) -> None:
         "Policy": plain(row["policy"]),
         "Rules": refusals(row["rules"]),
         "Others": plain(", ".join(f"{one['holder']} ({one['ref']})" for one in row["overlaps"])),
-        "You have it": f"already, as {plain(row['already'])}" if row["already"] else "",
+        "Already held": f"already, as {plain(row['already'])}" if row["already"] else "",
     }
     screen.facts(pairs, err=err)
 

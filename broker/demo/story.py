@@ -168,7 +168,7 @@ class Story:
 
     def next_login(self) -> str:
         done = self._ssh("web-1", "systemctl --no-pager status nginx")
-        _expect(done.returncode != 0 and "no access" in done.stderr, _said(done))
+        _expect(done.returncode != 0 and "no active access" in done.stderr, _said(done))
         return f"$ ssh … web-1 systemctl --no-pager status nginx\n{done.stderr.strip()}"
 
     def database(self) -> str:

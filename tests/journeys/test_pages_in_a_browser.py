@@ -39,9 +39,9 @@ def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world
     expect(field).to_be_focused()
     expect(field).to_have_value("90")
     expect(field).to_have_accessible_description(
-        "Say for how long. 90 of what? Write 90m for minutes or 90h for hours."
+        "Say for how long. 90 needs a unit: use 90m for minutes or 90h for hours."
     )
-    expect(alice.get_by_text("90 of what?").filter(visible=True)).to_have_count(1)
+    expect(alice.get_by_text("90 needs a unit").filter(visible=True)).to_have_count(1)
     expect(alice.get_by_label("Why")).to_have_value("Certificate renewal")
     for box in alice.get_by_role("checkbox").all():
         box.uncheck()

@@ -73,7 +73,7 @@ def test_an_hour_and_a_half_is_the_same_time_at_every_door(world, door, text):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_number_alone_asks_for_its_unit_at_every_door_and_asks_for_nothing(world, door):
-    assert "90 of what? Write 90m for minutes or 90h for hours." in door(world, "90")
+    assert "90 needs a unit: use 90m for minutes or 90h for hours." in door(world, "90")
     assert not AccessRequest.objects.exists()
 
 
@@ -87,7 +87,7 @@ def test_a_document_with_a_number_alone_is_asked_for_its_unit(text):
     with pytest.raises(DocumentError) as refused:
         validate(PolicyDocument, load_yaml(POLICY % text))
     (problem,) = refused.value.problems
-    assert "90 of what? Write 90m for minutes or 90h for hours" in problem.message
+    assert "90 needs a unit: use 90m for minutes or 90h for hours" in problem.message
     assert problem.path == "max_duration"
 
 

@@ -16,44 +16,44 @@ Row = Mapping[str, Any]
 
 
 @click.command(cls=Command)
-@click.option("--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
+)
 @pass_shell
 def approvals(shell: Shell, most: int) -> None:
-    """List what waits for a verdict of yours."""
+    """List the requests that wait for your approval."""
     found = shell.wire.pages("/requests", most=most, decidable=True)
-    shell.rows(found, wording.REQUESTS, empty="No request waits for your verdict.")
+    shell.rows(found, wording.REQUESTS, empty="No requests wait for your approval.")
 
 
 @click.command(cls=Command)
 @click.argument("ref", type=REQUEST)
-@click.option("--comment", "-m", default="", help="What the requester and the record read.")
-@click.option("--for", "seconds", type=Span(), help="Approve for less time.")
-@click.option("--target", "-t", "targets", multiple=True, help="Approve for these targets alone.")
+@click.option("--comment", "-m", default="", help="Comment for the requester and the record.")
+@click.option("--for", "seconds", type=Span(), help="Approve for a shorter time.")
+@click.option("--target", "-t", "targets", multiple=True, help="Approve only these targets.")
 @click.option(
     "--command",
     "-c",
     "commands",
     type=int,
     multiple=True,
-    help="Approve these commands alone, by number from 0.",
+    help="Approve only these commands, by number from 0.",
 )
-@click.option("--digest", metavar="HEX", help="Approve only if it is still what has this digest.")
-@click.option("--yes", "-y", is_flag=True, help="Approve what it is now, without a question.")
+@click.option("--digest", metavar="HEX", help="Approve only if the request still has this digest.")
+@click.option("--yes", "-y", is_flag=True, help="Approve without confirmation.")
 @pass_shell
 def approve(shell: Shell, ref: str, comment: str, digest: str | None, yes: bool, **given: Any) -> int:
-    """Approve a request, exactly as it is shown; if it changes meanwhile, nothing is approved.
+    """Approve a request exactly as shown. If it changes in the meantime, nothing is approved.
 
     Without a terminal, --digest says what was read, or --yes that it need not be.
     """
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
     if digest and digest != row["digest"]:
-        raise CliError(
-            f"{ref} is not what you read any more.", "Look at it again: `stint status " + ref + "`."
-        )
+        raise CliError(f"{ref} has changed since you read it.", "Read it again: `stint status " + ref + "`.")
     if not yes and not digest:
         if not shell.asks:
-            raise Usage("Nobody is there to read it.", "Give --digest of what was read, or --yes.")
+            raise Usage("No terminal to confirm on.", "Use --digest with the digest you read, or --yes.")
         wording.request(row, err=True)
         if not shell.sure("Approve?", default=False):
             return Exit.INTERRUPTED
@@ -72,13 +72,13 @@ def _narrowing(given: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @click.command(cls=Command)
 @click.argument("ref", type=REQUEST)
-@click.option("--comment", "-m", default="", help="Why; the requester and the record read it.")
+@click.option("--comment", "-m", default="", help="Reason, for the requester and the record.")
 @pass_shell
 def deny(shell: Shell, ref: str, comment: str) -> int:
-    """Deny a request. It needs a comment."""
+    """Deny a request. A comment is required."""
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
-    comment = comment or shell.ask("Why", give="--comment")
+    comment = comment or shell.ask("Comment", needs="A comment", give="--comment")
     return _decide(shell, row, "deny", comment, None)
 
 
@@ -103,16 +103,16 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
 @click.command(cls=Command)
 @pass_shell
 def holds(shell: Shell) -> None:
-    """List commands that wait for a second person."""
+    """List held commands that wait for approval."""
     found = shell.wire.pages("/runs", state="held")
-    shell.rows(found, wording.HELD, empty="No command waits.")
+    shell.rows(found, wording.HELD, empty="No held commands.")
 
 
 @click.command(cls=Command)
 @click.argument("run", type=int)
 @pass_shell
 def allow(shell: Shell, run: int) -> None:
-    """Let the held command RUN go on, this once; `stint holds` lists them."""
+    """Allow the held command RUN once. `stint holds` lists them."""
     _decide_hold(shell, run, allow=True)
 
 
@@ -120,7 +120,7 @@ def allow(shell: Shell, run: int) -> None:
 @click.argument("run", type=int)
 @pass_shell
 def refuse(shell: Shell, run: int) -> None:
-    """Refuse the held command RUN."""
+    """Deny the held command RUN."""
     _decide_hold(shell, run, allow=False)
 
 

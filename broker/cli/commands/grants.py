@@ -23,14 +23,16 @@ _OVER = frozenset({"done", "cut", "failed"})
 
 
 @click.command(cls=Command)
-@click.option("--all", "everybody", is_flag=True, help="Those of others that you may see, too.")
-@click.option("--ended", is_flag=True, help="Those that are over, too.")
-@click.option("--endable", is_flag=True, help="Those that you may end, your own and others'.")
-@click.option("--cluster", type=CLUSTER, help="On this cluster.")
-@click.option("--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
+@click.option("--all", "everybody", is_flag=True, help="Include those of others that you can see.")
+@click.option("--ended", is_flag=True, help="Include ended grants.")
+@click.option("--endable", is_flag=True, help="Grants that you can end, including those of others.")
+@click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
+@click.option(
+    "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
+)
 @pass_shell
 def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: str | None, most: int) -> None:
-    """List your grants, the newest first."""
+    """List your grants, newest first."""
     mine = not everybody and not endable
     found = shell.wire.pages("/grants", most=most, mine=mine, endable=endable, cluster=cluster)
     shown = [row for row in found if ended or row["state"] != "ended"]
@@ -39,14 +41,14 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
 
 @click.command(cls=Command)
 @click.argument("ref", type=ANY)
-@click.option("--note", "-m", default="", help="Why; the record reads it.")
-@click.option("--kill", is_flag=True, help="Cut commands that would be let finish, too.")
-@click.option("--no-wait", is_flag=True, help="Don't wait until its end is proven.")
+@click.option("--note", "-m", default="", help="Reason, for the record.")
+@click.option("--kill", is_flag=True, help="Also cut commands that could otherwise finish.")
+@click.option("--no-wait", is_flag=True, help="Don't wait for the confirmation.")
 @pass_shell
 def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
-    """End a grant now: its doors close at once, running commands die, targets are asked for the proof.
+    """End a grant now: access closes, running commands are terminated, and targets confirm the revocation.
 
-    Waits for the proof for half a minute; after that the end goes on by itself. A request of yours that waits is withdrawn.
+    Waits up to 30 s for the confirmation; Stint continues after that. Given a pending request of yours, withdraws it.
     """
     if ref.startswith("REQ-"):
         _withdraw(shell, ref)
@@ -62,35 +64,37 @@ def _withdraw(shell: Shell, ref: str) -> None:
     row: Row = shell.wire.get(f"/requests/{ref}")
     if row["grant"]:
         raise CliError(
-            f"{ref} was approved, and is {row['grant']} now.",
-            f"`stint end {row['grant']}` ends it.",
+            f"{ref} was approved as {row['grant']}.",
+            f"Run `stint end {row['grant']}` to end it.",
             code="not_pending",
         )
     if row["state"] != "pending":
-        raise CliError(f"{ref} was {plain(row['state'])}: there is nothing to end.", code="not_pending")
+        raise CliError(f"{ref} was {plain(row['state'])}. Nothing to end.", code="not_pending")
     withdrawn = shell.wire.post(f"/requests/{ref}/withdraw")
-    shell.show(withdrawn, lambda: screen.say(f"{ref} is withdrawn."))
+    shell.show(withdrawn, lambda: screen.say(f"{ref} withdrawn."))
 
 
 def _ended(row: Row) -> None:
     if row["state"] == "ended":
-        screen.say(f"{plain(row['ref'])} ended at {clock_time(row['ended_at'])}; every target was checked.")
+        screen.say(
+            f"{plain(row['ref'])} ended at {clock_time(row['ended_at'])}. Revocation confirmed on all targets."
+        )
     else:
         trouble = f": {plain(row['last_error'])}" if row["last_error"] else "."
         screen.say(
-            f"{plain(row['ref'])} is {word(row['state'])}: nothing can be done with it; its proof is waited for{trouble}"
+            f"{plain(row['ref'])} is {word(row['state'])}: access is closed; waiting for confirmation{trouble}"
         )
 
 
 @click.command(cls=Command)
 @click.argument("ref", type=GRANT)
-@click.option("--for", "seconds", type=Span(), required=True, help="How much longer: 30m.")
+@click.option("--for", "seconds", type=Span(), required=True, help="How much longer, such as 30m.")
 @click.option("--reason", "-m", default="", help="Why.")
 @click.option("--wait", "waits_for_it", is_flag=True, help="Wait for the decision.")
 @waits
 @pass_shell
 def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool, wait: float | None) -> None:
-    """Ask that a grant of yours ends later. Its sessions go on meanwhile."""
+    """Request an extension of one of your grants. Its sessions stay open."""
     row: Row = shell.wire.post(f"/grants/{ref}/extend", {"duration": seconds, "reason": reason})
     if waits_for_it or wait:
         row = waiting.wait_for_verdict(shell, row, seconds=wait)
@@ -99,21 +103,21 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
         if row["state"] == "approved":
             screen.say(f"{ref} ends {clock_time(shell.wire.get(f'/grants/{ref}')['expires_at'])}.")
         else:
-            screen.say(f"{row['ref']} waits for {wording.missing(row['needed'])}.")
+            screen.say(f"{row['ref']} is waiting for {wording.missing(row['needed'])}.")
 
     shell.show(row, people)
 
 
 @click.command(cls=Command)
 @click.argument("ref", type=GRANT)
-@click.option("--follow", "-f", is_flag=True, help="Go on until the grant has ended.")
-@click.option("--output", "-o", is_flag=True, help="With what each command wrote. Reading that is recorded.")
+@click.option("--follow", "-f", is_flag=True, help="Follow until the grant has ended.")
+@click.option("--output", "-o", is_flag=True, help="Include output. Reading it is recorded.")
 @click.option(
-    "--most", type=click.IntRange(1, 10000), default=200, show_default=True, help="The last so many."
+    "--most", type=click.IntRange(1, 10000), default=200, show_default=True, help="Only the last ones."
 )
 @pass_shell
 def log(shell: Shell, ref: str, follow: bool, output: bool, most: int) -> None:
-    """List what was tried with a grant, the oldest first. With --json --follow each run is a line, again when it changes."""
+    """List the commands of a grant, oldest first. With --json --follow, print a line for each run and each change."""
     if follow:
         _follow(shell, ref, most, output=output)
         return
@@ -180,7 +184,7 @@ def _output(shell: Shell, row: Row) -> str:
 @click.argument("ref", type=GRANT)
 @pass_shell
 def receipt(shell: Shell, ref: str) -> int:
-    """Show the receipt of a grant: what was approved, run and refused, how it ended, and what was checked."""
+    """Show the receipt of a grant: what was approved, run and refused, and how it ended."""
     row = shell.wire.get(f"/grants/{ref}/receipt")
     shell.show(row, lambda: _receipt(row))
     return Exit.DONE
@@ -194,7 +198,7 @@ def _receipt(row: Row) -> None:
         "Approved": plain(f"{approved['command_set']} on {row['cluster']} ({', '.join(approved['targets'])})"),
         "With": wording.parameters(approved["parameters"]),
         "Time": f"{clock_time(approved['starts_at'])} to {clock_time(approved['expires_at'])}",
-        "By": plain(", ".join(one["approver"] for one in approved["by"])) or "nobody had to",
+        "By": plain(", ".join(one["approver"] for one in approved["by"])) or "no approval needed",
         "Reason": plain(approved["reason"]),
         "Work": plain(approved["workflow"] or ""),
         "Commands": "\n".join(plain(line) for line in approved["commands"]),
@@ -217,7 +221,7 @@ def _ran(one: Row) -> str:
 
 def _end_of(ended: Row) -> str:
     by = f" by {ended['by']}" if ended["by"] else ""
-    proven = f", proven after {span(ended['seconds'])}" if ended["proven_at"] else ", not proven yet"
+    proven = f", confirmed after {span(ended['seconds'])}" if ended["proven_at"] else ", not confirmed yet"
     return plain(f"{clock_time(ended['began_at'])}: {ended['why'] or ended['reason']}{by}{proven}")
 
 

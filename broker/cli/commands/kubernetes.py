@@ -31,18 +31,18 @@ _PLUGIN = "Kubeconfig with the plugin"
     "--output",
     "-o",
     type=click.Path(dir_okay=False),
-    help="Where. Default: ~/.kube/stint-CLUSTER. `-`: to standard output.",
+    help="File to write. Default: ~/.kube/stint-CLUSTER. `-` for standard output.",
 )
-@click.option("--grant", type=GRANT, help="With this grant.")
-@click.option("--target", "-t", type=TARGET, help="Where the cluster has several.")
-@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@click.option("--grant", type=GRANT, help="Use this grant.")
+@click.option("--target", "-t", type=TARGET, help="Target, if the cluster has several.")
+@click.option("--set", "command_set", type=SET, help="Request this command set.")
 @about_asking
 @waits
 @pass_shell
 def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any) -> None:
-    """Write a kubeconfig for CLUSTER that holds no secret: kubectl asks `stint kube-credential` for the grant's token.
+    """Write a kubeconfig for CLUSTER without secrets: kubectl runs `stint kube-credential` to get the grant's token.
 
-    Takes a grant of yours, or asks for one and waits. Says how to use the file:
+    Uses one of your grants, or requests one and waits. Prints how to use the file:
 
     \b
       eval "$(stint kubectl-config prod-k8s)" && kubectl get pods
@@ -53,7 +53,7 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
     grant = granting.a_grant(shell, want)
     made = credentials.issue(shell, grant, given["target"])
     if _PLUGIN not in made["values"]:
-        raise CliError(f"{grant['ref']} is used with no kubeconfig.", status=Exit.USAGE, code="no_kubeconfig")
+        raise CliError(f"{grant['ref']} does not use a kubeconfig.", status=Exit.USAGE, code="no_kubeconfig")
     text = _by_this_program(shell, made["values"][_PLUGIN])
     if output == "-":
         screen.say(text)
@@ -98,7 +98,7 @@ def _save(path: Path, text: str) -> None:
 @click.argument("target", required=False)
 @pass_shell
 def kube_credential(shell: Shell, grant: str, target: str | None) -> None:
-    """Print the token of a grant as kubectl's exec plugins do; `stint kubectl-config` writes the file that asks for it."""
+    """Print the token of a grant as a kubectl exec plugin; `stint kubectl-config` configures it."""
     made = credentials.issue(shell, {"ref": grant}, target)
     screen.say_json(exec_credential(made), lines=True)
 
@@ -107,7 +107,7 @@ def exec_credential(made: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ExecCredential. Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
     token, ends = made["values"].get("Token"), screen.moment(made["expires_at"])
     if not token or ends is None:
-        raise CliError("This is no grant on a cluster of Kubernetes.", code="no_token")
+        raise CliError("This grant is not on a Kubernetes cluster.", code="no_token")
     status = {"token": token, "expirationTimestamp": ends.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     return {"apiVersion": _API, "kind": "ExecCredential", "status": status}
 

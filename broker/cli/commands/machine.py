@@ -19,7 +19,7 @@ _WHERE = {
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(_WHERE)))
 def completion(shell: str) -> None:
-    """Print what lets a shell complete commands, options, references and names.
+    """Print the completion script for a shell.
 
     \b
       eval "$(stint completion bash)"    in ~/.bashrc
@@ -28,7 +28,7 @@ def completion(shell: str) -> None:
     """
     made = get_completion_class(shell)
     if made is None:
-        raise Usage(f"There is no completion for {shell}.")
+        raise Usage(f"No completion for {shell}.")
     root = click.get_current_context().find_root().command
     screen.say(made(root, {}, "stint", "_STINT_COMPLETE").source())
 

@@ -16,14 +16,14 @@ from .ssh import asking
 @click.command(cls=Command)
 @click.argument("cluster", type=CLUSTER)
 @click.argument("words", metavar="[-- OPTIONS OF PSQL]", nargs=-1)
-@click.option("--grant", type=GRANT, help="With this grant.")
-@click.option("--target", "-t", type=TARGET, help="Where the cluster has several.")
-@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@click.option("--grant", type=GRANT, help="Use this grant.")
+@click.option("--target", "-t", type=TARGET, help="Target, if the cluster has several.")
+@click.option("--set", "command_set", type=SET, help="Request this command set.")
 @about_asking
 @waits
 @pass_shell
 def psql(shell: Shell, cluster: str, words: tuple[str, ...], **given: Any) -> None:
-    """Open psql on CLUSTER, as a role of your grant's own.
+    """Open psql on CLUSTER with the role of your grant.
 
     Takes a grant of yours, or asks for one and waits. The password is fresh and goes to psql by its environment; logins
     with the one before are refused from then on, open sessions stay.

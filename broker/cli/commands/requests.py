@@ -20,27 +20,25 @@ Row = Mapping[str, Any]
 @click.argument("command_set", metavar="SET", type=SET)
 @about_asking
 @click.option(
-    "--target", "-t", "targets", type=TARGET, multiple=True, help="Only this target; may be repeated."
+    "--target", "-t", "targets", type=TARGET, multiple=True, help="Only this target; can be repeated."
 )
 @click.option(
     "--at",
     "starts_at",
     type=Moment(),
-    help="From when on: 22:00, 2026-11-28T22:00. Default: from the approval.",
+    help="Start, such as 22:00 or 2026-11-28T22:00. Default: on approval.",
 )
-@click.option(
-    "--policy", metavar="NAME", help="Under this policy. Default: the one that asks least of others."
-)
-@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
-@click.option("--yes", "-y", is_flag=True, help="Ask without a last question.")
-@click.option("--wait", "waits_for_it", is_flag=True, help="Wait until the grant can be used.")
+@click.option("--policy", metavar="NAME", help="Policy. Default: the one with the fewest approvals.")
+@click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+@click.option("--yes", "-y", is_flag=True, help="Submit without confirmation.")
+@click.option("--wait", "waits_for_it", is_flag=True, help="Wait until the grant is active.")
 @waits
 @pass_shell
 def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
-    """Ask for the command set SET on CLUSTER.
+    """Request the command set SET on CLUSTER.
 
-    Says first what would happen, with the commands, the time and who has to approve. With --wait it goes on when the
-    grant can be used, and ends with status 5 when there won't be one.
+    Shows the commands, the time and the required approvals before it submits. With --wait, waits until the grant is
+    active, or exits with status 5 when it timed out or was not approved.
 
     \b
       stint request web restart-web --for 1h -m "Nightly restart" -p unit=nginx --wait
@@ -54,11 +52,11 @@ def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
     granting.refuse_if_refused(preview)
     if not shell.json:
         wording.preview(preview, err=True)
-    if not given["yes"] and not shell.sure("Ask for this?"):
+    if not given["yes"] and not shell.sure("Submit this request?"):
         return Exit.INTERRUPTED
     asked = shell.wire.post("/requests", body)
     if given["waits_for_it"] or given["wait"]:
-        shell.note(f"{asked['ref']} is asked.")
+        shell.note(f"{asked['ref']} submitted.")
         grant = waiting.wait_for_grant(shell, asked, seconds=given["wait"])
         shell.show(grant, lambda: wording.grant(grant))
     else:
@@ -76,23 +74,23 @@ def _body(cluster: str, command_set: str, given: Mapping[str, Any]) -> dict[str,
 
 def _asked(row: Row) -> None:
     if row["grant"]:
-        screen.say(f"{row['ref']} is approved; {row['grant']} starts.")
+        screen.say(f"{row['ref']} approved; {row['grant']} is starting.")
     else:
-        screen.say(f"{row['ref']} waits for {wording.missing(row['needed'])}.")
-        screen.say(f"`stint status {row['ref']} --watch` waits for the decision.", err=True)
+        screen.say(f"{row['ref']} is waiting for {wording.missing(row['needed'])}.")
+        screen.say(f"Run `stint status {row['ref']} --watch` to wait for the decision.", err=True)
 
 
 @click.command(cls=Command)
 @click.argument("ref", type=ANY, required=False)
 @click.option(
-    "--watch", is_flag=True, help="Follow it: a request until its grant can be used, a grant until its end."
+    "--watch", is_flag=True, help="Follow a request until its grant is active, or a grant until it ends."
 )
 @waits
 @pass_shell
 def status(shell: Shell, ref: str | None, watch: bool, wait: float | None) -> int:
-    """Say how a request or grant is; without REF, what you hold, what you asked for, and what waits for you.
+    """Show the status of a request or grant. Without REF, show your grants, your requests and your pending approvals.
 
-    With --watch a request ends with status 0 when its grant can be used and 5 when there won't be one. With --json
+    With --watch, exits with status 0 when the grant is active and 5 when it timed out or was not approved. With --json
     each change is a line.
     """
     if ref is None:
@@ -130,8 +128,8 @@ def _overview(shell: Shell) -> int:
         if held:
             screen.table(held, wording.GRANTS, empty="")
         else:
-            screen.say("You hold nothing.")
-        for title, rows in (("Asked for", asked), ("Waits for your verdict", decidable)):
+            screen.say("You have no active access.")
+        for title, rows in (("Requested", asked), ("Waiting for your approval", decidable)):
             if rows:
                 screen.say(f"\n{screen.strong(title)}")
                 screen.table(rows, wording.REQUESTS, empty="")
@@ -141,24 +139,26 @@ def _overview(shell: Shell) -> int:
 
 
 @click.command(cls=Command)
-@click.option("--all", "everybody", is_flag=True, help="Those of others that you may see, too.")
+@click.option("--all", "everybody", is_flag=True, help="Include those of others that you can see.")
 @click.option("--state", type=click.Choice(["pending", "approved", "denied", "withdrawn", "lapsed"]))
-@click.option("--cluster", type=CLUSTER, help="On this cluster.")
-@click.option("--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
+@click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
+@click.option(
+    "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
+)
 @pass_shell
 def requests(shell: Shell, everybody: bool, state: str | None, cluster: str | None, most: int) -> None:
-    """List your requests, the newest first."""
+    """List your requests, newest first."""
     found = shell.wire.pages("/requests", most=most, mine=not everybody, state=state, cluster=cluster)
     shell.rows(found, wording.REQUESTS, empty="No requests.")
 
 
 @click.command(cls=Command)
-@click.option("--cluster", type=CLUSTER, help="On this cluster.")
-@click.option("--target", "-t", type=TARGET, help="On this target.")
+@click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
+@click.option("--target", "-t", type=TARGET, help="Only on this target.")
 @click.argument("words", metavar="[-- COMMAND]", nargs=-1)
 @pass_shell
 def offers(shell: Shell, cluster: str | None, target: str | None, words: tuple[str, ...]) -> None:
-    """List what you may ask for, the cheapest first; with a COMMAND, what would allow it.
+    """List the access you can request, fewest approvals first. With a COMMAND, list what would allow it.
 
     \b
       stint offers --target web-1 -- systemctl restart nginx
@@ -172,9 +172,9 @@ def offers(shell: Shell, cluster: str | None, target: str | None, words: tuple[s
 @click.argument("ref", type=REQUEST)
 @pass_shell
 def withdraw(shell: Shell, ref: str) -> None:
-    """Take a request of yours back."""
+    """Withdraw one of your requests."""
     row = shell.wire.post(f"/requests/{ref}/withdraw")
-    shell.show(row, lambda: screen.say(f"{row['ref']} is withdrawn."))
+    shell.show(row, lambda: screen.say(f"{row['ref']} withdrawn."))
 
 
 COMMANDS = (request, status, requests, offers, withdraw)

@@ -21,10 +21,10 @@ from .ssh import asking
 
 @click.command(cls=Command)
 @click.argument("words", metavar="-- COMMAND", nargs=-1)
-@click.option("--grant", type=GRANT, help="With this grant of yours; it is ended, too.")
-@click.option("--cluster", type=CLUSTER, help="On this cluster.")
-@click.option("--target", "-t", type=TARGET, help="On this target.")
-@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@click.option("--grant", type=GRANT, help="Use this grant of yours; it ends with the command.")
+@click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
+@click.option("--target", "-t", type=TARGET, help="Only on this target.")
+@click.option("--set", "command_set", type=SET, help="Request this command set.")
 @about_asking
 @waits
 @click.option(
@@ -34,17 +34,17 @@ from .ssh import asking
     type=Pair(),
     multiple=True,
     metavar="NAME=LABEL",
-    help="Put a value of the credential into NAME, by its label: API_KEY=Token.",
+    help="Set NAME to the credential value with this label: API_KEY=Token.",
 )
 @pass_shell
 def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
-    """Run COMMAND with a grant that ends when it does, however it ends, and pass on its exit status.
+    """Run COMMAND with a grant that ends with it, and exit with its status.
 
-    Takes a grant of yours, or asks for one and waits. Signals go to COMMAND. Where the policy requires a heartbeat, it is
-    sent, so that the grant ends when this machine dies; when the grant is over, COMMAND is told to stop
-    (TERM), and is killed 10 s later.
+    Uses one of your grants, or requests one and waits. Signals are forwarded to COMMAND. Sends heartbeats if the policy
+    requires them, so that the grant ends when this machine dies. When the grant ends first, COMMAND gets SIGTERM, and
+    SIGKILL 10 s later.
 
-    COMMAND gets, by its environment and never by its arguments:
+    COMMAND gets these environment variables:
 
     \b
       ssh          STINT_SSH_CONFIG, for: ssh -F "$STINT_SSH_CONFIG" web-1 systemctl restart nginx
@@ -60,12 +60,12 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     """
     if not words:
         raise Usage(
-            "There is no command.", "Write it behind --: `stint run --cluster shop-db -- ./report.py`."
+            "A command is required.", "Put it after --: `stint run --cluster shop-db -- ./report.py`."
         )
     if shutil.which(words[0], path=shell.env.get("PATH")) is None:
-        raise Usage(f"There is no program {words[0]}.")
+        raise Usage(f"Program not found: {words[0]}.")
     if not given["grant"] and not given["cluster"] and not given["target"]:
-        raise Usage("Say with what: --grant, or --cluster and --set.")
+        raise Usage("Pass --grant, or --cluster and --set.")
     want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
     # Before there is a grant, which would be left behind where there is no room for its files.
     folder = _folder(shell)
@@ -90,7 +90,7 @@ def _folder(shell: Shell) -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="stint-run-", dir=place))
     except OSError as error:
-        raise Usage(f"There is no place for the credential's files: {error}.") from None
+        raise Usage(f"Can't create files for the credential: {error}.") from None
 
 
 COMMANDS = (run,)

@@ -20,15 +20,15 @@ from ..wire import Wire
 
 @click.command(cls=Command)
 @click.argument("url", required=False)
-@click.option("--as", "name", metavar="NAME", help="The name of the profile. Default: the server's host.")
-@click.option("--browser", is_flag=True, help="Open the address here, too.")
-@click.option("--with-token", is_flag=True, help="Read an API token from standard input instead.")
+@click.option("--as", "name", metavar="NAME", help="Profile name. Default: the server's host.")
+@click.option("--browser", is_flag=True, help="Open the URL in a browser.")
+@click.option("--with-token", is_flag=True, help="Read an API token from standard input.")
 @pass_shell
 def login(shell: Shell, url: str | None, name: str | None, browser: bool, with_token: bool) -> None:
-    """Sign in at the Stint at URL; without URL, again where you were.
+    """Sign in to the Stint server at URL. Without URL, sign in again to the current server.
 
-    Shows a code and an address. Open the address in a browser that is signed in to Stint, on any machine, and type the
-    code there. The token is good for 12 hours and is kept in ~/.config/stint, for you alone to read.
+    Prints a code and a URL. Open the URL in a browser, on any machine, and enter the code. The token expires after 12
+    hours and is stored in ~/.config/stint, readable only by you.
     """
     place = _place(shell, url, name)
     wire = Wire(place.url, ca_file=shell.ca_file)
@@ -46,9 +46,9 @@ def login(shell: Shell, url: str | None, name: str | None, browser: bool, with_t
     shell.show(
         said, lambda: screen.say(f"Signed in at {profile.url} as {screen.plain(profile.user)}{until}.")
     )
-    shell.note(f"The token is in {where}.")
+    shell.note(f"The token is stored in {where}.")
     if profiles.env_token(shell.env):
-        shell.note("STINT_TOKEN is set, and comes before it.")
+        shell.note("STINT_TOKEN is set and takes precedence.")
 
 
 def _place(shell: Shell, url: str | None, name: str | None) -> Profile:
@@ -56,7 +56,7 @@ def _place(shell: Shell, url: str | None, name: str | None) -> Profile:
         try:
             found = profiles.place_of(shell.env, shell.profile, insecure=shell.insecure)
         except NotSignedIn:
-            raise Usage("Say where: `stint login https://stint.example.com`.") from None
+            raise Usage("A URL is required: `stint login https://stint.example.com`.") from None
         name = name or found.name or profiles.name_for(found.url)
         return replace(found, name=profiles.checked_name(name), stored=True)
     url = profiles.checked_url(url, insecure=shell.insecure)
@@ -67,7 +67,7 @@ def _place(shell: Shell, url: str | None, name: str | None) -> Profile:
 def _given() -> tuple[str, str]:
     token = sys.stdin.readline().strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise Usage("There is no token on standard input.")
+        raise Usage("No token on standard input.")
     return token, ""
 
 
@@ -78,7 +78,7 @@ def _by_code(shell: Shell, wire: Wire, *, browser: bool) -> tuple[str, str]:
     if browser:
         webbrowser.open(str(codes.get("verification_uri_complete") or codes["verification_uri"]))
     with screen.progress(quiet=shell.json) as line:
-        line.show("Waiting until you have.")
+        line.show("Waiting for authorization.")
         answer = oauth.device_token(wire, codes)
     return str(answer["access_token"]), _expiry(answer.get("expires_in"))
 
@@ -91,10 +91,10 @@ def _expiry(seconds: Any) -> str:
 
 
 @click.command(cls=Command)
-@click.option("--all", "everywhere", is_flag=True, help="At all servers.")
+@click.option("--all", "everywhere", is_flag=True, help="Sign out of all servers.")
 @pass_shell
 def logout(shell: Shell, everywhere: bool) -> None:
-    """Sign out: revoke the token, and delete it here."""
+    """Sign out: revoke the token and delete it here."""
     stored = profiles.load(shell.env)
     chosen = stored.chosen(shell.profile)
     gone = list(stored.servers.values()) if everywhere else [chosen] if chosen else []
@@ -106,7 +106,7 @@ def logout(shell: Shell, everywhere: bool) -> None:
         profiles.save(stored, shell.env)
         if problem:
             shell.note(
-                f"{profile.url} could not be told ({problem}): take the token back on your account page."
+                f"The token could not be revoked at {profile.url} ({problem}). Revoke it on your account page."
             )
     names = [profile.name for profile in gone]
     shell.show({"signed_out": names}, lambda: screen.say(f"Signed out of {', '.join(names)}."))
@@ -125,7 +125,7 @@ def _revoke(shell: Shell, profile: Profile) -> str:
 @click.command(cls=Command)
 @pass_shell
 def whoami(shell: Shell) -> None:
-    """Say who you are to Stint, and what your token may do."""
+    """Show who you are and what your token may do."""
     profile = profiles.signed_in(shell.env, shell.profile, insecure=shell.insecure)
     me = shell.wire.get("/me")
     said = {
@@ -140,7 +140,7 @@ def whoami(shell: Shell) -> None:
         "You": screen.plain(f"{me['username']} ({me['name']})" if me["name"] else me["username"]),
         "Kind": screen.plain(me["kind"]) if me["kind"] != "person" else "",
         "Groups": screen.plain(", ".join(me["groups"])),
-        "Token may": screen.plain(", ".join(me["scopes"] or ())),
+        "Scopes": screen.plain(", ".join(me["scopes"] or ())),
         "Until": screen.clock_time(profile.expires_at) if profile.expires_at else "",
     }
     shell.show(said, lambda: screen.facts(pairs))
@@ -150,11 +150,11 @@ def whoami(shell: Shell) -> None:
 @click.argument("name", required=False)
 @pass_shell
 def profile(shell: Shell, name: str | None) -> None:
-    """List the servers that you are signed in at, or choose the one with NAME for what follows."""
+    """List the servers you are signed in to, or switch to the one with NAME."""
     stored = profiles.load(shell.env)
     if name is not None:
         if name not in stored.servers:
-            raise Usage(f"There is no profile {name!r}. There are: {', '.join(stored.servers) or 'none'}.")
+            raise Usage(f"Unknown profile {name!r}. Profiles: {', '.join(stored.servers) or 'none'}.")
         stored = replace(stored, current=name)
         profiles.save(stored, shell.env)
     rows = [
@@ -169,7 +169,7 @@ def profile(shell: Shell, name: str | None) -> None:
         "YOU": lambda row: screen.plain(row["username"]),
         "UNTIL": lambda row: screen.clock_time(row["expires_at"]),
     }
-    shell.rows(rows, columns, empty="You are signed in nowhere. `stint login URL` signs you in.")
+    shell.rows(rows, columns, empty="You are not signed in. Run `stint login URL`.")
 
 
 COMMANDS = (login, logout, whoami, profile)

@@ -17,21 +17,23 @@ from ..shell import Shell, pass_shell
 @click.command(cls=Command)
 @click.argument("target", type=TARGET)
 @click.argument("words", metavar="[-- COMMAND]", nargs=-1)
-@click.option("--grant", type=GRANT, help="With this grant.")
-@click.option("--cluster", type=CLUSTER, help="Where several clusters have such a target.")
-@click.option("--set", "command_set", type=SET, help="Ask for this command set.")
+@click.option("--grant", type=GRANT, help="Use this grant.")
+@click.option("--cluster", type=CLUSTER, help="Cluster, if several have this target.")
+@click.option("--set", "command_set", type=SET, help="Request this command set.")
 @about_asking
 @waits
 @click.option(
-    "--identity", "-i", type=click.Path(), help="Your private key. Default: the registered one in ~/.ssh."
+    "--identity", "-i", type=click.Path(), help="Private key. Default: the registered key in ~/.ssh."
 )
 @click.option(
-    "--keep", is_flag=True, help="Keep a grant that was asked for COMMAND; else it ends with COMMAND."
+    "--keep",
+    is_flag=True,
+    help="Keep a grant that was requested for COMMAND; by default it ends with COMMAND.",
 )
-@click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Passed on to ssh.")
+@click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Passed to ssh.")
 @pass_shell
 def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **given: Any) -> int:
-    """Run COMMAND on TARGET through Stint's gateway; without COMMAND, get its prompt.
+    """Run COMMAND on TARGET through Stint's gateway. Without COMMAND, open its prompt.
 
     Takes a grant of yours that allows the command, or else asks for one, says what is waited for, and goes on when it is
     there. Then this is ssh, with your own key, and its exit status. A grant that was asked for COMMAND ends with it, unless you
@@ -63,7 +65,9 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
     if for_this and not keep:
         return run_with(shell, grant, command, lambda: shell.env)
     if for_this:
-        shell.note(f"{ref} is kept until {clock_time(str(grant['expires_at']))}. `stint end {ref}` ends it.")
+        shell.note(
+            f"{ref} stays active until {clock_time(str(grant['expires_at']))}. Run `stint end {ref}` to end it."
+        )
     return programs.become(ssh_program, command, shell.env)
 
 

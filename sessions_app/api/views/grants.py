@@ -96,7 +96,7 @@ class GrantExtend(Endpoint):
     @described(RequestDetailShape, body=Extend, status=201)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Ask that a grant of yours ends later. Its sessions go on meanwhile."""
+        """Request an extension of one of your grants. Its sessions stay open."""
         sent = self.body(Extend)
         grant = reads.grant_of(self.identity, ref)
         asked = extend_grant(

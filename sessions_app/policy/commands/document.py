@@ -76,7 +76,7 @@ class CommandRule(BaseModel):
 
     @property
     def held(self) -> bool:
-        """Whether each run waits for a second person."""
+        """Whether each run needs approval."""
         return False
 
     @property

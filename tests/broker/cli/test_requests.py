@@ -37,7 +37,7 @@ def test_the_dry_run_says_what_would_happen_and_asks_for_nothing(laptops):
 def test_what_the_policy_refuses_is_said_rule_by_rule(laptops):
     status, said = laptops["alice"].fails(*ASK, "--for", "9h")
     assert status == 1
-    assert "The policy refuses this." in said
+    assert "The policy denies this request." in said
     assert "4 h" in said
     done = laptops["alice"](*ASK, "--for", "9h", "--json")
     error = json.loads(done.stderr)["error"]
@@ -119,7 +119,7 @@ def test_status_says_what_an_approver_left_and_what_was_left_out(laptops, asked)
     assert done.returncode == 0, done.stderr
     said = laptops["alice"]("status", asked["ref"]).stdout
     assert "Targets   web-1\n" in said
-    assert "from the approval, for 20 min\n" in said
+    assert "on approval, for 20 min\n" in said
     commands, left_out = said[said.index("Commands") :].split("Left out")
     assert "echo held nginx" not in commands
     for gone in ("10 min of 30 min", "echo held nginx", "target web-2"):
@@ -131,7 +131,7 @@ def test_nothing_is_approved_unread(laptops, asked):
     bob = laptops["bob"]
     status, said = bob.fails("approve", asked["ref"])
     assert status == 2
-    assert "Give --digest of what was read, or --yes." in said
+    assert "Use --digest with the digest you read, or --yes." in said
     assert bob.fails("approve", asked["ref"], "--digest", "0" * 64)[0] == 1
     assert bob.fails("deny", asked["ref"])[0] == 2
     assert laptops["alice"].json("status", asked["ref"])["state"] == "pending"
@@ -170,18 +170,18 @@ def test_a_request_is_taken_back(laptops, asked):
 def test_end_withdraws_a_request_that_waits_and_says_what_another_is(laptops, asked):
     alice, bob = laptops["alice"], laptops["bob"]
     done = alice("end", asked["ref"])
-    assert (done.returncode, done.stdout) == (0, f"{asked['ref']} is withdrawn.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{asked['ref']} withdrawn.\n"), done.stderr
     assert alice.fails("end", asked["ref"]) == (
         1,
-        f"stint: {asked['ref']} was withdrawn: there is nothing to end.\n",
+        f"stint: {asked['ref']} was withdrawn. Nothing to end.\n",
     )
     row = alice.json(*ASK, "--yes")
     assert bob("approve", row["ref"], "--digest", row["digest"]).returncode == 0
     status, said = alice.fails("end", row["ref"])
     grant = alice.json("status", row["ref"])["grant"]
     assert status == 1
-    assert f"{row['ref']} was approved, and is {grant} now." in said
-    assert f"`stint end {grant}` ends it." in said
+    assert f"{row['ref']} was approved as {grant}." in said
+    assert f"Run `stint end {grant}` to end it." in said
 
 
 def test_no_usage_text_stands_behind_stint(laptops):
@@ -211,9 +211,9 @@ def test_a_watch_for_programs_is_a_line_for_each_change(laptops, asked):
 
 def test_what_waits_is_shown_at_a_glance(laptops, asked):
     said = laptops["alice"]("status").stdout
-    assert "You hold nothing." in said
-    assert "Asked for" in said
-    assert "Waits for your verdict" in laptops["bob"]("status").stdout
+    assert "You have no active access." in said
+    assert "Requested" in said
+    assert "Waiting for your approval" in laptops["bob"]("status").stdout
     assert sorted(laptops["bob"].json("status")) == ["approvals", "grants", "requests"]
 
 
@@ -279,7 +279,7 @@ def test_where_the_target_tells_nothing_log_and_receipt_say_not_observed(laptops
         now=now, start=False, cluster="orders", command_set="read-orders", parameters={}, starts_at=tomorrow
     )
     alice = laptops["alice"]
-    assert "What is run is not observed here." in alice("log", grant.ref).stderr
+    assert "Activity is not observed here." in alice("log", grant.ref).stderr
     assert alice.json("log", grant.ref) == {"observed": "nothing", "results": []}
     told = alice("receipt", grant.ref).stdout
     assert "Run       not observed here\n" in told

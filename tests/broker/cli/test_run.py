@@ -73,7 +73,7 @@ def test_the_exit_status_is_passed_on_and_the_grant_is_over(run):
         assert "err\n" in done.stderr
         assert is_over()
         assert last_grant().end_reason == "released"
-        assert last_grant().end_note == f"The command ended with status {status}."
+        assert last_grant().end_note == f"The command exited with status {status}."
 
 
 def test_a_command_that_is_killed_ends_it_as_well(going):
@@ -109,7 +109,7 @@ def test_when_the_grant_is_over_the_command_is_stopped(going, laptops):
     assert laptops["admin"]("end", last_grant().ref, "-m", "Enough", "--no-wait").returncode == 0
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "is over (Enough), so the command was stopped." in err
+    assert "has ended (Enough), so the command was stopped." in err
     assert not sleeping(tag)
 
 
@@ -154,7 +154,7 @@ def test_a_given_grant_is_used_and_ended(laptops):
     assert is_over()
     status, said = alice.fails("run", "--grant", grant["ref"], "--", "true")
     assert status == 5
-    assert f"{grant['ref']} is over" in said
+    assert f"{grant['ref']} has ended" in said
 
 
 def test_without_a_heartbeat_it_says_how_long_access_may_last(run):

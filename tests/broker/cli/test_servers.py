@@ -54,7 +54,7 @@ def test_a_refusal_in_the_browser_ends_the_login(laptops, laptop):
     let_in(laptops, code_of(process), "deny")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "It was refused in the browser." in err
+    assert "Access was denied in the browser." in err
     assert laptop.fails("whoami")[0] == 3
 
 
@@ -85,7 +85,7 @@ def test_a_stored_token_goes_to_no_other_server(laptops, laptop):
     laptop.env["STINT_URL"] = laptops.url.replace("127.0.0.1", "localhost")
     status, said = laptop.fails("whoami")
     assert status == 3
-    assert f"You are not signed in at {laptop.env['STINT_URL']}." in said
+    assert f"You are not signed in to {laptop.env['STINT_URL']}." in said
 
 
 def test_the_environment_comes_before_what_is_stored(laptops, laptop):
@@ -102,7 +102,7 @@ def test_nothing_is_sent_where_others_could_read_it(laptop):
     for url in ("http://stint.example.com", "http://192.0.2.1:8000"):
         status, said = laptop.fails("login", url)
         assert status == 2
-        assert "Over http:// others can read your token." in said
+        assert "http:// would expose your token." in said
     laptop.env.update(STINT_URL="http://stint.example.com", STINT_TOKEN="stint_x")
     assert laptop.fails("whoami")[0] == 2
     assert laptop.fails("login", "https://user:pw@stint.example.com")[0] == 2

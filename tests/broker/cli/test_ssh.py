@@ -36,7 +36,7 @@ def test_with_keep_it_stays_and_that_is_said(laptops):
     kept = alice("ssh", "web-1", "--keep", "-m", "Look", "--", "echo", "looked")
     assert (kept.returncode, kept.stdout) == (0, "looked\n")
     (grant,) = alice.json("grants")["results"]
-    assert f"{grant['ref']} is kept until " in kept.stderr
+    assert f"{grant['ref']} stays active until " in kept.stderr
     assert f"`stint end {grant['ref']}` ends it." in kept.stderr
 
 
@@ -70,7 +70,7 @@ def test_the_gateway_is_known_before_it_is_first_seen(laptops):
 def test_what_nothing_allows_is_said_with_what_comes_nearest(laptops):
     status, said = laptops["alice"].fails("ssh", "web-1", "--", "echo", "restart", "sshd")
     assert status == 1
-    assert "Nothing that you may ask for on web-1 allows this." in said
+    assert "No access that you can request on web-1 allows this." in said
     assert "restart-web: " in said
     assert "Nearest: echo restart" in said
 
@@ -78,15 +78,14 @@ def test_what_nothing_allows_is_said_with_what_comes_nearest(laptops):
 def test_a_target_of_nobodys_is_not_found(laptops):
     status, said = laptops["alice"].fails("ssh", "db-9", "--", "id")
     assert status == 4
-    assert "`stint offers` lists what you may ask for." in said
+    assert "Run `stint offers` to list the access you can request." in said
     assert laptops["charlie"].fails("ssh", "web-1", "--", "id")[0] in (1, 4)
 
 
 def test_without_anybody_to_ask_what_is_missing_is_named(laptops):
     status, said = laptops["alice"].fails("ssh", "web-1", "--", "echo", "looked")
     assert status == 2
-    assert "Why is missing." in said
-    assert "Give --reason." in said
+    assert "A reason is required (--reason)." in said
 
 
 def test_somebody_at_a_terminal_is_asked(laptops):
@@ -107,7 +106,7 @@ def test_the_same_is_not_asked_for_twice(laptops):
     assert first.returncode == 5, first.stderr
     again = alice(*words)
     assert again.returncode == 5
-    assert "asks for this already." in again.stderr
+    assert "already requests this." in again.stderr
     assert len(alice.json("requests", "--state", "pending")["results"]) == 1
 
 
@@ -126,5 +125,5 @@ def test_a_denial_ends_the_waiting_with_its_reason(laptops):
 def test_a_key_is_needed_before_anything_is_asked_for(laptops):
     status, said = laptops["robot"].fails("ssh", "web-1", "-m", "x", "--", "echo", "looked")
     assert status == 1
-    assert "You have no SSH key at Stint." in said
+    assert "You have no registered SSH key." in said
     assert laptops["robot"].json("requests")["results"] == []

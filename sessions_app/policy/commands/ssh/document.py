@@ -57,7 +57,7 @@ class SSHCommand(CommandRule):
 
     @property
     def held(self) -> bool:
-        """Whether each run waits for a second person."""
+        """Whether each run needs approval."""
         return self.hold
 
     @property
