@@ -31,7 +31,7 @@ def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
     return [
         Error(
             "The application's database role owns the record or is a superuser, so it could forge entries.",
-            hint="Let DATABASE_OWNER_URL migrate, and give DATABASE_URL a role of its own; the README has the SQL.",
+            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; see the README for the SQL.",
             id="stint.E006",
         )
     ]
@@ -53,31 +53,33 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(
             Error(
                 "STINT_SECRET_KEY is short.",
-                hint="It seals the SSH certificate authority. Make one with `openssl rand -base64 48`.",
+                hint="It encrypts the SSH certificate authority. Generate one with `openssl rand -base64 48`.",
                 id="stint.E001",
             )
         )
     if settings.DEBUG and not local:
         found.append(
             Error(
-                "STINT_DEBUG is on for hosts other than this one.", hint="Unset STINT_DEBUG.", id="stint.E002"
+                "STINT_DEBUG is on, and other hosts can connect.", hint="Unset STINT_DEBUG.", id="stint.E002"
             )
         )
     if not settings.SECURE and not local:
         found.append(
             Error(
-                "Pages are served without TLS to other hosts.",
-                hint="Put a TLS proxy in front and set STINT_PUBLIC_URL to its https:// address.",
+                "Pages are served to other hosts without TLS.",
+                hint="Use a TLS proxy and set STINT_PUBLIC_URL to its https:// URL.",
                 id="stint.E003",
             )
         )
     if "*" in settings.ALLOWED_HOSTS:
-        found.append(Error("STINT_ALLOWED_HOSTS allows any host.", hint="Name the hosts.", id="stint.E004"))
+        found.append(
+            Error("STINT_ALLOWED_HOSTS allows any host.", hint="List the allowed hosts.", id="stint.E004")
+        )
     if settings.OIDC_ISSUER.startswith("http:") and not local:
         found.append(
             Error(
-                "STINT_OIDC_ISSUER is not https, so anybody on the way could say who somebody is.",
-                hint="Give the provider TLS.",
+                "STINT_OIDC_ISSUER is not https, so identities could be forged.",
+                hint="Use https for the provider.",
                 id="stint.E007",
             )
         )
@@ -85,15 +87,15 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(
             Warning(
                 "STINT_SSH_SOURCE_ADDRESS is not set.",
-                hint="Name the addresses that targets see the gateway come from; each certificate is bound to them.",
+                hint="Set it to the source addresses of the gateway; certificates are bound to them.",
                 id="stint.W001",
             )
         )
     if settings.SECURE and settings.SECOND_FACTOR != "required":
         found.append(
             Warning(
-                "A password alone signs people in who have set up no second factor.",
-                hint="Set STINT_SECOND_FACTOR=required; each then sets one up at their next sign-in.",
+                "People without a second factor sign in with a password alone.",
+                hint="Set STINT_SECOND_FACTOR=required, so that everyone sets one up at the next sign-in.",
                 id="stint.W002",
             )
         )

@@ -39,7 +39,7 @@ def envbool(name: str, default: bool) -> bool:
     if not value:
         return default
     if value not in _TRUE | _FALSE:
-        raise EnvError(f"{name} is {value!r}, which is neither yes nor no. Set it to 1 or 0.")
+        raise EnvError(f"{name} is {value!r}, which is not a boolean. Set it to 1 or 0.")
     return value in _TRUE
 
 
@@ -55,7 +55,7 @@ def envint(name: str, default: int) -> int:
         return int(value)
     except ValueError:
         raise EnvError(
-            f"{name} is {value!r}, which is no whole number. Set it to one, such as {default}."
+            f"{name} is {value!r}, which is not a whole number. Set it to a number such as {default}."
         ) from None
 
 
@@ -77,15 +77,13 @@ def envsecret(name: str, default: str | None = None) -> str:
     """
     direct, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if direct is not None and file is not None:
-        raise EnvError(
-            f"{name} and {name}_FILE are both set. Unset one, so that it is clear which one counts."
-        )
+        raise EnvError(f"{name} and {name}_FILE are both set. Unset one of them.")
     if file is not None:
         return _not_empty(_read(f"{name}_FILE", file), f"the file {file} that {name}_FILE names")
     if direct is not None:
         return _not_empty(direct.strip(), name)
     if default is None:
-        raise EnvError(f"{name} is not set. Set it or, better, name a file that holds it in {name}_FILE.")
+        raise EnvError(f"{name} is not set. Set it, or set {name}_FILE to a file with the value.")
     return default
 
 
@@ -95,11 +93,11 @@ def _read(name: str, file: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise EnvError(
-            f"{name} names {file}, which can't be read ({reason}). Name a file that this account may read."
+            f"{name} names {file}, which can't be read ({reason}). Use a file that this account can read."
         ) from None
 
 
 def _not_empty(value: str, what: str) -> str:
     if not value:
-        raise EnvError(f"The secret is empty: {what}. Put the secret there, or unset the variable.")
+        raise EnvError(f"The secret is empty: {what}. Set the secret, or unset the variable.")
     return value

@@ -55,7 +55,7 @@ def readyz() -> HttpResponse:
         else:
             problems.append("the database is not migrated: run `manage.py migrate`")
         if abs(skew) > MAX_SKEW:
-            problems.append(f"this node's clock is {skew:+.1f} s off the database's: mend NTP")
+            problems.append(f"this node's clock is {skew:+.1f} s off the database's: fix NTP")
     except DatabaseError as error:
         problems.append(f"the database does not answer: {type(error).__name__}")
     answer = {"ready": not problems, "problems": problems, "warnings": warnings}
@@ -63,42 +63,40 @@ def readyz() -> HttpResponse:
 
 
 def _recordings() -> list[str]:
-    full = "little room is left for recordings: the notices of administrators say of what"
+    full = "recording storage is almost full: see the administrators' notifications"
     return [full] if recordings_trouble(_rooms.in_all()) else []
 
 
 OVERDUE = Gauge(
     "stint_oldest_overdue_revocation_seconds",
-    "Since when the grant that is overdue longest should have been proven to be over, in seconds",
+    "Age in seconds of the oldest overdue end of a grant",
 )
-LIVE = Gauge("stint_grants", "Grants that are not over, by state", ["state"])
+LIVE = Gauge("stint_grants", "Grants that have not ended, by state", ["state"])
 CHECKPOINTS = Gauge(
     "stint_checkpoints_failing_seconds",
-    "Since when checkpoints of the record can't be made or kept outside the database, in seconds",
+    "Seconds since checkpoints started to fail",
 )
 UNSIGNED = Gauge(
     "stint_oldest_unsigned_entry_seconds",
-    "Age of the oldest entry of the record that no checkpoint covers, in seconds",
+    "Age in seconds of the oldest entry not covered by a checkpoint",
 )
-UNMAILED = Gauge(
-    "stint_oldest_unsent_notice_seconds", "Age of the oldest notice that is still to be mailed, in seconds"
-)
-GIVEN_UP = Gauge("stint_notices_given_up", "Notices of the last day that could not be mailed")
+UNMAILED = Gauge("stint_oldest_unsent_notice_seconds", "Age in seconds of the oldest unsent mail")
+GIVEN_UP = Gauge("stint_notices_given_up", "Mails that failed in the last day")
 UNRECONCILED = Gauge(
     "stint_oldest_unreconciled_cluster_seconds",
-    "Since when the cluster that was reconciled longest ago was, in seconds",
+    "Seconds since the oldest last reconciliation of a cluster",
 )
 SILENCE = Gauge(
-    "stint_sweepers_silent_seconds", "Since when nothing that ends access has run, in seconds; +Inf: never"
+    "stint_sweepers_silent_seconds", "Seconds since a process that ends access last ran; +Inf: never"
 )
-RECORDINGS = Gauge("stint_recordings_bytes", "What recordings take, in bytes")
+RECORDINGS = Gauge("stint_recordings_bytes", "Bytes used by recordings")
 RECORDINGS_FREE = Gauge(
     "stint_recordings_free_bytes",
-    "What is free on the disk with the recordings, in bytes; -1 where it is another machine's",
+    "Free bytes on the disk with the recordings; -1 if it is on another machine",
 )
 TOOK = Gauge(
     "stint_revoke_proven_seconds",
-    "From the begin of an end to its proof, over the last 500 ends",
+    "Time from the start of a revoke to its confirmation, over the last 500",
     ["quantile"],
 )
 

@@ -59,7 +59,7 @@ def maker_account() -> Account | None:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise EmbeddedError(
-            "This machine has no account `nobody`, which initdb needs. Add it, or set DATABASE_URL to a server."
+            "initdb needs the account `nobody`, which does not exist. Create it, or set DATABASE_URL."
         ) from None
     return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
 

@@ -73,8 +73,8 @@ def _postgres_candidates() -> Iterator[PostgresBinaries]:
             yield PostgresBinaries(folder=folder, major=major, tree=folder.parent)
         elif chosen:
             raise BinaryMissingError(
-                f"STINT_POSTGRES_BIN is {chosen}, which holds no usable `postgres` and `initdb` of version "
-                f"{OLDEST_POSTGRES} or newer. Name the folder that does, or unset it."
+                f"STINT_POSTGRES_BIN is {chosen}, which has no usable `postgres` and `initdb` of version "
+                f"{OLDEST_POSTGRES} or newer. Set it to the right folder, or unset it."
             )
 
 
@@ -112,7 +112,7 @@ def find_valkey() -> Path:
         if os.access(chosen, os.X_OK):
             return Path(chosen)
         raise BinaryMissingError(
-            f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Name a valkey-server, or unset it."
+            f"STINT_VALKEY_BIN is {chosen}, which can't be executed. Set it to a valkey-server, or unset it."
         )
     for name in ("valkey-server", "redis-server"):
         on_path = shutil.which(name)

@@ -45,8 +45,8 @@ class Lock:
             pid = _pid(self.path)
             if pid is not None and _alive(pid):
                 raise AlreadyRunningError(
-                    f"It is already running, pid {pid}, on {self.path.parent}. "
-                    "Stop that one first, or set STINT_STATE_DIR to another folder."
+                    f"Stint is already running, pid {pid}, on {self.path.parent}. "
+                    "Stop it first, or set STINT_STATE_DIR to another folder."
                 )
             if time.monotonic() > last:
                 raise AlreadyRunningError(

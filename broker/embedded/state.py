@@ -47,7 +47,7 @@ def state_dir() -> Path:
         make_folder(path)
     except OSError as error:
         raise StateDirError(
-            f"The state folder {path} can't be made ({error.strerror}). "
+            f"The state folder {path} can't be created ({error.strerror}). "
             "Set STINT_STATE_DIR to a folder of this account."
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):

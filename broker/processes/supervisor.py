@@ -201,20 +201,18 @@ class Supervisor:
             child.ready = True
             return
         if child.process.once:
-            self._say(f"{child.process.name} failed ({_describe(status)}); its lines above say why", "red")
+            self._say(f"{child.process.name} failed ({_describe(status)}); see its log lines above", "red")
             self._failed = True
             self.stop()
             return
         if not self.ready.is_set():
             child.ready = False
         delay = child.died(now)
-        self._say(
-            f"{child.process.name} ended ({_describe(status)}); starting it again in {delay:.1f} s", "yellow"
-        )
+        self._say(f"{child.process.name} exited ({_describe(status)}); restarting in {delay:.1f} s", "yellow")
         if child.keeps_dying(now):
             self._say(
-                f"{child.process.name} CAN'T STAY UP: it ended {_LOUD_DEATHS} times within "
-                f"{_LOUD_WITHIN_S:.0f} s. Its lines above say why. It is tried again for ever.",
+                f"{child.process.name} KEEPS FAILING: it exited {_LOUD_DEATHS} times within "
+                f"{_LOUD_WITHIN_S:.0f} s. See its log lines above. Stint keeps restarting it.",
                 "red",
             )
 

@@ -63,8 +63,8 @@ def parse(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="manage.py up",
         description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
-        "name others, the migrations, then web, streams, worker and SSH gateway. Ctrl-C stops all and ends "
-        "no grant.",
+        "are set, the migrations, then web, streams, worker and SSH gateway. Ctrl-C stops everything; grants "
+        "do not end.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -73,7 +73,7 @@ def parse(argv: Sequence[str]) -> Options:
     add("--streams-port", type=int, default=envint("STINT_STREAMS_PORT", 8001), help="port of live streams")
     add("--ssh-host", default=envstr("STINT_SSH_HOST", "127.0.0.1"), help="address of the SSH gateway")
     add("--ssh-port", type=int, default=envint("STINT_SSH_PORT", 2222), help="port of the SSH gateway")
-    add("--web-workers", type=int, default=envint("STINT_WEB_WORKERS", 0), help="0: chosen by the set-up")
+    add("--web-workers", type=int, default=envint("STINT_WEB_WORKERS", 0), help="0 picks a free port")
     return Options(**vars(parser.parse_args(argv)))
 
 

@@ -28,7 +28,7 @@ class Ticks(bootsteps.StartStopStep):
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
 
-app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Run the schedule as well."))
+app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Also run the scheduler."))
 app.steps["worker"].add(Ticks)
 
 

@@ -46,7 +46,7 @@ class FakeConnector:
     def provision(self, spec: GrantSpec) -> Lease:
         self._reach(spec.place.target, "provision")
         if spec.place.target.name in self.broken:
-            raise ConnectorError(f"{spec.place.target.name} lets nothing be made.", permanent=True)
+            raise ConnectorError(f"{spec.place.target.name} refuses all changes.", permanent=True)
         with self._lock:
             self.left[place_of(spec.place.target), spec.mark] = 1
             self.tampered.discard(spec.mark)

@@ -90,7 +90,7 @@ def type_of(kind: str) -> ConnectorType:
     """Return the type of a kind. Raises ConnectorError for a kind that nothing serves."""
     found = find(kind)
     if found is None:
-        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True)
+        raise ConnectorError(f"No connector for clusters of kind {kind}.", permanent=True)
     return found
 
 

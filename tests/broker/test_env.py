@@ -42,7 +42,7 @@ def test_a_word_that_is_neither_yes_nor_no_is_an_error(monkeypatch: pytest.Monke
 def test_a_number_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert envint(NAME, 8000) == 8000
     monkeypatch.setenv(NAME, "80 00")
-    with pytest.raises(EnvError, match="no whole number"):
+    with pytest.raises(EnvError, match="not a whole number"):
         envint(NAME, 8000)
 
 
@@ -92,5 +92,5 @@ def test_a_secret_file_that_cannot_be_read_or_is_empty_is_an_error_and_not_the_d
 
 def test_a_secret_that_is_missing_is_an_error_unless_there_is_a_default() -> None:
     assert envsecret(NAME, "") == ""
-    with pytest.raises(EnvError, match=f"name a file that holds it in {NAME}_FILE"):
+    with pytest.raises(EnvError, match=f"set {NAME}_FILE"):
         envsecret(NAME)

@@ -13,7 +13,7 @@ from broker.demo.main import main
 class Command(BaseCommand):
     """The command as Django knows it."""
 
-    help = "Play the main job on real servers in a temporary folder, then serve the pages; --once exits after the story."
+    help = "Run the demo on real servers in a temporary folder, then serve the pages; --once exits after the story."
 
     def run_from_argv(self, argv: list[str]) -> None:
         sys.exit(main(argv[2:]))

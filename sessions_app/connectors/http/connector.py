@@ -40,7 +40,7 @@ NOT_CUT = ["answers that had begun before the end"]
 _PROBE = re.compile(r'probe="([0-9a-f]{64})"')
 _MOST_READ = 64 * 1024
 SETUP = (
-    "Put what `manage.py http_target_setup {cluster}` prints into the proxy's configuration and reload it."
+    "Add the output of `manage.py http_target_setup {cluster}` to the proxy's configuration and reload it."
 )
 
 
@@ -48,25 +48,25 @@ class HTTPParameters(ConnectionParameters):
     """How an application's proxy is reached and recognised."""
 
     proxy: Literal["nginx", "traefik", "caddy", "envoy"] = Field(
-        description="Which proxy is in front of the application"
+        description="Proxy in front of the application"
     )
     proxy_key: SecretStr = Field(
-        description="By which the proxy proves that it is this cluster's: 32 random characters or more"
+        description="Key that authenticates the proxy of this cluster; at least 32 random characters"
     )
     host: str = Field(
-        default="", max_length=253, description="Name that the proxy serves it by, if not the address"
+        default="", max_length=253, description="Host name for TLS and Host, if not the address"
     )
     base_path: str = Field(
         default="/",
         max_length=200,
         pattern=r"^/[A-Za-z0-9_./-]*$",
-        description="Below which all requests are asked about",
+        description="Path prefix of protected requests",
     )
-    tls: bool = Field(default=True, description="Whether the proxy speaks TLS")
+    tls: bool = Field(default=True, description="Whether the proxy uses TLS")
     ca: str = Field(
         default="",
         max_length=20_000,
-        description="Certificates (PEM) to know the proxy by, if not the system's",
+        description="CA certificates (PEM) of the proxy. Default: the system's",
     )
 
     @field_validator("proxy_key")
@@ -75,7 +75,7 @@ class HTTPParameters(ConnectionParameters):
         text = key.get_secret_value()
         if not 32 <= len(text) <= 512 or not re.fullmatch(r"[A-Za-z0-9_~.+/=-]+", text):
             raise ValueError(
-                "needs 32 to 512 letters, digits and _ ~ . + / = -: make it with `openssl rand -base64 32`"
+                "must be 32 to 512 letters, digits and _ ~ . + / = -: generate one with `openssl rand -base64 32`"
             )
         return key
 
@@ -133,14 +133,19 @@ class HTTPConnector:
         except ConnectorError as error:
             return [
                 CheckStep(
-                    "reachable", False, error.message, "Start the proxy, or correct address, port and TLS."
+                    "reachable",
+                    False,
+                    error.message,
+                    "Start the proxy, or fix the address, port and TLS settings.",
                 )
             ]
         steps = [CheckStep("reachable", True, f"{_where(place)} answers {said.status}")]
         if said.status not in _REFUSALS:
-            detail = f"a request without a token was answered {said.status}, so the proxy does not ask Stint"
-            return [*steps, CheckStep("refuses strangers", False, detail, fix)]
-        steps.append(CheckStep("refuses strangers", True, "a request without a token is refused"))
+            detail = f"a request without a token got {said.status}, so the proxy does not ask Stint"
+            return [*steps, CheckStep("refuses requests without a token", False, detail, fix)]
+        steps.append(
+            CheckStep("refuses requests without a token", True, "a request without a token is refused")
+        )
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
@@ -150,7 +155,7 @@ def _door(statuses: Iterable[int]) -> str:
     if seen <= set(_REFUSALS):
         return "shut"
     return (
-        "open to whoever comes"
+        "open without a token"
         if any(status < 300 for status in seen)
         else "neither open nor refused by Stint"
     )
@@ -161,16 +166,17 @@ def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
     key = _parameters(place).proxy_key.get_secret_value()
     wanted = hmac.new(key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
     if found is None:
-        return CheckStep("asks Stint", False, "it refuses, but not because Stint said so", fix)
+        return CheckStep("asks Stint", False, "it refuses, but not because of Stint", fix)
     if not hmac.compare_digest(found[1], wanted):
-        return CheckStep("asks Stint", False, "it asks Stint with another proxy key than the cluster's", fix)
-    return CheckStep("asks Stint", True, "the refusal is Stint's, asked for with the cluster's proxy key")
+        return CheckStep("asks Stint", False, "it uses another proxy key than the cluster's", fix)
+    return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
 
 
 def _parameters(place: Place) -> HTTPParameters:
     if not isinstance(place.parameters, HTTPParameters):
         raise ConnectorError(
-            f"How to reach {place.target.name} is not said; save the cluster's set-up again.", permanent=True
+            f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",
+            permanent=True,
         )
     return place.parameters
 
@@ -212,7 +218,7 @@ def _ask(place: Place, headers: Mapping[str, str]) -> _Said:
         raise ConnectorError(f"{target.name} ({_where(place)}) does not answer in time.") from error
     except ssl.SSLError as error:
         raise ConnectorError(
-            f"{target.name} ({_where(place)}) can't be recognised by TLS: {error.reason}."
+            f"{target.name} ({_where(place)}) failed TLS verification: {error.reason}."
         ) from error
     except (OSError, http.client.HTTPException) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
@@ -241,7 +247,7 @@ def _connection(place: Place, parameters: HTTPParameters) -> http.client.HTTPCon
         context = ssl.create_default_context(cadata=parameters.ca or None)
     except ssl.SSLError as error:
         raise ConnectorError(
-            f"The certificates to know {place.target.name} by can't be read; give them as PEM.",
+            f"The CA certificates of {place.target.name} can't be read. Use PEM.",
             permanent=True,
         ) from error
     return _Named(address, port, name=(parameters.host or address).partition(":")[0], context=context)

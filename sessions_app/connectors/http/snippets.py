@@ -49,7 +49,7 @@ def snippet(proxy: str, site: Site) -> str:
     try:
         write = _WRITERS[proxy]
     except KeyError:
-        raise ValueError(f"There is no snippet for {proxy}; there are: {', '.join(PROXIES)}.") from None
+        raise ValueError(f"Unknown proxy {proxy}. Known: {', '.join(PROXIES)}.") from None
     return write(site)
 
 

@@ -27,7 +27,7 @@ READ_SECONDS = 8.0
 TASK_SECONDS = 22.0
 MAX_ANSWER = 32 * 1024 * 1024
 PAGE = 500
-SETUP = "`manage.py kubernetes_target_setup` prints what it needs."
+SETUP = "See `manage.py kubernetes_target_setup`."
 
 Data = dict[str, Any]
 
@@ -80,7 +80,7 @@ class Api:
     def __init__(self, place: Place, *, seconds: float = TASK_SECONDS) -> None:
         if not isinstance(place.parameters, KubernetesParameters):
             raise ConnectorError(
-                f"{place.target.name} has no parameters for Kubernetes: set it up again.", permanent=True
+                f"{place.target.name} has no Kubernetes parameters. Set it up again.", permanent=True
             )
         self.place, self.parameters = place, place.parameters
         self.name = place.target.name
@@ -122,9 +122,7 @@ class Api:
 
     def nonsense(self, path: str) -> ConnectorError:
         """What is raised when an answer is none of a Kubernetes API server."""
-        return ConnectorError(
-            f"{self.name} answered to {path} with what is no answer of Kubernetes. It is asked again."
-        )
+        return ConnectorError(f"{self.name} did not answer {path} as Kubernetes does. Stint retries.")
 
     def wait(self, seconds: float) -> bool:
         """Wait, if the task has the time; whether it had."""
@@ -171,7 +169,7 @@ class Api:
             return _pool(os.getpid(), target.address, target.port, said.ca, said.server_name)
         except (ssl.SSLError, ValueError) as error:
             raise ConnectorError(
-                f"The certificate under ca of {self.name} can't be read: copy it again, whole.",
+                f"The ca certificate of {self.name} can't be read. Copy it again in full.",
                 permanent=True,
             ) from error
 
@@ -182,7 +180,7 @@ class Api:
             while part := response.read1(65536):
                 text += part
                 if len(text) > MAX_ANSWER or time.monotonic() > self._ends:
-                    raise TimeoutError("its answer took too long, or is too large")
+                    raise TimeoutError("its answer was too slow or too large")
             whole = True
         finally:
             if whole:
@@ -199,11 +197,11 @@ class Api:
     def _away(self, error: Exception) -> ConnectorError:
         if _untrusted(error):
             return ConnectorError(
-                f"{self.name} shows a certificate that is not for it or not of the authority given under ca. Set ca and "
-                "server_name right, or find out who answers there.",
+                f"{self.name} failed TLS verification. Fix ca and "
+                "server_name, or find out which server answers there.",
                 permanent=True,
             )
-        return Away(f"{self.name} did not answer ({type(error).__name__}). It is asked again.")
+        return Away(f"{self.name} did not answer ({type(error).__name__}). Stint retries.")
 
     def _refused(self, status: int, answer: Data, what: str) -> ConnectorError:
         said = str(answer.get("message") or "it gave no reason").replace(
@@ -212,12 +210,12 @@ class Api:
         said = "".join(char if char.isprintable() else " " for char in said[:600])
         if status == 401:
             return ConnectorError(
-                f"{self.name} does not accept Stint's token (401). Make a new one and set it under token. {SETUP}",
+                f"{self.name} rejects Stint's token (401). Create a new one and set token. {SETUP}",
                 permanent=True,
             )
         if status == 403:
             return ConnectorError(
-                f"{self.name} refuses Stint a right (403, {what}): {said}. {SETUP}", permanent=True
+                f"{self.name} denies Stint a permission (403, {what}): {said}. {SETUP}", permanent=True
             )
         later = status == 429 or status >= 500 or status == 409
         return ConnectorError(f"{self.name} answered {status} to {what}: {said}.", permanent=not later)

@@ -32,7 +32,7 @@ def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
         if _made(api, plural, namespace, wanted):
             return True
     raise ConnectorError(
-        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is changed by somebody else."
+        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is being changed by someone else."
     )
 
 

@@ -12,7 +12,7 @@ from sessions_app.connectors.base import CheckStep, ConnectorError, Place
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.objects import GROUP, Ask, path_of
 
-_APPLY = "Apply what `manage.py kubernetes_target_setup {cluster}` prints: `kubectl apply -f FILE`."
+_APPLY = "Apply the output of `manage.py kubernetes_target_setup {cluster}`: `kubectl apply -f FILE`."
 _OLDEST = (1, 22)
 _SOON = dt.timedelta(days=14)
 
@@ -36,11 +36,11 @@ def check_place(place: Place, now: dt.datetime) -> list[CheckStep]:
 
 def _where(steps: list[CheckStep], error: ConnectorError, apply: str) -> tuple[str, str]:
     if not steps and "401" in error.message:
-        return "token", apply + " Then set the token that its first lines say how to read."
+        return "token", apply + " Then set the token as its first lines explain."
     if not steps:
         return (
             "API server",
-            "Set address, port, ca and server_name as in a kubeconfig that works, and let Stint reach it.",
+            "Set address, port, ca and server_name as in a working kubeconfig, and allow the connection from Stint.",
         )
     return "rights", apply
 
@@ -52,17 +52,15 @@ def _version(api: Api) -> CheckStep:
     )
     name = str(said.get("gitVersion", "an unknown version"))
     if numbers < _OLDEST:
-        return CheckStep("API server", ok=False, detail=f"it answers and is Kubernetes {name}", fix="Stint needs Kubernetes 1.22 or newer.")  # fmt: skip
-    return CheckStep(
-        "API server", ok=True, detail=f"it answers, with a good certificate, and is Kubernetes {name}"
-    )
+        return CheckStep("API server", ok=False, detail=f"Kubernetes {name} answers", fix="Stint needs Kubernetes 1.22 or later.")  # fmt: skip
+    return CheckStep("API server", ok=True, detail=f"Kubernetes {name} answers with a valid certificate")
 
 
 def _token(api: Api, now: dt.datetime) -> CheckStep:
     ends = _end_of(api.parameters.token.get_secret_value())
     if ends is None:
-        return CheckStep("token", ok=True, detail="it is accepted, and has no end")
-    fix = "Make a new one before then, and set it under token." if ends - now < _SOON else ""
+        return CheckStep("token", ok=True, detail="it is accepted and does not expire")
+    fix = "Create a new one before then and set token." if ends - now < _SOON else ""
     return CheckStep("token", ok=True, detail=f"it is accepted until {ends:%Y-%m-%d %H:%M} UTC", fix=fix)
 
 
@@ -84,7 +82,7 @@ def _accounts(api: Api, apply: str) -> CheckStep:
     )
     if status in (403, 404):
         return CheckStep("accounts", ok=False, detail=str(answer.get("message", "")), fix=apply)
-    return CheckStep("accounts", ok=True, detail=f"Stint may make accounts in namespace {accounts}")
+    return CheckStep("accounts", ok=True, detail=f"Stint can create accounts in namespace {accounts}")
 
 
 def _needed(api: Api) -> Iterator[Ask]:
@@ -107,9 +105,7 @@ def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
     if missing:
         yield CheckStep("rights", ok=False, detail=f"Stint may not {'; '.join(missing)}", fix=apply)
     else:
-        yield CheckStep(
-            "rights", ok=True, detail="Stint may make and remove what grants need, and ask what is left"
-        )
+        yield CheckStep("rights", ok=True, detail="Stint has all permissions it needs")
 
 
 def _not_too_much(api: Api, apply: str) -> CheckStep:
@@ -119,8 +115,10 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
     held = [ask for ask in asks if _may(api, ask)]
     if held:
         detail = f"Stint may {'; '.join(map(str, held))}, which it does not need"
-        return CheckStep("no more than that", ok=True, detail=detail, fix=f"Give its account less. {apply}")
-    return CheckStep("no more than that", ok=True, detail="Stint can't give more than the cluster lets it")
+        return CheckStep(
+            "least privilege", ok=True, detail=detail, fix=f"Reduce the permissions of its account. {apply}"
+        )
+    return CheckStep("least privilege", ok=True, detail="Stint can't grant more than the cluster allows")
 
 
 def _may(api: Api, ask: Ask) -> bool:

@@ -35,8 +35,8 @@ from sessions_app.connectors.kubernetes.proof import CACHE_SECONDS, Canary, ask_
 from sessions_app.policy.commands.kubernetes.decide import CompiledSet
 
 NOT_CUT = (
-    "watches, exec, attach, port-forward and followed logs that were open go on until their connection closes; "
-    "Kubernetes has no way to cut them"
+    "open watches, exec, attach, port-forward and followed logs continue until their connection closes; "
+    "Kubernetes can't cut them"
 )
 
 
@@ -96,7 +96,7 @@ class KubernetesConnector:
         removal.finish()
         token = refused(api, canary, settle=self.settle)
         still = [str(ask) for ask, allowed in answers.items() if allowed]
-        foreign = [f"a binding that Stint did not make lets the account {what}: remove it" for what in still]
+        foreign = [f"a binding not created by Stint lets the account {what}: remove it" for what in still]
         return Evidence(
             gone=not left and not still and token.good,
             detail={
@@ -166,16 +166,16 @@ class KubernetesConnector:
 def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
     """What is to stand for a grant, by namespace. Raises ConnectorError for what may not."""
     if not isinstance(spec.commands, CompiledSet) or not (rules := spec.commands.rules()):
-        raise ConnectorError(f"{spec.grant_ref} allows nothing on a cluster of Kubernetes.", permanent=True)
+        raise ConnectorError(f"{spec.grant_ref} allows nothing on a Kubernetes cluster.", permanent=True)
     if still := spec.commands.open_names():
         raise ConnectorError(f"{spec.grant_ref} has no value for {', '.join(still)}.", permanent=True)
     if why := spec.commands.off_limits({"accounts": api.parameters.accounts}):
-        raise ConnectorError(f"{spec.grant_ref} {why}: no grant may hold that.", permanent=True)
+        raise ConnectorError(f"{spec.grant_ref} {why}, which no grant may include.", permanent=True)
     limit = api.parameters.namespaces
     outside = [name or "the whole cluster" for name in rules if limit is not None and name not in limit]
     if outside:
         raise ConnectorError(
-            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not set up for: add it to namespaces there.",
+            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not set up for: add it to namespaces.",
             permanent=True,
         )
     return [
@@ -191,7 +191,7 @@ def _check_bound(api: Api, wanted: Wanted) -> None:
     if status == 404:
         api.call("DELETE", path_of("serviceaccounts", wanted.accounts, name), also=(404,))
         raise ConnectorError(
-            f"{wanted.grant_ref} has nothing on {api.name}: it is being ended, or was not begun."
+            f"{wanted.grant_ref} has no access on {api.name}: it is ending or has not started."
         )
 
 

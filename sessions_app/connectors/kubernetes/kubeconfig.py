@@ -38,7 +38,7 @@ def exec_kubeconfig(
         "env": [{"name": "STINT_URL", "value": stint_url}] if stint_url else [],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
-        "installHint": f"Put sessions_app/connectors/kubernetes/plugin.py of Stint on your PATH as {PLUGIN}.",
+        "installHint": f"Install sessions_app/connectors/kubernetes/plugin.py of Stint on your PATH as {PLUGIN}.",
     }
     return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
 

@@ -134,10 +134,10 @@ def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> Non
         one.note(made, own)
         noted = (made["metadata"].get("annotations") or {}).get(DIGEST)
         if noted != digest_of(made):
-            one.wrong.append(f"{_said(kind, where)} is not as Stint made it")
+            one.wrong.append(f"{_said(kind, where)} was changed outside Stint")
     for mark in _accounts_in(made, accounts):
         if mark != own:
-            said = f"{_said(kind, where)} {made['metadata']['name']}, which is not Stint's, names its account"
+            said = f"{_said(kind, where)} {made['metadata']['name']}, not created by Stint, refers to its account"
             seen.setdefault(mark, _Seen()).wrong.append(said)
 
 

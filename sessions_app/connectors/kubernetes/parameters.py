@@ -12,34 +12,28 @@ from sessions_app.policy.commands.kubernetes.texts import is_namespace
 class KubernetesParameters(ConnectionParameters):
     """What `manage.py kubernetes_target_setup` makes on the cluster, and where its API server is known from."""
 
-    ca: str = Field(
-        description="Certificate of the API server's authority, as PEM (certificate-authority-data, decoded)"
-    )
+    ca: str = Field(description="CA certificate of the API server, PEM (certificate-authority-data, decoded)")
     token: SecretStr = Field(description="Token of Stint's own service account")
-    accounts: str = Field(
-        default=ACCOUNTS, description="Namespace in which Stint makes the accounts of grants"
-    )
+    accounts: str = Field(default=ACCOUNTS, description="Namespace for the service accounts of grants")
     namespaces: tuple[str, ...] | None = Field(
         default=None,
-        description="Namespaces that grants may reach; not given: whatever the cluster lets Stint give",
+        description="Namespaces that grants may reach. Default: all that the cluster lets Stint grant",
     )
     server_name: str = Field(
-        default="", description="Name in the API server's certificate, if it is not the address"
+        default="", description="Name in the API server's certificate, if not the address"
     )
-    audience: str = Field(
-        default="", description="Audience of the tokens, if the API server wants another than its own"
-    )
+    audience: str = Field(default="", description="Audience of the tokens, if not the API server's default")
 
     @field_validator("ca")
     @classmethod
     def _pem(cls, ca: str) -> str:
         if "-----BEGIN CERTIFICATE-----" not in ca:
-            raise ValueError("needs a certificate that begins with -----BEGIN CERTIFICATE-----")
+            raise ValueError("must be a certificate that begins with -----BEGIN CERTIFICATE-----")
         return ca.strip() + "\n"
 
     @field_validator("accounts")
     @classmethod
     def _namespace(cls, accounts: str) -> str:
         if not is_namespace(accounts):
-            raise ValueError("needs the name of a namespace")
+            raise ValueError("must be the name of a namespace")
         return accounts

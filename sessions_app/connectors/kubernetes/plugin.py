@@ -45,11 +45,11 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
     values, ends = answer.get("values"), answer.get("expires_at")
     token = values.get("Token") if isinstance(values, Mapping) else None
     if not isinstance(token, str) or not token or not isinstance(ends, str):
-        raise CannotAsk("Stint answered with no token: is this a grant on a cluster of Kubernetes?")
+        raise CannotAsk("Stint returned no token. Is this grant on a Kubernetes cluster?")
     try:
         moment = dt.datetime.fromisoformat(ends.replace("Z", "+00:00")).astimezone(dt.timezone.utc)  # noqa: FURB162, UP017  # older Pythons have no other
     except ValueError:
-        raise CannotAsk("Stint answered with an end that can't be read.") from None
+        raise CannotAsk("Stint returned an invalid expiry.") from None
     status = {"token": token, "expirationTimestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
     return {"apiVersion": API_VERSION, "kind": "ExecCredential", "status": status}
 
@@ -57,7 +57,7 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
 def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
     """Ask the API of STINT_URL for a credential of a grant. A target is named where it has several. Raises CannotAsk."""
     if not _REF.fullmatch(ref):
-        raise CannotAsk(f"{ref[:40]!r} is not the reference of a grant, like GR-7F3K.")
+        raise CannotAsk(f"{ref[:40]!r} is not a grant reference, such as GR-7F3K.")
     url = f"{_base(env)}/api/v1/grants/{ref}/credential"
     headers = {
         "Authorization": f"Bearer {_token(env)}",
@@ -95,7 +95,7 @@ def _refusal(error: urllib.error.HTTPError) -> str:
         said.get("title") or error.reason
     )
     if error.code == 401:
-        words += " Put an API token of yours into STINT_TOKEN."
+        words += " Set STINT_TOKEN to an API token."
     return f"Stint refused ({error.code}): {words}"
 
 
@@ -103,9 +103,9 @@ def _base(env: Mapping[str, str]) -> str:
     url = env.get("STINT_URL", "").rstrip("/")
     parts = urlsplit(url)
     if not parts.hostname:
-        raise CannotAsk("Put the address of Stint into STINT_URL, like https://stint.example.")
+        raise CannotAsk("Set STINT_URL to the URL of Stint, such as https://stint.example.")
     if parts.scheme != "https" and not (parts.scheme == "http" and _here(parts.hostname)):
-        raise CannotAsk("STINT_URL must begin with https://, for your token would be read on the way.")
+        raise CannotAsk("STINT_URL must begin with https://, to protect your token.")
     return url
 
 
@@ -125,7 +125,7 @@ def _token(env: Mapping[str, str]) -> str:
             raise CannotAsk(f"STINT_TOKEN_FILE can't be read: {error}") from None
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise CannotAsk("Put an API token of yours into STINT_TOKEN.")
+        raise CannotAsk("Set STINT_TOKEN to an API token.")
     return token
 
 

@@ -82,7 +82,7 @@ class Refusal:
 def refused(api: Api, canary: Canary, *, settle: float) -> Refusal:
     """Ask whether the canary is refused, until it is or the cache of the API server has run out."""
     if not canary.token:
-        return Refusal(True, "the account was gone already, and its tokens with it")
+        return Refusal(True, "the account and its tokens were already gone")
     began = time.monotonic()
     api.wait(settle)
     while _accepted(api, canary):

@@ -43,21 +43,23 @@ class MCPParameters(ConnectionParameters):
         default="/mcp", max_length=200, pattern=r"^/[A-Za-z0-9_./-]*$", description="Path of the MCP endpoint"
     )
     token: SecretStr | None = Field(
-        default=None, description="Bearer token by which Stint proves itself there, if the server wants one"
+        default=None, description="Bearer token of Stint, if the server requires one"
     )
-    host: str = Field(default="", max_length=253, description="Name that it is served by, if not the address")
-    tls: bool = Field(default=True, description="Whether it speaks TLS")
+    host: str = Field(
+        default="", max_length=253, description="Host name for TLS and Host, if not the address"
+    )
+    tls: bool = Field(default=True, description="Whether the server uses TLS")
     ca: str = Field(
         default="",
         max_length=20_000,
-        description="Certificates (PEM) to know it by, if not the system's",
+        description="CA certificates (PEM) of the server. Default: the system's",
     )
 
     @field_validator("token")
     @classmethod
     def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not re.fullmatch(r"[\x21-\x7e]{1,4096}", token.get_secret_value()):
-            raise ValueError("needs 1 to 4096 visible ASCII characters, as a header can hold them")
+            raise ValueError("must be 1 to 4096 visible ASCII characters")
         return token
 
 
@@ -90,7 +92,7 @@ class MCPConnector:
         """Nothing of a grant is ever there. Say whether the server answers whoever comes without Stint's token."""
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
-        door = "shut to strangers" if status in _REFUSALS else "answers whoever reaches it"
+        door = "refuses requests without a token" if status in _REFUSALS else "answers without a token"
         return Evidence(
             gone=True,
             detail={
@@ -106,8 +108,8 @@ class MCPConnector:
         return []
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Reachable; shut to strangers; speaks MCP to Stint; has tools."""
-        reach = "Start the server, or correct address, port, path and TLS."
+        """Reachable; refuses requests without a token; speaks MCP to Stint; has tools."""
+        reach = "Start the server, or fix the address, port, path and TLS settings."
         try:
             status = _run(place, _stranger)
         except ConnectorError as error:
@@ -116,14 +118,14 @@ class MCPConnector:
         steps = [
             CheckStep("reachable", True, f"{place.target.address}:{place.target.port} answers {status}"),
             CheckStep(
-                "refuses strangers", True, "a request without a token is refused" if shut else "it answers whoever reaches it",
-                "" if shut else "Let it want a token, or let nobody but Stint reach it: else agents need no grant.",
+                "refuses requests without a token", True, "a request without a token is refused" if shut else "it answers without a token",
+                "" if shut else "Require a token, or allow only Stint to reach it. Otherwise agents can bypass grants.",
             ),
         ]  # fmt: skip
         try:
             said, count = _run(place, _about)
         except ConnectorError as error:
-            return [*steps, CheckStep("speaks MCP", False, error.message, "Correct the path and the token.")]
+            return [*steps, CheckStep("speaks MCP", False, error.message, "Fix the path or the token.")]
         return [
             *steps,
             CheckStep("speaks MCP", True, said),
@@ -140,7 +142,7 @@ class MCPConnector:
             CheckStep(
                 f"tools of {one.name}", not missing,
                 f"not there: {', '.join(missing)}" if missing else "all there",
-                "Correct their names in the command set, or add them to the server." if missing else "",
+                "Fix their names in the command set, or add them to the server." if missing else "",
             )
             for one in sets
             if isinstance(one, CompiledSet)
@@ -157,7 +159,8 @@ def parameters_of(place: Place) -> MCPParameters:
     """Return how a server is reached. Raises ConnectorError for a place of another kind."""
     if not isinstance(place.parameters, MCPParameters):
         raise ConnectorError(
-            f"How to reach {place.target.name} is not said; save the cluster's set-up again.", permanent=True
+            f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",
+            permanent=True,
         )
     return place.parameters
 

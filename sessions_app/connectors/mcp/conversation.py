@@ -47,7 +47,7 @@ class Conversation:
             answer = {}
         found = answer.get("result", {})
         if not isinstance(found, dict):
-            raise self._error("says of itself what is no object")
+            raise self._error("sent an initialize result that is not an object")
         if wire.MODERN in _texts(found.get("supportedVersions")):
             self.server, self.ready = self._name(found), True
             return
@@ -59,10 +59,10 @@ class Conversation:
         try:
             answer = await self.ask("initialize", hello)
         except _NotSpoken as error:
-            raise self._error(f"does not speak MCP here: it answers {error}") from error
+            raise self._error(f"does not speak MCP: it answered {error}") from error
         result = answer.get("result")
         if not isinstance(result, dict) or result.get("protocolVersion") not in wire.LEGACIES:
-            raise self._error("speaks no version of MCP that Stint speaks")
+            raise self._error("supports no MCP version that Stint supports")
         self.version, self.server = result["protocolVersion"], self._name(result)
         await self.tell("notifications/initialized")
         self.ready = True
@@ -96,7 +96,7 @@ class Conversation:
                 self._check(message, number)
                 yield message
                 return
-        raise self._error("ends its answer before there is one")
+        raise self._error("closed the stream without an answer")
 
     async def tell(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification. Raises ConnectorError."""
@@ -109,7 +109,7 @@ class Conversation:
         """Answer a request that the server makes itself: nothing of the kind is given. Raises ConnectorError."""
         error = {
             "code": wire.METHOD_NOT_FOUND,
-            "message": "Nothing is asked of the client through this gateway.",
+            "message": "This gateway does not forward requests to the client.",
         }
         await self._send({"jsonrpc": "2.0", "id": asked.get("id"), "error": error})
 
@@ -136,14 +136,14 @@ class Conversation:
             if not isinstance(following, str) or following == cursor:
                 return found
             cursor = following
-        raise self._error("lists its tools without an end")
+        raise self._error("has an endless list of tools")
 
     def _add(self, found: dict[str, Message], tool: Any) -> None:
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(name, str):
             raise self._error("lists a tool without a name")
         if name in found:
-            raise self._error(f"lists {name[:64]} twice, so that nobody can tell which one is called")
+            raise self._error(f"lists {name[:64]} twice")
         found[name] = tool
         if len(found) > MOST_TOOLS:
             raise self._error(f"lists more than {MOST_TOOLS} tools")
@@ -175,11 +175,11 @@ class Conversation:
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if answer.status in (401, 403):
             raise ConnectorError(
-                f"{self.endpoint.name} ({self.endpoint.where}) does not take the token that Stint has for it.",
+                f"{self.endpoint.name} ({self.endpoint.where}) rejects Stint's token.",
                 permanent=True,
             )
         if answer.status == 404 and self._session:
-            raise SessionLost(f"{self.endpoint.name} has forgotten its session.")
+            raise SessionLost(f"{self.endpoint.name} closed the session.")
         try:
             if kind == "text/event-stream" and answer.status == 200:
                 events = Events(most=MOST_EVENT)
@@ -205,16 +205,16 @@ class Conversation:
     def _check(self, answer: Message, number: int) -> None:
         # A request that could not be read has no number to answer to.
         if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
-            raise self._error("answers something else than what was asked")
+            raise self._error("answered with another id than the request's")
 
     def _check_said(self, message: Message) -> None:
         if not isinstance(message["method"], str):
-            raise self._error("says something whose method is no text")
+            raise self._error("sent a message whose method is not a string")
 
     def _name(self, result: Mapping[str, Any]) -> str:
         meta = result.get("_meta", {})
         if not isinstance(meta, dict):
-            raise self._error("says of itself a _meta that is no object")
+            raise self._error("sent a _meta that is not an object")
         about = result.get("serverInfo") or meta.get(f"{wire.META}serverInfo")
         name = about.get("name") if isinstance(about, dict) else None
         return name[:100] if isinstance(name, str) else ""
@@ -237,4 +237,4 @@ def _texts(value: Any) -> list[str]:
 def _said(answer: Message) -> str:
     error = answer.get("error")
     said = error.get("message") if isinstance(error, dict) else None
-    return str(said)[:200] if said else "it answers with no list"
+    return str(said)[:200] if said else "it did not return a list"

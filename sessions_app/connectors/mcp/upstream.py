@@ -63,7 +63,7 @@ class Answer:
         while isinstance(event, h11.InformationalResponse):
             event = await self._event()
         if not isinstance(event, h11.Response):
-            raise self._error("ends the connection without an answer")
+            raise self._error("closed the connection without an answer")
         self.status = event.status_code
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
 
@@ -82,7 +82,7 @@ class Answer:
         async for piece in self.pieces():
             found += piece
             if len(found) > most:
-                raise self._error("answers with more than is taken")
+                raise self._error("sent an answer that is too large")
         return found
 
     async def _event(self) -> type[h11.NEED_DATA | h11.PAUSED] | h11.Event:
@@ -94,7 +94,7 @@ class Answer:
         except TimeoutError as error:
             raise self._error("does not answer in time") from error
         except (h11.RemoteProtocolError, OSError) as error:
-            raise self._error("does not speak HTTP to its end") from error
+            raise self._error("sent an incomplete HTTP answer") from error
 
     def _error(self, what: str) -> ConnectorError:
         return ConnectorError(f"{self._endpoint.name} ({self._endpoint.where}) {what}.")
@@ -141,7 +141,7 @@ async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.St
         raise ConnectorError(f"{endpoint.name} ({endpoint.where}) does not answer in time.") from error
     except ssl.SSLError as error:
         raise ConnectorError(
-            f"{endpoint.name} ({endpoint.where}) can't be recognised by TLS: {error.reason}."
+            f"{endpoint.name} ({endpoint.where}) failed TLS verification: {error.reason}."
         ) from error
     except OSError as error:
         why = error.strerror or type(error).__name__
@@ -163,5 +163,5 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=endpoint.ca or None)
     except ssl.SSLError as error:
         raise ConnectorError(
-            f"The certificates to know {endpoint.name} by can't be read; give them as PEM.", permanent=True
+            f"The CA certificates of {endpoint.name} can't be read. Use PEM.", permanent=True
         ) from error

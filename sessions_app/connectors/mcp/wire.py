@@ -44,9 +44,9 @@ def message_of(data: bytes | str) -> Message:
     try:
         found = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
-        raise BadMessage("it sent what is not JSON") from None
+        raise BadMessage("it sent invalid JSON") from None
     if not isinstance(found, dict) or found.get("jsonrpc") != "2.0":
-        raise BadMessage("it sent what is not one JSON-RPC message")
+        raise BadMessage("it did not send a single JSON-RPC message")
     return found
 
 

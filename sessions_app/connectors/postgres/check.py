@@ -36,7 +36,7 @@ def check_place(place: Place, budget: Budget) -> list[CheckStep]:
                 CheckStep(
                     "login",
                     True,
-                    f"PostgreSQL {server.connection.info.server_version // 10000} lets Stint in",
+                    f"PostgreSQL {server.connection.info.server_version // 10000} accepts Stint's login",
                 )
             )
             for step in _steps(server, parameters_of(place), budget):
@@ -50,15 +50,15 @@ def check_place(place: Place, budget: Budget) -> list[CheckStep]:
 def _login_fix(place: Place, error: ConnectorError) -> str:
     said = error.message
     if "authentication failed" in said or "permitted to log in" in said:
-        return "Check user and password of the cluster. `manage.py postgres_target_setup` prints how the role is made."
+        return "Check the user and password of the cluster. `manage.py postgres_target_setup` prints how to create the role."
     if "pg_hba.conf" in said:
         return (
             "Add a line for Stint's role and address to pg_hba.conf, with method scram-sha-256, and reload."
         )
     if "certificate" in said or "SSL" in said:
-        return "Give the authority's certificate as sslrootcert, or turn on ssl on the server (ssl = on, ssl_cert_file)."
+        return "Set sslrootcert to the CA certificate, or enable ssl on the server (ssl = on, ssl_cert_file)."
     if "database" in said and "does not exist" in said:
-        return "Name a database of the server in the cluster's set-up."
+        return "Set dbname to a database of the server in the cluster's connection."
     return (
         f"Check that PostgreSQL listens at {place.target.address}:{place.target.port} (listen_addresses), and that no "
         "firewall is in between."
@@ -83,7 +83,7 @@ def _steps(server: Server, parameters: PostgresParameters, budget: Budget) -> It
 
 def _version(server: Server) -> CheckStep:
     fine = server.version >= OLDEST
-    fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or newer."
+    fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or later."
     if server.version == OLDEST:
         fix = (
             "Holders of a template role can use SET ROLE up to PostgreSQL 15, and what they make then is that role's. Give "
@@ -95,31 +95,37 @@ def _version(server: Server) -> CheckStep:
 def _encryption(server: Server, parameters: PostgresParameters) -> CheckStep:
     used = bool(server.connection.pgconn.ssl_in_use)
     proven = used and parameters.sslmode.startswith("verify")
-    said = "encrypted, the server proved its name" if proven else "encrypted" if used else "not encrypted"
-    fix = "" if proven else "Set sslmode to verify-full: passwords and data go to whoever answers otherwise."
+    said = "encrypted, with a verified server name" if proven else "encrypted" if used else "not encrypted"
+    fix = (
+        ""
+        if proven
+        else "Set sslmode to verify-full. Otherwise passwords and data could go to another server."
+    )
     return CheckStep("encryption", True, f"the connection is {said}", fix)
 
 
 def _superuser(server: Server, broker: str) -> CheckStep:
     said = (
-        "Stint's role is a superuser: it can do more than it needs"
+        "Stint's role is a superuser and can do more than it needs"
         if server.superuser
-        else "Stint's role is no superuser"
+        else "Stint's role is not a superuser"
     )
     fix = f"ALTER ROLE {broker} NOSUPERUSER CREATEROLE;" if server.superuser else ""
-    return CheckStep("no superuser", True, said, fix)
+    return CheckStep("not a superuser", True, said, fix)
 
 
 def _createrole(server: Server, broker: str) -> CheckStep:
     fine = bool(server.value("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"))
-    said = "Stint's role may make roles" if fine else "Stint's role may not make roles"
-    return CheckStep("makes roles", fine, said, "" if fine else f"ALTER ROLE {broker} CREATEROLE;")
+    said = "Stint's role can create roles" if fine else "Stint's role can't create roles"
+    return CheckStep("creates roles", fine, said, "" if fine else f"ALTER ROLE {broker} CREATEROLE;")
 
 
 def _signal(server: Server, broker: str) -> CheckStep:
     fine = bool(server.value("SELECT pg_has_role(current_user, 'pg_signal_backend', 'USAGE')"))
-    said = "Stint's role may end sessions" if fine else "Stint's role may not end sessions"
-    return CheckStep("ends sessions", fine, said, "" if fine else f"GRANT pg_signal_backend TO {broker};")
+    said = "Stint's role can terminate sessions" if fine else "Stint's role can't terminate sessions"
+    return CheckStep(
+        "terminates sessions", fine, said, "" if fine else f"GRANT pg_signal_backend TO {broker};"
+    )
 
 
 def _templates(server: Server, broker: str, budget: Budget) -> Iterator[CheckStep]:
@@ -130,18 +136,18 @@ def _templates(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
 
 
 def _fault_step(fault: Fault) -> CheckStep:
-    return CheckStep(f"template role {fault.template}", False, f"no grant may have it: {fault}", fault.fix)
+    return CheckStep(f"template role {fault.template}", False, f"no grant may use it: {fault}", fault.fix)
 
 
 def _givable(server: Server, broker: str, found: Sequence[str]) -> CheckStep:
     if server.superuser or found:
-        return CheckStep("template roles", True, f"Stint may give {', '.join(found) or 'every role'}")
+        return CheckStep("template roles", True, f"Stint can grant {', '.join(found) or 'every role'}")
     fix = f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN OPTION;"
     if server.version < 16:
         return CheckStep(
             "template roles", True, "in PostgreSQL 15, CREATEROLE gives every role that is no superuser"
         )
-    return CheckStep("template roles", True, "Stint may give no template role, only single privileges", fix)
+    return CheckStep("template roles", True, "Stint can grant single privileges, but no template roles", fix)
 
 
 def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> CheckStep:
@@ -154,12 +160,12 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     if not rows:
         known = keeper == KEEPER
         said = (
-            f"{keeper}, which gets what holders made, is made when it is needed"
+            f"{keeper}, the owner of holders' objects, is created when needed"
             if known
-            else f"there is no role {keeper}"
+            else f"role {keeper} not found"
         )
         return CheckStep(
-            "owner afterwards",
+            "owner of holders' objects",
             known,
             said,
             "" if known else f"CREATE ROLE {name} NOLOGIN; GRANT {name} TO {broker};",
@@ -167,13 +173,17 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     powerful, member = rows[0]
     fix = f"GRANT {name} TO {broker};" if not member else ""
     if powerful:
-        fix = f"Name a role without login and without privileges in reassign_to: functions of holders would run as {keeper}."
-    return CheckStep("owner afterwards", member and not powerful, f"what holders made goes to {keeper}", fix)
+        fix = f"Set reassign_to to a role without login and privileges: holders' functions would run as {keeper}."
+    return CheckStep(
+        "owner of holders' objects", member and not powerful, f"holders' objects go to {keeper}", fix
+    )
 
 
 def _logging(server: Server, broker: str) -> CheckStep:
     fine = bool(server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"))
-    said = "the server logs what holders run" if fine else "the server logs what its own log_statement says"
+    said = (
+        "the server logs what holders run" if fine else "the server logs according to its own log_statement"
+    )
     return CheckStep(
         "statement log", True, said, "" if fine else f"GRANT SET ON PARAMETER log_statement TO {broker};"
     )
@@ -181,7 +191,7 @@ def _logging(server: Server, broker: str) -> CheckStep:
 
 def _statements(server: Server, broker: str) -> CheckStep:
     fine = bool(server.value("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"))
-    said = "Stint may read running statements" if fine else "Stint may not read the statements of others"
+    said = "Stint can read running statements" if fine else "Stint can't read the statements of other roles"
     return CheckStep("reads statements", fine, said, "" if fine else f"GRANT pg_read_all_stats TO {broker};")
 
 
@@ -192,9 +202,7 @@ def _clock(server: Server) -> CheckStep:
     ahead = there - (before.timestamp() + after.timestamp()) / 2
     fine = abs(ahead) <= SKEW_SECONDS
     said = f"the server's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
-    return CheckStep(
-        "clock", fine, said, "" if fine else "Set the clock by NTP: VALID UNTIL goes by the server's clock."
-    )
+    return CheckStep("clock", fine, said, "" if fine else "Use NTP: VALID UNTIL uses the server's clock.")
 
 
 def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckStep]:
@@ -206,7 +214,7 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
     for name, allowed in rows:
         if not allowed:
             fix = f"GRANT CONNECT ON DATABASE {sql.Identifier(name).as_string()} TO {broker};"
-            yield CheckStep("database", False, f"Stint may not connect to database {name}", fix)
+            yield CheckStep("database", False, f"Stint can't connect to database {name}", fix)
         elif budget.left < DATABASES_SECONDS:
             untried += 1
         elif (step := _database(server.place, name, budget)) is not None:
@@ -214,7 +222,7 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
         else:
             good += 1
     said = f"Stint can connect to {good} databases" + (
-        f"; {untried} were not tried for lack of time" if untried else ""
+        f"; {untried} were not tried in time" if untried else ""
     )
     yield CheckStep("databases", True, said)
 
@@ -224,7 +232,7 @@ def unfit_roles(place: Place, sets: Sequence[answers.CompiledSet], budget: Budge
     with connected(place, budget, purpose="stint look") as server:
         roles = {*_named(sets), *server.value(_TEMPLATES)} - {KEEPER, parameters_of(place).reassign_to}
         return {
-            one.template: f"no grant may have the role {one.template}: {one}. Let an administrator run: {one.fix}"
+            one.template: f"no grant may use the role {one.template}: {one}. An administrator must run: {one.fix}"
             for one in faults_of(server, sorted(roles), budget)
         }
 

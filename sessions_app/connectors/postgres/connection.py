@@ -138,7 +138,7 @@ def _connect(
     purpose: str,
 ) -> psycopg.Connection[Row]:
     if budget.left < 1:
-        raise ConnectorError(f"{place.target.name} took too long; it is tried again.")
+        raise ConnectorError(f"{place.target.name} took too long. Stint retries.")
     verified = parameters.sslmode.startswith("verify")
     try:
         return psycopg.connect(
@@ -257,6 +257,6 @@ def _unreachable(place: Place, database: str, error: psycopg.Error) -> Connector
     reason = reason_of(error)
     where = f"{place.target.name} ({place.target.address}:{place.target.port}, database {database})"
     return ConnectorError(
-        f"{where} cannot be logged in to: {reason}. Open the cluster and press Check; it says what to do.",
+        f"Login to {where} failed: {reason}. Open the cluster and run Check for details.",
         permanent=any(said in reason for said in _PERMANENT),
     )

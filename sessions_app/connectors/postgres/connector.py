@@ -93,7 +93,7 @@ class PostgresConnector:
         with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
             if names.login not in facts.grant_roles(server, names.both):
                 raise ConnectorError(
-                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant is over, or not ready yet."
+                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant has ended or is not ready yet."
                 )
             statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
                 sql.Identifier(names.login),

@@ -93,7 +93,7 @@ def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
     if login is None or rights is None:
         return [f"the role {names.login if login is None else names.rights} is missing"]
     if login.comment is None:
-        return [f"the role {names.login} has not the comment that Stint gave it"]
+        return [f"the role {names.login} does not have the comment that Stint set"]
     return [
         *_login_faults(names, login, login.comment),
         *_rights_faults(rights, names, login.comment),
@@ -105,13 +105,13 @@ def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str
     wanted = {names.rights, *said.roles}
     extra, missing = sorted(set(login.roles) - wanted), sorted(wanted - set(login.roles))
     tests = (
-        (not login.can_login, "it may not log in"),
-        (login.extra_attributes, "it has attributes that Stint does not give"),
+        (not login.can_login, "it can't log in"),
+        (login.extra_attributes, "it has attributes that Stint does not set"),
         (login.until is None or abs(login.until - until) > 0.001, f"VALID UNTIL is not {said.until}"),
         (login.connections != said.connections, f"its connection limit is not {said.connections}"),
         (bool(extra), f"it is a member of {', '.join(extra)}"),
-        (bool(missing), f"it is no member of {', '.join(missing)}"),
-        (login.loose, "a membership can be handed on or used by SET ROLE"),
+        (bool(missing), f"it is not a member of {', '.join(missing)}"),
+        (login.loose, "a membership can be granted on or used by SET ROLE"),
         (bool(login.members), f"{', '.join(login.members)} is a member of it"),
         (login.acls > 0, "it has privileges of its own"),
     )
@@ -123,7 +123,7 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
     tests = (
         (
             rights.can_login or rights.extra_attributes,
-            f"{rights.name} has attributes that Stint does not give",
+            f"{rights.name} has attributes that Stint does not set",
         ),
         (bool(rights.roles), f"{rights.name} is a member of {', '.join(rights.roles)}"),
         (bool(others), f"{', '.join(others)} is a member of {rights.name}"),

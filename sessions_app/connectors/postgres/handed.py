@@ -112,8 +112,8 @@ def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[s
     count = sum(map(len, found.values()))
     if count > MOST:
         raise ConnectorError(
-            f"{server.place.target.name}: {', '.join(templates) or 'PUBLIC'} may put triggers on tables that have {count} of them "
-            f"or more; Stint compares {MOST}. Take TRIGGER on tables from the role, or from PUBLIC.",
+            f"{server.place.target.name}: {', '.join(templates) or 'PUBLIC'} can create triggers on tables with {count} of them "
+            f"or more; Stint compares {MOST}. Revoke TRIGGER on tables from the role, or from PUBLIC.",
             permanent=True,
         )
     kept = {database: sorted(one.digest for one in things) for database, things in found.items()}
@@ -125,7 +125,7 @@ def appeared(
 ) -> tuple[dict[str, Json], list[Thing]]:
     """Return what was compared, and what stands now and did not before the grant was made. Raises ConnectorError."""
     if not before:
-        return {"compared": "nothing: it was never ready to be used"}, []
+        return {"compared": "nothing: it never became usable"}, []
     roles: dict[int, str] = {oid: name for name, oid in before["roles"].items()}
     found = _things(server, roles, budget)
     known = {database: frozenset(digests) for database, digests in before["databases"].items()}
@@ -167,8 +167,8 @@ def complaint(server: Server, new: Sequence[Thing]) -> ConnectorError:
     ]
     more = f" And {len(new) - TOLD} more." if len(new) > TOLD else ""
     return ConnectorError(
-        f"{server.place.target.name}: while the grant was in use, things appeared that its roles could have made. Stint can't tell "
-        f"whose they are; let an administrator look, and run what undoes them. {' '.join(parts)}{more}",
+        f"{server.place.target.name}: objects appeared during the grant that its roles could have created. Stint can't tell "
+        f"who created them. An administrator must review them and run what removes them. {' '.join(parts)}{more}",
         permanent=True,
     )
 

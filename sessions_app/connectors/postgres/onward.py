@@ -124,7 +124,7 @@ def _drop(there: Server, statement: sql.Composed) -> None:
             raise
         where = there.connection.info.dbname
         raise ConnectorError(
-            f"{error} Let an administrator run in database {where}: {statement.as_string()};", permanent=True
+            f"{error} An administrator must run in database {where}: {statement.as_string()};", permanent=True
         ) from None
 
 
@@ -134,8 +134,8 @@ def _rested_on(
     what = ", ".join(f"{type_} {identity}" for type_, identity in resting)
     mine = " ".join(f"ALTER {word} {one} OWNER TO …;" for word, names in code.items() for one in names[:TOLD])
     return ConnectorError(
-        f"{there.place.target.name}: in database {there.connection.info.dbname} others made {what} with code of the grant's holder, "
-        f"and it would go with that. Let an administrator drop it, or give the code to whoever answers for it: {mine}",
+        f"{there.place.target.name}: in database {there.connection.info.dbname} other roles made {what} with code of the grant's "
+        f"holder, which would be dropped too. An administrator must drop them, or change the owner of the code: {mine}",
         permanent=True,
     )
 
@@ -151,7 +151,7 @@ def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
             if not error.permanent:
                 raise
             raise ConnectorError(
-                f"{error} Let an administrator run: {statement.as_string()};", permanent=True
+                f"{error} An administrator must run: {statement.as_string()};", permanent=True
             ) from None
         done.append(f"{member} as a member of {role}")
     return done

@@ -69,7 +69,7 @@ def _clean(
     where = database or parameters_of(server.place).database
     if not connectable:
         raise ConnectorError(
-            f"{server.place.target.name}: database {where} takes no connections, and something of the grant is in it. Let an "
+            f"{server.place.target.name}: database {where} does not accept connections, and access of the grant is left in it. Let an "
             f"administrator run: {_allow(where)}",
             permanent=True,
         )
@@ -114,7 +114,7 @@ def _give_away(there: Server, roles: Sequence[str], owned: int) -> None:
         if not error.permanent:
             raise
         raise ConnectorError(
-            f"{error} Let an administrator run in database {there.connection.info.dbname}: {statement.as_string()};",
+            f"{error} An administrator must run in database {there.connection.info.dbname}: {statement.as_string()};",
             permanent=True,
         ) from None
 
@@ -138,5 +138,5 @@ def _create(server: Server, keeper: str) -> None:
         return  # another revoke made it meanwhile
     except psycopg.Error as error:
         raise ConnectorError(
-            f"{server.place.target.name}: the role {keeper} cannot be made: {error.diag.message_primary}."
+            f"{server.place.target.name}: the role {keeper} can't be created: {error.diag.message_primary}."
         ) from None

@@ -16,7 +16,7 @@ MAX_NAME_BYTES = 63
 
 def _role_name(name: str) -> str:
     if len(name.encode()) > MAX_NAME_BYTES or not name.isprintable():
-        raise ValueError(f"needs a name of at most {MAX_NAME_BYTES} bytes")
+        raise ValueError(f"must be a name of at most {MAX_NAME_BYTES} bytes")
     return name
 
 
@@ -28,45 +28,43 @@ class PostgresParameters(ConnectionParameters):
 
     user: Name = Field(
         default="stint_broker", min_length=1,
-        description="The role that Stint logs in as. `manage.py postgres_target_setup` prints how to make it",
+        description="Role that Stint logs in as. `manage.py postgres_target_setup` prints how to create it",
     )  # fmt: skip
     password: SecretStr = Field(description="The password of that role")
     database: Name = Field(
         default="postgres", min_length=1,
-        description="The database in which privileges are granted and holders work. What holders own is removed from all",
+        description="Database in which holders work and privileges are granted. Holders' objects are removed from all databases",
     )  # fmt: skip
     sslmode: Encryption = Field(
         default="verify-full",
-        description="verify-full checks the server's certificate and name. require encrypts, but to whoever answers; "
-        "prefer also goes on without encryption: both only where nobody else reaches the network",
+        description="verify-full checks the server's certificate and name. require only encrypts; "
+        "prefer also connects without encryption. Use these only on a trusted network",
     )
     sslrootcert: str = Field(
         default="", max_length=65536,
-        description="The certificate of the authority that signed the server's, as PEM. Empty: the system's authorities",
+        description="CA certificate of the server, PEM. Default: the system's",
     )  # fmt: skip
     connection_limit: int = Field(
-        default=5, ge=1, le=1000, description="How many connections the holder of one grant may have at once"
+        default=5, ge=1, le=1000, description="Maximum number of connections for each grant"
     )
     reassign_to: Name = Field(
         default=KEEPER, min_length=1,
-        description="The role that owns afterwards what holders made. It should have no login and no privileges; "
-        f"{KEEPER} is made when it is needed",
+        description="Role that becomes the owner of holders' objects. It should have no login and no privileges; "
+        f"{KEEPER} is created when needed",
     )  # fmt: skip
     read_statements: bool = Field(
         default=False,
-        description="Show what holders run, as far as the server lets Stint see it. Statements may hold personal data",
+        description="Show the statements that holders run, if the server allows it. They can contain personal data",
     )
 
     @model_validator(mode="after")
     def _authority(self) -> Self:
         if self.sslrootcert and "-----BEGIN CERTIFICATE-----" not in self.sslrootcert:
             raise ValueError(
-                "sslrootcert needs a certificate as PEM: it begins with -----BEGIN CERTIFICATE-----"
+                "sslrootcert must be a PEM certificate that begins with -----BEGIN CERTIFICATE-----"
             )
         if self.sslmode == "verify-ca" and not self.sslrootcert:
-            raise ValueError(
-                "sslmode verify-ca needs sslrootcert: any authority of the system would do otherwise"
-            )
+            raise ValueError("sslmode verify-ca needs sslrootcert: otherwise any system CA would be accepted")
         return self
 
 
@@ -74,7 +72,7 @@ def parameters_of(place: Place) -> PostgresParameters:
     """The place's parameters. Raises ConnectorError for those of another kind."""
     if not isinstance(place.parameters, PostgresParameters):
         raise ConnectorError(
-            f"{place.target.name} has no login for PostgreSQL: open its cluster and set it up.",
+            f"{place.target.name} has no PostgreSQL login. Set up its cluster.",
             permanent=True,
         )
     return place.parameters

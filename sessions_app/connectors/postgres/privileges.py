@@ -153,8 +153,8 @@ def _refuse_absent(server: Server, absent: Sequence[Privilege]) -> None:
     if absent:
         named = ", ".join(f"`{one}`" for one in absent[:5])
         raise ConnectorError(
-            f"{server.place.target.name}: database {server.connection.info.dbname} has not what {named} names. Make it there, "
-            "or leave it out of the command set.",
+            f"{server.place.target.name}: database {server.connection.info.dbname} does not have what {named} names. Create it, "
+            "or remove it from the command set.",
             permanent=True,
         )
 
@@ -169,7 +169,7 @@ def _give(server: Server, rights: str, one: Privilege) -> None:
 def _not_ours(server: Server, one: Privilege) -> ConnectorError:
     broker = server.connection.info.user
     return ConnectorError(
-        f"{server.place.target.name}: Stint's role may not give `{one}`. Let an administrator run in database "
+        f"{server.place.target.name}: Stint's role can't grant `{one}`. An administrator must run in database "
         f"{server.connection.info.dbname}: {grant_option(broker, one)}",
         permanent=True,
     )

@@ -62,7 +62,7 @@ def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
 def _refuse_over(server: Server, expires_at: dt.datetime) -> None:
     if server.value("SELECT clock_timestamp() >= %s", (expires_at,)):
         raise ConnectorError(
-            f"{server.place.target.name}: the grant's time is over by the server's clock.", permanent=True
+            f"{server.place.target.name}: the grant has expired by the server's clock.", permanent=True
         )
 
 
@@ -118,7 +118,7 @@ def _join(server: Server, role: str, member: str) -> None:
             raise
         fix = grant_option(server.connection.info.user, Privilege("role", "MEMBER", (role,)))
         raise ConnectorError(
-            f"{server.place.target.name}: Stint's role may not give the role {role}. Let an administrator run: {fix}",
+            f"{server.place.target.name}: Stint's role can't grant the role {role}. An administrator must run: {fix}",
             permanent=True,
         ) from None
 
@@ -151,8 +151,8 @@ def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
     wrong = faults(names, found)
     if wrong:
         raise NotIntactError(
-            f"{server.place.target.name}: the role of {spec.grant_ref} cannot be mended: {'; '.join(wrong)}. Let an "
-            f"administrator take that back, or drop the role {names.login}.",
+            f"{server.place.target.name}: the role of {spec.grant_ref} can't be fixed: {'; '.join(wrong)}. An "
+            f"administrator must revoke that, or drop the role {names.login}.",
             permanent=True,
         )
     return found[names.login]

@@ -244,14 +244,14 @@ def _by_name(role: Above, broker: str) -> Fault | None:
         reason = reason or "is Stint’s own"
     if not reason:
         return None
-    return Fault(role.template, role.name, reason, "Name another role, or make one for this.")
+    return Fault(role.template, role.name, reason, "Use another role, or create one for this.")
 
 
 def _admin(role: Above, given: str) -> Fault:
     fix = sql.SQL("REVOKE ADMIN OPTION FOR {} FROM {};").format(
         sql.Identifier(given), sql.Identifier(role.name)
     )
-    return Fault(role.template, role.name, f"may give the role {given} to others", fix.as_string())
+    return Fault(role.template, role.name, f"can grant the role {given} to others", fix.as_string())
 
 
 def _in_database(
@@ -289,10 +289,10 @@ def _fault(there: Server, role: Above, what: str, type_: str, identity: str) -> 
         return Fault(role.template, role.name, f"owns {type_} {identity} {inside}", fix)
     if what == "system":
         fix = f"REVOKE ALTER SYSTEM ON PARAMETER {identity} FROM {name};"
-        return Fault(role.template, role.name, f"may change {identity} for the whole server", fix)
+        return Fault(role.template, role.name, f"can change {identity} for the whole server", fix)
     if what == "jobs":
         return Fault(
-            role.template, role.name, f"may use schema {identity}, where jobs are added that run later {inside}",
+            role.template, role.name, f"can use schema {identity}, which schedules jobs {inside}",
             f"REVOKE ALL ON SCHEMA {identity} FROM {name};",
         )  # fmt: skip
     fix = f"REVOKE GRANT OPTION FOR ALL ON {grant_word(type_)} {identity} FROM {name} CASCADE;"
@@ -305,13 +305,13 @@ def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> N
     for name in templates:
         if name not in known:
             raise ConnectorError(
-                f"{server.place.target.name} has no role {name}. Let an administrator make it, or name another.",
+                f"{server.place.target.name} has no role {name}. Create it, or use another.",
                 permanent=True,
             )
     found = faults_of(server, templates, budget)
     if found:
         raise ConnectorError(
-            f"{server.place.target.name}: no grant may have the role {found[0].template}: {found[0]}, so that its holder could "
-            f"leave something behind. Let an administrator run: {found[0].fix}",
+            f"{server.place.target.name}: no grant may use the role {found[0].template}: {found[0]}, so its holder could "
+            f"leave something behind. An administrator must run: {found[0].fix}",
             permanent=True,
         )

@@ -157,7 +157,7 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
         except ConnectorError as error:
             fix = sql.SQL("ALTER ROLE {} NOLOGIN NOSUPERUSER NOREPLICATION;").format(sql.Identifier(role))
             failed = ConnectorError(
-                f"{error} Let an administrator run: {fix.as_string()}", permanent=error.permanent
+                f"{error} An administrator must run: {fix.as_string()}", permanent=error.permanent
             )
     return failed
 
@@ -195,8 +195,8 @@ def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
         ended |= seen
         if time.monotonic() > ends:
             raise ConnectorError(
-                f"{server.place.target.name}: {len(seen)} sessions of the grant do not end. They can't log in again; end them "
-                "on the server."
+                f"{server.place.target.name}: {len(seen)} sessions of the grant do not end. They can't log in again; "
+                "terminate them on the server."
             )
         time.sleep(pause)
         pause = min(LAST_PAUSE, pause * 2)
@@ -212,7 +212,7 @@ def _signal(server: Server, oids: Sequence[int]) -> set[int]:
             raise
         broker = sql.Identifier(server.connection.info.user).as_string()
         raise ConnectorError(
-            f"{error} Let an administrator run: GRANT pg_signal_backend TO {broker};", permanent=True
+            f"{error} An administrator must run: GRANT pg_signal_backend TO {broker};", permanent=True
         ) from None
 
 
@@ -254,7 +254,7 @@ def _drop(work: _Work) -> None:
         raise
     except ConnectorError as error:
         fix = sql.SQL("DROP OWNED BY {};").format(names).as_string()
-        message = f"{error} Let an administrator run in each database that it names: {fix}"
+        message = f"{error} An administrator must run in each database that it names: {fix}"
         raise ConnectorError(message, permanent=error.permanent) from None
 
 

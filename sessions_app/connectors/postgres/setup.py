@@ -42,7 +42,7 @@ END
 $stint$;
 """
 _TEMPLATE = """\
--- Template roles: Stint hands them out, and has none of their privileges itself.
+-- Template roles: Stint grants them, and has none of their privileges itself.
 DO $stint$
 BEGIN
   IF current_setting('server_version_num')::int >= 160000 THEN
@@ -54,7 +54,7 @@ END
 $stint$;
 """
 _STATEMENTS = """\
--- It reads what holders run, with the statements of everybody else.
+-- Lets it read the statements of all roles.
 GRANT pg_read_all_stats TO {broker};
 """
 _LAST = """\
@@ -99,9 +99,7 @@ def target_setup(
     """
     for name in (broker, keeper, *templates):
         if "$" in name or not name.isprintable():
-            raise ValueError(
-                f"{name!r} cannot be the name of a role here: use letters, digits and underscores."
-            )
+            raise ValueError(f"{name!r} is not a valid role name: use letters, digits and underscores.")
     parts = [_filled(_BROKER, broker=broker, keeper=keeper)]
     if templates:
         roles = sql.SQL(", ").join(map(sql.Identifier, templates))

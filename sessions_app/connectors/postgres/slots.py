@@ -47,6 +47,6 @@ def drop_slots(server: Server, slots: Sequence[str]) -> int:
         except ConnectorError as error:
             fix = sql.SQL("SELECT pg_drop_replication_slot({});").format(sql.Literal(slot)).as_string()
             raise ConnectorError(
-                f"{error} Let an administrator run: {fix}", permanent=error.permanent
+                f"{error} An administrator must run: {fix}", permanent=error.permanent
             ) from None
     return len(slots)

@@ -53,7 +53,12 @@ async def check_target(
         (await connect_tcp(target)).close()
     except ConnectorError as error:
         return [
-            CheckStep("reachable", False, error.message, "Check address, port, firewall, and that sshd runs.")
+            CheckStep(
+                "reachable",
+                False,
+                error.message,
+                "Check the address, the port, the firewall, and that sshd is running.",
+            )
         ]
     steps.append(CheckStep("reachable", True, f"{target.address} port {target.port} accepts connections"))
     nonce = secrets.token_hex(8)
@@ -67,7 +72,7 @@ async def check_target(
     except ConnectorError as error:
         return [*steps, *await _not_let_in(error, place)]
     how = "its pinned key" if target.host_key.strip() else "a certificate of the cluster's host authority"
-    steps.append(CheckStep(_HOST_KEY, True, f"the target proved {how}"))
+    steps.append(CheckStep(_HOST_KEY, True, f"the target presented {how}"))
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             before = clock()
@@ -75,10 +80,10 @@ async def check_target(
             middle = (before + clock()) / 2
         version = str(connection.get_extra_info("server_version", ""))
     except (TimeoutError, asyncssh.Error, OSError) as error:
-        return [*steps, CheckStep(_ACCEPTED, False, f"it went away when asked: {error}", _lacks(place))]
+        return [*steps, CheckStep(_ACCEPTED, False, f"the connection was lost: {error}", _lacks(place))]
     finally:
         connection.abort()
-    steps.append(CheckStep(_ACCEPTED, True, f"{version} let the certificate in as {target.account}"))
+    steps.append(CheckStep(_ACCEPTED, True, f"{version} accepted the certificate for {target.account}"))
     return [*steps, *_judge(_facts(str(answer.stdout)), nonce, place, version, middle)]
 
 
@@ -95,17 +100,17 @@ def _lacks(place: Place) -> str:
 
 async def _not_let_in(error: ConnectorError, place: Place) -> list[CheckStep]:
     if isinstance(error.__cause__, asyncssh.PermissionDenied):
-        proven = CheckStep(_HOST_KEY, True, "the target proved its key")
+        proven = CheckStep(_HOST_KEY, True, "the target presented the expected key")
         return [proven, CheckStep(_ACCEPTED, False, error.message, _lacks(place))]
     if error.__cause__ is None or isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable):
         shown = await _shown_key(place.target)
         advice = (
-            f"It shows this one; compare it with `cat /etc/ssh/ssh_host_*_key.pub` there: {shown}"
+            f"It presents this key; compare it with `cat /etc/ssh/ssh_host_*_key.pub` on the target: {shown}"
             if shown
             else ""
         )
         return [CheckStep(_HOST_KEY, False, error.message, advice)]
-    return [CheckStep("handshake", False, error.message, "Read the target's log: `journalctl -u ssh`.")]
+    return [CheckStep("handshake", False, error.message, "See the target's log: `journalctl -u ssh`.")]
 
 
 async def _shown_key(target: TargetFacts) -> str:
@@ -136,15 +141,15 @@ def _judge(
     forced = facts.get("nonce") == nonce
     yield CheckStep(
         "forced command", forced,
-        "the certificate's command ran, not the one asked for" if forced else "something else than the command ran",
-        "" if forced else "Remove `ForceCommand` for this account from sshd_config; it overrules certificates.",
+        "the certificate's command ran, not the one asked for" if forced else "another command ran",
+        "" if forced else "Remove `ForceCommand` for this account from sshd_config; it overrides certificates.",
     )  # fmt: skip
     if not forced:
         return
     account = facts.get("account", "")
     same = account == place.target.account
-    yield CheckStep("account", same, f"commands run as {account or 'nobody knows whom'}",
-                    "" if same else f"Make sure that {place.target.account} is an account of its own.")  # fmt: skip
+    yield CheckStep("account", same, f"commands run as {account or 'an unknown account'}",
+                    "" if same else f"Make sure that {place.target.account} is a separate account.")  # fmt: skip
     yield _principals(facts.get("principals", ""), place)
     yield _shell(facts.get("shell", ""))
     for tool in _TOOLS:
@@ -155,7 +160,7 @@ def _judge(
     spaces = facts.get("pidns") == "yes"
     yield CheckStep(
         "PID namespaces", True, "`contain: pidns` works" if spaces else "`contain: pidns` can't work here",
-        "" if spaces else "Only `contain: group` can be used, unless the kernel allows user namespaces to this account.",
+        "" if spaces else "Use `contain: group`, or allow user namespaces for this account in the kernel.",
     )  # fmt: skip
     yield _clock(facts.get("clock", ""), asked)
     yield _penalties(version, facts.get("exempt", ""))
@@ -165,12 +170,12 @@ def _principals(listed: str, place: Place) -> CheckStep:
     """Whose certificates the account lets in, as far as the account may read it."""
     mine = principal_of(place.cluster)
     others = sorted(set(listed.split()) - {mine})
-    says = f"{place.target.account} lets in certificates for {mine}"
+    says = f"{place.target.account} accepts certificates for {mine}"
     if not others:
         return CheckStep("principals", True, says)
     return CheckStep(
         "principals", True, f"{says}, and for {', '.join(others)}",
-        f"Take from {PRINCIPALS}/{place.target.account} what is not meant to run commands there.",
+        f"Remove the principals that should not run commands there from {PRINCIPALS}/{place.target.account}.",
     )  # fmt: skip
 
 
@@ -178,13 +183,11 @@ def _shell(path: str) -> CheckStep:
     shell = path.rpartition("/")[2]
     if shell in SAFE_SHELLS:
         slow = (
-            "" if shell in {"sh", "dash"} else "/bin/sh is better: it runs no start-up file before a command."
+            "" if shell in {"sh", "dash"} else "Prefer /bin/sh, which runs no startup file before a command."
         )
-        return CheckStep("login shell", True, f"{path} hands the words over as they are", slow)
+        return CheckStep("login shell", True, f"{path} passes arguments unchanged", slow)
     why = (
-        "rewrites `!` in any quotes"
-        if shell in UNSAFE_SHELLS
-        else "is not known to keep quoted words as they are"
+        "rewrites `!` in any quotes" if shell in UNSAFE_SHELLS else "may not keep quoted arguments unchanged"
     )
     return CheckStep(
         "login shell", False, f"{path or 'unknown'} {why}", "Give the account /bin/sh: `usermod -s /bin/sh`."
@@ -197,7 +200,7 @@ def _tool(tool: str, version: str) -> CheckStep:
     package = {"grep": "grep", "timeout": "coreutils"}.get(tool, "util-linux")
     optional = tool == "unshare"
     fix = f"Install {package}." if not optional else f"Install {package} if commands need `contain: pidns`."
-    return CheckStep(tool, optional, f"{tool} is not there or does not know --version", fix)
+    return CheckStep(tool, optional, f"{tool} is not installed or does not support --version", fix)
 
 
 def _clock(text: str, asked: float) -> CheckStep:
@@ -206,18 +209,16 @@ def _clock(text: str, asked: float) -> CheckStep:
     except ValueError:
         return CheckStep("clock", False, "the target's clock can't be read", "Install coreutils.")
     ok = abs(skew) <= LARGEST_SKEW
-    return CheckStep(
-        "clock", ok, f"the target is {skew:+.1f} s off", "" if ok else "Set up NTP on both sides."
-    )
+    return CheckStep("clock", ok, f"the target is {skew:+.1f} s off", "" if ok else "Use NTP on both sides.")
 
 
 def _penalties(version: str, line: str) -> CheckStep:
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < (9, 8):
-        return CheckStep("penalties", True, "this server gives none")
+        return CheckStep("penalties", True, "this server reports none")
     if line:
         return CheckStep("penalties", True, line)
     return CheckStep(
         "penalties", True, "PerSourcePenaltyExemptList was not found in /etc/ssh",
-        "Put the gateway's address there: a few failed logins would lock the gateway out for everybody.",
+        "Add the gateway's address there. Otherwise a few failed logins lock the gateway out for everybody.",
     )  # fmt: skip

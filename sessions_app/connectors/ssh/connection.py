@@ -131,14 +131,14 @@ class Dialer:
                 )
         except asyncssh.HostKeyNotVerifiable as error:
             raise ConnectorError(
-                f"{target.name} does not show the host key that the catalogue has for it. If it was set up anew, "
-                "put the new key into the catalogue; else find out who answers in its place.",
+                f"{target.name} does not present the host key in the catalogue. If it was reinstalled, "
+                "put the new key into the catalogue. Otherwise find out which host answers.",
                 permanent=True,
             ) from error
         except asyncssh.PermissionDenied as error:
             raise ConnectorError(
                 f"{target.name} did not accept Stint's certificate for {principal} as {target.account}. "
-                f"`manage.py ssh_check {place.cluster}` says what to set up there.",
+                f"Run `manage.py ssh_check {place.cluster}` for what to fix.",
                 permanent=True,
             ) from error
         except TimeoutError as error:
@@ -233,7 +233,7 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
     except OSError as error:
         why = _words(error)
     except UnicodeError:
-        why = "it is not a name that can be looked up"
+        why = "the host name is not valid"
     raise unreachable(target, why)
 
 
@@ -253,15 +253,14 @@ def known_hosts(
     pinned = read_public_keys(target.host_key.splitlines())
     if target.host_key.strip() and not pinned:
         raise ConnectorError(
-            f"The host key that the catalogue has for {target.name} can't be read. Put the output of `ssh-keyscan` "
-            "there.",
+            f"The host key of {target.name} in the catalogue can't be read. Use the output of `ssh-keyscan`.",
             permanent=True,
         )
     trusted = [] if pinned else read_public_keys(host_ca.splitlines())
     if not pinned and not trusted:
         raise ConnectorError(
-            f"{target.name} has no host key and its cluster no host authority, so nobody knows who answers there. "
-            "Put one of them into the catalogue.",
+            f"{target.name} has no host key, and its cluster has no host CA, so it can't be verified. "
+            "Add one of them to the catalogue.",
             permanent=True,
         )
     return pinned, trusted, []

@@ -128,7 +128,7 @@ async def _ask(dialer: Dialer, place: Place, key_id: str, command: str) -> _Said
         async with asyncio.timeout(ANSWER_TIMEOUT):
             answer = await connection.run("stint", stdin=asyncssh.DEVNULL, errors="replace")
     except (TimeoutError, asyncssh.Error, OSError) as error:
-        raise unreachable(place.target, f"it went away while it was asked ({error})") from error
+        raise unreachable(place.target, f"the connection was lost ({error})") from error
     finally:
         connection.abort()
     return _Said(str(answer.stdout or ""), str(answer.stderr or ""))
@@ -144,8 +144,7 @@ def _swept(target: TargetFacts, said: _Said) -> Swept:
 def _proves_nothing(target: TargetFacts, said: _Said) -> ConnectorError:
     words = f"{said.complaint} {said.answer}".strip()[:300]
     return ConnectorError(
-        f"{target.name} gave no answer that proves anything: {words or 'it said nothing'}. "
-        "`manage.py ssh_check` says what is missing there."
+        f"{target.name} gave no usable answer: {words or 'no output'}. Run `manage.py ssh_check` for details."
     )
 
 

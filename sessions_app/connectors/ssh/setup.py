@@ -47,7 +47,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         if not self.ca_keys:
-            raise NoSetup("There is no certificate authority yet.")
+            raise NoSetup("There is no SSH certificate authority yet.")
         if "root" in self.accounts and not (self.gateways and all(map(_is_bounded, self.gateways))):
             raise NoSetup(ROOT_NEEDS_ADDRESS)
 
@@ -94,35 +94,35 @@ class Setup:
         """What the lines change for whom, in sentences."""
         names, addresses = _listed(self._accounts), _listed(self.gateways)
         found = [
-            f"Logins as {names} from {addresses} change; from every other address they stay as they are."
+            f"Logins as {names} from {addresses} change; from all other addresses they stay unchanged."
             if self.gateways
-            else f"Logins as {names} change, wherever they come from.",
-            f"Those logins take certificates that Stint signs for this cluster ({self.principal}), each for one approved command.",
-            "They take certificates of no other authority, forward nothing, and don't run ~/.ssh/rc.",
+            else f"Logins as {names} change from every address.",
+            f"They accept certificates that Stint signs for this cluster ({self.principal}), each for one approved command.",
+            "They accept no other certificate authority, forward nothing and don't run ~/.ssh/rc.",
         ]
         if "root" in self.accounts:
             found.append(
-                f"As root, from {addresses}, a password or a key of your own opens nothing any more, unless the key has a "
+                f"As root, from {addresses}, passwords and your own keys no longer work, unless the key has a "
                 "forced command. Keep another way in."
             )
         if ACCOUNT in self.accounts:
             found.append(
-                f"The account {ACCOUNT} is made if it is not there, without a password and without keys: nobody but Stint "
-                "gets in as it. What it may do on the host is yours to say."
+                f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can log in as "
+                "it. You decide what it may do on the host."
             )
         if self.gateways:
             found.append(
-                f"From OpenSSH 9.8, failed logins from {addresses} lock out nobody, whatever account they try. A "
-                "PerSourcePenaltyExemptList of your own has to name these addresses too: sshd reads only one."
+                f"From OpenSSH 9.8, failed logins from {addresses} lock nobody out, for any account. A "
+                "PerSourcePenaltyExemptList of your own must include these addresses: sshd reads only one."
             )
-        return [*found, "Nobody else's logins change."]
+        return [*found, "No other logins change."]
 
     @property
     def script(self) -> str:
         """All of it, to be run as root; running it again is safe."""
         return "".join(
             (
-                f"# Stint's set-up of the targets of {self.cluster}. Run it as root on each; running it again is safe.\n",
+                f"# Stint setup for the targets of {self.cluster}. Run as root on each; running it again is safe.\n",
                 *(f"# - {sentence}\n" for sentence in self.changes),
                 # Where somebody has become root by `su`, sshd may not be found.
                 "set -eu\numask 022\nPATH=$PATH:/usr/sbin:/sbin\n",
@@ -159,7 +159,7 @@ class Setup:
         return (
             # Where sshd is started by a connection, its folder may not be there yet.
             "mkdir -p /run/sshd\n"
-            f"sshd -t || {{ rm -f {self.config_file}; echo 'sshd refuses the lines above; they are removed again.' >&2; exit 1; }}\n"
+            f"sshd -t || {{ rm -f {self.config_file}; echo 'sshd rejects the lines above; they were removed.' >&2; exit 1; }}\n"
         )
 
     def _prove_read(self) -> str:

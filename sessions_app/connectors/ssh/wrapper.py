@@ -63,7 +63,7 @@ class Mark:
 
     def __post_init__(self) -> None:
         if not _VALUE.fullmatch(self.value):
-            raise CannotWrap("A mark has 8 to 64 letters, digits, - and _.")
+            raise CannotWrap("A mark must have 8 to 64 letters, digits, - and _.")
 
     def __str__(self) -> str:
         return f"{self.name}={self.value}"
@@ -89,7 +89,7 @@ def force_command(
     handed over.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
-        raise CannotWrap("There is no command that a target may be asked to run.")
+        raise CannotWrap("There is no command to run.")
     mark = str(run_mark(grant_mark, run_id))
     marked = ["env", str(Mark(GRANT_MARK, grant_mark)), mark]
     limit = _limit(seconds)
@@ -110,7 +110,7 @@ def _limit(seconds: float) -> str:
     # `timeout 0` would mean no limit at all.
     floored = math.floor(seconds * 1000) / 1000 if math.isfinite(seconds) else 0.0
     if floored <= 0:
-        raise CannotWrap("There is no time left for the command.")
+        raise CannotWrap("No time is left for the command.")
     return f"{floored:.3f}"
 
 

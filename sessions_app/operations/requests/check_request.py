@@ -359,8 +359,8 @@ def _compiled(
     compiled = _filled(version, parameters, decision)
     if why := compiled.off_limits(cluster.connection):
         raise InvalidInput(
-            f"It {why}: no grant may hold that.",
-            hint="Ask with other values, or for another command set.",
+            f"It {why}, which no grant may include.",
+            hint="Use other values, or choose another command set.",
             fields={f"parameters.{name}": [f"It {why}."] for name in parameters},
         )
     return compiled

@@ -35,10 +35,10 @@ def test_a_door_that_is_open_is_not_gone(connector, site):
     with nginx(f"location / {{ proxy_pass {site.upstream}; }}") as open_door:
         found = connector.revoke(lease(place_at(open_door.port)))
         assert not found.gone
-        assert found.detail["door"] == "open to whoever comes"
+        assert found.detail["door"] == "open without a token"
         looked = steps(connector, place_at(open_door.port))
-        assert not looked["refuses strangers"].ok
-        assert "http_target_setup tickets" in looked["refuses strangers"].fix
+        assert not looked["refuses requests without a token"].ok
+        assert "http_target_setup tickets" in looked["refuses requests without a token"].fix
 
 
 def test_a_proxy_that_refuses_by_itself_does_not_ask_stint(connector):
@@ -59,7 +59,7 @@ def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, s
         # nginx says 500: nobody came through, and nobody can say that it was refused.
         assert not found.gone
         assert found.detail["door"] == "neither open nor refused by Stint"
-        assert not steps(connector, place_at(alone.port))["refuses strangers"].ok
+        assert not steps(connector, place_at(alone.port))["refuses requests without a token"].ok
 
 
 def test_a_proxy_is_known_by_its_certificate(connector, tmp_path):
@@ -69,9 +69,9 @@ def test_a_proxy_is_known_by_its_certificate(connector, tmp_path):
     tls = f"ssl_certificate {tmp_path}/c.pem; ssl_certificate_key {tmp_path}/k.pem; location / {{ return 401; }}"
     with nginx(tls, tls=True) as proxy:
         assert connector.verify(lease(place_at(proxy.port, tls=True, ca=made))).gone
-        with pytest.raises(ConnectorError, match="recognised by TLS"):
+        with pytest.raises(ConnectorError, match="failed TLS verification"):
             connector.verify(lease(place_at(proxy.port, tls=True)))
-        with pytest.raises(ConnectorError, match="recognised by TLS"):
+        with pytest.raises(ConnectorError, match="failed TLS verification"):
             connector.verify(lease(place_at(proxy.port, tls=True, ca=made, host="other.example.com")))
         with pytest.raises(ConnectorError, match="PEM") as caught:
             connector.verify(lease(place_at(proxy.port, tls=True, ca="nonsense")))

@@ -135,5 +135,5 @@ def test_a_refusal_is_told_without_the_token_and_on_one_line(answering, status):
 
 @pytest.mark.parametrize("body", [b"{}", b"7", b'{"kind": "Status", "status": "Success"}'])
 def test_what_is_no_list_is_not_taken_for_an_empty_one(answering, body):
-    with answering(whole(body)) as place, pytest.raises(ConnectorError, match="no answer of Kubernetes"):
+    with answering(whole(body)) as place, pytest.raises(ConnectorError, match="as Kubernetes does"):
         list(Api(place).items("/api/v1/pods"))

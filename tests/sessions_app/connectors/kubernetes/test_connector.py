@@ -165,7 +165,7 @@ def test_there_is_no_credential_for_a_grant_that_was_ended_meanwhile(ground, clu
     spec = ground.spec()
     lease = ground.connector.provision(spec)
     assert ground.connector.revoke(lease).gone
-    with pytest.raises(ConnectorError, match="being ended"):
+    with pytest.raises(ConnectorError, match="it is ending"):
         ground.connector.issue(spec, lease)
     assert ground.connector.verify(lease).gone
 

@@ -63,7 +63,7 @@ def test_stint_is_given_neither_wildcards_nor_bind_nor_escalate():
 
 def test_a_cluster_that_is_set_up_passes(own):
     steps = own.connector.check(own.place)
-    assert [step.name for step in steps] == ["API server", "token", "accounts", "rights", "no more than that"]
+    assert [step.name for step in steps] == ["API server", "token", "accounts", "rights", "least privilege"]
     assert failing(own) == []
     assert "does not need" not in steps[-1].detail
 
@@ -119,7 +119,7 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
 def test_a_certificate_that_can_not_be_read_is_told(own):
     own.place = place_of(own.cluster, ca="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
     (step,) = failing(own)
-    assert "copy it again" in step.detail
+    assert "Copy it again" in step.detail
     assert step.fix
 
 

@@ -38,7 +38,7 @@ def strip(made):
 
 @pytest.mark.parametrize(
     ("plural", "change", "says"),
-    [("roles", widen_role, "not as Stint made it"), ("rolebindings", widen_binding, "not as Stint made it"),
+    [("roles", widen_role, "changed outside Stint"), ("rolebindings", widen_binding, "changed outside Stint"),
      ("roles", strip, "labels"), ("rolebindings", strip, "labels")],
 )  # fmt: skip
 def test_what_was_changed_by_hand_is_not_intact_and_is_mended(ground, cluster, granted, plural, change, says):
@@ -111,7 +111,7 @@ def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone
     assert "helpful, which is not Stint's" in of(ground, lease).detail
     evidence = ground.connector.revoke(lease)
     assert not evidence.gone  # the account could still do it, were it made again
-    assert any("did not make" in one for one in evidence.detail["left"])
+    assert any("not created by" in one for one in evidence.detail["left"])
     path = f"{RBAC}/namespaces/{WEB}/rolebindings/helpful"
     assert cluster.call("GET", path)[0] == 200
     cluster.call("DELETE", path)

@@ -81,11 +81,11 @@ def test_a_check_says_which_tools_of_command_sets_are_missing(connector, place):
 def test_a_wrong_token_and_an_open_door_are_told_apart(connector, server):
     steps = connector.check(place_at(server.port, token="wrong"))
     assert not steps[-1].ok
-    assert "does not take the token" in steps[-1].detail
+    assert "rejects Stint's token" in steps[-1].detail
     with desk(token="") as open_desk:
         steps = connector.check(place_at(open_desk.port, token=None))
     assert all(step.ok for step in steps)
-    assert any("answers whoever" in step.detail and step.fix for step in steps)
+    assert any("answers without a token" in step.detail and step.fix for step in steps)
 
 
 def test_the_token_is_in_no_message(connector, server):
@@ -131,15 +131,15 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
     [
         (b"hello", "text/html", "does not speak MCP"),
         (b"{", "application/json", "not JSON"),
-        (b"[]", "application/json", "not one JSON-RPC message"),
-        (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "something else than what was asked"),
+        (b"[]", "application/json", "did not send a single JSON-RPC message"),
+        (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "answered with another id"),
         (b"data: x\n\n", "text/event-stream", "not JSON"),
-        (b": nothing\n\n", "text/event-stream", "before there is one"),
+        (b": nothing\n\n", "text/event-stream", "without an answer"),
         (GOOD % b'[{"name":"a"},{"name":"a"}]', "application/json", "twice"),
         (GOOD % b'[{"name":7}]', "application/json", "without a name"),
         (GOOD % b'"x"', "application/json", "does not list its tools"),
-        (GOOD % b'[],"nextCursor":"ID"', "application/json", "without an end"),
-        (b"x" * 5_000_000, "application/json", "more than is taken"),
+        (GOOD % b'[],"nextCursor":"ID"', "application/json", "endless list of tools"),
+        (b"x" * 5_000_000, "application/json", "answer that is too large"),
     ],
 )  # fmt: skip
 def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kind, why, monkeypatch):
@@ -248,5 +248,5 @@ def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd, mo
         return await anext(conversation_with(place_at(odd)).call("tools/call", {"name": "a"}))
 
     monkeypatch.setattr(Odd, "said", b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}')
-    with pytest.raises(ConnectorError, match="something else than what was asked"):
+    with pytest.raises(ConnectorError, match="answered with another id"):
         asyncio.run(first())

@@ -44,7 +44,7 @@ def kept_back(shop, given) -> str:
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
     assert caught.value.permanent
-    assert "things appeared that its roles could have made" in caught.value.message
+    assert "objects appeared during the grant" in caught.value.message
     assert not shop.connector.verify(given.lease).gone
     with pytest.raises(psycopg.OperationalError):
         given.login()
@@ -375,7 +375,7 @@ def test_what_was_handed_on_in_another_database_is_found_as_well(shop):
 def test_a_grant_that_was_never_ready_compares_nothing(shop):
     given = give(shop)
     lost = Lease(grant_ref="GR-TEST", mark=given.spec.mark, place=given.spec.place)
-    assert shop.connector.revoke(lost).detail["compared"] == "nothing: it was never ready to be used"
+    assert shop.connector.revoke(lost).detail["compared"] == "nothing: it never became usable"
 
 
 def test_two_grants_of_one_template_are_not_taken_for_each_other(shop):
@@ -392,5 +392,5 @@ def test_more_triggers_than_are_kept_are_refused_beforehand(shop):
     shop.admin("CREATE TABLE room.busy (); GRANT TRIGGER ON room.busy TO worker")
     shop.admin("DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR EACH ROW"
                " EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$")  # fmt: skip
-    with pytest.raises(ConnectorError, match="Take TRIGGER on tables from the role"):
+    with pytest.raises(ConnectorError, match="Revoke TRIGGER on tables from the role"):
         give(shop)

@@ -197,7 +197,7 @@ def test_whatever_a_holder_makes_the_grant_ends_or_says_what_to_run(shop, made):
     try:
         hold(given, made)
         if (said := refusal(given)) is not None:
-            assert "Let an administrator run" in said
+            assert "An administrator must run" in said
             shop.admin("GRANT CREATE ON DATABASE shop TO stint_kept")
             assert given.revoke().gone
         assert shop.connector.verify(given.lease).gone

@@ -120,7 +120,7 @@ def test_a_function_that_stint_can_not_reach_fails_the_end_and_says_what_to_run(
     with given.login() as session:
         session.execute("CREATE FUNCTION room.trap() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
         shop.admin("REVOKE ALL ON SCHEMA room FROM PUBLIC")
-        with pytest.raises(ConnectorError, match="Let an administrator run in database shop: ") as caught:
+        with pytest.raises(ConnectorError, match="An administrator must run in database shop: ") as caught:
             given.revoke()
         assert dead(session)
     assert caught.value.permanent

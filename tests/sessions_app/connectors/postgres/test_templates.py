@@ -25,9 +25,9 @@ FAULTS = {
     "gives a database": ("GRANT CONNECT ON DATABASE other TO {role} WITH GRANT OPTION", "postgres", "holds database other"),
     "gives what will be made": ("ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO {role} WITH GRANT OPTION", "shop",
                                 "WITH GRANT OPTION"),
-    "gives a role": ("GRANT bystander TO {role} WITH ADMIN OPTION", "postgres", "may give the role bystander to others"),
-    "adds jobs": ("CREATE SCHEMA cron; GRANT USAGE ON SCHEMA cron TO {role}", "shop", "may use schema cron, where jobs are added"),
-    "changes the server": ("GRANT ALTER SYSTEM ON PARAMETER work_mem TO {role}", "postgres", "may change work_mem for the whole server"),
+    "gives a role": ("GRANT bystander TO {role} WITH ADMIN OPTION", "postgres", "can grant the role bystander to others"),
+    "adds jobs": ("CREATE SCHEMA cron; GRANT USAGE ON SCHEMA cron TO {role}", "shop", "can use schema cron, which schedules jobs"),
+    "changes the server": ("GRANT ALTER SYSTEM ON PARAMETER work_mem TO {role}", "postgres", "can change work_mem for the whole server"),
 }  # fmt: skip
 NOT_BY_ONE_STATEMENT = ("gives what will be made",)
 
@@ -65,7 +65,7 @@ def test_a_template_that_can_be_handed_on_is_refused_itself_and_through_one_abov
     with pytest.raises(ConnectorError) as caught:
         shop.connector.provision(spec)
     assert said in caught.value.message
-    assert "no grant may have the role lower_one" in caught.value.message
+    assert "no grant may use the role lower_one" in caught.value.message
     assert ("which lower_one is a member of" in caught.value.message) == (role == "upper")
     assert caught.value.permanent
     assert shop.intact(spec) is None

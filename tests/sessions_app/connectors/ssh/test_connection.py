@@ -43,7 +43,7 @@ def test_a_pinned_key_proves_the_host(ca, target):
 
 
 def test_another_key_is_refused_for_good(ca, target, public_ca, sshd):
-    with pytest.raises(ConnectorError, match="does not show the host key") as caught:
+    with pytest.raises(ConnectorError, match="does not present the host key") as caught:
         dial(ca, facts_of(sshd, host_key=public_ca))
     assert caught.value.permanent
 
@@ -60,12 +60,12 @@ def test_a_host_authority_proves_the_host(ca, public_ca, tmp_path):
     host_ca = (tmp_path / "host_ca.pub").read_text()
     with SshTarget([public_ca], ["web"], host_ca=tmp_path / "host_ca") as sshd:
         assert dial(ca, facts_of(sshd, host_key=""), host_ca=host_ca) == "hello\n"
-        with pytest.raises(ConnectorError, match="does not show the host key"):
+        with pytest.raises(ConnectorError, match="does not present the host key"):
             dial(ca, facts_of(sshd, host_key=""), host_ca=public_ca)
 
 
 def test_a_host_that_only_shows_a_bare_key_is_not_proven_by_an_authority(ca, sshd, public_ca):
-    with pytest.raises(ConnectorError, match="does not show the host key"):
+    with pytest.raises(ConnectorError, match="does not present the host key"):
         dial(ca, facts_of(sshd, host_key=""), host_ca=public_ca)
 
 

@@ -199,7 +199,7 @@ def test_a_sweep_finds_all_and_only_what_has_the_mark(shell):
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 0.0004, float("inf"), float("nan")])
 def test_without_time_left_there_is_no_command(seconds):
     """`timeout 0` would mean for ever."""
-    with pytest.raises(CannotWrap, match="no time left"):
+    with pytest.raises(CannotWrap, match="No time is left"):
         wrapped("true", seconds=seconds)
 
 

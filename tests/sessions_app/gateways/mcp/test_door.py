@@ -304,11 +304,11 @@ def test_a_tool_that_was_redefined_after_approval_is_neither_listed_nor_called(d
 @pytest.mark.parametrize(
     ("instead", "why"),
     [
-        ({"server/discover": []}, "says of itself what is no object"),
-        ({"server/discover": "x"}, "says of itself what is no object"),
+        ({"server/discover": []}, "sent an initialize result that is not an object"),
+        ({"server/discover": "x"}, "sent an initialize result that is not an object"),
         (
             {"server/discover": {"supportedVersions": ["2026-07-28"], "_meta": "x"}},
-            "a _meta that is no object",
+            "a _meta that is not an object",
         ),
         ({"tools/list": []}, "does not list its tools"),
     ],

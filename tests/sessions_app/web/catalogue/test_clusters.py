@@ -92,8 +92,7 @@ def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_ad
     settings.SSH_SOURCE_ADDRESS = ["192.0.2.5"]
     page = read(as_admin, "/clusters/web/")
     assert (
-        "<li>Logins as root from 192.0.2.5 change; from every other address they stay as they are.</li>"
-        in page
+        "<li>Logins as root from 192.0.2.5 change; from all other addresses they stay unchanged.</li>" in page
     )
     assert "AuthorizedPrincipalsFile /etc/ssh/stint_principals/%u" in page
     assert "stint:web" in page
@@ -127,9 +126,9 @@ def test_all_targets_are_checked_by_one_press_without_a_script(world, as_admin):
 
 
 def test_a_get_makes_no_authority_and_a_press_does(world, as_admin):
-    assert "There is no certificate authority yet" in read(as_admin, "/clusters/web/")
+    assert "There is no SSH certificate authority yet" in read(as_admin, "/clusters/web/")
     as_admin.post("/clusters/web/authority/")
-    assert "There is no certificate authority yet" not in read(as_admin, "/clusters/web/")
+    assert "There is no SSH certificate authority yet" not in read(as_admin, "/clusters/web/")
 
 
 def test_a_cluster_is_made_in_a_form(world, as_admin):
@@ -261,7 +260,7 @@ def test_a_kind_that_nothing_serves_any_more_still_has_a_page(world, as_admin):
 
 
 class Parameters(ConnectionParameters):
-    user: str = Field(description="The role that Stint logs in as")
+    user: str = Field(description="Role that Stint logs in as")
     password: SecretStr
     mode: Literal["strict", "lax"] = "strict"
     retries: int = Field(default=3, ge=1)
@@ -291,7 +290,7 @@ VAULT = {
 def test_the_form_asks_for_what_the_connector_declares(world, vaults, as_admin):
     page = read(as_admin, NEW_VAULT)
     assert 'name="connection.password" type="password"' in page
-    assert "The role that Stint logs in as" in page
+    assert "Role that Stint logs in as" in page
     assert "<option selected>strict</option><option>lax</option>" in page
     assert '<textarea class="ctl mono" id="c-ca"' in page
     assert 'placeholder="8200"' in page
