@@ -35,5 +35,5 @@ def check_kept(document: CommandSetDocument, keep: Collection[int] | None) -> No
     unknown = sorted(set(keep or ()) - set(range(len(document.commands))))
     if unknown:
         raise CompileError(
-            [Problem("commands", f"has no command {index}: choose among those listed") for index in unknown]
+            [Problem("commands", f"has no command {index}: choose one of those listed") for index in unknown]
         )

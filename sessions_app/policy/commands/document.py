@@ -25,7 +25,7 @@ FROZEN = ConfigDict(frozen=True, extra="forbid")
 def _visible(text: str) -> str:
     at = hidden_at(text)
     if at is not None:
-        raise ValueError(f"holds {show(text[at])}: write one line of characters that can be seen")
+        raise ValueError(f"contains {show(text[at])}: use one line of printable characters")
     return text
 
 
@@ -60,9 +60,9 @@ class CommandRule(BaseModel):
     WRITTEN: ClassVar[str] = "run"
     where: Mapping[ParameterName, Parameter] = Field(
         default={}, max_length=MAX_PARAMETERS, json_schema_extra=_closed_without_from,
-        description="Parameters that are free at each run, inside their type",
+        description="Parameters that the holder chooses at each run",
     )  # fmt: skip
-    effect: Effect = Field(description="What a run does to the target")
+    effect: Effect = Field(description="Effect of a run on the target")
 
     @property
     def text(self) -> str:
@@ -102,7 +102,7 @@ class CommandSetDocument(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="Command set")
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     kind: str
-    summary: Visible = Field(min_length=1, max_length=200, description="What it is for, in one line")
+    summary: Visible = Field(min_length=1, max_length=200, description="Summary in one line")
     risk: Risk
     parameters: Mapping[ParameterName, Parameter] = Field(
         default={},

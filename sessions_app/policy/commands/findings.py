@@ -38,8 +38,8 @@ def document_findings(document: CommandSetDocument) -> Iterator[Finding]:
             "warning",
             "no_examples",
             "examples",
-            "nothing shows what is meant to be allowed and what to be refused",
-            "give at least one line under allow and one under refuse",
+            "no examples of allowed and refused lines",
+            "add at least one line under allow and one under refuse",
         )
     used = {name for rule in document.commands for name in rule.names}
     for name in document.parameters:

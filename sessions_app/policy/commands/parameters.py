@@ -79,10 +79,10 @@ def check_text(value: str) -> None:
     if not value:
         raise ValueRefused("needs a value: it is empty")
     if len(value) > MAX_VALUE:
-        raise ValueRefused(f"needs at most {MAX_VALUE} characters")
+        raise ValueRefused(f"must have at most {MAX_VALUE} characters")
     at = hidden_at(value)
     if at is not None:
-        raise ValueRefused(f"holds {show(value[at])}, which cannot be seen: remove it")
+        raise ValueRefused(f"contains the unprintable character {show(value[at])}: remove it")
     if value.startswith("-"):
         raise ValueRefused("begins with “-” and would be read as an option")
 
@@ -199,7 +199,7 @@ class Pattern(ParameterType):
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         if hidden_at(pattern) is not None:
-            raise ValueError("holds a character that cannot be seen: remove it")
+            raise ValueError("contains an unprintable character: remove it")
         compile_pattern(pattern)
         return pattern
 

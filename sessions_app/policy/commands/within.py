@@ -23,7 +23,7 @@ from sessions_app.policy.commands.parameters import (
 
 _WORKFLOW_NAME = 64
 # Why a command that is called `read` is refused where it may be what is called `change` there.
-TOLD_AS_LESS = "would be told as less than what it may be"
+TOLD_AS_LESS = "would be shown as less than it can be"
 
 
 def is_told_as_less(inner: Effect, outer: Effect) -> bool:

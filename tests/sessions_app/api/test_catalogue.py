@@ -110,7 +110,7 @@ LINES = [
     ({"line": "echo stop nginx", "parameters": {"unit": "nginx"}}, "held", ""),
     ({"line": "echo restart nginx; id"}, "refused", ";"),
     ({"line": "echo restart sshd"}, "refused", "sshd"),
-    ({"line": ""}, "refused", "no command"),
+    ({"line": ""}, "refused", "a command is required"),
     ({"line": "echo log nginx 5000", "version": 1}, "refused", "5000"),
 ]
 

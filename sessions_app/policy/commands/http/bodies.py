@@ -20,7 +20,7 @@ class BodyRefused(ValueError):
 def read_body(text: str | bytes) -> Json:
     """The JSON value of a body. Raises BodyRefused for repeated keys, NaN, halves of characters, depth and size."""
     if len(text) > MAX_BODY:
-        raise BodyRefused(f"the body is longer than {MAX_BODY // 1024} KiB")
+        raise BodyRefused(f"the body is larger than {MAX_BODY // 1024} KiB")
     try:
         said = text.decode() if isinstance(text, bytes) else text
         data: Json = json.loads(
@@ -56,7 +56,7 @@ def check_depth(data: Json, depth: int = 0) -> None:
 def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise BodyRefused("a key of the body is written twice")
+        raise BodyRefused("a key of the body is repeated")
     return found
 
 
@@ -67,5 +67,5 @@ def _no_constant(name: str) -> Json:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise BodyRefused(f"{text[:20]} is too large a number")
+        raise BodyRefused(f"the number {text[:20]} is too large")
     return number

@@ -124,10 +124,10 @@ def _text(type_: ParameterType, value: Json) -> str:
 def _free_text(type_: Pattern, value: str) -> str:
     """Text in a body is not a word of a command line: it may be empty, begin with `-` and have lines."""
     if len(value) > MAX_VALUE:
-        raise ValueRefused(f"needs at most {MAX_VALUE} characters")
+        raise ValueRefused(f"must have at most {MAX_VALUE} characters")
     at = hidden_at(value.replace("\n", " ").replace("\t", " "))
     if at is not None:
-        raise ValueRefused(f"holds {show(value[at])}, which cannot be seen: remove it")
+        raise ValueRefused(f"contains the unprintable character {show(value[at])}: remove it")
     if compile_pattern(type_.pattern).fullmatch(value) is None:
         raise ValueRefused(f"{clip(value)} is not {type_.wanted}")
     return value
@@ -142,7 +142,7 @@ def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterat
         raise ValueRefused("must be a JSON object")
     for key, value in body.items():
         if "." in key:
-            raise ValueRefused(f"has the key {clip(key)}: keys with a dot are not taken")
+            raise ValueRefused(f"has the key {clip(key)}: keys with a dot are not supported")
         path = prefix + key
         if (
             path not in limited

@@ -27,7 +27,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     outers = [one for one in parent.commands if isinstance(one.rule, HTTPRequest)]
     for one in allows:
         if not any(_within(one, outer, parent, child) for outer in outers):
-            return f"{clip(one.text)} is not within what may be delegated"
+            return f"{clip(one.text)} is not covered by the grant"
         for outer in outers:
             if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer, parent, child):
                 return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"
@@ -36,7 +36,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
             continue
         for one in allows:
             if _may_meet(one, deny, parent, child):
-                return f"{clip(one.text)} may be what is denied: {clip(deny.text)}"
+                return f"{clip(one.text)} could match a denied request: {clip(deny.text)}"
     return None
 
 

@@ -31,8 +31,8 @@ class Unseen:
 
 UNSEEN: Final = Unseen()
 _GOES_ON = (
-    "it asks for a stream of events (Accept: text/event-stream), which could go on after the end of the grant; its command would "
-    "have to say stream: true"
+    "it requests an event stream (Accept: text/event-stream), which could continue after the grant ends; its command must "
+    "have stream: true"
 )
 
 
@@ -108,7 +108,7 @@ def _check_values(document: HTTPCommandSet, bound: Mapping[str, str]) -> None:
 
 def _value_fault(type_: ParameterType, value: str) -> str | None:
     if not isinstance(type_, PathBelow) and "/" in value:
-        return "it holds a “/”"
+        return "it contains a “/”"
     try:
         read_target(value if isinstance(type_, PathBelow) else "/" + _escaped(value))
     except RuleRefused as error:
@@ -188,7 +188,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     target, _, body = rest.partition(" ")
     at = hidden_at(line)
     if at is not None:
-        return Refused(f"{show(line[at])} cannot be seen: remove it", None, "syntax")
+        return Refused(f"{show(line[at])} is not printable: remove it", None, "syntax")
     if not target:
         return Refused("write a method, one space and a path: GET /tickets/42", None, "syntax")
     try:
@@ -260,7 +260,7 @@ def _faults(
 
 def _body_faults(one: Command, body: Json | Unseen, matched: dict[str, str]) -> Iterator[str]:
     if isinstance(body, Unseen):
-        yield "it limits the body, which this door does not see: send it through a door that does (AuthZEN)"
+        yield "its rule checks the body, which this proxy integration does not send: use AuthZEN"
         return
     limited = one.body or {}
     try:
@@ -283,12 +283,12 @@ def _inside(
         seen.add(name)
         check = limited.get(name)
         if check is None:
-            yield f"{what} may not hold {clip(name)}"
+            yield f"{what} must not contain {clip(name)}"
         elif fault := check.fault(value, matched):
             yield f"{clip(name)} in {what}: {fault}"
     for name in limited:
         if name not in seen and name not in optional:
-            yield f"{what} must hold {clip(name)}"
+            yield f"{what} must contain {clip(name)}"
 
 
 def _is_denied(one: Command, method: str, asked: Target, body: Json | Unseen) -> bool:
@@ -332,7 +332,7 @@ def _explain(compiled: CompiledSet, method: str, asked: Target, body: Json | Uns
     if any(
         one.template.method == method and _match(one, asked, body) is not None for one in compiled.left_out
     ):
-        return Refused("the approvers left this request out of the grant", None, "left_out")
+        return Refused("the approvers excluded this request from the grant", None, "left_out")
     allows = [one for one in compiled.commands if isinstance(one.rule, HTTPRequest)]
     if not allows:
         return Refused("nothing is allowed here: the list of requests is empty", None, "empty")
@@ -387,9 +387,9 @@ def _detail(one: Command) -> Iterator[str]:
     inside: Sequence[tuple[str, Mapping[str, Check]]] = (("query", one.query), ("body", one.body or {}))
     for where, limited in inside:
         for name, check in limited.items():
-            left = " (may be left out)" if name in one.optional else ""
+            left = " (optional)" if name in one.optional else ""
             yield f"{where} {name}: {check.limits}{left}"
     if one.body is not None and not one.body:
         yield "body: an empty object"
     if one.streams:
-        yield "may be answered by a stream, which can go on after the end"
+        yield "can be answered by a stream that continues after the end"

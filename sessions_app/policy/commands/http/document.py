@@ -38,12 +38,12 @@ class HTTPRule(CommandRule):
     query: Mapping[QueryName, Constraint] = Field(
         default={},
         max_length=MAX_CONSTRAINTS,
-        description="What each name of the query must be; others are refused",
+        description="Allowed query parameters and their values; others are refused",
     )
     body: Mapping[BodyName, Constraint] | None = Field(
         default=None,
         max_length=MAX_CONSTRAINTS,
-        description="What each key of the JSON body must be (a.b: inside another); others are refused. Only doors that "
+        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Only doors that "
         "see the body can allow it",
     )
 
@@ -66,10 +66,10 @@ class HTTPRequest(HTTPRule):
         min_length=1, max_length=4096, description="Method and path, with {name} for each parameter"
     )
     optional: tuple[StrictStr, ...] = Field(
-        default=(), max_length=100, description="Names of query and body that may be left out"
+        default=(), max_length=100, description="Optional names of query and body"
     )
     stream: StrictBool = Field(
-        default=False, description="Whether a stream of events may be asked for, which no end of a grant cuts"
+        default=False, description="Allow event streams, which the end of a grant does not cut"
     )
 
     @property
@@ -91,7 +91,7 @@ class HTTPDeny(HTTPRule):
         max_length=4096,
         description="Method (or * for all) and path, with {name} for each parameter",
     )
-    effect: Effect = Field(default="read", description="Of no meaning here: nothing runs")
+    effect: Effect = Field(default="read", description="Not used here")
 
     @property
     def text(self) -> str:

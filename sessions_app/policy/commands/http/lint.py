@@ -42,15 +42,15 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
             "error", "free_path", where, "a path below / is every path of the application",
-            "name the folder that is meant",
+            "set the folder that is meant",
         )  # fmt: skip
 
 
 def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator[Finding]:
     if not rule.text.isascii():
         yield _found(
-            index, rule.WRITTEN, "look_alike", "the request holds letters that can look like others",
-            "check that each letter is the one it seems to be",
+            index, rule.WRITTEN, "look_alike", "the request contains letters that look like others",
+            "check that each letter is what it looks like",
         )  # fmt: skip
     if isinstance(rule, HTTPRequest):
         for name in set(rule.where).intersection(rule.template().names):
@@ -72,12 +72,12 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     verbs = _VERBS.intersection(_segments(rule))
     if method not in _SAFE and rule.effect == "read":
         yield _found(
-            index, "effect", "effect", f"{method} changes the target, and approvers would be told that it only reads",
+            index, "effect", "effect", f"{method} changes the target, but its effect says that it only reads",
             "write effect: change or effect: destructive", "error",
         )  # fmt: skip
     if method == "DELETE" and rule.effect == "change":
         yield _found(
-            index, "effect", "effect", "DELETE takes something away for good", "write effect: destructive"
+            index, "effect", "effect", "DELETE removes something permanently", "write effect: destructive"
         )
     if method in _SAFE and rule.effect == "read" and verbs:
         yield _found(
@@ -96,7 +96,7 @@ def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
             "request",
             "root",
             "the path / is the start of the application",
-            "name the path that is meant",
+            "set the path that is meant",
         )
     if powers:
         yield _found(
@@ -115,7 +115,7 @@ def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if rule.stream:
         yield _found(
             index, "stream", "stream", "an answer that has begun may go on after the end of the grant",
-            "leave it out, unless the work needs to be told of events as they happen",
+            "remove it, unless events are needed as they happen",
         )  # fmt: skip
 
 
@@ -130,8 +130,8 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
     if document.parameters and not set(rule.names) & set(document.parameters) and method not in _SAFE:
         yield _found(
             index, "request", "unbound",
-            "none of the grant's values stands in it, so it covers more than this one piece of work",
-            "put a parameter into path, query or body",
+            "it contains no parameter of the grant, so it covers more than one workflow",
+            "use a parameter in the path, query or body",
         )  # fmt: skip
 
 
@@ -175,6 +175,6 @@ def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
         ):
             yield Finding(
                 "warning", "deny_body", f"commands[{index}].body",
-                "a door that does not see the body (nginx, Traefik, Caddy) denies this path whatever the body holds",
+                "a proxy that does not send the body (nginx, Traefik, Caddy) denies this path for any body",
                 "limit the body where the request is allowed instead",
             )  # fmt: skip

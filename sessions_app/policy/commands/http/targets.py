@@ -63,7 +63,7 @@ def _escaped_path(path: str) -> str:
         _check_path_escape(int(escape, 16))
     decoded = _decoded(raw)
     if any(segment != segment.strip(" ") for segment in decoded.split("/")):
-        raise TargetRefused("a part of the path begins or ends with a space, which some servers drop")
+        raise TargetRefused("a path segment begins or ends with a space, which some servers drop")
     return decoded
 
 
@@ -80,7 +80,7 @@ def _decoded(raw: bytes) -> str:
         raise TargetRefused("the escapes are not UTF-8") from None
     at = hidden_at(text)
     if at is not None:
-        raise TargetRefused(f"{show(text[at])} cannot be seen: remove it")
+        raise TargetRefused(f"{show(text[at])} is not printable: remove it")
     if unicodedata.normalize("NFKC", text) != text:
         raise TargetRefused("a character has a second spelling (NFKC) that some servers put in its place")
     return text
@@ -96,15 +96,15 @@ def _fault(path: str) -> str:
     )
     if escape is not None:
         return f"`{escape[0]}` is not an escape as it must be written: % and two digits 0-9 A-F"
-    return "the path holds a character that must be escaped: write it as % and its UTF-8 bytes"
+    return "the path contains a character that must be escaped: write it as % and its UTF-8 bytes"
 
 
 _FAULTS = (
-    (re.compile(r"[\x00-\x20\x7f]"), "the path holds a control character or a space"),
-    (re.compile(r"[^\x00-\x7f]"), "the path holds bytes that are not ASCII: escape them"),
+    (re.compile(r"[\x00-\x20\x7f]"), "the path contains a control character or a space"),
+    (re.compile(r"[^\x00-\x7f]"), "the path contains bytes that are not ASCII: escape them"),
     (
         re.compile(r"\A[^/]|\A\Z"),
-        "the path must begin with “/”: the absolute form, `*` and host:port are not taken",
+        "the path must begin with “/”: the absolute form, `*` and host:port are not supported",
     ),
     (re.compile(r"#"), "a fragment (#) is never sent to a server"),
     (re.compile(r"\\|%5[Cc]"), "a backslash is a slash to some servers"),
@@ -114,7 +114,7 @@ _FAULTS = (
     (re.compile(r"%2[Ff]"), "%2F is a slash to some servers"),
     (re.compile(r"%2[Ee]"), "%2E is a dot to most servers: write it plain"),
     (re.compile(r"%25"), "%25 may be decoded twice"),
-    (re.compile(r"/\.\.?(/|\Z)"), "`.` and `..` are ways, which proxies take and applications may not"),
+    (re.compile(r"/\.\.?(/|\Z)"), "`.` and `..` are resolved by proxies but maybe not by applications"),
     (re.compile(r"\.(/|\Z)"), "a part of the path ends with a dot, which some servers drop"),
 )
 
@@ -126,9 +126,7 @@ def _read_query(query: str) -> dict[str, str]:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name in found:
-            raise TargetRefused(
-                f"`{name}` stands twice in the query: which one counts differs between servers"
-            )
+            raise TargetRefused(f"`{name}` is repeated in the query: servers differ on which one counts")
         found[name] = _query_value(value) if "%" in value else value
     if len(found) > MAX_QUERY_NAMES:
         raise TargetRefused(f"the query has more than {MAX_QUERY_NAMES} names")
@@ -153,7 +151,7 @@ def _query_fault(query: str) -> str:
     if "+" in query:
         return "`+` in a query is a space to some servers: write %20 or %2B"
     if re.search(r"[\x00-\x20\x7f-\uffff#\\]", query):
-        return "the query holds a space, a control character, `#`, a backslash or bytes that are not ASCII: escape them"
+        return "the query contains a space, a control character, `#`, a backslash or bytes that are not ASCII: escape them"
     if any("=" not in pair or not pair.partition("=")[0] for pair in query.split("&")):
         return "each part of the query must be name=value"
     return "the query must be plain name=value pairs, other characters escaped with % and two digits 0-9 A-F"

@@ -63,7 +63,7 @@ def parse_template(text: str, *, any_method: bool = False) -> Template:
     if not (any_method and method == ANY):
         check_method(method)
     if "?" in path:
-        raise RuleRefused("holds a “?”: write what the query may be under query")
+        raise RuleRefused("contains a “?”: describe the query under query")
     return Template(method, _pieces(path))
 
 
@@ -75,7 +75,9 @@ def _pieces(path: str) -> tuple[str | Place, ...]:
             )
     filled = _PLACE.sub("x", path)
     if "{" in filled or "}" in filled:
-        raise RuleRefused("holds a brace that is no {name} of a parameter: lower-case letters, digits and _")
+        raise RuleRefused(
+            "contains a brace that is not a parameter {name}: use lowercase letters, digits and _"
+        )
     read_target(filled)
     parts = re.split(r"(\{[^}]*\})", path)
     pieces = (

@@ -16,13 +16,13 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     those or on all.
     """
     if open_names := (*parent.open_names(), *child.open_names()):
-        return f"{open_names[0]} has no value, so that nothing can be said about it"
+        return f"{open_names[0]} has no value, so it can't be compared"
     given = parent.rules()
     for namespace, rules in child.rules().items():
         among = (*given.get(namespace, ()), *given.get("", ()))
         for asked in (one for rule in rules for one in _each(rule, namespace)):
             if not any(_gives(rule, asked) for rule in among):
-                return f"to {asked} is not within what may be delegated"
+                return f"to {asked} is not covered by the grant"
     return None
 
 

@@ -106,9 +106,7 @@ def compile_set(
     if problems:
         raise CompileError(list(dict.fromkeys(problems)))
     if len(compiled.rules()) > MAX_NAMESPACES:
-        raise CompileError(
-            [Problem("commands", f"reach more than {MAX_NAMESPACES} namespaces: ask for fewer")]
-        )
+        raise CompileError([Problem("commands", f"reach more than {MAX_NAMESPACES} namespaces: use fewer")])
     return compiled
 
 
@@ -192,7 +190,7 @@ def _allowed(covers: list[_Covering], words: tuple[str, ...]) -> Allowed:
 
 def _explain(compiled: CompiledSet, request: Request) -> Refused:
     if _covering(compiled.left_out, request):
-        return Refused("the approvers left this command out of the grant", None, "left_out")
+        return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     nearest = max(compiled.commands, key=lambda command: (_likeness(command, request), -command.index))
@@ -232,7 +230,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
 def _view(command: Command, bindings: Mapping[str, str]) -> CommandView:
     free = tuple(free_parameter(name, type_) for name, type_ in command.types.items() if name not in bindings)
     detail = [right.words for right in command.rights]
-    detail += [f"{what}: what is open at the end goes on until its connection closes" for what in streams_of(command.rights)]  # fmt: skip
+    detail += [f"{what}: what is open at the end continues until its connection closes" for what in streams_of(command.rights)]  # fmt: skip
     return CommandView(
         command.index,
         _text(command, bindings),

@@ -125,11 +125,11 @@ class WrittenRule(KubernetesRule):
 def _check_words(what: str, words: tuple[str, ...], pattern: re.Pattern[str]) -> None:
     for word in words:
         if not pattern.fullmatch(word):
-            raise RuleRefused(f"{clip(word)} is no {what} of an API")
+            raise RuleRefused(f"{clip(word)} is not a {what} of an API")
         if ANY in word and word != ANY and not word.startswith("*/"):
             raise RuleRefused(f"{clip(word)} means nothing to RBAC: write the subresource out")
     if len(set(words)) < len(words):
-        raise RuleRefused(f"lists a {what} twice: keep one")
+        raise RuleRefused(f"lists a {what} twice: remove one")
 
 
 def _form(data: Any) -> str:

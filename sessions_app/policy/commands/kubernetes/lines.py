@@ -79,7 +79,7 @@ def parse_line(text: str, *, document: bool) -> tuple[Right, ...]:
     """
     line = _read(text, document=document)
     if not line.words:
-        raise RuleRefused("there is no command: write one")
+        raise RuleRefused("a command is required")
     verb, *rest = line.words
     if verb == "auth" and rest[:1] == ["can-i"] and len(rest) > 1:
         return tuple(_raw(line, _verbs(rest[1]), rest[2:]))
@@ -87,14 +87,14 @@ def parse_line(text: str, *, document: bool) -> tuple[Right, ...]:
         return tuple(_raw(line, _verbs(verb), rest))
     if verb not in _COMMANDS:
         known = ", ".join(sorted(_COMMANDS))
-        raise RuleRefused(f"{clip(verb)} is not a command of kubectl that is known here: {known}")
+        raise RuleRefused(f"{clip(verb)} is not a known kubectl command: {known}")
     return tuple(_COMMANDS[verb](line, rest))
 
 
 def _read(text: str, *, document: bool) -> _Line:
     at = hidden_at(text)
     if at is not None:
-        raise RuleRefused(f"{show(text[at])} cannot be seen by the people who approve: remove it")
+        raise RuleRefused(f"{show(text[at])} is not printable: remove it")
     tokens = text.split(" -- ", maxsplit=1)[0].split()
     if tokens[:1] == ["kubectl"]:
         del tokens[0]
@@ -135,7 +135,7 @@ def _flag(line: _Line, option: str, *, document: bool) -> None:
     line.everywhere |= option in _ALL
     line.watch |= option in _WATCH
     if document and option in _PLAIN:
-        raise RuleRefused(f"RBAC can't hold {option}: leave it out, it may be used anyway")
+        raise RuleRefused(f"RBAC can't restrict {option}: remove it; it can be used anyway")
 
 
 def _option(line: _Line, option: str, value: str, *, document: bool) -> None:
@@ -146,11 +146,11 @@ def _option(line: _Line, option: str, value: str, *, document: bool) -> None:
     elif option == "--subresource":
         line.subresource = value
     elif option in _ELSEWHERE:
-        raise RuleRefused(f"{option} is not for a grant, which has its own server and account: leave it out")
+        raise RuleRefused(f"{option} is not for a grant, which has its own server and account: remove it")
     elif option not in _WITH_VALUE:
-        raise RuleRefused(f"{clip(option)} is not an option that is known here: leave it out")
+        raise RuleRefused(f"{clip(option)} is not a known option: remove it")
     elif document:
-        raise RuleRefused(f"RBAC can't hold {option}: leave it out, it may be used with any value")
+        raise RuleRefused(f"RBAC can't restrict {option}: remove it; it can be used with any value")
 
 
 def _verbs(word: str) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _verbs(word: str) -> tuple[str, ...]:
 def _things(words: Sequence[str]) -> list[_Thing]:
     """`deployment/web`, `deployment web api`, `pods,services`. Raises RuleRefused."""
     if not words:
-        raise RuleRefused("what is it about? Write a resource, like `pods` or `deployment/web`")
+        raise RuleRefused("a resource is required, such as `pods` or `deployment/web`")
     if any("/" in word for word in words):
         return [_thing_by_slash(word) for word in words]
     resources = [find_resource(_plain(word)) for word in words[0].split(",")]

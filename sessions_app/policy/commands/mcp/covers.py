@@ -24,7 +24,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     for one in allows:
         outers = parent.by_tool.get(one.name, ())
         if not any(_within(one, outer) for outer in outers):
-            return f"{clip(one.text)} is not within what may be delegated"
+            return f"{clip(one.text)} is not covered by the grant"
         if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
             return f"{clip(one.text)} would run without the second person that each call waits for now"
         for outer in outers:
@@ -34,7 +34,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
             if deny.pattern.fullmatch(one.name) and not any(
                 _same_deny(deny, other) for other in child.denies
             ):
-                return f"{clip(one.text)} may be what is denied: {clip(deny.text)}"
+                return f"{clip(one.text)} could match a denied request: {clip(deny.text)}"
     return None
 
 

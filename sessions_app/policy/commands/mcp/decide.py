@@ -138,7 +138,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     """Whether a call may be made, written as `read_ticket {"id": "T-7"}`; without arguments, the name alone."""
     at = hidden_at(line)
     if at is not None:
-        return Refused(f"{show(line[at])} cannot be seen: remove it", None, "syntax")
+        return Refused(f"{show(line[at])} is not printable: remove it", None, "syntax")
     name, _, said = line.partition(" ")
     try:
         return decide_call(compiled, name, read_body(said) if said.strip() else {})
@@ -206,7 +206,7 @@ def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
     """Why nothing fits: the first difference from the call that comes nearest."""
     for one in compiled.left_out:
         if one.name == name and next(_faults(one, arguments, {}), None) is None:
-            return Refused("the approvers left this call out of the grant", None, "left_out")
+            return Refused("the approvers excluded this call from the grant", None, "left_out")
     same = compiled.by_tool.get(name)
     if same:
         return Refused(next(_faults(same[0], arguments, {})), same[0].text, "value")
@@ -241,7 +241,7 @@ def _view(one: Command) -> CommandView:
 
 def _detail(one: Command) -> Iterator[str]:
     for name, check in (one.arguments or {}).items():
-        left = " (may be left out)" if name in one.optional else ""
+        left = " (optional)" if name in one.optional else ""
         yield f"{name}: {check.limits}{left}"
     if isinstance(one.rule, MCPDeny) and one.arguments is None:
         yield "with any arguments"

@@ -83,7 +83,7 @@ class MCPCall(MCPRule):
     optional: tuple[StrictStr, ...] = Field(
         default=(), max_length=MAX_ARGUMENTS, description="Arguments that may be left out"
     )
-    hold: StrictBool = Field(default=False, description="Each call waits for a second person")
+    hold: StrictBool = Field(default=False, description="Each call needs the approval of a second person")
 
     @property
     def text(self) -> str:
@@ -109,7 +109,7 @@ class MCPDeny(MCPRule):
     arguments: Mapping[ArgumentName, Constraint] | None = Field(
         default=None, max_length=MAX_ARGUMENTS, description="Only with these arguments; with any if left out"
     )
-    effect: Effect = Field(default="read", description="Of no meaning here: nothing runs")
+    effect: Effect = Field(default="read", description="Not used here")
 
     @property
     def text(self) -> str:

@@ -66,7 +66,7 @@ def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
         )  # fmt: skip
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
-            "error", "free_path", where, "a path below / is every path", "name the folder that is meant"
+            "error", "free_path", where, "a path below / is every path", "set the folder that is meant"
         )
 
 
@@ -121,7 +121,7 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
     if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
         yield _found(
             index, "arguments", "unbound",
-            "none of the grant's values stands in it, so it covers more than this one piece of work",
+            "it contains no parameter of the grant, so it covers more than one workflow",
             "bind an argument to a parameter",
         )  # fmt: skip
 

@@ -220,7 +220,7 @@ def _text_fault(shape: Shape, value: str) -> str | None:
         return f"needs {shape.min_length or 0} to {most} characters"
     at = hidden_at(value.replace("\n", " ").replace("\t", " "))
     if at is not None:
-        return f"holds {show(value[at])}, which cannot be seen: remove it"
+        return f"contains the unprintable character {show(value[at])}: remove it"
     if shape.pattern is not None and compile_pattern(shape.pattern).fullmatch(value) is None:
         return f"{clip(value)} is not text like {shape.pattern}"
     return None

@@ -208,7 +208,7 @@ def _explain(compiled: CompiledSet, asked: Privilege) -> Refused:
     if asked.kind == "role" and (fault := role_fault(asked.plain_names[0])):
         return Refused(f"{asked.plain_names[0]} {fault}: no grant may have it", None, "role")
     if _first(compiled.left_out, asked)[0] is not None:
-        return Refused("the approvers left this command out of the grant", None, "left_out")
+        return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     every = [one for command in compiled.commands for one in command.privileges]

@@ -172,7 +172,7 @@ class _Reader:
 def check_name(text: str) -> None:
     """Raises LineRefused for what is no name of PostgreSQL."""
     if not text:
-        raise LineRefused("a name is empty: write one between the quotes")
+        raise LineRefused("a name is empty: enter one between the quotes")
     if len(text.encode()) > MAX_NAME_BYTES:
         raise LineRefused(f"{clip(text)} is longer than the {MAX_NAME_BYTES} bytes that a name may have")
 
@@ -184,7 +184,7 @@ def _memberships(reader: _Reader) -> list[Privilege]:
         roles.append(reader.name("a role's name"))
     reader.end()
     if "public" in roles:
-        raise LineRefused("PUBLIC is everybody, not a role: name a template role")
+        raise LineRefused("PUBLIC is not a role: use a template role")
     return [Privilege("role", "MEMBER", (role,)) for role in roles]
 
 
@@ -233,7 +233,7 @@ def _check_parts(kind: ObjectKind, names: list[Name]) -> None:
         return
     if len(names) < PARTS[kind]:
         raise LineRefused(
-            f"write the {kind} with its schema, as in `app.orders`: a search path may find another"
+            f"write the {kind} with its schema, as in `app.orders`: a search path could find another"
         )
     raise LineRefused(
         f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, this has {len(names)}"

@@ -45,7 +45,7 @@ def _privilege_findings(
     if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error", "scheduler", where,
-            "jobs of a scheduler run after the grant is over, and who may use its schema may add some",
+            "scheduled jobs run after the grant has ended, and users of the schema can add some",
             "leave it out: let a function of its owner's do the one thing, in another schema, and grant EXECUTE on that",
         )  # fmt: skip
     for name, known in zip(one.names, values, strict=True):
@@ -77,7 +77,7 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
             )  # fmt: skip
     if values is None:
         yield Finding(
-            "error", "free_role", where, f"{one} lets whoever asks name any role of the server",
+            "error", "free_role", where, f"{one} lets the requester choose any role of the server",
             "write the role, or a choice of roles",
         )  # fmt: skip
 
@@ -85,7 +85,7 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
 def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> Iterator[Finding]:
     if one.names[0] == Slot(name) and one.kind != "database":
         yield Finding(
-            "error", "free_schema", where, f"{{{name}}} lets whoever asks name any schema, the system's as well",
+            "error", "free_schema", where, f"{{{name}}} lets the requester choose any schema, including system schemas",
             "write the schema, or a choice of schemas",
         )  # fmt: skip
     elif type_.kind in _LOOSE:
@@ -98,8 +98,8 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
 def _look_alikes(one: Privilege, where: str) -> Iterator[Finding]:
     if not str(one).isascii():
         yield Finding(
-            "warning", "look_alike", where, "the names hold letters that can look like others",
-            "check that each letter is the one it seems to be",
+            "warning", "look_alike", where, "the names contain letters that look like others",
+            "check that each letter is what it looks like",
         )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def _effect_findings(rule: PostgresRule, index: int) -> Iterator[Finding]:
     if rule.effect == "read" and given & _WRITES:
         words = ", ".join(sorted(given & _WRITES))
         yield _effect(
-            "error", where, f"{words} changes data, and approvers would be told that it only reads", "change"
+            "error", where, f"{words} changes data, but its effect says that it only reads", "change"
         )
     elif rule.effect != "destructive" and "TRUNCATE" in given:
         yield _effect("error", where, "TRUNCATE empties the table at once, past its triggers", "destructive")

@@ -26,7 +26,7 @@ SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 def role_fault(name: str) -> str | None:
     """Why no grant may have this role, as a clause; None when its name says nothing against it."""
     if name == "public":
-        return "is everybody, not a role"
+        return "is not a role"
     if name.startswith(MARKS):
         return "belongs to Stint itself"
     if name in POWERFUL:

@@ -21,7 +21,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     for command in child.commands:
         said = clip(deciding.text_of(command.words))
         if not any(_within(command, outer) for outer in parent.commands):
-            return f"{said} is not within what may be delegated"
+            return f"{said} is not covered by the grant"
         for outer in parent.commands:
             if _may_meet(command, outer) and (why := _laxer(command, outer)):
                 return f"{said} {why}"
@@ -87,11 +87,11 @@ def _words_may_meet(inner: Word, outer: Word, child: Command, parent: Command) -
 
 def _laxer(inner: Command, outer: Command) -> str | None:
     if outer.rule.held and not inner.rule.held:
-        return "would run without the second person that each run waits for now"
+        return "would run without the approval that each run needs"
     if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):
-        return "could go on for longer after the end"
+        return "could continue for longer after the end"
     if outer.contain == "pidns" and inner.contain != "pidns":
-        return "would hold its processes together less strictly"
+        return "would contain its processes less strictly"
     if is_told_as_less(inner.rule.effect, outer.rule.effect):
         return f"{TOLD_AS_LESS}: {clip(deciding.text_of(outer.words))}"
     return None

@@ -131,7 +131,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refused:
     """As `decide`, for words that are parsed already."""
     if not argv:
-        return Refused("there is no command: write one", None, "syntax")
+        return Refused("a command is required", None, "syntax")
     for command in compiled.by_shape.get((argv[0], len(argv)), ()):
         matched = _match(command, argv)
         if matched is not None:
@@ -203,7 +203,7 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
     """Why nothing fits: the first difference from the command that comes nearest."""
     for command in compiled.left_out:
         if len(command.words) == len(argv) and _match(command, argv) is not None:
-            return Refused("the approvers left this command out of the grant", None, "left_out")
+            return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
@@ -252,7 +252,7 @@ def _difference(command: Command, argv: tuple[str, ...], bound: Mapping[str, str
         rest = text_of(command.words[len(argv) :])
         return f"the command ends too early: {clip(rest)} is missing", "length"
     extra = argv[len(command.words)]
-    return f"{clip(extra)} is more than the command has: {clip(text_of(command.words))} is all", "length"
+    return f"{clip(extra)} is not part of the command: {clip(text_of(command.words))} is complete", "length"
 
 
 def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str, str]) -> str | None:
@@ -263,7 +263,7 @@ def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str,
     fault = _word_fault(written, word, command.types)
     allowed = f"{clip(bound[piece.name])} is allowed"
     if fault is None:
-        return f"{allowed} in this grant, {clip(word)} needs a grant of its own"
+        return f"{allowed} in this grant; {clip(word)} needs another grant"
     type_ = command.types[piece.name]
     return f"{allowed}, {clip(word)} is not {type_.wanted}"
 
@@ -306,7 +306,7 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
     """
     command = next((command for command in compiled.commands if command.index == index), None)
     if command is None:
-        return Refused("this command is not in the grant: choose one that is listed", None, "left_out")
+        return Refused("this command is not in the grant: choose a listed one", None, "left_out")
     view = _view(command)
     fault = _values_fault({free.name for free in view.free}, values)
     if fault:
@@ -335,11 +335,7 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
 
 def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
     for name in sorted(names.symmetric_difference(values)):
-        return (
-            f"{name} is missing: give one"
-            if name in names
-            else f"{name} is not a value of this command: remove it"
-        )
+        return f"{name} is required" if name in names else f"{name} is not a value of this command: remove it"
     return None
 
 

@@ -39,11 +39,11 @@ class SSHCommand(CommandRule):
     run: Visible = Field(
         min_length=1, max_length=4096, description="The command, with {name} for each parameter"
     )
-    hold: StrictBool = Field(default=False, description="Each run waits for a second person")
+    hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
     end: Literal["cut"] | Finish = Field(
-        default="cut", description="What happens to a running command at the end"
+        default="cut", description="What happens to a running command when the grant ends"
     )
-    contain: Contain | None = Field(default=None, description="How its processes are held together")
+    contain: Contain | None = Field(default=None, description="How its processes are contained")
 
     @property
     def text(self) -> str:
@@ -77,7 +77,7 @@ class SSHCommandSet(CommandSetDocument):
     commands: tuple[SSHCommand, ...] = Field(
         max_length=MAX_COMMANDS, description="An empty list allows nothing"
     )
-    contain: Contain = Field(default="group", description="For commands that do not say")
+    contain: Contain = Field(default="group", description="Default for commands")
 
     def contain_of(self, rule: SSHCommand) -> Contain:
         """How this command's processes are held together."""

@@ -103,7 +103,7 @@ class _Judge:
             return
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
-            yield self._unknown("unknown_program", path, "is not a program the linter knows: it may do anything",
+            yield self._unknown("unknown_program", path, "is not a program the linter knows: it could do anything",
                                 "check what it does and accept it with that as the reason; write effect: change, and list its values with choice")  # fmt: skip
         if shape is None:
             yield from self._everywhere(name, words)
@@ -159,7 +159,7 @@ class _Judge:
         yield from (known := list(self._environment(word.text)))
         if not known and not _is_one_of(name, self._table.harmless_environment):
             yield self._unknown("unknown_variable", f"{name}=", "is a variable the linter does not know: it may decide what a program loads or starts",
-                                "leave it out, or check what it does and accept it with that as the reason")  # fmt: skip
+                                "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
 
     def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         """Read options and operands of a program, or of a verb, up to its end or to the program behind it."""
@@ -300,7 +300,7 @@ class _Judge:
         known = list(self._one_unknown(at.title, word))
         return known or [
             self._unknown("unknown_option", f"{at.title} {word.text}", "is an option the linter does not know",
-                          "leave it out, or check what it does and accept it with that as the reason", free=word.is_free)
+                          "remove it, or check what it does and accept it with that as the reason", free=word.is_free)
         ]  # fmt: skip
 
     def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
@@ -332,7 +332,7 @@ class _Judge:
         """What a word can do by being what it is to its program."""
         if kind == "none":
             yield self._unknown("unknown_word", f"{shown} {word.text}", "has a word the linter does not know",
-                                "leave it out, or check what it does and accept it with that as the reason", free=word.is_free)  # fmt: skip
+                                "remove it, or check what it does and accept it with that as the reason", free=word.is_free)  # fmt: skip
         elif kind in ("read", "write"):
             for code in file_codes(self._table.places, word, writes=kind == "write"):
                 yield self._danger(code, f"{shown} {word.text}")

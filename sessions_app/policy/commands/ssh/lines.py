@@ -92,7 +92,7 @@ def _check_size(text: str) -> None:
 def _hidden_reason(char: str) -> str:
     if char in "\r\n":
         return f"{show(char)} ends a command: one command per run, on one line"
-    return f"{show(char)} cannot be seen by the people who approve: remove it"
+    return f"{show(char)} is not printable: remove it"
 
 
 def check_argv(argv: tuple[str, ...]) -> None:
@@ -100,12 +100,12 @@ def check_argv(argv: tuple[str, ...]) -> None:
     LineRefused.
     """
     if not argv:
-        raise LineRefused("there is no command: write one", 0)
+        raise LineRefused("a command is required", 0)
     program = argv[0]
     if not program:
         raise LineRefused("the program's name is empty: write a command", 0)
     if "=" in program:
-        raise LineRefused("the environment is not set this way: begin with the program's name", 0, "=")
+        raise LineRefused("environment variables are not supported: begin with the program's name", 0, "=")
     if program.startswith("-"):
         raise LineRefused("the line begins with an option: begin with the program's name", 0, "-")
     if program in _KEYWORDS:
@@ -152,7 +152,7 @@ def _piece(text: str, at: int) -> tuple[str, int]:
         return _double(text, at)
     if char == "\\":
         if at + 1 == len(text):
-            raise LineRefused("the line ends in a backslash with nothing behind it: remove it", at, char)
+            raise LineRefused("the line ends with a backslash: remove it", at, char)
         return text[at + 1], at + 2
     if char in _REASONS:
         raise LineRefused(f"“{char}” {_REASONS[char]}", at, char)
@@ -162,7 +162,7 @@ def _piece(text: str, at: int) -> tuple[str, int]:
 def _single(text: str, at: int) -> tuple[str, int]:
     close = text.find("'", at + 1)
     if close < 0:
-        raise LineRefused("a single quote is opened and not closed: close it", at, "'")
+        raise LineRefused("a single quote is not closed", at, "'")
     return text[at + 1 : close], close + 1
 
 
@@ -182,4 +182,4 @@ def _double(text: str, opened: int) -> tuple[str, int]:
             raise LineRefused('a backslash inside double quotes may stand before “"” or “\\” only', at, char)
         parts.append(text[at + 1])
         at += 2
-    raise LineRefused("a double quote is opened and not closed: close it", opened, '"')
+    raise LineRefused("a double quote is not closed", opened, '"')

@@ -44,8 +44,8 @@ def _command_findings(command: Command) -> Iterator[Finding]:
         yield command.found(
             "warning",
             "look_alike",
-            "the command holds letters that can look like others",
-            "check that each letter is the one it seems to be",
+            "the command contains letters that look like others",
+            "check that each letter is what it looks like",
         )
     for word in command.spoken[1:]:
         secrets = (text for text in word.texts or (word.text,) if is_secret(table().places, text))
@@ -54,7 +54,7 @@ def _command_findings(command: Command) -> Iterator[Finding]:
                 "warning",
                 "secret",
                 f"`{text}` looks like a place for passwords or keys, and the output is recorded",
-                "leave it out, or accept that holder and reviewers of recordings may read it",
+                "remove it, or accept that the holder and reviewers of recordings can read it",
             )
     hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
     yield from _hit_findings(command, hits)

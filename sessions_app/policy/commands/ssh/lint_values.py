@@ -80,7 +80,7 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "free_path",
             where,
             "a path below / is any file of the target",
-            "name the folder that is meant",
+            "set the folder that is meant",
         )
     elif below(type_.root, WRITABLE):
         yield Finding(
@@ -107,7 +107,7 @@ def value_findings(command: Command) -> Iterator[Finding]:
             yield command.found(
                 "warning",
                 "option_like",
-                f"{name} may be a number below zero, which a program reads as an option",
+                f"{name} can be negative, which a program reads as an option",
                 "begin the range at 0, or put `--` before the value if the program knows it",
             )
     for text in command.texts[1:]:

@@ -20,7 +20,7 @@ class QuoteRefused(ValueError):
 def quote(word: str) -> str:
     """`word` for any of the four shells. Raises QuoteRefused for NUL, CR and LF."""
     if _FORBIDDEN.search(word):
-        raise QuoteRefused("a word may not hold NUL, carriage return or newline: remove it")
+        raise QuoteRefused("a word can't contain NUL, carriage return or newline: remove it")
     parts = _SPECIAL.split(word)
     return "".join("\\" + part if part in ("'", "\\") else f"'{part}'" for part in parts if part) or "''"
 

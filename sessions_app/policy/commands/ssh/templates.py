@@ -51,9 +51,7 @@ def parse_template(text: str) -> Template:
     """
     at = hidden_at(text)
     if at is not None:
-        raise LineRefused(
-            f"{show(text[at])} cannot be seen by the people who approve: remove it", at, text[at]
-        )
+        raise LineRefused(f"{show(text[at])} is not printable: remove it", at, text[at])
     names: list[str] = []
 
     def mark(found: re.Match[str]) -> str:

@@ -148,7 +148,7 @@ def refuses(requests, now):
 def test_a_body_limit_is_refused_where_the_body_is_not_seen(door, token):
     answer = door.nginx(token, "POST /tickets/T-42/close")
     assert answer.status == 403
-    assert "does not see" in answer.json["detail"]
+    assert "does not send" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_upgrades_to_what_nobody_decides_on_are_not_passed_on(scene):
 def test_a_stream_of_events_is_refused_unless_its_request_is_allowed_one(scene, accept):
     answer, head = scene.ask("GET /tickets/T-42", *accept)
     assert (answer.status, head) == (403, None)
-    assert b"could go on after the end of the grant" in answer.body
+    assert b"could continue after the grant ends" in answer.body
     answer, head = scene.ask("GET /tickets/T-42/events", *accept)
     assert answer.status == 200
     assert head.startswith(b"GET /tickets/T-42/events HTTP/1.1\r\n")

@@ -94,7 +94,7 @@ def test_what_approvers_left_out_is_left_out_below(world, grant):
     request = world.decide(world.request(), narrowing={"commands": [1]})
     narrowed = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
     assert hand_on(world, narrowed).commands == [1]
-    with pytest.raises(NotWithin, match="not within"):
+    with pytest.raises(NotWithin, match="not covered by the grant"):
         hand_on(world, narrowed, world.robot, command_set="restart-nginx")
 
 

@@ -36,7 +36,7 @@ def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
         "web-2",
     ):
         assert said in page
-    assert "Each run waits for a second person at that moment" in page
+    assert "Each run needs the approval of a second person at that moment" in page
     assert "A run may finish, at most 5 min past the end" in page
     assert f'name="digest" value="{asked.digest}"' in page
 

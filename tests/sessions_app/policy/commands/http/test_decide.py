@@ -182,7 +182,7 @@ def test_a_stream_that_no_request_may_be_is_refused_with_the_reason():
 def test_approvers_read_that_a_request_may_be_a_stream():
     views = describe(compile_set(parse_text(EITHER), {}))
     assert views[0].detail == ()
-    assert views[1].detail == ("may be answered by a stream, which can go on after the end",)
+    assert views[1].detail == ("can be answered by a stream that continues after the end",)
 
 
 def test_what_approvers_left_out_is_refused_and_what_is_denied_stays_denied(document):
@@ -210,9 +210,9 @@ def test_commands_are_shown_with_bound_values_and_with_what_is_free(compiled):
     views = describe(compiled)
     assert views[0].text == "GET /tickets/T-42"
     assert views[1].detail == (
-        "query page: a number from 1 to 100 (may be left out)", "query sort: date", "query of: T-42",
+        "query page: a number from 1 to 100 (optional)", "query sort: date", "query of: T-42",
     )  # fmt: skip
-    assert "body note: text like .{0,200} (may be left out)" in views[2].detail
+    assert "body note: text like .{0,200} (optional)" in views[2].detail
     assert [free.name for free in views[4].free] == ["person"]
     assert [view.denies for view in views] == [False] * 6 + [True] * 3
 
@@ -248,7 +248,7 @@ HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\n
         ("{request: GET /a, effect: read, hold: true}", "not a known key"),
         ("{deny: GET /a, request: GET /a, effect: read}", "not a known key"),
         ("{run: ls, effect: read}", "missing"),
-        ("{request: GET /a, effect: read, effect: change}", "written twice"),
+        ("{request: GET /a, effect: read, effect: change}", "is repeated"),
     ],
 )  # fmt: skip
 def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):

@@ -74,19 +74,19 @@ def test_a_line_comes_to_the_rights_that_kubectl_needs(line, comes_to):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "no command"), ("kubectl", "no command"), ("frobnicate pods", "not a command of kubectl"),
+        ("", "a command is required"), ("kubectl", "a command is required"), ("frobnicate pods", "not a known kubectl command"),
         ("get pods", "write -n"), ("get nodes -n web", "no namespace"), ("get pods -A -n web", "leave out"),
         ("get pods -n web -n api", "twice"), ("get pods -n", "needs a value"), ("get {what} -n web", "written out"),
         ("get things -n web", "plural and group"), ("get pods {a}{b} -n web", "text between"),
         ("get pods -n Web", "no name of a namespace"), ("get pods A_b! -n web", "no name of an object"),
-        ("get pods -n web -o json", "leave it out"), ("scale deployment/a -n web --replicas=3", "leave it out"),
+        ("get pods -n web -o json", "remove it"), ("scale deployment/a -n web --replicas=3", "remove it"),
         ("get pods --as=root -n web", "own server and account"), ("get pods --token x -n web", "own server and account"),
-        ("get --raw /api", "leave it out"), ("get pods -n web; id", "no name of a namespace"),
+        ("get --raw /api", "remove it"), ("get pods -n web; id", "no name of a namespace"),
         ("get pods -n web | sh", "means something to a shell"), ("get pods $(id) -n web", "shell"),
         ("logs deployment/a -n web", "whose pods"), ("apply -f x", "write patch and create"), ("run a", "makes a pod"),
         ("drain a", "rules"), ("create pods a -n web", "can't limit create"), ("rollout a", "restart, status"),
-        ("get pods/ -n web", "needs both"), ("get pods/a b -n web", "needs both"), ("get pods\u200b -n web", "cannot be seen"),
-        ("set deployment/a -n web", "image, env"), ("get pods --frob -n web", "not an option"),
+        ("get pods/ -n web", "needs both"), ("get pods/a b -n web", "needs both"), ("get pods\u200b -n web", "not printable"),
+        ("set deployment/a -n web", "image, env"), ("get pods --frob -n web", "not a known option"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_read_is_refused_with_what_to_do(line, says):
@@ -152,7 +152,7 @@ def test_a_grant_shows_each_command_as_a_line_and_as_rules():
     ]  # fmt: skip
     assert views[2].detail == ("may get and list deployments of apps in namespace web",)
     assert [free.name for free in views[3].free] == ["n"]
-    assert "goes on until its connection closes" in views[3].detail[-1]
+    assert "continues until its connection closes" in views[3].detail[-1]
 
 
 def test_both_ways_to_write_a_command_come_to_the_same_rules():
@@ -170,7 +170,7 @@ def test_both_ways_to_write_a_command_come_to_the_same_rules():
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [({"ns": "web"}, "name is missing"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
+    [({"ns": "web"}, "name is required"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
      ({"ns": "web", "name": "a", "x": "y"}, "not a parameter"), ({"ns": "prod", "name": "a"}, "is not one of"),
      ({"ns": "web", "name": "a_"}, "can't be the name")],
 )  # fmt: skip

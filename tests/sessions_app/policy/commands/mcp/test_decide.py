@@ -205,7 +205,7 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
     assert views[0].text == 'read_ticket {"id": "T-42"}'
     assert views[4].hold
     assert [free.name for free in views[4].free] == ["place"]
-    assert "note: text like (?s).{0,200} (may be left out)" in views[2].detail
+    assert "note: text like (?s).{0,200} (optional)" in views[2].detail
     assert "change: {id: T-42; " in views[3].detail[0]
     assert views[6].denies
     assert views[6].detail == ("with any arguments",)

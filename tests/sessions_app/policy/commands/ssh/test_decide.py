@@ -52,11 +52,11 @@ def test_a_listed_command_is_allowed_as_exactly_its_words(nginx: CompiledSet) ->
 
 REFUSED = [
     ("systemctl restart sshd", "value", "`nginx` is allowed, `sshd` is not one of nginx, haproxy", "systemctl restart nginx"),
-    ("systemctl restart haproxy", "value", "`nginx` is allowed in this grant, `haproxy` needs a grant of its own",
+    ("systemctl restart haproxy", "value", "`nginx` is allowed in this grant; `haproxy` needs another grant",
      "systemctl restart nginx"),
     ("systemctl reload nginx", "word", "`restart` is allowed here, `reload` is not", "systemctl restart nginx"),
     ("systemctl restart", "length", "the command ends too early: `nginx` is missing", "systemctl restart nginx"),
-    ("systemctl restart nginx --now", "length", "`--now` is more than the command has: `systemctl restart nginx` is all",
+    ("systemctl restart nginx --now", "length", "`--now` is not part of the command: `systemctl restart nginx` is complete",
      "systemctl restart nginx"),
     ("journalctl --no-pager -u nginx -n 1001", "value", "lines needs a number from 1 to 1000; `1001` is not allowed",
      "journalctl --no-pager -u nginx -n {lines}"),
@@ -67,7 +67,7 @@ REFUSED = [
     ("/usr/bin/systemctl restart nginx", "program",
      "`/usr/bin/systemctl` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
     ("systemctl restart nginx; id", "syntax", "“;” is never passed to a shell: one command per run", None),
-    ("", "syntax", "there is no command: write one", None),
+    ("", "syntax", "a command is required", None),
 ]  # fmt: skip
 
 

@@ -77,7 +77,7 @@ OTHERS = [
     ("=ls", "“=” at the start"),
     ("ls ''=x", "“=” at the start"),
     ('ls ""=x', "“=” at the start"),
-    ("ls \\", "ends in a backslash"),
+    ("ls \\", "ends with a backslash"),
     ("ls 'a", "single quote"),
     ('ls "a', "double quote"),
     ('ls "a\\"', "double quote"),
