@@ -107,7 +107,7 @@ def _wait_not_long(cursor: CursorWrapper) -> str:
     cursor.execute("SELECT current_setting('lock_timeout'), current_setting('stint.aside', true)")
     before, aside = cursor.fetchone()
     if aside == "on":
-        raise OperationalError("An entry before this one was kept aside.")
+        raise OperationalError("An earlier entry was kept aside.")
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(PATIENCE)])
     return str(before)
 

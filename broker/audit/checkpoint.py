@@ -133,7 +133,7 @@ def _check_kept(log: str) -> None:
     except ValueError as error:
         raise CheckpointRefused(
             f"The last checkpoint in {settings.CHECKPOINTS_FILE} can't be read. {error}",
-            hint="Keep the file as it is, and name another in STINT_CHECKPOINTS_FILE.",
+            hint="Keep the file, and set STINT_CHECKPOINTS_FILE to another.",
         ) from error
     if why := contradiction():
         raise _contradicted(why)
@@ -148,7 +148,7 @@ def _check_standing(log: str) -> None:
 def _contradicted(why: str) -> Contradicted:
     return Contradicted(
         why,
-        hint="Run `manage.py audit_verify`. To go on with this record, run `manage.py restored --reason …`.",
+        hint="Run `manage.py audit_verify`. To continue with this record, run `manage.py restored --reason …`.",
     )
 
 
@@ -164,7 +164,7 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
     _grow(grown, log, until=newest.size)
     if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):
         raise Contradicted(
-            f"The entries are not those of the newest checkpoint, of {newest.size:,}.",
+            f"The entries do not match the newest checkpoint, of {newest.size:,}.",
             hint="Run `manage.py audit_verify`, and compare the database with a backup.",
         )
     return grown

@@ -72,8 +72,8 @@ def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
     if found is None:
         if AuditCheckpoint.objects.filter(log=log).exists():
             raise CheckpointKeyMissing(
-                "There are checkpoints, and the key that signed them is gone from the database.",
-                hint="Compare the database with a backup. To go on with another key, give it in STINT_CHECKPOINT_KEY_FILE.",
+                "There are checkpoints, but the key that signed them is missing in the database.",
+                hint="Compare the database with a backup. To continue with another key, set STINT_CHECKPOINT_KEY_FILE.",
             )
         try:
             found = _make(log, now)
@@ -97,15 +97,13 @@ def _make(log: str, now: dt.datetime) -> Signer:
 
 
 def _given(pem: str) -> Ed25519PrivateKey:
-    hint = (
-        "Make one with `openssl genpkey -algorithm ed25519`, and name its file in STINT_CHECKPOINT_KEY_FILE."
-    )
+    hint = "Generate one with `openssl genpkey -algorithm ed25519`, and set STINT_CHECKPOINT_KEY_FILE to its file."
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:
         raise NotACheckpointKey(
-            "STINT_CHECKPOINT_KEY holds no private key in PEM without a password.", hint=hint
+            "STINT_CHECKPOINT_KEY is not an unencrypted PEM private key.", hint=hint
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise NotACheckpointKey("STINT_CHECKPOINT_KEY holds a key of another kind than Ed25519.", hint=hint)
+        raise NotACheckpointKey("STINT_CHECKPOINT_KEY is not an Ed25519 key.", hint=hint)
     return key

@@ -69,24 +69,21 @@ def diagnose(connection: BaseDatabaseWrapper, *, last_seq: int, last_hash: bytes
     return Broken(
         Problem.COLUMN,
         row.seq,
-        f"Entry {row.seq:,} is listed under other facts than were recorded ({names}); its body is as it was "
-        "written.",
+        f"Entry {row.seq:,} has altered columns ({names}); its body is unchanged.",
     )
 
 
 def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) -> Broken:
     place = _place(connection, row)
     if place is not None:
-        return Broken(
-            Problem.SWAPPED, row.seq, f"What stands at entry {row.seq:,} was written as entry {place:,}."
-        )
+        return Broken(Problem.SWAPPED, row.seq, f"Entry {row.seq:,} was written as entry {place:,}.")
     expected = entry_hash(last_hash, row.seq, row.body)
     if row.hash == expected:
-        part = "its link to the entry before was altered; what it says is as it was written"
+        part = "its link to the previous entry was altered; its text is unchanged"
     elif expected == _follower_of(connection, row.log, row.seq):
-        part = "its hash was altered; what it says is as it was written"
+        part = "its hash was altered; its text is unchanged"
     else:
-        part = "its text is not what was written"
+        part = "its text was altered"
     return Broken(Problem.ALTERED, row.seq, f"Entry {row.seq:,} was altered: {part}.")
 
 
@@ -94,13 +91,11 @@ def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> 
     """Two sound neighbours do not fit; the true one is the one that the entry after them vouches for."""
     if last_seq == 0:
         return Broken(
-            Problem.REWRITTEN, row.seq, f"Entry {row.seq:,} does not begin this log: the log was begun anew."
+            Problem.REWRITTEN, row.seq, f"Entry {row.seq:,} does not begin this log: the log was restarted."
         )
     vouched = row.hash == _follower_of(connection, row.log, row.seq)
     seq = last_seq if vouched else row.seq
-    return Broken(
-        Problem.REWRITTEN, seq, f"Entry {seq:,} was replaced by another than the one written there."
-    )
+    return Broken(Problem.REWRITTEN, seq, f"Entry {seq:,} was replaced.")
 
 
 def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes | None:

@@ -37,7 +37,7 @@ def keep_outside(notes: Sequence[str]) -> None:
     torn = _end().torn
     if not text.startswith(torn):
         raise OSError(
-            f"{path} ends with what is no checkpoint of this record. Keep the file, and move it away or name another in "
+            f"{path} does not end with a checkpoint of this record. Keep the file, and move it away or set another in "
             "STINT_CHECKPOINTS_FILE."
         )
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -3,7 +3,7 @@
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE]
 
 KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up; take it from where you noted it down, not from
-the machine that is being checked. FILE has checkpoints that were kept outside the database. Status 0: all is well; 1: it is
+the machine that is being checked. FILE has checkpoints kept outside the database. Status 0: all is well; 1: it is
 not, and the first word of the answer says how; 2: the question was wrong.
 
     unreadable          a line is no line of an export, or not in its place
@@ -146,7 +146,7 @@ class Key:
         expected = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
         if not name or len(raw) != 33 or raw[:1] != b"\1" or expected.hex() != identity:
             raise ValueError(
-                f"{text!r} is no key: give what `manage.py audit_checkpoint --key` prints, name+id+key."
+                f"{text!r} is not a key: use the output of `manage.py audit_checkpoint --key`, name+id+key."
             )
         self.name, self.identity, self.public = name, expected, raw[1:]
 
@@ -159,14 +159,14 @@ class Checkpoint:
         text, _, signatures = note.partition("\n\n")
         found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)((?:\n[^\n]+)*)", text)
         if found is None or not signatures.endswith("\n"):
-            raise Fault("altered-checkpoint", f"{where} is no checkpoint.")
+            raise Fault("altered-checkpoint", f"{where} is not a checkpoint.")
         self.origin, self.size, root = found[1], int(found[2]), found[3]
         self.root = base64.b64decode(root)
         self.where = f"{where}, of {self.size:,} entries,"
         self.time = next((line[5:] for line in found[4].split("\n") if line.startswith("time ")), "")
         self._verify(text + "\n", signatures, keys)
         if base64.b64encode(self.root).decode() != root:
-            raise Fault("altered-checkpoint", f"{self.where} has a root that is written in another way.")
+            raise Fault("altered-checkpoint", f"{self.where} has a root with an invalid encoding.")
 
     def _verify(self, text: str, signatures: str, keys: list[Key]) -> None:
         known = False
@@ -178,12 +178,10 @@ class Checkpoint:
                     if not is_signature(key.public, text.encode(), raw[4:]):
                         raise Fault(
                             "altered-checkpoint",
-                            f"{self.where} is not what was signed, or the signature isn't.",
+                            f"{self.where} has an invalid signature.",
                         )
         if not known:
-            raise Fault(
-                "another-key", f"{self.where} was signed with another key than the one that was given."
-            )
+            raise Fault("another-key", f"{self.where} was signed with another key.")
         if self.origin not in {key.name for key in keys}:
             raise Fault("another-key", f"{self.where} is of another log, {self.origin}.")
 
@@ -197,7 +195,7 @@ def signature_line(line: str, where: str) -> tuple[str, bytes]:
         raw = b""
     # Two texts may decode to the same bytes; only one is what was written.
     if found is None or base64.b64encode(raw).decode() != found[2] or len(raw) <= 4:
-        raise Fault("altered-checkpoint", f"{where} has a signature that is none.")
+        raise Fault("altered-checkpoint", f"{where} has a malformed signature.")
     return found[1], raw
 
 
@@ -207,7 +205,7 @@ def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
         try:
             parts = file.read().split("\n\n")
         except UnicodeDecodeError as error:
-            raise Fault("altered-checkpoint", f"{path} is not the text that was written.") from error
+            raise Fault("altered-checkpoint", f"{path} is not valid text.") from error
     kept: dict[int, Checkpoint] = {}
     # What stands behind the last empty line was not written to its end.
     for number in range(0, len(parts) - 2, 2):
@@ -215,9 +213,9 @@ def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
         found = Checkpoint(f"{parts[number]}\n\n{parts[number + 1]}\n", keys, where)
         before = kept.setdefault(found.size, found)
         if before.root != found.root:
-            raise Fault("two-histories", f"{found.where} contradicts another of the same size that was kept.")
+            raise Fault("two-histories", f"{found.where} contradicts another one of the same size.")
     if not kept:
-        raise Fault("unreadable", f"{path} has no checkpoint.")
+        raise Fault("unreadable", f"{path} contains no checkpoint.")
     return kept
 
 
@@ -268,10 +266,10 @@ class Entry:
             self.prev, self.hash = bytes.fromhex(content["prev"]), bytes.fromhex(content["hash"])
             self.body.encode()
         except (AttributeError, TypeError, ValueError) as error:
-            raise Fault("unreadable", f"Line {number:,} is no entry.") from error
+            raise Fault("unreadable", f"Line {number:,} is not an entry.") from error
         written = [self.prev.hex(), self.hash.hex()] == [content["prev"], content["hash"]]
         if not written or type(self.seq) is not int or not 0 < self.seq < 2**63 or len(self.prev) != 32:
-            raise Fault("unreadable", f"Line {number:,} is no entry.")
+            raise Fault("unreadable", f"Line {number:,} is not an entry.")
 
     def computed(self) -> bytes:
         """Return what the hash has to be."""
@@ -290,7 +288,7 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             raise Fault("unreadable", f"Line {number:,} is not JSON.") from error
         if exact != text or not isinstance(content, dict):
-            raise Fault("unreadable", f"Line {number:,} is not written as an export is.")
+            raise Fault("unreadable", f"Line {number:,} is not in the format of an export.")
         yield number, content
 
 
@@ -314,7 +312,7 @@ class Walk:
             if number == 1:
                 self._begin(content)
             elif self.end is not None:
-                raise Fault("unreadable", f"Line {number:,} stands behind the end.")
+                raise Fault("unreadable", f"Line {number:,} is after the end.")
             elif list(content) == ["seq", "prev", "hash", "body"]:
                 self._entry(Entry(content, number), number)
             elif list(content) == ["checkpoint"] and isinstance(content["checkpoint"], str):
@@ -343,9 +341,9 @@ class Walk:
         if entry.prev != self.last:
             raise Fault(
                 "rewritten-chain",
-                f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced by another."
+                f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced."
                 if self.tree.size
-                else "Entry 1 does not begin this log: the log was begun anew.",
+                else "Entry 1 does not begin this log: the log was restarted.",
             )
         if self.newest is not None and self.newest.size > self.tree.size:
             raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is not in its place.")
@@ -357,13 +355,11 @@ class Walk:
 
     def _out_of_place(self, entry: Entry, expected: int) -> Fault:
         if entry.seq < expected:
-            return Fault(
-                "added-entry", f"Entry {entry.seq:,} stands there again behind entry {expected - 1:,}."
-            )
+            return Fault("added-entry", f"Entry {entry.seq:,} is repeated after entry {expected - 1:,}.")
         if any(other.seq == expected for other in self._all_entries()):
             return Fault(
                 "swapped-entries",
-                f"Entry {entry.seq:,} stands where entry {expected:,} belongs, which comes later.",
+                f"Entry {entry.seq:,} is in the place of entry {expected:,}, which comes later.",
             )
         last = entry.seq - 1
         what = f"Entry {last:,} is" if last == expected else f"Entries {expected:,} to {last:,} are"
@@ -379,9 +375,9 @@ class Walk:
             ):
                 return Fault(
                     "swapped-entries",
-                    f"What stands at entry {entry.seq:,} was written as entry {other.seq:,}.",
+                    f"Entry {entry.seq:,} was written as entry {other.seq:,}.",
                 )
-        return Fault("altered-entry", f"Entry {entry.seq:,} is not what was written.")
+        return Fault("altered-entry", f"Entry {entry.seq:,} was altered.")
 
     def _all_entries(self) -> Iterator[Entry]:
         """Yield every entry that can be read; the file's place is lost, for the walk ends here."""
@@ -399,7 +395,7 @@ class Walk:
         if found.size == self.tree.size and found.root != self.tree.root():
             raise Fault(
                 "rewritten-chain",
-                f"{found.where} was signed of other entries than these: they were rewritten after it was signed.",
+                f"{found.where} does not match these entries: they were rewritten after it was signed.",
             )
         self.checkpoints += 1
         self.newest = found
@@ -410,27 +406,27 @@ class Walk:
             said = "it does not end with a count" if self.end is None else f"it says {self.end:,}"
             raise Fault("cut-tail", f"The export has {size:,} entries, and {said}.")
         if self.newest is not None and self.newest.size > size:
-            raise Fault("cut-tail", f"{self.newest.where} is signed, and there are only {size:,}.")
+            raise Fault("cut-tail", f"{self.newest.where} is signed, but there are only {size:,}.")
         if self.forked is not None:
-            raise Fault(
-                "two-histories", f"{self.forked.where} is of other entries than those of this export."
-            )
+            raise Fault("two-histories", f"{self.forked.where} does not match the entries of this export.")
         most = max(self.outside, default=0)
         if most > size:
-            raise Fault("older-backup", f"{self.outside[most].where} was kept, and there are only {size:,}.")
+            raise Fault("older-backup", f"{self.outside[most].where} was kept, but there are only {size:,}.")
         covered = self.newest.size if self.newest else 0
         if covered < size:
-            raise Fault("unsigned-tail", f"Entries {covered + 1:,} to {size:,} are covered by no checkpoint.")
+            raise Fault(
+                "unsigned-tail", f"Entries {covered + 1:,} to {size:,} are not covered by a checkpoint."
+            )
 
 
 def main(arguments: list[str]) -> int:
     """Verify, say what was found in one line, and return the status."""
     parser = argparse.ArgumentParser(description="Verify an exported record of Stint.")
-    parser.add_argument("export", help="what `manage.py audit_export` wrote")
+    parser.add_argument("export", help="file from `manage.py audit_export`")
     parser.add_argument(
-        "--key", action="append", required=True, help="the key of checkpoints; may be repeated"
+        "--key", action="append", required=True, help="key of the checkpoints; can be repeated"
     )
-    parser.add_argument("--checkpoints", help="checkpoints that were kept outside the database")
+    parser.add_argument("--checkpoints", help="checkpoints kept outside the database")
     options = parser.parse_args(arguments)
     try:
         keys = [Key(text) for text in options.key]
@@ -451,9 +447,9 @@ def told(walk: Walk) -> str:
     """Return what is said of a record in which all is well."""
     signed = f", the last signed at {walk.newest.time}" if walk.newest and walk.newest.time else ""
     kept = (
-        f"All {len(walk.outside):,} checkpoints that were kept outside are of this record."
+        f"All {len(walk.outside):,} checkpoints kept outside match this record."
         if walk.outside
-        else "Without --checkpoints, an older backup or a second history that was signed is not noticed."
+        else "Without --checkpoints, an older backup or a second signed history is not detected."
     )
     return f"intact: {walk.tree.size:,} entries, {walk.checkpoints:,} checkpoints{signed}. {kept}\n"
 

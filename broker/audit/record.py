@@ -75,7 +75,7 @@ def record(
     connection = connections[using]
     check_in_transaction(event, connection)
     if now.tzinfo is None:
-        raise Unrecordable("The time of an entry needs a time zone.", hint="Pass an aware datetime.")
+        raise Unrecordable("The time of an entry must have a time zone.", hint="Pass an aware datetime.")
     _check_name(actor.name, path="actor")
     _check_name(object_type, path="object_type")
     about = _name(object_ref)
@@ -107,7 +107,7 @@ def record_many(
     check_in_transaction(event, connection)
     if actor.id is not None:
         raise Unrecordable(
-            "Many entries at once are of a part of Stint alone.", hint="Record them one by one."
+            "Only components of Stint can record many entries at once.", hint="Record them one by one."
         )
     _check_name(actor.name, path="actor")
     _check_name(object_type, path="object_type")
@@ -175,7 +175,7 @@ def _check_name(name: str, *, path: str) -> None:
             hint="Record a shortened name here and the whole one in the data.",
         )
     if recordable(name) != name:
-        raise Unrecordable(f"{path} holds what can't be stored.", hint="Names of Stint's own are plain text.")
+        raise Unrecordable(f"{path} contains text that can't be stored.", hint="Names must be plain text.")
 
 
 def _mapping(value: Mapping[str, Json], *, path: str, depth: int) -> dict[str, Json]:

@@ -27,7 +27,7 @@ def contradicted(signed: Signed) -> Broken:
     return Broken(
         Problem.CHECKPOINT,
         1,
-        f"The first {signed.size:,} entries are not those of {signed.where}: they, or what was signed, were replaced.",
+        f"The first {signed.size:,} entries do not match {signed.where}: they, or what was signed, were replaced.",
     )
 
 
@@ -51,7 +51,7 @@ def _read(where: str, note: str, by: Signer | None) -> Signed:
     try:
         said = read(note)
     except ValueError as error:
-        raise Broken(Problem.CHECKPOINT, 1, f"What stands for {where} can't be read. {error}") from error
+        raise Broken(Problem.CHECKPOINT, 1, f"{where} can't be read. {error}") from error
     if by is None or not is_signed(note, name=by.name, key=by.key.public_key()):
         raise Broken(
             Problem.CHECKPOINT,

@@ -57,7 +57,7 @@ def read(note: str) -> Statement:
     text, _, _ = note.partition("\n\n")
     found = _TEXT.fullmatch(text + "\n")
     if found is None:
-        raise ValueError("It is no checkpoint: an origin, a size and a root, each on a line, are missing.")
+        raise ValueError("It is not a checkpoint: it must have an origin, a size and a root, each on a line.")
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
 
 

@@ -75,8 +75,8 @@ def settle() -> bool:
         raise _shut()
     if not _is_current():
         raise RecordContradicted(
-            "The record was not compared yet with the checkpoints kept outside the database since the database was started.",
-            hint="The worker does so within a minute. Try again then.",
+            "The record has not been compared with the checkpoints outside since the database was started.",
+            hint="The worker does this within a minute. Try again then.",
         )
     write_standing("")
     return True
@@ -107,7 +107,7 @@ def contradiction() -> str:
     if kept is None or AuditCheckpoint.objects.filter(log=MAIN_LOG, size=kept.size, root=kept.root).exists():
         return ""
     return (
-        f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} is not one of this record: an older backup "
+        f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} does not match this record: an older backup "
         "was restored, or the record was rewritten."
     )
 
@@ -126,7 +126,7 @@ def _is_current() -> bool:
 
 def _shut() -> RecordContradicted:
     return RecordContradicted(
-        "Nothing can be used or begin: the record is not the one that was signed. An older backup was restored, or the record "
+        "Access is disabled: the record is not the signed one. An older backup was restored, or the record "
         "was rewritten.",
-        hint="An administrator restores the newer database, or runs `manage.py restored --reason …`, which ends all access.",
+        hint="An administrator must restore the newer database, or run `manage.py restored --reason …`, which ends all access.",
     )

@@ -88,7 +88,7 @@ class _Walk:
             raise Broken(
                 Problem.HEAD,
                 row.seq,
-                f"The head names entry {row.seq:,} with another hash than that entry has: the entry was "
+                f"The head has another hash for entry {row.seq:,}: the entry was "
                 "replaced, or the head was altered.",
             )
         self.head_seq = row.seq
@@ -179,7 +179,7 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
     row = None if values is None else Row(*values)
     if row is None or row.seq != walk.seq:
         kind = Problem.TAIL_CUT if row is None else Problem.GAP
-        raise Broken(kind, walk.seq, f"Entry {walk.seq:,}, after which to begin, is not there.")
+        raise Broken(kind, walk.seq, f"Entry {walk.seq:,}, where verification starts, is missing.")
     if walk.anchor is not None and not walk.anchor == row.hash == entry_hash(
         row.prev_hash, row.seq, row.body
     ):
@@ -216,7 +216,7 @@ def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
     if walk.head_seq is not None:
         raise _set_back(walk.head_seq, walk.seq)
     if head is None:
-        raise Broken(Problem.HEAD, walk.seq + 1, f"The log {log} has no head, so nothing says where it ends.")
+        raise Broken(Problem.HEAD, walk.seq + 1, f"The log {log} has no head, so its end is unknown.")
     if head[0] > walk.seq:
         raise Broken(
             Problem.TAIL_CUT,
@@ -244,6 +244,6 @@ def _set_back(head_seq: int, last_seq: int) -> Broken:
     return Broken(
         Problem.HEAD,
         head_seq + 1,
-        f"The head names entry {head_seq:,} as the last, but the log goes on to {last_seq:,}: the head was "
-        "set back, or entries were added behind it.",
+        f"The head says that entry {head_seq:,} is the last, but the log continues to {last_seq:,}: the head was "
+        "set back, or entries were added after it.",
     )

@@ -35,7 +35,7 @@ def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
     odd = address.is_reserved or (address.version == 6 and address.is_site_local)
     if odd or not address.is_global:
         return f"{address} is not a public address"
-    return f"{address} leads elsewhere than it looks" if within(address, _DISGUISED) else ""
+    return f"{address} embeds another address" if within(address, _DISGUISED) else ""
 
 
 def within(address: Address, networks: Sequence[Network]) -> bool:

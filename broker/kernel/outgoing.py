@@ -95,7 +95,7 @@ class Outgoing:
             secure, host = parts.scheme == "https", parts.hostname or ""
             port = parts.port or (443 if secure else 80)
         except ValueError as error:
-            raise Unreached("Its address is none") from error
+            raise Unreached("Its address is not valid") from error
         addresses = self._addresses(host, port, secure=secure)
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path

@@ -28,7 +28,10 @@ class OneLineAMinute(logging.Filter):
         error = _why_gone(record)
         if error is None:
             return True
-        record.msg, record.args = "The queue does not answer; ends and starts go on without it: %s", (error,)
+        record.msg, record.args = (
+            "The queue is not available; ends and starts continue without it: %s",
+            (error,),
+        )
         record.exc_info = record.exc_text = record.stack_info = None
         return self.may_say()
 

@@ -98,4 +98,4 @@ def moment(value: bytes | None) -> dt.datetime:
             microseconds=int.from_bytes(value or b"", signed=True) if value else math.inf
         )
     except OverflowError as error:
-        raise ValueError("There is no such moment.") from error
+        raise ValueError("Invalid time.") from error

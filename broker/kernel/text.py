@@ -69,6 +69,6 @@ def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
         says = f"The {field} is longer than {longest} characters."
         raise InvalidInput(says, hint="Make it shorter, or link to the long version.", fields={field: [says]})
     if not is_storable(text):
-        says = f"The {field} has a character that can't be stored."
+        says = f"The {field} contains a character that can't be stored."
         raise InvalidInput(says, hint="Type it again instead of pasting it.", fields={field: [says]})
     return without_keys(text).strip()

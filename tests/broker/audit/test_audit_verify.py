@@ -91,7 +91,7 @@ def test_another_log_is_checked_by_its_name(ten: str) -> None:
 
 
 def test_a_log_that_does_not_exist_is_a_mistake_and_not_a_broken_record(db: None) -> None:
-    with pytest.raises(CommandError, match="no log named 'nowhere'") as failure:
+    with pytest.raises(CommandError, match="Unknown log 'nowhere'") as failure:
         run("--log", "nowhere")
     assert failure.value.returncode == 2
 

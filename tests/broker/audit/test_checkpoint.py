@@ -164,7 +164,7 @@ class TestNoSecondHistory:
         with pytest.raises(CheckpointRefused, match=f"Entry {last + 1:,} does not follow entry {last:,}"):
             make_checkpoint(now=AT)
         AuditTree.objects.all().delete()
-        with pytest.raises(CheckpointRefused, match="not those of the newest checkpoint"):
+        with pytest.raises(CheckpointRefused, match="do not match the newest checkpoint"):
             make_checkpoint(now=AT)
 
     def test_not_after_an_older_backup_was_restored(self, tamper: Tamper, kept: Path) -> None:
@@ -175,7 +175,9 @@ class TestNoSecondHistory:
         tamper("DELETE FROM audit_checkpoint WHERE size > %s", old.size)
         AuditTree.objects.all().delete()
         build(20)
-        with pytest.raises(CheckpointRefused, match="not one of this record: an older backup was restored"):
+        with pytest.raises(
+            CheckpointRefused, match="does not match this record: an older backup was restored"
+        ):
             make_checkpoint(now=AT)
         kept.rename(kept.with_suffix(".evidence"))
         with pytest.raises(CheckpointRefused, match="older backup"):
@@ -257,7 +259,7 @@ class TestTheFileOutside:
         with kept.open("a") as file:
             file.write("half of something")
         build(1)
-        with pytest.raises(OSError, match="no checkpoint of this record"):
+        with pytest.raises(OSError, match="does not end with a checkpoint of this record"):
             make_checkpoint(now=AT)
         assert kept.read_text().endswith("half of something")
 
@@ -336,7 +338,7 @@ class TestVerification:
         rechain(tamper, 3, made().size)
         verdict = verify(connection=connection)
         assert (verdict.problem, verdict.first_bad_seq) == (Problem.CHECKPOINT, 1)
-        assert "entries are not those of the " in verdict.detail
+        assert "entries do not match the " in verdict.detail
 
     def test_a_backup_that_was_restored_is_noticed_by_the_file_outside(
         self, tamper: Tamper, kept: Path
@@ -383,7 +385,7 @@ class TestGoingOn:
         rechain(tamper, 3, last)
         verdict = self.onwards(last)
         assert (verdict.ok, verdict.problem, verdict.signed) == (False, Problem.CHECKPOINT, None)
-        assert f"The first {size:,} entries are not those of the " in verdict.detail
+        assert f"The first {size:,} entries do not match the " in verdict.detail
 
     def test_a_backup_that_was_restored_is_noticed(self, tamper: Tamper, kept: Path) -> None:
         last = build(5)
@@ -429,7 +431,7 @@ def test_the_command_prints_the_newest_checkpoint_and_the_key(db: None) -> None:
 
 def test_the_command_says_why_nothing_is_signed(db: None, settings: Any) -> None:
     settings.CHECKPOINT_KEY = "nonsense"
-    with pytest.raises(CommandError, match="no private key in PEM"):
+    with pytest.raises(CommandError, match="not an unencrypted PEM private key"):
         run()
 
 

@@ -79,8 +79,8 @@ def exported(tamper: Tamper, kept: Path, tmp_path: Path) -> Exported:
 def test_an_intact_record_is_intact(exported: Exported) -> None:
     said = exported.said_anew(outside=exported.kept)
     assert said.startswith("intact: 13 entries, 2 checkpoints, the last signed at ")
-    assert said.endswith("All 2 checkpoints that were kept outside are of this record.\n")
-    assert "an older backup or a second history that was signed is not noticed" in exported.said()
+    assert said.endswith("All 2 checkpoints kept outside match this record.\n")
+    assert "an older backup or a second signed history is not detected" in exported.said()
 
 
 def test_texts_of_every_kind_are_exported_exactly(exported: Exported) -> None:
@@ -102,7 +102,7 @@ class TestInTheDatabase:
         exported.tamper(
             "UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'"
         )
-        assert exported.said_anew() == "altered-entry: Entry 5 is not what was written.\n"
+        assert exported.said_anew() == "altered-entry: Entry 5 was altered.\n"
 
     def test_entries_are_missing(self, exported: Exported) -> None:
         exported.tamper("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'")
@@ -113,7 +113,7 @@ class TestInTheDatabase:
         exported.tamper("DELETE FROM audit_entry WHERE seq > 10 AND log = 'main'")
         said = exported.said_anew()
         assert said.startswith(
-            "cut-tail: The checkpoint in line 13, of 13 entries, is signed, and there are only 10."
+            "cut-tail: The checkpoint in line 13, of 13 entries, is signed, but there are only 10."
         )
 
     @pytest.mark.parametrize("columns", ["body", "body, hash", "body, prev_hash, hash"])
@@ -123,7 +123,7 @@ class TestInTheDatabase:
             f"UPDATE audit_entry e SET ({columns}) = ROW({other}) FROM audit_entry o"
             " WHERE e.log = 'main' AND o.log = 'main' AND e.seq IN (4, 6) AND o.seq = 10 - e.seq"
         )
-        assert exported.said_anew() == "swapped-entries: What stands at entry 4 was written as entry 6.\n"
+        assert exported.said_anew() == "swapped-entries: Entry 4 was written as entry 6.\n"
 
     def test_one_entry_was_replaced_with_its_hash(self, exported: Exported) -> None:
         rechain(exported.tamper, 5, 5)
@@ -157,7 +157,7 @@ class TestInTheDatabase:
         assert exported.said_anew().startswith("intact: ")
         said = exported.said(outside=outside)
         assert said.startswith("two-histories: Checkpoint 1 in ")
-        assert said.endswith("of 8 entries, is of other entries than those of this export.\n")
+        assert said.endswith("of 8 entries, does not match the entries of this export.\n")
 
     def test_an_older_backup_was_restored(self, exported: Exported) -> None:
         backup = exported.file.with_name("backup.jsonl")
@@ -169,7 +169,7 @@ class TestInTheDatabase:
         assert exported.said().startswith("intact: 13 entries")
         said = exported.said(outside=exported.kept)
         assert said.startswith("older-backup: Checkpoint 3 in ")
-        assert said.endswith("of 19 entries, was kept, and there are only 13.\n")
+        assert said.endswith("of 19 entries, was kept, but there are only 13.\n")
 
     def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(
         self, exported: Exported
@@ -179,7 +179,7 @@ class TestInTheDatabase:
         # Each export is an entry as well.
         rechain(exported.tamper, 10, 14)
         said = exported.said_anew()
-        assert said.startswith("unsigned-tail: Entries 9 to 15 are covered by no checkpoint.")
+        assert said.startswith("unsigned-tail: Entries 9 to 15 are not covered by a checkpoint.")
 
     def test_a_checkpoint_was_altered(self, exported: Exported) -> None:
         exported.tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')")
@@ -227,9 +227,9 @@ class TestInTheFile:
         exported.export()
         lines = exported.lines()
         exported.write([*lines[:3], lines[4], lines[3], *lines[5:]])
-        assert exported.said().startswith("swapped-entries: Entry 4 stands where entry 3 belongs")
+        assert exported.said().startswith("swapped-entries: Entry 4 is in the place of entry 3")
         exported.write([*lines[:4], lines[3], *lines[4:]])
-        assert exported.said().startswith("added-entry: Entry 3 stands there again behind entry 3.")
+        assert exported.said().startswith("added-entry: Entry 3 is repeated after entry 3.")
 
     @pytest.mark.parametrize("to", [2, -1])
     def test_a_checkpoint_is_not_in_its_place(self, exported: Exported, to: int) -> None:

@@ -93,7 +93,7 @@ def test_an_old_copy_of_the_file_and_none_at_all_vouch_for_nothing(db, kept):
         kept.unlink()
         if text:
             kept.write_text(text)
-        with pytest.raises(RecordContradicted, match="not compared yet"):
+        with pytest.raises(RecordContradicted, match="not been compared"):
             check_stands()
         assert standing() == (False, None)
         # Who makes the checkpoints keeps what the file lacks, and compares.

@@ -27,7 +27,7 @@ def test_values_come_back_as_they_are_stored(stint_db):
 @pytest.mark.parametrize("column", [3, 4])
 def test_what_is_no_moment_is_refused(stint_db, column):
     row = ASKED([b"1", b"", b"2026-01-01"])
-    with pytest.raises(ValueError, match="no such moment"):
+    with pytest.raises(ValueError, match="Invalid time"):
         moment(row.get_value(0, column))
 
 

@@ -15,12 +15,12 @@ from broker.kernel.errors import StintError
 class Command(BaseCommand):
     """Prints the newest checkpoint."""
 
-    help = "Sign the record as it stands, keep the checkpoint, and print it. The worker does so each minute."
+    help = "Sign the current record, store the checkpoint and print it. The worker does this every minute."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the option."""
         parser.add_argument(
-            "--key", action="store_true", help="print only the public key, as verifiers of notes take it"
+            "--key", action="store_true", help="print only the public key, in the format of note verifiers"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -32,4 +32,4 @@ class Command(BaseCommand):
             found = make_checkpoint(now=clock.now()) or newest_checkpoint()
         except (StintError, OSError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(found.note if found else "The record is empty, so there is nothing to sign.")
+        self.stdout.write(found.note if found else "The record is empty. Nothing to sign.")

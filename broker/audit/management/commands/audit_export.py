@@ -16,7 +16,7 @@ from broker.kernel.errors import StintError
 class Command(BaseCommand):
     """Signs the record first, so that the file ends with a checkpoint of all that is in it."""
 
-    help = "Write all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
+    help = "Export all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the file."""
@@ -43,9 +43,7 @@ class Command(BaseCommand):
         try:
             make_checkpoint(now=clock.now())
         except (StintError, OSError) as error:
-            self.stderr.write(
-                f"No checkpoint was made, and what came since the last one is not signed. {error}"
-            )
+            self.stderr.write(f"No checkpoint was made; entries since the last one are not signed. {error}")
             return ALL
         newest = newest_checkpoint()
         return newest.size if newest else ALL

@@ -18,22 +18,18 @@ from broker.kernel import clock
 class Command(BaseCommand):
     """Ends with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
 
-    help = (
-        "Check that the record is what was written: 0 means intact, 1 broken. The result is itself recorded."
-    )
+    help = "Verify the record. Exits with 0 if it is intact, 1 if it is broken. The result is recorded."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--log", default=MAIN_LOG, help="which log to check (default: %(default)s)")
+        parser.add_argument("--log", default=MAIN_LOG, help="log to verify (default: %(default)s)")
         parser.add_argument("--no-record", action="store_true", help="do not record the result")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Verify, keep the result, print one line."""
         log = options["log"]
         if log != MAIN_LOG and not AuditHead.objects.filter(log=log).exists():
-            raise CommandError(
-                f"There is no log named {log!r}. Leave --log out for the main one.", returncode=2
-            )
+            raise CommandError(f"Unknown log {log!r}. Omit --log for the main one.", returncode=2)
         began = time.monotonic()
         verdict = verify(log=log, connection=connection, progress=self._progress)
         seconds = time.monotonic() - began
