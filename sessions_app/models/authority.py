@@ -1,4 +1,4 @@
-"""Keys that Stint signs with, sealed at rest."""
+"""Keys that Stint signs with, encrypted at rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 
 class SigningKey(models.Model):
-    """A certificate authority key. Targets trust all that are not retired; the one that is active signs."""
+    """A certificate authority key. Targets trust all that are not retired; the active one signs."""
 
     purpose = models.CharField(max_length=20, default="ssh-user-ca")
     public_key = models.TextField()

@@ -1,4 +1,4 @@
-"""What a person saved for the next time."""
+"""Saved requests and saved questions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accounts.models import Identity
 
 
 class BookmarkPage(models.TextChoices):
-    """The pages whose state can be kept."""
+    """The pages whose state can be saved."""
 
     REQUEST = "request", "Request access"
     RECORD = "record", "Record"

@@ -24,7 +24,7 @@ class Environment(models.TextChoices):
 
 
 class Risk(models.TextChoices):
-    """How much harm a mistake does."""
+    """How much harm a mistake can do."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -32,7 +32,7 @@ class Risk(models.TextChoices):
 
 
 class Observed(models.TextChoices):
-    """How much Stint sees of what is run on a cluster."""
+    """How much activity on a cluster Stint observes."""
 
     ALL = "all", "Every command passes through a Stint gateway."
     SOME = "some", "Activity is read back from the target."
@@ -47,11 +47,11 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of clusters on which the identity itself, or its groups, hold one of the permissions."""
+        """Return the ids of clusters on which the identity, itself or by a group, has one of the permissions."""
         return permitted(identity, "cluster", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
-        """Those on which the identity itself, or its groups, hold one of the permissions."""
+        """Those on which the identity, itself or by a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> ClusterQuerySet:
@@ -82,13 +82,13 @@ class Cluster(models.Model):
     """A named place of one kind, with environment and risk. Its targets are its hosts or its one endpoint."""
 
     name = models.SlugField(max_length=63, unique=True)
-    # Whatever a connector serves, those of other packages included.
+    # The kind of any connector, including those of other packages.
     kind = models.CharField(max_length=32)
     summary = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=12, choices=Environment.choices)
     risk = models.CharField(max_length=6, choices=Risk.choices)
     host_ca = models.TextField("host certificate authority", blank=True)
-    # How Stint logs in to the targets: what may be seen, and the secrets, sealed.
+    # How Stint logs in to the targets: the visible parameters, and the encrypted secrets.
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     created_at = models.DateTimeField(db_default=Now())
@@ -109,7 +109,7 @@ class Cluster(models.Model):
 
     @property
     def observed(self) -> Observed:
-        """How much Stint sees of what is run here. Where it is not all, a count of nothing proves nothing."""
+        """How much activity Stint observes here. Unless it is all, a count of zero proves nothing."""
         kind = find(self.kind)
         if kind is not None and kind.sees:
             return Observed.ALL
@@ -137,7 +137,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
 
 
 class Target(models.Model):
-    """One host of a cluster: where the gateway connects, as whom, and how it knows the host."""
+    """One host of a cluster: its address, the account, and how the host is verified."""
 
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="targets")
     name = models.SlugField(max_length=63)
@@ -196,7 +196,7 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
 
 
 class CommandSet(models.Model):
-    """A named list of allowed commands of one kind. What it allows stands in its versions."""
+    """A named list of allowed commands of one kind. Its versions say what it allows."""
 
     name = models.SlugField(max_length=63, unique=True)
     kind = models.CharField(max_length=32)
@@ -210,7 +210,7 @@ class CommandSet(models.Model):
 
     @property
     def published(self) -> CommandSetVersion | None:
-        """The newest published version, or None. Uses what was prefetched."""
+        """The newest published version, or None. Uses prefetched versions."""
         versions = [version for version in self.versions.all() if version.published_at is not None]
         return max(versions, key=lambda version: version.number, default=None)
 

@@ -1,4 +1,4 @@
-"""What grants over HTTP are used with: tokens of grants, and what was used once or often."""
+"""Tokens of grants over HTTP, used proofs, and counted requests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sessions_app.models.session import CommandRun, Session
 
 
 class GrantCredential(models.Model):
-    """A token of a grant, of which only the digest is kept. It is good while its grant is, and no longer; ``expires_at``
-    may end it before.
+    """A token of a grant; only the digest is stored. It is valid while its grant is in use; ``expires_at`` can end it
+    earlier.
 
-    ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint, empty for a token that whoever has it may use.
+    ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint; empty for a bearer token.
     ``session`` is the use of the grant that began with its first request.
     """
 
@@ -45,7 +45,7 @@ class GrantCredential(models.Model):
 
 
 class ProofUsed(models.Model):
-    """A DPoP proof that was used (RFC 9449 §11.1), until it is too old to be used again."""
+    """A used DPoP proof (RFC 9449 §11.1), kept until it has expired."""
 
     digest = models.CharField(max_length=64)
     expires_at = models.DateTimeField(db_index=True)
@@ -59,9 +59,7 @@ class ProofUsed(models.Model):
 
 
 class RequestCount(models.Model):
-    """How many times an allowed request that only reads was made, from ``run.tried_at`` to ``last_at``: one row counts
-    what came within a second.
-    """
+    """Count of an allowed read request from ``run.tried_at`` to ``last_at``; one row for up to a second."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="count")
     times = models.PositiveIntegerField()

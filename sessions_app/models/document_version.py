@@ -1,4 +1,4 @@
-"""What the catalogue said, at every moment."""
+"""Every version of every catalogue document."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.db import models
 
 
 class DocumentVersion(models.Model):
-    """What one thing of the catalogue said from a moment on, secrets masked; None: it was taken out. The database refuses
-    every change of a version; the entry that was written with it has its digest.
+    """One version of a catalogue document, secrets masked; None: it was removed. The database refuses every change of a
+    version; the entry written with it has its digest.
     """
 
     # As plans name it: `policy`, `workflow source`.

@@ -1,4 +1,4 @@
-"""The time-boxed authority that follows approval, and what was made on targets for it."""
+"""The time-limited authority that follows approval, and its leases on targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class GrantState(models.TextChoices):
-    """SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other edge."""
+    """SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other transition."""
 
     SCHEDULED = "scheduled"
     PROVISIONING = "provisioning"
@@ -27,7 +27,7 @@ class GrantState(models.TextChoices):
     ENDED = "ended"
 
 
-# The states of a grant that nothing has begun to end yet.
+# The states before an end has begun.
 BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 
 
@@ -60,8 +60,8 @@ SELECT child.id FROM sessions_app_grant child
 
 
 def handed_on_by(identity: Identity) -> RawSQL:
-    """Return the ids of grants that were delegated from grants of the identity or of its machines, up to two steps below."""
-    # The text is fixed; who asks is a parameter.
+    """Return the ids of grants delegated from grants of the identity or its machines, up to two levels down."""
+    # The text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 
@@ -69,10 +69,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Own ones, those of machines that the identity owns, those that were handed on from either, and those under a policy
-        or on a cluster it may see into.
+        """Own grants, those of the identity's machines, those delegated from either, and those under a policy or on a cluster
+        that it may see into.
 
-        With a token that is bound to a piece of work: the own ones for it.
+        With a token that is bound to a workflow: only the identity's own for it.
         """
         if identity.bound_to:
             return self.filter(
@@ -89,7 +89,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
-        """Those that the identity may end: own, of its machines, handed on from either, and where it approves or administers."""
+        """Those that the identity may end: its own, its machines', those delegated from either, and those it approves or administers."""
         if identity.bound_to:
             return self.filter(
                 Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
@@ -105,7 +105,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
-        """Those that open something at a moment, as the statements that gateways ask have it."""
+        """Those that authorize at ``now``, by the same condition as the statements of gateways."""
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             state=GrantState.ACTIVE,
@@ -117,7 +117,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def before_end(self) -> GrantQuerySet:
-        """Those that nothing has begun to end; the index of what the sweep has to end holds just these."""
+        """Those that have not begun to end; the sweep's index of due ends covers exactly these."""
         return self.filter(state__in=BEFORE_END)
 
     def not_ended(self) -> GrantQuerySet:
@@ -128,8 +128,8 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 class Grant(models.Model):
     """Identity × cluster × command set version × parameters × window.
 
-    Permission is computed at each use from ``state`` and ``expires_at``; no message has to arrive for the end.
-    ``commands`` holds the indices of the version's commands that approvers left in.
+    Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message. ``commands`` are the
+    indices of the version's commands that the approvals left.
     """
 
     ref = models.CharField(max_length=16)
@@ -138,21 +138,21 @@ class Grant(models.Model):
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
-    # Without an index: only of the few grants that are not over is it asked which have a version.
+    # Without an index: only the few grants that have not ended are searched by version.
     command_set_version = models.ForeignKey(
         CommandSetVersion, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
-    # The grant that it was delegated from: it allows no more than that one, and ends with it.
+    # The parent of a delegated grant: the child allows no more, and ends with it.
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children", db_index=False
     )
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
-    # Names every process and object of the grant on its targets, so that all of it can be found and ended. Opens nothing.
+    # Names every process and object of the grant on its targets, so that all of them can be found. Authorizes nothing.
     mark = models.CharField(max_length=64)
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
@@ -168,23 +168,23 @@ class Grant(models.Model):
     ended_by = models.ForeignKey(
         Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    # The longest that a command of the grant may finish past the end, as its approvers saw it.
+    # How long a command may continue past the end at most, as approvers saw it.
     finish_seconds = models.PositiveIntegerField(default=0)
-    # Running commands whose end policy is `finish` may go on until then; None: everything is cut.
+    # Until then, running commands with the end policy `finish` may continue; None: everything is cut.
     finish_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
-    # Since when nothing may run until an approver says so, because too much else was tried; what was tried up to this run
-    # counts no more.
+    # When it was held after too many refused commands, until an approver releases it; refusals up to this run no longer
+    # count.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
-    # Every so many seconds its holder must say that it is still there; by then at the latest, or the grant ends.
+    # The interval of heartbeats in seconds, and when the next one is due; without it the grant ends.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
-    # By then somebody else must have looked at what began without anybody's approval: by breaking the glass, or by an incident
-    # that its holder opened; None where people, or the policy, approved it.
+    # When the review is due of access without approval: break-glass, or for the holder's own incident. None if people or the
+    # policy approved it.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
@@ -252,15 +252,15 @@ class Grant(models.Model):
 
     @property
     def is_own_incident(self) -> bool:
-        """Whether it began by an incident that its holder opened, without anybody's approval."""
+        """Whether it started for an incident that its holder opened, without approval."""
         return self.review_due_at is not None and not self.break_glass
 
 
 class Lease(models.Model):
-    """What was made, or may have been left, on a target for a grant, with the evidence that it is gone.
+    """What was created, or may be left, on a target for a grant, with the evidence that it is gone.
 
-    The row is written before the target is first called; it is closed only by what the target answered. It keeps where
-    that was: the target's row may say something else by now.
+    The row is written before the first call to the target, and closed only by the target's answer. It keeps the
+    address, because the target's row can change.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="leases")
@@ -273,14 +273,14 @@ class Lease(models.Model):
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
-    # What the connector made and until when it is good; nothing where nothing has to be made, or not yet.
+    # What the connector created, and until when it is valid; empty if nothing is needed, or not yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
-    # What the connector saw before it made anything, to hold the end against. Kept from its first answer on.
+    # What the connector saw before it created anything, for comparison after the end. From its first answer.
     before = models.JSONField(default=dict)
-    # A process may be making something until then, so that a look before proves nothing.
+    # Until then a process may still be creating something, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
-    # Since when a worker waits for the target's answer; counted only for as long as its claim of the grant is renewed.
+    # Since when a worker waits for the target's answer; valid only while its claim of the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     evidence = models.JSONField(default=dict)

@@ -1,4 +1,4 @@
-"""What people are told, in the page and by mail."""
+"""Notifications, in the app and by mail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class Asks(models.TextChoices):
-    """What a notice asks of its reader, or for how long it concerns them."""
+    """What a notification asks of its reader, or how long it concerns them."""
 
     NOTHING = "", "nothing"
     VERDICT = "verdict", "a verdict on its request"
@@ -38,7 +38,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     """Filters on notices."""
 
     def to_mail(self) -> NoticeQuerySet:
-        """Those that are still to be mailed, now or later."""
+        """Those still to be mailed, now or later."""
         return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
 
     def unsettled(self, now: dt.datetime) -> NoticeQuerySet:
@@ -63,7 +63,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         )
 
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
-        """Own ones. With a token that is bound to a piece of work: those that tell of it, or of what was asked for it."""
+        """The identity's own. With a token that is bound to a workflow: only those about it and its requests."""
         own = self.filter(identity=identity)
         if not identity.bound_to:
             return own
@@ -81,7 +81,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """One thing that one person is told. The row is the queue for its mail.
+    """One notification to one person. The row is the queue of its mail.
 
     What it ``asks``, of which ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``unsettled``).
     """

@@ -1,4 +1,4 @@
-"""What pages ask other processes to do: the row is the queue."""
+"""Orders from pages to other processes: the row is the queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sessions_app.models.session import CommandRun, GatewayNode
 
 
 class CommandOrder(models.Model):
-    """A holder asks, on the page of the grant, that a gateway runs one line on one target.
+    """One line that a holder wants a gateway to run on one target, from the page of the grant.
 
-    A gateway claims it and does what it would do for the same line over SSH. Not claimed by ``lapses_at``, it lapses.
+    A gateway claims it and runs it as the same line over SSH. If not claimed by ``lapses_at``, it lapses.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")
@@ -44,7 +44,7 @@ class CommandOrder(models.Model):
 
 
 class TargetCheck(models.Model):
-    """One look at a target, step by step, asked for on the cluster's page and carried out by a worker."""
+    """One check of a target, requested on the cluster's page and carried out by a worker."""
 
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="checks")
     asked_by = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")

@@ -1,4 +1,4 @@
-"""Access policies: who may ask for which command sets on which clusters, how long, and with which approvals."""
+"""Access policies: who may request which command sets on which clusters, for how long, with which approvals."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of policies on which the identity itself, or its groups, hold one of the permissions."""
+        """Return the ids of policies on which the identity, itself or by a group, has one of the permissions."""
         return permitted(identity, "accesspolicy", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
-        """Those on which the identity itself, or its groups, hold one of the permissions."""
+        """Those on which the identity, itself or by a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
@@ -43,7 +43,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.held_by(identity, "administer")
 
     def requestable_by(self, identity: Identity, cluster: Cluster) -> AccessPolicyQuerySet:
-        """Live policies under which the identity may ask for the cluster, as `requestable` says."""
+        """Live policies under which the identity may request the cluster, as `requestable` says."""
         return self.filter(pk__in=requestable(identity).filter(cluster=cluster).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
@@ -55,7 +55,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
 
 
 class AccessPolicy(models.Model):
-    """Who may ask for what, where, how long, with which approvals. ``document`` holds the rules; the rest makes it findable."""
+    """``document`` has the rules; the other columns make the policy findable."""
 
     name = models.SlugField(max_length=63, unique=True)
     version = models.PositiveIntegerField(default=1)
@@ -85,10 +85,10 @@ class AccessPolicy(models.Model):
 
 
 def requestable(identity: Identity) -> models.QuerySet[Any]:
-    """Return what the identity may ask for, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers: by
+    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers: by
     ``request`` on the policy, or on exactly that cluster. One cluster of a policy opens no other.
 
-    Administrators are not let through: setting up access is not holding it.
+    Administrators get no exception: setting up access is not holding it.
     """
     by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))
     by_cluster = Q(cluster__in=Cluster.objects.holding(identity, "request"))

@@ -1,4 +1,4 @@
-"""What was last seen on targets, and where that is not what should be there."""
+"""What was last seen on targets, and how it differs from what should be there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.models.catalogue import Target
 
 
 class Installation(models.Model):
-    """The one row that tells this installation from others that use the same targets."""
+    """The single row that identifies this installation among others on the same targets."""
 
     mark = models.CharField(max_length=8)
 
@@ -23,15 +23,15 @@ class Installation(models.Model):
 
 
 class Observation(models.Model):
-    """The last look at everything of Stint's on one target."""
+    """The last observation of Stint's access on one target."""
 
     target = models.OneToOneField(Target, on_delete=models.CASCADE, related_name="observation")
     tried_at = models.DateTimeField()
     seen_at = models.DateTimeField(null=True, blank=True)
-    # How many grants have something there.
+    # Number of grants with access there.
     grants = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
-    # Roles there that no grant may have, each with why.
+    # Roles that no grant may use, with the reason.
     unfit = models.JSONField(default=dict)
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class DriftKind(models.TextChoices):
 
 
 class Drift(models.Model):
-    """One difference between a target and what should be there, until it is gone."""
+    """One difference on a target, until it is resolved."""
 
     target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="drift")
     kind = models.CharField(max_length=8, choices=DriftKind.choices)

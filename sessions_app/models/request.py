@@ -1,4 +1,4 @@
-"""The ask, and the verdicts on it."""
+"""Requests, and the verdicts on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class RequestKind(models.TextChoices):
-    """Why somebody asks."""
+    """The kind of a request."""
 
     PLANNED = "planned", "Planned work"
     QUICK = "quick", "A quick look"
@@ -26,7 +26,7 @@ class RequestKind(models.TextChoices):
 
 
 class RequestState(models.TextChoices):
-    """Where a request is. All but PENDING are final."""
+    """The state of a request. All but PENDING are final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -39,9 +39,9 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     """Filters on requests."""
 
     def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
-        """Own ones, those of machines that the identity owns, and those under a policy or on a cluster it may see into.
+        """Own requests, those of the identity's machines, and those under a policy or on a cluster that it may see into.
 
-        With a token that is bound to a piece of work: the own ones for it.
+        With a token that is bound to a workflow: only the identity's own for it.
         """
         if identity.bound_to:
             return self.filter(requester=identity, workflow__ref=identity.bound_to)
@@ -55,7 +55,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         )
 
     def not_asked_again(self) -> AccessRequestQuerySet:
-        """Those after which their requester asked for no more of the same command set on the same cluster."""
+        """Those that are the requester's latest for the same command set on the same cluster."""
         later = AccessRequest.objects.filter(
             requester=OuterRef("requester"), cluster=OuterRef("cluster"), number__gt=OuterRef("number"),
             command_set_version__command_set=OuterRef("command_set_version__command_set"),
@@ -64,10 +64,10 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
 
 
 class AccessRequest(models.Model):
-    """An identity asks for one command set on one cluster, for a stated time and reason.
+    """A request for one command set on one cluster, with a time and a reason.
 
-    ``digest`` names the exact scope; every verdict is bound to it. ``targets`` holds target ids.
-    ``duration`` is in seconds; without ``starts_at`` the time begins with the approval.
+    ``digest`` is of the exact scope; every verdict is bound to it. ``targets`` are ids. ``duration`` is in seconds; without
+    ``starts_at`` the time starts with the approval.
     """
 
     number = models.PositiveIntegerField(unique=True)
@@ -82,7 +82,7 @@ class AccessRequest(models.Model):
     extends = models.ForeignKey(
         "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
     )
-    # The grant that a part of was handed on.
+    # The grant that is delegated from.
     parent = models.ForeignKey(
         "sessions_app.Grant",
         null=True,
@@ -94,7 +94,7 @@ class AccessRequest(models.Model):
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="requests", db_index=False
     )
-    # The facts of the work stood for approvals when it was asked for.
+    # The workflow's facts counted as approval when it was requested.
     vouched = models.BooleanField(default=False, db_default=False)
     parameters = models.JSONField(default=dict)
     targets = models.JSONField(default=list)
@@ -156,7 +156,7 @@ class AccessRequest(models.Model):
 
 
 class Verdict(models.TextChoices):
-    """What an approver says."""
+    """Approve or deny."""
 
     APPROVE = "approve"
     DENY = "deny"
@@ -165,7 +165,7 @@ class Verdict(models.TextChoices):
 class Approval(models.Model):
     """One approver's verdict on one request, bound to the digest that was read.
 
-    ``narrowing`` may hold ``duration`` (seconds), ``commands`` (indices kept) and ``targets`` (ids kept).
+    ``narrowing`` can have ``duration`` (seconds), ``commands`` (kept indices) and ``targets`` (kept ids).
     """
 
     request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="approvals")
@@ -207,7 +207,7 @@ class Comment(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The answer that was given to a POST with an ``Idempotency-Key``, to be given again."""
+    """The stored answer to a POST with an ``Idempotency-Key``."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)
@@ -227,7 +227,7 @@ class IdempotencyKey(models.Model):
 
 
 def next_number() -> int:
-    """Return the next number of a request; numbers are never used twice, and some are skipped."""
+    """Return the next request number. Numbers are never reused; some are skipped."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('sessions_app_request_number')")
         (number,) = cursor.fetchone()

@@ -15,11 +15,11 @@ from sessions_app.models.grant import Grant, GrantState, Lease
 
 
 class GatewayNode(models.Model):
-    """One gateway process. Without a renewal for 10 s it drops everything, and is counted as gone."""
+    """One gateway process. Without a renewal for 10 s it cuts everything and counts as gone."""
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
-    # The public key that it proves itself with, as known_hosts has it; empty for doors that are not SSH.
+    # Its host key in the format of known_hosts; empty for doors other than SSH.
     host_key = models.TextField(blank=True, default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
@@ -81,7 +81,7 @@ class Session(models.Model):
 
 
 class RunState(models.TextChoices):
-    """What became of a command."""
+    """The state of a command."""
 
     REFUSED = "refused"
     HELD = "held"
@@ -107,7 +107,7 @@ def may_yet_run(now: dt.datetime, run: str = "") -> Q:
 
 
 def waits(now: dt.datetime, run: str = "") -> Q:
-    """Return the condition that a held command still waits for a second person."""
+    """Return the condition that a held command still waits for approval."""
     return may_yet_run(now, run) & Q((f"{run}decided_at", None))
 
 
@@ -119,22 +119,22 @@ class CommandRunQuerySet(models.QuerySet["CommandRun"]):
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
     def waiting(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Those that still wait for a second person."""
+        """Those that still wait for approval."""
         return self.filter(waits(now))
 
     def allowed_once(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Those that a second person has allowed, and that have not run yet."""
+        """Those that were allowed and have not run yet."""
         return self.filter(may_yet_run(now), decided_at__isnull=False)
 
     def unreported(self) -> CommandRunQuerySet:
-        """Those that ran and are over without a word of their recording; there may be a file."""
+        """Those that ended without a report of their recording; there may be a file."""
         return self.filter(
             recording="", recording_purged_at__isnull=True, started_at__isnull=False, ended_at__isnull=False
         )
 
 
 class CommandRun(models.Model):
-    """One command tried in a session: allowed, held or refused; its argv, target, exit status, output recording."""
+    """One command tried in a session: its argv, target, state, exit status and recording."""
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="runs")
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs")
@@ -159,7 +159,7 @@ class CommandRun(models.Model):
     output_bytes = models.BigIntegerField(default=0)
     # The size of the recording's file; 0 when there is none any more.
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
-    # From then on the file is to be deleted; its digest stays.
+    # When the file is due for deletion; its digest stays.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
 
     objects = CommandRunQuerySet.as_manager()
@@ -197,12 +197,12 @@ class CommandRun(models.Model):
         )
 
     def waits(self, now: dt.datetime) -> bool:
-        """Whether it still waits for a second person."""
+        """Whether it still waits for approval."""
         return self.decided_at is None and self.may_yet_run(now)
 
 
 class ReadStatement(models.Model):
-    """A run that was read back from a target: ``key`` is what the target knows it by."""
+    """A run that was read back from a target; ``key`` is its id there."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="read_as")
     lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="statements")

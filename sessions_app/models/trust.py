@@ -1,4 +1,4 @@
-"""Whose tokens machines may prove themselves with."""
+"""Trust policies: which tokens of other issuers machines can exchange."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> TrustPolicyQuerySet:
-        """All for administrators; else those by which machines of the identity are let in. None for machines."""
+        """All for administrators, else those of the identity's machines. None for machines."""
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.filter(identity__owner=identity)
@@ -30,7 +30,7 @@ class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
 
 
 class TrustPolicy(models.Model):
-    """Which tokens of one issuer are taken, and as which machine they speak; ``document`` is what its file says."""
+    """Which tokens of one issuer are accepted, and for which machine; ``document`` is its file."""
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)

@@ -37,7 +37,7 @@ SELECT '{noun}', codename, array_agg(content_object_id)
 
 
 def hold_still(identity: Identity) -> None:
-    """Read what the identity holds once at most, for as long as this object of it lives: one page asks for it many times."""
+    """Read the identity's permissions at most once for the lifetime of this object: one page uses them many times."""
     identity.held = functools.cache(functools.partial(_all_held, identity.pk))
 
 

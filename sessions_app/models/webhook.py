@@ -1,4 +1,4 @@
-"""Outgoing webhooks: where they go, and what is on its way there."""
+"""Outgoing webhooks: endpoints and their messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from accounts.models import Identity
 
 
 class WebhookScope(models.TextChoices):
-    """What an endpoint is told of, among the events that it wants."""
+    """Which of its events an endpoint gets."""
 
     POLICIES = "policies", "Events under policies that name this webhook"
     EVERYTHING = "everything", "All events"
@@ -39,23 +39,23 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         )
 
     def administered_by(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Those that the identity may set up: administrators of Stint alone, for what goes out is their business."""
+        """Those that the identity may set up: Stint administrators only."""
         return self if identity.is_person and identity.is_superuser else self.none()
 
 
 class WebhookEndpoint(models.Model):
-    """One receiver. ``after`` is the number of the record's last entry that was looked at for it."""
+    """One receiver. ``after`` is the sequence number of the last entry that was gathered for it."""
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)
-    # It may hold a key of the receiver's, as those of chats do: shown to its owners alone, and in no log or entry.
+    # Can contain a secret of the receiver, as chat webhooks do: shown only to its owners, and in no log or entry.
     url = models.CharField(max_length=500)
     events = models.JSONField(default=list)
     scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
     owner_groups = models.ManyToManyField(Group, related_name="+")
     owner_people = models.ManyToManyField(Identity, related_name="+")
     sealed_secret = models.BinaryField(default=b"")
-    # Signs as well until then, so that receivers can change over.
+    # The previous key also signs until then, so that receivers can rotate.
     sealed_previous = models.BinaryField(default=b"")
     previous_until = models.DateTimeField(null=True, blank=True)
     after = models.BigIntegerField(default=0)
@@ -63,7 +63,7 @@ class WebhookEndpoint(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)
-    # Since when nothing was taken, and how many attempts that was.
+    # Since when deliveries fail, and after how many attempts.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -81,12 +81,12 @@ class WebhookEndpoint(models.Model):
 
     @property
     def host(self) -> str:
-        """The host of the address, which may itself hold a key of the receiver's."""
+        """The host of the address. The full address can contain a secret of the receiver."""
         return urlsplit(self.url).hostname or ""
 
 
 class WebhookState(models.TextChoices):
-    """What became of a message."""
+    """The state of a message."""
 
     PENDING = "pending", "Pending"
     SENT = "sent", "Delivered"
@@ -94,12 +94,12 @@ class WebhookState(models.TextChoices):
 
 
 class WebhookMessage(models.Model):
-    """One event for one endpoint. The row is the queue; ``payload`` is sent byte for byte, the same each time."""
+    """One event for one endpoint. The row is the queue; every attempt sends the same bytes of ``payload``."""
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
-    # What receivers know it by, the same for every attempt.
+    # Its id for receivers, the same for every attempt.
     key = models.CharField(max_length=64)
-    # The entry of the record that it tells of; None for a test.
+    # The entry of the record that it is about; None for a test.
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
@@ -135,9 +135,9 @@ class WebhookMessage(models.Model):
 
 
 class Escalation(models.Model):
-    """Something that waits for a person's answer: when the next ones are told, unless it was answered by then.
+    """When the next people are notified of something that waits for an answer.
 
-    ``step`` counts the policy's steps that are over. One of request, run and grant (a due review) is named.
+    ``step`` is the number of the policy's steps that were done. One of request, run and grant (a due review) is named.
     """
 
     request = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""The piece of work that justifies access."""
+"""Workflows: what justifies access."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.db.models.functions import Now
 from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster
 
-# What Stint's own work is kept by.
+# The source name of Stint's own workflows.
 OWN = "stint"
-# The longest reference: the name of a source, a colon, and what the source calls it.
+# The longest reference: the name of a source, a colon, and the id there.
 LONGEST_REF = 200
 
 
 class WorkflowKind(models.TextChoices):
-    """What sort of work it is."""
+    """The kind of a workflow."""
 
     INCIDENT = "incident", "Incident"
     CHANGE = "change", "Change"
@@ -28,14 +28,14 @@ class WorkflowKind(models.TextChoices):
 
 
 class WorkflowState(models.TextChoices):
-    """Open or closed. What is closed stays closed (the database refuses anything else)."""
+    """Open or closed. A closed workflow is never opened again; the database refuses it."""
 
     OPEN = "open"
     CLOSED = "closed"
 
 
 class Severity(models.TextChoices):
-    """How bad an incident is, the worst first."""
+    """The severity of an incident, worst first."""
 
     P1 = "P1"
     P2 = "P2"
@@ -47,13 +47,13 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
     """Filters on workflows."""
 
     def open(self) -> WorkflowQuerySet:
-        """Those that justify access now."""
+        """Those that can justify access now."""
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Those on a cluster that the identity may see, and those that it opened, has been given or has joined.
+        """Those on a cluster that the identity may see, and those that it opened, is assigned to or has joined.
 
-        With a token that is bound to a piece of work: that one alone.
+        With a token that is bound to a workflow: only that one.
         """
         if identity.bound_to:
             return self.filter(ref=identity.bound_to)
@@ -83,9 +83,9 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
 
 
 class WorkflowSource(models.Model):
-    """A system outside that keeps work: what it is asked by, and the secrets that its webhooks are signed with.
+    """An external system with workflows: its parameters, and the secrets of its webhooks.
 
-    ``document`` is what its file says, without secrets; ``sealed`` holds those.
+    ``document`` is its file without secrets; ``sealed`` has those.
     """
 
     name = models.SlugField(max_length=63, unique=True)
@@ -96,13 +96,13 @@ class WorkflowSource(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
-    # When it last answered, and what went wrong since.
+    # When it last answered, and the error since.
     read_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
-    # One process asks it at a time, so that a source that hangs holds up nothing else.
+    # One process asks it at a time, so a source that hangs delays nothing else.
     asking_until = models.DateTimeField(null=True, blank=True)
-    # Deliveries that proved nothing: all are counted, one a minute is recorded.
+    # Unverified deliveries: all are counted, one a minute is recorded.
     refused = models.PositiveBigIntegerField(default=0)
     refused_recorded_at = models.DateTimeField(null=True, blank=True)
 
@@ -116,7 +116,7 @@ class WorkflowSource(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """What became of a delivery."""
+    """The state of a delivery."""
 
     RECEIVED = "received", "Pending"
     HANDLED = "handled", "Handled"
@@ -124,8 +124,8 @@ class DeliveryState(models.TextChoices):
 
 
 class InboundDelivery(models.Model):
-    """A delivery of a webhook that proved where it comes from. ``key`` is what the sender signed and can't come twice;
-    ``hints`` are what it says: outside ids, and whether each is closed.
+    """A verified webhook delivery. ``key`` is unique by what the sender signed; ``hints`` are its outside ids, and whether
+    each is closed.
     """
 
     source = models.ForeignKey(WorkflowSource, on_delete=models.PROTECT, related_name="deliveries")
@@ -153,11 +153,11 @@ class InboundDelivery(models.Model):
 
 
 class Workflow(models.Model):
-    """One piece of work; access that is bound to it ends when it is closed.
+    """One workflow; access that is bound to it ends when it is closed.
 
-    Stint keeps it (``source`` None), or it is kept by ``source`` under ``outside_id``, and is what the source said at
-    ``read_at``. ``facts`` are texts by name that commands may be bound to; ``starts_at`` and ``ends_at`` are its planned
-    time, beyond which access for it does not reach. ``assigned`` and ``on_call`` are people as the source names them.
+    Stint's own (``source`` None), or of ``source`` under ``outside_id``, as read at ``read_at``. ``facts`` are texts by name
+    that commands can be bound to; ``starts_at`` and ``ends_at`` are its planned time, which access for it stays within.
+    ``assigned`` and ``on_call`` are people as the source names them.
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -186,7 +186,7 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last said that it is open, when it was last asked, and what went wrong since.
+    # When the source last said that it is open, when it was last asked, and the error since.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)
@@ -201,7 +201,7 @@ class Workflow(models.Model):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["ref"], name="workflow_ref_once"),
-            # A source may open again what it closed; that is new work, and the old stays closed.
+            # A source can reopen what it closed; that is a new workflow, and the old one stays closed.
             models.UniqueConstraint(
                 fields=["source", "outside_id"],
                 condition=Q(state="open", source__isnull=False),
@@ -230,15 +230,15 @@ class Workflow(models.Model):
 
     @property
     def id_there(self) -> str:
-        """What its keeper calls it."""
+        """Its id in its source."""
         return self.outside_id or self.ref
 
     @property
     def link(self) -> str:
-        """Where it is shown by its source; empty for anything that is no address of a page."""
+        """Its page in the source; empty if that is not a web address."""
         return self.url if self.url.startswith(("https://", "http://")) else ""
 
     def fact(self, name: str) -> str:
-        """Return what commands are bound to by ``workflow.<name>``; empty when it is not known."""
+        """Return the value of ``workflow.<name>``; empty if unknown."""
         own = {"id": self.id_there, "ref": self.ref, "kind": self.kind, "severity": self.severity}
         return own[name] if name in own else str(self.facts.get(name, ""))

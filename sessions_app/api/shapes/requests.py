@@ -24,7 +24,7 @@ class VersionRefShape(Shape):
 
 
 class RequestShape(Shape):
-    """An identity asks for one command set on one cluster, for a stated time and reason."""
+    """A request for one command set on one cluster, with a time and a reason."""
 
     ref = serializers.CharField()
     kind = Choice(choices=RequestKind.values)
