@@ -48,7 +48,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             super().add_message(request, level, message_template, *args, **kwargs)
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
-        """Start a new session at sign-in, so that a planted session id is worth nothing."""
+        """Start a new session at sign-in, so that a fixated session id is useless."""
         # Whoever was signed in, and is nobody now (disabled, or without the factor that is required), is not any more.
         for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
             request.session.pop(key, None)

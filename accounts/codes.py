@@ -18,7 +18,7 @@ def new_user_code() -> str:
 
 
 def typed_code(text: str) -> str:
-    """Return the code that somebody typed in its one spelling: small letters, spaces and dashes make no difference.
+    """Return the entered code in its canonical form: case, spaces and dashes make no difference.
 
     What can't be a code becomes the empty text.
     """

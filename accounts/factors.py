@@ -135,7 +135,7 @@ def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
 
 
 def recently_proven(identity: Identity, now: dt.datetime) -> bool:
-    """Whether who acts has just shown who they are. A token is such a proof by itself; a session may stand open."""
+    """Whether the actor has a recent proof. A token is one; a session needs a fresh one."""
     return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
 
 

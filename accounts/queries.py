@@ -102,15 +102,15 @@ def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
     """Return the API token with this text if it opens anything at ``now`` and its identity may act, else None.
 
-    The identity is marked with the piece of work that the token is bound to: so marked, it sees and asks for no more.
+    The identity is marked with the workflow of the token, and then sees and requests nothing else.
     """
     token = _marked(text)
     return token if token is not None and token.is_valid(now) else None
 
 
 def bound_token(text: str) -> APIToken | None:
-    """Return the API token with this text if it is bound to a piece of work and was not revoked, however old it is; its
-    identity may act and is marked, as `valid_token` says. Alone it opens nothing.
+    """Return the API token with this text if it is bound to a workflow and was not revoked, however old it is; its
+    identity may act and is marked, as `valid_token` says. The token alone authorizes nothing.
     """
     token = _marked(text)
     return token if token is not None and token.workflow and token.revoked_at is None else None

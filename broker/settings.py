@@ -298,7 +298,7 @@ if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISS
     )
 if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name)]:
     raise ImproperlyConfigured(
-        f"STINT_OIDC_GROUPS names {wrong[0]}, which can't be the name of a group. Use small letters, digits, - and _."
+        f"STINT_OIDC_GROUPS names {wrong[0]}, which can't be the name of a group. Use lowercase letters, digits, - and _."
     )
 # Off: administrators alone, for the day on which the provider does not answer.
 PASSWORD_SIGN_IN = envbool("STINT_PASSWORD_SIGN_IN", True)

@@ -94,7 +94,7 @@ _revokers = Bulkhead(_revoke, group_of=clusters_of)
 
 @shared_task(name="workflows.read", acks_late=True)
 def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
-    """Ask the source of a piece of work how it stands, and start what waited for that."""
+    """Ask the source of a workflow how it stands, and start what waited for that."""
     _askers.start(("workflow", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
 
 

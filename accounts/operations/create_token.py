@@ -32,7 +32,7 @@ def create_token(
 ) -> tuple[APIToken, str]:
     """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
 
-    ``workflow`` is the reference of the piece of work that all it asks for is bound to.
+    ``workflow`` is the reference of the workflow that all its requests are bound to.
 
     Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound;
     ProofNeeded.

@@ -14,7 +14,7 @@ class Actor:
     """One identity, or a part of Stint itself (``system:sweep``), at the time of the act.
 
     ``name`` is the user name as it was then, ``id`` the identity's key or None for a part of the system.
-    Raises ValueError for an empty name and for an identity that calls itself a part of the system.
+    Raises ValueError for an empty name and for an identity whose name is reserved for the system.
     """
 
     name: str

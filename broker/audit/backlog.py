@@ -56,7 +56,7 @@ def record_end(
             record(
                 event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
             )
-            # Not for the rest of the act. A savepoint that fails takes its settings back by itself.
+            # Not for the rest of the act. A savepoint that fails reverts its settings.
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
     except DatabaseError as error:
         logger.warning("record.refuses", entry=event.value, object_ref=object_ref, cause=str(error))

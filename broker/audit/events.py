@@ -45,7 +45,7 @@ class Event(StrEnum):
     GRANT_HELD = "grant.held"
     # An approver lets a held grant go on.
     GRANT_RELEASED = "grant.released"
-    # Its holder handed on a part of it; the data says to whom, and the chain of grants from the first one.
+    # Its holder delegated a part of it; the data has the delegate and the chain of grants from the first one.
     GRANT_DELEGATED = "grant.delegated"
     # A target did not confirm the revocation; Stint retries, for ever.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
@@ -93,14 +93,14 @@ class Event(StrEnum):
     CREDENTIAL_REVOKED = "credential.revoked"
     # What was made was read back as gone, with the evidence.
     LEASE_GONE = "lease.gone"
-    # Making, unmaking or reading back failed; the data has the error.
+    # Provisioning, revoking or verifying failed; the data has the error.
     LEASE_FAILING = "lease.failing"
     # A target is not as it should be: something is missing, was changed, or is left of a grant that is over.
     DRIFT_DETECTED = "drift.detected"
     # It is as it should be again.
     DRIFT_RESOLVED = "drift.resolved"
 
-    # A grant began without approvals under a policy that allows it, with a reason, by breaking the glass or by an incident
+    # A grant began without approvals under a policy that allows it, with a reason, by break-glass access or by an incident
     # that its holder opened, which the data names; the approvers were told.
     BREAKGLASS_STARTED = "breakglass.started"
     # An approver reviewed such a grant afterwards and gave a verdict.
@@ -143,14 +143,14 @@ class Event(StrEnum):
     IDENTITY_GRANTS_ENDED = "identity.grants_ended"
     # An SSH public key was registered; the data has its fingerprint.
     IDENTITY_KEY_ADDED = "identity.key_added"
-    # An SSH public key was removed and opens nothing any more.
+    # An SSH public key was removed and is no longer valid.
     IDENTITY_KEY_REMOVED = "identity.key_removed"
     # An API token was made; the data has its name, scopes and expiry, never the token.
     IDENTITY_TOKEN_CREATED = "identity.token_created"  # noqa: S105
     # An API token was revoked before its expiry.
     IDENTITY_TOKEN_REVOKED = "identity.token_revoked"  # noqa: S105
     # A machine proved itself with a token of its issuer and was given one of Stint's; the data has the claims that it was
-    # matched by and the piece of work that it is bound to, never a token.
+    # matched by and the workflow that it is bound to, never a token.
     IDENTITY_TOKEN_EXCHANGED = "identity.token_exchanged"  # noqa: S105
     # A token of an issuer was not taken; the data says which conditions it did not meet.
     IDENTITY_TOKEN_REFUSED = "identity.token_refused"  # noqa: S105
@@ -166,7 +166,7 @@ class Event(StrEnum):
     IDENTITY_SIGNED_OUT = "identity.signed_out"
     # A person was linked to somebody of the identity provider, whose address was theirs; the data has whom.
     IDENTITY_LINKED = "identity.linked"
-    # That link was taken away by an administrator, and the person's sign-ins ended.
+    # An administrator removed that link, and the person's sessions ended.
     IDENTITY_UNLINKED = "identity.unlinked"
     # A sign-in failed; the object is the name that was tried, whether or not it exists.
     IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
@@ -176,7 +176,7 @@ class Event(StrEnum):
     IDENTITY_FACTOR_REMOVED = "identity.factor_removed"
     # An administrator, or who has the server's shell, took away all of a person's; every sign-in of theirs ended.
     IDENTITY_FACTORS_RESET = "identity.factors_reset"
-    # A person made new recovery codes; those from before are worth nothing.
+    # A person generated new recovery codes; the previous ones are no longer valid.
     IDENTITY_RECOVERY_RENEWED = "identity.recovery_renewed"
     # A recovery code was used up in place of a second factor; the data says how many are left.
     IDENTITY_RECOVERY_USED = "identity.recovery_used"
@@ -201,7 +201,7 @@ class Event(StrEnum):
     TRUST_POLICY_CREATED = "trust_policy.created"
     # A trust policy was changed; the data has its version, its digest, and whom it lets in.
     TRUST_POLICY_CHANGED = "trust_policy.changed"
-    # A trust policy was removed; what it gave is worth nothing any more.
+    # A trust policy was removed, and the tokens that it issued were revoked.
     TRUST_POLICY_REMOVED = "trust_policy.removed"
     # A cluster was made.
     CLUSTER_CREATED = "cluster.created"

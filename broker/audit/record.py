@@ -124,7 +124,7 @@ def record_many(
 
 @contextmanager
 def rehearsal() -> Iterator[None]:
-    """Do everything in a transaction that is always undone, so that nothing is recorded and the record stays free."""
+    """Run in a transaction that is always rolled back, so that nothing is recorded and the record stays free."""
     with transaction.atomic():
         token = _rehearsing.set(True)
         try:
@@ -135,7 +135,7 @@ def rehearsal() -> Iterator[None]:
 
 
 def rehearsing() -> bool:
-    """Whether everything that is done now is going to be undone."""
+    """Whether the current transaction is going to be rolled back."""
     return _rehearsing.get()
 
 

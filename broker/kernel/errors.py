@@ -43,14 +43,14 @@ class InvalidInput(StintError):
 
 
 class NotFound(StintError):
-    """There is no such thing, or it is not for the asker: the two answers are the same."""
+    """Not found, or not visible to the caller: the two answers are the same."""
 
     code = "not_found"
     status = 404
 
 
 class Forbidden(StintError):
-    """The asker is known and may see the thing, but not do this to it."""
+    """The caller may see the object, but not do this."""
 
     code = "forbidden"
     status = 403

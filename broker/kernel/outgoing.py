@@ -34,7 +34,7 @@ class Unreached(Exception):  # what it is, not that it is one
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was answered. ``headers``: by name in small letters. ``body``: at most one byte more than wanted. ``whole``: neither
+    """What was answered. ``headers``: by name in lowercase. ``body``: at most one byte more than wanted. ``whole``: neither
     the deadline nor the other side broke it off before its end.
     """
 

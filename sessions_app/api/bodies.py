@@ -279,7 +279,7 @@ class Extend(Body):
     ]
 )
 class Delegate(Body):
-    """To whom which part is handed on. Without `targets` and `duration`: all of the grant's, and to its end."""
+    """The delegate, and the delegated part. Without `targets` and `duration`: all targets, until the end of the grant."""
 
     identity = Username()
     command_set = Name()

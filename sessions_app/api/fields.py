@@ -105,7 +105,7 @@ class Digest(_Patterned):
 
 @extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]})
 class WorkflowRef(_Patterned):
-    """The reference of a piece of work: Stint's own, or of a source."""
+    """The reference of a workflow, of Stint or of a source."""
 
     pattern = WORKFLOW
     says = "Use a workflow reference like INC-101, CHG-7, TKT-3, TSK-2 or pagerduty:Q1ABC."

@@ -1,4 +1,4 @@
-"""How often one caller may ask. Counted in each process by itself: a brake on mistakes and guessing, not a quota."""
+"""Rate limits per caller. Counted in each process: they slow down mistakes and guessing, and are not quotas."""
 
 from __future__ import annotations
 

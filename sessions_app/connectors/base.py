@@ -1,4 +1,4 @@
-"""What every connector promises: it makes, unmakes and reads back access on a target, any number of times."""
+"""What every connector promises: it creates, revokes and verifies access on a target, any number of times."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Place:
 class GrantSpec:
     """A grant as a connector needs it on one target.
 
-    ``mark`` (32 hexadecimal digits) names what is made for the grant there and opens nothing: every name on the target
+    ``mark`` (32 hexadecimal digits) names what is created for the grant there and authorizes nothing: every name on the target
     derives from it. ``made`` and ``before`` are what an earlier call returned, if they are known.
     """
 
@@ -131,7 +131,7 @@ class CheckStep:
 
 
 class Connector(Protocol):
-    """Makes and unmakes access on targets of one kind.
+    """Creates and revokes access on targets of one kind.
 
     All of it may be called again after a crash at any point, from any number of threads, and ends within
     ``CALL_SECONDS``. What fails raises ConnectorError and nothing else.
@@ -140,7 +140,7 @@ class Connector(Protocol):
     kind: str
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Make what the grant needs on one target, or mend it, and return what was made."""
+        """Create or repair what the grant needs on one target, and return what was created."""
 
     def revoke(self, lease: Lease) -> Evidence:
         """Unmake everything that derives from the lease's mark, read back, and return what was seen."""

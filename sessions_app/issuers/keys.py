@@ -36,7 +36,7 @@ class Signer(Protocol):
 
     @property
     def issuer(self) -> str:
-        """What it calls itself."""
+        """Its issuer identifier."""
 
     @property
     def algorithms(self) -> Sequence[str]:

@@ -24,7 +24,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The rule refuses: why, what to do, and, where one click could mend it, the values that would.
+    """The rule denies: why, what to do, and, where one click could fix it, the values that would.
 
     ``moments`` are those that the words name by `say_utc`, for a door that says them in the reader's zone as well.
     """

@@ -48,7 +48,7 @@ def rules_of(
 ) -> tuple[Rule, ...]:
     """Return the rules that a policy makes for planned work, for an incident, or for breaking glass.
 
-    ``workflow`` says that a piece of work is named, which the access is bound to then, ``vouched`` that the facts of it stand
+    ``workflow`` says that a workflow is named, which the access is bound to then, ``vouched`` that the facts of it stand
     for approvals.
     """
     common: list[Rule] = [

@@ -68,7 +68,7 @@ class BreakGlass(_Document):
 class Incident(_Document):
     """Who may start at once while an incident is open on the cluster; the access ends with the incident.
 
-    ``own`` is what somebody gets by an incident that they opened themselves: with ``review`` what breaking the glass gives,
+    ``own`` is what somebody gets for their own incident: with ``review`` the same as break-glass access,
     with a reason, and looked at by somebody else within ``review_within``; with ``forbid`` nothing. Machines get nothing by it.
     """
 
@@ -155,7 +155,7 @@ class Recordings(_Document):
 
 
 class Delegation(_Document):
-    """To whom holders may hand on a part of what they have, and how often it may be handed on (person → pipeline → agent: 2)."""
+    """To whom holders may delegate, and through how many levels (person → pipeline → agent: 2)."""
 
     depth: int = Field(default=1, ge=1, le=5)
     to: Who

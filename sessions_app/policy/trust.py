@@ -163,7 +163,7 @@ def text_of(value: Any) -> str | None:
 
 
 def workflow_key(document: TrustPolicyDocument, claims: Claims) -> str | None:
-    """Return the reference of the piece of work that a token is for; None when a claim is missing or can't be a part of it."""
+    """Return the reference of the workflow that a token is for; None when a claim is missing or can't be a part of it."""
     parts = {name: text_of(claims.get(name)) for name in _PLACE.findall(document.workflow)}
     if not all(part is not None and _PART.fullmatch(part) for part in parts.values()):
         return None

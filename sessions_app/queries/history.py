@@ -68,7 +68,7 @@ def _lines(document: Any) -> list[str]:
 
 def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
     """Return the rights at a moment that the reader may see: all for administrators, else their own and those of their
-    machines; none with a token that is bound to a piece of work.
+    machines; none with a token that is bound to a workflow.
     """
     found = rights_at(moment)
     if reader.is_superuser:

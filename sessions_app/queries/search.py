@@ -76,7 +76,7 @@ class Found:
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
-    """Return the request, grant or piece of work whose reference this is, if the reader may see it."""
+    """Return the request, grant or workflow whose reference this is, if the reader may see it."""
     written = _WRITTEN.fullmatch(text)
     short = f"{written[1]}-{written[2]}".upper() if written else ""
     if re.fullmatch(references.REQUEST, short):

@@ -1,4 +1,4 @@
-"""Reads of pieces of work."""
+"""Reads of workflows."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def open_workflows(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Wo
 
 
 def why_over(workflow: Workflow, now: dt.datetime) -> str:
-    """Return why nothing could be granted for a piece of work at ``now``, in a sentence without its end; empty if it could."""
+    """Return why nothing could be granted for a workflow at ``now``, in a sentence without its end; empty if it could."""
     if workflow.closed_at is not None and workflow.closed_at <= now:
         return f"{workflow.ref} is closed"
     if (

@@ -1,4 +1,4 @@
-"""What every source of work promises: to say how a piece of work stands, and to know its own webhooks.
+"""What every source of work promises: to say how a workflow stands, and to know its own webhooks.
 
 A webhook only ends access, so that what it says is a hint that is always safe to follow. What begins or lengthens access
 asks ``status``.
@@ -30,7 +30,7 @@ LATEST = dt.datetime(2100, 12, 31, tzinfo=dt.UTC)
 
 
 class Standing(StrEnum):
-    """How a piece of work stands."""
+    """How a workflow stands."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -42,11 +42,11 @@ class SourceError(Exception):
 
 
 class OddAnswer(SourceError):
-    """A source answered, but nothing that can be used, to the question about one piece of work; of others that says nothing."""
+    """A source answered, but nothing that can be used, to the question about one workflow; of others that says nothing."""
 
 
 class InTrouble(SourceError):
-    """A source answered the question about one piece of work by saying that it failed; others show whether all of it does."""
+    """A source answered the question about one workflow by saying that it failed; others show whether all of it does."""
 
     MARK = "It has an internal error"
 
@@ -64,9 +64,9 @@ class NotAnId(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a source says of a piece of work.
+    """What a source says of a workflow.
 
-    ``assigned`` and ``on_call`` are mail addresses, or names, in small letters. ``services`` are ids and names of what it
+    ``assigned`` and ``on_call`` are mail addresses, or names, in lowercase. ``services`` are ids and names of what it
     concerns. ``values`` are texts by name, for commands that are bound to them. ``reason`` says why it is not open.
     """
 
@@ -94,7 +94,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """What a delivery says of one piece of work, or of all whose outside id begins with ``outside_id`` and a colon."""
+    """What a delivery says of one workflow, or of all whose outside id begins with ``outside_id`` and a colon."""
 
     outside_id: str
     closed: bool
@@ -118,7 +118,7 @@ class Adapter(Protocol):
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Prove, by one of the secrets, that the source sent these bytes. Header names are in small letters. Raises
+        """Prove, by one of the secrets, that the source sent these bytes. Header names are in lowercase. Raises
         DeliveryRefused.
         """
 
@@ -198,7 +198,7 @@ def moment_of(value: Any) -> dt.datetime | None:
 
 
 def names_of(values: Any) -> tuple[str, ...]:
-    """Return texts in small letters, each once, at most a hundred."""
+    """Return texts in lowercase, each once, at most a hundred."""
     found = [text_of(value).casefold() for value in values] if isinstance(values, list | tuple) else []
     return tuple(dict.fromkeys(name for name in found if name))[:100]
 

@@ -76,7 +76,7 @@ class Standard:
         self._with = parameters
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one piece of work. Raises SourceError, NotAnId."""
+        """Ask for one workflow. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId("An id has letters, digits, _ and -.")
         token = self._with.token
@@ -122,7 +122,7 @@ class Standard:
         return Delivery(key=key, event=event_of(body, "type"))
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a delivery that names a piece of work."""
+        """Return a hint for a delivery that names a workflow."""
         data = at(json.loads(body), "data")
         outside_id, status = text_of(at(data, "id")), text_of(at(data, *self._with.status.split(".")))
         return (

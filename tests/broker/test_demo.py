@@ -23,7 +23,7 @@ from tests.support.pace import allow
 STEPS = [
     "Priya asks",
     "Two people approve",
-    "The window opens by itself",
+    "The window opens automatically",
     "An allowed command runs",
     "A command outside the set is refused",
     "An injection is refused",

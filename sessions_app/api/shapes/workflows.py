@@ -1,4 +1,4 @@
-"""Pieces of work that access is bound to."""
+"""Workflows that access is bound to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app.models import OWN, Severity, Workflow, WorkflowKind, WorkflowS
 
 
 class WorkflowShape(Shape):
-    """A piece of work. Access that is bound to it ends when it is closed, and what is closed stays closed."""
+    """A workflow. Closing it ends the access that is bound to it; it is never opened again."""
 
     ref = serializers.CharField()
     kind = Choice(choices=WorkflowKind.values)

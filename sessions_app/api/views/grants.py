@@ -81,7 +81,7 @@ class GrantEnd(Endpoint):
     @described(GrantDetailShape, body=End)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """End a grant now: its doors close at once, and what it left on targets is undone and checked."""
+        """End a grant now: access closes at once, and what it left on targets is revoked and verified."""
         sent = self.body(End)
         grant = reads.grant_of(self.identity, ref)
         stop_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
@@ -111,14 +111,14 @@ class GrantExtend(Endpoint):
 
 
 class GrantReview(Endpoint):
-    """The review of broken glass."""
+    """The review of break-glass access."""
 
     scope: ClassVar[str] = Scope.DECIDE
 
     @described(GrantDetailShape, body=Review)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Write down what you found when you looked at somebody's use of broken glass."""
+        """Record what you found when you reviewed somebody's break-glass access."""
         sent = self.body(Review)
         grant = reads.grant_of(self.identity, ref)
         review_break_glass(grant_id=grant.pk, reviewer=self.identity, note=sent["note"], now=clock.now())

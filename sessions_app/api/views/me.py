@@ -57,7 +57,7 @@ class MyKey(Credentials):
 
     @described(None, status=204)
     def delete(self, request: Request, key_id: int) -> Response:
-        """Take one of your keys back; it opens nothing any more."""
+        """Remove one of your keys. It is no longer valid."""
         return self.remove_key(self.identity, key_id)
 
 

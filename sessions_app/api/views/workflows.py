@@ -44,11 +44,11 @@ class Workflows(Endpoint):
 
 
 class OneWorkflow(Endpoint):
-    """One piece of work."""
+    """One workflow."""
 
     @described(WorkflowShape)
     def get(self, request: Request, ref: str) -> Response:
-        """One piece of work."""
+        """One workflow."""
         return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))
 
 
@@ -68,7 +68,7 @@ class WorkflowJoin(Endpoint):
 
 
 class WorkflowClose(Endpoint):
-    """The end of a piece of work."""
+    """The end of a workflow."""
 
     scope: ClassVar[str] = Scope.END
 

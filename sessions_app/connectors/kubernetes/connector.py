@@ -46,7 +46,7 @@ def _utc_now() -> dt.datetime:
 
 @dataclass
 class KubernetesConnector:
-    """Makes and unmakes accounts, roles and bindings. May be used from any number of threads.
+    """Creates and revokes accounts, roles and bindings. May be used from any number of threads.
 
     ``settle``: seconds for an API server to notice a deletion before it is asked about a token, for an answer that is too
     early would be remembered for ten seconds. ``now`` is the clock that grants end by,
@@ -59,7 +59,7 @@ class KubernetesConnector:
     stint_url: str = ""
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Make account, roles and bindings, or mend them. Raises ConnectorError."""
+        """Create or repair account, roles and bindings. Raises ConnectorError."""
         api = Api(spec.place)
         wanted = _wanted(spec, api)
         met = [ensure(api, "serviceaccounts", wanted[0].accounts, wanted[0].account())]

@@ -31,7 +31,7 @@ DEFAULT_PORT = 5432
 
 
 class PostgresConnector:
-    """Makes and unmakes roles. Has no state; may be used from any number of threads."""
+    """Creates and revokes roles. Has no state; may be used from any number of threads."""
 
     kind = "postgres"
 

@@ -54,7 +54,7 @@ class Enders:
             session.close(RAN_OUT)
 
     def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
-        """Take in how the tokens of sessions stand. One that the database does not know opens nothing."""
+        """Apply the state of the sessions' tokens. A token that the database does not know is not valid."""
         for session in asked:
             state = found.get(session.use.credential_id or 0)
             if state is None or not state.live:

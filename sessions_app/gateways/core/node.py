@@ -48,7 +48,7 @@ class Node:
         self.on_order: Callable[[], None] = _nothing
         # Called after what was heard has been cut.
         self.on_heard: Callable[[], None] = _nothing
-        # Called when a part has failed: it holds nothing any more, and may not go on as if it did.
+        # Called when a part has failed: the node holds nothing then, and must not continue as if it did.
         self.on_failed: Callable[[], None] = _nothing
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []

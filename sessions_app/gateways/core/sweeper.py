@@ -1,4 +1,4 @@
-"""The gateway's own sweep: it ends what is due and undoes it on targets, with no other process's help.
+"""The gateway's own sweep: it ends what is due and revokes it on targets, without any other process.
 
 It sleeps until the next thing falls due and is woken by notifications. Any number of these and of workers may run.
 """
@@ -108,7 +108,7 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
     """Return threads that ask targets, each cluster's grants in the order in which they began to end.
 
-    ``on_idle`` is called when a cluster has nothing left to undo, for something may have fallen due meanwhile.
+    ``on_idle`` is called when a cluster has nothing left to revoke, because something may have become due meanwhile.
     """
     return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
 

@@ -29,7 +29,7 @@ def end_grant(
     note: str = "",
     cut: bool = True,
 ) -> Grant:
-    """Close the doors of a grant at once; undoing what it left on targets follows and is proven before it is ENDED.
+    """Close access at once. What the grant left on targets is revoked afterwards, and confirmed before the grant is ENDED.
 
     ``cut`` false lets running commands whose end policy is `finish` go on for as long as approvers saw. A grant that
     is already ending stays as it is, but a cut overrules a `finish` that is under way. All that was delegated from it, and

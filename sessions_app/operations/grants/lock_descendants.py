@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sessions_app.models import Grant
 
-# Deeper than any policy lets grants be handed on.
+# Deeper than any policy allows delegation.
 _DEEPEST = 10
 
 

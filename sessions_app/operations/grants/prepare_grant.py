@@ -45,7 +45,7 @@ def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     for it becomes ACTIVE.
 
     A target that fails is tried again a few times; then, or when it fails for good, a grant that has not begun ends. A
-    revoke that comes meanwhile wins: what was made is undone after it. A process that was overtaken changes nothing.
+    revoke in the meantime wins: what was created is revoked after it. A process that was overtaken changes nothing.
     ``now`` is called, because targets take time.
     """
     with shown(*maker_of(grant_id)):
@@ -174,7 +174,7 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # What was made meanwhile is undone now. What targets answer to who asks them at this moment may be older than what
+        # What was created meanwhile is revoked now. What targets answer to who asks them at this moment may be older than what
         # was made, so that its claim is taken from it.
         Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
             next_attempt_at=now, attempts=F("attempts") + 1

@@ -22,7 +22,7 @@ class NothingToRecover(Conflict):
 
 
 def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
-    """Return new recovery codes, to be shown this once; those from before are worth nothing.
+    """Return new recovery codes, to be shown once; the previous ones are no longer valid.
 
     Raises NothingToRecover, Forbidden (a machine).
     """

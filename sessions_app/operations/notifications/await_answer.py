@@ -11,7 +11,7 @@ from sessions_app.policy.policies import PolicyDocument
 def await_answer(
     *, of: AccessRequest | CommandRun | Grant, document: PolicyDocument, now: dt.datetime
 ) -> None:
-    """Begin to wait for the verdict on a request, the decision on a held command or the review of a broken glass, where
+    """Begin to wait for the verdict on a request, the decision on a held command or the review of break-glass access, where
     the policy says who is told next. What waits already goes on waiting. Call it in the transaction of the act.
     """
     if not document.escalation:

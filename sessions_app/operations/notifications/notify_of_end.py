@@ -12,7 +12,7 @@ from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import reviewers
 
-# By oneself, or with all access for the piece of work.
+# By oneself, or with all access for the workflow.
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 

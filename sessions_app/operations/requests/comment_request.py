@@ -29,8 +29,8 @@ class ThreadIsFull(Conflict):
 def comment_request(*, request_id: int, author: Identity, text: str, now: dt.datetime) -> Comment:
     """Write in the thread of a request that the author may see, and tell the other side.
 
-    What the asker says is told to those who wrote before, or, when nobody did, to those who can decide; what anybody
-    else says is told to the asker. Nothing is decided by it. Raises NotFound, InvalidInput, ThreadIsFull.
+    A comment of the requester is sent to those who wrote before, or, if nobody did, to the approvers. Anybody else's is
+    sent to the requester. Nothing is decided by it. Raises NotFound, InvalidInput, ThreadIsFull.
     """
     text = checked_text(text, field="text", longest=LONGEST)
     if not text:

@@ -23,7 +23,7 @@ def lapse_request(
     now: dt.datetime,
     but: Identity | None = None,
 ) -> None:
-    """Let a waiting request, which is locked, lapse with its work; its asker and its approvers are told ``why``.
+    """Let a waiting request, which is locked, lapse with its workflow; its requester and its approvers are notified ``why``.
 
     ``but`` is who ended the work, and knows.
     """

@@ -1,4 +1,4 @@
-"""Somebody else looks at what was done behind broken glass."""
+"""Somebody else reviews what was done with break-glass access."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.queries.deciders import may_not_review
 
 
 class StillInUse(Conflict):
-    """What was done behind broken glass is not over yet."""
+    """The break-glass access has not ended yet."""
 
     code = "still_in_use"
 

@@ -24,7 +24,7 @@ SHOWN_LENGTH = 200
 
 
 def lock_watched(*, grant_id: int) -> None:
-    """Lock a grant, and all that was handed on of it. Call it before its refusal is recorded: who ends a grant locks it first
+    """Lock a grant and all grants delegated from it. Call it before its refusal is recorded: who ends a grant locks it first
     and writes the record then, and so two of them would wait for each other.
     """
     found = Grant.objects.filter(pk=grant_id).select_for_update(of=("self",)).values_list("pk", flat=True)
@@ -70,7 +70,7 @@ def _is_held(grant: Grant) -> bool:
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
-    """Hold it, and end what was handed on of it: who holds it could go on through others."""
+    """Hold it, and end what was delegated from it: its holder could continue through others."""
     for part in lock_descendants(grant_ids=[grant.pk]):
         end_grant(
             grant_id=part.pk, actor=None, reason=EndReason.DEVIATION, now=now, note=f"{grant.ref} is held"

@@ -1,4 +1,4 @@
-"""A gateway says that it is there; without that for 10 s it counts as gone, and has dropped everything by itself."""
+"""A gateway renews its lease. Without a renewal for 10 s it counts as gone, and has cut everything itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway is gone: what it held open is closed, by itself or because it was cut off for too long."""
+"""A gateway is gone: close what it held open, on its own stop or after it was unreachable for too long."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class SweepReport:
 
 
 def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
-    """End, start and lapse what is due, and say which grants have to be undone on targets. Never calls a target.
+    """End, start and lapse what is due, and return which grants have to be revoked on targets. Never calls a target.
 
     ``now`` is called again for each batch, so that a long sweep does not run on an old time. Any number of processes
     may sweep at once: rows that another one has are passed over.

@@ -1,4 +1,4 @@
-"""Compare what should be on the targets of a cluster with what is there, and mend what is Stint's."""
+"""Compare what should be on the targets of a cluster with what is there, and repair Stint's access."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BEAT = 5
 SILENT = CALL_SECONDS + 15
 # Any number that no other part of the database uses for advisory locks of two keys.
 _RECONCILES, _ROUND = 7_402, 7_404
-# What is being made or undone at this moment is looked at the next time.
+# What is being provisioned or revoked at this moment is compared the next time.
 SETTLED = dt.timedelta(seconds=30)
 
 

@@ -1,4 +1,4 @@
-"""Close a piece of work, which ends all access that is bound to it."""
+"""Close a workflow, which ends all access that is bound to it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _end(
     actor: Identity | None,
     now: dt.datetime,
 ) -> None:
-    """End all that is bound to the work, with what was handed on of it. What its source ends, where there may be many,
+    """End all that is bound to the workflow, with what was delegated from it. What its source ends, where there may be many,
     ends in one statement, but for grants that others hang on.
     """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)

@@ -1,4 +1,4 @@
-"""Open a piece of work that access can be bound to."""
+"""Open a workflow that access can be bound to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_workflow(
 
     An incident has a severity, a change a planned start and end, beyond which access for it does not reach; everything but
     an incident may be given to somebody, by user name. A pipeline is opened by its source alone. Raises InvalidInput,
-    which names the field, and BoundToOtherWorkflow with a token that is bound to a piece of work: it could not even see it.
+    which names the field, and BoundToOtherWorkflow with a token that is bound to a workflow: it could not even see it.
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(

@@ -21,7 +21,7 @@ from sessions_app.queries.workflows import resting_on_sources
 
 log = structlog.get_logger(__name__)
 
-# Each piece of work is asked about no oftener than this.
+# Each workflow is asked about no oftener than this.
 EVERY = dt.timedelta(seconds=30)
 # One process asks a source at a time, for no longer than this; what is left is asked about next time.
 AT_ONCE = dt.timedelta(seconds=25)
@@ -34,7 +34,7 @@ def sources_to_ask() -> list[int]:
 
 
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Ask about each piece of work that is due, one after the other, and return how many were asked about.
+    """Ask about each workflow that is due, one after the other, and return how many were asked about.
 
     A source that does not answer twice is left alone until next time. Another process that asks already does it alone.
     """
@@ -68,7 +68,7 @@ def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
 
 
 def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
-    """Ask about one piece of work now, and start the grants that waited for the answer."""
+    """Ask about one workflow now, and start the grants that waited for the answer."""
     ref = Workflow.objects.open().filter(pk=workflow_id).values_list("ref", flat=True).first()
     if ref is None or _read(workflow_id, ref, now()) is not None:
         return

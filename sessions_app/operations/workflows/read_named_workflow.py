@@ -1,4 +1,4 @@
-"""Ask the source of a piece of work that somebody names how it stands."""
+"""Read a workflow that somebody names from its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask the source of a piece of work how it stands, and let that hold here."""
+"""Read a workflow from its source, and store its status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sessions_app.workflows.base import (
 
 __all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
-# A source that failed is left alone for so long, and so is one piece of work for which it fails while it answers for
+# A source that failed is left alone for so long, and so is one workflow for which it fails while it answers for
 # others, so that those who wait for it do not take up every process.
 RESPITE = dt.timedelta(seconds=5)
 # What is kept of the source's last answer, written no oftener than this.
@@ -43,7 +43,7 @@ class UnknownWorkflow(NotFound):
 
 
 class WorkflowUnreadable(SourceUnreadable):
-    """The source answers, but does not say how this piece of work stands; of others it may."""
+    """The source answers, but not with the status of this workflow; it may for others."""
 
 
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:

@@ -45,7 +45,7 @@ def receive_delivery(
 ) -> InboundDelivery:
     """Keep a delivery that proves itself over its raw bytes, and end at once what it says is over.
 
-    ``headers`` have names in small letters; ``body`` is None for one that was too large to be read. One that came before
+    ``headers`` have names in lowercase; ``body`` is None for one that was too large to be read. One that came before
     changes nothing; one that can't be handled now is handled by the worker, for the row is the queue. What is refused is
     counted and recorded, once a minute. A delivery makes no work known and begins nothing. Raises NotFound,
     DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.

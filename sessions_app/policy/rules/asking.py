@@ -88,7 +88,7 @@ class KindsFit:
 
 @dataclass(frozen=True, slots=True)
 class HasTargets:
-    """No target listed is no target; a target that is gone voids the ask."""
+    """An empty list is no target; a removed target voids the request."""
 
     tag: ClassVar[str] = "has_targets"
 

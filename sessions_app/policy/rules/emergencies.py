@@ -1,4 +1,4 @@
-"""Rules about incidents and about breaking the glass."""
+"""Rules about incidents and break-glass access."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class OwnIncident:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncidentReviewed:
-    """Access by an own incident that nobody approves is like breaking the glass: a reason, and no review overdue."""
+    """Access for one's own incident without approval is like break-glass access: a reason, and no overdue review."""
 
     tag: ClassVar[str] = "own_incident_reviewed"
 

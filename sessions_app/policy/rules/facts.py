@@ -1,4 +1,4 @@
-"""What a rule is asked, and what it is told of the world."""
+"""The inputs of rules: the ask, and the facts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sessions_app.policy.starts import begins_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked, in facts. ``duration`` in seconds; without ``starts_at`` the time begins with the approval.
+    """The request as rules see it. ``duration`` in seconds; without ``starts_at`` the time starts with the approval.
 
     ``incident`` is the reference of the incident that the access is for, empty when none is named; None for access of
-    another kind. ``workflow`` is the reference of the work that is named, whatever it is asked for.
+    another kind. ``workflow`` is the reference of the named workflow, for any kind of request.
     """
 
     requester: str
@@ -34,7 +34,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFacts:
-    """What is known of the piece of work that is named.
+    """The facts of the named workflow.
 
     ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
     seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it, in any
@@ -53,7 +53,7 @@ class WorkflowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of the world, read just before. Unknown values must be given as the refusing ones."""
+    """What is known of the world, read just before. Unknown values must be passed as the denying ones."""
 
     now: dt.datetime
     requester_enabled: bool
@@ -63,7 +63,7 @@ class Facts:
     command_set_published: bool
     targets_live: bool
     sweeper_silence: float | None
-    # Grants that began without anybody's approval, by breaking the glass or by an incident that the requester opened, and
+    # Grants that began without anybody's approval, by break-glass access or by an incident that the requester opened, and
     # that should have been reviewed by now.
     overdue_reviews: tuple[str, ...]
     # Of each person who could give an approval that counts, in which of the policy's groups they are; None: not known.
@@ -81,7 +81,7 @@ class Facts:
 
 
 class Rule(Protocol):
-    """Anything with a tag that can verify."""
+    """A rule of a policy."""
 
     tag: ClassVar[str]
 

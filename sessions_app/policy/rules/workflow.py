@@ -1,4 +1,4 @@
-"""Rules about the work that access is for."""
+"""Rules about workflows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on cal
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOpen:
-    """Access that names a piece of work is bound to one that is open. What was closed is never open again."""
+    """The named workflow must be open. A closed one is never opened again."""
 
     tag: ClassVar[str] = "workflow_open"
 
@@ -27,7 +27,7 @@ class WorkflowOpen:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOnCluster:
-    """The work must be on the cluster that is asked for."""
+    """The workflow must be on the requested cluster."""
 
     tag: ClassVar[str] = "workflow_on_cluster"
 
@@ -42,7 +42,7 @@ class WorkflowOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFits:
-    """The work must be of a kind, a source and a severity that the policy wants."""
+    """The workflow must have a kind, a source and a severity that the policy requires."""
 
     tag: ClassVar[str] = "workflow_fits"
     policy: str
@@ -89,7 +89,7 @@ def _offered(facts: Facts) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RoleInWorkflow:
-    """The requester must have the part in the work that the policy wants."""
+    """The requester must have the role in the workflow that the policy requires."""
 
     tag: ClassVar[str] = "role_in_workflow"
     part: str
@@ -106,7 +106,7 @@ class RoleInWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFresh:
-    """Work whose source has not been heard for too long counts as closed."""
+    """A workflow that was not read for too long counts as closed."""
 
     tag: ClassVar[str] = "workflow_fresh"
     staleness: int
@@ -125,7 +125,7 @@ class WorkflowFresh:
 
 @dataclass(frozen=True, slots=True)
 class WithinWorkflow:
-    """Access for work with a planned time lies in that time."""
+    """Access stays within the planned time of the workflow."""
 
     tag: ClassVar[str] = "within_workflow"
 

@@ -140,7 +140,7 @@ class _Reader:
         return token.keyword
 
     def name(self, what: str) -> Name:
-        """One name as PostgreSQL reads it: folded to small letters outside quotes. Raises LineRefused."""
+        """One name as PostgreSQL reads it: folded to lowercase letters outside quotes. Raises LineRefused."""
         token = self.peek()
         if token.kind not in {"word", "quoted", "slot"}:
             raise LineRefused(f"{self._said()} where {what} is needed")
