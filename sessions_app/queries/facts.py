@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -184,8 +185,30 @@ def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
     return tuple(overdue.order_by("review_due_at", "pk").values_list("ref", flat=True))
 
 
-def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
-    """Return a stored request as the rules see it now: a start that has passed means "at once"."""
+def ask_of(request: AccessRequest, *, named: str = "") -> Ask:
+    """Return a request, stored or not, as the rules see it when it is asked.
+
+    ``named`` is the reference that was given for a workflow that is not there: the rules say what is wrong with it.
+    """
+    workflow = request.workflow.ref if request.workflow else named
+    return Ask(
+        requester=request.requester.username,
+        requester_groups=group_names(request.requester),
+        cluster=request.cluster.name,
+        command_set=request.command_set_version.command_set.name,
+        target_count=len(request.targets),
+        duration=request.duration,
+        starts_at=request.starts_at,
+        reason=request.reason,
+        ticket=request.ticket,
+        break_glass=request.kind == RequestKind.BREAK_GLASS,
+        incident=workflow if request.kind == RequestKind.INCIDENT else None,
+        workflow=workflow,
+    )
+
+
+def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
+    """Return a request that waited as the rules see it now: a start that has passed means "at once"."""
     started = request.starts_at is not None and request.starts_at <= now
     duration = request.duration
     if request.workflow is not None and request.workflow.ends_at is not None:
@@ -193,20 +216,7 @@ def ask_of(request: AccessRequest, now: dt.datetime) -> Ask:
         begins = max(now, request.starts_at or now, request.workflow.starts_at or now)
         left = int((request.workflow.ends_at - begins).total_seconds())
         duration = min(duration, max(left, 1))
-    return Ask(
-        requester=request.requester.username,
-        requester_groups=group_names(request.requester),
-        cluster=request.cluster.name,
-        command_set=request.command_set_version.command_set.name,
-        target_count=len(request.targets),
-        duration=duration,
-        starts_at=None if started else request.starts_at,
-        reason=request.reason,
-        ticket=request.ticket,
-        break_glass=request.kind == RequestKind.BREAK_GLASS,
-        incident=incident_of(request),
-        workflow=request.workflow.ref if request.workflow else "",
-    )
+    return replace(ask_of(request), duration=duration, starts_at=None if started else request.starts_at)
 
 
 def review_within(request: AccessRequest) -> int | None:
@@ -218,13 +228,6 @@ def review_within(request: AccessRequest) -> int | None:
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         own_incident=own and request.kind == RequestKind.INCIDENT,
     )
-
-
-def incident_of(request: AccessRequest) -> str | None:
-    """Return the incident of a request for one; None for other requests."""
-    if request.kind != RequestKind.INCIDENT:
-        return None
-    return request.workflow.ref if request.workflow else ""
 
 
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:

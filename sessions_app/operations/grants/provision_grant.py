@@ -171,7 +171,7 @@ def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> RuleResul
     # what approvers made shorter is measured as that. An extension is no part of what was asked for.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
-    ask = replace(facts.ask_of(request, now), starts_at=starts_at, duration=span)
+    ask = replace(facts.ask_of(request), starts_at=starts_at, duration=span)
     decision = evaluate(ask=ask, facts=world, policy=document)
     # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile, nor
     # a responder for handing over the watch.

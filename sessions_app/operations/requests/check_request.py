@@ -6,11 +6,11 @@ import datetime as dt
 from dataclasses import dataclass, field, replace
 
 from accounts.models import Identity
-from accounts.queries import group_names
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import (
     AccessPolicy,
+    AccessRequest,
     Cluster,
     CommandSetVersion,
     Grant,
@@ -22,10 +22,8 @@ from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
-from sessions_app.policy.evaluate import evaluate, review_within, vouches
+from sessions_app.policy.evaluate import evaluate, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.rules import Ask, Facts
-from sessions_app.policy.scope import Scope
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, deciders, facts
 from sessions_app.queries.held_already import held_already
@@ -74,6 +72,7 @@ class NewRequest:
 class Preview:
     """What would happen: the decision, under which policy, for what exactly, and who else is there then.
 
+    ``draft`` is the request as it would be stored, without a number; rules and digest are those of any request.
     ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
     ``starts_later`` that it would not begin at once if it were approved now, ``reviewed`` that nobody approves it, so that
     somebody else has to review it.
@@ -82,6 +81,7 @@ class Preview:
     """
 
     decision: Decision
+    draft: AccessRequest
     policy: AccessPolicy
     document: PolicyDocument
     cluster: Cluster
@@ -284,20 +284,25 @@ def _preview(
     if document.workflow and ask.kind in (RequestKind.PLANNED, RequestKind.QUICK):
         open_there = open_workflows(requester, cluster, fitting(document.workflow))
         world = replace(world, fitting=tuple(open_there.values_list("ref", flat=True)[:MOST_OFFERED]))
-    decision = evaluate(ask=_facts_of_ask(requester, ask, targets), facts=world, policy=document)
+    draft = _draft(policy, cluster, version, targets, workflow, requester, ask)
+    decision = evaluate(ask=facts.ask_of(draft, named=ask.workflow or ""), facts=world, policy=document)
     starts_at = begins_at(now, asked=ask.starts_at, workflow=workflow.starts_at if workflow else None)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)
+    draft.vouched = ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow)
+    draft.lapses_at = _lapses_at(ask, document, workflow, ends_at, now)
+    draft.digest = facts.scope_of(draft, targets).digest()
     there = _there(cluster, requester, starts_at, ends_at)
     return Preview(
         decision=decision,
+        draft=draft,
         policy=policy,
         document=document,
         cluster=cluster,
         version=version,
         workflow=workflow,
         parameters=ask.parameters,
-        vouched=ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow),
-        reviewed=_is_reviewed(document, ask, world),
+        vouched=draft.vouched,
+        reviewed=facts.review_within(draft) is not None,
         targets=tuple(targets),
         compiled=_compiled(cluster, version, ask.parameters, decision),
         approvers=tuple(
@@ -306,18 +311,38 @@ def _preview(
         starts_at=starts_at,
         ends_at=ends_at,
         starts_later=starts_at > now,
-        lapses_at=_lapses_at(ask, document, workflow, ends_at, now),
-        digest=_scope(requester, ask, cluster, version, targets, workflow).digest(),
+        lapses_at=draft.lapses_at,
+        digest=draft.digest,
         overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
         others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
         already=held_already(requester, cluster, version, ask.parameters, targets, starts_at),
     )  # fmt: skip
 
 
-def _is_reviewed(document: PolicyDocument, ask: NewRequest, world: Facts) -> bool:
-    own = ask.kind == RequestKind.INCIDENT and world.workflow is not None and world.workflow.own_doing
-    within = review_within(document, break_glass=ask.kind == RequestKind.BREAK_GLASS, own_incident=own)
-    return within is not None
+def _draft(
+    policy: AccessPolicy,
+    cluster: Cluster,
+    version: CommandSetVersion,
+    targets: list[Target],
+    workflow: Workflow | None,
+    requester: Identity,
+    ask: NewRequest,
+) -> AccessRequest:
+    return AccessRequest(
+        kind=ask.kind,
+        requester=requester,
+        cluster=cluster,
+        policy=policy,
+        policy_version=policy.version,
+        command_set_version=version,
+        workflow=workflow,
+        parameters=ask.parameters,
+        targets=[target.pk for target in targets],
+        starts_at=ask.starts_at,
+        duration=ask.duration,
+        reason=ask.reason.strip(),
+        ticket=ask.ticket.strip(),
+    )
 
 
 def _lapses_at(
@@ -334,23 +359,6 @@ def _lapses_at(
     if workflow and workflow.ends_at and workflow.ends_at > now:
         limits.append(workflow.ends_at)
     return min(limits)
-
-
-def _facts_of_ask(requester: Identity, ask: NewRequest, targets: list[Target]) -> Ask:
-    return Ask(
-        requester=requester.username,
-        requester_groups=group_names(requester),
-        cluster=ask.cluster,
-        command_set=ask.command_set,
-        target_count=len(targets),
-        duration=ask.duration,
-        starts_at=ask.starts_at,
-        reason=ask.reason,
-        ticket=ask.ticket,
-        break_glass=ask.kind == RequestKind.BREAK_GLASS,
-        incident=(ask.workflow or "") if ask.kind == RequestKind.INCIDENT else None,
-        workflow=ask.workflow or "",
-    )
 
 
 def _compiled(
@@ -378,32 +386,6 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
         # What the rules refuse as well is said at once, so that nobody mends one thing after the other.
         fields = {**error.fields, **decision.faults}
         raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
-
-
-def _scope(
-    requester: Identity,
-    ask: NewRequest,
-    cluster: Cluster,
-    version: CommandSetVersion,
-    targets: list[Target],
-    workflow: Workflow | None,
-) -> Scope:
-    return Scope(
-        requester=requester.username,
-        kind=ask.kind,
-        cluster=cluster.name,
-        host_ca=cluster.host_ca,
-        command_set=version.command_set.name,
-        command_set_version=version.number,
-        command_set_digest=version.digest,
-        parameters=ask.parameters,
-        targets=[facts.target_facts(target) for target in targets],
-        starts_at=ask.starts_at,
-        duration=ask.duration,
-        workflow=workflow.ref if workflow else None,
-        workflow_facts=facts.bound_facts(workflow, version) if workflow else {},
-        connection=cluster.connection,
-    )
 
 
 def _there(

@@ -256,7 +256,7 @@ def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetim
         version=request.command_set_version, targets=facts.targets_of(request), now=now,
         workflow=request.workflow,
     )  # fmt: skip
-    decision = evaluate(ask=facts.ask_of(request, now), facts=world, policy=document)
+    decision = evaluate(ask=facts.ask_now(request, now), facts=world, policy=document)
     if decision.outcome is Outcome.REFUSED:
         raise RequestRefused(decision)
 

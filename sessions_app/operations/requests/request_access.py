@@ -127,27 +127,9 @@ def _hold_workflow(ask: NewRequest) -> None:
 
 
 def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:
-    request = AccessRequest.objects.create(
-        number=next_number(),
-        kind=ask.kind,
-        requester=requester,
-        cluster=preview.cluster,
-        policy=preview.policy,
-        policy_version=preview.policy.version,
-        command_set_version=preview.version,
-        workflow=preview.workflow,
-        vouched=preview.vouched,
-        parameters=preview.parameters,
-        targets=[target.pk for target in preview.targets],
-        starts_at=ask.starts_at,
-        duration=ask.duration,
-        reason=ask.reason.strip(),
-        ticket=ask.ticket.strip(),
-        digest=preview.digest,
-        once=ask.once[:LONGEST_ONCE],
-        created_at=now,
-        lapses_at=preview.lapses_at,
-    )
+    request = preview.draft
+    request.number, request.once, request.created_at = next_number(), ask.once[:LONGEST_ONCE], now
+    request.save(force_insert=True)
     record(
         event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
         data={

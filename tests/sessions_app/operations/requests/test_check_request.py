@@ -13,6 +13,7 @@ from sessions_app.operations.requests.check_request import (
     check_request,
 )
 from sessions_app.policy.decision import Outcome
+from sessions_app.queries import facts
 from tests.support.acts import after, policy
 
 
@@ -35,8 +36,23 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(world):
 
 
 def test_the_request_that_follows_has_the_digest_of_the_dry_run(world):
-    for changes in ({}, {"targets": ("web-2",)}, {"starts_at": after(world, hours=3)}, {"kind": "quick"}):
-        assert world.request(**changes).digest == check(world, **changes).digest
+    kinds = ({"kind": "quick"}, {"kind": "break_glass", "reason": "Site is down"})
+    for changes in ({}, {"targets": ("web-2",)}, {"starts_at": after(world, hours=3)}, *kinds):
+        preview, request = check(world, **changes), world.request(**changes)
+        stored = AccessRequest.objects.get(pk=request.pk)
+        assert request.digest == preview.digest == facts.scope_of(stored).digest()
+        assert facts.ask_of(preview.draft) == facts.ask_of(stored)
+        assert request.lapses_at == preview.lapses_at
+
+
+def test_a_start_that_has_passed_is_refused_when_asked_and_means_at_once_when_decided(world):
+    early = after(world, minutes=-5)
+    preview = check(world, starts_at=early)
+    assert "start" in {result.rule for result in preview.decision.refusals}
+    assert (facts.ask_of(preview.draft).starts_at, facts.ask_now(preview.draft, world.now).starts_at) == (
+        early,
+        None,
+    )
 
 
 def test_a_refusal_shows_each_rules_answer(world):
