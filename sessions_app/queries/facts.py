@@ -258,13 +258,9 @@ def target_facts(target: Target) -> TargetFacts:
     )
 
 
-def lease_columns(target: Target) -> dict[str, Any]:
-    """Return what a lease keeps of where its target is, which may be somewhere else tomorrow, and of how it is logged in to."""
-    cluster = target.cluster
-    return {
-        "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
-        "host_ca": cluster.host_ca, "connection": cluster.connection, "sealed_connection": cluster.sealed_connection,
-    }  # fmt: skip
+def login_of(cluster: Cluster) -> dict[str, Any]:
+    """Return what a lease keeps of how its target is logged in to, which may be another way tomorrow."""
+    return {"connection": cluster.connection, "sealed_connection": cluster.sealed_connection}
 
 
 def lease_facts(lease: Lease) -> TargetFacts:

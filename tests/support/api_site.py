@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 PROXY_KEY = "spk-of-the-tests-0123456789abcdefghij"
 
 FILES = {
@@ -103,3 +105,13 @@ def used(world):
     )  # fmt: skip
     found.session_id = open_request_session(use=found, client_address="", now=world.now)
     return found
+
+
+def use_of(token):
+    """What the token lets its holder do through the cluster's proxy now; None: nothing."""
+    from sessions_app.operations.sessions.authorize_request import authorize_request
+
+    return authorize_request(
+        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
+        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
+    )  # fmt: skip

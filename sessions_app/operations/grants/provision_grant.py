@@ -9,16 +9,17 @@ from django.db import transaction
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Lease, WorkflowState
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
 from sessions_app.operations.catalogue.catalogue_lock import catalogue_stands
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.heartbeat import heartbeat_due
 from sessions_app.operations.grants.transition import StaleGrant, transition
+from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
@@ -58,19 +59,26 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
             closed = grant.workflow and grant.workflow.state == WorkflowState.CLOSED
             why = EndReason.WORKFLOW_CLOSED if closed else EndReason.POLICY_CHANGED
             return end_grant(grant_id=grant.pk, actor=None, reason=why, now=now, note=reason)
-        try:
-            if grant.state == GrantState.SCHEDULED:
-                transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)
-            if type_of(grant.cluster.kind).prepares:
-                write_leases(grant, now)
-                Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
-                enqueue("grants.prepare", grant_id=grant.pk)
-            else:
-                # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
-                # command brings its own certificate. So the grant is usable as soon as it is allowed.
-                activate(grant, now)
-        except StaleGrant:
-            grant.refresh_from_db()
+        return _begin(grant, now)
+
+
+def _begin(grant: Grant, now: dt.datetime) -> Grant:
+    try:
+        if grant.state == GrantState.SCHEDULED:
+            transition(grant=grant, to=GrantState.PROVISIONING, actor=PROVISIONER, now=now)
+        if type_of(grant.cluster.kind).prepares:
+            write_leases(grant, now)
+            Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
+            enqueue("grants.prepare", grant_id=grant.pk)
+        else:
+            # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
+            # command brings its own certificate. So the grant is usable as soon as it is allowed.
+            activate(grant, now)
+    except StaleGrant:
+        grant.refresh_from_db()
+    except GrantIsOver as moved:
+        why, note = EndReason.POLICY_CHANGED, moved.message
+        return end_grant(grant_id=grant.pk, actor=None, reason=why, now=now, note=note)
     return grant
 
 
@@ -93,16 +101,12 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
 
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
-    """Write down where something is about to be made, before any target is called."""
+    """Write down where something is about to be made, before any target is called. Raises GrantIsOver."""
     for target in grant.targets.select_related("cluster"):
-        _, made = Lease.objects.get_or_create(
-            grant=grant, target=target, defaults={"made_at": now, **facts.lease_columns(target)}
-        )
-        if made:
-            record(
-                event=Event.LEASE_MADE, actor=PROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
-                data={"target": target.name, "ahead": True},
-            )  # fmt: skip
+        write_lease(
+            grant_id=grant.pk, grant_ref=grant.ref, target=facts.target_facts(target), host_ca=target.cluster.host_ca,
+            login=facts.login_of(target.cluster), actor=PROVISIONER, now=now, ahead=True,
+        )  # fmt: skip
 
 
 def activate(grant: Grant, now: dt.datetime) -> None:

@@ -9,10 +9,11 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Lease, Session, Target
+from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Session, Target
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse
-from sessions_app.queries.facts import lease_columns
+from sessions_app.queries.facts import login_of, target_facts
 
 # Requests hold no connection, so that nothing has to be dropped when a process that answers them is gone.
 NODE = "http"
@@ -44,12 +45,11 @@ def open_request_session(*, use: RequestUse, client_address: str, now: dt.dateti
             proof=f"token {credential.pk}", opened_at=now, closed_at=now, close_reason="no connection is held",
         )  # fmt: skip
         GrantCredential.objects.filter(pk=credential.pk).update(session=session)
-        made = _lease(facts, now)
-        if made:
-            record(
-                event=Event.LEASE_MADE, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
-                data={"target": facts.target},
-            )  # fmt: skip
+        target = Target.objects.select_related("cluster").get(pk=facts.target_id)
+        write_lease(
+            grant_id=facts.grant_id, grant_ref=facts.grant_ref, target=target_facts(target), host_ca=target.cluster.host_ca,
+            login=login_of(target.cluster), actor=holder_of(facts), now=now,
+        )  # fmt: skip
         record(
             event=Event.SESSION_OPENED, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
             data={"session": session.pk, "target": facts.target, "from": client_address[:64], "proof": session.proof},
@@ -62,16 +62,3 @@ def _node(now: dt.datetime) -> GatewayNode:
         name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}
     )
     return node
-
-
-def _lease(facts: GrantFacts, now: dt.datetime) -> bool:
-    """Write down that the target is to be asked, where it is now; return whether that is new."""
-    target = Target.objects.select_related("cluster").get(pk=facts.target_id)
-    row, made = Lease.objects.get_or_create(
-        grant_id=facts.grant_id,
-        target_id=target.pk,
-        defaults={"made_at": now, **lease_columns(target)},
-    )
-    if row.gone_at is not None:
-        Lease.objects.filter(pk=row.pk).update(gone_at=None)
-    return made

@@ -11,8 +11,8 @@ from django.db import transaction
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.text import has_redaction, recordable, recordable_words
-from sessions_app.models import CommandOrder, CommandRun, Lease, RunState
-from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.models import CommandOrder, CommandRun, RunState
+from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
@@ -109,25 +109,10 @@ def explain(refused: Refused) -> str:
 
 
 def lease(use: AnyUse, now: dt.datetime) -> None:
-    """Write down that something of the grant may be on the target, and where that is. A lease that was proven gone counts
-    again. Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
-    """
-    there = {
-        "address": use.target.address, "port": use.target.port, "account": use.target.account,
-        "host_key": use.target.host_key, "host_ca": use.host_ca,
-    }  # fmt: skip
-    row, made = Lease.objects.get_or_create(
-        grant_id=use.grant_id, target_id=use.target.id, defaults={"made_at": now, **there}
-    )
-    if any(getattr(row, name) != value for name, value in there.items()):
-        raise GrantIsOver(f"{use.target.name} has a new address.", hint="Request new access.")
-    if row.gone_at is not None:
-        Lease.objects.filter(pk=row.pk).update(gone_at=None)
-    if made:
-        record(
-            event=Event.LEASE_MADE, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-            data={"target": use.target.name},
-        )  # fmt: skip
+    """Write down that something of the grant may be on the target, and where that is. Raises GrantIsOver."""
+    write_lease(
+        grant_id=use.grant_id, grant_ref=use.grant_ref, target=use.target, host_ca=use.host_ca, actor=holder_of(use), now=now,
+    )  # fmt: skip
 
 
 def _answer(order_id: int | None, run: CommandRun) -> None:

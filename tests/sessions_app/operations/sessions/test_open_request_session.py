@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from sessions_app.models import EndReason, GatewayNode, Lease, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_request import authorize_request
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from tests.support.acts import events, last
-from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.api_site import add_site, grant_on_site, token_of, use_of
 
 
 @pytest.fixture
 def site(world):
     add_site(world)
     return world
-
-
-def use_of(token):
-    return authorize_request(
-        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
-        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
-    )  # fmt: skip
 
 
 def test_one_for_each_token_with_the_target_that_is_to_be_asked(site):

@@ -1,0 +1,50 @@
+"""Write down that something of a grant may be on a target."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import Lease
+from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.policy.scope import TargetFacts
+
+_NO_LOGIN: Mapping[str, Any] = {}
+
+
+def write_lease(
+    *,
+    grant_id: int,
+    grant_ref: str,
+    target: TargetFacts,
+    host_ca: str,
+    login: Mapping[str, Any] = _NO_LOGIN,
+    actor: Actor,
+    now: dt.datetime,
+    ahead: bool = False,
+) -> None:
+    """Write down, before a target is called, where it is and how it is logged in to. A lease that was proven gone counts again.
+
+    ``login`` is `facts.login_of` its cluster, for kinds whose connector logs in; ``ahead`` says that the grant has not begun.
+    Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
+    """
+    there = {
+        "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
+        "host_ca": host_ca,
+    }  # fmt: skip
+    row, made = Lease.objects.get_or_create(
+        grant_id=grant_id, target_id=target.id, defaults={"made_at": now, **there, **login}
+    )
+    if any(getattr(row, name) != value for name, value in there.items()):
+        raise GrantIsOver(f"{target.name} has a new address.", hint="Request new access.")
+    if row.gone_at is not None:
+        Lease.objects.filter(pk=row.pk).update(gone_at=None)
+    if made:
+        record(
+            event=Event.LEASE_MADE, actor=actor, object_type="grant", object_ref=grant_ref, now=now,
+            data={"target": target.name, **({"ahead": True} if ahead else {})},
+        )  # fmt: skip
