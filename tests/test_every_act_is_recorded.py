@@ -62,7 +62,6 @@ READS = {
 # What writes rows that give nobody anything and take nothing away.
 NO_ACTS = {
     "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
-        sessions_app.operations.sessions.authorize_call.authorize_call sessions_app.operations.sessions.authorize_request.authorize_request
         sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live""",
     "one's own notices, searches and their marks, which nobody else sees": """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read

@@ -19,6 +19,7 @@ from psycopg import pq
 # Longer than any database takes that is well; nobody is let in meanwhile.
 PATIENCE_MS = 2000
 _BINARY = 1
+Answer = pq.abc.PGresult
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
@@ -35,7 +36,7 @@ class Statement:
         # Connections on which it is prepared, and how each is waited for.
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
-    def __call__(self, values: Sequence[bytes | None]) -> pq.abc.PGresult:
+    def __call__(self, values: Sequence[bytes | None]) -> Answer:
         """Run it in the open transaction, if there is one, with values as text; the answer's columns are binary.
 
         Raises DatabaseSilent, also when nothing is heard for two seconds: the connection is closed then.
@@ -49,7 +50,7 @@ class Statement:
         except psycopg.Error as error:
             raise DatabaseSilent(str(error)) from error
 
-    def _answer(self, connection: psycopg.Connection[Any], values: Sequence[bytes | None]) -> pq.abc.PGresult:
+    def _answer(self, connection: psycopg.Connection[Any], values: Sequence[bytes | None]) -> Answer:
         pgconn = connection.pgconn
         poll = self._polls.get(connection)
         if poll is None:
@@ -62,7 +63,7 @@ class Statement:
         return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK)
 
 
-def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int) -> pq.abc.PGresult:
+def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int) -> Answer:
     """Return the one result of what was sent. What is sent fits into the socket's buffer, so that it need not be waited for."""
     pgconn.flush()
     found = None

@@ -28,6 +28,7 @@ def _measure(report: Report, count: int) -> tuple[float, float]:
     from broker.kernel import clock
     from sessions_app.models import Cluster, Grant
     from sessions_app.operations.sessions.authorize_use import authorize_use
+    from sessions_app.operations.sessions.proofs.holder import ByHolder
 
     with database() as (name, _):
         fill_people(name, count)
@@ -37,7 +38,7 @@ def _measure(report: Report, count: int) -> tuple[float, float]:
         cluster = Cluster.objects.get(name="web")
 
         def use(holder: int) -> None:
-            assert authorize_use(holder_id=holder, target_name="web-1", grant_ref=None, now=now)
+            assert authorize_use(by=ByHolder(holder, "web-1", None, now))
 
         def ask(holder: int) -> None:
             Identity(pk=holder, is_active=True, username="x").has_perm("request_cluster", cluster)

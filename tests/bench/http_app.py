@@ -35,27 +35,32 @@ from broker.kernel.garbage import keep_for_good
 from sessions_app.gateways.http.application import HTTPGateway
 from sessions_app.gateways.http.tally import Tally
 from sessions_app.models import Grant
-from sessions_app.operations.sessions import authorize_request as authorizing
+from sessions_app.operations.sessions.proofs import proxy as authorizing
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.decide import decide_request
 
 # The same statement, as a cursor takes it.
-SQL = authorizing._LIVE.sql.replace("$1::text", "%s").replace("$2::text", "%s")
+SQL = authorizing._OF_PROXY.sql.replace("$1::text", "%s").replace("$2::text", "%s")
 
 
 _tally = Tally()
 
 
-def _note(facts, session_id, decision):
+def _note(use, decision):
     """What is allowed is recorded here too, in the same way."""
     if isinstance(decision, Allowed):
-        _tally.add(session_id, facts, decision, clock.now())
+        _tally.add(use.session_id, use, decision, clock.now())
 
 
 def _row(digest, target):
     with connection.cursor() as cursor:
         cursor.execute(SQL, [digest, target])
         return cursor.fetchone()
+
+
+def _use(grant_id, ref, target_id, credential_id=0, session_id=None, jkt=""):
+    found = authorizing._approved((ref.encode(), grant_id, target_id))
+    return authorizing.RequestUse(**found, credential_id=credential_id, session_id=session_id, jkt=jkt)
 
 
 def _prepared_row(digest, target):
@@ -80,9 +85,9 @@ def _raw(request, find):
     proxy = hashlib.sha256(said["Stintproxy"].encode()).digest()
     if row is None or authorizing._proxy_digest(bytes(row[6])) != proxy:
         return HttpResponse(status=401)
-    facts = authorizing._facts(row[5].encode(), row[0], row[1])
-    decision = decide_request(facts.compiled, said["Stintmethod"], said["Stinturi"])
-    _note(facts, row[3], decision)
+    use = _use(*row[:6])
+    decision = decide_request(use.compiled, said["Stintmethod"], said["Stinturi"])
+    _note(use, decision)
     return HttpResponse(status=200 if isinstance(decision, Allowed) else 403)
 
 
@@ -118,10 +123,8 @@ class ByDRF(APIView):
         )  # fmt: skip
         if grant is None:
             return Response(status=401)
-        facts = authorizing._facts(
-            grant.ref.encode(), grant.pk, grant.targets.values_list("pk", flat=True)[0]
-        )
-        decision = decide_request(facts.compiled, said["Stintmethod"], said["Stinturi"])
+        use = _use(grant.pk, grant.ref, grant.targets.values_list("pk", flat=True)[0])
+        decision = decide_request(use.compiled, said["Stintmethod"], said["Stinturi"])
         return Response(Verdict(grant).data, status=200 if isinstance(decision, Allowed) else 403)
 
 

@@ -276,10 +276,11 @@ class Lifecycle(RuleBasedStateMachine):
         from sessions_app.models import Session
         from sessions_app.operations.sessions.authorize_use import authorize_use
         from sessions_app.operations.sessions.open_session import open_session
+        from sessions_app.operations.sessions.proofs.holder import ByHolder
         from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
         node = renew_gateway(name="gateway-1", version="1", now=self.now)
-        found = authorize_use(holder_id=self._person(who).pk, target_name=host, grant_ref=None, now=self.now)
+        found = authorize_use(by=ByHolder(self._person(who).pk, host, None, self.now))
         for use in found[:1]:
             opened = open_session(use=use, gateway_id=node, client_address="", proof="", now=self.now)
             assert Session.objects.filter(pk=opened, closed_at__isnull=True).exists()
@@ -445,12 +446,11 @@ class Lifecycle(RuleBasedStateMachine):
     def nothing_over_opens_anything(self) -> None:
         from sessions_app.models import Grant
         from sessions_app.operations.sessions.authorize_use import authorize_use
+        from sessions_app.operations.sessions.proofs.holder import ByHolder
 
         for holder_id in {life.holder_id for life in self.lives.values()}:
             for target in ("web-1", "web-2"):
-                for use in authorize_use(
-                    holder_id=holder_id, target_name=target, grant_ref=None, now=self.now
-                ):
+                for use in authorize_use(by=ByHolder(holder_id, target, None, self.now)):
                     grant = Grant.objects.select_related("holder__owner").get(pk=use.grant_id)
                     assert not self.lives[grant.pk].over
                     assert grant.holder.is_active

@@ -35,11 +35,12 @@ from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.identities.exchange_token import exchange_token
 from sessions_app.operations.requests.extend_grant import extend_grant
-from sessions_app.operations.sessions.authorize_call import authorize_call
-from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.order_command import order_command
+from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import try_call
 from sessions_app.operations.sweep.sweep import sweep
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
@@ -176,7 +177,7 @@ def test_no_tool_is_called_and_no_command_ordered(live_world, record_refuses):
     add_desk(world, 9000)
     with transaction.atomic():
         token = token_of(grant_unseen(world), world)
-    called = authorize_call(token_digest=token_digest(token), cluster="desk")
+    called = only(authorize_use(by=ByToken(token_digest(token), "desk")))
     opened = session(called, now=world.now, gateway="mcp-1")
 
     def call(name: str, ticket: str = "T-42") -> object:
@@ -210,7 +211,7 @@ def test_expiry_goes_on_and_is_recorded_when_the_record_is_back(live_world, reco
     grant = world.grant(duration=600)
     record_refuses(True)
     late = after(world, seconds=600)
-    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=late) == []
+    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, late)) == []
     report = sweep(now=lambda: late, name="test")
     assert report.ended == 1
     assert undo(grant, now=late + dt.timedelta(seconds=1)).state == GrantState.ENDED

@@ -44,8 +44,9 @@ def intact() -> bool:
 def use(grant, target: str = "web-1", *, now: dt.datetime):
     """The one use of a grant on a target."""
     from sessions_app.operations.sessions.authorize_use import authorize_use
+    from sessions_app.operations.sessions.proofs.holder import ByHolder
 
-    (found,) = authorize_use(holder_id=grant.holder_id, target_name=target, grant_ref=grant.ref, now=now)
+    (found,) = authorize_use(by=ByHolder(grant.holder_id, target, grant.ref, now))
     return found
 
 

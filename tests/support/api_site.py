@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 PROXY_KEY = "spk-of-the-tests-0123456789abcdefghij"
 
@@ -92,26 +93,17 @@ def token_of(grant, world, *, jkt="", actor=None):
 
 def used(world):
     """Alice's grant on it in use: what the proxy is told, with its session open."""
-    import hashlib
-
-    from sessions_app.operations.sessions.authorize_request import authorize_request
     from sessions_app.operations.sessions.open_request_session import open_request_session
 
     add_site(world)
-    token = token_of(grant_on_site(world), world)
-    found = authorize_request(
-        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
-        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
-    )  # fmt: skip
-    found.session_id = open_request_session(use=found, client_address="", now=world.now)
-    return found
+    found = use_of(token_of(grant_on_site(world), world))
+    return replace(found, session_id=open_request_session(use=found, client_address="", now=world.now))
 
 
 def use_of(token):
     """What the token lets its holder do through the cluster's proxy now; None: nothing."""
-    from sessions_app.operations.sessions.authorize_request import authorize_request
+    from sessions_app.operations.sessions.authorize_use import authorize_use, only
+    from sessions_app.operations.sessions.proofs.proxy import ByProxy
 
-    return authorize_request(
-        token_digest=hashlib.sha256(token.encode()).hexdigest(), target_name="tickets-api",
-        proxy_digest=hashlib.sha256(PROXY_KEY.encode()).digest(),
-    )  # fmt: skip
+    digest, key = hashlib.sha256(token.encode()).hexdigest(), hashlib.sha256(PROXY_KEY.encode()).digest()
+    return only(authorize_use(by=ByProxy(digest, key, "tickets-api")))

@@ -229,7 +229,7 @@ def _life(
 def _use(grant: Any, target: Any) -> Any:
     """The use of a grant at a time that may have passed, when the gateway's own question answers no more."""
     from accounts.actors import actor_of
-    from sessions_app.operations.sessions.authorize_use import Use
+    from sessions_app.operations.sessions.proofs.holder import Use
     from sessions_app.queries import commands, facts
 
     return Use(
@@ -425,14 +425,15 @@ def _database(scene: Scene) -> None:
 def _tools(scene: Scene) -> None:
     """An MCP server: an agent has called a tool, tried another ticket, and waits for a second person."""
     from broker.kernel.crypto import token_digest
-    from sessions_app.operations.sessions.authorize_call import authorize_call
+    from sessions_app.operations.sessions.authorize_use import authorize_use, only
     from sessions_app.operations.sessions.finish_run import finish_run
+    from sessions_app.operations.sessions.proofs.token import ByToken
     from sessions_app.operations.sessions.try_call import try_call
     from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
     add_desk(scene.world, 9000)
     token = token_of(grant_unseen(scene.world, reason="Summarise what the customer wrote"), scene.world)
-    use = authorize_call(token_digest=token_digest(token), cluster="desk")
+    use = only(authorize_use(by=ByToken(token_digest(token), "desk")))
     assert use is not None
     opened = acts.session(use, now=scene.now, gateway="mcp-1")
     for name, ticket in (("read_ticket", "T-42"), ("read_ticket", "T-41"), ("close_ticket", "T-42")):

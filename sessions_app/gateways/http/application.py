@@ -59,12 +59,12 @@ class HTTPGateway:
 
     def _answer(self, start: Start, answer: Answer) -> Iterable[bytes]:
         if isinstance(answer, Passed):
-            facts = answer.facts
+            use = answer.use
             start(
                 "200 OK",
                 [
-                    ("stint-holder", facts.holder if facts.holder.isascii() else quote(facts.holder)),
-                    ("stint-grant", facts.grant_ref),
+                    ("stint-holder", use.holder if use.holder.isascii() else quote(use.holder)),
+                    ("stint-grant", use.grant_ref),
                     ("content-length", "0"),
                 ],
             )

@@ -107,8 +107,8 @@ def metadata() -> dict[str, Any]:
 
 def _decision(answer: Answer) -> dict[str, Any]:
     if isinstance(answer, Passed):
-        facts = answer.facts
-        return {"decision": True, "context": {"grant": facts.grant_ref, "holder": facts.holder}}
+        use = answer.use
+        return {"decision": True, "context": {"grant": use.grant_ref, "holder": use.holder}}
     if isinstance(answer, NoToken):
         context = {
             "reason": "policy_denied",

@@ -16,8 +16,9 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.denials import Denial, deny, held
 from sessions_app.gateways.http.tally import Tally
-from sessions_app.operations.sessions.authorize_request import GrantFacts, RequestUse, authorize_request
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.open_request_session import open_request_session
+from sessions_app.operations.sessions.proofs.proxy import ByProxy, RequestUse
 from sessions_app.operations.sessions.record_allowed_request import record_allowed_request
 from sessions_app.operations.sessions.record_refused_request import record_dead_token, record_refused_request
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -58,7 +59,7 @@ class Asked:
 class Passed:
     """It may pass, for this holder under this grant."""
 
-    facts: GrantFacts
+    use: RequestUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,7 @@ class Decider:
 
     def _decide(self, asked: Asked) -> Answer:
         digest = hashlib.sha256(asked.token.encode()).hexdigest()
-        use = authorize_request(
-            token_digest=digest, proxy_digest=_digest(asked.proxy_key), target_name=asked.target
-        )
+        use = only(authorize_use(by=ByProxy(digest, _digest(asked.proxy_key), asked.target)))
         if use is None:
             return self._dead(asked, digest)
         if asked.override:
@@ -111,7 +110,7 @@ class Decider:
             self._refuse(asked, use, Refused(fault, None, "proof"))
             return NoToken("invalid_dpop_proof", fault)
         decision = decide_request(
-            use.facts.compiled, asked.method, asked.uri, asked.body, stream=STREAM in asked.accept.lower()
+            use.compiled, asked.method, asked.uri, asked.body, stream=STREAM in asked.accept.lower()
         )
         if isinstance(decision, Refused):
             return self._refuse(asked, use, decision)
@@ -123,27 +122,27 @@ class Decider:
         now = clock.now()
         session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
         if decision.effect == "read":
-            self.tally.add(session_id, use.facts, decision, now)
+            self.tally.add(session_id, use, decision, now)
         else:
-            record_allowed_request(facts=use.facts, session_id=session_id, decision=decision, now=now)
-        return Passed(use.facts)
+            record_allowed_request(use=use, session_id=session_id, decision=decision, now=now)
+        return Passed(use)
 
     def _refuse(self, asked: Asked, use: RequestUse, refused: Refused) -> Denial:
-        now, facts = clock.now(), use.facts
+        now = clock.now()
         session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
         record_refused_request(
-            facts=facts,
+            use=use,
             session_id=session_id,
             line=asked.line,
             reason=refused.reason,
             code=refused.code,
             now=now,
         )
-        holder = Identity.objects.filter(pk=facts.holder_id).first()
+        holder = Identity.objects.filter(pk=use.holder_id).first()
         return deny(
             reason=refused.reason, nearest=refused.nearest, code=refused.code,
             holder=holder if refused.code not in ("syntax", "denied", "proof", "stream") else None,
-            cluster=facts.cluster, target=facts.target, method=asked.method, uri=asked.uri, body=asked.body, now=now,
+            cluster=use.cluster, target=use.target.name, method=asked.method, uri=asked.uri, body=asked.body, now=now,
         )  # fmt: skip
 
     def _dead(self, asked: Asked, digest: str) -> Answer:

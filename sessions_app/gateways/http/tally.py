@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.operations.sessions.authorize_request import GrantFacts
+from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.policy.commands.answers import Allowed
 
@@ -44,10 +44,10 @@ def _write(requests: Sequence[AllowedRequests], now: dt.datetime) -> None:
 class _Count:
     """One request, and how often it was made."""
 
-    __slots__ = ("decision", "facts", "first_at", "last_at", "times")
+    __slots__ = ("decision", "first_at", "last_at", "times", "use")
 
-    def __init__(self, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
-        self.facts, self.decision = facts, decision
+    def __init__(self, use: RequestUse, decision: Allowed, now: dt.datetime) -> None:
+        self.use, self.decision = use, decision
         self.times, self.first_at, self.last_at = 1, now, now
 
 
@@ -70,7 +70,7 @@ class Tally:
         self._stop = threading.Event()
         self.refusing = False
 
-    def add(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+    def add(self, session_id: int, use: RequestUse, decision: Allowed, now: dt.datetime) -> None:
         """Count one request, or write it down if it repeats none. Raises the database's errors when that can't be done, or
         when too many wait and can't be written down.
         """
@@ -83,20 +83,20 @@ class Tally:
                 return
             repeats = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
             if repeats:
-                self._counts[key] = _Count(facts, decision, now)
+                self._counts[key] = _Count(use, decision, now)
             full = len(self._counts) >= MOST
         if not repeats:
-            self._write_at_once(session_id, facts, decision, now)
+            self._write_at_once(session_id, use, decision, now)
             return
         if self._thread is None:
             self._start()
         if full:
             self.flush()
 
-    def _write_at_once(self, session_id: int, facts: GrantFacts, decision: Allowed, now: dt.datetime) -> None:
+    def _write_at_once(self, session_id: int, use: RequestUse, decision: Allowed, now: dt.datetime) -> None:
         """Write one down along with those that came while another was written, so that all of them wait for two writes at most."""
         one = AllowedRequests(
-            facts=facts, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
+            use=use, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
         )
         with self._lock:
             self._first[id(one)] = one
@@ -133,7 +133,7 @@ class Tally:
                 taken, self._counts = self._counts, {}
             waiting = [
                 AllowedRequests(
-                    facts=one.facts, session_id=session_id, decision=one.decision, times=one.times,
+                    use=one.use, session_id=session_id, decision=one.decision, times=one.times,
                     first_at=one.first_at, last_at=one.last_at,
                 )
                 for (session_id, _), one in taken.items()

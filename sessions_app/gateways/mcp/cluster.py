@@ -26,9 +26,10 @@ from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped,
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_call import CallUse, authorize_call
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.proofs.token import ByToken, CallUse
 from sessions_app.operations.sessions.record_refused_request import DeadToken, record_dead_token
 from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried
@@ -90,7 +91,7 @@ class ClusterService:
                 settings.MCP_URL, self.path, error="invalid_token" if "authorization" in headers else ""
             )
         digest = token_digest(found[2])
-        use = await self._uses.database.run(authorize_call, token_digest=digest, cluster=self.cluster)
+        use = only(await self._uses.database.run(authorize_use, by=ByToken(digest, self.cluster)))
         if use is None:
             await self._dead(digest, client)
             raise challenge(settings.MCP_URL, self.path, error="invalid_token")

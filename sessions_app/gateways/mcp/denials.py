@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts.models import Identity
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.mcp.answers import text_result
-from sessions_app.operations.sessions.authorize_call import CallUse
+from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS

@@ -26,8 +26,8 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.lease import Known
 from sessions_app.gateways.core.node import Node
 from sessions_app.gateways.core.registry import OpenSession
-from sessions_app.operations.sessions.authorize_call import CallUse
 from sessions_app.operations.sessions.open_session import open_session
+from sessions_app.operations.sessions.proofs.token import CallUse
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import StintError
-from sessions_app.operations.sessions.authorize_use import Use, authorize_use
+from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.policy import references
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
 
@@ -62,7 +63,7 @@ def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
     holder = identity_by_fingerprint(proof.fingerprint)
     if wish is None or holder is None or holder.id != proof.identity_id:
         return []
-    return authorize_use(holder_id=holder.id, target_name=wish.target, grant_ref=wish.grant_ref, now=now)
+    return authorize_use(by=ByHolder(holder.id, wish.target, wish.grant_ref, now))
 
 
 def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Use:

@@ -21,7 +21,7 @@ from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.registry import Registry
 from sessions_app.operations.grants.deprovision_grant import UNSEEN
-from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed
 

@@ -20,9 +20,9 @@ from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.recording import Recorder, Recording
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
-from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.open_session import open_session
+from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.ssh.decide import Allowed, decide

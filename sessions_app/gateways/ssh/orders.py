@@ -14,9 +14,9 @@ from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.relay import Feed
-from sessions_app.operations.sessions.authorize_use import Use
 from sessions_app.operations.sessions.claim_order import Claimed, claim_order
 from sessions_app.operations.sessions.fail_order import fail_order
+from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.queries.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)

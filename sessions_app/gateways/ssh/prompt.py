@@ -13,7 +13,7 @@ from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.relay import Feed
-from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.ssh.decide import describe
 

@@ -21,7 +21,7 @@ from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
-from sessions_app.operations.sessions.authorize_use import Use
+from sessions_app.operations.sessions.proofs.holder import Use
 
 log = structlog.get_logger(__name__)
 

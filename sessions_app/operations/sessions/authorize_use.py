@@ -1,46 +1,32 @@
-"""May this identity use this host now, and with what?"""
+"""May this be used here now, and with what? The one question of every door, whatever proves who asks.
+
+One prepared statement over partial indexes, sent and read in libpq's own terms, with the deadline in it: the clock decides,
+not what a worker did so far, and a listing, a session or an earlier answer is never authority. It is asked at every
+command, call and request, so it costs as little as it can.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import structlog
 
-from broker.audit.actor import ActorKind
+from broker.audit.actor import Actor, ActorKind
 from broker.audit.standing import STANDS, settle
-from broker.kernel.statement import Statement, moment, number, text
-from sessions_app.connectors.base import Place
-from sessions_app.models import CommandSetVersion
+from broker.kernel.crypto import CannotDecrypt
+from broker.kernel.statement import Answer, moment, number, text
+from sessions_app.connectors.base import ConnectorError
 from sessions_app.policy.commands import answers
-from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.commands import compiled_by_digest
 
 log = structlog.get_logger(__name__)
 
-# One prepared statement over partial indexes, with the deadline in it: the clock decides, not what a worker did so far.
-_LIVE = Statement(
-    "stint_authorize_use",
-    f"""
-SELECT g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.mark
-  FROM sessions_app_grant g
-  JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
-  JOIN sessions_app_target t ON t.id = gt.target_id AND t.removed_at IS NULL
-  JOIN sessions_app_cluster c ON c.id = g.cluster_id AND c.removed_at IS NULL AND c.id = t.cluster_id
-  JOIN accounts_identity i ON i.id = g.holder_id AND i.is_active
- WHERE g.holder_id = $1::bigint AND g.state = 'active' AND g.held_at IS NULL AND t.name = $2::text
-   AND c.kind = 'ssh' AND g.starts_at <= $3::timestamptz AND g.expires_at > greatest($3::timestamptz, clock_timestamp())
-   AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > greatest($3::timestamptz, clock_timestamp()))
-   AND CASE WHEN i.owner_id IS NULL THEN true
-            ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
-   AND ($4::text IS NULL OR g.ref = $4::text) AND {STANDS}
-""",  # noqa: S608  # fixed text
-)
+Row = tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,78 +50,102 @@ class AnyUse:
     credential_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use(AnyUse):
-    """One grant on one host, over SSH."""
-
-    compiled: CompiledSet
-
-    @property
-    def place(self) -> Place:
-        """Where its commands run."""
-        return Place(cluster=self.cluster, target=self.target, host_ca=self.host_ca)
+def holder_of(use: AnyUse) -> Actor:
+    """Return the actor that the record names for a use."""
+    return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
 
 
-def authorize_use(*, holder_id: int, target_name: str, grant_ref: str | None, now: dt.datetime) -> list[Use]:
-    """Return the grants that let the identity use the target now; an empty list lets it do nothing.
+Used_co = TypeVar("Used_co", bound=AnyUse, covariant=True)
+Used = TypeVar("Used", bound=AnyUse)
+
+
+class Proof(Protocol[Used_co]):
+    """What somebody proved at a door, and where they came to."""
+
+    def values(self) -> Sequence[str | None]:
+        """The values of its statement."""
+
+    def ask(self, values: Sequence[bytes | None]) -> Answer:
+        """Run its statement, whose second column is the grant's reference."""
+
+    def use(self, row: Row) -> Used_co | None:
+        """Return the use in a row, None where the proof falls short. Raises ValueError for a grant that can't be read."""
+
+
+def authorize_use(*, by: Proof[Used]) -> list[Used]:
+    """Return what a proof lets somebody use now, the longest first; an empty list lets them do nothing.
 
     A grant that can't be read is left out, so that it opens nothing and hides no other. Raises RecordContradicted, and
     the database's errors.
     """
-    if "\0" in target_name or "\0" in (grant_ref or ""):
+    values = by.values()
+    if any("\0" in value for value in values if value):
         # libpq would read no further than that.
         return []
-    asked = [str(holder_id).encode(), target_name.encode(), now.isoformat().encode(), _or_null(grant_ref)]
-    rows = _LIVE(asked)
+    asked = [None if value is None else value.encode() for value in values]
+    rows = by.ask(asked)
     if not rows.ntuples and settle():
-        rows = _LIVE(asked)
+        rows = by.ask(asked)
     uses = []
-    for row in range(rows.ntuples):
-        values = tuple(rows.get_value(row, column) for column in range(rows.nfields))
+    for at in range(rows.ntuples):
+        row = tuple(rows.get_value(at, column) for column in range(rows.nfields))
         try:
-            uses.append(_use(values))
-        except ValueError as error:
-            log.warning("grant.unreadable", grant=text(values[1]), error=str(error))
+            use = by.use(row)
+        except (ValueError, CannotDecrypt, ConnectorError) as error:
+            log.warning("grant.unreadable", grant=text(row[1]), error=str(error))
+            continue
+        if use is not None:
+            uses.append(use)
     return sorted(uses, key=lambda use: use.expires_at, reverse=True)
 
 
-def _or_null(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
+def only(uses: list[Used]) -> Used | None:
+    """Return the one use that a token has, None where it has none, or more than is clear."""
+    return uses[0] if len(uses) == 1 else None
 
 
-# What is permitted is read each time; the same row, read again, only need not be understood again. Its mark names the
-# grant for ever, and the database refuses any change of the version that was approved.
-@functools.lru_cache(maxsize=4096)
-def _use(row: tuple[bytes | None, ...]) -> Use:
-    """Return what a row says. Raises ValueError for a row, or a command set behind it, that can't be read."""
-    (grant_id, holder_id, target_id, port, version_id, finish_seconds) = (
-        number(row[at]) for at in (0, 2, 7, 10, 13, 17)
+COLUMNS = """
+       g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
+       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.mark"""
+
+
+def live(at: str = "") -> str:
+    """Return the condition under which a grant opens anything now, to its holder and in a record that stands.
+
+    ``at`` is a moment in SQL from which on it has to, and still has to when the statement runs.
+    """
+    clock = "clock_timestamp()"
+    late = f"greatest({at}, {clock})" if at else clock
+    return f"""
+       g.state = 'active' AND g.starts_at <= {at or clock} AND g.expires_at > {late}
+   AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > {late})
+   AND t.removed_at IS NULL AND c.removed_at IS NULL AND i.is_active
+   AND CASE WHEN i.owner_id IS NULL THEN true
+            ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END
+   AND {STANDS}"""  # noqa: S608  # fixed text
+
+
+GOOD_TOKEN = """
+       k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
+_Compiled = TypeVar("_Compiled", bound=answers.CompiledSet)
+
+
+def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
+    """Return what `COLUMNS` say, as the fields of a use with commands of a kind. Raises ValueError where that can't be read."""
+    compiled = compiled_by_digest(
+        number(row[13]), digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
     )
-    (ref, holder, holder_kind, cluster, host_ca, target, address, account, host_key, mark) = (
-        text(row[at]) for at in (1, 3, 4, 5, 6, 8, 9, 11, 12, 18)
-    )
-    digest = CommandSetVersion.objects.values_list("digest", flat=True).get(pk=version_id)
-    found = compiled_by_digest(
-        version_id, digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
-    )
-    if not isinstance(found, CompiledSet):
-        raise ValueError("Its commands are not for SSH.")  # noqa: TRY004  # a row, not an argument
-    return Use(
-        grant_id=grant_id,
-        grant_ref=ref,
-        holder_id=holder_id,
-        holder=holder,
-        holder_kind=cast("ActorKind", holder_kind),
-        cluster=cluster,
-        host_ca=host_ca,
-        target=TargetFacts(
-            id=target_id, name=target, address=address, port=port, account=account, host_key=host_key
+    if not isinstance(compiled, kind):
+        raise ValueError("Its commands are not for what it is used on.")  # noqa: TRY004  # a row, not an argument
+    return {
+        "grant_id": number(row[0]), "grant_ref": text(row[1]), "holder_id": number(row[2]), "holder": text(row[3]),
+        "holder_kind": cast("ActorKind", text(row[4])), "cluster": text(row[5]), "host_ca": text(row[6]),
+        "target": TargetFacts(
+            id=number(row[7]), name=text(row[8]), address=text(row[9]), port=number(row[10]), account=text(row[11]),
+            host_key=text(row[12]),
         ),
-        compiled=found,
-        expires_at=moment(row[16]),
-        finish_seconds=finish_seconds,
-        mark=mark,
-    )
+        "compiled": compiled, "expires_at": moment(row[16]), "finish_seconds": number(row[17]), "mark": text(row[18]),
+    }  # fmt: skip
 
 
 def _bound(data: Any) -> dict[str, str]:

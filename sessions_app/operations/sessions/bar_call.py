@@ -11,8 +11,9 @@ from broker.audit.record import record
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_call import CallUse
-from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.sessions.authorize_use import holder_of
+from sessions_app.operations.sessions.open_session import lock_live, lock_open
+from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
 

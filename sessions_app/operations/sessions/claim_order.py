@@ -6,7 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 from sessions_app.models import CommandOrder
-from sessions_app.operations.sessions.authorize_use import Use, authorize_use
+from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,7 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
     if mine.update(claimed_at=now, claimed_by_id=gateway_id) != 1:
         return None
     order = CommandOrder.objects.select_related("grant", "target").get(pk=order_id)
-    uses = authorize_use(
-        holder_id=order.asked_by_id, target_name=order.target.name, grant_ref=order.grant.ref, now=now
-    )
+    uses = authorize_use(by=ByHolder(order.asked_by_id, order.target.name, order.grant.ref, now))
     return Claimed(
         order_id=order.pk,
         grant_ref=order.grant.ref,

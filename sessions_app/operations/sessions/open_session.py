@@ -10,18 +10,12 @@ from django.db.models import Q
 from accounts.models import SSHPublicKey
 from accounts.operations.note_key_use import note_key_use
 from accounts.queries import registered_key
-from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import AnyUse
-
-
-def holder_of(use: AnyUse) -> Actor:
-    """Return the actor that the record names for a use."""
-    return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
+from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
 
 
 class SessionIsOver(GrantIsOver):

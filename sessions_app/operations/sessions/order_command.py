@@ -17,8 +17,9 @@ from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import Use, authorize_use
+from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.finish_run import UNFINISHED
+from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.operations.sessions.try_command import MAX_STORED, explain
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.ssh.decide import decide, line_of, lines_for
@@ -83,7 +84,7 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> Use:
     grant = Grant.objects.filter(pk=grant_id, holder=actor).first()
     if grant is None:
         raise NotFound("Grant not found.")
-    uses = authorize_use(holder_id=actor.pk, target_name=target, grant_ref=grant.ref, now=now)
+    uses = authorize_use(by=ByHolder(actor.pk, target, grant.ref, now))
     if len(uses) == 1:
         return uses[0]
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:

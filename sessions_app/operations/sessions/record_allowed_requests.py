@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from broker.audit.events import Event
 from broker.kernel.text import recordable_words
-from sessions_app.operations.sessions.authorize_request import GrantFacts
+from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
 
 
@@ -19,7 +19,7 @@ from sessions_app.policy.commands.answers import Allowed
 class AllowedRequests:
     """The same request, made ``times`` times in one session from ``first_at`` to ``last_at``."""
 
-    facts: GrantFacts
+    use: RequestUse
     session_id: int
     decision: Allowed
     times: int
@@ -31,7 +31,7 @@ def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.date
     """Write each down as one run with its count, and append it to the record, in one call of the database for each holder."""
     by_holder: dict[str, list[dict[str, object]]] = {}
     for one in requests:
-        by_holder.setdefault(one.facts.holder, []).append(_row(one))
+        by_holder.setdefault(one.use.holder, []).append(_row(one))
     with transaction.atomic(), connection.cursor() as cursor:
         for holder, rows in by_holder.items():
             cursor.execute(
@@ -41,11 +41,11 @@ def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.date
 
 
 def _row(one: AllowedRequests) -> dict[str, object]:
-    facts, decision = one.facts, one.decision
+    use, decision = one.use, one.decision
     argv = recordable_words(decision.argv)
     return {
-        "grant_id": facts.grant_id, "session_id": one.session_id, "target_id": facts.target_id, "ref": facts.grant_ref,
-        "holder": facts.holder, "target": facts.target, "line": " ".join(argv), "argv": argv,
+        "grant_id": use.grant_id, "session_id": one.session_id, "target_id": use.target.id, "ref": use.grant_ref,
+        "holder": use.holder, "target": use.target.name, "line": " ".join(argv), "argv": argv,
         "command": decision.index, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
         "last_at": one.last_at.isoformat(),
     }  # fmt: skip

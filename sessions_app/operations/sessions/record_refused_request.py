@@ -13,9 +13,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
-from sessions_app.operations.sessions.authorize_request import GrantFacts
+from sessions_app.operations.sessions.authorize_use import holder_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
-from sessions_app.operations.sessions.open_request_session import holder_of
+from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
 
 HELD = "the grant is held after too many refused commands"
@@ -23,23 +23,23 @@ UNKNOWN = "this use is not allowed"
 
 
 def record_refused_request(
-    *, facts: GrantFacts, session_id: int, line: str, reason: str, code: str, now: dt.datetime
+    *, use: RequestUse, session_id: int, line: str, reason: str, code: str, now: dt.datetime
 ) -> int:
     """Write down a request that a live grant does not allow; return its run's id."""
     line = recordable(line[:MAX_STORED])
     with transaction.atomic():
-        lock_watched(grant_id=facts.grant_id)
+        lock_watched(grant_id=use.grant_id)
         run = CommandRun.objects.create(
-            grant_id=facts.grant_id, session_id=session_id, target_id=facts.target_id, line=line,
+            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, line=line,
             state=RunState.REFUSED, reason=recordable(reason[:MAX_REASON]), tried_at=now,
         )  # fmt: skip
         record(
-            event=Event.COMMAND_REFUSED, actor=holder_of(facts), object_type="grant", object_ref=facts.grant_ref, now=now,
+            event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
             data={
-                "run": run.pk, "session": session_id, "target": facts.target, "line": line, "why": run.reason, "code": code,
+                "run": run.pk, "session": session_id, "target": use.target.name, "line": line, "why": run.reason, "code": code,
             },
         )  # fmt: skip
-        note_deviation(grant_id=facts.grant_id, now=now)
+        note_deviation(grant_id=use.grant_id, now=now)
     return run.pk
 
 

@@ -10,8 +10,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, RunState
-from sessions_app.operations.sessions.authorize_use import AnyUse
-from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
+from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.operations.sessions.try_command import Tried, lease
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_call import CallUse
+from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
 from sessions_app.operations.sessions.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command

@@ -14,9 +14,9 @@ from broker.kernel.text import has_redaction, recordable, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, RunState
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
-from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
-from sessions_app.operations.sessions.open_session import holder_of, lock_live, lock_open
+from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 

@@ -11,7 +11,7 @@ from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.queries.comparisons import comparison, sentence
 from tests.support.acts import after, run, session, use
-from tests.support.api_site import add_site, grant_on_site
+from tests.support.api_site import add_site, grant_on_site, token_of, use_of
 
 
 def worked(world, *lines: str, minutes: int = 12):
@@ -77,18 +77,17 @@ def test_what_approvers_took_out_is_not_held_against_its_holder(world):
 
 
 def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
-    from sessions_app.operations.sessions.authorize_request import _read
     from sessions_app.policy.commands.kinds import decide
 
     add_site(world)
     grant = grant_on_site(world)
-    facts = _read(grant.pk, grant.targets.get().pk)
+    use = use_of(token_of(grant, world))
     used = _session(world, grant)
-    decision = decide(facts.compiled, "GET /tickets/T-42")
+    decision = decide(use.compiled, "GET /tickets/T-42")
     record_allowed_requests(
         requests=[
             AllowedRequests(
-                facts=facts,
+                use=use,
                 session_id=used,
                 decision=decision,
                 times=41,

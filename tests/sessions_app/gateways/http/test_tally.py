@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from broker.kernel import clock
 from sessions_app.gateways.http.tally import MOST, Tally
-from sessions_app.operations.sessions.authorize_request import GrantFacts
+from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
 from tests.support.gateway import eventually
 from tests.support.pace import allow
@@ -42,14 +42,14 @@ def tally(written, live_world):
     made.stop()
 
 
-FACTS = GrantFacts(
-    grant_id=1, grant_ref="GR-1", holder_id=1, holder="alice", holder_kind="person", cluster="c", target_id=1, target="t",
-    compiled=None,
+USE = RequestUse(
+    grant_id=1, grant_ref="GR-1", holder_id=1, holder="alice", holder_kind="person", cluster="c", host_ca="", target=None,
+    compiled=None, expires_at=None, finish_seconds=0, mark="", credential_id=1, session_id=1, jkt="",
 )  # fmt: skip
 
 
 def add(tally, uri="/a", session=1):
-    tally.add(session, FACTS, Allowed(0, "read", False, None, {}, ("GET", uri)), clock.now())
+    tally.add(session, USE, Allowed(0, "read", False, None, {}, ("GET", uri)), clock.now())
 
 
 def test_the_first_is_written_down_at_once_and_what_repeats_it_within_a_second_without_being_told(

@@ -9,6 +9,7 @@ from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_all_of import NothingToEnd, end_all_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from tests.support.acts import after, events, intact, last
 
 
@@ -24,7 +25,7 @@ def test_an_approver_revokes_all_that_somebody_holds_and_they_stay_enabled(world
         grant.refresh_from_db()
         assert (grant.state, grant.end_reason, grant.ended_by) == (state, EndReason.REVOKED, world.bob)
         assert grant.finish_until is None
-    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
     world.alice.refresh_from_db()
     assert world.alice.is_active
     entry = last("identity.grants_ended", "alice")

@@ -8,6 +8,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from tests.support.acts import after, at_once, events, intact, last
 
 
@@ -20,7 +21,7 @@ def test_the_doors_close_at_once_and_the_record_says_who_and_why(world):
     grant = end(world, world.grant(), world.bob, note=" wrong host ")
     assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.REVOKING, "revoked", world.bob)
     assert (grant.revoking_at, grant.next_attempt_at, grant.ended_at) == (world.now, world.now, None)
-    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
     entry = last("grant.revoking", grant.ref)
     assert entry.actor == "bob"
     assert entry.data == {"from": "active", "reason": "revoked", "note": "wrong host", "cut": True}

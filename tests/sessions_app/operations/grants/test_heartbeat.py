@@ -10,6 +10,7 @@ from sessions_app.models import EndReason, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.heartbeat import NoHeartbeat, NotItsHolder, heartbeat
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument
 from tests.support.acts import after, change, last, policy, session
@@ -54,7 +55,7 @@ def test_who_was_silent_for_too_long_stays_over_although_nobody_has_ended_it_yet
 def test_who_was_silent_for_too_long_may_do_nothing_although_nobody_has_ended_it_yet(world, grant):
     def usable(at):
         now = after(world, seconds=at)
-        return authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=now)
+        return authorize_use(by=ByHolder(world.alice.pk, "web-1", None, now))
 
     (in_time,) = usable(89)
     assert usable(90) == []

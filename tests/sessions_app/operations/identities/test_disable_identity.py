@@ -15,6 +15,7 @@ from sessions_app.operations.identities.disable_identity import (
     enable_identity,
 )
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from tests.support.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
 
 
@@ -64,7 +65,7 @@ def test_a_use_that_was_authorised_before_runs_nothing_after(world):
     disable(world, world.alice)
     with pytest.raises(GrantIsOver):
         run(used, opened, now=world.now)
-    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
 
 
 def test_a_disabled_flag_alone_opens_nothing_also_before_any_grant_was_ended(world):
@@ -75,7 +76,7 @@ def test_a_disabled_flag_alone_opens_nothing_also_before_any_grant_was_ended(wor
     used = use(grant, now=world.now)
     opened = session(used, now=world.now)
     Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
-    assert authorize_use(holder_id=world.robot.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert authorize_use(by=ByHolder(world.robot.pk, "web-1", None, world.now)) == []
     with pytest.raises(GrantIsOver):
         run(used, opened, now=world.now)
 
@@ -87,7 +88,7 @@ def test_enabled_again_nothing_comes_back(world):
     assert (enabled.is_active, enabled.disabled_at) == (True, None)
     grant.refresh_from_db()
     assert grant.state == GrantState.REVOKING
-    assert authorize_use(holder_id=world.alice.pk, target_name="web-1", grant_ref=None, now=world.now) == []
+    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
     assert events("alice")[-2:] == ["identity.disabled", "identity.enabled"]
 
 

@@ -22,6 +22,7 @@ from sessions_app.operations.record.accept_restore import NothingWasRestored, ac
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import open_session
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sweep.sweep import sweep
 from tests.conftest import _owner, drop_database
 from tests.environment import POSTGRES
@@ -80,7 +81,7 @@ def test_what_was_revoked_since_the_backup_opens_no_door(revived):
     now, pending = clock.now(), world.request(duration=600)
     waiting = world.request(duration=700)
     tries = (
-        lambda: authorize_use(holder_id=grant.holder_id, target_name="web-1", grant_ref=None, now=now),
+        lambda: authorize_use(by=ByHolder(grant.holder_id, "web-1", None, now)),
         lambda: open_session(
             use=found, gateway_id=1, client_address="192.0.2.1", proof="SHA256:key", now=now
         ),

@@ -1,179 +1,72 @@
-"""The one answer to: may this identity use this target now?"""
+"""One question behind every door: what each proof opens, and that nothing opens without a grant that is in use."""
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
+import hashlib
+from dataclasses import replace
 
-from django.db.models import F
+import pytest
 
-from sessions_app.models import Cluster, CommandSetVersion, EndReason, Grant, Target
+from accounts.models import Identity
+from broker.kernel.crypto import token_digest
+from sessions_app.models import Cluster, EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.sessions.authorize_use import authorize_use
-from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.kinds import decide
-from tests.support.acts import after
-
-NUMBERS = itertools.count(900_000)
-
-
-def uses(world, *, target="web-1", ref=None, who=None, now=None):
-    return authorize_use(
-        holder_id=(who or world.alice).pk, target_name=target, grant_ref=ref, now=now or world.now
-    )
+from sessions_app.operations.sessions.authorize_use import authorize_use, holder_of, only
+from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.proofs.proxy import ByProxy
+from sessions_app.operations.sessions.proofs.token import ByToken
+from tests.support import api_site, mcp_site
 
 
-def test_an_active_grant_opens_its_targets_with_its_commands_until_its_deadline(world):
-    grant = world.grant()
-    (found,) = uses(world)
-    assert (found.grant_ref, found.holder, found.cluster) == (grant.ref, "alice", "web")
-    assert (found.expires_at, found.finish_seconds, found.mark) == (grant.expires_at, 300, grant.mark)
-    assert (found.target.name, found.target.port) == ("web-1", 2201)
-    assert isinstance(decide(found.compiled, "echo restart nginx"), Allowed)
-    assert isinstance(decide(found.compiled, "echo restart haproxy"), Refused)
-
-
-def test_the_deadline_holds_although_no_message_ever_came(world):
-    grant = world.grant()
-    assert uses(world, now=grant.expires_at - dt.timedelta(microseconds=1))
-    assert uses(world, now=grant.expires_at) == []
-    grant.refresh_from_db()
-    assert grant.state == "active"
-
-
-def test_a_node_whose_clock_is_back_by_hours_opens_nothing_that_is_over(world):
-    begun = after(world, hours=-3)
-    from tests.support.acts import awake
-
-    awake(begun)
-    grant = world.grant(now=begun)
-    assert grant.state == "active"
-    assert grant.expires_at < world.now
-    for told in (begun, after(world, hours=-2, seconds=-1), world.now):
-        assert uses(world, now=told) == []
-
-
-def test_before_its_start_and_after_its_end_a_grant_opens_nothing(world):
-    waiting = world.grant(start=False)
-    assert uses(world) == []
-    grant = world.grant()
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    end_grant(grant_id=waiting.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    assert uses(world) == []
-
-
-def test_it_opens_nothing_to_others_elsewhere_or_by_another_reference(world):
-    grant = world.grant(targets=("web-1",))
-    assert uses(world, ref=grant.ref)
-    assert uses(world, target="web-2") == []
-    assert uses(world, target="WEB-1") == []
-    assert uses(world, target="web_1") == []
-    assert uses(world, ref="GR-AAAA") == []
-    assert uses(world, ref="") == []
-    for who in (world.bob, world.robot, world.admin, world.charlie):
-        assert uses(world, who=who) == []
-
-
-ODD_NAMES = ["", "%", "web-1' OR '1'='1", "web-1 ", "..", "web-1\n"]
-
-
-def test_odd_names_open_nothing(world):
-    for odd in ODD_NAMES:
-        world.grant()
-        assert uses(world, target=odd) == []
-        assert uses(world, ref=odd) == []
-
-
-def test_removed_and_disabled_things_open_nothing_at_once(world):
-    world.grant()
-    for model, row, change, back in (
-        (Target, {"name": "web-1"}, {"removed_at": world.now}, {"removed_at": None}),
-        (Cluster, {"name": "web"}, {"removed_at": world.now}, {"removed_at": None}),
-        (type(world.alice), {"pk": world.alice.pk}, {"is_active": False}, {"is_active": True}),
-    ):
-        model.objects.filter(**row).update(**change)
-        assert uses(world) == []
-        model.objects.filter(**row).update(**back)
-        assert len(uses(world)) == 1
-
-
-def test_several_grants_that_fit_are_all_told_the_longest_first(world):
-    short, long_ = world.grant(duration=600), world.grant(duration=7200)
-    assert [found.grant_ref for found in uses(world)] == [long_.ref, short.ref]
-    assert [found.grant_ref for found in uses(world, ref=short.ref)] == [short.ref]
-
-
-def test_commands_that_approvers_took_out_are_not_there(world):
-    request = world.request()
-    world.decide(request, narrowing={"commands": [1]})
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
-    provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
-    (found,) = uses(world)
-    assert isinstance(decide(found.compiled, "echo log nginx 5"), Allowed)
-    assert isinstance(decide(found.compiled, "echo restart nginx"), Refused)
-
-
-def copy_with(grant: Grant, **changes) -> Grant:
-    """A row as a bug or a hand in the database could leave it."""
-    from sessions_app.models import AccessRequest
-
-    request = AccessRequest.objects.get(pk=grant.request_id)
-    request.pk, request.number = None, next(NUMBERS)
-    request.save()
-    targets = list(grant.targets.all())
-    fields = {field.attname: getattr(grant, field.attname) for field in Grant._meta.concrete_fields}
-    fields.update(id=None, ref=f"GR-{request.number}", mark=f"bad-{request.number}", request_id=request.pk)
-    copied = Grant.objects.create(**{**fields, **changes, "state": "scheduled"})
-    copied.targets.set(targets)
-    for state in ("provisioning", "active"):
-        Grant.objects.filter(pk=copied.pk).update(state=state, version=F("version") + 1)
-    return copied
-
-
-UNREADABLE = [
-    {"commands": []},
-    {"commands": None},
-    {"commands": 3},
-    {"commands": "all"},
-    {"commands": {}},
-    {"commands": [99]},
-    {"commands": [[0]]},
-    {"commands": ["0"]},
-    {"commands": [0.0]},
-    {"parameters": None},
-    {"parameters": []},
-    {"parameters": {}},
-    {"parameters": {"unit": 5}},
-    {"parameters": {"unit": "sshd"}},
-    {"parameters": {"unit": ["nginx"]}},
-    {"parameters": "nginx"},
-]
-
-
-def test_a_grant_that_can_not_be_read_allows_nothing_and_hides_no_other(world):
-    for changes in UNREADABLE:
+@pytest.fixture(params=["holder", "token", "proxy"])
+def door(request, world):
+    """A grant that is in use, and the proof by which its holder comes."""
+    if request.param == "holder":
         grant = world.grant()
-        from django.db.models import JSONField, Value
+        return grant, ByHolder(grant.holder_id, "web-1", None, world.now)
+    if request.param == "token":
+        mcp_site.add_desk(world, 9000)
+        grant = mcp_site.grant_unseen(world)
+        return grant, ByToken(token_digest(mcp_site.token_of(grant, world)), "desk")
+    api_site.add_site(world)
+    grant = api_site.grant_on_site(world)
+    key = hashlib.sha256(api_site.PROXY_KEY.encode()).digest()
+    return grant, ByProxy(token_digest(api_site.token_of(grant, world)), key, "tickets-api")
 
-        row = {name: Value(value, JSONField()) if value is None else value for name, value in changes.items()}
-        bad = copy_with(grant, **row)
-        found = {use.grant_ref: use for use in uses(world)}
-        assert grant.ref in found
-        if bad.ref in found:
-            assert isinstance(decide(found[bad.ref].compiled, "echo restart nginx"), Refused)
-            assert found[bad.ref].compiled.commands == ()
+
+def test_a_proof_opens_its_grant_with_all_that_a_use_is(door):
+    grant, proof = door
+    use = only(authorize_use(by=proof))
+    target = grant.targets.get(name=use.target.name)
+    assert (use.grant_id, use.grant_ref, use.mark) == (grant.pk, grant.ref, grant.mark)
+    assert (use.expires_at, use.finish_seconds) == (grant.expires_at, grant.finish_seconds)
+    assert (use.cluster, use.target.id, use.target.address) == (grant.cluster.name, target.pk, target.address)
+    assert (holder_of(use).name, holder_of(use).id) == (grant.holder.username, grant.holder_id)
 
 
-def test_a_command_set_that_no_longer_parses_opens_nothing_and_hides_no_other(world):
-    grant = world.grant()
-    version = CommandSetVersion.objects.get()
-    for number, document in enumerate(
-        ([], {}, {"name": "x", "commands": "all"}, {**version.document, "more": 1})
-    ):
-        bad = CommandSetVersion.objects.create(
-            command_set=version.command_set, number=50 + number, source="", document=document,
-            digest=f"broken-{number}", published_at=world.now, created_at=world.now,
-        )  # fmt: skip
-        copy_with(grant, command_set_version_id=bad.pk, ref=f"GR-BAD{number}", mark=f"bad{number}")
-    assert [found.grant_ref for found in uses(world)] == [grant.ref]
+@pytest.mark.parametrize("shut", ["ended", "silent", "disabled", "removed"])
+def test_nothing_opens_when_the_grant_is_not_in_use(door, now, shut):
+    grant, proof = door
+    assert authorize_use(by=proof)
+    if shut == "ended":
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now)
+    elif shut == "silent":
+        Grant.objects.filter(pk=grant.pk).update(heartbeat_due_at=now)
+    elif shut == "disabled":
+        Identity.objects.filter(pk=grant.holder.owner_id or grant.holder_id).update(is_active=False)
+    else:
+        Cluster.objects.filter(pk=grant.cluster_id).update(removed_at=now)
+    assert authorize_use(by=proof) == []
+
+
+def test_what_libpq_would_not_read_to_its_end_opens_nothing(door):
+    _, proof = door
+    for name in ("target_name", "cluster"):
+        if hasattr(proof, name):
+            assert authorize_use(by=replace(proof, **{name: getattr(proof, name) + "\0"})) == []
+
+
+def test_more_than_one_is_none():
+    assert only([]) is None
+    assert only(["a"]) == "a"
+    assert only(["a", "b"]) is None

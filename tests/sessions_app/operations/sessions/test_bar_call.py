@@ -8,10 +8,11 @@ from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_call import authorize_call
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.note_deviation import refused_runs
 from sessions_app.operations.sessions.open_session import TokenIsOver
+from sessions_app.operations.sessions.proofs.token import ByToken
 from tests.support.acts import last, session
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
@@ -24,7 +25,7 @@ def grant(world):
 
 @pytest.fixture
 def use(grant, world):
-    return authorize_call(token_digest=token_digest(token_of(grant, world)), cluster="desk")
+    return only(authorize_use(by=ByToken(token_digest(token_of(grant, world)), "desk")))
 
 
 def bar(use, world, session_id):

@@ -11,6 +11,7 @@ from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
+from sessions_app.operations.sessions.proofs.holder import ByHolder
 from tests.support.acts import (
     Started,
     change,
@@ -45,9 +46,7 @@ def test_a_person_s_grant_is_held_and_nothing_more_runs(limited):
     assert (grant.state, grant.held_at) == (GrantState.ACTIVE, limited.now)
     with pytest.raises(GrantIsHeld, match="too many refused"):
         run(used, opened, "echo restart nginx", now=limited.now)
-    assert (
-        authorize_use(holder_id=limited.alice.pk, target_name="web-1", grant_ref=None, now=limited.now) == []
-    )
+    assert authorize_use(by=ByHolder(limited.alice.pk, "web-1", None, limited.now)) == []
     assert last("grant.held", grant.ref).data["tried"] == [f"echo restart sshd{n}" for n in range(3)]
 
 

@@ -22,18 +22,16 @@ def use(world):
 
 
 def recorded(use, world, line="POST /tickets/T-42/reopen") -> int:
-    decision = decide(use.facts.compiled, line)
-    return record_allowed_request(
-        facts=use.facts, session_id=use.session_id, decision=decision, now=world.now
-    )
+    decision = decide(use.compiled, line)
+    return record_allowed_request(use=use, session_id=use.session_id, decision=decision, now=world.now)
 
 
 def test_it_is_a_run_of_its_session_that_is_done(use, world):
     run = CommandRun.objects.get(pk=recorded(use, world))
     assert (run.grant_id, run.session_id, run.target_id) == (
-        use.facts.grant_id,
+        use.grant_id,
         use.session_id,
-        use.facts.target_id,
+        use.target.id,
     )
     assert (run.line, run.argv, run.state, run.effect, run.command_index) == (
         "POST /tickets/T-42/reopen",
@@ -49,7 +47,7 @@ def test_it_is_a_run_of_its_session_that_is_done(use, world):
 
 def test_each_is_its_holders_own_entry(use, world):
     first, second = recorded(use, world), recorded(use, world)
-    entry = last("command.allowed", use.facts.grant_ref)
+    entry = last("command.allowed", use.grant_ref)
     assert entry.actor == "alice"
     assert entry.data == {
         "run": second, "session": use.session_id, "target": "tickets-api",
@@ -62,10 +60,10 @@ def test_each_is_its_holders_own_entry(use, world):
 def test_a_body_of_any_size_is_recorded_by_its_digest_when_it_is_long(use, world):
     body = json.dumps({"note": "é" * 100_000}, ensure_ascii=False)
     decision = replace(
-        decide(use.facts.compiled, "POST /tickets/T-42/reopen"), argv=("POST", "/tickets/T-42/reopen", body)
+        decide(use.compiled, "POST /tickets/T-42/reopen"), argv=("POST", "/tickets/T-42/reopen", body)
     )
-    pk = record_allowed_request(facts=use.facts, session_id=use.session_id, decision=decision, now=world.now)
-    kept = last("command.allowed", use.facts.grant_ref).data["argv"][2]
+    pk = record_allowed_request(use=use, session_id=use.session_id, decision=decision, now=world.now)
+    kept = last("command.allowed", use.grant_ref).data["argv"][2]
     assert kept == CommandRun.objects.get(pk=pk).argv[2]
     assert kept.startswith('{"note": "é')
     assert f"[{len(body.encode())} bytes, sha256:{hashlib.sha256(body.encode()).hexdigest()}]" in kept

@@ -20,7 +20,7 @@ def use(world):
 
 def some(use, world, line, times):
     return AllowedRequests(
-        facts=use.facts, session_id=use.session_id, decision=decide(use.facts.compiled, line), times=times,
+        use=use, session_id=use.session_id, decision=decide(use.compiled, line), times=times,
         first_at=world.now, last_at=world.now + dt.timedelta(milliseconds=900),
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_many_are_written_down_in_one_call_each_with_its_count(use, world):
         ["GET", "/tickets/T-42"],
     )
     assert (run.tried_at, run.ended_at) == (world.now, world.now + dt.timedelta(milliseconds=900))
-    entry = last("command.allowed", use.facts.grant_ref)
+    entry = last("command.allowed", use.grant_ref)
     assert entry.actor == "alice"
     assert entry.data["holder"] == "alice"
     assert intact()

@@ -33,7 +33,7 @@ def refuse(
     use, now, line="DELETE /tickets/T-42", reason="a command set says no", code="denied"
 ) -> CommandRun:
     pk = record_refused_request(
-        facts=use.facts, session_id=use.session_id, line=line, reason=reason, code=code, now=now
+        use=use, session_id=use.session_id, line=line, reason=reason, code=code, now=now
     )
     return CommandRun.objects.get(pk=pk)
 
@@ -46,7 +46,7 @@ def test_it_is_a_run_that_never_began_and_its_holders_own_entry(use, world):
         "a command set says no",
         None,
     )
-    entry = last("command.refused", use.facts.grant_ref)
+    entry = last("command.refused", use.grant_ref)
     assert entry.actor == "alice"
     assert entry.data == {
         "run": run.pk, "session": use.session_id, "target": "tickets-api", "line": "DELETE /tickets/T-42",
@@ -57,7 +57,7 @@ def test_it_is_a_run_that_never_began_and_its_holders_own_entry(use, world):
 @pytest.mark.parametrize("line", ["GET /\0", "GET /\udcff", "GET /" + "x" * 20_000, "GET /\u202e"])
 def test_it_is_kept_as_it_came_whatever_it_holds(use, world, line):
     assert len(refuse(use, world.now, line, code="syntax").line) <= 8010
-    assert last("command.refused", use.facts.grant_ref).data["code"] == "syntax"
+    assert last("command.refused", use.grant_ref).data["code"] == "syntax"
     assert intact()
 
 
@@ -74,9 +74,9 @@ def test_too_many_hold_the_grant_in_the_same_transaction(world):
     terms = FILES["policies/ticket-work.yaml"] + "deviations: {limit: 2, people: hold}\n"
     add_site(world, {"policies/ticket-work.yaml": terms})
     refuse(use, world.now)
-    assert Grant.objects.get(pk=use.facts.grant_id).held_at is None
+    assert Grant.objects.get(pk=use.grant_id).held_at is None
     refuse(use, world.now)
-    assert Grant.objects.get(pk=use.facts.grant_id).held_at == world.now
+    assert Grant.objects.get(pk=use.grant_id).held_at == world.now
 
 
 @pytest.fixture

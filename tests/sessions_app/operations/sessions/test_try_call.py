@@ -10,9 +10,10 @@ from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_call import authorize_call
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import TokenIsOver
+from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import TOO_LONG, Waiting, try_call
 from tests.support.acts import after, last, session
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
@@ -22,7 +23,7 @@ from tests.support.mcp_site import add_desk, grant_unseen, token_of
 def use(world):
     add_desk(world, 9000)
     token = token_of(grant_unseen(world), world)
-    return authorize_call(token_digest=token_digest(token), cluster="desk")
+    return only(authorize_use(by=ByToken(token_digest(token), "desk")))
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_arguments_that_nobody_could_read_are_not_held(world):
             )
         },
     )
-    use = authorize_call(token_digest=token_digest(token_of(grant_unseen(world), world)), cluster="desk")
+    use = only(authorize_use(by=ByToken(token_digest(token_of(grant_unseen(world), world)), "desk")))
     opened = session(use, now=world.now, gateway="mcp-1")
     arguments = {"id": "T-42", **dict.fromkeys("abc", "x" * 4000)}
     tried = try_call(use=use, session_id=opened, name="close_ticket", arguments=arguments, now=world.now)
@@ -104,7 +105,7 @@ def test_nothing_begins_with_a_token_that_was_replaced_meanwhile_and_the_record_
 
 def test_nothing_begins_with_a_token_whose_time_is_over(world, use):
     text = token_of(Grant.objects.get(pk=use.grant_id), world, lifetime=timedelta(minutes=5))
-    short = authorize_call(token_digest=token_digest(text), cluster="desk")
+    short = only(authorize_use(by=ByToken(token_digest(text), "desk")))
     assert (short.good_until, short.expires_at) == (after(world, minutes=5), use.expires_at)
     opened = session(short, now=world.now, gateway="mcp-1")
     with pytest.raises(TokenIsOver):
@@ -120,7 +121,7 @@ def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_
     text = token_of(Grant.objects.get(pk=use.grant_id), world)
     with pytest.raises(TokenIsOver):
         call("close_ticket", {"id": "T-42"})
-    fresh = authorize_call(token_digest=token_digest(text), cluster="desk")
+    fresh = only(authorize_use(by=ByToken(token_digest(text), "desk")))
     made = try_call(
         use=fresh, session_id=session(fresh, now=world.now, gateway="mcp-1"), name="close_ticket",
         arguments={"id": "T-42"}, now=world.now,

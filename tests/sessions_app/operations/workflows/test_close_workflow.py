@@ -203,10 +203,9 @@ def test_it_ends_at_its_time_at_the_latest(world):
     assert use(grant, now=after(world, minutes=119))
     awake(after(world, hours=2))
     from sessions_app.operations.sessions.authorize_use import authorize_use
+    from sessions_app.operations.sessions.proofs.holder import ByHolder
 
-    assert not authorize_use(
-        holder_id=world.alice.pk, target_name="web-1", grant_ref=grant.ref, now=after(world, hours=2)
-    )
+    assert not authorize_use(by=ByHolder(world.alice.pk, "web-1", grant.ref, after(world, hours=2)))
 
 
 def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):

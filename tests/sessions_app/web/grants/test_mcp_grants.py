@@ -40,11 +40,12 @@ def test_others_see_what_it_allows_and_get_no_token(grant, as_bob):
 
 def test_calls_are_shown_without_an_exit_status_that_tools_do_not_have(grant, as_alice, world):
     from broker.kernel.crypto import token_digest
-    from sessions_app.operations.sessions.authorize_call import authorize_call
+    from sessions_app.operations.sessions.authorize_use import authorize_use, only
     from sessions_app.operations.sessions.finish_run import finish_run
+    from sessions_app.operations.sessions.proofs.token import ByToken
     from sessions_app.operations.sessions.try_call import try_call
 
-    use = authorize_call(token_digest=token_digest(token_of(grant, world)), cluster="desk")
+    use = only(authorize_use(by=ByToken(token_digest(token_of(grant, world)), "desk")))
     opened = session(use, now=world.now, gateway="mcp-1")
     tried = try_call(use=use, session_id=opened, name="read_ticket", arguments={"id": "T-42"}, now=world.now)
     finish_run(run_id=tried.run_id, state="done", now=world.now)

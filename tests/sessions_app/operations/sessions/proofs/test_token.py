@@ -9,7 +9,8 @@ from broker.audit.standing import RecordContradicted, write_standing
 from broker.kernel.crypto import token_digest
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Lease, Target
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.sessions.authorize_call import authorize_call
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
+from sessions_app.operations.sessions.proofs.token import ByToken
 from tests.support.mcp_desk import DESK_TOKEN
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
@@ -31,7 +32,7 @@ def token(grant, site):
 
 
 def ask(token, cluster="desk"):
-    return authorize_call(token_digest=token_digest(token), cluster=cluster)
+    return only(authorize_use(by=ByToken(token_digest(token), cluster)))
 
 
 def test_a_token_opens_what_was_approved_and_nothing_is_shown_of_the_servers_own_token(token, grant):

@@ -11,7 +11,8 @@ from django.db import connection
 from broker.audit.standing import RecordContradicted, write_standing
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Target
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.sessions.authorize_request import authorize_request
+from sessions_app.operations.sessions.authorize_use import authorize_use, only
+from sessions_app.operations.sessions.proofs.proxy import ByProxy
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
@@ -24,20 +25,17 @@ def site(world):
 
 
 def ask(token, *, key=PROXY_KEY, target="tickets-api"):
-    return authorize_request(
-        token_digest=hashlib.sha256(token.encode()).hexdigest(),
-        proxy_digest=hashlib.sha256(key.encode()).digest(),
-        target_name=target,
-    )
+    digest, proxy_digest = hashlib.sha256(token.encode()).hexdigest(), hashlib.sha256(key.encode()).digest()
+    return only(authorize_use(by=ByProxy(digest, proxy_digest, target)))
 
 
 def test_a_token_opens_the_target_of_its_grant_with_the_grants_commands(site):
     grant = grant_on_site(site)
     use = ask(token_of(grant, site))
-    assert (use.facts.grant_ref, use.facts.holder, use.facts.cluster) == (grant.ref, "alice", "tickets")
-    assert (use.facts.target, use.session_id, use.jkt) == ("tickets-api", None, "")
-    assert isinstance(decide(use.facts.compiled, "GET /tickets/T-42"), Allowed)
-    assert isinstance(decide(use.facts.compiled, "GET /tickets/T-43"), Refused)
+    assert (use.grant_ref, use.holder, use.cluster) == (grant.ref, "alice", "tickets")
+    assert (use.target.name, use.session_id, use.jkt) == ("tickets-api", None, "")
+    assert isinstance(decide(use.compiled, "GET /tickets/T-42"), Allowed)
+    assert isinstance(decide(use.compiled, "GET /tickets/T-43"), Refused)
 
 
 def test_another_token_proxy_or_target_opens_nothing(site):
@@ -150,7 +148,7 @@ def test_a_grant_that_can_not_be_read_opens_nothing(site):
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
-    from tests.sessions_app.operations.sessions.test_authorize_use import copy_with
+    from tests.sessions_app.operations.sessions.proofs.test_holder import copy_with
 
     broken = copy_with(grant, command_set_version_id=bad.pk)
     broken_token = token_of(broken, site)
