@@ -43,6 +43,7 @@ from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import try_call
 from sessions_app.operations.sweep.sweep import sweep
+from sessions_app.policy.commands.mcp.decide import decided
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
 from tests.support.acts import after, change, events, intact, last, policy, run, session, undo, use
 from tests.support.api_site import add_site, grant_on_site
@@ -181,7 +182,9 @@ def test_no_tool_is_called_and_no_command_ordered(live_world, record_refuses):
     opened = session(called, now=world.now, gateway="mcp-1")
 
     def call(name: str, ticket: str = "T-42") -> object:
-        return try_call(use=called, session_id=opened, name=name, arguments={"id": ticket}, now=world.now)
+        return try_call(
+            use=called, session_id=opened, call=decided(called.compiled, name, {"id": ticket}), now=world.now
+        )
 
     held = call("close_ticket").run_id
     decide_hold(run_id=held, actor=world.bob, allow=True, now=world.now)

@@ -429,6 +429,7 @@ def _tools(scene: Scene) -> None:
     from sessions_app.operations.sessions.finish_run import finish_run
     from sessions_app.operations.sessions.proofs.token import ByToken
     from sessions_app.operations.sessions.try_call import try_call
+    from sessions_app.policy.commands.mcp.decide import decided
     from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
     add_desk(scene.world, 9000)
@@ -437,7 +438,9 @@ def _tools(scene: Scene) -> None:
     assert use is not None
     opened = acts.session(use, now=scene.now, gateway="mcp-1")
     for name, ticket in (("read_ticket", "T-42"), ("read_ticket", "T-41"), ("close_ticket", "T-42")):
-        tried = try_call(use=use, session_id=opened, name=name, arguments={"id": ticket}, now=scene.now)
+        tried = try_call(
+            use=use, session_id=opened, call=decided(use.compiled, name, {"id": ticket}), now=scene.now
+        )
         if tried.verdict == "allowed":
             finish_run(run_id=tried.run_id, state="done", now=scene.now)
 

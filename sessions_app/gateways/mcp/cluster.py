@@ -35,7 +35,7 @@ from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.mcp.decide import decide_call, line_of
+from sessions_app.policy.commands.mcp.decide import DecidedCall, decided, line_of
 from sessions_app.queries.grant_tokens import UNKNOWN, tokens_now
 
 log = structlog.get_logger(__name__)
@@ -326,14 +326,14 @@ class _Call:
         self._service, self._use, self._held = service, use, held
         self._asked, self._answer = asked, answer
         self._name, self._arguments = name, arguments
+        self._call = decided(use.compiled, name, arguments)
         self._run: int | None = None
         self._trying: asyncio.Future[Tried | Waiting] | None = None
 
     async def run(self) -> Message:
         """Return the message to answer with. Raises StintError, and Over where the result may not be given out."""
-        decision = decide_call(self._use.compiled, self._name, self._arguments)
         tool: Message | None = None
-        if isinstance(decision, Allowed):
+        if isinstance(self._call.decision, Allowed):
             tool, barred = await self._as_approved()
             if barred:
                 return _result(await self._bar(barred))
@@ -345,27 +345,22 @@ class _Call:
             told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
             return _result(told if nobody else waiting(self._use, tried.run_id))
         if isinstance(tried.decision, Refused) or tool is None:
-            line = line_of(self._name, self._arguments)
             refused = (
                 tried.decision
                 if isinstance(tried.decision, Refused)
                 else Refused(tried.message, None, "tool")
             )
             return _result(
-                await self._service.database.run(refusal, use=self._use, refused=refused, line=line)
+                await self._service.database.run(
+                    refusal, use=self._use, refused=refused, line=self._call.line
+                )
             )
         return await self._make(tried, tool)
 
     async def _try(self) -> Tried | Waiting:
-        """Decide the call and write it down. What is on its way to the record gets there, whoever gives the call up."""
+        """Write the call down. What is on its way to the record gets there, whoever gives the call up."""
         self._trying = asyncio.ensure_future(
-            self._service.database.run(
-                _try,
-                use=self._use,
-                session_id=self._held.session_id,
-                name=self._name,
-                arguments=self._arguments,
-            )
+            self._service.database.run(_try, use=self._use, session_id=self._held.session_id, call=self._call)
         )
         return await asyncio.shield(self._trying)
 
@@ -388,9 +383,8 @@ class _Call:
         return tool, ""
 
     async def _bar(self, why: str) -> Message:
-        line = line_of(self._name, self._arguments)
         run = await self._service.database.run(
-            _bar, use=self._use, session_id=self._held.session_id, line=line, reason=why
+            _bar, use=self._use, session_id=self._held.session_id, line=self._call.line, reason=why
         )
         return stopped(self._use.grant_ref, why, "not_made", run=run)
 
@@ -515,8 +509,8 @@ def _is_mine(message: Message, token: Any) -> bool:
 # Operations, with the time that it is
 
 
-def _try(*, use: CallUse, session_id: int, name: str, arguments: Json) -> Tried | Waiting:
-    return try_call(use=use, session_id=session_id, name=name, arguments=arguments, now=clock.now())
+def _try(*, use: CallUse, session_id: int, call: DecidedCall) -> Tried | Waiting:
+    return try_call(use=use, session_id=session_id, call=call, now=clock.now())
 
 
 def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:

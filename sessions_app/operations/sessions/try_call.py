@@ -12,8 +12,7 @@ from sessions_app.operations.sessions.record_refused_request import record_dead_
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
 from sessions_app.operations.sessions.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.mcp.decide import decide_call, line_of
+from sessions_app.policy.commands.mcp.decide import DecidedCall
 
 TOO_LONG = "its arguments are too long to review"
 
@@ -26,36 +25,30 @@ class Waiting:
     by: str
 
 
-def try_call(
-    *, use: CallUse, session_id: int, name: str, arguments: Json, now: dt.datetime
-) -> Tried | Waiting:
-    """Decide one call and write the attempt down. Nothing may be sent before this has returned `allowed`.
+def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
+    """Write one call down, as it was decided. Nothing may be sent before this has returned `allowed`.
 
     A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
     meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the
     attempt is in the record then.
     """
-    line = line_of(name, arguments)
     try:
-        return _try(use, session_id, name, arguments, line, now)
+        return _try(use, session_id, call, now)
     except GrantIsOver:
-        record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
+        record_dead_token(
+            token_digest=use.credential_digest, target_name=use.target.name, line=call.line, now=now
+        )
         raise
 
 
-def _try(
-    use: CallUse, session_id: int, name: str, arguments: Json, line: str, now: dt.datetime
-) -> Tried | Waiting:
-    decision = decide_call(use.compiled, name, arguments)
+def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
+    decision = call.decision
     if isinstance(decision, Allowed) and decision.hold:
-        if len(line) > MAX_STORED:
-            return try_command(
-                use=use, session_id=session_id, line=line, now=now, barred=Refused(TOO_LONG, None, "value")
-            )
-        before = _before(use, decision, now)
-        if before is not None:
+        if len(call.line) > MAX_STORED:
+            decision = Refused(TOO_LONG, None, "value")
+        elif (before := _before(use, decision, now)) is not None:
             return _again(use, before, now)
-    return try_command(use=use, session_id=session_id, line=line, now=now)
+    return try_command(use=use, session_id=session_id, line=call.line, decision=decision, now=now)
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:

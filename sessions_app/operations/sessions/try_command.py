@@ -56,15 +56,15 @@ def try_command(
     session_id: int,
     line: str,
     order_id: int | None = None,
-    barred: Refused | None = None,
+    decision: Allowed | Refused | None = None,
     now: dt.datetime,
 ) -> Tried:
-    """Decide a line and write down the attempt, and the lease on the target, in one transaction.
+    """Decide a line, unless its ``decision`` is known, and write down the attempt, and the lease on the target, in one transaction.
 
-    ``order_id`` is the order that the attempt answers; it gets the run. ``barred`` refuses it, whatever it is. Nothing may be sent to the target before this
+    ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
     has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
     """
-    decision = barred or _decide(use, line, order_id)
+    decision = _may_be_kept(decision or decide(use.compiled, line), line, order_id)
     with transaction.atomic():
         grant = lock_live(use, now)
         lock_open(use, session_id)
@@ -92,9 +92,8 @@ def try_command(
     return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
 
 
-def _decide(use: AnyUse, line: str, order_id: int | None) -> Allowed | Refused:
-    """Decide a line. What has to be kept until it runs can't run with something taken out of it."""
-    decision = decide(use.compiled, line)
+def _may_be_kept(decision: Allowed | Refused, line: str, order_id: int | None) -> Allowed | Refused:
+    """Refuse what has to be kept until it runs, and can't run with something taken out of it."""
     if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
         return Refused(UNSHOWN, None, "value")
     if isinstance(decision, Allowed) and order_id is not None and has_redaction(line):

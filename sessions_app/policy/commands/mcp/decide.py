@@ -146,6 +146,19 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
         return Refused(str(error).replace("the body", "what follows the name"), None, "syntax")
 
 
+@dataclass(frozen=True, slots=True)
+class DecidedCall:
+    """One call of a tool, as it is recorded, and what was decided of it: once, and then handed on."""
+
+    line: str
+    decision: Allowed | Refused
+
+
+def decided(compiled: CompiledSet, name: str, arguments: Json) -> DecidedCall:
+    """Decide a call for all that is done with it."""
+    return DecidedCall(line_of(name, arguments), decide_call(compiled, name, arguments))
+
+
 def line_of(name: str, arguments: Json) -> str:
     """A call in the one spelling that is recorded, and that `decide` reads."""
     return f"{name} {canonical_body(arguments)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,8 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import TOO_LONG, Waiting, try_call
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.mcp.decide import decided
 from tests.support.acts import after, last, session
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
@@ -31,7 +34,9 @@ def call(world, use):
     opened = session(use, now=world.now, gateway="mcp-1")
 
     def act(name, arguments, *, now=None):
-        return try_call(use=use, session_id=opened, name=name, arguments=arguments, now=now or world.now)
+        return try_call(
+            use=use, session_id=opened, call=decided(use.compiled, name, arguments), now=now or world.now
+        )
 
     return act
 
@@ -42,6 +47,15 @@ def test_an_allowed_call_is_running_and_recorded(call, use):
     assert (tried.verdict, run.state, run.line) == ("allowed", "running", 'read_ticket {"id":"T-42"}')
     assert run.deadline == use.expires_at
     assert last("command.allowed").data["argv"] == ["read_ticket", '{"id":"T-42"}']
+
+
+def test_what_was_decided_is_handed_on_and_not_decided_anew(use, world):
+    opened = session(use, now=world.now, gateway="mcp-1")
+    allowed = decided(use.compiled, "read_ticket", {"id": "T-42"})
+    refused = replace(allowed, decision=Refused("not this time", None, "value"))
+    tried = try_call(use=use, session_id=opened, call=refused, now=world.now)
+    assert (tried.verdict, tried.decision) == ("refused", refused.decision)
+    assert try_call(use=use, session_id=opened, call=allowed, now=world.now).decision is allowed.decision
 
 
 def test_a_refused_call_is_recorded_and_never_running(call):
@@ -90,7 +104,9 @@ def test_arguments_that_nobody_could_read_are_not_held(world):
     use = only(authorize_use(by=ByToken(token_digest(token_of(grant_unseen(world), world)), "desk")))
     opened = session(use, now=world.now, gateway="mcp-1")
     arguments = {"id": "T-42", **dict.fromkeys("abc", "x" * 4000)}
-    tried = try_call(use=use, session_id=opened, name="close_ticket", arguments=arguments, now=world.now)
+    tried = try_call(
+        use=use, session_id=opened, call=decided(use.compiled, "close_ticket", arguments), now=world.now
+    )
     assert (tried.verdict, tried.decision.reason) == ("refused", TOO_LONG)
 
 
@@ -110,7 +126,7 @@ def test_nothing_begins_with_a_token_whose_time_is_over(world, use):
     opened = session(short, now=world.now, gateway="mcp-1")
     with pytest.raises(TokenIsOver):
         try_call(
-            use=short, session_id=opened, name="read_ticket", arguments={"id": "T-42"}, now=after(world, minutes=5)
+            use=short, session_id=opened, call=decided(short.compiled, "read_ticket", {"id": "T-42"}), now=after(world, minutes=5)
         )  # fmt: skip
     assert last("command.refused", use.grant_ref).data["why"] == "the token has expired"
 
@@ -123,8 +139,8 @@ def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_
         call("close_ticket", {"id": "T-42"})
     fresh = only(authorize_use(by=ByToken(token_digest(text), "desk")))
     made = try_call(
-        use=fresh, session_id=session(fresh, now=world.now, gateway="mcp-1"), name="close_ticket",
-        arguments={"id": "T-42"}, now=world.now,
+        use=fresh, session_id=session(fresh, now=world.now, gateway="mcp-1"), now=world.now,
+        call=decided(fresh.compiled, "close_ticket", {"id": "T-42"}),
     )  # fmt: skip
     assert (made.verdict, made.run_id) == ("allowed", first.run_id)
 

@@ -44,10 +44,13 @@ def test_calls_are_shown_without_an_exit_status_that_tools_do_not_have(grant, as
     from sessions_app.operations.sessions.finish_run import finish_run
     from sessions_app.operations.sessions.proofs.token import ByToken
     from sessions_app.operations.sessions.try_call import try_call
+    from sessions_app.policy.commands.mcp.decide import decided
 
     use = only(authorize_use(by=ByToken(token_digest(token_of(grant, world)), "desk")))
     opened = session(use, now=world.now, gateway="mcp-1")
-    tried = try_call(use=use, session_id=opened, name="read_ticket", arguments={"id": "T-42"}, now=world.now)
+    tried = try_call(
+        use=use, session_id=opened, call=decided(use.compiled, "read_ticket", {"id": "T-42"}), now=world.now
+    )
     finish_run(run_id=tried.run_id, state="done", now=world.now)
     shown = page(as_alice, grant)
     assert CommandRun.objects.get().state == "done"
