@@ -58,26 +58,26 @@ class Story:
     def play(self) -> bool:
         """Play all steps; the first that goes wrong ends the story."""
         steps: list[tuple[str, Callable[[], str]]] = [
-            ("Priya asks for a window on web-eu with one command set", self.ask),
+            ("Priya requests a window on web-eu with one command set", self.ask),
             ("Two people approve what they read; the window is scheduled", self.approve),
             ("The window opens automatically", self.open),
             ("An allowed command runs on web-1", self.allowed),
-            ("A command outside the set is refused, with the nearest miss", self.outside),
+            ("A command outside the set is refused, with the closest allowed one", self.outside),
             ("An injection is refused before anything reaches the host", self.injection),
             ("A long command is killed at the deadline while it runs", self.deadline),
-            ("The end is proven: the target was asked, and the receipt says so", self.proven),
+            ("The end is confirmed by the target, and the receipt says so", self.proven),
             ("The next login finds no access", self.next_login),
             ("Priya gets one table of the shop's database, in a role of her own", self.database),
             ("psql is cut in the middle of a query at the deadline, and the role is gone", self.query_cut),
             ("Of the API behind nginx, one ticket is open and its neighbour is not", self.tickets_open),
             ("The ticket is done: its token has been revoked", self.tickets_shut),
-            ("An agent asks by MCP for the one ticket that it is to answer; Jonas approves", self.agent_asks),
+            ("An agent requests one ticket through MCP; Jonas approves", self.agent_asks),
             (
                 "It reads and closes that ticket; the one beside it and an export are refused",
                 self.agent_works,
             ),
             ("The ticket is closed in Stint: the agent's token has been revoked", self.agent_is_done),
-            ("An incident is open: Priya, on call, has its commands at once", self.responds),
+            ("An incident is open: Priya, on call, can start immediately", self.responds),
             ("The incident is closed while a command runs: all access for it ends", self.resolved),
             ("The record is verified", self.record),
         ]

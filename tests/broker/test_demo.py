@@ -21,20 +21,20 @@ from tests.environment import ROOT
 from tests.support.pace import allow
 
 STEPS = [
-    "Priya asks",
+    "Priya requests",
     "Two people approve",
     "The window opens automatically",
     "An allowed command runs",
     "A command outside the set is refused",
     "An injection is refused",
     "A long command is killed at the deadline",
-    "The end is proven",
-    "The next login finds no active access",
+    "The end is confirmed",
+    "The next login finds no access",
     "Priya gets one table",
     "psql is cut in the middle of a query",
     "Of the API behind nginx, one ticket is open",
     "The ticket is done",
-    "An agent asks by MCP",
+    "An agent requests one ticket through MCP",
     "It reads and closes that ticket",
     "The ticket is closed in Stint",
     "An incident is open: Priya, on call",
@@ -162,7 +162,7 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo])
                  r"restarted nginx: process \d+ -> \d+", r"not allowed: `nginx` is allowed, `sshd` is not one of nginx",
                  r"never passed to a shell", r"was gone -?\d+ ms after the deadline", r"nothing of the grant is left",
                  r"1 commands? run, |2 commands run, ", r"no active access", r"INC-\d+ is open on web-eu", r"was gone -?\d+ ms after INC-\d+ was closed", r"permission denied for table cards",
-                 r"terminating connection", r"no role, no session, nothing owned", r"on fire", r"403 Stint refuses",
+                 r"terminating connection", r"no role, no session, nothing owned", r"on fire", r"403 Request refused by Stint",
                  r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"read_ticket TKT-9999: Refused by GR-\w+",
                  r"export_attachments: Refused", r"because workflow_closed; tools/list is answered 401", r"Every step was as it should be"):  # fmt: skip
         assert re.search(seen, good.said), f"{seen} was not seen in:\n{good.said}"
