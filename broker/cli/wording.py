@@ -99,7 +99,7 @@ def parameters(values: Mapping[str, Any]) -> str:
 
 
 def request(row: Row, *, err: bool = False) -> None:
-    """One request with all that its approvers need to know."""
+    """Get a request with everything its approvers need."""
     pairs = {
         "Request": f"{plain(row['ref'])}  {word(row['state'])}",
         "Who": plain(row["requester"]),

@@ -39,7 +39,7 @@ def _example(value: dict[str, Any], name: str = "Example") -> OpenApiExample:
 
 
 class Nothing(Body):
-    """No field: the address says it all."""
+    """No fields."""
 
 
 @extend_schema_serializer(
@@ -60,7 +60,7 @@ class NewTimeZone(Body):
 
 
 class NewPassword(Body):
-    """The password that you sign in with now, and the one that you want."""
+    """The current and the new password."""
 
     current = Text(max_length=256, write_only=True)
     new = Text(max_length=256, write_only=True)
@@ -70,7 +70,7 @@ class NewPassword(Body):
     examples=[_example({"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"})]
 )
 class NewToken(Body):
-    """A token to make; it lives 90 days at most."""
+    """A token to create, valid for at most 90 days."""
 
     label = Text(max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
     scopes = serializers.ListField(
@@ -93,7 +93,7 @@ commands:
 
 @extend_schema_serializer(examples=[_example({"source": _DRAFT})])
 class Draft(Body):
-    """A command set as YAML, of the form that /schemas/command-sets.json describes."""
+    """A command set as YAML; see /schemas/command-sets.json."""
 
     source = Text(max_length=LONGEST_FILE)  # type: ignore[assignment]  # a member, not the serializer’s own
 
@@ -108,7 +108,7 @@ class Acceptance(Body):
     examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
 )
 class Try(Body):
-    """A command line to try. Without parameters, what some grant could allow is tried; without version, the published one."""
+    """A command line to test. Without parameters, what any grant could allow is tested; without version, the published one."""
 
     line = Text(allow_blank=True, max_length=16384)
     parameters = serializers.DictField(
@@ -123,7 +123,7 @@ class Try(Body):
     ]
 )
 class Files(Body):
-    """Catalogue files by path, of the forms that /schemas/ describes. `prune` removes what stands in no file."""
+    """Catalogue files by path; see /schemas/. `prune` removes what is in no file."""
 
     files = serializers.DictField(child=Text(allow_blank=True, max_length=LONGEST_FILE))
     prune = Flag(default=False)
@@ -143,9 +143,9 @@ class Files(Body):
     ]
 )
 class NewRequest(Body):
-    """What is asked for. Without `starts_at` the time begins with the approval; without `targets`, all of the cluster.
+    """A request. Without `starts_at` the time starts with the approval; without `targets`, it covers all targets of the cluster.
 
-    `workflow` is the open work that the access is for, and ends with; access of the kind `incident` needs an incident.
+    `workflow` is the open workflow that the access ends with; requests of the kind `incident` need an incident.
     """
 
     cluster = Name()
@@ -168,7 +168,7 @@ class NewRequest(Body):
 
 @extend_schema_serializer(examples=[_example({"target": "web-1", "line": "systemctl restart nginx"})])
 class Wanted(Body):
-    """Where something is wanted, and the command that should be allowed there; without a field, anything."""
+    """Filters: the cluster, the target, and the command that should be allowed."""
 
     cluster = Name(allow_null=True, default=None)
     target = Name(allow_null=True, default=None)
@@ -185,8 +185,8 @@ class Wanted(Body):
     ]
 )  # fmt: skip
 class NewWorkflow(Body):
-    """Work to open, on clusters that you may see. An incident has a severity, a change a planned start and end; a change, a
-    ticket or a task may be given to somebody.
+    """A workflow to open, on clusters that you can see. An incident has a severity, a change a planned start and end; a
+    change, a ticket or a task can have an assignee.
     """
 
     kind = Choice(choices=[kind.value for kind in PREFIX], default=WorkflowKind.INCIDENT.value)
@@ -199,7 +199,7 @@ class NewWorkflow(Body):
 
 
 class CloseWorkflow(Body):
-    """How it was solved."""
+    """How it was resolved."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -234,7 +234,7 @@ class NewVerdict(Body):
 
 @extend_schema_serializer(examples=[_example({"note": "Work is done.", "kill": False})])
 class End(Body):
-    """Why, and whether commands that may finish are cut, too."""
+    """The reason, and whether to cut commands that could otherwise finish."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
     kill = Flag(default=False)
@@ -249,7 +249,7 @@ class Release(Body):
 
 @extend_schema_serializer(examples=[_example({"target": "db-1"})])
 class NewCredential(Body):
-    """For which target, where a grant has several."""
+    """The target, if the grant has several."""
 
     target = Text(allow_null=True, default=None, max_length=63)
     jkt = Text(
@@ -296,7 +296,7 @@ class Review(Body):
 
 
 class HoldDecision(Body):
-    """Whether the held command may run, this once."""
+    """Whether the held command may run once."""
 
     allow = Flag()
 
@@ -312,7 +312,7 @@ class HoldDecision(Body):
     ]
 )
 class NewIdentity(Body):
-    """An identity to make. Services and agents have an owner and no password; a person replaces theirs at the first sign-in."""
+    """An identity to create. Services and agents have an owner and no password; a person replaces theirs at the first sign-in."""
 
     username = Text(max_length=100)
     kind = Choice(choices=Kind.values)
@@ -347,7 +347,7 @@ class NewIdentity(Body):
 
 @extend_schema_serializer(examples=[_example({"since": "2026-11-28T02:00:00Z"})])
 class Replay(Body):
-    """What goes again: one `message`, by its number, or everything that happened `since` a time of the last 30 days."""
+    """What to replay: one `message`, by its number, or all events `since` a time in the last 30 days."""
 
     message = Whole(allow_null=True, default=None, min_value=1, max_value=2**62)
     since = Moment(allow_null=True, default=None)
@@ -355,7 +355,7 @@ class Replay(Body):
 
 @extend_schema_serializer(examples=[_example({"overlap": "24h"})])
 class Rotation(Body):
-    """For how long the secret before signs as well, 7 days at most; `now` puts it out of use at once."""
+    """How long the previous secret also signs, at most 7 days; `now` retires it at once."""
 
     overlap = Duration(default=86400)
     now = Flag(default=False)

@@ -42,7 +42,7 @@ _PATH_PART = re.compile(r"<(\w+):(\w+)>")
 
 
 class RuleShape(Shape):
-    """What one rule of the policy says about a request."""
+    """The result of one rule of the policy."""
 
     rule = serializers.CharField()
     permitted = serializers.BooleanField()
@@ -55,7 +55,7 @@ class RuleShape(Shape):
 
 
 class Problem(Shape):
-    """What went wrong, as RFC 9457 has it."""
+    """A problem (RFC 9457)."""
 
     type = serializers.CharField()
     title = serializers.CharField(help_text="What is wrong, for people.")
@@ -88,8 +88,8 @@ class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no
             "Idempotency-Key",
             {"type": "string", "pattern": "^[!-~]{1,200}$"},
             OpenApiParameter.HEADER,
-            description="Any text of your choice, such as a UUID: a repeat with the same key does nothing again "
-            "and gets the first answer, with `Idempotent-Replayed: true`. Kept for a day.",
+            description="A unique string, such as a UUID. A repeated request with the same key has no further effect "
+            "and gets the first response, with `Idempotent-Replayed: true`. Kept for a day.",
         )
         return [key] if self.method == "POST" else []
 

@@ -43,7 +43,7 @@ class Who(_Document):
 
 
 class Clause(_Document):
-    """So many approvals by different people of these groups."""
+    """Approvals by different people of these groups."""
 
     count: int = Field(ge=1, le=10)
     groups: tuple[Name, ...] = Field(alias="from", min_length=1)

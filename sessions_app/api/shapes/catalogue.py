@@ -52,7 +52,7 @@ class FreeParameterShape(Shape):
 
 
 class CommandShape(Shape):
-    """One command as it is allowed."""
+    """One allowed command."""
 
     index = serializers.IntegerField()
     text = serializers.CharField()
@@ -66,7 +66,7 @@ class CommandShape(Shape):
 
 
 class FindingShape(Shape):
-    """What the linter says about a command set."""
+    """A finding of the linter."""
 
     severity = Choice(choices=["error", "warning"])
     code = serializers.CharField()
@@ -139,7 +139,7 @@ class PolicyShape(Shape):
 
 
 class TriedShape(Shape):
-    """What the gateway would say to a command line."""
+    """The decision of the gateway on a command line."""
 
     verdict = Choice(choices=["allowed", "held", "refused"])
     version = serializers.IntegerField()
@@ -156,7 +156,7 @@ class TriedShape(Shape):
 
 
 class ChangeShape(Shape):
-    """One thing that is made, changed or removed."""
+    """One object that is created, changed or removed."""
 
     action = Choice(choices=["create", "change", "remove"])
     type = serializers.CharField()

@@ -18,7 +18,7 @@ from sessions_app.queries.gateways import mcp_address
 
 
 class GrantShape(Shape):
-    """The time-boxed authority that followed an approval."""
+    """The time-limited authority that follows an approval."""
 
     ref = serializers.CharField()
     state = Choice(choices=GrantState.values)
@@ -96,7 +96,7 @@ class GrantDetailShape(GrantShape):
 
 
 class HeartbeatShape(Shape):
-    """That a holder was heard."""
+    """The result of a heartbeat."""
 
     ref = serializers.CharField()
     heartbeat_due_at = Moment(help_text="When the next heartbeat is due; without it the grant ends.")
@@ -193,7 +193,7 @@ class ComparedTargetShape(Shape):
 
 
 class ComparedRefusedShape(Shape):
-    """One thing that was tried and refused, so many times."""
+    """One refused attempt, with its count."""
 
     command = serializers.CharField()
     times = serializers.IntegerField()
@@ -202,7 +202,7 @@ class ComparedRefusedShape(Shape):
 
 
 class ComparisonShape(Shape):
-    """What was done, held against what was approved."""
+    """What was done, compared with what was approved."""
 
     observed = Choice(choices=Observed.values, help_text="How much activity Stint observed.")
     sentence = serializers.CharField(help_text="A summary in one sentence.")
@@ -270,7 +270,7 @@ class ReceiptEndShape(Shape):
 
 
 class CredentialShape(Shape):
-    """What a grant is used with on a target. It is shown this once."""
+    """The credential of a grant on a target. It is shown once."""
 
     values = serializers.DictField(
         child=serializers.CharField(),
@@ -282,7 +282,7 @@ class CredentialShape(Shape):
 
 
 class ReceiptCheckShape(Shape):
-    """What was made and checked on one target."""
+    """What was created and verified on one target."""
 
     target = serializers.CharField()
     made = serializers.DictField(help_text="What the connector created for the grant; may be empty.")
@@ -295,7 +295,7 @@ class ReceiptCheckShape(Shape):
 
 
 class ReceiptShape(Shape):
-    """What was approved, run and refused, how it ended, and what was checked."""
+    """What was approved, run and refused, how it ended, and what was verified."""
 
     grant = serializers.CharField()
     request = serializers.CharField()

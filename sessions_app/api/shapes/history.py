@@ -8,7 +8,7 @@ from sessions_app.api.fields import Moment, Shape
 
 
 class DocumentVersionShape(Shape):
-    """What one thing said from a moment on."""
+    """One version of a catalogue document."""
 
     number = serializers.IntegerField()
     at = Moment()
@@ -20,7 +20,7 @@ class DocumentVersionShape(Shape):
 
 
 class HistoryShape(Shape):
-    """Every version, the newest first."""
+    """Every version, newest first."""
 
     versions = DocumentVersionShape(many=True)
 

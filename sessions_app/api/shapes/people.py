@@ -73,7 +73,7 @@ class TokenShape(Shape):
 
 
 class FreshTokenShape(TokenShape):
-    """A token that was just made, with its text: shown this once."""
+    """A new token with its value, shown once."""
 
     token = serializers.SerializerMethodField()
 
@@ -83,7 +83,7 @@ class FreshTokenShape(TokenShape):
 
 
 class NoticeShape(Shape):
-    """One thing that you are told."""
+    """A notification."""
 
     id = serializers.IntegerField()
     event = serializers.CharField()

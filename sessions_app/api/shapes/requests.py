@@ -66,7 +66,7 @@ class RequestShape(Shape):
 
 
 class GivenNarrowingShape(Shape):
-    """What an approver left of it; a member that is not there was left as it was."""
+    """What an approver reduced; a missing member was not reduced."""
 
     duration = serializers.IntegerField(required=False)
     commands = serializers.ListField(child=serializers.IntegerField(), required=False)
@@ -95,7 +95,7 @@ class ApprovalShape(Shape):
 
 
 class ClauseShape(Shape):
-    """So many approvals by different people of these groups."""
+    """Approvals by different people of these groups."""
 
     count = serializers.IntegerField()
     groups = serializers.ListField(child=serializers.CharField())
@@ -111,14 +111,14 @@ class YouShape(Shape):
 
 
 class AcceptedShape(Shape):
-    """A warning of the linter about the command set, and the reason for which it was published all the same."""
+    """An accepted warning of the linter, with the reason."""
 
     message = serializers.CharField()
     reason = serializers.CharField()
 
 
 class RequestDetailShape(RequestShape):
-    """A request with all that its approvers need to know."""
+    """A request with everything its approvers need."""
 
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
@@ -182,7 +182,7 @@ class RequestDetailShape(RequestShape):
 
 
 class OfferShape(Shape):
-    """A command set on a cluster that you may ask for, under the policy that asks least of others."""
+    """A command set on a cluster that you can request, under the policy with the fewest approvals."""
 
     cluster = serializers.CharField()
     kind = serializers.CharField()
@@ -207,7 +207,7 @@ class OffersShape(Shape):
 
 
 class OverlapShape(Shape):
-    """A grant of somebody else on the same cluster in that time, which you may see."""
+    """A grant of another holder on the same cluster at that time, which you can see."""
 
     ref = serializers.CharField()
     holder = serializers.CharField(source="holder.username")
@@ -217,7 +217,7 @@ class OverlapShape(Shape):
 
 
 class PreviewShape(Shape):
-    """What would happen if it were asked now."""
+    """What would happen if it were submitted now."""
 
     outcome = Choice(choices=[outcome.value for outcome in Outcome])
     policy = serializers.CharField(source="policy.name")

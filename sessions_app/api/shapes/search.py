@@ -10,7 +10,7 @@ from sessions_app.api.fields import Choice, Shape
 
 
 class HitShape(Shape):
-    """One thing that fits."""
+    """One result."""
 
     KINDS: ClassVar[dict[str, str]] = {
         "Cluster": "cluster", "CommandSet": "command_set", "AccessPolicy": "policy"
@@ -22,6 +22,6 @@ class HitShape(Shape):
 
 
 class FoundShape(Shape):
-    """What fits."""
+    """The results."""
 
     results = HitShape(many=True)

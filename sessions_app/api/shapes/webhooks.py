@@ -9,7 +9,7 @@ from sessions_app.models import WebhookEndpoint, WebhookScope, WebhookState
 
 
 class WebhookShape(Shape):
-    """An endpoint that messages go to. Its address may hold a key of the receiver's, so that only its host is answered."""
+    """A webhook endpoint. Its address can contain a secret, so only the host is returned."""
 
     name = serializers.CharField()
     summary = serializers.CharField()
@@ -45,7 +45,7 @@ class WebhookMessageShape(Shape):
 
 
 class FreshSecretShape(WebhookShape):
-    """A webhook with the secret that was just made: shown this once."""
+    """A webhook with its new secret, shown once."""
 
     secret = serializers.SerializerMethodField()
 
@@ -55,6 +55,6 @@ class FreshSecretShape(WebhookShape):
 
 
 class ReplayedShape(Shape):
-    """How many messages go again."""
+    """The number of replayed messages."""
 
     count = serializers.IntegerField()

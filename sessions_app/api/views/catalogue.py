@@ -39,7 +39,7 @@ class Clusters(Endpoint):
 
     @described(paged(ClusterShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """The clusters that you may see, with their targets, by name."""
+        """List the clusters that you can see, with their targets, by name."""
         return self.page(reads.clusters(self.identity), ClusterShape, self.query(ByName), key="name")
 
 
@@ -48,7 +48,7 @@ class OneCluster(Endpoint):
 
     @described(ClusterShape)
     def get(self, request: Request, name: str) -> Response:
-        """One cluster with its targets."""
+        """Get a cluster with its targets."""
         return self.answer(ClusterShape, reads.cluster_of(self.identity, name))
 
 
@@ -57,13 +57,13 @@ class CommandSets(Endpoint):
 
     @described(paged(CommandSetShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """The command sets that you may see, by name."""
+        """List the command sets that you can see, by name."""
         return self.page(reads.command_sets(self.identity), CommandSetShape, self.query(ByName), key="name")
 
     @described(VersionShape, body=Draft, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Save YAML as the draft of the command set that it names. Administrators only."""
+        """Save YAML as a draft of the command set that it names. Administrators only."""
         draft = save_draft(source=self.body(Draft)["source"], actor=self.identity, now=clock.now())
         place = f"/api/v1/command-sets/{draft.command_set.name}/versions/{draft.number}"
         return self.answer(VersionShape, draft, status=201, Location=place)
@@ -74,7 +74,7 @@ class OneCommandSet(Endpoint):
 
     @described(CommandSetShape)
     def get(self, request: Request, name: str) -> Response:
-        """One command set and its versions."""
+        """Get a command set and its versions."""
         return self.answer(CommandSetShape, reads.command_set_of(self.identity, name))
 
 
@@ -83,7 +83,7 @@ class OneVersion(Endpoint):
 
     @described(VersionShape)
     def get(self, request: Request, name: str, number: int) -> Response:
-        """One version: its source, its commands, and what the linter says about it."""
+        """Get a version: its source, its commands, and the linter's findings."""
         return self.answer(VersionShape, reads.version_of(self.identity, name, number))
 
 
@@ -93,7 +93,7 @@ class VersionPublish(Endpoint):
     @described(VersionShape, body=Acceptance)
     @once
     def post(self, request: Request, name: str, number: int) -> Response:
-        """Publish a draft; from then on it never changes. Administrators only."""
+        """Publish a draft. A published version is immutable. Administrators only."""
         self.administrators_only()
         accepted = self.body(Acceptance)["accepted"]
         draft = reads.version_of(self.identity, name, number)
@@ -120,7 +120,7 @@ class CommandTry(Endpoint):
     @described(TriedShape, body=Try)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Ask what the gateway would say to a command line, with the nearest miss. Nothing is run."""
+        """Test a command line as the gateway would decide it, with the closest allowed command. Nothing is run."""
         sent = self.body(Try)
         version = reads.version_of(self.identity, name, sent["version"])
         return self.answer(TriedShape, _tried(version, sent["line"], sent["parameters"]))
@@ -150,7 +150,7 @@ class Policies(Endpoint):
 
     @described(paged(PolicyShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """The access policies that you may see, by name."""
+        """List the access policies that you can see, by name."""
         return self.page(reads.policies(self.identity), PolicyShape, self.query(ByName), key="name")
 
 
@@ -159,7 +159,7 @@ class OnePolicy(Endpoint):
 
     @described(PolicyShape)
     def get(self, request: Request, name: str) -> Response:
-        """One access policy."""
+        """Get an access policy."""
         return self.answer(PolicyShape, reads.policy_of(self.identity, name))
 
 
@@ -177,7 +177,7 @@ class CataloguePlan(_Catalogue):
     @described(PlanShape, body=Files)
     @once
     def post(self, request: Request) -> Response:
-        """Say what applying the files would change, as a diff. Changes nothing. Administrators only."""
+        """Plan: return what applying the files would change, as a diff. Changes nothing. Administrators only."""
         return self.answer(PlanShape, self.applied(plan_only=True))
 
 
@@ -187,5 +187,5 @@ class CatalogueApply(_Catalogue):
     @described(PlanShape, body=Files)
     @once
     def post(self, request: Request) -> Response:
-        """Make the catalogue what the files say, in one transaction. Administrators only."""
+        """Apply the files to the catalogue, in one transaction. Administrators only."""
         return self.answer(PlanShape, self.applied(plan_only=False))

@@ -18,6 +18,6 @@ class SshGateway(Endpoint):
 
     @described(SshGatewayShape)
     def get(self, request: Request) -> Response:
-        """Where the SSH gateway is, and the keys that it proves itself with, so that nobody has to trust a first sight."""
+        """Get the address and host keys of the SSH gateway, so that no client has to trust on first use."""
         place = {"host": settings.SSH_PUBLIC_HOST, "port": settings.SSH_GATEWAY_PORT}
         return self.answer(SshGatewayShape, {**place, "host_keys": ssh_host_keys(clock.now())})

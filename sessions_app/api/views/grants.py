@@ -43,7 +43,7 @@ class Grants(Endpoint):
 
     @described(paged(GrantShape), query=OfGrants)
     def get(self, request: Request) -> Response:
-        """The grants that you may see, the newest first."""
+        """List the grants that you can see, newest first."""
         query = self.query(OfGrants)
         return self.page(_fitting(reads.grants(self.identity), query, self), GrantShape, query)
 
@@ -68,7 +68,7 @@ class OneGrant(Endpoint):
 
     @described(GrantDetailShape)
     def get(self, request: Request, ref: str) -> Response:
-        """One grant, with what it allows and how to use it."""
+        """Get a grant, with what it allows and how to use it."""
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
@@ -133,7 +133,7 @@ class GrantCredential(Endpoint):
     # Not kept for a second answer: it is a secret.
     @described(CredentialShape, body=NewCredential)
     def post(self, request: Request, ref: str) -> Response:
-        """Get a fresh credential for a target of your own grant; the one before stops being good for new logins."""
+        """Get a new credential for a target of your grant. The previous one is no longer valid for new logins."""
         sent = self.body(NewCredential)
         grant = reads.grant_of(self.identity, ref)
         made = issue_credential(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
@@ -150,7 +150,7 @@ class GrantRetry(Endpoint):
     @described(GrantDetailShape)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Ask the targets of a grant that is ending again at once, instead of when their turn comes."""
+        """Retry the revocation of an ending grant now, instead of at the next scheduled attempt."""
         grant = reads.grant_of(self.identity, ref)
         retry_revoke(grant_id=grant.pk, actor=self.identity, now=clock.now())
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
@@ -164,7 +164,7 @@ class GrantRelease(Endpoint):
     @described(GrantDetailShape, body=Release)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Let a grant go on that was held because too much else was tried with it."""
+        """Release a grant that is held after too many refused commands."""
         sent = self.body(Release)
         grant = reads.grant_of(self.identity, ref)
         release_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
@@ -179,7 +179,7 @@ class GrantDelegate(Endpoint):
     @described(GrantDetailShape, body=Delegate, status=201)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Hand on a part of a grant of yours: no more than it allows in any way, and it ends with it."""
+        """Delegate a part of your grant. The part allows no more than the grant, and ends with it."""
         sent = self.body(Delegate)
         targets = sent.pop("targets")
         grant = reads.grant_of(self.identity, ref)
@@ -202,7 +202,7 @@ class GrantHeartbeat(Endpoint):
     @described(HeartbeatShape)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Say that you still work with a grant of yours that needs it; after three that are missed it ends."""
+        """Send a heartbeat for your grant, if its policy requires one. After three missed heartbeats the grant ends."""
         grant = reads.grant_of(self.identity, ref)
         return self.answer(HeartbeatShape, heartbeat(grant_id=grant.pk, actor=self.identity, now=clock.now()))
 
@@ -212,7 +212,7 @@ class GrantReceipt(Endpoint):
 
     @described(ReceiptShape)
     def get(self, request: Request, ref: str) -> Response:
-        """What was approved, run and refused, how it ended, and what was checked."""
+        """What was approved, run and refused, how it ended, and what was verified."""
         return self.answer(ReceiptShape, receipt(reads.grant_of(self.identity, ref), clock.now()))
 
 
@@ -221,7 +221,7 @@ class GrantRuns(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request, ref: str) -> Response:
-        """What was tried with a grant, the newest first."""
+        """List the commands tried with a grant, newest first."""
         query = self.query(OfRuns)
         found = reads.runs(self.identity).filter(grant=reads.grant_of(self.identity, ref))
         return self.page(_in_state(found, query), RunShape, query)
@@ -232,7 +232,7 @@ class GrantSessions(Endpoint):
 
     @described(paged(SessionShape), query=ByNumber)
     def get(self, request: Request, ref: str) -> Response:
-        """The live uses of a grant, the newest first."""
+        """List the sessions of a grant, newest first."""
         query = self.query(ByNumber)
         found = Session.objects.visible_to(self.identity).filter(grant=reads.grant_of(self.identity, ref))
         return self.page(found.select_related("target", "gateway"), SessionShape, query)
@@ -243,7 +243,7 @@ class Runs(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request) -> Response:
-        """What was tried with grants that you may see, the newest first; `state=held` waits for a second person."""
+        """List the commands tried with grants that you can see, newest first. `state=held` are those that wait for approval."""
         query = self.query(OfRuns)
         return self.page(_in_state(reads.runs(self.identity), query), RunShape, query)
 
@@ -260,7 +260,7 @@ class RunDecision(Endpoint):
     @described(RunShape, body=HoldDecision)
     @once
     def post(self, request: Request, run_id: int) -> Response:
-        """Let a held command run once, exactly as it was typed, or refuse it."""
+        """Allow a held command once, exactly as typed, or deny it."""
         sent = self.body(HoldDecision)
         run = reads.run_of(self.identity, run_id)
         decide_hold(run_id=run.pk, actor=self.identity, allow=sent["allow"], now=clock.now())

@@ -20,7 +20,7 @@ class History(Endpoint):
 
     @described(HistoryShape)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        """Every version of a policy, cluster, command set, group, webhook, workflow source or trust policy, the newest first,
+        """List every version of a policy, cluster, command set, group, webhook, workflow source or trust policy, newest first,
         secrets masked, with who and when. For those who administer or decide on a policy or cluster, and for administrators.
         """
         return self.answer(
@@ -33,7 +33,7 @@ class Difference(Endpoint):
 
     @described(DifferenceShape, query=OfDifference)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        """The lines of a unified diff of YAML from one version to another; from 0 is from nothing."""
+        """Get a unified diff of the YAML of two versions; version 0 is empty."""
         query = self.query(OfDifference)
         known = {one.number: one for one in versions_of(kind.replace("-", " "), name, self.identity)}
         to = query.get("to_version", max(known))
@@ -54,7 +54,7 @@ class Rights(Endpoint):
 
     @described(RightsShape, query=OfRights)
     def get(self, request: Request) -> Response:
-        """Who may request, view, approve and administer what, now or at a moment of the past: you and your machines; everybody
+        """List who may request, view, approve and administer what, now or at a past time: you and your machines; everybody
         for administrators.
         """
         moment = self.query(OfRights).get("at") or clock.now()

@@ -28,7 +28,7 @@ class Identities(Endpoint):
 
     @described(paged(IdentityShape), query=OfIdentities)
     def get(self, request: Request) -> Response:
-        """You and your machines; everybody for administrators."""
+        """List yourself and your machines; all identities for administrators."""
         query = self.query(OfIdentities)
         exact = {"kind": query.get("kind"), "is_active": query.get("enabled")}
         found = reads.identities(self.identity).filter(
@@ -39,7 +39,7 @@ class Identities(Endpoint):
     @described(IdentityShape, body=NewIdentity, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Make a person, service or agent. Administrators only."""
+        """Create a person, service or agent. Administrators only."""
         self.administrators_only()
         sent = self.body(NewIdentity)
         owner = sent.pop("owner")
@@ -65,7 +65,7 @@ class OneIdentity(Endpoint):
 
     @described(IdentityShape)
     def get(self, request: Request, username: str) -> Response:
-        """One identity that you may see."""
+        """Get an identity that you can see."""
         return self.answer(IdentityShape, reads.identity_of(self.identity, username))
 
 
@@ -75,7 +75,7 @@ class IdentityDisable(Endpoint):
     @described(IdentityShape, body=Nothing)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Disable an identity: all that it and its machines hold ends at once. Administrators only."""
+        """Disable an identity. All grants of it and its machines end at once. Administrators only."""
         self.body(Nothing)
         identity = reads.identity_of(self.identity, username)
         disable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())
@@ -88,7 +88,7 @@ class IdentityEnable(Endpoint):
     @described(IdentityShape, body=Nothing)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Enable an identity again; what it held stays ended. Administrators only."""
+        """Enable an identity. Its ended grants stay ended. Administrators only."""
         self.body(Nothing)
         identity = reads.identity_of(self.identity, username)
         enable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())
@@ -108,13 +108,13 @@ class IdentityKeys(_Theirs):
 
     @described(paged(KeyShape), query=ByNumber)
     def get(self, request: Request, username: str) -> Response:
-        """The SSH public keys of a machine that you own."""
+        """List the SSH public keys of a machine that you own."""
         return self.list_keys(self.theirs(username))
 
     @described(KeyShape, body=NewKey, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Register an SSH public key for a machine that you own."""
+        """Add an SSH public key to a machine that you own."""
         return self.add_key(self.theirs(username))
 
 
@@ -123,7 +123,7 @@ class IdentityKey(_Theirs):
 
     @described(None, status=204)
     def delete(self, request: Request, username: str, key_id: int) -> Response:
-        """Take a key of a machine back."""
+        """Remove an SSH key of a machine."""
         return self.remove_key(self.theirs(username), key_id)
 
 
@@ -134,13 +134,13 @@ class IdentityTokens(_Theirs):
 
     @described(paged(TokenShape), query=ByNumber)
     def get(self, request: Request, username: str) -> Response:
-        """The API tokens of a machine that you own, without their texts."""
+        """List the API tokens of a machine that you own, without their values."""
         return self.list_tokens(self.theirs(username))
 
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Make an API token for a machine that you own. Its text is shown this once."""
+        """Create an API token for a machine that you own. Its value is shown once."""
         return self.make_token(self.theirs(username))
 
 

@@ -30,7 +30,7 @@ class Me(Endpoint):
 
     @described(MeShape)
     def get(self, request: Request) -> Response:
-        """Who you are, and what your token may do."""
+        """Get who you are and what your token may do."""
         return self.answer(MeShape, self.identity)
 
 
@@ -39,15 +39,15 @@ class MyKeys(Credentials):
 
     @described(paged(KeyShape), query=ByNumber)
     def get(self, request: Request) -> Response:
-        """Your registered SSH public keys."""
+        """List your SSH public keys."""
         return self.list_keys(self.identity)
 
     @described(KeyShape, body=NewKey, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Register an SSH public key: ed25519, ECDSA, RSA of 3072 bits or more, or a security key's.
+        """Add an SSH public key: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-        A browser's session must have shown within five minutes who it is; else it gets `proof_needed`.
+        A browser session needs a proof of identity from the last five minutes, else it gets `proof_needed`.
         """
         return self.add_key(self.identity)
 
@@ -68,15 +68,15 @@ class MyTokens(Credentials):
 
     @described(paged(TokenShape), query=ByNumber)
     def get(self, request: Request) -> Response:
-        """Your API tokens, without their texts."""
+        """List your API tokens, without their values."""
         return self.list_tokens(self.identity)
 
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Make an API token. Its text is shown this once; a token makes none that may do more than itself.
+        """Create an API token. Its value is shown once. A token can't create one with more scopes than its own.
 
-        A browser's session must have shown within five minutes who it is; else it gets `proof_needed`.
+        A browser session needs a proof of identity from the last five minutes, else it gets `proof_needed`.
         """
         return self.make_token(self.identity)
 
@@ -96,7 +96,7 @@ class MyTimeZone(Endpoint):
     @described(MeShape, body=NewTimeZone)
     @once
     def post(self, request: Request) -> Response:
-        """Choose the time zone that pages and messages to you speak in."""
+        """Set the time zone for your pages and messages."""
         zone = self.body(NewTimeZone)["time_zone"]
         me = self.identity
         return self.answer(
@@ -110,7 +110,7 @@ class MyPassword(Endpoint):
     @described(MeShape, body=NewPassword)
     @once
     def post(self, request: Request) -> Response:
-        """Choose another password. Your sessions end, but for the one that you call with; keys and tokens stay."""
+        """Change your password. Your other sessions end; keys and tokens stay valid."""
         sent = self.body(NewPassword)
         me = self.identity
         changed = set_password(identity_id=me.pk, actor=me, now=clock.now(), **sent)
@@ -124,7 +124,7 @@ class Notices(Endpoint):
 
     @described(paged(NoticeShape), query=OfNotices)
     def get(self, request: Request) -> Response:
-        """What you are told, the newest first; with the token of a run, what it is about."""
+        """List your notifications, newest first; with a token of a run, only those about it."""
         query = self.query(OfNotices)
         notices = with_outcomes(Notice.objects.visible_to(self.identity))
         return self.page(
@@ -140,7 +140,7 @@ class NoticeRead(Endpoint):
     @described(NoticeShape, body=Nothing)
     @once
     def post(self, request: Request, notice_id: int) -> Response:
-        """Mark a notice as read."""
+        """Mark a notification as read."""
         self.body(Nothing)
         read_notice(notice_id=notice_id, actor=self.identity, now=clock.now())
         return self.answer(NoticeShape, reads.notice_of(self.identity, notice_id))

@@ -11,7 +11,7 @@ from sessions_app.api.endpoint import Endpoint
 
 
 class Nowhere(Endpoint):
-    """An address that means nothing: whoever is known gets a 404 by any method."""
+    """An unknown address: every authenticated caller gets a 404, for any method."""
 
     schema = None
 

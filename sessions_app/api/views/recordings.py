@@ -40,7 +40,7 @@ class RunRecording(_Watched):
 
     @described_file(ASCIICAST)
     def get(self, request: Request, run_id: int) -> FileResponse:
-        """What a run printed, with its times, as an asciicast v2 file; `recording_sha256` of the run is its digest."""
+        """Get the recording of a run as an asciicast v2 file; `recording_sha256` of the run is its digest."""
         name, path = self.file(run_id)
         return FileResponse(path.open("rb"), content_type=ASCIICAST, filename=name, as_attachment=True)
 
@@ -50,7 +50,7 @@ class RunOutput(_Watched):
 
     @described(OutputShape, query=OfOutput)
     def get(self, request: Request, run_id: int) -> Response:
-        """What a run printed, as it wrote it: mind its control sequences before you print it to a terminal."""
+        """Get the raw output of a run. Remove control sequences before you print it to a terminal."""
         query = self.query(OfOutput)
         _, path = self.file(run_id)
         text, following = output_from(path, query["cursor"])

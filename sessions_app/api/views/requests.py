@@ -48,14 +48,14 @@ class Requests(_Asking):
 
     @described(paged(RequestShape), query=OfRequests)
     def get(self, request: Request) -> Response:
-        """The requests that you may see, the newest first."""
+        """List the requests that you can see, newest first."""
         query = self.query(OfRequests)
         return self.page(_fitting(reads.requests(self.identity), query, self), RequestShape, query)
 
     @described(RequestDetailShape, body=NewRequest, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Ask for access. Where the policy wants no approval, the grant is made at once."""
+        """Request access. If the policy needs no approval, the grant is created at once."""
         asked = request_access(requester=self.identity, ask=self.ask(), now=clock.now())
         return self.detail(asked.ref, 201, Location=f"/api/v1/requests/{asked.ref}")
 
@@ -82,7 +82,7 @@ class RequestPreview(_Asking):
     @described(PreviewShape, body=NewRequest)
     @once
     def post(self, request: Request) -> Response:
-        """Say what would happen if you asked for this, with each rule's yes or no. Changes nothing."""
+        """Dry run: return what would happen, with the result of each rule. Changes nothing."""
         preview = dry_run.check_request(requester=self.identity, ask=self.ask(), now=clock.now())
         return self.answer(PreviewShape, reads.outcome_of(preview))
 
@@ -95,7 +95,7 @@ class RequestOffers(Endpoint):
     @described(OffersShape, body=Wanted)
     @once
     def post(self, request: Request) -> Response:
-        """What you may ask for, the cheapest first: of one cluster or target, or what would allow one command."""
+        """List the access you can request, fewest approvals first: on one cluster or target, or what would allow one command."""
         return self.answer(OffersShape, {"results": offers(identity=self.identity, **self.body(Wanted))})
 
 
@@ -104,7 +104,7 @@ class OneRequest(_Asking):
 
     @described(RequestDetailShape)
     def get(self, request: Request, ref: str) -> Response:
-        """One request with all that its approvers need to know."""
+        """Get a request with everything its approvers need."""
         return self.detail(ref)
 
 
@@ -116,7 +116,7 @@ class RequestVerdicts(_Asking):
     @described(RequestDetailShape, body=NewVerdict)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Approve or deny exactly what you read. An approval may leave less of it, never more."""
+        """Approve or deny exactly what you read. An approval can reduce the scope, never widen it."""
         sent = self.body(NewVerdict)
         asked = reads.request_of(self.identity, ref)
         narrowing = _by_id(asked, sent.pop("narrowing") or {})
@@ -146,7 +146,7 @@ class RequestWithdraw(_Asking):
     @described(RequestDetailShape, body=Nothing)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Take a request of your own back."""
+        """Withdraw one of your requests."""
         self.body(Nothing)
         asked = reads.request_of(self.identity, ref)
         withdraw_request(request_id=asked.pk, actor=self.identity, now=clock.now())

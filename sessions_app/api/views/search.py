@@ -21,7 +21,7 @@ class Search(Endpoint):
 
     @described(FoundShape, query=OfSearch)
     def get(self, request: Request) -> Response:
-        """What you may see that fits: names, people, commands, tickets, references. Ten of a kind at most, exact references first."""
+        """Search what you can see: names, people, commands, tickets, references. At most ten of each kind, exact references first."""
         text = self.query(OfSearch)["q"].strip()
         hits = list(_hits(self.identity, text)) if text else []
         return self.answer(FoundShape, {"results": hits})

@@ -33,7 +33,7 @@ class Webhooks(Endpoint):
 
     @described(paged(WebhookShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """The webhooks that you look after, by name. They are made by catalogue files, or on their page."""
+        """List the webhooks that you own, by name. They are created by catalogue files or on their page."""
         return self.page(reads.webhooks(self.identity), WebhookShape, self.query(ByName), key="name")
 
 
@@ -42,7 +42,7 @@ class OneWebhook(Endpoint):
 
     @described(WebhookShape)
     def get(self, request: Request, name: str) -> Response:
-        """One webhook, and how it fares."""
+        """Get a webhook and its status."""
         return self.answer(WebhookShape, reads.webhook_of(self.identity, name))
 
 
@@ -51,7 +51,7 @@ class WebhookMessages(Endpoint):
 
     @described(paged(WebhookMessageShape), query=ByNumber)
     def get(self, request: Request, name: str) -> Response:
-        """The messages of a webhook of the last 30 days, the newest first."""
+        """List the messages of a webhook from the last 30 days, newest first."""
         found = reads.webhook_of(self.identity, name).messages.all()
         return self.page(found, WebhookMessageShape, self.query(ByNumber))
 
@@ -62,7 +62,7 @@ class WebhookTry(Endpoint):
     @described(WebhookMessageShape, body=Nothing)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Send a test message to a webhook that you look after."""
+        """Send a test message to a webhook."""
         self.body(Nothing)
         found = reads.webhook_of(self.identity, name)
         sent = try_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
@@ -75,7 +75,7 @@ class WebhookPause(Endpoint):
     @described(WebhookShape, body=Nothing)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Send nothing more to a webhook that you look after; what happens meanwhile waits."""
+        """Pause a webhook. New messages are queued."""
         self.body(Nothing)
         found = reads.webhook_of(self.identity, name)
         paused = pause_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
@@ -88,7 +88,7 @@ class WebhookResume(Endpoint):
     @described(WebhookShape, body=Nothing)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Send to a webhook that you look after again, with all that waited."""
+        """Resume a webhook and send queued messages."""
         self.body(Nothing)
         found = reads.webhook_of(self.identity, name)
         resumed = resume_webhook(endpoint_id=found.pk, actor=self.identity, now=clock.now())
@@ -104,7 +104,7 @@ class WebhookSecret(Endpoint):
     @described(FreshSecretShape, body=Rotation)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Make a new secret for a webhook that you look after. It is shown this once; the old one signs as well for a while."""
+        """Rotate the secret of a webhook. The new one is shown once; the previous one also signs for a while."""
         overlap = dt.timedelta(seconds=self.body(Rotation)["overlap"])
         found = reads.webhook_of(self.identity, name)
         self.shown = rotate_webhook_secret(
@@ -119,7 +119,7 @@ class WebhookReplay(Endpoint):
     @described(ReplayedShape, body=Replay)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Send one message of a webhook that you look after again, or everything that happened since a time."""
+        """Replay one message of a webhook, or all events since a time."""
         sent = self.body(Replay)
         found = reads.webhook_of(self.identity, name)
         count = replay_webhooks(

@@ -1,4 +1,4 @@
-"""Work that access is bound to: what is open, opening some, joining and closing it."""
+"""Workflows: listing, opening, joining and closing them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sessions_app.operations.workflows.open_workflow import open_workflow
 
 
 class Workflows(Endpoint):
-    """The work that the caller may see."""
+    """The workflows that the caller may see."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
     @described(paged(WorkflowShape), query=OfWorkflows)
     def get(self, request: Request) -> Response:
-        """The work on clusters that you may see, the newest first."""
+        """List the workflows on clusters that you can see, newest first."""
         query = self.query(OfWorkflows)
         found = reads.workflows(self.identity)
         found = found.filter(**{name: query[name] for name in ("state", "kind") if name in query})
@@ -37,30 +37,30 @@ class Workflows(Endpoint):
     @described(WorkflowShape, body=NewWorkflow, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Open work that access can be bound to: an incident, a change, a ticket or a task."""
+        """Open a workflow: an incident, a change, a ticket or a task."""
         opened = open_workflow(actor=self.identity, now=clock.now(), **self.body(NewWorkflow))
         found = reads.workflow_of(self.identity, opened.ref)
         return self.answer(WorkflowShape, found, status=201, Location=f"/api/v1/workflows/{opened.ref}")
 
 
 class OneWorkflow(Endpoint):
-    """One workflow."""
+    """Get a workflow."""
 
     @described(WorkflowShape)
     def get(self, request: Request, ref: str) -> Response:
-        """One workflow."""
+        """Get a workflow."""
         return self.answer(WorkflowShape, reads.workflow_of(self.identity, ref))
 
 
 class WorkflowJoin(Endpoint):
-    """Those who work on it."""
+    """The members of a workflow."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
     @described(WorkflowShape, body=Nothing)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Join those who work on it."""
+        """Join a workflow."""
         self.body(Nothing)
         found = reads.workflow_of(self.identity, ref)
         join_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now())
@@ -75,7 +75,7 @@ class WorkflowClose(Endpoint):
     @described(WorkflowShape, body=CloseWorkflow)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Close it for good: all access that is bound to it ends at once, running commands included."""
+        """Close a workflow permanently. All access that is bound to it ends at once, running commands included."""
         sent = self.body(CloseWorkflow)
         found = reads.workflow_of(self.identity, ref)
         close_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now(), **sent)

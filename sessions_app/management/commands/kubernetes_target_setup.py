@@ -21,8 +21,8 @@ class Command(BaseCommand):
     """Print the YAML of Stint's own account on a cluster."""
 
     help = (
-        "Print what to apply to a cluster of Kubernetes, so that Stint may make accounts for grants there, and give "
-        "them no more than its command sets allow."
+        "Print the manifests for a Kubernetes cluster. They let Stint create accounts for grants, with no more than "
+        "its command sets allow."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Let a grant go on that was held because too much else was tried with it."""
+"""Release a grant that is held after too many refused commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mark a notice as read."""
+"""Mark a notification as read."""
 
 from __future__ import annotations
 

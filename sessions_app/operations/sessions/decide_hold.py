@@ -17,7 +17,7 @@ from sessions_app.queries.deciders import may_not_decide_in
 
 
 def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:
-    """Let a held command run once, exactly as it was typed, or refuse it. Raises NotFound, MayNotDecide, AlreadyDecided."""
+    """Allow a held command once, exactly as typed, or deny it. Raises NotFound, MayNotDecide, AlreadyDecided."""
     with transaction.atomic():
         run = (
             CommandRun.objects.visible_to(actor)
