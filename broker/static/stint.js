@@ -130,8 +130,8 @@
     part.querySelector('.stale')?.remove();
     const note = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
     note.className = 'stale note t-warn';
-    note.textContent = status === 401 ? 'You are signed out. Sign in in another tab; what you typed stays here.'
-      : 'This is not up to date. Try again.';
+    note.textContent = status === 401 ? 'You are signed out. Sign in in another tab; your input stays here.'
+      : 'This may be out of date. Try again.';
     part.prepend(note);
   };
   hear('htmx:beforeRequest', event => {

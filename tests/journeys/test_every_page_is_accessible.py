@@ -77,7 +77,7 @@ def test_what_went_wrong_is_said_accessibly(stage):
     _check(page)
     page.goto("/requests/new/?cluster=web&set=restart-web")
     page.locator(".seg label", has_text="nginx").click()
-    page.get_by_label("Another duration").fill("90h")
+    page.get_by_label("Custom duration").fill("90h")
     expect(page.locator("#outcome")).to_contain_text("exceeds the limit")
     _check(page)
 

@@ -33,7 +33,7 @@ def test_what_another_person_does_shows_without_a_reload(live_world, visit, with
     bob.goto(f"/approvals/{asked.ref}/")
     bob.evaluate("window.same = true")
     bob.get_by_label("Comment").fill("Looks right, but")
-    bob.get_by_text("Leave out commands", exact=True).first.click()
+    bob.get_by_text("Exclude commands", exact=True).first.click()
     bob.locator("label.tick", has_text="echo stop nginx").locator("input").check()
     bob.get_by_label("Comment").focus()
     bob.evaluate("window.scrollTo(0, 200)")
@@ -41,7 +41,7 @@ def test_what_another_person_does_shows_without_a_reload(live_world, visit, with
         bob.wait_for_timeout(500)
     live_world.decide(asked, live_world.dora, comment="Go ahead", now=now())
     expect(bob.locator(".verdict")).to_contain_text("Approved", timeout=10_000)
-    expect(bob.locator("#decide")).to_contain_text("decided already")
+    expect(bob.locator("#decide")).to_contain_text("This request is closed")
     assert bob.evaluate("window.same && window.scrollY > 0")
     assert asked.ref in bob.url
 
@@ -51,7 +51,7 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     bob = visit("bob")
     bob.goto(f"/approvals/{asked.ref}/")
     bob.get_by_label("Comment").fill("Looks right, but")
-    bob.get_by_text("Leave out commands", exact=True).first.click()
+    bob.get_by_text("Exclude commands", exact=True).first.click()
     bob.locator("label.tick", has_text="echo stop nginx").locator("input").check()
     bob.get_by_label("Comment").focus()
     live_world.grant(who=live_world.deployer, now=now())
@@ -62,7 +62,7 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     expect(bob.get_by_label("Comment")).to_be_focused()
     expect(bob.locator("label.tick", has_text="echo stop nginx").locator("input")).to_be_checked()
     bob.locator("aside").get_by_role("button", name="Approve").click()
-    expect(bob.locator(".messages")).to_contain_text("is approved")
+    expect(bob.locator(".messages")).to_contain_text("approved")
 
 
 def test_title_icon_counts_and_an_announcement_say_what_waits(live_world, visit):
@@ -95,18 +95,18 @@ def test_home_approvals_grants_and_one_grant_follow(live_world, visit):
     expect(bob.locator("h2", has_text="Waiting for you").locator("../..")).to_contain_text(
         "Alice asks for restart-web", timeout=10_000
     )
-    expect(alice.locator("main")).to_contain_text("waits since", timeout=10_000)
+    expect(alice.locator("main")).to_contain_text("waiting since", timeout=10_000)
     bob.goto("/grants/?show=now")
     grant = live_world.grant(now=now())
     expect(bob.locator("main")).to_contain_text(grant.ref, timeout=10_000)
     alice.goto(f"/grants/{grant.ref}/")
     alice.locator("summary", has_text="End access").click()
-    alice.get_by_label("Why (for the record)").fill("Enough")
+    alice.get_by_label("Reason (for the record)").fill("Enough")
     moment = now()
     used = acts.use(grant, now=moment)
     acts.run(used, acts.session(used, now=moment), "echo restart sshd", now=moment)
     expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=10_000)
-    expect(alice.get_by_label("Why (for the record)")).to_have_value("Enough")
+    expect(alice.get_by_label("Reason (for the record)")).to_have_value("Enough")
     expect(alice.get_by_role("button", name=f"End {grant.ref}")).to_be_visible()
     assert asked.ref
 
@@ -152,7 +152,7 @@ def test_keys_lead_everywhere_and_can_be_switched_off(live_world, visit, site):
         bob.keyboard.press(key)
         expect(links.nth(which)).to_be_focused()
     bob.keyboard.press("?")
-    dialog = bob.get_by_role("dialog", name="Keys")
+    dialog = bob.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog).to_be_visible()
     bob.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
@@ -160,7 +160,7 @@ def test_keys_lead_everywhere_and_can_be_switched_off(live_world, visit, site):
     bob.keyboard.press("Enter")
     expect(bob.locator("h1")).to_contain_text("Alice asks to run")
     bob.locator(".side [data-help]").click()
-    dialog.get_by_label("Let single keys do this").uncheck()
+    dialog.get_by_label("Enable single-key shortcuts").uncheck()
     dialog.get_by_role("button", name="Close").click()
     bob.keyboard.press("g")
     bob.keyboard.press("h")

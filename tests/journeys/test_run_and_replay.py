@@ -52,7 +52,7 @@ def test_run_a_command_see_it_print_and_kill_it_with_proof(place, visit):
     alice.get_by_role("button", name=f"End {grant.ref}").click()
     expect(alice.locator("h2", has_text="Receipt")).to_be_visible()
     expect(alice.locator("main")).to_contain_text("1 of 1 target confirmed", timeout=10000)
-    expect(alice.locator("main")).to_contain_text("nothing of it is left")
+    expect(alice.locator("main")).to_contain_text("access removed")
     assert alice.request.get(f"/grants/{grant.ref}/receipt.json").json()["state"] == "ended"
 
 
@@ -98,7 +98,7 @@ def test_what_is_refused_says_why_and_how_to_ask_for_it(place, visit):
     )
     expect(row.get_by_label("word")).to_have_value("Not small")
     expect(alice.locator("#log")).to_contain_text("echo say 'Not small'")
-    ask = alice.get_by_role("link", name="Ask for this command")
+    ask = alice.get_by_role("link", name="Request this command")
     eventually(lambda: alice.goto(f"/grants/{grant.ref}/") and ask.count(), within=30, every=0.5)
     ask.first.click()
     expect(alice.locator("h1")).to_be_visible()

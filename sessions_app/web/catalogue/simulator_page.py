@@ -213,7 +213,7 @@ def _ask(
         seconds = parse_duration(question.duration)
     except ValueError as error:
         raise InvalidInput(
-            "Say for how long.", hint=f"{error}.", fields={"duration": [f"{error}."]}
+            "Enter a duration.", hint=f"{error}.", fields={"duration": [f"{error}."]}
         ) from error
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):

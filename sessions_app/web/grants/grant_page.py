@@ -4,92 +4,33 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
-
-from django.conf import settings
 
 from accounts.models import Identity
 from sessions_app.connectors.registry import find
-from sessions_app.models import Grant, GrantState, Lease, RequestState, Session, Target
+from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
-from sessions_app.policy.commands.answers import CommandView, FreeParameter
-from sessions_app.policy.commands.kinds import describe
-from sessions_app.policy.commands.ssh.quoting import quote
-from sessions_app.queries import commands
 from sessions_app.queries.chain import chain_of, tree_below
 from sessions_app.queries.deciders import may_not_decide_in, may_not_review, reviewers
-from sessions_app.queries.endings import Ending, endings
+from sessions_app.queries.endings import endings
+from sessions_app.queries.extensions import Extension, extensions
 from sessions_app.queries.gateways import mcp_address
 from sessions_app.queries.receipts import summary
+from sessions_app.web.grants.grant_head import GrantHead
 from sessions_app.web.grants.log import Asked, Log, log_of
+from sessions_app.web.grants.receipt import Proof, Receipt
+from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway
+from sessions_app.web.shell.cards import GrantCard
+from sessions_app.web.shell.end_form import EndForm
 from sessions_app.web.shell.words import in_order
-from sessions_app.web.templatetags.stint import extensions, is_running
 
-_SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 # More commands than this fold away.
 FIRST = 8
-
-
-@dataclass(frozen=True, slots=True)
-class RunField:
-    """One value that is free at each run, as a field of the form."""
-
-    name: str
-    free: FreeParameter
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Runnable:
-    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty while values are open."""
-
-    view: CommandView
-    fields: Sequence[RunField]
-    line: str
-    copy: str
-
-    @property
-    def names(self) -> str:
-        """Its fields, as what is wrong with them is said of: `v.2.lines:lines`."""
-        return " ".join(f"{field.name}:{field.free.name}" for field in self.fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What the targets said about the end of a grant."""
-
-    leases: Sequence[Lease]
-    untouched: int
-
-    @property
-    def gone(self) -> int:
-        """On how many targets the end is proven."""
-        return sum(1 for lease in self.leases if lease.gone_at)
-
-    @property
-    def silent(self) -> list[Lease]:
-        """Those that have not confirmed yet."""
-        return [lease for lease in self.leases if not lease.gone_at]
-
-    @property
-    def sentence(self) -> str:
-        """`11 of 12 targets confirmed; web-2 does not answer, still asking`."""
-        if not self.leases:
-            return "It was never used, so no target had anything of it"
-        word = "target" if len(self.leases) == 1 else "targets"
-        said = f"{self.gone} of {len(self.leases)} {word} confirmed"
-        names = [lease.target.name for lease in self.silent]
-        if not names:
-            return said
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        failing = any(lease.last_error for lease in self.silent)
-        verb = "do" if len(names) > 1 else "does"
-        return f"{said}; {shown} {verb} not answer, still asking" if failing else f"{said}; asking {shown}"
+# More targets than this are chosen from a list.
+MOST_TABS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +38,11 @@ class GrantPage:
     """One grant for one reader."""
 
     grant: Grant
+    head: GrantHead
     own: bool
     may_run: bool
     may_end: bool
-    ending: Ending
+    ending: EndForm
     may_not_review: str
     # Who can look at what was done behind broken glass, where it waits for that and the reader can't.
     reviewers: Sequence[Identity]
@@ -109,10 +51,10 @@ class GrantPage:
     target: Target | None
     runnable: Sequence[Runnable]
     log: Log
-    proof: Proof
-    receipt: dict[str, Any] | None
+    receipt: Receipt | None
     sessions: Sequence[Session]
     pending_extension: str
+    extensions: Sequence[Extension]
     chain: Sequence[Grant]
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
@@ -128,17 +70,109 @@ class GrantPage:
             "end": self.may_end,
             "extend": self.may_end
             and not self.pending_extension
-            and which in {offer.seconds for offer in extensions(self.grant)},
+            and which in {offer.seconds for offer in self.extensions},
             "delegate": bool(self.delegates),
-            "credential": holds and self.issues and not self.by_gateway and is_running(self.grant),
+            "credential": holds and self.issues and not self.by_gateway and self.card.running,
             "release": self.may_release and self.grant.held_at is not None,
             "review": self.may_not_review == "",
         }.get(form, False)
 
     @property
+    def card(self) -> GrantCard:
+        """It as lists show it."""
+        return self.head.card
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is not over, so that the page says how it is used."""
+        return self.grant.state not in OVER
+
+    @property
+    def reviewable(self) -> bool:
+        """Whether the reader can review it."""
+        return self.may_not_review == ""
+
+    @property
+    def title_of_review(self) -> str:
+        """The heading of its review."""
+        return f"Review {self.card.unapproved}"
+
+    @property
+    def review_advice(self) -> str:
+        """What a reviewer does first."""
+        if self.grant.cluster.observed == Observed.NOTHING:
+            return "Commands are not observed here. Check the target, then write what you found."
+        return "Review what was run, then write what you found."
+
+    @property
+    def unapproved_start(self) -> str:
+        """Who started it without approval, and why."""
+        opened = (
+            f" opened {self.grant.workflow.ref} and"
+            if self.grant.is_own_incident and self.grant.workflow
+            else ""
+        )
+        reason = self.grant.request.reason
+        return f"{self.grant.holder}{opened} started without approval{f': “{reason}”' if reason else ''}."
+
+    @property
+    def target_names(self) -> str:
+        """Its targets by name."""
+        return ", ".join(target.name for target in self.targets)
+
+    @property
+    def more_lines(self) -> Sequence[Runnable]:
+        """The lines for a terminal but for the first."""
+        return self.runnable[1:]
+
+    @property
+    def delegated(self) -> list[tuple[bool, Grant]]:
+        """The grants delegated from it, each with whether it was delegated further on."""
+        return [(depth > 1, grant) for depth, grant in self.below]
+
+    @property
+    def run_title(self) -> str:
+        """The heading of its commands."""
+        return "Run an approved command" if self.may_run else "Allowed commands"
+
+    @property
+    def run_note(self) -> str:
+        """How its commands run, or why not."""
+        if self.may_run and self.target:
+            return f"Runs through the gateway on {self.target.name}, is recorded, and stops when the access ends."
+        if self.head.yours:
+            return "Nothing can run now."
+        return f"Only {self.grant.holder} can run them, through the gateway."
+
+    @property
+    def target_tabs(self) -> bool:
+        """Whether its few targets are chosen by tabs."""
+        return self.own and 1 < len(self.targets) <= MOST_TABS
+
+    @property
+    def target_select(self) -> bool:
+        """Whether its many targets are chosen from a list."""
+        return self.own and len(self.targets) > MOST_TABS
+
+    @property
+    def many_targets(self) -> bool:
+        """Whether a credential is for one of several targets."""
+        return len(self.targets) > 1
+
+    @property
+    def heartbeat_ends(self) -> dt.datetime | None:
+        """When it ends unless its holder sends a heartbeat."""
+        return self.grant.heartbeat_due_at if self.grant.state == GrantState.ACTIVE else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the page looks again by itself."""
+        return not self.is_over
+
+    @property
     def by_gateway(self) -> bool:
         """Whether its commands run through the SSH gateway, also from the page."""
-        return _runs(self.grant)
+        return runs_by_gateway(self.grant)
 
     @property
     def issues(self) -> bool:
@@ -200,12 +234,14 @@ def grant_page(
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
-    ending = endings([grant], now)[grant.pk]
+    own = reader.pk in (grant.holder_id, grant.holder.owner_id)
+    ending = EndForm(grant, endings([grant], now)[grant.pk])
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(
         grant=grant,
-        own=reader.pk in (grant.holder_id, grant.holder.owner_id),
-        may_run=live and reader.pk == grant.holder_id and _runs(grant) and grant.held_at is None,
+        head=GrantHead(GrantCard(grant, now), own, reader.pk == grant.holder_id),
+        own=own,
+        may_run=live and reader.pk == grant.holder_id and runs_by_gateway(grant) and grant.held_at is None,
         may_end=_may_end(grant, reader, now),
         ending=ending,
         may_not_review=why_not_review,
@@ -213,17 +249,21 @@ def grant_page(
         may_release=live and grant.held_at is not None and not may_not_decide_in(grant, reader),
         targets=targets,
         target=chosen,
-        runnable=_runnable(grant, chosen, now, typed or {}),
+        runnable=runnable_of(grant, chosen, now, typed or {}),
         log=log,
-        proof=Proof(leases, len(targets) - len(leases)),
-        receipt=summary(grant, now) if grant.state in OVER else None,
+        receipt=_receipt(grant, log, Proof(leases, len(targets) - len(leases)), now),
         sessions=sessions,
         pending_extension=pending.ref if pending else "",
+        extensions=extensions(grant, now) if reader.pk == grant.holder_id else [],
         chain=chain_of(grant) if grant.parent_id else [],
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
         seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
     )
+
+
+def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt | None:
+    return Receipt(grant, summary(grant, now), proof, log.counts) if grant.state in OVER else None
 
 
 def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
@@ -232,48 +272,6 @@ def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
     return Grant.objects.endable_by(reader).filter(pk=grant.pk).exists()
-
-
-def field_name(index: int, name: str) -> str:
-    """Return the name under which the form of all commands sends one value of one of them."""
-    return f"v.{index}.{name}"
-
-
-def _runnable(
-    grant: Grant, target: Target | None, now: dt.datetime, typed: Mapping[str, str]
-) -> list[Runnable]:
-    views = describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
-    if not _runs(grant):
-        return [Runnable(view, [], "", "") for view in views]
-    if target is None:
-        return []
-    account = _account(grant, target, now)
-    found = []
-    for view in views:
-        command = view.text if view.free else _for_shell(view.text)
-        line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
-        names = [(field_name(view.index, free.name), free) for free in view.free]
-        fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
-        found.append(Runnable(view, fields, line, "" if view.free else line))
-    return found
-
-
-def _runs(grant: Grant) -> bool:
-    kind = find(grant.cluster.kind)
-    return kind is not None and kind.runs
-
-
-def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
-    """Return the user name that the gateway takes; with the grant's own name where another grant fits as well."""
-    others = Grant.objects.filter(
-        holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
-    ).exclude(pk=grant.pk)
-    return f"{grant.ref}.{target.name}" if others.exists() else target.name
-
-
-def _for_shell(command: str) -> str:
-    """Return a command as one typed into a local shell, which would otherwise undo its quotes."""
-    return command if _SHELL_PLAIN.fullmatch(command) else quote(command)
 
 
 def _seen(

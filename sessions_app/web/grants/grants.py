@@ -28,16 +28,18 @@ from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.named import with_names
 from sessions_app.queries.receipts import receipt
-from sessions_app.web.grants.grant_page import GrantPage, field_name, grant_page
+from sessions_app.web.grants.grant_page import GrantPage, grant_page
+from sessions_app.web.grants.grants_page import grant_rows, no_grants
 from sessions_app.web.grants.log import Asked
+from sessions_app.web.grants.runnable import field_name
 from sessions_app.web.shell.doors import ACT, back, page, who
 from sessions_app.web.shell.forms import typed_duration
-from sessions_app.web.shell.home_page import LIVE, run_counts
+from sessions_app.web.shell.home_page import LIVE
 from sessions_app.web.shell.pages import page_of
 
 View = Callable[[HttpRequest, str], HttpResponse]
 
-SHOW = ("mine", "now", "all")
+FILTERS = (("mine", "Mine"), ("now", "Active now"), ("all", "All"))
 
 
 @page()
@@ -50,7 +52,13 @@ def index(request: HttpRequest) -> HttpResponse:
     elif show != "all":
         found = found.filter(holder=who(request))
     listed = page_of(found, key="pk", before=request.GET.get("before", ""))
-    context = {"page": listed, "show": show, "counts": run_counts([grant.pk for grant in listed.rows])}
+    context = {
+        "page": listed,
+        "rows": grant_rows(listed.rows, clock.now()),
+        "filters": FILTERS,
+        "show": show if show in dict(FILTERS) else "mine",
+        "empty": no_grants(who(request), show, older=bool(request.GET.get("before"))),
+    }
     return render(request, "grants/grants.html", context)
 
 
@@ -138,8 +146,10 @@ def _detail(
         "grant": grant,
         "error": error,
         "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
-        "failed": failed,
+        "failed": _number(failed),
+        "extended_by": _number(request.POST.get("seconds", "")),
         "typed": request.POST,
+        "delegating": request.POST if form == "delegate" else {},
         "issued": issued,
     }
     return render(request, "grants/grant.html", context, status=error.status if error else 200)
@@ -210,7 +220,7 @@ def release(request: HttpRequest, ref: str) -> HttpResponse:
         note=request.POST.get("note", ""),
         now=clock.now(),
     )
-    messages.success(request, f"{ref} may go on.")
+    messages.success(request, f"{ref} released.")
     return back(request, "grant", ref)
 
 
@@ -219,9 +229,9 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
     """Ask the targets of a grant that is ending again now."""
     grant = retry_revoke(grant_id=find_grant(request, ref).pk, actor=who(request), now=clock.now())
     if grant.state == GrantState.ENDED:
-        messages.success(request, f"{ref} has ended meanwhile.")
+        messages.success(request, f"{ref} has already ended.")
     else:
-        messages.success(request, f"The targets of {ref} are asked again now.")
+        messages.success(request, f"Retrying the revocation of {ref} now.")
     return back(request, "grant", ref)
 
 
@@ -238,7 +248,8 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
         kill=kill,
     )
     messages.success(
-        request, f"{grant.ref} is ending: {'everything is cut' if kill else 'nothing new runs from now on'}."
+        request,
+        f"{grant.ref} is ending. {'Everything running is terminated.' if kill else 'Nothing new can start.'}",
     )
     return back(request, "grant", grant.ref)
 
@@ -254,9 +265,9 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
         reason=request.POST.get("reason", ""), now=clock.now(),
     )  # fmt: skip
     if asked.state == RequestState.APPROVED:
-        messages.success(request, f"{ref} ends {say_duration(seconds)} later.")
+        messages.success(request, f"{ref} extended by {say_duration(seconds)}.")
     else:
-        messages.success(request, f"{asked.ref} is sent. Until it is approved, {ref} ends as planned.")
+        messages.success(request, f"{asked.ref} submitted. Until it is approved, {ref} ends as planned.")
     return back(request, "grant", ref)
 
 
@@ -266,7 +277,7 @@ def delegate(request: HttpRequest, ref: str) -> HttpResponse:
     """Hand on what an own grant allows, for no longer than it lasts."""
     grant = find_grant(request, ref)
     made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
-    messages.success(request, f"{made.holder} has {made.ref} now. It ends with {ref} at the latest.")
+    messages.success(request, f"{made.ref} granted to {made.holder}. It ends with {ref} at the latest.")
     return back(request, "grant", ref)
 
 
@@ -291,5 +302,5 @@ def review(request: HttpRequest, ref: str) -> HttpResponse:
         note=request.POST.get("note", ""),
         now=clock.now(),
     )
-    messages.success(request, f"{ref} is reviewed.")
+    messages.success(request, f"{ref} reviewed.")
     return back(request, "grant", ref)

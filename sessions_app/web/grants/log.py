@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.db.models import Count, Prefetch, Q, QuerySet
+from django.template.defaultfilters import filesizeformat
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -17,6 +18,7 @@ from sessions_app.models import (
     CommandSet,
     CommandSetVersion,
     Grant,
+    Observed,
     RunState,
 )
 from sessions_app.operations.notifications.notify import notified_first
@@ -25,10 +27,14 @@ from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.commands import compiled_open, document_of
 from sessions_app.queries.deciders import deciders_in, holds_for
 from sessions_app.queries.facts import readable_document
+from sessions_app.web.grants.runnable import runs_by_gateway
+from sessions_app.web.shell import words
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.pages import Page, page_of
 from sessions_app.web.shell.recording import Output, output_of_run
 from sessions_app.web.shell.words import Look
+from sessions_app.web.templatetags.stint import some_of, took
+from sessions_app.web.templatetags.times import say_rough
 
 SIZE = 50
 FILTERS: dict[str, Q] = {
@@ -36,6 +42,22 @@ FILTERS: dict[str, Q] = {
     "refused": Q(state__in=[RunState.REFUSED, RunState.HOLD_DENIED]),
     "changes": ~Q(effect__in=["read", ""]),
 }
+EMPTY = {
+    "ssh": (
+        "No commands yet",
+        "Every attempted command shows up here immediately: allowed, held or refused.",
+    ),
+    "http": ("No requests yet", "Refused requests show up here immediately, allowed ones within a second."),
+    "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
+}
+PARTLY = (
+    "Nothing observed",
+    "Commands run directly on the target. What it reports shows up here, but not everything is observed.",
+)
+UNOBSERVED = (
+    "Not observed here",
+    "Commands run directly on the target, which doesn't report them to Stint.",
+)
 # Of a longer log the latest are counted.
 COUNTED = 1000
 # Orders that came to nothing are shown for so long.
@@ -65,6 +87,60 @@ class RunEntry:
     may_withdraw: bool
     ask: str
     watch: bool
+    look: Look
+    by_gateway: bool
+    now: dt.datetime
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is running, or about to."""
+        return self.run.state in (RunState.RUNNING, RunState.ALLOWED)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is running."""
+        return self.run.state == RunState.RUNNING
+
+    @property
+    def shows_output(self) -> bool:
+        """Whether its output can be opened: it was recorded, or is being."""
+        return self.watch or (self.running and self.by_gateway)
+
+    @property
+    def output_url(self) -> str:
+        """The address that opens its output, or closes it."""
+        return "?open=0" if self.open else f"?open={self.run.pk}"
+
+    @property
+    def output_word(self) -> str:
+        """What the link to its output says: to close it, or what is there."""
+        if self.open:
+            return "close"
+        return f"output, {filesizeformat(self.run.output_bytes)}" if self.run.recording else "output"
+
+    @property
+    def waits_until(self) -> dt.datetime | None:
+        """Until when a second person can allow it; None where none is waited for."""
+        return self.run.hold_lapses_at if self.run.waits(self.now) else None
+
+    @property
+    def result(self) -> str:
+        """What came of it, after the word for its state."""
+        run = self.run
+        if run.state == RunState.RUNNING:
+            return f" for {say_rough(_seconds(run.started_at, self.now))}"
+        if run.state == RunState.REFUSED:
+            return f": {run.reason}{'' if run.reason.endswith('.') else '.'} Nothing reached the target."
+        if run.state == RunState.HELD and run.decided_at and self.look.tone == "warn":
+            return f", allowed once by {run.decided_by}"
+        if run.state == RunState.HOLD_DENIED:
+            return f": {run.decided_by or run.reason}"
+        if run.state == RunState.DONE:
+            return f"{_exit(run)}, {took(run)}"
+        if self.look == words.WITHDRAWN:
+            return " by its holder"
+        cut_short = run.state in (RunState.CUT, RunState.FAILED) and run.reason
+        return f": {run.reason}" if cut_short else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +182,30 @@ class Log:
     show: str
     asked: Asked
     told: Sequence[Identity]
+    kind: str
+    observed: str
+
+    @property
+    def filtered(self) -> bool:
+        """Whether there is something to filter, or will be."""
+        return self.counts.any or self.observed == Observed.ALL
+
+    @property
+    def empty(self) -> tuple[str, str]:
+        """What stands there instead of entries: a title and a text."""
+        if self.counts.any:
+            return "Nothing matches this filter", "Choose another filter to see the others."
+        return EMPTY.get(self.kind) or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
+
+    @property
+    def notified(self) -> str:
+        """Who was notified first about what is held now; empty where nothing is."""
+        return f". Notified {some_of(self.told)}" if self.told else ""
+
+    @property
+    def query(self) -> str:
+        """The filter, as the addresses of single entries go on with it."""
+        return f"&show={self.show}" if self.show else ""
 
     @property
     def filters(self) -> list[tuple[str, str, str]]:
@@ -131,6 +231,8 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         newer=page.newer,
         show=show,
         asked=asked,
+        kind=grant.cluster.kind,
+        observed=grant.cluster.observed,
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
 
@@ -157,6 +259,7 @@ def _entries(
     decidable = set(holds_for(reader, now).filter(pk__in=held).values_list("pk", flat=True))
     own = reader.pk in (grant.holder_id, grant.holder.owner_id)
     sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
+    by_gateway = runs_by_gateway(grant)
     return [
         RunEntry(
             run=run,
@@ -166,6 +269,9 @@ def _entries(
             may_withdraw=own and run.waits(now),
             ask=_ask(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
             watch=bool(run.recording),
+            look=words.run_look(run, now),
+            by_gateway=by_gateway,
+            now=now,
         )
         for run in runs
     ]
@@ -189,14 +295,24 @@ def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
     if order.error:
         return OrderEntry(order, Look("bad", "alert", "Not run"), order.error)
     if order.claimed_at is None and order.lapses_at <= now:
-        why = "no gateway took it in time. Nothing was run; start it again when one is there."
+        why = "no gateway picked it up in time. Nothing was run. Start it again when a gateway is running."
         return OrderEntry(order, Look("bad", "clock", "Lapsed"), why)
     if order.claimed_at is not None and order.claimed_at + BEGINS_WITHIN <= now:
         return OrderEntry(
-            order, Look("bad", "alert", "Not run"), "the gateway that took it went away before it began."
+            order, Look("bad", "alert", "Not run"), "the gateway that picked it up stopped before it began."
         )
     word = "Waiting for a gateway" if order.claimed_at is None else "Starting"
     return OrderEntry(order, Look("info", "", word), "")
+
+
+def _seconds(start: dt.datetime | None, now: dt.datetime) -> int:
+    return max(0, int((now - start).total_seconds())) if start else 0
+
+
+def _exit(run: CommandRun) -> str:
+    if run.signal:
+        return f", killed by {run.signal}"
+    return "" if run.exit_status is None else f", exit {run.exit_status}"
 
 
 # Asking for what was refused.

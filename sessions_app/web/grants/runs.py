@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from broker.kernel import clock
-from sessions_app.models import CommandRun
+from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
@@ -31,10 +31,14 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     """What a command has printed so far; 204 when that is no more than ``size`` bytes of its recording."""
     found = _find(request, ref, run)
-    shown = output_of_run(found)
+    shown, running = output_of_run(found), found.state == RunState.RUNNING
     if request.GET.get("size") == str(shown.size if shown else 0):
         return HttpResponse(status=204)
-    return render(request, "grants/_run_output.html", {"run": found, "output": shown, "grant": found.grant})
+    return render(
+        request,
+        "grants/_run_output.html",
+        {"run": found, "output": shown, "grant": found.grant, "running": running},
+    )
 
 
 @page(ACT)
@@ -46,7 +50,7 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
         raise Http404
     decided = decide_hold(run_id=found.pk, actor=who(request), allow=verdict == "allow", now=clock.now())
     word = "allowed once" if verdict == "allow" else "denied"
-    messages.success(request, f"{decided.line} on {decided.target} is {word}.")
+    messages.success(request, f"{decided.line} on {decided.target} {word}.")
     return back(request, "grant", ref)
 
 
@@ -54,7 +58,7 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     """Tell those who may allow an own held command again."""
     found = remind_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"Those who may allow {found.line} were told again.")
+    messages.success(request, f"Approvers of {found.line} reminded.")
     return back(request, "grant", ref)
 
 
@@ -62,5 +66,5 @@ def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 def withdraw(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     """Take an own held command back."""
     found = withdraw_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"{found.line} on {found.target} is withdrawn.")
+    messages.success(request, f"{found.line} on {found.target} withdrawn.")
     return back(request, "grant", ref)

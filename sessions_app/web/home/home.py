@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from broker.kernel import clock
 from sessions_app.web.home.welcome_page import starts_with_nothing
 from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.home_page import Home
 from sessions_app.web.shell.home_page import home as read_home
 from sessions_app.web.workflows.incidents_page import calls_for
 
@@ -18,7 +19,26 @@ def home(request: HttpRequest) -> HttpResponse:
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
-    return render(request, "home/home.html", {"home": read_home(me, now), "calls": calls_for(me), "now": now})
+    found, calls = read_home(me, now), calls_for(me)
+    waiting = f"{found.waiting:,} thing{' needs' if found.waiting == 1 else 's need'} you"
+    context = {
+        "home": found,
+        "calls": calls,
+        "title": waiting if found.waiting else "Home",
+        "heading": waiting if found.waiting else _heading(found, on_call=bool(calls)),
+    }
+    return render(request, "home/home.html", context)
+
+
+def _heading(found: Home, *, on_call: bool) -> str:
+    """Return what matters most where nothing waits for the reader."""
+    if on_call:
+        return "You are on call"
+    if found.glass:
+        return "Break-glass access is live"
+    if found.failing:
+        return "A revoke is failing"
+    return "Stint needs attention" if found.troubles else "You're all caught up"
 
 
 @page()

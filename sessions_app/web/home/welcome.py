@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from accounts.queries import groups, members
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.models import Environment, Risk
+from sessions_app.models import AccessPolicy, Environment, Risk
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
@@ -28,7 +31,7 @@ from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.faults import Faults, faults_of, faults_of_document
 from sessions_app.web.shell.saving import Outcome, press
 
-HOURS = (1, 2, 4, 8)
+HOURS, USUAL = (1, 2, 4, 8), "4"
 
 
 @page(FORM)
@@ -43,11 +46,13 @@ def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
         return answer
     outcome = answer.get("outcome")
     error = answer.get("error") or (outcome.error if isinstance(outcome, Outcome) else None)
-    at = reads.KEYS.index(current)
     context = {
-        "steps": reads.steps(), "current": current, "next": reads.KEYS[min(at + 1, len(reads.KEYS) - 1)],
-        "is_done": all(one.done for one in states if one.key == current), **answer,
-    }  # fmt: skip
+        "steps": [replace(one, current=one.key == current) for one in reads.steps()],
+        "finished": current == "done",
+        "page": f"home/_welcome_{current}.html",
+        "is_done": all(one.done for one in states if one.key == current),
+        **answer,
+    }
     return render(request, "home/welcome.html", context, status=error.status if error else 200)
 
 
@@ -65,7 +70,7 @@ def _people(request: HttpRequest) -> Answer:
             username = request.POST.get("member", "")
             document = {"name": name, "members": sorted({*members(name), username})}
             save_document(kind="groups", source=json.dumps(document), actor=who(request), now=clock.now())
-            messages.success(request, f"{username} is in {name} now.")
+            messages.success(request, f"{username} added to {name}.")
             return redirect("welcome_step", "people")
     except StintError as error:
         context |= {"error": error, "form": act}
@@ -115,7 +120,7 @@ def _commands(request: HttpRequest) -> Answer:
     if request.POST.get("act") == "save":
         outcome = press(request, kind="command-sets", source=source, name=None)
     if outcome.saved:
-        messages.success(request, "The command set is published.")
+        messages.success(request, "Command set published.")
         return redirect("welcome_step", "policy")
     checked = command_sets.check_source(source, None)
     return {
@@ -136,7 +141,7 @@ def _policy(request: HttpRequest) -> Answer:
     if outcome.saved:
         return redirect("welcome_step", "done")
     return {
-        "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": HOURS,
+        "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": [(one, str(one) == typed.get("hours", USUAL)) for one in HOURS],
         "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": groups(),
     }  # fmt: skip
 
@@ -150,7 +155,15 @@ def _at_fields(outcome: Outcome) -> Faults:
 
 
 def _done(_: HttpRequest) -> Answer:
-    return {"policy": reads.newest_policy()}
+    policy = reads.newest_policy()
+    return {"policy": policy, "ask_url": _ask_url(policy) if policy else ""}
+
+
+def _ask_url(policy: AccessPolicy) -> str:
+    """Return the form for the first that a policy covers."""
+    cluster, command_set = policy.clusters.first(), policy.command_sets.first()
+    query = {"cluster": cluster.name, "set": command_set.name} if cluster and command_set else {}
+    return f"{reverse('request_new')}?{urlencode(query)}"
 
 
 STEPS: dict[str, Callable[[HttpRequest], Answer]] = {

@@ -21,6 +21,12 @@ class Step:
     key: str
     title: str
     done: bool
+    current: bool = False
+
+    @property
+    def tone(self) -> str:
+        """Its tone among the others."""
+        return "ok" if self.done else "info" if self.current else "mute"
 
 
 def starts_with_nothing(identity: Identity) -> bool:
@@ -41,11 +47,11 @@ def steps() -> list[Step]:
     )
     return [
         Step("people", "People and groups", people.count() > 1 and people.filter(groups__isnull=False).exists()),
-        Step("cluster", "A cluster and its first target", targets.exists()),
-        Step("check", "The connection",
+        Step("cluster", "A cluster with a target", targets.exists()),
+        Step("check", "Connection",
              targets.annotate(right=Subquery(latest.values("ok")[:1])).filter(right=True).exists()),
-        Step("commands", "What may be run", published.exists()),
-        Step("policy", "Who asks, who approves", policies.exists()),
+        Step("commands", "Commands", published.exists()),
+        Step("policy", "A policy", policies.exists()),
     ]  # fmt: skip
 
 

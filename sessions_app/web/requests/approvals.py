@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -13,16 +13,18 @@ from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
-from sessions_app.operations.requests.decide_request import decide_request
+from sessions_app.operations.requests.decide_request import ScopeChanged, decide_request
 from sessions_app.queries.extents import left_digest, left_of
 from sessions_app.queries.named import with_names
-from sessions_app.web.requests import deciding_page as deciding
 from sessions_app.web.requests.changes import changes_since, signed_summary
-from sessions_app.web.requests.deciding_page import request_page
+from sessions_app.web.requests.deciding_page import changed_note, request_page
+from sessions_app.web.requests.decisions import decided_by, decided_today
 from sessions_app.web.requests.requests import find
 from sessions_app.web.shell import waiting
+from sessions_app.web.shell.cards import request_cards
 from sessions_app.web.shell.doors import ACT, page, who
 from sessions_app.web.shell.home_page import pending
+from sessions_app.web.shell.needs import needs_of
 
 MOST, MOST_OTHERS = 50, 20
 SHOW = ("holds", "requests", "reviews", "questions")
@@ -44,16 +46,34 @@ def index(request: HttpRequest) -> HttpResponse:
     # A held grant waits for the same people as a held command.
     releases = list(waiting.releases_for(me, now)[:MOST])
     counts = {name: len(rows) for name, rows in found.items()}
+    counts["holds"] += len(releases)
     context = {
-        **{name: rows if show in ("", name) else [] for name, rows in found.items()},
-        "releases": releases if show in ("", "holds") else [],
-        "counts": {**counts, "holds": counts["holds"] + len(releases)},
+        "needs": needs_of(
+            now,
+            releases=releases if show in ("", "holds") else [],
+            **{name: rows if show in ("", name) else [] for name, rows in found.items()},
+        ),
+        "tabs": _tabs(counts, show),
         "show": show,
-        "others": _others(me, [asked.pk for asked in mine])[:MOST_OTHERS],
-        "decided": deciding.decided_by(me),
-        "today": deciding.decided_today(me, now),
+        "others": request_cards(_others(me, [asked.pk for asked in mine])[:MOST_OTHERS], now),
+        "decided": decided_by(me),
+        "today": decided_today(me, now),
     }
     return render(request, "requests/approvals.html", context)
+
+
+class Tab(NamedTuple):
+    """One filter of the page."""
+
+    url: str
+    label: str
+    current: bool
+
+
+def _tabs(counts: dict[str, int], show: str) -> list[Tab]:
+    words = {"holds": "Held", "requests": "Requests", "reviews": "Reviews", "questions": "Questions"}
+    some = [Tab(f"?show={name}", f"{word} {counts[name]}", show == name) for name, word in words.items()]
+    return [Tab("?", "All", not show), *some]
 
 
 def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
@@ -72,18 +92,17 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     # A page that looks again says what its reader has read, and goes on saying what changed since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     changes = changes_since(asked, read) if read else []
-    shown = request_page(asked, who(request), clock.now())
-    context = {
-        **shown,
+    context = request_page(asked, who(request), clock.now())
+    refused = error is not None and error.code == ScopeChanged.code
+    context |= {
         "error": error,
-        # A form that is not there any more can't say what is wrong with it.
-        "decidable": not (shown["lapsed"] or shown["may_not"] or shown["facts"].changed)
-        and asked.state == RequestState.PENDING,
-        "changes": changes,
+        # What changed is said above the page; all else that is wrong at the form.
+        "form_error": None if refused else error,
+        "note": changed_note(context["shown"], changes, refused=refused, failed=error is not None),
         "read": read if changes and not error else signed_summary(asked),
         "left": left_digest(asked),
-        "without_commands": set(typed.getlist("without_command")),
-        "without_targets": set(typed.getlist("without_target")),
+        "without_commands": _each(typed.getlist("without_command")),
+        "without_targets": _each(typed.getlist("without_target")),
         "comment": typed.get("comment", ""),
         "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
     }
@@ -132,8 +151,13 @@ def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
 def _numbers(texts: list[str]) -> list[int]:
     numbers = [_whole(text) for text in texts]
     if None in numbers:
-        raise InvalidInput("The form was not one of ours.", hint="Reload the page and decide again.")
+        raise InvalidInput("The form is not valid.", hint="Reload the page and decide again.")
     return [number for number in numbers if number is not None]
+
+
+def _each(texts: list[str]) -> set[int]:
+    """Return those of the texts that are numbers."""
+    return {number for text in texts if (number := _whole(text)) is not None}
 
 
 def _whole(text: str) -> int | None:
@@ -142,7 +166,7 @@ def _whole(text: str) -> int | None:
 
 def _said(asked: AccessRequest) -> str:
     if asked.state == RequestState.APPROVED:
-        return f"{asked.ref} is approved. It starts by itself and ends by itself."
+        return f"{asked.ref} approved. It starts and ends automatically."
     if asked.state == RequestState.DENIED:
-        return f"{asked.ref} is denied. {asked.requester} sees your comment."
-    return f"You approved {asked.ref}. It waits for another approval."
+        return f"{asked.ref} denied. {asked.requester} can see your comment."
+    return f"You approved {asked.ref}. It needs another approval."

@@ -1,4 +1,4 @@
-"""What a person may ask for, with its price, and the fields that a choice needs."""
+"""The form of a request: what may be asked for, with its price, and the fields that a choice needs."""
 
 from __future__ import annotations
 
@@ -7,35 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from statistics import median
 from typing import NamedTuple
 
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Q
 
 from accounts.models import Identity
 from accounts.queries import are_same_person, group_names
-from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     OWN,
-    AccessPolicy,
-    AccessRequest,
     Cluster,
-    CommandSet,
-    CommandSetVersion,
     RequestKind,
-    RequestState,
     Target,
     Workflow,
     WorkflowKind,
-    requestable,
 )
 from sessions_app.operations.workflows.open_workflow import PREFIX
-from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
-from sessions_app.policy.durations import say_duration, show_duration
-from sessions_app.policy.evaluate import clauses_for
+from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
-from sessions_app.queries import commands, facts
 from sessions_app.queries.workflows import (
     fitting,
     is_unread,
@@ -44,72 +33,23 @@ from sessions_app.queries.workflows import (
     takes,
     workflow_for,
 )
+from sessions_app.web.requests.fields import ParameterField, fields_of
+from sessions_app.web.requests.set_options import SetOption, sets_on
+from sessions_app.web.requests.terms import Terms, breakable, clusters_of, on_call, terms_of
 from sessions_app.web.shell.forms import KINDS, Draft
-from sessions_app.web.shell.words import in_order
+from sessions_app.web.shell.words import RISK, UNKNOWN, Look, in_order
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 USUAL = 3600
 QUICK = 1800
 MOST = 20
-# How far back the usual time of a decision is looked for.
-RECENT, DECIDED, FEWEST = 2000, 50, 3
-
-
-@dataclass(frozen=True, slots=True)
-class SetOption:
-    """One command set that may be asked for, with what it costs under the policy that asks least of others."""
-
-    name: str
-    summary: str
-    size: int
-    destructive: int
-    approvals: int
-    longest: int
-    policies: tuple[str, ...]
-
-    @property
-    def price(self) -> str:
-        """`2 approvals, up to 4 h`."""
-        many = (
-            f"{self.approvals} approval{'s' if self.approvals != 1 else ''}"
-            if self.approvals
-            else "no approval"
-        )
-        return f"{many}, up to {say_duration(self.longest)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """One policy with the live clusters and the published command sets that it covers."""
-
-    name: str
-    document: PolicyDocument
-    clusters: Sequence[Cluster]
-    versions: Sequence[CommandSetVersion]
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterField:
-    """One parameter as a field of the form."""
-
-    name: str
-    kind: str
-    limits: str
-    choices: tuple[str, ...]
-    low: str
-    high: str
-    value: str
-    # Taken from the work, so that nothing is to be chosen.
-    from_workflow: bool = False
-
-    @property
-    def is_short(self) -> bool:
-        """Whether few, short choices fit beside each other."""
-        return 0 < len(self.choices) <= 4 and sum(map(len, self.choices)) <= 40
 
 
 # What errors and rules call the fields that say for which work, and when.
-_OF_WORKFLOW = "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,incident_open,incident_on_cluster"
+_OF_WORKFLOW = (
+    "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,"
+    "incident_open,incident_on_cluster"
+)
 _OF_START = "day,starts_at,start,in_window,not_frozen,within_workflow,at_once"
 
 
@@ -130,7 +70,8 @@ class AskPage:
     # What may be named as the work that it is for.
     incidents: Sequence[Workflow]
     workflow_needed: bool = False
-    workflows_to_open: Sequence[WorkflowKind] = ()
+    # The kinds of workflows that Stint can open, where one is needed.
+    kinds_to_open: Sequence[WorkflowKind] = ()
     sources_to_ask: Sequence[str] = ()
     # The reference of the work that it is for, where that begins later.
     begins_with: str = ""
@@ -146,17 +87,15 @@ class AskPage:
     @property
     def names(self) -> str:
         """The fields that the form has, from first to last, each with what errors and rules call it."""
-        listed = self.incidents or (
-            self.draft.kind != RequestKind.INCIDENT and (self.workflow_needed or self.draft.incident)
-        )
+        listed = self.incidents or (not self.for_incident and (self.workflow_needed or self.draft.incident))
         workflow = "other_workflow" if self.draft.other_workflow else "incident" if listed else ""
         shown = (
             "cluster" if self.clusters else "",
             f"{workflow}:{_OF_WORKFLOW}" if workflow else "",
             "command_set" if self.sets else "",
             *(f"p.{field.name}:parameters.{field.name}" for field in self.parameters),
-            "target:targets,has_targets" if len(self.targets) > 1 else "",
-            f"day:{_OF_START} hour" if self.draft.kind == RequestKind.PLANNED else "",
+            "target:targets,has_targets" if self.chooses_targets else "",
+            f"day:{_OF_START} hour" if self.chooses_start else "",
             "other_duration:duration,max_duration ticket reason bookmark:name,query",
         )
         return " ".join(shown)
@@ -172,10 +111,80 @@ class AskPage:
         return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
     @property
+    def for_incident(self) -> bool:
+        """Whether it is for an incident, so that one is chosen first."""
+        return self.draft.kind == RequestKind.INCIDENT
+
+    @property
+    def chooses_workflow(self) -> bool:
+        """Whether a workflow may be named, and there is something to choose."""
+        some = self.incidents or self.workflow_needed or self.draft.incident
+        return not self.for_incident and bool(self.clusters) and bool(some)
+
+    @property
+    def none_to_choose(self) -> bool:
+        """Whether a workflow has to be named and none is open that fits."""
+        return self.workflow_needed and not self.incidents
+
+    @property
+    def workflows_to_open(self) -> list[tuple[WorkflowKind, str]]:
+        """The kinds of workflows that Stint can open for it, each with its words: `Open an incident`."""
+        return [(kind, f"Open {_article(kind.label)} {kind.label.lower()}") for kind in self.kinds_to_open]
+
+    @property
+    def opened_in(self) -> str:
+        """Where a workflow that fits is opened, where not in Stint."""
+        return " or ".join(self.sources_to_ask) or "its own system"
+
+    @property
+    def chooses_targets(self) -> bool:
+        """Whether there is more than one target to choose from."""
+        return len(self.targets) > 1
+
+    @property
+    def chooses_start(self) -> bool:
+        """Whether it may have a start of its own."""
+        return self.draft.kind == RequestKind.PLANNED
+
+    @property
+    def default_start(self) -> str:
+        """When it starts without a start of its own."""
+        return f"with {self.begins_with}" if self.begins_with else "on approval"
+
+    @property
+    def clusters_hint(self) -> str:
+        """Which clusters are offered."""
+        if self.for_incident:
+            return "The clusters of the incident."
+        many = len(self.clusters)
+        return f"{'The only cluster' if many == 1 else f'The {many} clusters'} you can request."
+
+    @property
+    def cluster_choices(self) -> list[tuple[Cluster, Look, str]]:
+        """The clusters, each with how its risk looks and what it is."""
+        return [(one, _risk_look(one), _about(one)) for one in self.clusters]
+
+    @property
     def target_choices(self) -> list[tuple[Target, bool]]:
         """Each target of the cluster, and whether it is in the draft."""
         chosen = self.draft.targets
         return [(target, chosen is None or target.name in chosen) for target in self.targets]
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1].lower() in "aeiou" else "a"
+
+
+def _risk_look(cluster: Cluster) -> Look:
+    look = RISK.get(cluster.risk, UNKNOWN)
+    return look._replace(word=f"{look.word} risk")
+
+
+def _about(cluster: Cluster) -> str:
+    """Return what a cluster is: `Web servers, production, 3 targets`."""
+    many = len(cluster.targets.all())
+    summary = f"{cluster.summary}, " if cluster.summary else ""
+    return f"{summary}{cluster.environment}, {many:,} target{'' if many == 1 else 's'}"
 
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
@@ -183,7 +192,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
-        RequestKind.BREAK_GLASS: _breakable(every, groups),
+        RequestKind.BREAK_GLASS: breakable(every, groups),
         RequestKind.INCIDENT: on_call(every, groups),
     }
     usable = by_kind.get(RequestKind(draft.kind), every)
@@ -232,7 +241,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
         workflow_needed=wanted.needed,
-        workflows_to_open=wanted.to_open,
+        kinds_to_open=wanted.to_open,
         sources_to_ask=wanted.sources,
         begins_with=workflow.ref if workflow and workflow.starts_at and workflow.starts_at > now else "",
         sources=[source.name for source in sources_for(identity)],
@@ -301,12 +310,6 @@ def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> l
     return [cluster for cluster in clusters if cluster.pk in touched] or clusters
 
 
-def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
-    """Return the clusters of the terms, each once, by name."""
-    found = {cluster.pk: cluster for one in terms for cluster in one.clusters}
-    return sorted(found.values(), key=lambda cluster: cluster.name)
-
-
 def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     """Return the open incidents on the clusters, the worst and newest first, with their clusters."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
@@ -337,101 +340,6 @@ def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> Workflow
     return WorkflowWanted(True, fits, [kind for kind in PREFIX if kind in own], sources)
 
 
-def terms_of(identity: Identity) -> list[Terms]:
-    """Return on what terms the identity may ask, policy by policy."""
-    return _terms(identity, AccessPolicy.objects.all())
-
-
-def on_call_terms(identity: Identity) -> list[Terms]:
-    """Return those of the terms that put the identity on call for incidents; home asks for everybody, and most have none."""
-    found = AccessPolicy.objects.exclude(document__incident=None)
-    return on_call(_terms(identity, found), group_names(identity))
-
-
-def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
-    """Return those of the policies under which the identity may ask, each with the clusters that it may ask for."""
-    pairs = set(
-        requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
-    )
-    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
-    targets = Prefetch("targets", Target.objects.live())
-    found = (
-        AccessPolicy.objects.filter(pk__in={policy for policy, _ in pairs})
-        .order_by("name")
-        .prefetch_related(
-            Prefetch("clusters", Cluster.objects.live().prefetch_related(targets)),
-            Prefetch(
-                "command_sets", CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
-            ),
-        )
-    )
-    return [
-        Terms(
-            name=policy.name,
-            document=document,
-            clusters=[one for one in policy.clusters.all() if (policy.pk, one.pk) in pairs],
-            versions=[one for command_set in policy.command_sets.all() if (one := command_set.published)],
-        )
-        for policy in found
-        if (document := facts.readable_document(policy))
-    ]
-
-
-def on_call(terms: Sequence[Terms], groups: frozenset[str]) -> list[Terms]:
-    """Return the terms that put one of the groups on call for incidents."""
-    return [
-        one for one in terms if one.document.incident and groups.intersection(one.document.incident.on_call)
-    ]
-
-
-def _breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
-    return [
-        one
-        for one in terms
-        if one.document.break_glass and groups.intersection(one.document.break_glass.groups)
-    ]
-
-
-def sets_on(terms: Sequence[Terms], cluster: Cluster, kind: str) -> list[SetOption]:
-    found: dict[str, SetOption] = {}
-    fitting = commands_of(cluster.kind)
-    for one in terms:
-        if cluster not in one.clusters:
-            continue
-        for version in one.versions:
-            if version.document["kind"] != fitting:
-                continue
-            option = _option(version, one, kind)
-            earlier = found.get(option.name)
-            cheaper = earlier is None or option.approvals < earlier.approvals
-            names = (*(earlier.policies if earlier else ()), one.name)
-            found[option.name] = replace(option if cheaper or earlier is None else earlier, policies=names)
-    return sorted(found.values(), key=lambda option: (option.approvals, option.name))
-
-
-def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
-    limits = {
-        RequestKind.BREAK_GLASS: terms.document.break_glass,
-        RequestKind.INCIDENT: terms.document.incident,
-    }
-    limit = limits.get(RequestKind(kind)) or terms.document
-    workflow = terms.document.workflow
-    clauses = clauses_for(
-        terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT,
-        vouched=workflow is not None and workflow.approvals == "none",
-    )  # fmt: skip
-    listed = version.document.get("commands", [])
-    return SetOption(
-        name=version.document["name"],
-        summary=version.document["summary"],
-        size=len(listed),
-        destructive=sum(1 for command in listed if command.get("effect") == "destructive"),
-        approvals=sum(clause.count for clause in clauses),
-        longest=limit.max_duration,
-        policies=(terms.name,),
-    )
-
-
 def _wanted_by_all(
     documents: Sequence[PolicyDocument], kind: str, wants: Callable[[PolicyDocument], bool]
 ) -> bool:
@@ -444,45 +352,6 @@ def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[Poli
     return [one.document for one in terms if option and one.name in option.policies]
 
 
-def fields_of(
-    terms: Sequence[Terms], option: SetOption, draft: Draft, workflow: Workflow | None = None
-) -> list[ParameterField]:
-    """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
-    versions = (version for one in terms if one.name in option.policies for version in one.versions)
-    chosen = next((version for version in versions if version.document["name"] == option.name), None)
-    document = commands.document_of(chosen) if chosen else None
-    return (
-        [_field(name, type_, draft, workflow) for name, type_ in document.parameters.items()]
-        if document
-        else []
-    )
-
-
-def _field(name: str, type_: ParameterType, draft: Draft, workflow: Workflow | None) -> ParameterField:
-    choices = type_.choices if isinstance(type_, Choice) else ()
-    low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
-    from_workflow = workflow.fact(type_.source.removeprefix("workflow.")) if workflow and type_.source else ""
-    usual = choices[0] if len(choices) == 1 else ""
-    return ParameterField(
-        name=name, kind=type_.kind, limits=type_.wanted, choices=choices, low=low, high=high,
-        value=from_workflow if type_.source else draft.parameters.get(name, "") or usual,
-        from_workflow=bool(type_.source),
-    )  # fmt: skip
-
-
 def _durations(longest: int, chosen: int) -> list[int]:
     fitting = [seconds for seconds in DURATIONS if seconds < longest][-3:]
     return sorted({*fitting, *([longest] if longest else []), *([chosen] if chosen else [])})
-
-
-def usual_wait(policy: AccessPolicy) -> int | None:
-    """Return the median of the seconds that the policy's last 50 decisions by people took; None when there are too few."""
-    recent = AccessRequest.objects.order_by("-number").values("pk")[:RECENT]
-    rows = (
-        AccessRequest.objects.filter(pk__in=recent, policy=policy, decided_at__gt=F("created_at"))
-        .filter(state__in=[RequestState.APPROVED, RequestState.DENIED])
-        .order_by("-number")
-        .values_list("created_at", "decided_at")[:DECIDED]
-    )
-    waits = [int((decided - asked).total_seconds()) for asked, decided in rows if decided]
-    return int(median(waits)) if len(waits) >= FEWEST else None

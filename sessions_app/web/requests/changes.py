@@ -69,40 +69,38 @@ def _of_scope(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found = []
     if read["duration"] != now["duration"]:
         found.append(
-            f"It is for {say_duration(now['duration'])} now, not for {say_duration(read['duration'])}."
+            f"The duration is now {say_duration(now['duration'])}, not {say_duration(read['duration'])}."
         )
     if read["start"] != now["start"]:
-        found.append("It starts at another time now.")
+        found.append("The start time changed.")
     if (read["set"], read["set_digest"]) != (now["set"], now["set_digest"]):
-        found.append(f"The command set is {now['set']} now, and was {read['set']}.")
+        found.append(f"The command set is now {now['set']}; it was {read['set']}.")
     if read["parameters"] != now["parameters"]:
-        found.append("Its parameters have other values now.")
+        found.append("Parameter values changed.")
     if read["host_ca"] != now["host_ca"]:
-        found.append(
-            "The cluster's host key authority, by which its hosts are recognised, is another one now."
-        )
+        found.append("The cluster's host certificate authority changed.")
     return found
 
 
 def _of_targets(read: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]:
-    found = [f"{name} is gone." for name in sorted(set(read) - set(now))]
+    found = [f"{name} was removed." for name in sorted(set(read) - set(now))]
     found += [f"{name} was added." for name in sorted(set(now) - set(read))]
     for name in sorted(set(read) & set(now)):
         if read[name][0] != now[name][0]:
-            found.append(f"{name} is {now[name][0]} now, and was {read[name][0]}.")
+            found.append(f"{name} is now {now[name][0]}; it was {read[name][0]}.")
         if read[name][1] != now[name][1]:
-            found.append(f"{name} has another host key now.")
+            found.append(f"The host key of {name} changed.")
     return found
 
 
 def _of_others(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
     words = {Verdict.APPROVE: "approved", Verdict.DENY: "denied"}
     new = {name: verdict for name, verdict in now["given"].items() if read["given"].get(name) != verdict}
-    found = [f"{name} {words[Verdict(verdict)]} it meanwhile." for name, verdict in new.items()]
+    found = [f"{name} {words[Verdict(verdict)]} it in the meantime." for name, verdict in new.items()]
     before, after = read["left"], now["left"]
     if before == after:
         return found
     if after["duration"] != before["duration"]:
-        found.append(f"{say_duration(after['duration'])} are left of {say_duration(before['duration'])}.")
+        found.append(f"{say_duration(after['duration'])} of {say_duration(before['duration'])} remain.")
     fewer = (what for what in ("commands", "targets") if after[what] != before[what])
-    return [*found, *(f"{len(after[what])} of {len(before[what])} {what} are left." for what in fewer)]
+    return [*found, *(f"{len(after[what])} of {len(before[what])} {what} remain." for what in fewer)]

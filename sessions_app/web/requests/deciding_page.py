@@ -1,4 +1,4 @@
-"""All that an approver, or the asker, needs to know about one request."""
+"""The page of one request, for whoever may see it: its state, what may be done, and all of it in words."""
 
 from __future__ import annotations
 
@@ -6,457 +6,350 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Identity
-from sessions_app.models import (
-    AccessRequest,
-    Approval,
-    CommandRun,
-    Comment,
-    Grant,
-    GrantState,
-    Observed,
-    RequestState,
-    RunState,
-    Target,
-    Verdict,
-    Workflow,
-    WorkflowKind,
-    WorkflowState,
-)
-from sessions_app.operations.requests.comment_request import MOST as THREAD
+from sessions_app.models import AccessRequest, Approval, Comment, Grant, RequestState, Target, Verdict
 from sessions_app.operations.requests.remind_request import PAUSE
-from sessions_app.policy.approvals import resolve
-from sessions_app.policy.commands.answers import CommandView
-from sessions_app.policy.commands.kinds import describe
-from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.scope import Extent
-from sessions_app.queries import commands, facts
-from sessions_app.queries.comparisons import comparison
-from sessions_app.queries.deciders import counted_verdicts, eligible_approvers, may_not_decide
-from sessions_app.queries.extents import left_of
-from sessions_app.queries.named import with_names
-from sessions_app.queries.starts import would_run
+from sessions_app.policy.durations import say_duration
+from sessions_app.queries.deciders import may_not_decide
 from sessions_app.queries.workflows import why_over
-from sessions_app.web.shell import board as timeline
-from sessions_app.web.shell.home_page import LIVE
-from sessions_app.web.shell.words import in_order
+from sessions_app.web.requests.gains import Gains, gains_of
+from sessions_app.web.requests.request_facts import CommandLine, RequestFacts, request_facts
+from sessions_app.web.requests.steps import Step, steps_of
+from sessions_app.web.shell.cards import RequestCard
+from sessions_app.web.shell.words import REQUEST, RISK, UNKNOWN, WORKFLOW, Look
 
-PAST = dt.timedelta(days=90)
-MOST = 12
-# Of the requester's past, that many grants are looked at.
-NEWEST = 200
-SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
+ROOT = "root"
 
 
-class CommandLine(NamedTuple):
-    """One command that is asked for, whether the holder can run it already, and whether approvers left it out."""
+class Cell(NamedTuple):
+    """One of the four facts above the page: a tone and an icon, what it says first, and below it."""
 
-    view: CommandView
-    has_already: bool
-    left_out: bool
-
-    @property
-    def group(self) -> str:
-        """Under which heading it stands."""
-        return "left_out" if self.left_out else "has" if self.has_already else "gains"
-
-
-class Needed(NamedTuple):
-    """One clause: how many approvals are missing, and who may give them."""
-
-    clause: Clause
-    missing: int
-    people: Sequence[Identity]
-
-
-class PastRecord(NamedTuple):
-    """What the requester did on the cluster in the 90 days before it was decided; ``more``: there were more grants than were looked at.
-
-    ``refused`` is None where refusals are not observed; ``compared`` says what was used of the ``last`` grant of the same command
-    set.
-    """
-
-    grants: int
-    more: bool
-    early: int
-    refused: int | None
-    recording: CommandRun | None
-    last: Grant | None = None
-    compared: str = ""
-
-
-class Behind(NamedTuple):
-    """The work behind a request: whether it has a planned time and that covers all that is asked for, the requester's part in
-    it in words, and the parameters that are taken from it, each with the name of the fact and its value.
-    """
-
-    workflow: Workflow
-    planned: bool
-    covers: bool
-    part: str
-    bound: Sequence[tuple[str, str, str]]
+    look: Look
+    says: str
+    below: str
 
 
 @dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """One request with everything around it."""
+class RequestPage:
+    """One request for one reader. ``mine`` is the reader's own verdict, ``may_not`` why they can't decide, ``over`` why its
+    workflow is over.
+    """
 
-    request: AccessRequest
-    document: PolicyDocument
-    starts_at: dt.datetime
-    ends_at: dt.datetime
-    # Whether it has a start, of its own or of the work, and does not begin with its approval.
-    has_start: bool
-    lines: Sequence[CommandLine]
-    targets: Sequence[Target]
-    all_targets: int
-    gone_targets: int
-    approvals: Sequence[Approval]
-    needed: Sequence[Needed]
-    digest_now: str
-    overlapping: Sequence[Grant]
-    past: PastRecord
-    incidents: Sequence[Workflow]
-    behind: Behind | None
-    comments: Sequence[Comment]
-    # What those who approved so far left of it; of what is approved, what was granted.
-    left: Extent
-    # Who else is there at the time, while it is not decided.
-    chart: timeline.Chart | None
-    finish_seconds: int
+    asked: AccessRequest
+    facts: RequestFacts
+    own: bool
+    may_not: str
+    mine: Approval | None
+    grant: Grant | None
+    over: str
+    now: dt.datetime
 
     @property
-    def kept(self) -> list[CommandLine]:
-        """The commands that are left."""
-        return [line for line in self.lines if not line.left_out]
+    def pending(self) -> bool:
+        """Whether it was never decided, perhaps too late to be."""
+        return self.asked.state == RequestState.PENDING
 
     @property
-    def kept_targets(self) -> list[Target]:
-        """The targets that are left."""
-        return [target for target in self.targets if target.pk in self.left.targets]
+    def lapsed(self) -> bool:
+        """Whether it can't be decided any more by the clock or its workflow, though no worker has said so yet."""
+        return self.pending and (self.asked.lapses_at <= self.now or bool(self.over))
 
     @property
-    def accounts(self) -> list[str]:
-        """As whom commands run on the targets that are left, `root` first."""
-        found = {target.account for target in self.kept_targets if target.account}
-        return sorted(found, key=lambda account: (account != "root", account))
+    def open(self) -> bool:
+        """Whether it waits for a decision."""
+        return self.pending and not self.lapsed
 
     @property
-    def destructive(self) -> int:
-        """How many destructive commands are left."""
-        return sum(1 for line in self.kept if line.view.effect == "destructive")
+    def decidable(self) -> bool:
+        """Whether the reader can decide it now."""
+        return self.open and not self.may_not and not self.facts.changed
 
     @property
-    def own_parameters(self) -> list[tuple[str, str]]:
-        """The parameters that were given, and not taken from the work."""
-        taken = {name for name, *_ in self.behind.bound} if self.behind else set()
-        return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
+    def remindable(self) -> bool:
+        """Whether its approvers may be reminded again."""
+        at = self.asked.reminded_at
+        return at is None or self.now - at >= PAUSE
 
     @property
-    def narrowed_by(self) -> list[str]:
-        """Who made it smaller."""
-        return [str(approval.approver) for approval in self.approvals if approval.narrowing]
+    def card(self) -> RequestCard:
+        """It as lists show it."""
+        return RequestCard(self.asked, self.now)
 
     @property
-    def left_out_by(self) -> list[str]:
-        """Who left out commands."""
-        return [str(one.approver) for one in self.approvals if one.narrowing.get("commands")]
+    def look(self) -> Look:
+        """How its state looks."""
+        return REQUEST[RequestState.LAPSED] if self.lapsed else REQUEST.get(self.asked.state, UNKNOWN)
 
     @property
-    def missing(self) -> int:
-        """How many approvals are missing in all."""
-        return sum(need.missing for need in self.needed)
+    def waiting_look(self) -> Look:
+        """How its state looks to approvers, with what is missing."""
+        if not self.open:
+            return self.look
+        missing = self.facts.missing
+        return Look("warn", "clock", f"Waiting for {missing:,} more approval{'' if missing == 1 else 's'}")
 
     @property
-    def wanted(self) -> int:
-        """How many approvals it needs, or needed, in all."""
-        if self.request.state == RequestState.PENDING:
-            return self.approved + self.missing
-        return sum(need.clause.count for need in self.needed)
+    def asks(self) -> str:
+        """The verb of its heading."""
+        return "asks" if self.pending else "asked"
 
     @property
-    def approved(self) -> int:
-        """How many approvals were given."""
-        return sum(1 for approval in self.approvals if approval.verdict == Verdict.APPROVE)
+    def asker(self) -> str:
+        """Who asked, as the reader says it."""
+        return "You" if self.own else str(self.asked.requester)
 
     @property
-    def changed(self) -> bool:
-        """Whether what is behind the request is no longer what was asked for."""
-        return self.request.state == RequestState.PENDING and self.digest_now != self.request.digest
+    def reduced(self) -> bool:
+        """Whether less is left of its time than was requested."""
+        return self.facts.left.duration != self.asked.duration
 
     @property
-    def durations(self) -> list[int]:
-        """What it may be allowed for: some shorter times, and all that is left last."""
-        whole = self.left.duration
-        return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
+    def repeatable(self) -> bool:
+        """Whether the reader may request the same again."""
+        return self.own and not self.asked.extends
+
+    @property
+    def steps(self) -> list[Step]:
+        """How it came to where it is."""
+        return steps_of(self.asked, self.facts, self.grant, over=self.over, lapsed=self.lapsed, now=self.now)
+
+    @property
+    def gains(self) -> list[Gains]:
+        """What it changes for its requester."""
+        return gains_of(self.facts)
+
+    @property
+    def scope_title(self) -> str:
+        """The heading of its commands."""
+        granted = self.asked.state in (RequestState.PENDING, RequestState.APPROVED)
+        return "What it allows" if granted else "What was requested"
+
+    @property
+    def policy_cell(self) -> Cell:
+        """How many approvals it needs and has."""
+        verb = "Needs" if self.pending else "Needed"
+        wanted = self.facts.wanted
+        needs = f"{wanted:,} approval{'' if wanted == 1 else 's'}" if self.facts.needed else "no approval"
+        last = self.open and not self.may_not and not self.mine and self.facts.missing == 1
+        final = ", yours is the final approval" if last else ""
+        return Cell(
+            Look("ok", "check", ""), f"{verb} {needs}", f"{self.facts.approved or 'none'} given{final}"
+        )
+
+    @property
+    def risk_cell(self) -> Cell:
+        """The risk of its command set."""
+        many, others = self.facts.destructive, len(self.facts.overlapping)
+        said = (
+            f"{many:,} destructive command{'' if many == 1 else 's'}" if many else "No destructive commands"
+        )
+        overlaps = f", {others:,} overlap{'' if others == 1 else 's'}" if others else ""
+        look = RISK.get(self.asked.command_set_version.document["risk"], UNKNOWN)
+        return Cell(look, look.word, said + overlaps)
+
+    @property
+    def reach_cell(self) -> Cell:
+        """Its targets."""
+        kept, every = len(self.facts.kept_targets), self.facts.all_targets
+        part = "all targets" if kept == every else f"of {every}"
+        environment = self.asked.cluster.get_environment_display()
+        return Cell(
+            Look("mute", "cluster", ""),
+            f"{kept:,} target{'' if kept == 1 else 's'}",
+            f"{environment}, {part}",
+        )
+
+    @property
+    def workflow_cell(self) -> Cell:
+        """The workflow that it is for, else its ticket."""
+        workflow = self.asked.workflow
+        if workflow is None:
+            tone = "ok" if self.asked.ticket else "mute"
+            return Cell(
+                Look(tone, "ticket", "Ticket"), self.asked.ticket or "None", self.asked.get_kind_display()
+            )
+        severity = f"{workflow.severity}, " if workflow.severity else ""
+        look = WORKFLOW.get(workflow.kind, UNKNOWN)
+        return Cell(
+            look._replace(word=str(workflow.get_kind_display())),
+            workflow.ref,
+            f"{severity}{workflow.state}, ends with it",
+        )
+
+    @property
+    def incidents_title(self) -> str:
+        """What the open incidents are called, next to the workflow that it is for."""
+        return "Other incidents" if self.facts.behind else "Incident"
+
+    @property
+    def incidents_says(self) -> str:
+        """What stands before the open incidents on its cluster, or instead of them; empty where nothing does."""
+        if self.facts.incidents:
+            return f"{'' if self.facts.behind else 'None linked. '}Open on {self.asked.cluster}:"
+        if self.facts.behind:
+            return ""
+        return f"None open on {self.asked.cluster}" if self.pending else "None"
+
+    @property
+    def comments(self) -> list[tuple[Comment, bool]]:
+        """What was said about it, each with whether the requester said it."""
+        return [(one, one.author_id == self.asked.requester_id) for one in self.facts.comments]
+
+    @property
+    def comment_label(self) -> str:
+        """What the field for a comment is called."""
+        if not self.own:
+            return f"Ask {self.asked.requester}"
+        return "Answer" if self.facts.comments else "Add a comment"
+
+    @property
+    def comment_button(self) -> str:
+        """What the button that sends a comment says."""
+        return ("Send answer" if self.facts.comments else "Send") if self.own else "Send question"
+
+    @property
+    def from_when(self) -> str:
+        """How the heading goes on to when it starts."""
+        workflow = f" for {self.asked.workflow.ref}" if self.asked.workflow else ""
+        if self.facts.has_start:
+            return f"{workflow},"
+        return workflow + (", starting on approval" if self.pending else "")
+
+    @property
+    def for_time(self) -> bool:
+        """Whether the heading says for how long before it says when."""
+        return not self.facts.has_start and not self.asked.extends
+
+    @property
+    def then_for(self) -> str:
+        """How the heading goes on from when it starts to how long it is."""
+        return ", for" if self.reduced else ""
+
+    @property
+    def limits(self) -> str:
+        """What it does not allow, and how it may outlast its end."""
+        ssh = self.asked.cluster.kind == "ssh"
+        refused = "Anything not listed is refused"
+        said = (
+            f"No shell, no file copy, no forwarding. {refused} before it reaches a target."
+            if ssh
+            else f"{refused}."
+        )
+        longest = self.facts.finish_seconds
+        if not longest:
+            return said
+        return f"{said} A running command may finish, up to {say_duration(longest)} after the end."
+
+    @property
+    def timeline_query(self) -> str:
+        """Where the timeline shows its cluster on its day."""
+        start = self.card.start
+        day = {"day": f"{timezone.localtime(start):%Y-%m-%d}"} if start else {}
+        return f"?{urlencode({'cluster': self.asked.cluster.name, **day})}"
+
+    @property
+    def commands_to_exclude(self) -> Sequence[CommandLine]:
+        """The commands of which an approver may leave out some: never all."""
+        kept = self.facts.kept
+        return kept if len(kept) > 1 and not self.asked.extends else []
+
+    @property
+    def targets_to_exclude(self) -> Sequence[Target]:
+        """The targets of which an approver may leave out some: never all."""
+        kept = self.facts.kept_targets
+        return kept if len(kept) > 1 and not self.asked.extends else []
+
+    @property
+    def approves(self) -> bool:
+        """Whether the reader approved it."""
+        return self.mine is not None and self.mine.verdict == Verdict.APPROVE
+
+    @property
+    def left_text(self) -> str:
+        """What earlier approvers left: `1 h, 3 of 5 commands, and web-1`."""
+        facts = self.facts
+        many = len(facts.lines)
+        names = ", ".join(target.name for target in facts.kept_targets)
+        commands = f"{len(facts.kept)} of {many:,} command{'' if many == 1 else 's'}"
+        return f"{say_duration(facts.left.duration)}, {commands}, and {names}"
+
+    @property
+    def durations(self) -> list[tuple[int, str]]:
+        """What it may be allowed for: seconds and the words, the last with what it is."""
+        *shorter, whole = self.facts.durations
+        last = "remaining" if self.reduced else "requested"
+        said = [(seconds, say_duration(seconds)) for seconds in shorter]
+        return [*said, (whole, f"{say_duration(whole)}, {last}")]
+
+    @property
+    def after_yours(self) -> str:
+        """How many approvals are needed after the reader's; empty where none is."""
+        more = self.facts.missing - 1
+        return f"{more:,} more approval{'' if more == 1 else 's'} needed after yours." if more > 0 else ""
+
+    @property
+    def targets(self) -> Sequence[tuple[Target, bool, bool]]:
+        """Its targets, each with whether it is left and whether commands run as root."""
+        kept = {target.pk for target in self.facts.kept_targets}
+        return [(target, target.pk in kept, target.account == ROOT) for target in self.facts.targets]
+
+    @property
+    def accounts(self) -> list[tuple[str, bool]]:
+        """As whom commands run, each with whether that is root."""
+        return [(account, account == ROOT) for account in self.facts.accounts]
 
 
-def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
-    """Return one request with everything around it."""
-    document = facts.policy_document(request.policy)
-    compiled = commands.asked(request)
-    waits = request.state == RequestState.PENDING
-    starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
-    # What is decided is told as it was asked for: who has what by now says nothing of it.
-    held = _held_already(request, starts_at) if waits else set()
-    left = left_of(request)
-    targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
-    overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
-    approvals = list(
-        request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
-    )
-    return RequestFacts(
-        request=request,
-        document=document,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        has_start=bool(request.starts_at or (request.extends and waits)) or starts_at > now,
-        lines=_lines(describe(compiled), held, left),
-        targets=targets,
-        all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
-        gone_targets=len(request.targets) - len(targets),
-        approvals=approvals,
-        needed=_needed(request, document, {approval.approver.person for approval in approvals}),
-        digest_now=facts.scope_of(request, targets).digest(),
-        overlapping=overlapping,
-        past=_past(request, reader, now),
-        incidents=_other_incidents(request, reader) if waits else [],
-        behind=_behind(request, starts_at),
-        comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
-        left=left,
-        chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if waits else None,
-        finish_seconds=max(
-            (one.rule.finish_seconds or 0 for one in compiled.commands if one.index in left.commands),
-            default=0,
-        ),
-    )
+class Changed(NamedTuple):
+    """A note that a request is not what its reader read, or what was requested."""
+
+    title: str
+    says: str
+    changes: Sequence[str]
+    then: str
 
 
-def _lines(views: Sequence[CommandView], held: set[tuple[str, bool]], left: Extent) -> list[CommandLine]:
-    """Return the commands: what is new first, then what the holder has already, then what was left out."""
-    found = [
-        CommandLine(view, (view.text, view.hold) in held, view.index not in left.commands) for view in views
-    ]
-    return sorted(found, key=lambda line: (line.left_out, line.has_already))
+def changed_note(
+    shown: RequestPage, changes: Sequence[str], *, refused: bool, failed: bool
+) -> Changed | None:
+    """Return the note above the page, if there is one. ``changes`` are since the page was read; ``refused``: a verdict was, for
+    another scope; ``failed``: a verdict was not recorded.
+    """
+    facts, asker = shown.facts, shown.asked.requester
+    if not (changes or facts.changed or refused):
+        return None
+    title = f"This changed while {'you were reading it' if changes else 'it was waiting'}."
+    says = ["Your decision was not recorded."] if failed else []
+    many = facts.gone_targets
+    if not changes and many:
+        says.append(f"{many:,} requested target{' is' if many == 1 else 's are'} gone.")
+    elif not changes and facts.changed:
+        says.append(
+            "The address, account, host key or host authority of a target is no longer what was requested."
+        )
+    then = ""
+    if facts.changed:
+        then = f"It can't be approved any more, and {asker} has to request it again. This page shows the current state."
+    elif shown.pending:
+        again = "" if shown.mine or shown.may_not else "; decide again"
+        then = f"This page shows the current state{again}."
+    return Changed(title, " ".join(says), changes, then)
 
 
 def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
     """Return the context of the page of one request, for any reader who may see it."""
-    own = reader.pk in (request.requester_id, request.requester.owner_id)
-    found = request_facts(request, reader, now)
-    over = why_over(request.workflow, request.decided_at or now) if request.workflow else ""
-    return {
-        "asked": request,
-        "facts": found,
-        "own": own,
-        "may_not": may_not_decide(request, reader),
-        "grant": getattr(request, "grant", None),
-        "mine": next((one for one in found.approvals if one.approver_id == reader.pk), None),
-        "remindable": request.reminded_at is None or now - request.reminded_at >= PAUSE,
-        "lapsed": request.state == RequestState.PENDING and (request.lapses_at <= now or bool(over)),
-        "over": over,
-    }
-
-
-def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
-    """Return the open incidents on the cluster that the reader may see, but for the one that the request is for."""
-    seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
-    found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
-    return list(found.distinct().order_by("severity", "-pk")[:MOST])
-
-
-# Of several parts in the work, the first here says most.
-_PARTS = {
-    "assignee": "is assigned to it",
-    "on_call": "is on call for it",
-    "member": "is one of those who work on it",
-}
-
-
-def _behind(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
-    workflow = request.workflow
-    if workflow is None:
-        return None
-    roles = facts.roles_in(workflow, request.requester)
-    end = starts_at + dt.timedelta(seconds=request.duration)
-    taken = facts.workflow_parameters(request.command_set_version)
-    return Behind(
-        workflow,
-        planned=bool(workflow.starts_at or workflow.ends_at),
-        covers=(workflow.starts_at or starts_at) <= starts_at and end <= (workflow.ends_at or end),
-        part=next(
-            (said for role, said in _PARTS.items() if role in roles), "has no part in it that is known"
-        ),
-        bound=[(name, fact, request.parameters.get(name, "")) for name, fact in taken.items()],
+    facts = request_facts(request, reader, now)
+    shown = RequestPage(
+        asked=request,
+        facts=facts,
+        own=reader.pk in (request.requester_id, request.requester.owner_id),
+        may_not=may_not_decide(request, reader),
+        mine=next((one for one in facts.approvals if one.approver_id == reader.pk), None),
+        grant=getattr(request, "grant", None),
+        over=why_over(request.workflow, request.decided_at or now) if request.workflow else "",
+        now=now,
     )
-
-
-def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -> list[Needed]:
-    clauses = facts.clauses_of(request, document)
-    if request.state != RequestState.PENDING:
-        return [Needed(clause, 0, []) for clause in clauses]
-    resolution = resolve(clauses=clauses, verdicts=counted_verdicts(request), digest=request.digest)
-    return [
-        Needed(
-            clause,
-            missing,
-            [one for one in eligible_approvers(clause, request.requester) if one.person not in given],
-        )
-        for clause, missing in zip(clauses, resolution.missing, strict=True)
-    ]
-
-
-def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[str, bool]]:
-    """Return the commands that the requester can run at the start on all the targets anyway, and whether each is held."""
-    around = (
-        Grant.objects.not_ended()
-        .exclude(state=GrantState.REVOKING)
-        .filter(
-            holder=request.requester,
-            cluster=request.cluster,
-            starts_at__lte=starts_at,
-            expires_at__gt=starts_at,
-        )
-        .select_related("command_set_version")
-        .defer("command_set_version__source", "command_set_version__document")
-        .prefetch_related("targets")
-    )
-    wanted = set(request.targets)
-    grants = [grant for grant in around if wanted <= {target.pk for target in grant.targets.all()}]
-    return {
-        (view.text, view.hold)
-        for grant in grants
-        for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
-    }
-
-
-def _overlapping(
-    request: AccessRequest, reader: Identity, starts_at: dt.datetime, ends_at: dt.datetime
-) -> list[Grant]:
-    return list(
-        with_names(Grant.objects.visible_to(reader).not_ended())
-        .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
-        .exclude(holder=request.requester)
-        .order_by("starts_at")[:MOST]
-    )
-
-
-def _past(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    # What was granted then, and what came after it, was no past yet.
-    until = request.decided_at or now
-    grants = (
-        Grant.objects.filter(
-            holder=request.requester,
-            cluster=request.cluster,
-            created_at__gt=until - PAST,
-            created_at__lt=until,
-        )
-        .exclude(request=request)
-        .order_by("-created_at")
-    )
-    newest = list(grants.values_list("pk", flat=True)[: NEWEST + 1])
-    looked_at = newest[:NEWEST]
-    ended = Grant.objects.filter(pk__in=looked_at, state=GrantState.ENDED).aggregate(
-        grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
-    )
-    runs = CommandRun.objects.filter(grant__in=looked_at)
-    seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
-    # By time, which has no index: by number, a million runs of others might be read to find none.
-    last = seen.select_related("grant").order_by("-tried_at").first()
-    refused = runs.filter(state=RunState.REFUSED).count()
-    known = refused or request.cluster.observed == Observed.ALL
-    same = request.command_set_version.command_set_id
-    mine = with_names(Grant.objects.visible_to(reader).filter(pk__in=looked_at, state=GrantState.ENDED))
-    before = mine.filter(command_set_version__command_set=same).order_by("-created_at").first()
-    return PastRecord(
-        **ended, more=len(newest) > NEWEST, refused=refused if known else None, recording=last, last=before,
-        compared=comparison(before, now)["sentence"] if before else "",
-    )  # fmt: skip
-
-
-def _chart(
-    request: AccessRequest,
-    reader: Identity,
-    overlapping: Sequence[Grant],
-    starts_at: dt.datetime,
-    ends_at: dt.datetime,
-    now: dt.datetime,
-) -> timeline.Chart:
-    margin = max((ends_at - starts_at) / 3, dt.timedelta(minutes=30))
-    names = with_names(
-        AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
-    )
-    planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
-    pending = names.exclude(pk=request.pk).filter(planned).prefetch_related("approvals")[:MOST]
-    spans = [
-        timeline.span_of_request(
-            request, now, note=str(request.command_set_version.command_set), emphasis=True
-        )
-    ]
-    spans += [
-        timeline.span_of_grant(grant, note=str(grant.command_set_version.command_set))
-        for grant in overlapping
-    ]
-    spans += [
-        timeline.span_of_request(other, now, note=str(other.command_set_version.command_set))
-        for other in pending
-    ]
-    return timeline.draw(
-        spans, start=timezone.localtime(starts_at - margin), end=timezone.localtime(ends_at + margin), now=now
-    )
-
-
-def live_on(cluster_id: int) -> int:
-    """Return how many grants are in use on a cluster."""
-    return Grant.objects.filter(cluster=cluster_id, state__in=LIVE).count()
-
-
-class Decided(NamedTuple):
-    """One thing that a person decided."""
-
-    at: dt.datetime
-    approval: Approval | None
-    run: CommandRun | None
-    review: Grant | None
-
-
-def decided_by(person: Identity, most: int = 20) -> list[Decided]:
-    """Return what a person decided last: verdicts, held commands and reviews, the latest first."""
-    version = "request__command_set_version"
-    approvals = (
-        Approval.objects.filter(approver=person)
-        .select_related("request__requester", "request__cluster", f"{version}__command_set")
-        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
-    )
-    runs = CommandRun.objects.filter(decided_by=person).select_related(
-        "grant__holder", "grant__cluster", "target"
-    )
-    reviews = _reviews_by(person).select_related("holder", "cluster")
-    found = [Decided(one.created_at, one, None, None) for one in approvals.order_by("-created_at")[:most]]
-    found += [
-        Decided(one.decided_at, None, one, None)
-        for one in runs.order_by("-decided_at")[:most]
-        if one.decided_at
-    ]
-    found += [
-        Decided(one.reviewed_at, None, None, one)
-        for one in reviews.order_by("-reviewed_at")[:most]
-        if one.reviewed_at
-    ]
-    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
-
-
-def decided_today(person: Identity, now: dt.datetime) -> int:
-    """Return how much a person decided since midnight in their zone."""
-    start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    approvals = Approval.objects.filter(approver=person, created_at__gte=start).count()
-    runs = CommandRun.objects.filter(decided_by=person, decided_at__gte=start).count()
-    return approvals + runs + _reviews_by(person).filter(reviewed_at__gte=start).count()
-
-
-def _reviews_by(person: Identity) -> QuerySet[Grant]:
-    return Grant.objects.filter(reviewed_by=person)
+    return {"shown": shown, "asked": request, "facts": facts, "own": shown.own}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -24,16 +23,18 @@ from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
-from sessions_app.web.requests.asking_page import AskPage, ask_page, usual_wait
+from sessions_app.web.requests.asking_page import AskPage, ask_page
 from sessions_app.web.requests.deciding_page import request_page
+from sessions_app.web.requests.outcome import SOFT, Outcome
+from sessions_app.web.requests.set_options import usual_wait
+from sessions_app.web.shell.cards import request_cards
 from sessions_app.web.shell.doors import ACT, FORM, back, page, who
+from sessions_app.web.shell.faults import faults_of
 from sessions_app.web.shell.forms import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.shell.home_page import again
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.templatetags.times import say_moment
 
-# What is missing because nobody has typed it yet is said as a question, not as a refusal.
-SOFT = ("reason", "ticket")
 # The rules that don't look at the time.
 UNTIMED = (*SOFT, "has_targets")
 
@@ -88,7 +89,7 @@ def _draft_of(request: HttpRequest) -> Draft:
     asked = find(request, ref)
     draft = draft_of_request(asked, [target.name for target in targets_of(asked)])
     answer = _outcome(who(request), ask_page(who(request), draft, clock.now()))
-    refusals = answer["preview"].decision.refusals if answer["preview"] else ()
+    refusals = answer.preview.decision.refusals if answer.preview else ()
     starts = [result.offer["starts_at"] for result in refusals if result.offer.get("starts_at")]
     return draft.applied(f"starts_at={max(starts)}") if starts else draft
 
@@ -116,7 +117,7 @@ def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
         )
     except StintError as error:
         return _form(request, draft, error)
-    messages.success(request, f"{saved.name} is saved. Start from it the next time.")
+    messages.success(request, f"{saved.name} saved. You can start from it next time.")
     return redirect(f"{reverse('request_new')}?{saved.query}")
 
 
@@ -124,25 +125,26 @@ def _save(request: HttpRequest, draft: Draft) -> HttpResponse:
 def delete_saved(request: HttpRequest, bookmark: int) -> HttpResponse:
     """Delete a saved request."""
     delete_bookmark(bookmark_id=bookmark, identity=who(request))
-    messages.success(request, "It is deleted.")
+    messages.success(request, "Saved request deleted.")
     return back(request, "request_new")
 
 
 def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
     if asked.state == RequestState.APPROVED:
         start, now = asked.grant.starts_at, clock.now()
-        at = f" {say_moment(start, now)}, by itself" if start > now else ""
-        messages.success(request, f"{asked.ref} needed no approval: your access starts{at}.")
+        at = f"starts automatically {say_moment(start, now)}" if start > now else "is starting"
+        messages.success(request, f"{asked.ref} needed no approval. Your access {at}.")
         return redirect("grant", asked.grant.ref)
-    messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
+    messages.success(request, f"{asked.ref} submitted. Its approvers have been notified.")
     return redirect("request", asked.ref)
 
 
 def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -> HttpResponse:
     me = who(request)
     ask = ask_page(me, draft, clock.now())
+    outcome = _outcome(me, ask, error)
     context = {
-        **_outcome(me, ask),
+        "outcome": outcome,
         "ask": ask,
         "again": again(me),
         "saved": me.bookmarks.filter(page=BookmarkPage.REQUEST).order_by("name"),
@@ -166,7 +168,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     shown = tuple(request.POST.get(name, "") for name in names)
     is_now = (ask.draft.kind, ask.draft.workflow, ask.draft.cluster, ask.draft.command_set)
     context = {
-        **_outcome(who(request), ask),
+        "outcome": _outcome(who(request), ask),
         "ask": ask,
         "changed": shown != is_now,
         "moved": shown[:2] != is_now[:2],
@@ -174,21 +176,21 @@ def preview(request: HttpRequest) -> HttpResponse:
     return render(request, "requests/_preview.html", context)
 
 
-def _outcome(identity: Identity, ask: AskPage) -> dict[str, Any]:
-    """Return the answer of the evaluator, or why it can't answer yet."""
-    context: dict[str, Any] = {"preview": None, "open": None, "soft": SOFT, "refused": False, "usual": None}
+def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> Outcome:
+    """Return the answer of the evaluator, or why it can't answer yet. ``error`` is what was wrong with the form as sent."""
+    now = clock.now()
+    found = Outcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
     if not ask.sets or ask.still_open or ask.unread:
-        return context
+        return found
     try:
-        preview = check_request(requester=identity, ask=ask.draft.new_request(), now=clock.now())
-    except StintError as error:
-        return {**context, "open": error}
-    refused = any(result.rule not in SOFT for result in preview.decision.refusals)
+        preview = check_request(requester=identity, ask=ask.draft.new_request(), now=now)
+    except StintError as missing:
+        return replace(found, missing=missing)
     usual = usual_wait(preview.policy) if preview.decision.clauses else None
     overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
     # What one did in another guise may be somebody else's page.
     seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
-    return {**context, "preview": preview, "refused": refused, "usual": usual, "to_review": list(seen)}
+    return replace(found, preview=preview, usual=usual, to_review=list(seen))
 
 
 @page()
@@ -202,7 +204,10 @@ def index(request: HttpRequest) -> HttpResponse:
     if (state := request.GET.get("state", "")) in RequestState.values:
         found = found.filter(state=state)
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
-    context = {"page": listed, "show": show, "state": state, "states": RequestState.choices}
+    cards = request_cards(listed.rows, clock.now())
+    context = {
+        "page": listed, "cards": cards, "everybody": show == "all", "state": state, "states": RequestState.choices,
+    }  # fmt: skip
     return render(request, "requests/requests.html", context)
 
 
@@ -234,7 +239,7 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
 def remind(request: HttpRequest, ref: str) -> HttpResponse:
     """Tell those who can still decide an own request that it waits."""
     asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"Those who can decide {asked.ref} are reminded.")
+    messages.success(request, f"Approvers of {asked.ref} reminded.")
     return back(request, "request", asked.ref)
 
 
@@ -261,5 +266,5 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
 def withdraw(request: HttpRequest, ref: str) -> HttpResponse:
     """Take an own request back."""
     asked = withdraw_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"{asked.ref} is withdrawn.")
+    messages.success(request, f"{asked.ref} withdrawn.")
     return back(request, "request", asked.ref)

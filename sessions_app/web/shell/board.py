@@ -368,7 +368,7 @@ def span_of_request(
     """Return a request's bar: what would be if it were approved now, or what would have been if it had been."""
     waits = request.state == RequestState.PENDING and request.lapses_at > now
     start, end = would_run(request, now if waits or emphasis else request.created_at)
-    text = "asked" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
+    text = "requested" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
     if emphasis:
         text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
     return Span(

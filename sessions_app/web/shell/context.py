@@ -118,7 +118,7 @@ class Frame:
             self._link("grants", "term", "Grants"),
             self._link("requests", "ticket", "Requests"),
             self._link("incidents", "flame", "Incidents"),
-            self._link("workflows", "clock", "Work"),
+            self._link("workflows", "clock", "Workflows"),
             self._link("timeline", "gantt", "Timeline"),
         ]
 

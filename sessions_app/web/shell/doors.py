@@ -64,7 +64,7 @@ def _refuse_unstorable(request: HttpRequest) -> None:
         for text in (pair[0], *pair[1])
     )
     if any("\0" in text for text in sent):
-        raise InvalidInput("What was sent has a NUL character.", hint="Type it again instead of pasting it.")
+        raise InvalidInput("The form contains a NUL character.", hint="Type it again instead of pasting it.")
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:

@@ -171,7 +171,7 @@ def typed_duration(text: str) -> int:
     except ValueError as error:
         why = f"{error}." if text else "Write it like 30m, 4h or 1h 30m."
         raise InvalidInput(
-            "Say for how long.", hint=why, fields={"duration": [f"Say for how long. {why}"]}
+            "Enter a duration.", hint=why, fields={"duration": [f"Enter a duration. {why}"]}
         ) from error
 
 
@@ -195,20 +195,20 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
         local = dt.datetime.fromisoformat(f"{day}T{hour}")
     except ValueError as error:
         raise InvalidInput(
-            "The start is not a date and a time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
-            fields={f"{prefix}day": ["Not a date and a time."]},
+            "The start is not a valid date and time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
+            fields={f"{prefix}day": ["Not a valid date and time."]},
         ) from error  # fmt: skip
     moment = local.replace(tzinfo=timezone.get_current_timezone())
     try:
         there_and_back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None)
     except OverflowError as error:
         raise InvalidInput(
-            "The start is too far away.", hint="Write a day like 2026-11-28.", fields={f"{prefix}day": ["Too far away."]}
+            "The start is too far in the future.", hint="Write a day like 2026-11-28.", fields={f"{prefix}day": ["Too far in the future."]}
         ) from error  # fmt: skip
     if there_and_back != local:
         raise InvalidInput(
             f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward then.",
-            hint="Choose an earlier or a later time.", fields={f"{prefix}hour": ["Does not exist that day."]},
+            hint="Choose an earlier or a later time.", fields={f"{prefix}hour": ["Does not exist on that day."]},
         )  # fmt: skip
     return moment
 

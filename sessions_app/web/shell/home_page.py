@@ -20,18 +20,24 @@ from sessions_app.models import (
     CommandRun,
     Grant,
     GrantState,
+    Observed,
     RequestKind,
     RequestState,
     RunState,
     Verdict,
 )
 from sessions_app.operations.requests.remind_request import PAUSE
-from sessions_app.queries.endings import Ending, endings
+from sessions_app.queries.endings import endings
+from sessions_app.queries.extensions import Extension, longest_extension
 from sessions_app.queries.named import with_names
 from sessions_app.queries.starts import would_run
 from sessions_app.queries.troubles import troubles
 from sessions_app.web.shell import board as timeline
 from sessions_app.web.shell import waiting
+from sessions_app.web.shell.cards import GrantCard, RequestCard, request_cards
+from sessions_app.web.shell.end_form import EndForm
+from sessions_app.web.shell.needs import Needs, needs_of
+from sessions_app.web.templatetags.times import since
 
 LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
@@ -57,6 +63,19 @@ class Again(NamedTuple):
     duration: int
 
 
+class Tile(NamedTuple):
+    """One figure with its tone, its title and what is said below it."""
+
+    tone: str
+    title: str
+    value: str
+    below: str
+
+
+def _many(count: int, noun: str, nouns: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """The four figures of the home page."""
@@ -69,94 +88,205 @@ class Figures:
     broken: int
     unreviewed: int
 
+    @property
+    def tiles(self) -> list[Tile]:
+        """They as the page shows them."""
+        oldest = f"Oldest {since(self.oldest)}" if self.oldest else "None waiting"
+        reviews = (
+            f"{self.unreviewed} not reviewed yet"
+            if self.unreviewed
+            else "All reviewed"
+            if self.broken
+            else "No uses"
+        )
+        people = f"{_many(self.people, 'person', 'people')}, {_many(self.machines, 'machine')}"
+        return [
+            Tile("ok", "With access now", people, "No standing access"),
+            Tile("warn", "Waiting for a decision", _many(self.asked, "request"), oldest),
+            Tile(
+                "info",
+                "Ending within 15 min",
+                _many(self.ending, "grant"),
+                "Each ends automatically" if self.ending else "None soon",
+            ),
+            Tile("glass", "Emergency access, 7 days", _many(self.broken, "time"), reviews),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class HomeGrant:
+    """One live grant: its card, what would be cut by its end, and what the reader may do with it."""
+
+    card: GrantCard
+    counts: Counts | None
+    ending: EndForm | None
+    endable: bool
+    extension: Extension | None
+
+    @property
+    def grant(self) -> Grant:
+        """The grant itself."""
+        return self.card.grant
+
+    @property
+    def used(self) -> str:
+        """What was run and refused in it."""
+        observed = self.grant.cluster.observed
+        if self.counts is None:
+            return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
+        many, refused = self.counts
+        commands = _many(many, "command")
+        if refused:
+            return f"{commands}, {refused} refused"
+        return f"{commands}, {'none refused' if observed == Observed.ALL else 'refusals not observed here'}"
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it has not started yet."""
+        return self.grant.state == GrantState.SCHEDULED
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether its holder can end it."""
+        return self.grant.state != GrantState.REVOKING
+
+    @property
+    def others_may_end(self) -> bool:
+        """Whether the reader may end it for its holder."""
+        return self.endable and self.grant.state == GrantState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRequest:
+    """An own request that waits, and whether its approvers may be reminded again."""
+
+    card: RequestCard
+    remindable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """An own request that was not granted, with what was said when it was denied."""
+
+    card: RequestCard
+    denials: Sequence[Approval]
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
     """All that the home page shows."""
 
-    holds: Sequence[CommandRun]
-    requests: Sequence[AccessRequest]
-    reviews: Sequence[Grant]
-    releases: Sequence[Grant]
-    questions: Sequence[AccessRequest]
-    # Break-glass access of others that is live.
-    glass: Sequence[Grant]
-    mine: Sequence[Grant]
-    asked: Sequence[AccessRequest]
-    refused: Sequence[AccessRequest]
+    needs: Needs
+    # Access of others that is live and that nobody approved.
+    glass: Sequence[HomeGrant]
+    mine: Sequence[HomeGrant]
+    asked: Sequence[OwnRequest]
+    refused: Sequence[RefusedRequest]
     # What the reader approved and others made smaller after that.
-    reduced: Sequence[AccessRequest]
-    others: Sequence[Grant]
-    counts: dict[int, Counts]
-    endable: set[int]
-    endings: dict[int, Ending]
+    reduced: Sequence[RequestCard]
+    others: Sequence[HomeGrant]
     figures: Figures
     chart: timeline.Chart
     again: Sequence[Again]
     failing: Sequence[Grant]
     # What of Stint itself does not do its work, for administrators.
     troubles: Sequence[str]
-    remindable: set[int]
 
     @property
-    def people(self) -> list[Grant]:
+    def people(self) -> list[HomeGrant]:
         """The grants of other people."""
-        return [grant for grant in self.others if grant.holder.is_person]
+        return [one for one in self.others if one.grant.holder.is_person]
 
     @property
-    def machines(self) -> list[Grant]:
+    def machines(self) -> list[HomeGrant]:
         """The grants of machines."""
-        return [grant for grant in self.others if not grant.holder.is_person]
+        return [one for one in self.others if not one.grant.holder.is_person]
 
     @property
     def waiting(self) -> int:
         """How many things wait for the reader."""
-        lists = (self.holds, self.requests, self.reviews, self.releases, self.questions)
-        return sum(map(len, lists))
+        return self.needs.count
 
 
 def home(identity: Identity, now: dt.datetime) -> Home:
     """Return the home page's content for one reader."""
-    live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
-    mine = list(
-        with_names(Grant.objects.not_ended().filter(holder=identity), rules=True).order_by("expires_at")[
-            :MOST
-        ]
-    )
-    others = list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
+    mine, others = _mine(identity), _others(identity)
     glass = list(waiting.live_glass_for(identity)[:MOST])
-    shown = [*mine, *others]
-    ids = [grant.pk for grant in (*shown, *glass)]
+    grants = _grants(identity, mine, others, glass, now)
     asked = list(
         with_names(pending(identity).filter(requester=identity, lapses_at__gt=now), rules=True)
         .prefetch_related("approvals__approver")
         .order_by("-number")[:MOST]
     )
-    # Counted in one statement: for most people nothing waits, and three lists need not be asked for.
-    counted = waiting.counts_waiting(identity, now)
-    requests = list(waiting.requests_for(identity, now)[:MOST]) if counted.requests else []
+    needs = _needs(identity, now)
+    waits = [card.request for card in needs.requests]
     return Home(
-        holds=list(waiting.holds_for(identity, now)[:MOST]) if counted.holds else [],
-        requests=requests,
-        reviews=list(waiting.reviews_for(identity)[:MOST]) if counted.reviews else [],
-        releases=list(waiting.releases_for(identity, now)[:MOST]) if counted.releases else [],
-        questions=list(waiting.questions_for(identity, now)[:MOST]) if counted.questions else [],
-        glass=glass,
-        mine=mine,
-        asked=asked,
-        refused=list(refused(identity, now)[:FEW]),
-        reduced=list(reduced(identity, now)[:FEW]),
-        others=others,
-        counts=run_counts(ids),
-        endable=set(Grant.objects.endable_by(identity).filter(pk__in=ids).values_list("pk", flat=True)),
-        endings=endings(shown, now),
+        needs=needs,
+        glass=[grants[one.pk] for one in glass],
+        mine=[grants[one.pk] for one in mine],
+        asked=[OwnRequest(RequestCard(one, now), _remindable(one, now)) for one in asked],
+        refused=[
+            RefusedRequest(
+                RequestCard(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
+            )
+            for one in refused(identity, now)[:FEW]
+        ],
+        reduced=request_cards(reduced(identity, now)[:FEW], now),
+        others=[grants[one.pk] for one in others],
         figures=_figures(identity, now),
-        chart=_chart(identity, [*requests, *asked], now),
+        chart=_chart(identity, [*waits, *asked], now),
         again=again(identity),
         failing=list(failing(identity)[:MOST]),
         troubles=troubles(now) if identity.is_superuser else [],
-        remindable={one.pk for one in asked if one.reminded_at is None or now - one.reminded_at >= PAUSE},
     )
+
+
+def _mine(identity: Identity) -> list[Grant]:
+    found = Grant.objects.not_ended().filter(holder=identity)
+    return list(with_names(found, rules=True).order_by("expires_at")[:MOST])
+
+
+def _others(identity: Identity) -> list[Grant]:
+    live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
+    return list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
+
+
+def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
+    return asked.reminded_at is None or now - asked.reminded_at >= PAUSE
+
+
+def _needs(identity: Identity, now: dt.datetime) -> Needs:
+    """Return what needs the reader. Counted in one statement: for most people nothing does, and no list need be asked for."""
+    counted = waiting.counts_waiting(identity, now)
+    return needs_of(
+        now,
+        holds=list(waiting.holds_for(identity, now)[:MOST]) if counted.holds else [],
+        requests=list(waiting.requests_for(identity, now)[:MOST]) if counted.requests else [],
+        reviews=list(waiting.reviews_for(identity)[:MOST]) if counted.reviews else [],
+        releases=list(waiting.releases_for(identity, now)[:MOST]) if counted.releases else [],
+        questions=list(waiting.questions_for(identity, now)[:MOST]) if counted.questions else [],
+    )
+
+
+def _grants(
+    identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
+) -> dict[int, HomeGrant]:
+    """Return the grants by number. Only one's own are extended; their policies are read with them."""
+    shown = {one.pk: one for one in (*others, *glass, *mine)}
+    counts = run_counts(list(shown))
+    endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
+    ends = endings([*mine, *others], now)
+    own = {one.pk for one in mine}
+    return {
+        pk: HomeGrant(
+            card=GrantCard(one, now),
+            counts=counts.get(pk),
+            ending=EndForm(one, ends[pk]) if pk in ends else None,
+            endable=pk in endable,
+            extension=longest_extension(one, now) if pk in own else None,
+        )
+        for pk, one in shown.items()
+    }
 
 
 def failing(identity: Identity) -> QuerySet[Grant]:

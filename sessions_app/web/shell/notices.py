@@ -51,5 +51,5 @@ def read_all(request: HttpRequest) -> HttpResponse:
         actor=who(request),
         now=clock.now(),
     )
-    messages.success(request, f"{count} {'notice is' if count == 1 else 'notices are'} marked as read.")
+    messages.success(request, f"{count} {'notification' if count == 1 else 'notifications'} marked as read.")
     return redirect("notices")

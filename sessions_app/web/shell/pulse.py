@@ -71,7 +71,7 @@ def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
     told = Notice.objects.filter(identity=identity, pk__gt=seen["notice"]).order_by("pk")
     subjects = list(told.values_list("subject", flat=True)[: MOST_SAID + 1])
     if len(subjects) > MOST_SAID:
-        return "There are new notices."
+        return "You have new notifications."
     if subjects:
         return " ".join(f"{subject}." for subject in subjects)
     more = waiting - seen["waiting"]

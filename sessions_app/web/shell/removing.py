@@ -26,7 +26,7 @@ class Removal:
     done: str
     back: str
     listed: str
-    says: str = "Nobody can ask for it any more. What was done with it stays in the record, and so do its requests and grants."
+    says: str = "Nobody can request it any more. Its history, requests and grants stay in the record."
 
 
 def press_remove(request: HttpRequest, removal: Removal, name: str, **more: Any) -> HttpResponse:
@@ -37,7 +37,7 @@ def press_remove(request: HttpRequest, removal: Removal, name: str, **more: Any)
         told=request.POST.get("told", "").split() if confirmed else None,
     )  # fmt: skip
     if confirmed:
-        messages.success(request, f"{name} is removed. {removal.done}")
+        messages.success(request, f"{name} removed. {removal.done}")
         return redirect(removal.listed)
     context = {"removal": removal, "name": name, "ends": ending(plan), "told": " ".join(plan.ends), **more}
     return render(request, "catalogue/remove.html", context)

@@ -85,10 +85,6 @@ def said(outcome: Outcome, name: str) -> str:
     """Return what was saved, in a sentence."""
     plan = outcome.plan
     if plan is None or not plan.changes:
-        return f"{name} says that already; nothing was changed."
+        return f"No changes to {name}."
     many = len(plan.ends)
-    return (
-        f"{name} is saved."
-        if not many
-        else f"{name} is saved, and {many} grant{'s' if many > 1 else ''} of it end."
-    )
+    return f"{name} saved." if not many else f"{name} saved. {many} grant{'s end' if many > 1 else ' ends'}."

@@ -6,7 +6,19 @@ import datetime as dt
 import re
 from typing import NamedTuple
 
-from sessions_app.models import EndReason, Grant, GrantState, RequestState, Risk, RunState, WorkflowKind
+from sessions_app.models import (
+    CommandRun,
+    EndReason,
+    Grant,
+    GrantState,
+    RequestState,
+    Risk,
+    RunState,
+    Workflow,
+    WorkflowKind,
+    WorkflowState,
+)
+from sessions_app.queries.grants import WITHDRAWN as WITHDRAWN_REASON
 
 
 def in_order(name: str) -> list[str | int]:
@@ -40,19 +52,19 @@ GRANT: dict[str, Look] = {
 
 RUN: dict[str, Look] = {
     RunState.REFUSED: Look("bad", "x", "Refused"),
-    RunState.HELD: Look("warn", "pause", "Held for a second person"),
+    RunState.HELD: Look("warn", "pause", "Waiting for a second person"),
     RunState.HOLD_DENIED: Look("bad", "x", "Denied by a second person"),
-    RunState.HOLD_LAPSED: Look("mute", "clock", "Nobody allowed it in time"),
+    RunState.HOLD_LAPSED: Look("mute", "clock", "Timed out"),
     RunState.ALLOWED: Look("info", "", "Starting"),
     RunState.RUNNING: Look("info", "", "Running"),
     RunState.DONE: Look("ok", "check", "Done"),
-    RunState.CUT: Look("bad", "stop", "Cut off"),
-    RunState.FAILED: Look("bad", "alert", "Could not start"),
+    RunState.CUT: Look("bad", "stop", "Terminated"),
+    RunState.FAILED: Look("bad", "alert", "Failed to start"),
 }
 # It ran to its end, with an exit status other than 0 or by a signal; what that means only the program knows.
 DONE_BADLY = Look("warn", "alert", "Done")
 
-WORK: dict[str, Look] = {
+WORKFLOW: dict[str, Look] = {
     WorkflowKind.INCIDENT: Look("glass", "flame", "Incident"),
     WorkflowKind.CHANGE: Look("info", "gantt", "Change"),
     WorkflowKind.TICKET: Look("info", "ticket", "Ticket"),
@@ -75,18 +87,44 @@ RISK: dict[str, Look] = {
     "critical": Look("bad", "alert", "Critical"),
 }
 
+MESSAGE: dict[str, Look] = {
+    "error": Look("bad", "alert", "Error"),
+    "warning": Look("warn", "check", "Warning"),
+    "success": Look("ok", "check", "Done"),
+}
+
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
     """Return how a grant's state looks; the clock decides before any worker, and an unconfirmed end is said."""
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
-        return Look("warn", "clock", "Time is over")
+        return Look("warn", "clock", "Expired")
     if grant.state == GrantState.REVOKING and grant.last_error:
         return Look("bad", "alert", "Revoke failing")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         return Look("warn", "pause", "Held")
     return GRANT.get(grant.state, UNKNOWN)
+
+
+def workflow_state(workflow: Workflow) -> Look:
+    """Return how a workflow's state looks: an open incident as one, any other open one quietly."""
+    if workflow.state != WorkflowState.OPEN:
+        return Look("mute", "check", "Closed")
+    if workflow.kind == WorkflowKind.INCIDENT:
+        return Look("glass", "flame", "Open")
+    return Look("info", "clock", "Open")
+
+
+def run_look(run: CommandRun, now: dt.datetime) -> Look:
+    """Return how a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
+    if run.state == RunState.HELD and not run.decided_at and run.hold_lapses_at and run.hold_lapses_at <= now:
+        return RUN[RunState.HOLD_LAPSED]
+    if run.state == RunState.CUT and run.reason == WITHDRAWN_REASON:
+        return WITHDRAWN
+    if run.state == RunState.DONE and (run.signal or run.exit_status):
+        return DONE_BADLY
+    return RUN.get(run.state, UNKNOWN)
 
 
 def health_look(targets: int, failing: int, unchecked: int) -> Look:
@@ -103,11 +141,10 @@ def health_look(targets: int, failing: int, unchecked: int) -> Look:
 
 
 def end_sentence(grant: Grant) -> str:
-    """Return why a grant ended or is ending, as the end of a sentence."""
-    by = f", by {grant.ended_by}" if grant.ended_by else ""
+    """Return why a grant ended or is ending, as the end of a sentence: `revoked by Bob`."""
     if not grant.end_reason:
         return ""
-    if grant.end_reason in (EndReason.RELEASED, EndReason.REVOKED) and by:
-        word = "ended" if grant.end_reason == EndReason.RELEASED else "revoked"
-        return f"{word}{by}"
+    said = {EndReason.RELEASED: "ended", EndReason.REVOKED: "revoked"}.get(EndReason(grant.end_reason))
+    if said and grant.ended_by:
+        return f"{said} by {grant.ended_by}"
     return str(EndReason(grant.end_reason).label)

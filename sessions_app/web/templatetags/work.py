@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import secrets
 
 from django import template
 
 from broker.kernel import clock
-from sessions_app.models import CommandRun, Grant, Workflow
-from sessions_app.operations.requests.check_request import Preview
-from sessions_app.policy.commands.ssh.quoting import readable
+from sessions_app.models import Grant, Workflow
 from sessions_app.web.shell import words
 from sessions_app.web.templatetags.times import say_rough
 
@@ -33,24 +30,6 @@ def grant_word(grant: Grant) -> str:
 def open_for(incident: Workflow) -> str:
     """How long an incident was, or has been, open."""
     return say_rough(int(((incident.closed_at or clock.now()) - incident.opened_at).total_seconds()))
-
-
-@register.filter
-def exact(run: CommandRun) -> str:
-    """The words of a command exactly as they would run; what could not be read as words, as it was typed."""
-    return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
-
-
-@register.filter
-def after_overlaps(preview: Preview) -> dt.datetime:
-    """When the last of those who are there at the time asked for, and whom the asker may see, is gone."""
-    return max(grant.expires_at for grant in preview.overlaps)
-
-
-@register.filter
-def approver_names(preview: Preview) -> list[str]:
-    """Who could approve, each once."""
-    return list(dict.fromkeys(str(person) for _, people in preview.approvers for person in people))
 
 
 @register.filter

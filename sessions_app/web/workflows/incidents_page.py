@@ -24,7 +24,10 @@ from sessions_app.models import (
 )
 from sessions_app.policy.durations import show_duration
 from sessions_app.queries.named import with_names
-from sessions_app.web.requests import asking_page as asking
+from sessions_app.web.requests.asking_page import is_own, open_incidents
+from sessions_app.web.requests.fields import fields_of
+from sessions_app.web.requests.set_options import SetOption, sets_on
+from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 from sessions_app.web.shell.forms import Draft
 from sessions_app.web.shell.home_page import LIVE, Counts, run_counts
 
@@ -104,8 +107,8 @@ def open_ones(identity: Identity) -> list[Workflow]:
 
 def calls_for(identity: Identity) -> list[Call]:
     """Return the open incidents that the identity is on call for."""
-    terms = asking.on_call_terms(identity)
-    found = asking.open_incidents(asking.clusters_of(terms)) if terms else []
+    terms = on_call_terms(identity)
+    found = open_incidents(clusters_of(terms)) if terms else []
     held = {
         grant.workflow_id: grant
         for grant in with_names(
@@ -115,27 +118,27 @@ def calls_for(identity: Identity) -> list[Call]:
     return [Call(one, offer_for(identity, terms, one), held.get(one.pk)) for one in found]
 
 
-def offer_for(identity: Identity, terms: Sequence[asking.Terms], incident: Workflow) -> Offer | None:
+def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
     """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
-    own = asking.is_own(identity, incident)
+    own = is_own(identity, incident)
     if own:
         terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
     touched = {cluster.pk for cluster in incident.clusters.all()}
     offers = [
         (option.size, _offer(terms, incident, cluster, option, own=own and not option.approvals))
-        for cluster in asking.clusters_of(terms)
+        for cluster in clusters_of(terms)
         if cluster.pk in touched
-        for option in asking.sets_on(terms, cluster, RequestKind.INCIDENT)
+        for option in sets_on(terms, cluster, RequestKind.INCIDENT)
     ]
     ranked = sorted(offers, key=lambda pair: (not pair[1].ready, pair[1].approvals, -pair[0]))
     return ranked[0][1] if ranked else None
 
 
 def _offer(
-    terms: Sequence[asking.Terms],
+    terms: Sequence[Terms],
     incident: Workflow,
     cluster: Cluster,
-    option: asking.SetOption,
+    option: SetOption,
     *,
     own: bool,
 ) -> Offer:
@@ -146,7 +149,7 @@ def _offer(
         duration=show_duration(option.longest),
         incident=incident.ref,
     )
-    fields = asking.fields_of(terms, option, draft, incident)
+    fields = fields_of(terms, option, draft, incident)
     filled = {field.name: field.value for field in fields}
     return Offer(
         Draft(

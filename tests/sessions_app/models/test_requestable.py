@@ -24,7 +24,7 @@ from sessions_app.queries.ways import who_may
 from sessions_app.web.catalogue.simulator_page import Question, simulate
 from sessions_app.web.grants.log import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
-from sessions_app.web.requests import asking_page as asking
+from sessions_app.web.requests import terms
 from sessions_app.web.shell import waiting
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import policy
@@ -147,8 +147,8 @@ def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):
     assert {one.cluster for one in offers(identity=charlie)} == {"web"}
     assert [one.cluster for one in offers(identity=charlie, line="echo restart nginx")] == ["web"]
     assert offers(identity=charlie, target="prod-1") == []
-    assert [cluster.name for cluster in asking.clusters_of(asking.terms_of(charlie))] == ["web"]
-    assert [cluster.name for cluster in asking.clusters_of(asking.on_call_terms(charlie))] == ["web"]
+    assert [cluster.name for cluster in terms.clusters_of(terms.terms_of(charlie))] == ["web"]
+    assert [cluster.name for cluster in terms.clusters_of(terms.on_call_terms(charlie))] == ["web"]
     assert waiting.may_break_glass(charlie)
     for name, there in (("web", True), ("prod", False)):
         cluster = Cluster.objects.get(name=name)

@@ -154,8 +154,8 @@ def test_it_is_reviewed_by_somebody_else_and_never_by_who_opened_it(duty):
     page.force_login(duty.bob, backend="accounts.backends.PasswordBackend")
     shown = page.get(f"/grants/{grant.ref}/").content.decode()
     assert "Own incident, no approval" in shown
-    assert "Review access for an own incident" in shown
-    assert "access for an own incident" in page.get("/approvals/").content.decode()
+    assert "Review access for their own incident" in shown
+    assert "access for their own incident" in page.get("/approvals/").content.decode()
     page.post(f"/grants/{grant.ref}/review/", {"note": "Fine."})
     grant.refresh_from_db()
     assert (grant.reviewed_by, grant.review_note) == (duty.bob, "Fine.")

@@ -26,11 +26,11 @@ def told(world, **changes) -> str:
 
 
 def test_who_has_this_already_is_told_before_sending_with_a_link_to_it(world):
-    assert "You have this already" not in told(world)
+    assert "You already have this access" not in told(world)
     grant = world.grant()
     for targets in (["web-1", "web-2"], ["web-2"]):
         page = told(world, target=targets)
-        assert "You have this already" in page
+        assert "You already have this access" in page
         assert f'href="/grants/{grant.ref}/"' in page
     assert AccessRequest.objects.count() == 1
 
@@ -55,20 +55,20 @@ def test_the_api_and_the_command_say_it_too(world, capsys):
 )
 def test_what_is_bound_to_something_else_or_begins_after_it_is_not_the_same(world, changes):
     world.grant()
-    assert "You have this already" not in told(world, **changes)
+    assert "You already have this access" not in told(world, **changes)
 
 
 def test_a_grant_on_fewer_targets_with_fewer_commands_or_of_somebody_else_is_not_the_same(world):
     world.grant(targets=("web-1",))
     world.grant(who=world.robot)
-    assert "You have this already" not in told(world)
+    assert "You already have this access" not in told(world)
     narrowed = world.request()
     world.decide(narrowed, narrowing={"commands": [0]})
-    assert "You have this already" not in told(world)
+    assert "You already have this access" not in told(world)
 
 
 def test_one_that_ends_is_not_had_any_more(world):
     grant = world.grant()
     later = world.now + dt.timedelta(seconds=1)
     end_grant(grant_id=grant.pk, reason=EndReason.RELEASED, actor=world.alice, now=later)
-    assert "You have this already" not in told(world)
+    assert "You already have this access" not in told(world)

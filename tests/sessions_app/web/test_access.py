@@ -143,7 +143,7 @@ def test_every_act_needs_the_token_of_a_form_of_ours(browser, things):
     for name in {*ACTS, "request_new", "incidents"}:
         answer = client.post(things.address(name), {"verdict": "deny", "comment": "no"})
         assert answer.status_code == 403, name
-        assert b"That form was too old" in answer.content
+        assert b"This form has expired" in answer.content
     assert _state() == before
 
 

@@ -145,7 +145,7 @@ def _said(page: Page, one: Control) -> str:
 
 
 def _main(page: Page) -> str:
-    return re.sub(r"\s+", " ", page.shown.partition("Try now")[2])[:400]
+    return re.sub(r"\s+", " ", page.shown.partition("Retry now")[2])[:400]
 
 
 def _lost(form: Form, sent: dict[str, list[str]]) -> Iterator[str]:

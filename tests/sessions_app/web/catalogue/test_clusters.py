@@ -75,7 +75,7 @@ def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browse
     assert "stint_ca.pub" not in read(as_alice, "/clusters/web/")
     assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
     page = read(browser("dora"), "/clusters/web/")
-    assert "1 step to mend" in page
+    assert "1 step failed" in page
     assert "Open <code>port 22</code> &lt;b&gt;there&lt;/b&gt;." in page
     assert "TrustedUserCAKeys /etc/ssh/stint_ca.pub" in page
     assert 'data-copy="ssh-ed25519 ' in page
@@ -86,7 +86,7 @@ def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_ad
 ):
     ensure_ssh_ca(now=world.now)
     page = read(as_admin, "/clusters/web/")
-    assert "There are no lines to run yet." in page
+    assert "Nothing to run yet." in page
     assert "administrators could lock themselves out" in page
     assert "TrustedUserCAKeys" not in page
     settings.SSH_SOURCE_ADDRESS = ["192.0.2.5"]
@@ -116,7 +116,7 @@ def test_a_check_is_asked_for_and_polled_until_it_is_over(world, as_admin):
     TargetCheck.objects.update(finished_at=world.now, ok=True, steps=[])
     fragment = read(as_admin, "/clusters/web/checks/")
     assert "hx-trigger" not in fragment
-    assert "All right" in fragment
+    assert "Passed" in fragment
 
 
 def test_all_targets_are_checked_by_one_press_without_a_script(world, as_admin):
@@ -167,7 +167,7 @@ def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
     grant = world.grant()
     changed = form(world, **{"t0.address": "127.0.0.9"})
     page = as_admin.post("/clusters/web/edit/", changed).content.decode()
-    assert "Saving it ends 1 grant at once" in page
+    assert "Saving it ends 1 grant immediately" in page
     assert grant.ref in page
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
@@ -181,7 +181,7 @@ def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
 def test_a_look_changes_nothing(world, as_admin):
     page = as_admin.post("/clusters/web/edit/", form(world, act="look", summary="Other")).content.decode()
     assert "+summary: Other" in page
-    assert "No grant ends with it" in page
+    assert "No grants end" in page
     assert Cluster.objects.get(name="web").summary == "Two web servers"
 
 
@@ -198,7 +198,7 @@ def test_a_cluster_is_edited_as_text_with_faults_at_their_lines(world, as_admin)
 def test_a_cluster_is_removed_by_two_presses(world, as_admin):
     grant = world.grant()
     page = as_admin.post("/clusters/web/remove/").content.decode()
-    assert "Removing it ends 1 grant at once" in page
+    assert "Removing it ends 1 grant immediately" in page
     assert "web-work" in page
     assert Cluster.objects.live().exists()
     again = as_admin.post("/clusters/web/remove/", {"confirm": "1", "told": ""})
@@ -310,7 +310,7 @@ def test_what_is_typed_is_stored_with_its_secret_sealed(world, vaults, as_admin)
     assert (cluster.targets.get().port, cluster.targets.get().account) == (8200, "")
     page = read(as_admin, "/clusters/vault/edit/")
     assert "hunter2" not in page
-    assert "stored; type to change it" in page
+    assert "stored; type to replace it" in page
 
 
 def test_a_secret_that_is_not_typed_again_stays(world, vaults, as_admin):

@@ -150,7 +150,7 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"person": "nobody"}, "Choose who asks"), ({"duration": "soon"}, "Say for how long"),
+    [({"person": "nobody"}, "Choose who asks"), ({"duration": "soon"}, "Enter a duration"),
      ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "not a date"), ({"person": "<b>x"}, "Choose who asks")],
 )  # fmt: skip
 def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):

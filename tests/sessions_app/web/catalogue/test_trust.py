@@ -77,9 +77,9 @@ def test_a_holder_hands_a_grant_on_and_each_page_shows_the_chain(browser, world)
     change(world, policy(world, **terms))
     grant = world.grant()
     page = browser("alice").get(f"/grants/{grant.ref}/").content.decode()
-    assert "Hand it on" in page
-    assert "unless its holder is heard" in page
-    assert "Hand it on" not in browser("bob").get(f"/grants/{grant.ref}/").content.decode()
+    assert "Delegate</button>" in page
+    assert "unless the holder sends one" in page
+    assert "Delegate</button>" not in browser("bob").get(f"/grants/{grant.ref}/").content.decode()
     done = browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "charlie", "duration": "10m"})
     assert done.status_code == 302
     child = Grant.objects.get(parent=grant)

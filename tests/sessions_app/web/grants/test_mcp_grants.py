@@ -23,18 +23,18 @@ def test_the_owner_of_the_agent_sees_where_it_connects_and_gets_its_token(grant,
     shown = page(as_alice, grant)
     assert "/mcp/desk" in shown
     assert "read_ticket {&quot;id&quot;: &quot;T-42&quot;}" in shown
-    assert "No call yet" in shown
+    assert "No calls yet" in shown
     issued = as_alice.post(f"/grants/{grant.ref}/credential/", {"target": "desk"}).content.decode()
     assert "sgt_" in issued
     assert "mcpServers" in issued
-    assert "In the configuration of the client" in issued
+    assert "In the client's configuration" in issued
     assert "sgt_" not in page(as_alice, grant)
 
 
 def test_others_see_what_it_allows_and_get_no_token(grant, as_bob):
     shown = page(as_bob, grant)
     assert "What it allows" in shown
-    assert "Where the agent connects" not in shown
+    assert "MCP server" not in shown
     assert as_bob.post(f"/grants/{grant.ref}/credential/", {"target": "desk"}).status_code == 404
 
 

@@ -40,7 +40,7 @@ def test_each_allowed_command_has_a_form_with_fields_that_fit(grant, as_alice):
     page = page_of(as_alice, grant)
     assert page.count(f'action="/grants/{grant.ref}/run/"') == 5
     assert re.search(r'name="v.1.lines"[^>]*type="number"[^>]*min="1" max="1000"', page)
-    assert "waits for a second person" in page
+    assert "needs the approval of a second person" in page
 
 
 def test_the_form_is_for_the_holder_alone_and_only_while_the_grant_lasts(world, grant, as_alice, as_bob):
@@ -100,7 +100,7 @@ def test_an_order_that_came_to_nothing_says_why(grant, as_alice, now):
     fail_order(order_id=failed.pk, error="The access is over.", now=now)
     CommandOrder.objects.filter(pk=lost.pk).update(claimed_at=now - dt.timedelta(minutes=1))
     page = page_of(as_alice, grant)
-    for said in ("no gateway took it in time", "The access is over.", "went away before it began"):
+    for said in ("no gateway picked it up in time", "The access is over.", "stopped before it began"):
         assert said in page
 
 
@@ -141,7 +141,7 @@ def test_a_refused_command_can_be_asked_for_with_a_set_that_allows_it(grant, ope
     asks = re.findall(r'href="/requests/new/\?([^"]+)"', page)
     assert "cluster=web&amp;target=web-1" in asks
     assert "cluster=web&amp;target=web-1&amp;set=restart-web&amp;p.unit=haproxy" in asks
-    assert "Ask for this command" not in page_of(as_bob, grant)
+    assert "Request this command" not in page_of(as_bob, grant)
 
 
 def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_alice, as_bob, now):
@@ -150,7 +150,7 @@ def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_
     page = page_of(as_alice, grant)
     assert f'action="{url}/remind/"' in page
     assert "Allow once" not in page
-    assert "Remind them" not in page_of(as_bob, grant)
+    assert "Remind approvers" not in page_of(as_bob, grant)
     assert as_alice.post(f"{url}/remind/").status_code == 409
     assert as_bob.post(f"{url}/withdraw/").status_code == 404
     as_alice.post(f"{url}/withdraw/")
@@ -189,5 +189,5 @@ def test_the_receipt_says_which_targets_confirmed(grant, opened, as_alice, now):
     grant.leases.filter(target__name="web-1").update(gone_at=now)
     grant.leases.filter(target__name="web-2").update(last_error="web-2 does not answer.", attempts=2)
     page = page_of(as_alice, grant)
-    assert "1 of 2 targets confirmed; web-2 does not answer, still asking" in page
-    assert "Still asking, 2 times so far" in page
+    assert "1 of 2 targets confirmed; web-2 has not answered, retrying" in page
+    assert "Retrying, 2 attempts so far" in page

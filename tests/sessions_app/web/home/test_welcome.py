@@ -127,7 +127,7 @@ def test_a_command_set_that_is_not_fit_is_not_published(client):
 
 
 def test_a_policy_says_what_is_missing_for_it(client):
-    assert "Something is missing for a policy" in client.get("/welcome/policy/").content.decode()
+    assert "Finish the earlier steps first" in client.get("/welcome/policy/").content.decode()
     add(client, "alice", "operators")
     client.post("/welcome/cluster/", CLUSTER)
     client.post("/welcome/commands/", {"act": "save", "source": starter("restart").source})

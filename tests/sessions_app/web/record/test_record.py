@@ -100,7 +100,7 @@ def test_long_lists_go_on_by_key(world, browser):
 
 
 def test_the_integrity_line_says_when_and_what(as_alice, now):
-    assert "Record not checked yet" in as_alice.get("/").content.decode()
+    assert "Record not verified yet" in as_alice.get("/").content.decode()
     AuditVerification.objects.create(log="main", at=now, ok=True, entries=48211)
     assert "Record intact" in as_alice.get("/").content.decode()
     assert "48,211 entries" in as_alice.get("/record/").content.decode()
@@ -115,7 +115,7 @@ def test_a_reference_leads_to_its_page_if_one_may_see_it(world, as_alice, as_cha
         as_alice.get(f"/search/?q=req{grant.request.number}")["Location"] == f"/requests/{grant.request.ref}/"
     )
     assert as_charlie.get(f"/search/?q={grant.ref}").status_code == 200
-    assert "Nothing fits" in as_charlie.get(f"/search/?q={grant.ref}").content.decode()
+    assert "No results" in as_charlie.get(f"/search/?q={grant.ref}").content.decode()
 
 
 def test_the_reference_of_work_of_any_kind_leads_to_its_page(world, as_alice, as_charlie):
@@ -135,7 +135,7 @@ def test_work_is_found_by_its_title_and_people_lead_to_their_page(world, as_bob,
     page = as_bob.get("/search/?q=the+<disks").content.decode()
     assert f'href="/workflows/{workflow.ref}/"' in page
     assert "Swap the &lt;disks&gt;" in page
-    assert "Nothing fits" in as_charlie.get("/search/?q=disks").content.decode()
+    assert "No results" in as_charlie.get("/search/?q=disks").content.decode()
     world.request()
     assert 'href="/people/alice/"' in as_bob.get("/search/?q=alic").content.decode()
 
@@ -153,7 +153,7 @@ def test_letters_find_what_one_may_see(world, as_alice, as_bob, as_charlie):
     assert "Alice" in as_bob.get("/search/?q=alic").content.decode()
     assert "restart-web" in as_alice.get("/search/?q=web").content.decode()
     for word in ("web", "alic", "chg"):
-        assert "Nothing fits" in as_charlie.get(f"/search/?q={word}").content.decode()
+        assert "No results" in as_charlie.get(f"/search/?q={word}").content.decode()
 
 
 def test_a_search_for_nonsense_is_a_page(as_alice):
@@ -390,11 +390,11 @@ def test_the_search_finds_commands_that_are_listed_and_that_were_tried(world, as
         ), text
     assert f"#run-{refused.run_id}" in as_alice.get("/search/?q=-rf+/srv").content.decode()
     for text in ("echo+restart", "-rf+/srv"):
-        assert "Nothing fits" in as_charlie.get(f"/search/?q={text}").content.decode()
+        assert "No results" in as_charlie.get(f"/search/?q={text}").content.decode()
 
 
 def test_a_number_alone_finds_the_request_of_that_number(world, as_alice, as_charlie):
     request = world.request()
     page = as_alice.get(f"/search/?q={request.number}").content.decode()
     assert f'href="/requests/{request.ref}/"' in page
-    assert "Nothing fits" in as_charlie.get(f"/search/?q={request.number}").content.decode()
+    assert "No results" in as_charlie.get(f"/search/?q={request.number}").content.decode()

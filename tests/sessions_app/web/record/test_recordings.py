@@ -132,5 +132,5 @@ def test_one_that_was_purged_is_said_to_be_with_its_digest(recorded, grant, as_b
     assert "The recording was purged" in page
     assert recorded.recording_digest in page
     assert (
-        "Its recording was purged" in as_bob.get(f"/grants/{grant.ref}/?open={recorded.pk}").content.decode()
+        "The recording was purged" in as_bob.get(f"/grants/{grant.ref}/?open={recorded.pk}").content.decode()
     )

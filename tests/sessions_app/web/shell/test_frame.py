@@ -222,12 +222,12 @@ def test_the_lists_are_empty_with_words(as_charlie):
     for name, said in (
         ("/", "all caught up"),
         ("/approvals/", "all caught up"),
-        ("/requests/", "No requests here"),
-        ("/grants/", "You hold no grants"),
+        ("/requests/", "No requests"),
+        ("/grants/", "You have no grants"),
         ("/clusters/", "No cluster that you may see"),
         ("/command-sets/", "No command set that you may see"),
         ("/policies/", "No policy that you may see"),
-        ("/requests/new/", "You cannot ask for any cluster yet"),
+        ("/requests/new/", "You can't request access to any cluster yet"),
         ("/workflows/", "You may see no cluster"),
         ("/incidents/", "No open incidents"),
         ("/sources/", "No source that you administer"),
@@ -237,7 +237,7 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/timeline/?view=table", "Nothing in this time"),
         ("/recordings/", "No recordings yet"),
         ("/people/?q=nobody-of-this-name", "Nobody fits"),
-        ("/notices/", "Nothing new"),
+        ("/notices/", "You're all caught up"),
         ("/record/?actor=nobody", "No entry fits"),
     ):
         assert said in as_charlie.get(name).content.decode(), name

@@ -39,7 +39,7 @@ def test_a_form_with_an_old_token_is_sent_again_with_a_new_one(browser, thread):
     answer = client.post(thread, TYPED, headers=OURS)
     page = answer.content.decode()
     assert answer.status_code == 403
-    assert "That form was too old" in page
+    assert "This form has expired" in page
     assert not Comment.objects.exists()
     token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[-1]
     client.post(thread, {**TYPED, "csrfmiddlewaretoken": token}, headers=OURS)

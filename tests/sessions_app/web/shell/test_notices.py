@@ -25,7 +25,7 @@ def notice(world) -> Notice:
 def test_one_sees_ones_own_notices_and_nobody_elses(notice, as_bob, as_charlie):
     assert notice.subject in as_bob.get("/notices/").content.decode()
     assert notice.subject not in as_charlie.get("/notices/").content.decode()
-    assert "Nothing new" in as_charlie.get("/notices/").content.decode()
+    assert "You're all caught up" in as_charlie.get("/notices/").content.decode()
 
 
 def test_looking_reads_nothing_and_a_press_does(notice, as_bob, now):
@@ -36,7 +36,7 @@ def test_looking_reads_nothing_and_a_press_does(notice, as_bob, now):
     assert as_bob.post(f"/notices/{notice.pk}/read/")["Location"] == "/notices/"
     notice.refresh_from_db()
     assert notice.read_at is not None
-    assert "Read or settled" in as_bob.get("/notices/").content.decode()
+    assert "Earlier" in as_bob.get("/notices/").content.decode()
 
 
 def test_opening_reads_and_leads_to_the_page(notice, as_bob):
@@ -55,10 +55,10 @@ def test_a_notice_of_another_is_not_there(notice, as_charlie):
 def test_all_that_was_shown_is_read_at_once(notice, as_bob, world):
     later = Notice.objects.create(identity=world.bob, event="x", subject="Later", path="/")
     page = as_bob.post("/notices/read/", {"newest": str(notice.pk)}, follow=True).content.decode()
-    assert "1 notice is marked as read" in page
+    assert "1 notification marked as read" in page
     later.refresh_from_db()
     assert later.read_at is None
-    assert "0 notices" in as_bob.post("/notices/read/", {"newest": "all"}, follow=True).content.decode()
+    assert "0 notifications" in as_bob.post("/notices/read/", {"newest": "all"}, follow=True).content.decode()
 
 
 def test_those_not_read_come_first_and_long_lists_are_paged(world, as_bob, now):
@@ -76,7 +76,7 @@ def test_those_not_read_come_first_and_long_lists_are_paged(world, as_bob, now):
     older = as_bob.get(f"/notices/?before={first}").content.decode()
     assert "Old 9." in older
     assert "New 59." not in older
-    assert "No older ones" in as_bob.get("/notices/?before=1").content.decode()
+    assert "No older notifications" in as_bob.get("/notices/?before=1").content.decode()
 
 
 def test_the_bell_counts_what_is_not_read(notice, as_bob):
@@ -109,8 +109,8 @@ def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob
     assert settled(world.bob, world.now) == {asked: "Approved by Dora"}
     assert (bell(as_bob), bell(dora)) == (0, 0)
     page = as_bob.get("/notices/").content.decode()
-    assert "Nothing new" in page
-    assert "Approved by Dora" in page[page.index("Read or settled") :]
+    assert "You're all caught up" in page
+    assert "Approved by Dora" in page[page.index("Earlier") :]
 
 
 def test_a_verdict_of_ones_own_settles_it_while_others_are_still_asked(world):
@@ -209,7 +209,7 @@ def test_what_only_tells_is_new_until_it_is_read_and_not_at_the_bell(world, as_a
     assert page.index("A factor was added") < page.index("Mark as read")
     assert bell(as_alice) == 0
     as_alice.post(f"/notices/{told.pk}/read/")
-    assert "Nothing new" in as_alice.get("/notices/").content.decode()
+    assert "You're all caught up" in as_alice.get("/notices/").content.decode()
 
 
 def test_whoever_is_all_caught_up_has_no_number_at_the_bell(world, as_alice):

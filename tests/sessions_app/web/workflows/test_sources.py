@@ -87,7 +87,7 @@ def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
 
         grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
         page = as_admin.post("/sources/pager/remove/").content.decode()
-        assert "Removing it ends 1 grant at once" in page
+        assert "Removing it ends 1 grant immediately" in page
         assert grant.ref in page
         unsaid = as_admin.post("/sources/pager/remove/", {"confirm": "1", "told": ""})
         assert unsaid.status_code == 409

@@ -136,7 +136,7 @@ def test_what_is_taken_from_the_work_is_shown_and_not_asked_for(as_alice, world)
     world.apply({"command-sets/restart-web.yaml": bound})
     ticket = world.workflow("ticket")
     page = text(as_alice, f"/requests/new/?workflow={ticket.ref}")
-    assert "Taken from the work that it is for." in page
+    assert "Filled in from the linked workflow." in page
     assert 'name="p.unit"' not in page
 
 
@@ -158,11 +158,11 @@ def test_the_preview_says_that_it_starts_with_the_change(as_alice, world, tomorr
     answer = as_alice.post("/requests/preview/", {**ASKED, "incident": tomorrow.ref})
     page = answer.content.decode()
     assert f"Starts with {tomorrow.ref}." in page
-    assert "as soon as it is approved" not in page
-    assert answer.context["preview"].starts_at == tomorrow.starts_at
+    assert "starting on approval" not in page
+    assert answer.context["outcome"].preview.starts_at == tomorrow.starts_at
     world.apply(policy(world, approvals="none", incident=None))
     assert (
-        "Starts at once"
+        "Starts immediately"
         not in as_alice.post("/requests/preview/", {**ASKED, "incident": tomorrow.ref}).content.decode()
     )
 
@@ -217,7 +217,7 @@ def test_a_start_before_the_change_is_mended_by_one_button_that_says_so(as_alice
     page = as_alice.post("/requests/preview/", form).content.decode()
     assert f'value="starts_at=">Start with {tomorrow.ref}</button>' in page
     mended = as_alice.post("/requests/new/", {**form, "apply": "starts_at="})
-    assert mended.context["preview"].decision.outcome == "needs_approval"
+    assert mended.context["outcome"].preview.decision.outcome == "needs_approval"
 
 
 def test_who_decides_sees_who_else_is_there_when_the_change_begins(world, as_bob, tomorrow):
@@ -232,7 +232,7 @@ def test_who_decides_sees_who_else_is_there_when_the_change_begins(world, as_bob
     )
     assert found.overlapping == [there_then]
     assert now_there not in found.overlapping
-    assert "as soon as it is approved" not in answer.content.decode()
+    assert "starting on approval" not in answer.content.decode()
     assert not any(line.has_already for line in found.lines)
 
 
@@ -266,7 +266,7 @@ def test_what_needs_no_approval_says_when_it_starts(world, as_alice, tomorrow):
     answer = as_alice.post("/requests/new/", {**ASKED, "incident": tomorrow.ref, "send": "1"}, follow=True)
     page = answer.content.decode()
     assert "your access starts." not in page
-    assert "by itself." in page
+    assert "automatically" in page
 
 
 @pytest.mark.parametrize("page", ["/workflows/", "/incidents/", "/timeline/"])

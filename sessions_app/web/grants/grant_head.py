@@ -1,0 +1,122 @@
+"""The head of the page of a grant: what it is, how long it still is, and how it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sessions_app.models import Grant, GrantState, WorkflowState
+from sessions_app.web.shell.cards import GrantCard
+from sessions_app.web.shell.words import UNKNOWN, WORKFLOW, Look, end_sentence
+from sessions_app.web.templatetags.times import hour, other_day, since, when, when_both
+
+WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)
+
+
+class Clock(NamedTuple):
+    """The large clock: a moment to count down to, or one that is over, with the words below it and for screen readers."""
+
+    until: dt.datetime | None
+    at: SafeString | str
+    below: str
+    label: str
+    says: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantHead:
+    """The head of the page of one grant; ``own``: it is the reader's, or their machine's."""
+
+    card: GrantCard
+    own: bool
+    yours: bool
+
+    @property
+    def grant(self) -> Grant:
+        """The grant itself."""
+        return self.card.grant
+
+    @property
+    def pills(self) -> list[Look]:
+        """What it is at a glance."""
+        grant = self.grant
+        found = [self.card.look]
+        if grant.break_glass:
+            found.append(Look("glass", "flame", "Break-glass"))
+        elif grant.is_own_incident:
+            found.append(Look("glass", "flame", "Own incident, no approval"))
+        if grant.workflow:
+            found.append(self._workflow())
+        if grant.request.ticket:
+            found.append(Look("mute", "ticket", grant.request.ticket))
+        if grant.review_due_at and grant.reviewed_at:
+            found.append(Look("ok", "check", f"Reviewed by {grant.reviewed_by}"))
+        elif grant.review_due_at:
+            found.append(Look("warn", "clock", format_html("Review due {}", when(grant.review_due_at))))
+        return found
+
+    def _workflow(self) -> Look:
+        workflow = self.grant.workflow
+        if workflow is None:
+            return UNKNOWN
+        look = WORKFLOW.get(workflow.kind, UNKNOWN)
+        is_open = workflow.state == WorkflowState.OPEN
+        parts = [
+            f"{look.word} {workflow.ref}",
+            workflow.severity,
+            f"open {since(workflow.opened_at)}" if is_open else "closed",
+        ]
+        return Look(look.tone if is_open else "mute", look.icon, ", ".join(part for part in parts if part))
+
+    @property
+    def whose(self) -> str:
+        """Whose access it is."""
+        return "Your access" if self.yours else f"{self.grant.holder}'s access"
+
+    @property
+    def clock(self) -> Clock:
+        """How long it still is, or when it ended."""
+        grant = self.grant
+        if self.card.running:
+            return Clock(grant.expires_at, "", "left", "Time left", says=True)
+        if grant.state in WAITING:
+            return Clock(grant.starts_at, "", "until start", "Time until start", says=False)
+        if grant.state == GrantState.ENDED and grant.ended_at:
+            return Clock(None, hour(grant.ended_at), f"ended{other_day(grant.ended_at)}", "", says=False)
+        return Clock(None, hour(grant.revoking_at or grant.expires_at), "ending", "", says=False)
+
+    @property
+    def starts(self) -> SafeString:
+        """When it starts or started."""
+        verb = "Starts" if self.grant.state == GrantState.SCHEDULED else "Started"
+        return format_html("{} {}", verb, when_both(self.grant.starts_at))
+
+    @property
+    def ends(self) -> SafeString | str:
+        """How it ends, or why it ended."""
+        grant, last = self.grant, when_both(self.grant.expires_at)
+        if grant.end_reason:
+            why = end_sentence(grant)
+            return f"{why[:1].upper()}{why[1:]}{f': {grant.end_note}' if grant.end_note else ''}"
+        if grant.workflow:
+            return format_html("Ends when {} closes, {} at the latest", grant.workflow.ref, last)
+        return format_html("Ends automatically {}, unless ended sooner", last)
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing runs until an approver releases it."""
+        return self.grant.held_at is not None and self.grant.state == GrantState.ACTIVE
+
+    @property
+    def setting_up(self) -> bool:
+        """Whether it is being made on its targets."""
+        return self.grant.state == GrantState.PROVISIONING
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether a target has not confirmed its end."""
+        return self.grant.state == GrantState.REVOKING and bool(self.grant.last_error)

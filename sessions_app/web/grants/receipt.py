@@ -1,0 +1,175 @@
+"""The receipt of a grant that is over, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sessions_app.models import EndReason, Grant, GrantState, Lease, Observed
+from sessions_app.web.grants.log import Counts
+from sessions_app.web.shell.words import Look, end_sentence
+from sessions_app.web.templatetags.times import ago, rough, when
+
+# An end within this many seconds is said to be immediate.
+IMMEDIATE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the targets said about the end of a grant."""
+
+    leases: Sequence[Lease]
+    untouched: int
+
+    @property
+    def gone(self) -> int:
+        """On how many targets the end is proven."""
+        return sum(1 for lease in self.leases if lease.gone_at)
+
+    @property
+    def silent(self) -> list[Lease]:
+        """Those that have not confirmed yet."""
+        return [lease for lease in self.leases if not lease.gone_at]
+
+    @property
+    def sentence(self) -> str:
+        """`11 of 12 targets confirmed; web-2 does not answer, still asking`."""
+        if not self.leases:
+            return "Never used, so there was nothing to revoke"
+        word = "target" if len(self.leases) == 1 else "targets"
+        said = f"{self.gone} of {len(self.leases)} {word} confirmed"
+        names = [lease.target.name for lease in self.silent]
+        if not names:
+            return said
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        failing = any(lease.last_error for lease in self.silent)
+        verb = "have" if len(names) > 1 else "has"
+        return f"{said}; {shown} {verb} not answered, retrying" if failing else f"{said}; waiting for {shown}"
+
+
+class LeaseRow(NamedTuple):
+    """What one target said about the end: how that looks, and what it found, in words."""
+
+    lease: Lease
+    look: Look
+    said: str
+
+    @property
+    def shows_evidence(self) -> bool:
+        """Whether its evidence is shown as it is."""
+        return self.lease.gone_at is not None and not self.said
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receipt of a grant: ``summary`` is what the record knows, ``counts`` what was tried."""
+
+    grant: Grant
+    summary: dict[str, Any]
+    proof: Proof
+    counts: Counts
+
+    @property
+    def ended(self) -> bool:
+        """Whether every target confirmed."""
+        return self.grant.state == GrantState.ENDED
+
+    @property
+    def look(self) -> Look:
+        """Its tone and icon."""
+        if not self.ended:
+            return Look("warn", "stop", "")
+        return Look("bad" if self.grant.end_reason == EndReason.REVOKED else "mute", "check", "")
+
+    @property
+    def title(self) -> str | SafeString:
+        """Why it ended, and how fast that was confirmed."""
+        why = end_sentence(self.grant)
+        why = f"{why[:1].upper()}{why[1:]}"
+        if not self.ended:
+            return format_html("{}, {}", why, ago(self.grant.revoking_at))
+        took = self.summary["ended"]["seconds"]
+        return f"{why}, confirmed {'immediately' if took < IMMEDIATE else f'in {took:.1f} s'}"
+
+    @property
+    def says(self) -> SafeString:
+        """Who confirmed, when it ended, and what was tried."""
+        return format_html("{}. {} {}", self.proof.sentence, self._when, self._tried)
+
+    @property
+    def _when(self) -> SafeString:
+        if not self.ended:
+            return format_html("Ending since {}. Nothing new can run.", when(self.grant.revoking_at))
+        early = self.summary["ended"].get("early_seconds")
+        return format_html(
+            "Ended {}{}.", when(self.grant.ended_at), f", {rough(early)} early" if early else ""
+        )
+
+    @property
+    def _tried(self) -> str:
+        many = self.counts.by_kind["all"]
+        if self.grant.cluster.observed == Observed.ALL:
+            commands = f"{self.counts['all']} command{'' if many == 1 else 's'} attempted"
+            return f"{commands}, {self.counts['refused']} refused, {self.counts['held']} held."
+        if self.counts.any:
+            statements = f"{self.counts['all']} statement{'' if many == 1 else 's'} seen"
+            return f"{statements}; not everything is observed here."
+        return "What was run is not observed here."
+
+    @property
+    def rows(self) -> list[LeaseRow]:
+        """What each target said."""
+        return [self._row(lease) for lease in self.proof.leases]
+
+    def _row(self, lease: Lease) -> LeaseRow:
+        if lease.gone_at:
+            found = (lease.evidence or {}).get("processes_found")
+            said = f"{found} found and killed" if found else "none running"
+            said = "" if found is None else f"Processes of {self.grant.ref}: {said}."
+            return LeaseRow(lease, Look("ok", "check", "access removed"), said)
+        if lease.last_error:
+            tried = f"Retrying, {lease.attempts:,} attempt{'' if lease.attempts == 1 else 's'} so far."
+            return LeaseRow(lease, Look("bad", "alert", "not confirmed"), f"{lease.last_error} {tried}")
+        return LeaseRow(lease, Look("warn", "clock", "not confirmed yet"), "")
+
+    @property
+    def untouched(self) -> str:
+        """On how many targets there was nothing to revoke; empty where there is none."""
+        many = self.proof.untouched
+        if many <= 0:
+            return ""
+        other = "other " if self.proof.leases else ""
+        what = "run" if self.grant.cluster.observed == Observed.ALL else "created"
+        return f"Nothing was {what} on {many:,} {other}target{'' if many == 1 else 's'}, so there was nothing to revoke."
+
+    @property
+    def approvers(self) -> str:
+        """Who approved it, with what they said; where no person did, what did."""
+        found = [
+            f"{one['name']}{': “' + one['comment'] + '”' if one['comment'] else ''}"
+            for one in self.summary["approved"]["by"]
+        ]
+        return ", ".join(found) or self._unapproved
+
+    @property
+    def _unapproved(self) -> str:
+        if self.grant.break_glass:
+            return "nobody: break-glass access"
+        if self.grant.is_own_incident and self.grant.workflow:
+            return f"nobody: its holder opened {self.grant.workflow.ref}"
+        return "the policy (no approval needed)"
+
+    @property
+    def refusals(self) -> str:
+        """How many commands were refused."""
+        many = self.summary["compared"]["refused_times"]
+        return f"{many:,} refusal{'' if many == 1 else 's'}"
+
+    @property
+    def targets_used(self) -> Sequence[dict[str, Any]]:
+        """The targets that were used, each with how often."""
+        return [row for row in self.summary["compared"]["targets"] if row["times"]]

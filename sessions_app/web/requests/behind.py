@@ -1,0 +1,55 @@
+"""The workflow behind a request, and the requester's part in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sessions_app.models import (
+    AccessRequest,
+    Workflow,
+)
+from sessions_app.queries import facts
+
+
+class Behind(NamedTuple):
+    """The work behind a request: whether it has a planned time and that covers all that is asked for, the requester's part in
+    it in words, and the parameters that are taken from it, each with the name of the fact and its value.
+    """
+
+    workflow: Workflow
+    planned: bool
+    covers: bool
+    part: str
+    bound: Sequence[tuple[str, str, str]]
+
+    @property
+    def assigned(self) -> str:
+        """Who works on it."""
+        return str(self.workflow.assignee or ", ".join(self.workflow.assigned) or "nobody")
+
+
+# Of several parts in the work, the first here says most.
+_PARTS = {
+    "assignee": "is assigned to it",
+    "on_call": "is on call for it",
+    "member": "is working on it",
+}
+
+
+def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
+    """Return the workflow behind a request that would start then; None where there is none."""
+    workflow = request.workflow
+    if workflow is None:
+        return None
+    roles = facts.roles_in(workflow, request.requester)
+    end = starts_at + dt.timedelta(seconds=request.duration)
+    taken = facts.workflow_parameters(request.command_set_version)
+    return Behind(
+        workflow,
+        planned=bool(workflow.starts_at or workflow.ends_at),
+        covers=(workflow.starts_at or starts_at) <= starts_at and end <= (workflow.ends_at or end),
+        part=next((said for role, said in _PARTS.items() if role in roles), "has no known role in it"),
+        bound=[(name, fact, request.parameters.get(name, "")) for name, fact in taken.items()],
+    )

@@ -1,0 +1,92 @@
+"""What a person decided."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Identity
+from sessions_app.models import (
+    Approval,
+    CommandRun,
+    Grant,
+    RunState,
+    Verdict,
+)
+from sessions_app.web.shell.needs import exact_line
+from sessions_app.web.shell.words import Look
+
+
+class Decided(NamedTuple):
+    """One thing that a person decided: where, about whom and what, how it was decided, and whether that still counts."""
+
+    at: dt.datetime
+    ref: str
+    url: str
+    who: str
+    what: str
+    look: Look
+    line: str = ""
+    voided: bool = False
+
+
+def _verdict(one: Approval) -> Decided:
+    asked = one.request
+    look = Look("ok", "check", "approved") if one.verdict == Verdict.APPROVE else Look("bad", "x", "denied")
+    what = f"{asked.command_set_version.command_set} on {asked.cluster}"
+    url = reverse("approval", args=[asked.ref])
+    return Decided(
+        one.created_at, asked.ref, url, str(asked.requester), what, look, voided=bool(one.voided_at)
+    )
+
+
+def _held(run: CommandRun, at: dt.datetime) -> Decided:
+    denied = run.state == RunState.HOLD_DENIED
+    look = Look("bad", "x", "denied") if denied else Look("ok", "check", "allowed once")
+    url = f"{reverse('grant', args=[run.grant.ref])}#run-{run.pk}"
+    return Decided(
+        at, run.grant.ref, url, str(run.grant.holder), f"on {run.target}", look, line=exact_line(run)
+    )
+
+
+def _review(grant: Grant, at: dt.datetime) -> Decided:
+    access = "break-glass access" if grant.break_glass else "access for their own incident"
+    url = reverse("grant", args=[grant.ref])
+    what = f"{access} to {grant.cluster}"
+    return Decided(at, grant.ref, url, str(grant.holder), what, Look("ok", "eye", "reviewed"))
+
+
+def decided_by(person: Identity, most: int = 20) -> list[Decided]:
+    """Return what a person decided last: verdicts, held commands and reviews, the latest first."""
+    version = "request__command_set_version"
+    approvals = (
+        Approval.objects.filter(approver=person)
+        .select_related("request__requester", "request__cluster", f"{version}__command_set")
+        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
+    )
+    runs = CommandRun.objects.filter(decided_by=person).select_related(
+        "grant__holder", "grant__cluster", "target"
+    )
+    reviews = _reviews_by(person).select_related("holder", "cluster")
+    found = [_verdict(one) for one in approvals.order_by("-created_at")[:most]]
+    found += [_held(one, one.decided_at) for one in runs.order_by("-decided_at")[:most] if one.decided_at]
+    found += [
+        _review(one, one.reviewed_at) for one in reviews.order_by("-reviewed_at")[:most] if one.reviewed_at
+    ]
+    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
+
+
+def decided_today(person: Identity, now: dt.datetime) -> int:
+    """Return how much a person decided since midnight in their zone."""
+    start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    approvals = Approval.objects.filter(approver=person, created_at__gte=start).count()
+    runs = CommandRun.objects.filter(decided_by=person, decided_at__gte=start).count()
+    return approvals + runs + _reviews_by(person).filter(reviewed_at__gte=start).count()
+
+
+def _reviews_by(person: Identity) -> QuerySet[Grant]:
+    return Grant.objects.filter(reviewed_by=person)

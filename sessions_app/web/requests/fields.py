@@ -1,0 +1,73 @@
+"""The parameters of a command set as fields of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sessions_app.models import (
+    Workflow,
+)
+from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
+from sessions_app.queries import commands
+from sessions_app.web.requests.set_options import SetOption
+from sessions_app.web.requests.terms import Terms
+from sessions_app.web.shell.forms import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterField:
+    """One parameter as a field of the form."""
+
+    name: str
+    kind: str
+    limits: str
+    choices: tuple[str, ...]
+    low: str
+    high: str
+    value: str
+    # Taken from the work, so that nothing is to be chosen.
+    from_workflow: bool = False
+
+    @property
+    def template(self) -> str:
+        """The template that draws it."""
+        shape = "select" if self.choices else "text"
+        shape = "radio" if self.is_short else shape
+        return f"requests/_field_{'from_workflow' if self.from_workflow else shape}.html"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is typed as a number."""
+        return self.kind == "int"
+
+    @property
+    def is_short(self) -> bool:
+        """Whether few, short choices fit beside each other."""
+        return 0 < len(self.choices) <= 4 and sum(map(len, self.choices)) <= 40
+
+
+def fields_of(
+    terms: Sequence[Terms], option: SetOption, draft: Draft, workflow: Workflow | None = None
+) -> list[ParameterField]:
+    """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
+    versions = (version for one in terms if one.name in option.policies for version in one.versions)
+    chosen = next((version for version in versions if version.document["name"] == option.name), None)
+    document = commands.document_of(chosen) if chosen else None
+    return (
+        [_field(name, type_, draft, workflow) for name, type_ in document.parameters.items()]
+        if document
+        else []
+    )
+
+
+def _field(name: str, type_: ParameterType, draft: Draft, workflow: Workflow | None) -> ParameterField:
+    choices = type_.choices if isinstance(type_, Choice) else ()
+    low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else ("", "")
+    from_workflow = workflow.fact(type_.source.removeprefix("workflow.")) if workflow and type_.source else ""
+    usual = choices[0] if len(choices) == 1 else ""
+    return ParameterField(
+        name=name, kind=type_.kind, limits=type_.wanted, choices=choices, low=low, high=high,
+        value=from_workflow if type_.source else draft.parameters.get(name, "") or usual,
+        from_workflow=bool(type_.source),
+    )  # fmt: skip

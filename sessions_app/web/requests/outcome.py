@@ -1,0 +1,331 @@
+"""What would happen if a form were submitted as it stands: step by step, in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from broker.kernel.errors import StintError
+from sessions_app.models import Grant, RequestKind
+from sessions_app.operations.requests.check_request import Preview
+from sessions_app.policy.decision import RuleResult
+from sessions_app.policy.durations import say_duration
+from sessions_app.web.requests.asking_page import AskPage
+from sessions_app.web.shell.faults import Faults
+from sessions_app.web.templatetags.stint import in_zone
+from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
+
+# What is missing because nobody has typed it yet is said as a question, not as a refusal.
+SOFT = ("reason", "ticket")
+MOST_TARGETS, MOST_OVERLAPS = 4, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeStep:
+    """One thing that would happen: a tone with an icon or a number, a title, more about it, and what can be pressed there.
+
+    ``buttons`` are the values that the form sends and their labels, ``links`` addresses and labels.
+    """
+
+    tone: str
+    title: str
+    icon: str = ""
+    mark: str = ""
+    note: str | SafeString = ""
+    buttons: Sequence[tuple[str, str]] = ()
+    links: Sequence[tuple[str, str]] = ()
+    reads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the form leads to. Without ``preview`` the policy can't answer yet; ``missing`` says why not.
+
+    ``usual`` is how many seconds its decisions take, ``to_review`` are the grants that have to be reviewed first.
+    """
+
+    ask: AskPage
+    now: dt.datetime
+    preview: Preview | None = None
+    missing: StintError | None = None
+    usual: int | None = None
+    to_review: Sequence[str] = ()
+    # What is wrong with the form that was sent, and whether one was.
+    faults: Faults = field(default_factory=Faults)
+    failed: bool = False
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it is break-glass access."""
+        return self.ask.draft.kind == RequestKind.BREAK_GLASS
+
+    @property
+    def refused(self) -> bool:
+        """Whether the policy refuses it, but for what nobody has typed yet."""
+        refusals = self.preview.decision.refusals if self.preview else ()
+        return any(one.rule not in SOFT for one in refusals)
+
+    @property
+    def approvals(self) -> int:
+        """How many approvals it would need."""
+        return sum(clause.count for clause in self.preview.decision.clauses) if self.preview else 0
+
+    @property
+    def approvers(self) -> list[str]:
+        """Who could approve it, each once."""
+        offered = self.preview.approvers if self.preview else ()
+        return list(dict.fromkeys(str(person) for _, people in offered for person in people))
+
+    @property
+    def summary(self) -> str:
+        """It in a few words."""
+        if self.ask.unread:
+            return "Checked on submit"
+        if self.missing or self.ask.still_open:
+            return "Incomplete"
+        if not self.preview or self.refused:
+            return "Not possible yet"
+        if self.approvals:
+            return f"Needs {_many(self.approvals, 'approval')}"
+        return "No approval needed" if self.preview.starts_later else "Starts immediately"
+
+    @property
+    def send_label(self) -> str | SafeString:
+        """What the button says."""
+        if self.refused or not self.preview:
+            return "Submit"
+        if self.approvals:
+            return f"Submit to {_many(len(self.approvers), 'approver')}"
+        if self.urgent:
+            return "Break glass and start now"
+        if self.preview.starts_later:
+            return format_html("Schedule for {}", when(self.preview.starts_at))
+        return "Start access"
+
+    @property
+    def steps(self) -> list[OutcomeStep]:
+        """What would happen, one after the other."""
+        if not self.preview:
+            return [self._unanswered()]
+        steps = list(self._refusals(self.preview))
+        return steps if self.refused else [*steps, *self._success(self.preview)]
+
+    @property
+    def already(self) -> SafeString | str:
+        """Until when, or when, the asker has the same access already; empty where there is none."""
+        grant = self.preview.already if self.preview else None
+        if grant is None:
+            return ""
+        if grant.starts_at <= self.now < grant.expires_at:
+            return format_html("until {}", when(grant.expires_at))
+        return window(grant.starts_at, grant.expires_at)
+
+    @property
+    def overlaps(self) -> Sequence[Grant]:
+        """Others that the asker may see and that would be there too."""
+        return self.preview.overlaps[:MOST_OVERLAPS] if self.preview and not self.refused else ()
+
+    @property
+    def others(self) -> str:
+        """How many more would be there too."""
+        many = self.preview.others if self.preview and not self.refused else 0
+        return _many(many, "other") if many else ""
+
+    @property
+    def later(self) -> dt.datetime | None:
+        """When the last of those who would be there is gone, where a later start may be chosen."""
+        if not self.overlaps or self.ask.draft.kind != RequestKind.PLANNED:
+            return None
+        return max(grant.expires_at for grant in self.preview.overlaps) if self.preview else None
+
+    @property
+    def overlap_advice(self) -> str:
+        """What the asker can do about an overlap."""
+        seen = "approvers will see the overlap" if self.approvals else ""
+        if self.later:
+            return f"or continue{f'; {seen}' if seen else ''}."
+        return f"You can continue; {seen}." if seen else ""
+
+    @property
+    def quick(self) -> str:
+        """Another command set on the same cluster that needs no approval, where this one needs some."""
+        if not self.approvals or not self.preview or self.preview.workflow:
+            return ""
+        draft = self.ask.draft
+        free = (one.name for one in self.ask.sets if not one.approvals and one.name != draft.command_set)
+        return next(free, "")
+
+    @property
+    def quick_url(self) -> str:
+        """The form for that command set."""
+        query = {"cluster": self.ask.draft.cluster, "set": self.quick, "kind": "quick"}
+        return f"{reverse('request_new')}?{urlencode(query)}"
+
+    def _unanswered(self) -> OutcomeStep:
+        """Why the policy can't answer yet."""
+        ask, draft = self.ask, self.ask.draft
+        price = f"{draft.command_set} needs {ask.price}."
+        if ask.unread:
+            note = (
+                f"Stint asks its source for the current state. If it is open on {draft.cluster}, {price} "
+                "If not, nothing is submitted and your input stays."
+            )
+            title = f"{draft.workflow} is checked when you submit"
+            return OutcomeStep(tone="info", icon="ask", title=title, note=note, reads=True)
+        if self.missing and self.failed:
+            note = "Fix the marked fields to see what will happen."
+            return OutcomeStep(tone="warn", icon="ask", title="Not submitted", note=note)
+        if self.missing:
+            return OutcomeStep(tone="info", icon="ask", title=self.missing.message, note=self.missing.hint)
+        if ask.still_open:
+            title = f"Still needed: {', '.join(ask.still_open)}"
+            note = f"{price} Choose the rest to see what will happen."
+            return OutcomeStep(tone="info", icon="ask", title=title, note=note)
+        none_open = draft.kind == RequestKind.INCIDENT and not ask.incidents
+        return OutcomeStep(
+            tone="mute",
+            icon="lock",
+            title="No open incidents" if none_open else "Nothing to request here",
+            note="Choose another cluster or another type of access.",
+        )
+
+    def _refusals(self, preview: Preview) -> Iterator[OutcomeStep]:
+        for at, result in enumerate(preview.decision.refusals):
+            buttons = _buttons(result, preview, self.now)
+            message, fix = in_zone(result.message, result), in_zone(result.fix, result)
+            if result.rule in self.faults.said or result.message in self.faults.texts:
+                if buttons or not at:
+                    yield OutcomeStep(
+                        tone="warn",
+                        icon="ask",
+                        title="Or" if at else "Not submitted",
+                        note=f"Fix the marked fields{', or use this' if buttons else ''}.",
+                        buttons=buttons,
+                    )
+            elif result.rule in SOFT:
+                yield OutcomeStep(tone="warn", icon="ask", title=message, note=fix)
+            else:
+                links = [
+                    (f"{reverse('grant', args=[ref])}#review", f"See who can review {ref}")
+                    for ref in self.to_review
+                ]
+                yield OutcomeStep(
+                    tone="bad",
+                    icon="x",
+                    title=message,
+                    note="" if buttons else fix,
+                    buttons=buttons,
+                    links=links if result.offer.get("review") else (),
+                )
+
+    def _success(self, preview: Preview) -> Iterator[OutcomeStep]:
+        yield self._approval(preview) if self.approvals else self._no_approval(preview)
+        yield self._time(preview)
+        names = ", ".join(target.name for target in preview.targets[:MOST_TARGETS])
+        more = len(preview.targets) - MOST_TARGETS
+        commands = _many(len(preview.compiled.commands), "command")
+        yield OutcomeStep(
+            tone="ok",
+            icon="cmd",
+            title=f"{commands} on {_many(len(preview.targets), 'target')}",
+            note=f"{names}{f' and {more} more' if more > 0 else ''}. Nothing else can run.",
+        )
+        yield self._end(preview)
+
+    def _approval(self, preview: Preview) -> OutcomeStep:
+        wanted = (
+            f"{_many(clause.count, 'approval')} from {' or '.join(clause.groups)}"
+            for clause, _ in preview.approvers
+        )
+        usual = "" if self.usual is None else f" Usually takes {say_rough(self.usual)}."
+        return OutcomeStep(
+            tone="warn",
+            mark=str(self.approvals),
+            title=f"Needs {_many(self.approvals, 'approval')}",
+            note=f"{', and '.join(wanted)}: {', '.join(self.approvers)}.{usual}",
+        )
+
+    def _no_approval(self, preview: Preview) -> OutcomeStep:
+        reviewed = "so all approvers are notified and someone else reviews it afterward."
+        if self.urgent:
+            note = "All approvers are notified, and someone else reviews it afterward."
+        elif preview.reviewed and preview.workflow:
+            note = f"You opened {preview.workflow.ref}, {reviewed}"
+        elif self.ask.draft.kind == RequestKind.INCIDENT:
+            note = "All approvers are notified. Windows and freezes don't apply."
+        else:
+            note = f"{preview.version.command_set} needs no approval here."
+        return OutcomeStep(
+            tone="glass" if self.urgent else "ok",
+            icon="flame" if self.urgent else "check",
+            title="No approval needed" if preview.starts_later else "Starts immediately",
+            note=note,
+        )
+
+    def _time(self, preview: Preview) -> OutcomeStep:
+        if preview.starts_later:
+            title: str | SafeString = window(preview.starts_at, preview.ends_at, True)
+        elif self.approvals:
+            title = "Starts on approval"
+        else:
+            title = format_html("Until {}", when_both(preview.ends_at))
+        workflow = preview.workflow
+        with_it = preview.starts_later and not self.ask.draft.starts_later and workflow
+        start = f"Starts with {workflow.ref}. " if with_it and workflow else ""
+        lasts = f"{start}Lasts {say_duration(self.ask.draft.seconds)}."
+        if not self.approvals:
+            return OutcomeStep(tone="info", icon="clock", title=title, note=lasts)
+        ends = (
+            f"Ends with {workflow.ref} at the latest."
+            if workflow and workflow.ends_at
+            else "The clock starts on approval."
+        )
+        note = format_html("{} {} Lapses {} if nobody decides.", lasts, ends, when(preview.lapses_at))
+        return OutcomeStep(tone="info", icon="clock", title=title, note=note)
+
+    def _end(self, preview: Preview) -> OutcomeStep:
+        extension = preview.document.extension
+        more = "This policy allows no extension."
+        if extension and not preview.reviewed:
+            more = f"You can extend it {_many(extension.times, 'time')} by {say_duration(extension.by)}."
+        sooner = "It expires sooner if its time is up first. " if preview.workflow else ""
+        ends = f"with {preview.workflow.ref}" if preview.workflow else "automatically"
+        return OutcomeStep(
+            tone="mute",
+            icon="rec",
+            title=f"Recorded, and ends {ends}",
+            note=f"{sooner}You can end it early. {more}",
+        )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _buttons(result: RuleResult, preview: Preview, now: dt.datetime) -> list[tuple[str, str]]:
+    """Return the fixes of a refusal: the value that the form sends, and the label."""
+    found = []
+    for name, value in result.offer.items():
+        if name == "duration":
+            found.append((f"duration={value}", f"Change to {say_duration(value)}"))
+        elif name == "workflow":
+            found += [(f"workflow={ref}", f"Link {ref}") for ref in value]
+        elif name == "starts_at" and value is None:
+            found.append(("starts_at=", _without_start(preview, now)))
+        elif name == "starts_at":
+            moment = dt.datetime.fromisoformat(value)
+            found.append((f"starts_at={value}", f"Start {say_moment(moment, now)}"))
+    return found
+
+
+def _without_start(preview: Preview, now: dt.datetime) -> str:
+    workflow = preview.workflow
+    if workflow and workflow.starts_at and workflow.starts_at > now:
+        return f"Start with {workflow.ref}"
+    return "Start on approval"

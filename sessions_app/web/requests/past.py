@@ -1,0 +1,97 @@
+"""What a requester did before on the same cluster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from django.db.models import Count, F, Q
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    CommandRun,
+    Grant,
+    GrantState,
+    Observed,
+    RunState,
+)
+from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.named import with_names
+
+PAST = dt.timedelta(days=90)
+# Of the requester's past, that many grants are looked at.
+NEWEST = 200
+
+
+class PastRecord(NamedTuple):
+    """What the requester did on the cluster in the 90 days before it was decided; ``more``: there were more grants than were looked at.
+
+    ``refused`` is None where refusals are not observed; ``compared`` says what was used of the ``last`` grant of the same command
+    set.
+    """
+
+    grants: int
+    more: bool
+    early: int
+    refused: int | None
+    recording: CommandRun | None
+    last: Grant | None = None
+    compared: str = ""
+
+    @property
+    def says(self) -> str:
+        """It in a sentence, as `3 grants here in 90 days: 2 ended early, 1 refused command` is."""
+        if not self.grants:
+            return "No grants here in 90 days"
+        many = (
+            f"Many grants here in 90 days. Of the last {self.grants},"
+            if self.more
+            else _many(self.grants, "grant") + _HERE
+        )
+        early = "all" if self.early == self.grants else self.early
+        refused = (
+            "refusals not observed here" if self.refused is None else _many(self.refused, "refused command")
+        )
+        return f"{many} {early} ended early, {refused}."
+
+
+_HERE = " here in 90 days:"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
+    """Return the past of a request's holder on its cluster, as far as the reader may see recordings of it."""
+    # What was granted then, and what came after it, was no past yet.
+    until = request.decided_at or now
+    grants = (
+        Grant.objects.filter(
+            holder=request.requester,
+            cluster=request.cluster,
+            created_at__gt=until - PAST,
+            created_at__lt=until,
+        )
+        .exclude(request=request)
+        .order_by("-created_at")
+    )
+    newest = list(grants.values_list("pk", flat=True)[: NEWEST + 1])
+    looked_at = newest[:NEWEST]
+    ended = Grant.objects.filter(pk__in=looked_at, state=GrantState.ENDED).aggregate(
+        grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
+    )
+    runs = CommandRun.objects.filter(grant__in=looked_at)
+    seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
+    # By time, which has no index: by number, a million runs of others might be read to find none.
+    last = seen.select_related("grant").order_by("-tried_at").first()
+    refused = runs.filter(state=RunState.REFUSED).count()
+    known = refused or request.cluster.observed == Observed.ALL
+    same = request.command_set_version.command_set_id
+    mine = with_names(Grant.objects.visible_to(reader).filter(pk__in=looked_at, state=GrantState.ENDED))
+    before = mine.filter(command_set_version__command_set=same).order_by("-created_at").first()
+    return PastRecord(
+        **ended, more=len(newest) > NEWEST, refused=refused if known else None, recording=last, last=before,
+        compared=comparison(before, now)["sentence"] if before else "",
+    )  # fmt: skip

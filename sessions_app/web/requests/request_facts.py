@@ -1,0 +1,302 @@
+"""All that an approver, or the asker, needs to know about one request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    Comment,
+    Grant,
+    GrantState,
+    RequestState,
+    Target,
+    Verdict,
+    Workflow,
+    WorkflowKind,
+    WorkflowState,
+)
+from sessions_app.operations.requests.comment_request import MOST as THREAD
+from sessions_app.policy.approvals import resolve
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.scope import Extent
+from sessions_app.queries import commands, facts
+from sessions_app.queries.deciders import counted_verdicts, eligible_approvers
+from sessions_app.queries.extents import left_of
+from sessions_app.queries.named import with_names
+from sessions_app.queries.starts import would_run
+from sessions_app.web.requests.behind import Behind, behind_of
+from sessions_app.web.requests.past import PastRecord, past_of
+from sessions_app.web.shell import board as timeline
+from sessions_app.web.shell.words import in_order
+
+MOST = 12
+SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
+
+
+class CommandLine(NamedTuple):
+    """One command that is asked for, whether the holder can run it already, and whether approvers left it out."""
+
+    view: CommandView
+    has_already: bool
+    left_out: bool
+
+    @property
+    def group(self) -> str:
+        """Under which heading it stands."""
+        return "left_out" if self.left_out else "has" if self.has_already else "gains"
+
+    @property
+    def destructive(self) -> bool:
+        """Whether it destroys something."""
+        return self.view.effect == "destructive"
+
+
+class Needed(NamedTuple):
+    """One clause: how many approvals are missing, and who may give them."""
+
+    clause: Clause
+    missing: int
+    people: Sequence[Identity]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """One request with everything around it."""
+
+    request: AccessRequest
+    document: PolicyDocument
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    # Whether it has a start, of its own or of the work, and does not begin with its approval.
+    has_start: bool
+    lines: Sequence[CommandLine]
+    targets: Sequence[Target]
+    all_targets: int
+    gone_targets: int
+    approvals: Sequence[Approval]
+    needed: Sequence[Needed]
+    digest_now: str
+    overlapping: Sequence[Grant]
+    past: PastRecord
+    incidents: Sequence[Workflow]
+    behind: Behind | None
+    comments: Sequence[Comment]
+    # What those who approved so far left of it; of what is approved, what was granted.
+    left: Extent
+    # Who else is there at the time, while it is not decided.
+    chart: timeline.Chart | None
+    finish_seconds: int
+
+    @property
+    def kept(self) -> list[CommandLine]:
+        """The commands that are left."""
+        return [line for line in self.lines if not line.left_out]
+
+    @property
+    def kept_targets(self) -> list[Target]:
+        """The targets that are left."""
+        return [target for target in self.targets if target.pk in self.left.targets]
+
+    @property
+    def accounts(self) -> list[str]:
+        """As whom commands run on the targets that are left, `root` first."""
+        found = {target.account for target in self.kept_targets if target.account}
+        return sorted(found, key=lambda account: (account != "root", account))
+
+    @property
+    def destructive(self) -> int:
+        """How many destructive commands are left."""
+        return sum(1 for line in self.kept if line.destructive)
+
+    @property
+    def own_parameters(self) -> list[tuple[str, str]]:
+        """The parameters that were given, and not taken from the work."""
+        taken = {name for name, *_ in self.behind.bound} if self.behind else set()
+        return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
+
+    @property
+    def narrowed_by(self) -> list[str]:
+        """Who made it smaller."""
+        return [str(approval.approver) for approval in self.approvals if approval.narrowing]
+
+    @property
+    def left_out_by(self) -> list[str]:
+        """Who left out commands."""
+        return [str(one.approver) for one in self.approvals if one.narrowing.get("commands")]
+
+    @property
+    def missing(self) -> int:
+        """How many approvals are missing in all."""
+        return sum(need.missing for need in self.needed)
+
+    @property
+    def wanted(self) -> int:
+        """How many approvals it needs, or needed, in all."""
+        if self.request.state == RequestState.PENDING:
+            return self.approved + self.missing
+        return sum(need.clause.count for need in self.needed)
+
+    @property
+    def approved(self) -> int:
+        """How many approvals were given."""
+        return sum(1 for approval in self.approvals if approval.verdict == Verdict.APPROVE)
+
+    @property
+    def changed(self) -> bool:
+        """Whether what is behind the request is no longer what was asked for."""
+        return self.request.state == RequestState.PENDING and self.digest_now != self.request.digest
+
+    @property
+    def durations(self) -> list[int]:
+        """What it may be allowed for: some shorter times, and all that is left last."""
+        whole = self.left.duration
+        return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
+
+
+def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
+    """Return one request with everything around it."""
+    document = facts.policy_document(request.policy)
+    compiled = commands.asked(request)
+    waits = request.state == RequestState.PENDING
+    starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
+    # What is decided is told as it was asked for: who has what by now says nothing of it.
+    held = _held_already(request, starts_at) if waits else set()
+    left = left_of(request)
+    targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
+    overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
+    approvals = list(
+        request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
+    )
+    return RequestFacts(
+        request=request,
+        document=document,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        has_start=bool(request.starts_at or (request.extends and waits)) or starts_at > now,
+        lines=_lines(describe(compiled), held, left),
+        targets=targets,
+        all_targets=request.cluster.targets.filter(removed_at__isnull=True).count(),
+        gone_targets=len(request.targets) - len(targets),
+        approvals=approvals,
+        needed=_needed(request, document, {approval.approver.person for approval in approvals}),
+        digest_now=facts.scope_of(request, targets).digest(),
+        overlapping=overlapping,
+        past=past_of(request, reader, now),
+        incidents=_other_incidents(request, reader) if waits else [],
+        behind=behind_of(request, starts_at),
+        comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
+        left=left,
+        chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if waits else None,
+        finish_seconds=max(
+            (one.rule.finish_seconds or 0 for one in compiled.commands if one.index in left.commands),
+            default=0,
+        ),
+    )
+
+
+def _lines(views: Sequence[CommandView], held: set[tuple[str, bool]], left: Extent) -> list[CommandLine]:
+    """Return the commands: what is new first, then what the holder has already, then what was left out."""
+    found = [
+        CommandLine(view, (view.text, view.hold) in held, view.index not in left.commands) for view in views
+    ]
+    return sorted(found, key=lambda line: (line.left_out, line.has_already))
+
+
+def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
+    """Return the open incidents on the cluster that the reader may see, but for the one that the request is for."""
+    seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
+    found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
+    return list(found.distinct().order_by("severity", "-pk")[:MOST])
+
+
+def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -> list[Needed]:
+    clauses = facts.clauses_of(request, document)
+    if request.state != RequestState.PENDING:
+        return [Needed(clause, 0, []) for clause in clauses]
+    resolution = resolve(clauses=clauses, verdicts=counted_verdicts(request), digest=request.digest)
+    return [
+        Needed(
+            clause,
+            missing,
+            [one for one in eligible_approvers(clause, request.requester) if one.person not in given],
+        )
+        for clause, missing in zip(clauses, resolution.missing, strict=True)
+    ]
+
+
+def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[str, bool]]:
+    """Return the commands that the requester can run at the start on all the targets anyway, and whether each is held."""
+    around = (
+        Grant.objects.not_ended()
+        .exclude(state=GrantState.REVOKING)
+        .filter(
+            holder=request.requester,
+            cluster=request.cluster,
+            starts_at__lte=starts_at,
+            expires_at__gt=starts_at,
+        )
+        .select_related("command_set_version")
+        .defer("command_set_version__source", "command_set_version__document")
+        .prefetch_related("targets")
+    )
+    wanted = set(request.targets)
+    grants = [grant for grant in around if wanted <= {target.pk for target in grant.targets.all()}]
+    return {
+        (view.text, view.hold)
+        for grant in grants
+        for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
+    }
+
+
+def _overlapping(
+    request: AccessRequest, reader: Identity, starts_at: dt.datetime, ends_at: dt.datetime
+) -> list[Grant]:
+    return list(
+        with_names(Grant.objects.visible_to(reader).not_ended())
+        .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
+        .exclude(holder=request.requester)
+        .order_by("starts_at")[:MOST]
+    )
+
+
+def _chart(
+    request: AccessRequest,
+    reader: Identity,
+    overlapping: Sequence[Grant],
+    starts_at: dt.datetime,
+    ends_at: dt.datetime,
+    now: dt.datetime,
+) -> timeline.Chart:
+    margin = max((ends_at - starts_at) / 3, dt.timedelta(minutes=30))
+    names = with_names(
+        AccessRequest.objects.visible_to(reader).filter(state=RequestState.PENDING, cluster=request.cluster)
+    )
+    planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
+    pending = names.exclude(pk=request.pk).filter(planned).prefetch_related("approvals")[:MOST]
+    spans = [
+        timeline.span_of_request(
+            request, now, note=str(request.command_set_version.command_set), emphasis=True
+        )
+    ]
+    spans += [
+        timeline.span_of_grant(grant, note=str(grant.command_set_version.command_set))
+        for grant in overlapping
+    ]
+    spans += [
+        timeline.span_of_request(other, now, note=str(other.command_set_version.command_set))
+        for other in pending
+    ]
+    return timeline.draw(
+        spans, start=timezone.localtime(starts_at - margin), end=timezone.localtime(ends_at + margin), now=now
+    )

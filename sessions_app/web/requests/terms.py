@@ -1,0 +1,93 @@
+"""On what terms somebody may ask: the policies, with the clusters and the command sets that they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts.models import Identity
+from accounts.queries import group_names
+from sessions_app.models import (
+    AccessPolicy,
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    Target,
+    requestable,
+)
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.queries import facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """One policy with the live clusters and the published command sets that it covers."""
+
+    name: str
+    document: PolicyDocument
+    clusters: Sequence[Cluster]
+    versions: Sequence[CommandSetVersion]
+
+
+def terms_of(identity: Identity) -> list[Terms]:
+    """Return on what terms the identity may ask, policy by policy."""
+    return _terms(identity, AccessPolicy.objects.all())
+
+
+def on_call_terms(identity: Identity) -> list[Terms]:
+    """Return those of the terms that put the identity on call for incidents; home asks for everybody, and most have none."""
+    found = AccessPolicy.objects.exclude(document__incident=None)
+    return on_call(_terms(identity, found), group_names(identity))
+
+
+def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
+    """Return those of the policies under which the identity may ask, each with the clusters that it may ask for."""
+    pairs = set(
+        requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
+    )
+    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
+    targets = Prefetch("targets", Target.objects.live())
+    found = (
+        AccessPolicy.objects.filter(pk__in={policy for policy, _ in pairs})
+        .order_by("name")
+        .prefetch_related(
+            Prefetch("clusters", Cluster.objects.live().prefetch_related(targets)),
+            Prefetch(
+                "command_sets", CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
+            ),
+        )
+    )
+    return [
+        Terms(
+            name=policy.name,
+            document=document,
+            clusters=[one for one in policy.clusters.all() if (policy.pk, one.pk) in pairs],
+            versions=[one for command_set in policy.command_sets.all() if (one := command_set.published)],
+        )
+        for policy in found
+        if (document := facts.readable_document(policy))
+    ]
+
+
+def on_call(terms: Sequence[Terms], groups: frozenset[str]) -> list[Terms]:
+    """Return the terms that put one of the groups on call for incidents."""
+    return [
+        one for one in terms if one.document.incident and groups.intersection(one.document.incident.on_call)
+    ]
+
+
+def breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
+    """Return the terms under which one of the groups may break glass."""
+    return [
+        one
+        for one in terms
+        if one.document.break_glass and groups.intersection(one.document.break_glass.groups)
+    ]
+
+
+def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
+    """Return the clusters of the terms, each once, by name."""
+    found = {cluster.pk: cluster for one in terms for cluster in one.clusters}
+    return sorted(found.values(), key=lambda cluster: cluster.name)

@@ -1,0 +1,117 @@
+"""Requests and grants as rows and cards show them: their state, tone, words and numbers at one moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sessions_app.models import AccessRequest, Approval, Grant, GrantState, RequestState, Verdict
+from sessions_app.queries.extents import left_duration
+from sessions_app.queries.facts import clauses_of, readable_document
+from sessions_app.queries.starts import later_start
+from sessions_app.web.shell import words
+from sessions_app.web.shell.words import Look
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCard:
+    """One request. Uses what was prefetched: its approvals with their approvers, and its policy."""
+
+    request: AccessRequest
+    now: dt.datetime
+
+    @property
+    def left(self) -> int:
+        """For how many seconds it still is, after those who approved so far."""
+        return left_duration(self.request)
+
+    @property
+    def whole(self) -> int:
+        """For how many seconds it was requested, where less is left; else 0."""
+        return self.request.duration if self.left != self.request.duration else 0
+
+    @property
+    def given(self) -> str:
+        """How many approvals it has of those it needs: `1 of 2 approvals given`."""
+        document = readable_document(self.request.policy)
+        needed = sum(clause.count for clause in clauses_of(self.request, document)) if document else "?"
+        given = [one for one in self._counted if one.verdict == Verdict.APPROVE]
+        return f"{len(given)} of {needed} approval{'' if needed == 1 else 's'} given"
+
+    @property
+    def narrowed_by(self) -> str:
+        """Who of those who approved it so far reduced its scope."""
+        return " and ".join(str(one.approver) for one in self._counted if one.narrowing)
+
+    @property
+    def awaited(self) -> str:
+        """For whose approval it waits: `approvers or owners, and security`."""
+        document = readable_document(self.request.policy)
+        clauses = clauses_of(self.request, document) if document else ()
+        return ", and ".join(dict.fromkeys(" or ".join(clause.groups) for clause in clauses))
+
+    @property
+    def start(self) -> dt.datetime | None:
+        """When it would begin, at its own start or with its workflow; None when that is on approval."""
+        return self.request.starts_at or later_start(self.request, self.now)
+
+    @property
+    def look(self) -> Look:
+        """How its state looks; the clock lapses it before any worker does."""
+        if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
+            return words.REQUEST[RequestState.LAPSED]
+        return words.REQUEST.get(self.request.state, words.UNKNOWN)
+
+    @property
+    def _counted(self) -> list[Approval]:
+        return [one for one in self.request.approvals.all() if one.voided_at is None]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCard:
+    """One grant."""
+
+    grant: Grant
+    now: dt.datetime
+
+    @property
+    def look(self) -> Look:
+        """How its state looks."""
+        return words.grant_look(self.grant, self.now)
+
+    @property
+    def tone(self) -> str:
+        """The tone of its card."""
+        if self.grant.state == GrantState.ACTIVE and self.grant.break_glass:
+            return "glass"
+        return self.look.tone
+
+    @property
+    def running(self) -> bool:
+        """Whether it is in use and its time is not over."""
+        return self.grant.state == GrantState.ACTIVE and self.grant.expires_at > self.now
+
+    @property
+    def used(self) -> str:
+        """How much of its time has passed, for the width of a bar: `29.4%`."""
+        whole = (self.grant.expires_at - self.grant.starts_at).total_seconds()
+        over = ((self.grant.ended_at or self.now) - self.grant.starts_at).total_seconds()
+        return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
+
+    @property
+    def unapproved(self) -> str:
+        """Which access it is that nobody approved: `break-glass access`; empty where somebody did."""
+        if self.grant.break_glass:
+            return "break-glass access"
+        return "access for their own incident" if self.grant.is_own_incident else ""
+
+
+def request_cards(requests: Iterable[AccessRequest], now: dt.datetime) -> list[RequestCard]:
+    """Return requests as cards."""
+    return [RequestCard(request, now) for request in requests]
+
+
+def grant_cards(grants: Iterable[Grant], now: dt.datetime) -> list[GrantCard]:
+    """Return grants as cards."""
+    return [GrantCard(grant, now) for grant in grants]

@@ -1,0 +1,95 @@
+"""The pieces that sentences about the record are made of. Facts that an entry does not have are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Data = dict[str, Any]
+# What an event says after its actor: a text with `{ref}`, or what makes it of the reference and the entry's facts.
+Act = str | Callable[[str, Data], str]
+
+FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
+_DRIFT = {
+    "missing": "a missing object", "changed": "an object changed by others", "orphan": "leftovers of an ended grant",
+}  # fmt: skip
+
+
+def line(data: Data) -> str:
+    """Return the command of an entry in quotes, or its number."""
+    argv = data.get("argv")
+    text = data.get("line") or (" ".join(map(str, argv)) if isinstance(argv, list) else "")
+    return f"“{text}”" if text else f"command {data.get('run', '')}".strip()
+
+
+def statement(data: Data) -> str:
+    """Return the statement of an entry in quotes."""
+    return f"“{data['statement']}”" if data.get("statement") else "a statement"
+
+
+def drift(data: Data) -> str:
+    """Return what differs on a target, and for which grant."""
+    grant = f" ({data['grant']})" if data.get("grant") else ""
+    return _DRIFT.get(str(data.get("drift")), "a difference") + grant
+
+
+def on(data: Data) -> str:
+    """Return ` on web-1`."""
+    return f" on {data['target']}" if data.get("target") else ""
+
+
+def source(data: Data) -> str:
+    """Return ` from 10.0.0.7`."""
+    return f" from {data['from']}" if data.get("from") else ""
+
+
+def for_workflow(data: Data) -> str:
+    """Return ` for INC-3`."""
+    return f" for {data['workflow']}" if data.get("workflow") else ""
+
+
+def why(data: Data, key: str = "reason") -> str:
+    """Return `: what is said under the key`."""
+    return f": {data[key]}" if data.get(key) else ""
+
+
+def listed(values: object, otherwise: str) -> str:
+    """Return values with commas between them."""
+    return ", ".join(map(str, values)) if isinstance(values, list) and values else otherwise
+
+
+def many(count: object, noun: str, nouns: str = "") -> str:
+    """Return `1 grant`, `2 grants`."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def times(data: Data) -> str:
+    """Return how often, where one entry covers all attempts of a minute."""
+    if "count" not in data:
+        return ""
+    sources = f" from {data['sources']} addresses" if data.get("sources") else ""
+    return f" {many(data['count'], 'time')} within a minute{sources}"
+
+
+def factor(data: Data) -> str:
+    """Return `a passkey “laptop”`."""
+    name = f" “{data['name']}”" if data.get("name") else ""
+    return f"{FACTORS.get(str(data.get('factor')), 'a second factor')}{name}"
+
+
+def signed_in_with(data: Data) -> str:
+    """Return ` through okta with a passkey`."""
+    how = FACTORS.get(str(data.get("factor")))
+    return (f" through {data['provider']}" if data.get("provider") else "") + (f" with {how}" if how else "")
+
+
+def ending_grants(verb: str, noun: str) -> Act:
+    """Return an act on something of the catalog that may end grants."""
+
+    def act(ref: str, data: Data) -> str:
+        ended = data.get("grants_ended")
+        count = len(ended) if isinstance(ended, list) else ended
+        more = f"; {many(count, 'grant')} ended" if count else ""
+        return f"{verb} {noun} {ref}{more}"
+
+    return act
