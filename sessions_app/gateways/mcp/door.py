@@ -18,9 +18,10 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.gateways.mcp.answers import Answer, Send
 from sessions_app.gateways.mcp.asked import Asked, Receive, Rejected, Scope, asked_of, body_of, headers_of
-from sessions_app.gateways.mcp.cluster import ClusterService, Over
+from sessions_app.gateways.mcp.cluster import ClusterService
 from sessions_app.gateways.mcp.handshake import Handshakes
 from sessions_app.gateways.mcp.own import OwnService
+from sessions_app.gateways.mcp.server import Over
 from sessions_app.gateways.mcp.service import Caller, Service
 from sessions_app.gateways.mcp.uses import Uses
 

@@ -1,0 +1,219 @@
+"""One call of a tool, from the decision to its result."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.mcp.answers import Answer
+from sessions_app.gateways.mcp.asked import Asked
+from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
+from sessions_app.gateways.mcp.server import Over, definitions, forward
+from sessions_app.gateways.mcp.uses import OpenUse
+from sessions_app.operations.sessions.bar_call import bar_call
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.proofs.token import CallUse
+from sessions_app.operations.sessions.try_call import Waiting, try_call
+from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
+from sessions_app.queries.grant_tokens import UNKNOWN, tokens_now
+
+WITHHELD = "its result is withheld"
+GIVEN_UP = "canceled by its client"
+
+
+class Call:
+    """One call, from the decision to its result."""
+
+    def __init__(
+        self,
+        database: Database,
+        use: CallUse,
+        held: OpenUse,
+        asked: Asked,
+        answer: Answer,
+        name: str,
+        arguments: dict[str, Json],
+    ) -> None:
+        self._database, self._use, self._held = database, use, held
+        self._asked, self._answer = asked, answer
+        self._name, self._arguments = name, arguments
+        self._call = decided(use.compiled, name, arguments)
+        self._run: int | None = None
+        self._trying: asyncio.Future[Tried | Waiting] | None = None
+
+    async def run(self) -> Message:
+        """Return the message to answer with. Raises StintError, and Over where the result may not be given out."""
+        tool: Message | None = None
+        if isinstance(self._call.decision, Allowed):
+            tool, barred = await self._as_approved()
+            if barred:
+                return _result(await self._bar(barred))
+        tried = await self._try()
+        if isinstance(tried, Waiting):
+            return _result(waiting(self._use, tried))
+        if tried.verdict == "held":
+            nobody = tried.message == NOBODY_MAY_ALLOW
+            told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
+            return _result(told if nobody else waiting(self._use, tried.run_id))
+        if isinstance(tried.decision, Refused) or tool is None:
+            refused = (
+                tried.decision
+                if isinstance(tried.decision, Refused)
+                else Refused(tried.message, None, "tool")
+            )
+            return _result(
+                await self._database.run(refusal, use=self._use, refused=refused, line=self._call.line)
+            )
+        return await self._make(tried, tool)
+
+    async def _try(self) -> Tried | Waiting:
+        """Write the call down. What is on its way to the record gets there, whoever gives the call up."""
+        self._trying = asyncio.ensure_future(
+            self._database.run(_try, use=self._use, session_id=self._held.session_id, call=self._call)
+        )
+        return await asyncio.shield(self._trying)
+
+    async def _as_approved(self) -> tuple[Message | None, str]:
+        """Return the tool as it is now, and why it may not be called: it is not the one that was approved."""
+        try:
+            tool = (await definitions(self._held)).get(self._name)
+        except ConnectorError as error:
+            return None, error.message
+        if tool is None:
+            return None, f"{self._use.target.name} no longer has the tool {self._name}."
+        pin = self._use.pins.get(self._name)
+        if pin is None:
+            return None, f"The tool {self._name} did not exist when the grant started. Request new access."
+        if pin != wire.digest_of(tool):
+            return (
+                None,
+                f"The definition of the tool {self._name} changed after the approval. Request new access.",
+            )
+        return tool, ""
+
+    async def _bar(self, why: str) -> Message:
+        run = await self._database.run(
+            _bar, use=self._use, session_id=self._held.session_id, line=self._call.line, reason=why
+        )
+        return stopped(self._use.grant_ref, why, "not_made", run=run)
+
+    async def _make(self, tried: Tried, tool: Message) -> Message:
+        self._run = tried.run_id
+        try:
+            message = await forward(self._held, self._asked, self._answer, tool, self._arguments)
+        except ConnectorError as error:
+            await self._finish("failed", error.message, 0)
+            return _result(stopped(self._use.grant_ref, error.message, "not_made", run=tried.run_id))
+        state, why = _outcome(message)
+        ended = await self._finish(state, why, len(wire.dump(message)))
+        if ended:
+            raise Over(ended)
+        if message.get("result", {}).get("resultType", "complete") != "complete":
+            text = (
+                f"{self._use.target.name} sent a request to the client, which this gateway does not forward."
+            )
+            return _result(stopped(self._use.grant_ref, text, "not_made", run=tried.run_id))
+        return message
+
+    async def _finish(self, state: str, why: str, size: int) -> str:
+        """Write down how the call ended; return why its result may not be given out any more, empty when it may."""
+        ended: str = await self._database.run(
+            _finish,
+            run_id=self._run,
+            state=state,
+            reason=why,
+            size=size,
+            credential_id=self._use.credential_id,
+        )
+        return self._held.why if self._held.over.is_set() else ended
+
+    async def conclude(self, task: asyncio.Task[object]) -> None:
+        """Answer with what came of the call."""
+        ref = self._use.grant_ref
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() and self._run is None:
+            await self._write_down_unmade()
+        if self._held.over.is_set() or isinstance(error, Over):
+            why = self._held.why or str(error)
+            await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
+        elif task.cancelled():
+            # Nobody waits for it: the client is gone, or does not want it any more.
+            if self._run is not None:
+                await self._finish("cut", GIVEN_UP, 0)
+            await self._answer.close()
+        elif isinstance(error, StintError):
+            await self._answer.result(stopped(ref, str(error), error.code, run=self._run))
+        elif error is not None:
+            if self._run is not None:
+                await self._finish("failed", "the gateway failed", 0)
+            raise error
+        else:
+            await self._reply(task.result())
+
+    async def _write_down_unmade(self) -> None:
+        """Write down an attempt that was given up, or whose grant ended, before it was made."""
+        if self._trying is None:
+            why = f"the grant ended: {self._held.why}" if self._held.over.is_set() else GIVEN_UP
+            with contextlib.suppress(StintError):
+                await self._bar(f"{why}, before it was decided; nothing was sent")
+            return
+        with contextlib.suppress(StintError):
+            tried = await self._trying
+            if isinstance(tried, Tried) and tried.verdict == "allowed":
+                self._run = tried.run_id
+
+    async def _reply(self, message: Any) -> None:
+        if "error" in message:
+            error = message["error"]
+            known = isinstance(error, dict) and type(error.get("code")) is int
+            code, text = (
+                (error["code"], str(error.get("message", "")))
+                if known
+                else (wire.INTERNAL_ERROR, "It failed.")
+            )
+            await self._answer.error(code, text[:2000], data=error.get("data") if known else None)
+        else:
+            await self._answer.result(message["result"])
+
+
+def _result(result: Message) -> Message:
+    return {"result": result}
+
+
+def _outcome(message: Message) -> tuple[str, str]:
+    """How a run ended, by what its server answered."""
+    error, result = message.get("error"), message.get("result")
+    if error is not None:
+        return "failed", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"
+    if not isinstance(result, dict):
+        message["result"] = {"content": [], "isError": True}
+        return "failed", "the answer is not a result"
+    return ("failed", "the tool reported an error") if result.get("isError") is True else ("done", "")
+
+
+# Operations, with the time that it is
+
+
+def _try(*, use: CallUse, session_id: int, call: DecidedCall) -> Tried | Waiting:
+    return try_call(use=use, session_id=session_id, call=call, now=clock.now())
+
+
+def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:
+    return bar_call(use=use, session_id=session_id, line=line, reason=reason, now=clock.now())
+
+
+def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: int) -> str:
+    now = clock.now()
+    finish_run(run_id=run_id, state=state, reason=reason, output_bytes=size, now=now)
+    token = tokens_now([credential_id], now).get(credential_id)
+    return UNKNOWN if token is None else "" if token.live else token.why

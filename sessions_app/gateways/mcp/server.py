@@ -1,0 +1,100 @@
+"""The server behind a gateway: what its tools are now, and one allowed call of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.mcp import wire
+from sessions_app.connectors.mcp.conversation import Conversation, SessionLost
+from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.mcp.answers import Answer
+from sessions_app.gateways.mcp.asked import Asked
+from sessions_app.gateways.mcp.uses import OpenUse
+
+_RELAYED = frozenset(("notifications/progress", "notifications/message"))
+# Of what stands beside a call's arguments: progress of it, and traces (W3C Trace Context). All else, such as the answers to a
+# question or a wish that the call goes on by itself, was decided by nobody, and could do what the arguments may not.
+_META = ("progressToken", "traceparent", "tracestate")
+
+
+class Over(Exception):
+    """The grant has ended meanwhile."""
+
+
+async def definitions(held: OpenUse) -> dict[str, Message]:
+    talk = await _begun(held)
+    try:
+        return await talk.tools()
+    except SessionLost:
+        return await (await _begun(held, lost=talk)).tools()
+
+
+async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversation:
+    """Return a conversation that has begun, and not the one that was lost: of all that lost it the first begins anew."""
+    async with held.begun:
+        if held.talk is lost:
+            held.talk = Conversation(lost.endpoint)
+        if not held.talk.ready:
+            await held.talk.begin()
+        return held.talk
+
+
+async def forward(
+    held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
+) -> Message:
+    """Make an allowed call, pass on what is said meanwhile, and return the answer. Raises ConnectorError."""
+    talk = await _begun(held)
+    try:
+        return await _forward(talk, held, asked, answer, tool, arguments)
+    except SessionLost:
+        # The server knew nothing of the conversation, so that nothing was made of it.
+        talk = await _begun(held, lost=talk)
+        return await _forward(talk, held, asked, answer, tool, arguments)
+
+
+async def _forward(
+    talk: Conversation,
+    held: OpenUse,
+    asked: Asked,
+    answer: Answer,
+    tool: Message,
+    arguments: Mapping[str, Any],
+) -> Message:
+    params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
+    headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if talk.modern else {}
+    mine = asked.params.get("_meta", {}).get("progressToken")
+    async for message in talk.call("tools/call", params, headers):
+        if "method" not in message:
+            return message
+        if held.over.is_set():
+            raise Over(held.why)
+        if "id" in message:
+            # Sampling, elicitation, roots: nothing is asked of the client through this door.
+            await _decline(talk, message)
+        elif message["method"] in _RELAYED and _is_mine(message, mine):
+            await answer.note(message)
+    raise ConnectorError("The server closed the stream before it answered.")
+
+
+async def _decline(talk: Conversation, message: Message) -> None:
+    try:
+        await talk.decline(message)
+    except SessionLost as error:
+        # The call is under way: it is not made a second time.
+        raise ConnectorError(error.message) from error
+
+
+def _about_the_call(params: Mapping[str, Any]) -> Message:
+    """What goes along with a call and changes nothing of what it does."""
+    kept = {key: params["_meta"][key] for key in _META if key in params.get("_meta", {})}
+    return {"_meta": kept} if kept else {}
+
+
+def _is_mine(message: Message, token: Any) -> bool:
+    """Whether a notification is about this very call."""
+    if message["method"] != "notifications/progress":
+        return True
+    params = message.get("params")
+    return token is not None and isinstance(params, dict) and params.get("progressToken") == token
