@@ -7,15 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Cast, Concat, Now, Upper
 
 from accounts.names import checked_username
-from broker.audit.actor import Actor
-from broker.kernel import clock
-from broker.kernel.errors import StintError
 
 
 class Kind(models.TextChoices):
@@ -36,26 +32,6 @@ class IdentityManager(BaseUserManager["Identity"]):
         identity.full_clean(exclude=["password"])
         identity.save(using=self._db)
         return identity
-
-    def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> Identity:
-        """Create an administrator, for `manage.py createsuperuser`, which calls this and can't be told to record.
-
-        Administrators set things up; they too can't approve their own. Raises ValidationError.
-        """
-        from accounts.operations.create_identity import create_identity  # noqa: PLC0415  # it imports this module
-
-        actor = Actor.system("createsuperuser")
-        try:
-            return create_identity(
-                username=username,
-                password=password,
-                is_superuser=True,
-                actor=actor,
-                now=clock.now(),
-                **fields,
-            )
-        except StintError as error:
-            raise ValidationError(str(error)) from error
 
 
 class IdentityQuerySet(models.QuerySet["Identity"]):

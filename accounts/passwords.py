@@ -48,12 +48,17 @@ def store_password(identity: Identity, password: str) -> None:
     """Save a person's new password; other sessions of theirs end by it. Raises Forbidden (a machine), InvalidInput."""
     if not identity.is_person:
         raise Forbidden("Machines don't have passwords.", hint="Add an SSH key or an API token instead.")
+    check_new(password, identity)
+    identity.set_password(password)
+    identity.password_given = False
+    identity.save(update_fields=["password", "password_given"])
+
+
+def check_new(password: str, identity: Identity) -> None:
+    """Raise InvalidInput for a password that is not good enough for an identity."""
     try:
         validate_password(password, identity)
     except ValidationError as error:
         raise InvalidInput(
             "Choose another password.", hint=" ".join(error.messages), fields={"new": error.messages}
         ) from error
-    identity.set_password(password)
-    identity.password_given = False
-    identity.save(update_fields=["password", "password_given"])

@@ -12,6 +12,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from accounts.models import Identity
 from sessions_app.connectors.registry import find
+from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.visibility import permitted
 
 
@@ -58,8 +59,6 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         """Those that the identity may see: by a permission on the cluster or on a policy that covers it."""
         if identity.is_superuser:
             return self
-        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
-
         policies = AccessPolicy.objects.holding(identity, "view", "request", "approve", "administer")
         own = self.model.objects.holding(identity, "view", "request", "approve", "administer")
         return self.filter(
@@ -170,8 +169,6 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         """Those named by a policy that the identity may see."""
         if identity.is_superuser:
             return self
-        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
-
         policies = AccessPolicy.objects.visible_to(identity).values("pk")
         return self.filter(
             pk__in=AccessPolicy.command_sets.through.objects.filter(accesspolicy_id__in=policies).values(
@@ -185,8 +182,6 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
-        from sessions_app.models.policy import AccessPolicy  # noqa: PLC0415  # the two nouns name each other
-
         mine = AccessPolicy.objects.live().held_by(identity, "administer")
         others = AccessPolicy.objects.live().exclude(pk__in=mine.values("pk"))
         naming = AccessPolicy.command_sets.through.objects

@@ -11,7 +11,6 @@ from django.db.models.functions import Now
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from accounts.models import Identity
-from sessions_app.models.catalogue import Cluster, CommandSet
 from sessions_app.models.visibility import permitted
 
 
@@ -42,13 +41,13 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
 
-    def requestable_by(self, identity: Identity, cluster: Cluster) -> AccessPolicyQuerySet:
+    def requestable_by(self, identity: Identity, cluster_id: int) -> AccessPolicyQuerySet:
         """Live policies under which the identity may request the cluster, as `requestable` says."""
-        return self.filter(pk__in=requestable(identity).filter(cluster=cluster).values("accesspolicy"))
+        return self.filter(pk__in=requestable(identity).filter(cluster=cluster_id).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
         """By a permission on the policy, or on a cluster that it covers."""
-        clusters = Cluster.objects.holding(identity, *permissions)
+        clusters = permitted(identity, "cluster", permissions)
         covering = self.model.clusters.through.objects.filter(cluster_id__in=clusters)
         own = self.holding(identity, *permissions)
         return Q(pk__in=own) | Q(pk__in=covering.values("accesspolicy_id"))
@@ -63,8 +62,8 @@ class AccessPolicy(models.Model):
     source = models.TextField(blank=True)
     document = models.JSONField()
     digest = models.CharField(max_length=64)
-    clusters = models.ManyToManyField(Cluster, related_name="policies")
-    command_sets = models.ManyToManyField(CommandSet, related_name="policies")
+    clusters = models.ManyToManyField("sessions_app.Cluster", related_name="policies")
+    command_sets = models.ManyToManyField("sessions_app.CommandSet", related_name="policies")
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
@@ -91,7 +90,7 @@ def requestable(identity: Identity) -> models.QuerySet[Any]:
     Administrators get no exception: setting up access is not holding it.
     """
     by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))
-    by_cluster = Q(cluster__in=Cluster.objects.holding(identity, "request"))
+    by_cluster = Q(cluster__in=permitted(identity, "cluster", ["request"]))
     covered = AccessPolicy.clusters.through.objects.filter(accesspolicy__removed_at__isnull=True)
     return covered.filter(by_policy | by_cluster)
 

@@ -106,7 +106,7 @@ def facts_for(
     return Facts(
         now=now,
         requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
-        may_request=AccessPolicy.objects.requestable_by(requester, cluster).filter(pk=policy.pk).exists(),
+        may_request=AccessPolicy.objects.requestable_by(requester, cluster.pk).filter(pk=policy.pk).exists(),
         policy_live=policy.removed_at is None,
         cluster_live=cluster.removed_at is None,
         command_set_published=version is not None and version.command_set.removed_at is None,

@@ -45,7 +45,9 @@ def requestable(
 
 def _versions(identity: Identity, cluster: str) -> Iterator[tuple[AccessPolicy, CommandSetVersion]]:
     found = Cluster.objects.live().filter(name=cluster).first()
-    policies = AccessPolicy.objects.requestable_by(identity, found) if found else AccessPolicy.objects.none()
+    policies = (
+        AccessPolicy.objects.requestable_by(identity, found.pk) if found else AccessPolicy.objects.none()
+    )
     for policy in policies.order_by("name").prefetch_related("command_sets__versions"):
         for command_set in sorted(policy.command_sets.all(), key=lambda one: one.name):
             version = command_set.published

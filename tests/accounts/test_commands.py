@@ -44,7 +44,7 @@ def test_a_password_from_the_shell_is_in_the_record(world, typed, capsys):
     call_command("changepassword", "Alice")
     told = capsys.readouterr()
     assert "too short" in told.err
-    assert "different" in told.err
+    assert "do not match" in told.err
     assert "Password changed for alice" in told.out
     world.alice.refresh_from_db()
     assert world.alice.check_password(NEW)
@@ -55,9 +55,29 @@ def test_after_three_tries_nothing_was_changed(world, typed):
     typed(*["short"] * 6)
     with pytest.raises(CommandError, match="Nothing was changed"):
         call_command("changepassword", "alice")
-    with pytest.raises(CommandError, match="There is no nobody"):
+    with pytest.raises(CommandError, match="User nobody not found"):
         call_command("changepassword", "nobody")
     typed(NEW, NEW)
     with pytest.raises(CommandError, match="Machines don't have passwords"):
         call_command("changepassword", "robot")
     assert "identity.password_changed" not in events()
+
+
+def test_the_first_administrator_is_asked_for_what_is_not_given(db, typed, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    typed("short", "short", NEW, "something else", NEW, NEW)
+    call_command("createsuperuser", username="root")
+    told = capsys.readouterr()
+    assert "too short" in told.err
+    assert "do not match" in told.err
+    assert "root is an administrator" in told.out
+    assert Identity.objects.get(username="root").check_password(NEW)
+
+
+def test_without_a_terminal_and_without_a_name_nobody_is_made(db, monkeypatch):
+    monkeypatch.delenv("DJANGO_SUPERUSER_USERNAME", raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    for arguments, said in ((["--noinput"], "by --username"), ([], "no terminal")):
+        with pytest.raises(CommandError, match=said):
+            call_command("createsuperuser", *arguments)
+    assert not Identity.objects.exists()

@@ -19,13 +19,16 @@ PASSWORD = "a first administrator's words"
 @pytest.fixture
 def live_world(stint_db):
     """What `createsuperuser` leaves: one administrator. A sweeper runs."""
-    from accounts.models import Identity
+    from accounts.operations.create_identity import create_identity
+    from broker.audit.actor import Actor
     from broker.kernel import clock
     from sessions_app.models import Sweeper
 
     clock.sync()
     now = clock.now()
-    Identity.objects.create_superuser("root", PASSWORD)
+    create_identity(
+        username="root", password=PASSWORD, is_superuser=True, actor=Actor.system("createsuperuser"), now=now
+    )
     Sweeper.objects.create(name="test", seen_at=now + dt.timedelta(hours=1))
     return SimpleNamespace(now=now)
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
-
-from pydantic import Field, SecretStr, field_validator
 
 from sessions_app.connectors.base import (
     CALL_SECONDS,
     CheckStep,
-    ConnectionParameters,
     ConnectorError,
     Evidence,
     GrantSpec,
@@ -27,6 +23,8 @@ from sessions_app.connectors.base import (
     Observed,
     Place,
 )
+from sessions_app.connectors.mcp.parameters import MCPParameters
+from sessions_app.connectors.mcp.reach import conversation_with, status_for_strangers
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.mcp.decide import CompiledSet
@@ -34,33 +32,6 @@ from sessions_app.policy.commands.mcp.decide import CompiledSet
 T = TypeVar("T")
 _IN_ALL_S = CALL_SECONDS - 5
 _REFUSALS = (401, 403)
-
-
-class MCPParameters(ConnectionParameters):
-    """How Stint's gateway reaches an MCP server. The caller's token never goes there."""
-
-    path: str = Field(
-        default="/mcp", max_length=200, pattern=r"^/[A-Za-z0-9_./-]*$", description="Path of the MCP endpoint"
-    )
-    token: SecretStr | None = Field(
-        default=None, description="Bearer token of Stint, if the server requires one"
-    )
-    host: str = Field(
-        default="", max_length=253, description="Host name for TLS and Host, if not the address"
-    )
-    tls: bool = Field(default=True, description="Whether the server uses TLS")
-    ca: str = Field(
-        default="",
-        max_length=20_000,
-        description="CA certificates (PEM) of the server. Default: the system's",
-    )
-
-    @field_validator("token")
-    @classmethod
-    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not re.fullmatch(r"[\x21-\x7e]{1,4096}", token.get_secret_value()):
-            raise ValueError("must be 1 to 4096 visible ASCII characters")
-        return token
 
 
 class MCPConnector:
@@ -155,16 +126,6 @@ def _pinned(made: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in tools.items()} if isinstance(tools, Mapping) else {}
 
 
-def parameters_of(place: Place) -> MCPParameters:
-    """Return how a server is reached. Raises ConnectorError for a place of another kind."""
-    if not isinstance(place.parameters, MCPParameters):
-        raise ConnectorError(
-            f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",
-            permanent=True,
-        )
-    return place.parameters
-
-
 def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
     """Ask in an event loop of this thread's own. Raises ConnectorError."""
 
@@ -181,7 +142,6 @@ def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
 async def _tools(place: Place) -> dict[str, str]:
     """The digest of each tool's definition, by name."""
     # A process that asks no MCP server spares the client's memory.
-    from sessions_app.connectors.mcp.reach import conversation_with  # noqa: PLC0415
     from sessions_app.connectors.mcp.wire import digest_of  # noqa: PLC0415
 
     talk = conversation_with(place)
@@ -192,8 +152,6 @@ async def _tools(place: Place) -> dict[str, str]:
 
 
 async def _about(place: Place) -> tuple[str, int]:
-    from sessions_app.connectors.mcp.reach import conversation_with  # noqa: PLC0415
-
     talk = conversation_with(place)
     await talk.begin()
     count = len(await talk.tools())
@@ -203,8 +161,6 @@ async def _about(place: Place) -> tuple[str, int]:
 
 async def _stranger(place: Place) -> int:
     """How a request without a token is answered."""
-    from sessions_app.connectors.mcp.reach import status_for_strangers  # noqa: PLC0415
-
     return await status_for_strangers(place)
 
 

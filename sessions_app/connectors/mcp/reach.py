@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from sessions_app.connectors.base import Place
 from sessions_app.connectors.mcp import wire
-from sessions_app.connectors.mcp.connector import parameters_of
 from sessions_app.connectors.mcp.conversation import Conversation
+from sessions_app.connectors.mcp.parameters import parameters_of
 from sessions_app.connectors.mcp.upstream import Endpoint, request
 
 

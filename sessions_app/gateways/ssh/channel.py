@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import asyncssh
 import structlog
@@ -13,12 +13,9 @@ from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh.commands import Command
-from sessions_app.gateways.ssh.parts import Outcome
+from sessions_app.gateways.ssh.parts import Channels, Outcome
 from sessions_app.gateways.ssh.prompt import Prompt
 from sessions_app.gateways.ssh.relay import Feed, signal_name
-
-if TYPE_CHECKING:
-    from sessions_app.gateways.ssh.server import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +28,7 @@ LAST_WORDS = 0.25
 class Channel(asyncssh.SSHServerSession[bytes]):
     """The server's end of a channel. It is its command's input and output, and what an end of the grant stops."""
 
-    def __init__(self, connection: Connection, raw: asyncssh.SSHServerChannel[bytes]) -> None:
+    def __init__(self, connection: Channels, raw: asyncssh.SSHServerChannel[bytes]) -> None:
         self._connection = connection
         # The channel below the line editor, for output that the editor need not look at.
         self._raw = raw

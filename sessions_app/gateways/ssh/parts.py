@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from sessions_app.connectors.ssh.connection import Dialer
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.holds import Holds
+from sessions_app.gateways.core.registry import OpenSession, User
 from sessions_app.gateways.core.reports import Reports
 from sessions_app.gateways.ssh.alone import Alone
+from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.queries.recordings import Rooms
 
 State = Literal["done", "cut", "failed", "refused"]
@@ -40,3 +42,18 @@ class Parts:
     recordings: Path
     alone: Alone
     rooms: Rooms
+
+
+class Channels(Protocol):
+    """The connection of a holder, as each of its channels needs it."""
+
+    parts: Parts
+
+    async def session_for(self, line: str | None) -> OpenSession[Use]:
+        """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
+
+    def left(self, channel: User) -> None:
+        """A channel is gone."""
+
+    def abort_if_unused(self, channel: User) -> None:
+        """Cut the connection, unless other channels use it."""

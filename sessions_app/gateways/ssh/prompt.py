@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from typing import TYPE_CHECKING
 
 import asyncssh
 
@@ -12,13 +11,10 @@ from broker.kernel.errors import StintError
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.ssh.commands import Command
 from sessions_app.gateways.ssh.parts import Outcome, Parts
-from sessions_app.gateways.ssh.relay import Feed
+from sessions_app.gateways.ssh.relay import CommandIO, Feed
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.ssh.decide import describe
-
-if TYPE_CHECKING:
-    from sessions_app.gateways.ssh.channel import Channel
 
 LEAVING = frozenset({"exit", "quit", "logout"})
 LONGEST_LINE = 4096
@@ -33,7 +29,7 @@ class Prompt:
         session: OpenSession[Use],
         raw: asyncssh.SSHServerChannel[bytes],
         editor: asyncssh.SSHServerChannel[str],
-        channel: Channel,
+        channel: CommandIO,
     ) -> None:
         self._parts = parts
         self._session = session

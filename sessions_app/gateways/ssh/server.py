@@ -17,7 +17,7 @@ from broker.kernel.errors import Unavailable
 from broker.kernel.networks import source_of
 from sessions_app.connectors.ssh.options import CLOSED
 from sessions_app.gateways.core import metrics
-from sessions_app.gateways.core.registry import OpenSession, Registry
+from sessions_app.gateways.core.registry import OpenSession, Registry, User
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
@@ -118,7 +118,7 @@ class Connection(asyncssh.SSHServer):
 
     def __init__(self, door: Doorkeeper) -> None:
         self.parts = door.parts
-        self.channels: set[Channel] = set()
+        self.channels: set[User] = set()
         self._door = door
         self._conn: asyncssh.SSHServerConnection | None = None
         self._address = ""
@@ -277,13 +277,13 @@ class Connection(asyncssh.SSHServer):
             found.use = use
         return found
 
-    def left(self, channel: Channel) -> None:
+    def left(self, channel: User) -> None:
         """A channel is gone."""
         self.channels.discard(channel)
         if not self.channels:
             self._wait_idle(IDLE_LATER)
 
-    def abort_if_unused(self, channel: Channel) -> None:
+    def abort_if_unused(self, channel: User) -> None:
         """Cut the connection, unless other channels use it."""
         if not self.channels - {channel} and self._conn is not None:
             self._conn.abort()

@@ -21,11 +21,11 @@ from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
+from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
 from sessions_app.operations.grants.prepare_grant import maker_of, recorded
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
-from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
 from sessions_app.operations.targets.connect import connector_for, lease_of
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,6 @@ from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
-from sessions_app.operations.catalogue.catalogue_lock import catalogue_stands
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
@@ -26,6 +25,7 @@ from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries import facts
+from sessions_app.queries.catalogue import catalogue_stands
 from sessions_app.queries.deciders import counted_verdicts
 from sessions_app.queries.workflows import is_fresh, staleness_of
 

@@ -149,7 +149,9 @@ def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
 
 
 def _policies(requester: Identity, ask: NewRequest, cluster: Cluster) -> list[AccessPolicy]:
-    found = AccessPolicy.objects.requestable_by(requester, cluster).filter(command_sets__name=ask.command_set)
+    found = AccessPolicy.objects.requestable_by(requester, cluster.pk).filter(
+        command_sets__name=ask.command_set
+    )
     if ask.policy:
         found = found.filter(name=ask.policy)
     return _readable(list(found.order_by("name")))

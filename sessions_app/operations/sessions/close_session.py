@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
 from broker.kernel.text import recordable
 from sessions_app.models import Grant, GrantState, Session
-from sessions_app.operations.sessions.finish_run import cut_unfinished, record_finished
+from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
 
 
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:

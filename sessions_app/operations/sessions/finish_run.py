@@ -5,16 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
-from django.db.models import QuerySet
 
-from broker.audit.actor import Actor
-from broker.audit.backlog import record_end
-from broker.audit.events import Event
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
 from sessions_app.operations.recover_recording import take_recording
 
-UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
 # What the column holds; SSH carries four bytes without a sign.
 _GREATEST_STATUS = 2**31 - 1
@@ -70,29 +66,3 @@ def finish_run(
 def _is_late(run: CommandRun, digest: str) -> bool:
     """Whether a gateway that was given up tells what it has recorded. What was found of that meanwhile may be less."""
     return run.state == RunState.CUT and run.recording_purged_at is None and run.recording_digest != digest
-
-
-def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark what nobody reported as over among ``runs`` as cut, and return it. ``record_finished`` must follow for each,
-    once the caller has written every other row: from the first entry on, the record is locked.
-    """
-    cut = list(
-        runs.filter(state__in=UNFINISHED).select_for_update(of=("self",)).select_related("grant", "target")
-    )
-    for run in cut:
-        run.state, run.ended_at, run.reason = RunState.CUT, now, recordable(reason)
-    CommandRun.objects.bulk_update(cut, ["state", "ended_at", "reason"])
-    return cut
-
-
-def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
-    """Append how a command ended to the record."""
-    record_end(
-        event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
-        object_ref=run.grant.ref, now=now,
-        data={
-            "run": run.pk, "target": run.target.name, "state": str(run.state), "exit_status": run.exit_status,
-            "signal": run.signal, "reason": run.reason, "output_bytes": run.output_bytes,
-            "recording": run.recording, "recording_sha256": run.recording_digest,
-        },
-    )  # fmt: skip

@@ -16,9 +16,9 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
+from sessions_app.operations.grants.cut_unfinished import UNFINISHED
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import authorize_use
-from sessions_app.operations.sessions.finish_run import UNFINISHED
 from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.operations.sessions.try_command import MAX_STORED, explain
 from sessions_app.policy.commands.answers import Refused

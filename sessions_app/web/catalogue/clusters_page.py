@@ -222,7 +222,7 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
             .filter(cluster=cluster, state__in=LIVE)
             .order_by("expires_at")[:50]
         ),
-        may_ask=AccessPolicy.objects.requestable_by(reader, cluster).exists(),
+        may_ask=AccessPolicy.objects.requestable_by(reader, cluster.pk).exists(),
         health=health_of([cluster.pk]).get(cluster.pk, Health()),
         checks=checks_of(cluster, now) if may_set_up else None,
         setup=setup_lines(cluster.name, (target.account for target in targets))

@@ -320,7 +320,7 @@ def _exit(run: CommandRun) -> str:
 
 def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
     """Return the published command sets that the reader may ask for on the cluster of a grant."""
-    policies = AccessPolicy.objects.requestable_by(reader, grant.cluster)
+    policies = AccessPolicy.objects.requestable_by(reader, grant.cluster_id)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets: QuerySet[CommandSet] = (
         CommandSet.objects.live()

@@ -201,7 +201,7 @@ def test_who_may_ask_is_the_same_from_the_person_and_from_the_cluster(shared, st
         for identity in Identity.objects.all():
             if still:
                 hold_still(identity)
-            there = AccessPolicy.objects.requestable_by(identity, cluster).filter(pk=policy_.pk).exists()
+            there = AccessPolicy.objects.requestable_by(identity, cluster.pk).filter(pk=policy_.pk).exists()
             assert there is (identity.pk in people), (identity, cluster)
             rows = requestable(identity).filter(accesspolicy=policy_, cluster=cluster)
             assert there is rows.exists()

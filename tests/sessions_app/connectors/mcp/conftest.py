@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from sessions_app.connectors.base import Place
-from sessions_app.connectors.mcp.connector import MCPConnector, MCPParameters
+from sessions_app.connectors.mcp.connector import MCPConnector
+from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.policy.scope import TargetFacts
 from tests.support.mcp_desk import DESK_TOKEN, Desk, desk
 

@@ -11,7 +11,7 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError, GrantSpec
 from sessions_app.connectors.mcp import wire
-from sessions_app.connectors.mcp.connector import MCPParameters
+from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.connectors.mcp.reach import conversation_with
 from sessions_app.connectors.mcp.upstream import name_for_tls
 from sessions_app.policy.commands.kinds import compile_open, parse_text

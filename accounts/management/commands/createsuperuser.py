@@ -1,0 +1,74 @@
+"""`manage.py createsuperuser`: Django's command of that name, with an entry in the record."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import Identity
+from accounts.operations.create_identity import create_identity
+from accounts.passwords import check_new
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.errors import InvalidInput, StintError
+
+_TRIES = 3
+
+
+class Command(BaseCommand):
+    """Asks for what is not given. Administrators set things up; they too can't approve their own."""
+
+    help = (
+        "Make an administrator; with --noinput from DJANGO_SUPERUSER_USERNAME and DJANGO_SUPERUSER_PASSWORD."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--username", help="user name of the administrator")
+        parser.add_argument(
+            "--noinput", "--no-input", action="store_false", dest="interactive",
+            help="ask nothing; without a password in the environment, nobody can sign in as them with one",
+        )  # fmt: skip
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        username, password = options["username"], None
+        if options["interactive"]:
+            if not sys.stdin.isatty():
+                raise CommandError(
+                    "This is no terminal. Use --noinput, and name the administrator by --username."
+                )
+            username = username or input("User name: ")
+            password = self._ask_password(username)
+        else:
+            username = username or os.environ.get("DJANGO_SUPERUSER_USERNAME")
+            password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+        if not username:
+            raise CommandError("Name the administrator by --username.")
+        try:
+            made = create_identity(
+                username=username, password=password, is_superuser=True, actor=Actor.system("createsuperuser"),
+                now=clock.now(),
+            )  # fmt: skip
+        except StintError as error:
+            raise CommandError(str(error)) from error
+        if options["verbosity"]:
+            self.stdout.write(f"{made.username} is an administrator.")
+
+    def _ask_password(self, username: str) -> str:
+        for _ in range(_TRIES):
+            password = getpass.getpass("Password: ")
+            if getpass.getpass("Again: ") != password:
+                self.stderr.write("The passwords do not match.")
+                continue
+            try:
+                check_new(password, Identity(username=username))
+            except InvalidInput as error:
+                self.stderr.write(str(error))
+            else:
+                return password
+        raise CommandError("Nothing was changed.")

@@ -1,0 +1,41 @@
+"""What is still going on when its session or its grant is over is cut."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db.models import QuerySet
+
+from broker.audit.actor import Actor
+from broker.audit.backlog import record_end
+from broker.audit.events import Event
+from broker.kernel.text import recordable
+from sessions_app.models import CommandRun, RunState
+
+UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
+
+
+def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
+    """Mark what nobody reported as over among ``runs`` as cut, and return it. ``record_finished`` must follow for each,
+    once the caller has written every other row: from the first entry on, the record is locked.
+    """
+    cut = list(
+        runs.filter(state__in=UNFINISHED).select_for_update(of=("self",)).select_related("grant", "target")
+    )
+    for run in cut:
+        run.state, run.ended_at, run.reason = RunState.CUT, now, recordable(reason)
+    CommandRun.objects.bulk_update(cut, ["state", "ended_at", "reason"])
+    return cut
+
+
+def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
+    """Append how a command ended to the record."""
+    record_end(
+        event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
+        object_ref=run.grant.ref, now=now,
+        data={
+            "run": run.pk, "target": run.target.name, "state": str(run.state), "exit_status": run.exit_status,
+            "signal": run.signal, "reason": run.reason, "output_bytes": run.output_bytes,
+            "recording": run.recording, "recording_sha256": run.recording_digest,
+        },
+    )  # fmt: skip
