@@ -149,7 +149,7 @@ def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) ->
         severity=workflow.severity,
         roles=roles_in(workflow, requester),
         silence=silence,
-        own_doing=workflow.opened_by is not None and are_same_person(requester, workflow.opened_by),
+        own_doing=is_own_doing(requester, workflow),
         starts_at=workflow.starts_at,
         ends_at=workflow.ends_at,
     )
@@ -219,10 +219,15 @@ def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
     return replace(ask_of(request), duration=duration, starts_at=None if started else request.starts_at)
 
 
+def is_own_doing(identity: Identity, workflow: Workflow | None) -> bool:
+    """Whether the identity, in any guise, opened a workflow: what that gives, somebody else has to look at."""
+    opener = workflow.opened_by if workflow else None
+    return opener is not None and are_same_person(identity, opener)
+
+
 def review_within(request: AccessRequest) -> int | None:
     """Return within how many seconds somebody else must review what the request gives; None: people approve it, or the policy."""
-    opener = request.workflow.opened_by if request.workflow else None
-    own = opener is not None and are_same_person(request.requester, opener)
+    own = is_own_doing(request.requester, request.workflow)
     return evaluate.review_within(
         policy_document(request.policy),
         break_glass=request.kind == RequestKind.BREAK_GLASS,

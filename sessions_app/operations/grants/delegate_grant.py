@@ -11,7 +11,7 @@ from django.db.models import Q
 from accounts.actors import actor_of
 from accounts.models import Identity
 from accounts.names import canonical_username
-from accounts.queries import are_same_person, group_names
+from accounts.queries import group_names
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound, StintError
@@ -116,10 +116,9 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
 def _opened_by(delegate: Identity, grant: Grant) -> bool:
     """Whether a machine, in any guise, opened the work by which a grant began without anybody's approval."""
-    opener = grant.workflow.opened_by if grant.workflow else None
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
-    return not delegate.is_person and opener is not None and by_workflow and are_same_person(delegate, opener)
+    return not delegate.is_person and by_workflow and facts.is_own_doing(delegate, grant.workflow)
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from accounts.models import Identity
-from accounts.queries import are_same_person, group_names
+from accounts.queries import group_names
 from sessions_app.models import (
     OWN,
     Cluster,
@@ -25,6 +25,7 @@ from sessions_app.operations.workflows.open_workflow import PREFIX
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
+from sessions_app.queries.facts import is_own_doing
 from sessions_app.queries.workflows import (
     fitting,
     is_unread,
@@ -236,7 +237,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
         ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
         reason_required=draft.kind == RequestKind.BREAK_GLASS
-        or (draft.kind == RequestKind.INCIDENT and is_own(identity, workflow))
+        or (draft.kind == RequestKind.INCIDENT and is_own_doing(identity, workflow))
         or _wanted_by_all(documents, draft.kind, lambda one: one.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
@@ -275,15 +276,6 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
         usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
         usual -= usual % 60
     return show_duration(min(longest, usual)) if longest and usual else ""
-
-
-def is_own(identity: Identity, workflow: Workflow | None) -> bool:
-    """Whether the identity opened the work, in any guise."""
-    return (
-        workflow is not None
-        and workflow.opened_by is not None
-        and are_same_person(identity, workflow.opened_by)
-    )
 
 
 def _for_workflow(

@@ -23,8 +23,9 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.policy.durations import show_duration
+from sessions_app.queries.facts import is_own_doing
 from sessions_app.queries.named import with_names
-from sessions_app.web.requests.asking_page import is_own, open_incidents
+from sessions_app.web.requests.asking_page import open_incidents
 from sessions_app.web.requests.fields import fields_of
 from sessions_app.web.requests.set_options import SetOption, sets_on
 from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
@@ -120,7 +121,7 @@ def calls_for(identity: Identity) -> list[Call]:
 
 def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
     """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
-    own = is_own(identity, incident)
+    own = is_own_doing(identity, incident)
     if own:
         terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
     touched = {cluster.pk for cluster in incident.clusters.all()}
