@@ -14,7 +14,7 @@ from broker.kernel.errors import StintError
 from sessions_app.connectors.base import secret_fields
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster
-from sessions_app.operations.catalogue.catalogue_changes import cluster_data
+from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp

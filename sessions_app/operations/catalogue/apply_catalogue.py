@@ -10,21 +10,16 @@ from django.contrib.auth.models import Group
 from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet
-from sessions_app.operations.catalogue.catalogue_changes import (
-    check_names,
-    is_published,
-    live_rows,
-    remove_group,
-    remove_row,
-    write_cluster,
-    write_command_set,
-    write_group,
-    write_policy,
-    write_source,
-    write_webhook,
-)
+from sessions_app.operations.catalogue.catalogue_names import check_names
 from sessions_app.operations.catalogue.catalogue_plan import Change, Plan, one_change
+from sessions_app.operations.catalogue.remove_row import live_rows, remove_row
+from sessions_app.operations.catalogue.write_cluster import write_cluster
+from sessions_app.operations.catalogue.write_command_set import is_published, write_command_set
+from sessions_app.operations.catalogue.write_group import remove_group, write_group
+from sessions_app.operations.catalogue.write_policy import write_policy
+from sessions_app.operations.catalogue.write_source import write_source
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
+from sessions_app.operations.catalogue.write_webhook import write_webhook
 from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.kinds import lint

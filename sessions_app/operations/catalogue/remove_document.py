@@ -9,8 +9,8 @@ from typing import Any, Literal
 from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.kernel.errors import NotFound
-from sessions_app.operations.catalogue.catalogue_changes import live_rows, remove_row
 from sessions_app.operations.catalogue.catalogue_plan import Plan, one_change
+from sessions_app.operations.catalogue.remove_row import live_rows, remove_row
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
 
 Kind = Literal["clusters", "command-sets", "policies", "webhooks", "workflow-sources", "trust-policies"]

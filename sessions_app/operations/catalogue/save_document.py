@@ -18,26 +18,22 @@ from sessions_app.models import (
     WebhookEndpoint,
     WorkflowSource,
 )
-from sessions_app.operations.catalogue.catalogue_changes import (
-    cluster_data,
-    cluster_document,
-    plain,
-    unknown_names,
-    write_cluster,
-    write_command_set,
-    write_group,
-    write_policy,
-    write_source,
-    write_webhook,
-)
+from sessions_app.operations.catalogue.catalogue_names import unknown_names
 from sessions_app.operations.catalogue.catalogue_plan import Plan, one_change
+from sessions_app.operations.catalogue.catalogue_rows import cluster_data, cluster_document, plain
 from sessions_app.operations.catalogue.save_draft import (
     CannotBeRead,
     OnlyAdministratorsSetUp,
     keep_name,
     may_set_up,
 )
+from sessions_app.operations.catalogue.write_cluster import write_cluster
+from sessions_app.operations.catalogue.write_command_set import write_command_set
+from sessions_app.operations.catalogue.write_group import write_group
+from sessions_app.operations.catalogue.write_policy import write_policy
+from sessions_app.operations.catalogue.write_source import write_source
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
+from sessions_app.operations.catalogue.write_webhook import write_webhook
 from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.operations.targets.cluster_connection import aimed_elsewhere
 from sessions_app.operations.workflows.workflow_sources import shown_document

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group
 
 from accounts.models import Identity
 from broker.audit.actor import Actor
-from sessions_app.operations.catalogue.catalogue_changes import write_group
 from sessions_app.operations.catalogue.catalogue_plan import one_change
+from sessions_app.operations.catalogue.write_group import write_group
 from sessions_app.policy.catalogue import GroupDocument
 
 

@@ -16,7 +16,7 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.registry import ConnectorType, find
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
-from sessions_app.operations.catalogue.catalogue_changes import cluster_document, cluster_row
+from sessions_app.operations.catalogue.catalogue_rows import cluster_document, cluster_row
 from sessions_app.operations.targets.cluster_connection import shown_connection
 from sessions_app.operations.targets.target_setup import SetupText, setup_texts
 from sessions_app.policy.catalogue import ClusterDocument

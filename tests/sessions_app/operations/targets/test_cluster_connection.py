@@ -12,7 +12,7 @@ from sessions_app.connectors.base import ConnectionParameters
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, Lease
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.catalogue.catalogue_changes import cluster_data
+from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import STORED, parameters_of, stored_secrets

@@ -1,0 +1,101 @@
+"""Names that the documents of the catalogue use must mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group
+
+from accounts.models import Identity
+from accounts.names import canonical_username
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import (
+    Cluster,
+    CommandSet,
+    WebhookEndpoint,
+)
+from sessions_app.policy.catalogue import (
+    Catalogue,
+)
+from sessions_app.policy.policies import Who
+
+# What a cluster's document gives, by the part that names who gets it.
+CLUSTER_PERMISSIONS = {
+    "requesters": "request_cluster",
+    "approvers": "approve_cluster",
+    "viewers": "view_cluster",
+    "administrators": "administer_cluster",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A name in a document that means nothing: which document (`policies/web-work`), what it should be, the name."""
+
+    place: str
+    what: str
+    name: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in words."""
+        return f"unknown {self.what} {self.name}"
+
+
+def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]:
+    """Return every name in the documents that means nothing; with ``alone`` all but identities must stand in them."""
+    known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
+    clusters, sets, groups = set(catalogue.clusters), set(catalogue.command_sets), set(catalogue.groups)
+    webhooks = set(catalogue.webhooks)
+    if not alone:
+        webhooks |= set(WebhookEndpoint.objects.live().values_list("name", flat=True))
+        clusters |= set(Cluster.objects.live().values_list("name", flat=True))
+        sets |= set(CommandSet.objects.live().values_list("name", flat=True))
+        groups |= set(Group.objects.values_list("name", flat=True))
+    found: list[Unknown] = []
+
+    def check(place: str, what: str, names: Iterable[str], among: set[str]) -> None:
+        spelled = canonical_username if what == "identity" else str
+        found.extend(Unknown(place, what, name) for name in names if spelled(name) not in among)
+
+    for group in catalogue.groups.values():
+        check(f"groups/{group.name}", "identity", group.members, known)
+    for source in catalogue.sources.values():
+        named = [*source.clusters, *(name for names in source.services.values() for name in names)]
+        check(f"workflow-sources/{source.name}", "cluster", dict.fromkeys(named), clusters)
+    for place, people in _named_people(catalogue):
+        check(place, "identity", people.identities, known)
+        check(place, "group", people.groups, groups)
+    for policy, _ in catalogue.policies.values():
+        place = f"policies/{policy.name}"
+        check(place, "webhook", policy.webhooks, webhooks)
+        check(place, "cluster", policy.clusters, clusters)
+        check(place, "command set", policy.command_sets, sets)
+        for who in (policy.requesters, policy.viewers, policy.administrators):
+            check(place, "identity", who.identities if who else (), known)
+        check(place, "group", policy.groups, groups)
+    for trust, _ in catalogue.trust_policies.values():
+        check(f"trust-policies/{trust.name}", "identity", [trust.speaks_as], known)
+    return found
+
+
+def _named_people(catalogue: Catalogue) -> Iterator[tuple[str, Who]]:
+    """Whom clusters and webhooks name, each with the document that does."""
+    for cluster in catalogue.clusters.values():
+        for part in CLUSTER_PERMISSIONS:
+            if who := getattr(cluster, part):
+                yield f"clusters/{cluster.name}", who
+    for webhook in catalogue.webhooks.values():
+        if webhook.owners:
+            yield f"webhooks/{webhook.name}", webhook.owners
+
+
+def check_names(catalogue: Catalogue, *, alone: bool = False) -> None:
+    """Every name that a file uses must mean something; all that do not are told at once. Raises InvalidInput."""
+    problems: dict[str, list[str]] = {}
+    for unknown in unknown_names(catalogue, alone=alone):
+        problems.setdefault(unknown.place, []).append(unknown.message)
+    if problems:
+        text = "; ".join(f"{place}: {'; '.join(texts)}" for place, texts in problems.items())
+        raise InvalidInput(f"The catalogue is not consistent. Nothing was changed: {text}.", fields=problems)

@@ -1,0 +1,102 @@
+"""Make a cluster what its document says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import operator
+
+from django.db import models
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.connectors.registry import type_of
+from sessions_app.models import (
+    Cluster,
+    Grant,
+    Lease,
+    Target,
+)
+from sessions_app.operations.catalogue.catalogue_names import CLUSTER_PERMISSIONS
+from sessions_app.operations.catalogue.catalogue_plan import Plan, note
+from sessions_app.operations.catalogue.catalogue_rows import cluster_data, plain
+from sessions_app.operations.catalogue.end_without_ground import end_without_ground
+from sessions_app.operations.catalogue.give_permission import give_permission
+from sessions_app.operations.targets.cluster_connection import (
+    read_connection,
+    settled,
+)
+from sessions_app.policy.catalogue import (
+    ClusterDocument,
+)
+from sessions_app.policy.policies import digest_of
+
+
+def write_cluster(
+    document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make a cluster and its targets what the document says; grants whose ground is taken away end.
+
+    ``on_server``: the document may name secrets of the server. Raises DocumentError.
+    """
+    cluster = Cluster.objects.filter(name=document.name).first()
+    before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
+    document = settled(document)
+    seen, sealed, shown = read_connection(document, cluster, on_server=on_server)
+    after = plain(document.model_copy(update={"connection": shown}))
+    if cluster is None:
+        cluster = Cluster(name=document.name, created_at=now)
+    if before == after:
+        return
+    if cluster.pk and seen == cluster.connection:
+        _renew_secrets(cluster, document, sealed)
+    cluster.connection, cluster.sealed_connection = seen, sealed
+    cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
+    cluster.environment, cluster.risk, cluster.host_ca = (
+        document.environment,
+        document.risk,
+        document.host_ca or "",
+    )
+    cluster.save()
+    _targets(cluster, document, now)
+    for part, permission in CLUSTER_PERMISSIONS.items():
+        give_permission(cluster, permission, getattr(document, part))
+    ends = end_without_ground(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
+    note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
+    record(
+        event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
+        object_ref=document.name, now=now, data={"digest": digest_of(after), "grants_ended": list(ends)},
+    )  # fmt: skip
+
+
+def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -> None:
+    """New secrets for the same places: what is still to be undone there is undone with them. A place that the cluster has
+    left is told no new secret.
+    """
+    port = type_of(document.kind).default_port
+    here = [models.Q(address=target.address, port=target.port or port) for target in document.targets]
+    Lease.objects.filter(
+        functools.reduce(operator.or_, here),
+        grant__cluster=cluster,
+        gone_at__isnull=True,
+        connection=cluster.connection,
+    ).update(sealed_connection=sealed)
+
+
+def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
+    """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
+    wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
+    cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)
+    for target in wanted.values():
+        Target.objects.update_or_create(
+            cluster=cluster,
+            name=target.name,
+            defaults={
+                "address": target.address,
+                "port": target.port or type_.default_port,
+                "account": target.account or type_.account,
+                "host_key": target.host_key or "",
+                "removed_at": None,
+            },
+        )

@@ -1,0 +1,46 @@
+"""Make a source of workflows what its document says."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import (
+    WorkflowSource,
+)
+from sessions_app.operations.catalogue.catalogue_plan import Plan, note
+from sessions_app.operations.workflows.workflow_sources import read_secrets, shown_document
+from sessions_app.policy.catalogue import (
+    SourceDocument,
+)
+from sessions_app.policy.policies import digest_of
+
+
+def write_source(
+    document: SourceDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make a source of work what the document says. Raises DocumentError."""
+    source = WorkflowSource.objects.filter(name=document.name).first()
+    live = source is not None and source.removed_at is None
+    before = shown_document(source) if source and live else None
+    seen, kept = read_secrets(document, source if live else None, on_server=on_server)
+    if source is None:
+        source = WorkflowSource(name=document.name, created_at=now)
+    elif live and seen == source.document and kept == bytes(source.sealed):
+        return
+    source.provider, source.summary, source.document, source.sealed = (
+        document.provider,
+        document.summary,
+        seen,
+        kept,
+    )
+    source.changed_at, source.removed_at, source.last_error = now, None, ""
+    source.save()
+    after = shown_document(source)
+    note(plan, "change" if before else "create", "workflow source", document.name, before, after)
+    record(
+        event=Event.SOURCE_CHANGED if before else Event.SOURCE_CREATED, actor=actor, object_type="workflow_source",
+        object_ref=document.name, now=now, data={"provider": document.provider, "digest": digest_of(seen)},
+    )  # fmt: skip

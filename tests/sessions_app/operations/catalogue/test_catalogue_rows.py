@@ -1,0 +1,54 @@
+"""What stands in the catalogue reads as its file."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sessions_app.models import Cluster, Target
+from sessions_app.operations.catalogue.catalogue_rows import (
+    cluster_data,
+    cluster_document,
+    plain,
+    policy_data,
+)
+from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.queries.facts import Unreadable
+
+
+def test_a_cluster_is_shown_as_its_file_says_it(world):
+    shown = cluster_data(Cluster.objects.get())
+    given = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    assert shown == plain(ClusterDocument.model_validate(shown))
+    assert [target["name"] for target in shown["targets"]] == [target["name"] for target in given["targets"]]
+    assert {target["account"] for target in shown["targets"]} == {"root"}
+    # What its kind says anyway is left out.
+    Target.objects.update(account="stint")
+    assert all("account" not in target for target in cluster_data(Cluster.objects.get())["targets"])
+
+
+def test_a_row_that_no_file_could_have_made_says_so_and_stops_nobody(world):
+    Cluster.objects.update(environment="nowhere")
+    cluster = Cluster.objects.get()
+    with pytest.raises(Unreadable, match="apply its file again"):
+        cluster_document(cluster)
+    assert "can't be read" in cluster_data(cluster)["unreadable"]
+    world.apply()
+    assert "unreadable" not in cluster_data(Cluster.objects.get())
+
+
+def test_a_policy_that_can_not_be_read_is_shown_as_that(world):
+    from sessions_app.models import AccessPolicy
+
+    assert policy_data(AccessPolicy.objects.get())["name"] == "web-work"
+    AccessPolicy.objects.update(document={})
+    assert set(policy_data(AccessPolicy.objects.get())) == {"unreadable"}
+
+
+def test_order_that_means_nothing_is_no_difference():
+    data = {"name": "web", "kind": "ssh", "environment": "production", "risk": "low",
+            "targets": [{"name": name, "address": "10.0.0.1", "host_key": None} for name in ("b", "a")],
+            "host_ca": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8gQ0Xl0m0Zr3w7d6cJ3z1v9y0u8i5Z6fQkq3yXo9pB",
+            "viewers": {"groups": ["y", "x"]}}  # fmt: skip
+    turned = {**data, "targets": data["targets"][::-1], "viewers": {"groups": ["x", "y"]}}
+    assert plain(ClusterDocument.model_validate(data)) == plain(ClusterDocument.model_validate(turned))

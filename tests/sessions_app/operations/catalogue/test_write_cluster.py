@@ -1,0 +1,51 @@
+"""A cluster and its targets are what its document says."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sessions_app.models import Cluster, GrantState
+from sessions_app.operations.catalogue.catalogue_plan import Plan
+from sessions_app.operations.catalogue.write_cluster import write_cluster
+from sessions_app.policy.catalogue import ClusterDocument
+from tests.support.acts import events
+from tests.support.world import SETUP
+
+
+@pytest.fixture
+def data(world) -> dict:
+    return yaml.safe_load(world.catalogue["clusters/web.yaml"])
+
+
+def write(data, now) -> Plan:
+    plan = Plan()
+    write_cluster(ClusterDocument.model_validate(data), plan, SETUP, now)
+    return plan
+
+
+def test_the_same_again_changes_nothing_and_is_no_entry(world, data, now):
+    before = events("web")
+    assert write(data, now).changes == []
+    assert events("web") == before
+
+
+def test_a_target_that_is_gone_keeps_its_row_and_ends_what_used_it(world, data, now):
+    grant = world.grant()
+    data["targets"] = data["targets"][:1]
+    assert write(data, now).ends == (grant.ref,)
+    cluster = Cluster.objects.get()
+    assert list(cluster.targets.order_by("name").values_list("name", "removed_at")) == [
+        ("web-1", None),
+        ("web-2", now),
+    ]
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+
+
+def test_a_summary_alone_ends_nothing(world, data, now):
+    grant = world.grant()
+    assert write({**data, "summary": "Other words"}, now).ends == ()
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+    assert events("web")[-1] == "cluster.changed"

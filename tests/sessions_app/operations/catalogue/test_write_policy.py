@@ -1,0 +1,45 @@
+"""A policy is what its document says, counted by versions."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sessions_app.models import AccessPolicy, GrantState
+from sessions_app.operations.catalogue.catalogue_plan import Plan
+from sessions_app.operations.catalogue.write_policy import write_policy
+from sessions_app.policy.policies import PolicyDocument
+from tests.support.acts import events
+from tests.support.world import SETUP
+
+
+@pytest.fixture
+def data(world) -> dict:
+    return yaml.safe_load(world.catalogue["policies/web-work.yaml"])
+
+
+def write(data, now) -> Plan:
+    plan = Plan()
+    write_policy(PolicyDocument.model_validate(data), "web-work.yaml", plan, SETUP, now)
+    return plan
+
+
+def test_the_same_again_is_no_new_version(world, data, now):
+    before = AccessPolicy.objects.get().version
+    assert write(data, now).changes == []
+    assert AccessPolicy.objects.get().version == before
+
+
+def test_what_it_no_longer_covers_ends(world, data, now):
+    grant = world.grant()
+    before = AccessPolicy.objects.get().version
+    assert write({**data, "max_duration": "5m"}, now).ends == (grant.ref,)
+    grant.refresh_from_db()
+    assert grant.state == GrantState.REVOKING
+    assert AccessPolicy.objects.get().version == before + 1
+    assert events("web-work")[-1] == "policy.changed"
+
+
+def test_one_that_nobody_could_meet_is_told(world, data, now):
+    plan = write({**data, "approvals": [{"count": 9, "from": ["approvers"]}]}, now)
+    assert any("web-work" in warning for warning in plan.warnings)
